@@ -1,0 +1,1 @@
+"""What the parts of voicefleet agree on: values, schemas, names of keys and metrics, and the error tree. Pure."""

@@ -1,0 +1,101 @@
+"""Schemas of the controller's HTTP API, version 1."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from voicefleet.contract.calls import MAX_METADATA_BYTES, TIER_PATTERN
+from voicefleet.contract.keys import REGION_PATTERN
+
+
+class _Schema(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CallRequest(_Schema):
+    """Body of `POST /v1/calls`."""
+
+    region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
+        None, description="Where the caller is; any region with room when left out"
+    )
+    tier: Annotated[str, Field(pattern=TIER_PATTERN.pattern)] | None = Field(
+        None, description="Speed/quality setting of the pipeline; the worker's default when left out"
+    )
+    metadata: Annotated[str, Field(max_length=MAX_METADATA_BYTES)] = Field(
+        "", description="Passed to the agent as it is; never logged"
+    )
+    identity: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+        None, description="The caller's identity in the room; made up when left out"
+    )
+
+
+class CallTicket(_Schema):
+    """Answer of `POST /v1/calls`: all a LiveKit client needs to join."""
+
+    url: str
+    token: str
+    room: str
+    region: str
+    identity: str
+
+
+class WorkerView(_Schema):
+    """One worker in `GET /v1/regions`."""
+
+    id: str
+    state: str
+    slots: int
+    live: int
+    age_s: float | None
+    pid: int = 0
+
+
+class RegionView(_Schema):
+    """One region in `GET /v1/regions`. Counts are null when they are unknown."""
+
+    region: str
+    status: str = Field(description="ok or unknown")
+    reason: str = ""
+    min_workers: int
+    max_workers: int
+    slots_per_worker: int
+    desired_workers: int | None
+    starting: int | None
+    ready: int | None
+    draining: int | None
+    slots: int | None
+    live: int | None
+    waiting: int | None
+    workers: list[WorkerView]
+
+
+class CallView(_Schema):
+    """One call in `GET /v1/calls`."""
+
+    room: str
+    region: str
+    state: str = Field(description="joining, waiting, accepted or live")
+    since_s: float
+    worker: str = ""
+    epoch: int = 0
+
+
+class DecisionView(_Schema):
+    """One decision in `GET /v1/decisions`."""
+
+    region: str
+    at: str = Field(description="Wall-clock time, ISO 8601, UTC")
+    desired: int | None
+    reason: str
+    detail: str
+    inputs: dict[str, float | int | str | None]
+
+
+class Problem(_Schema):
+    """Body of every answer that is not 2xx."""
+
+    error: str
+    field: str = ""
+    way_out: str = ""

@@ -1,0 +1,73 @@
+"""A call, as the controller and the worker that serves it know it."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from voicefleet.contract.errors import UnknownStateError
+
+CALL_TTL_MS = 86_400_000
+
+TIER_PATTERN = re.compile(r"^[a-z0-9]([a-z0-9_-]{0,62})$")
+MAX_METADATA_BYTES = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """What the controller keeps of a call from its order to its end.
+
+    `metadata` is the front end's and goes to the agent as it came; it may hold personal data, so it is never logged.
+    """
+
+    room: str
+    region: str
+    tier: str = ""
+    metadata: str = ""
+    key: str = ""
+    """Name of the API key that asked for the call, for its limits; empty for a call that came without us."""
+    max_duration_s: float = 0.0
+    """The call is ended after this; 0 for no bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchMetadata:
+    """The text that travels in a LiveKit dispatch: from `POST /v1/calls`, or a front end's own token, to the job."""
+
+    tier: str = ""
+    metadata: str = ""
+    attempt: int = 0
+    """0: LiveKit's own dispatch at room creation; n: the controller's n-th."""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def encode(self) -> str:
+        fields: dict[str, Any] = {
+            "v": 1,
+            "tier": self.tier,
+            "metadata": self.metadata,
+            "attempt": self.attempt,
+        }
+        return json.dumps({**fields, **self.extra}, separators=(",", ":"))
+
+    @classmethod
+    def decode(cls, text: str) -> DispatchMetadata:
+        """Read a dispatch's metadata. A front end that makes its own token may have put any text there: a text that
+        is not ours is the call's metadata, whole."""
+        try:
+            raw = json.loads(text) if text else {}
+        except ValueError:
+            return cls(metadata=text)
+        if not isinstance(raw, dict) or "v" not in raw:
+            return cls(metadata=text)
+        known = {"v", "tier", "metadata", "attempt"}
+        try:
+            return cls(
+                tier=str(raw.get("tier", "")),
+                metadata=str(raw.get("metadata", "")),
+                attempt=int(raw.get("attempt", 0)),
+                extra={k: v for k, v in raw.items() if k not in known},
+            )
+        except (TypeError, ValueError) as error:
+            raise UnknownStateError(f"unreadable dispatch metadata: {error}") from error

@@ -1,0 +1,54 @@
+"""The one error tree of voicefleet.
+
+    VoicefleetError            anything we raise on purpose
+    ├── UsageError             the user can mend it: exit code 2, one message, no stack trace
+    │   ├── ConfigError        a field of a file, an option or the environment is wrong
+    │   ├── MissingPartError   a program, package or file that the command needs is not there
+    │   └── UnreachableError   an address does not answer, or refuses our credentials
+    └── UnknownStateError      a read failed: the state is unknown, which is never zero
+
+Adapters raise these `from` the client's own error, so the cause stays in the chain.
+"""
+
+from __future__ import annotations
+
+
+class VoicefleetError(Exception):
+    """Base of every error that voicefleet raises on purpose."""
+
+
+class UsageError(VoicefleetError):
+    """Wrong input or surroundings, said once and plainly.
+
+    Args:
+        what: what is wrong, in one sentence, without a full stop.
+        field: the option, file field or address it is about, e.g. ``tiers.fast.stt.plugin``.
+        value: the offending value as the user wrote it (never a secret).
+        way_out: what to do about it, as an imperative sentence.
+    """
+
+    exit_code = 2
+
+    def __init__(self, what: str, *, field: str, way_out: str, value: object | None = None) -> None:
+        self.what = what
+        self.field = field
+        self.value = value
+        self.way_out = way_out
+        shown = "" if value is None else f" = {value!r}"
+        super().__init__(f"{field}{shown}: {what}. {way_out}")
+
+
+class ConfigError(UsageError):
+    """A field of a file, an option or the environment is wrong."""
+
+
+class MissingPartError(UsageError):
+    """A program, package or file that the command needs is not on this machine."""
+
+
+class UnreachableError(UsageError):
+    """An address does not answer, or refuses our credentials."""
+
+
+class UnknownStateError(VoicefleetError):
+    """A read failed, so the state is unknown. Callers hold what they have: unknown is never zero."""

@@ -1,0 +1,24 @@
+"""A pool: the workers of one region, and the bounds they are scaled within."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSpec:
+    """What the platform team asks of one region's pool.
+
+    Invariant: ``0 <= min_workers <= max_workers``, ``slots >= 1``, ``buffer >= 0``, ``hold_s >= 0``; the settings
+    that build it check this and name the field.
+    """
+
+    region: str
+    min_workers: int
+    max_workers: int
+    slots: int
+    """Calls one worker serves at once."""
+    buffer: int
+    """Free slots to keep ready beyond the calls there are."""
+    hold_s: float
+    """Scale down only to the highest need of this last time."""

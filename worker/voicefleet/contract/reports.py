@@ -1,0 +1,60 @@
+"""What a worker tells the controller every second, and what the controller orders in its answer."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+REPORT_EVERY_S = 1.0
+STALE_AFTER_S = 10.0
+"""A worker's state is unknown once its last report is older than this."""
+
+
+class WorkerState(enum.StrEnum):
+    """starting: not registered with LiveKit yet. ready: takes calls. draining: takes no new call."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """One worker's word on itself. Ages are seconds, so that no two machines' clocks are compared."""
+
+    worker: str
+    region: str
+    state: str
+    slots: int
+    live: int
+    """Calls in progress, job processes running."""
+    accepting: int
+    """Calls accepted whose job has not started."""
+    uptime_s: float
+    """Since the worker's process began."""
+    startup_s: float | None = None
+    """Process start -> registered with LiveKit; None until then."""
+    pid: int = 0
+    http_port: int = 0
+    rooms: list[str] = field(default_factory=list)
+    order_seen: int = 0
+    """Serial number of the last order carried out."""
+    pipeline: str = ""
+    """local or synthetic, or the name of the tier's own providers."""
+
+    @property
+    def busy(self) -> int:
+        return self.live + self.accepting
+
+    @property
+    def free(self) -> int:
+        """Slots that can take a call now."""
+        return max(0, self.slots - self.busy) if self.state == WorkerState.READY else 0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOrder:
+    """What the controller wants of a worker. Orders are states, not events: the last one holds."""
+
+    serial: int
+    cordon: bool = False

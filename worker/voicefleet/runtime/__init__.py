@@ -1,0 +1,1 @@
+"""Input and output that every component shares: clock, logs, HTTP, Redis, claims."""

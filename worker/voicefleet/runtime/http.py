@@ -1,0 +1,89 @@
+"""The HTTP server that worker and controller share: `/livez`, `/readyz`, `/metrics` and whatever the component adds."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from voicefleet.contract.errors import ConfigError, UnreachableError
+
+
+def health_routes(
+    app: web.Application, registry: CollectorRegistry, *, ready: Callable[[], str], alive: Callable[[], str]
+) -> None:
+    """Add the probe and metrics routes.
+
+    Args:
+        ready: empty when ready, else why not, in a few words.
+        alive: empty when alive, else why not; Kubernetes restarts what is not.
+    """
+
+    def probe(check: Callable[[], str]) -> Callable[[web.Request], Any]:
+        async def handler(_: web.Request) -> web.Response:
+            reason = check()
+            return web.Response(text=(reason or "ok") + "\n", status=503 if reason else 200)
+
+        return handler
+
+    async def metrics(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+    app.router.add_get("/livez", probe(alive))
+    app.router.add_get("/readyz", probe(ready))
+    app.router.add_get("/metrics", metrics)
+
+
+def parse_listen(text: str, *, field: str) -> tuple[str, int]:
+    """``HOST:PORT`` -> its parts; port 0 takes a free one.
+
+    Raises:
+        ConfigError: `text` is something else.
+    """
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(
+            "not HOST:PORT",
+            field=field,
+            value=text,
+            way_out="Give for example 127.0.0.1:8080, or port 0 for a free one.",
+        )
+    return host.strip("[]"), int(port)
+
+
+class HttpServer:
+    """One listening aiohttp application, started and closed once."""
+
+    def __init__(self, app: web.Application) -> None:
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+        self.host = ""
+        self.port = 0
+
+    async def start(self, host: str, port: int, *, field: str) -> None:
+        """Listen on `host`:`port` (0: a free one; see `port` afterwards).
+
+        Raises:
+            UnreachableError: the address is taken, not this machine's, or not ours to use.
+        """
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, host, port)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            taken = error.errno == errno.EADDRINUSE
+            raise UnreachableError(
+                "the port is taken" if taken else f"cannot listen there ({error.strerror})",
+                field=field,
+                value=f"{host}:{port}",
+                way_out="Stop what uses it, or choose another port (0 takes a free one).",
+            ) from error
+        self.host, self.port = host, self._runner.addresses[0][1]
+
+    async def close(self) -> None:
+        await self._runner.cleanup()

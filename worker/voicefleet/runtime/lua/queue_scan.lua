@@ -1,0 +1,30 @@
+-- Bring the queue up to date with callers and claims. KEYS: callers, waiting, inflight.
+-- ARGV: claim key prefix, grace_ms. A caller without a claim for longer than the grace is a waiting call.
+-- Returns {now_ms, {room, joined_ms, rank or '', claim or ''}, ...}: every call there is, as one snapshot.
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local out = {tostring(now)}
+local callers = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+for i = 1, #callers, 2 do
+  local room, joined = callers[i], tonumber(callers[i + 1])
+  local claim = redis.call('GET', ARGV[1] .. room)
+  local rank = redis.call('ZSCORE', KEYS[2], room)
+  if claim then
+    if rank then
+      redis.call('ZREM', KEYS[2], room)
+      rank = false
+    end
+    redis.call('ZREM', KEYS[3], room)
+  elseif not rank and now - joined >= tonumber(ARGV[2]) then
+    redis.call('ZADD', KEYS[2], joined, room)
+    rank = tostring(joined)
+  end
+  out[#out + 1] = {room, tostring(joined), rank or '', claim or ''}
+end
+for _, room in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+  if not redis.call('ZSCORE', KEYS[1], room) then
+    redis.call('ZREM', KEYS[2], room)
+    redis.call('ZREM', KEYS[3], room)
+  end
+end
+return out
