@@ -1,4 +1,4 @@
-"""Claims in Redis. All changes are Lua scripts, so every step is one atomic move of the protocol in `contract.claims`."""
+"""Claims in Redis. Every change is a Lua script: one atomic move of the protocol in `contract.claims`."""
 
 from __future__ import annotations
 

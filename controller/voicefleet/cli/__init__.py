@@ -1,0 +1,1 @@
+"""The `voicefleet` command. Heavy imports stand inside the commands: `import livekit.agents` alone takes 3 s."""

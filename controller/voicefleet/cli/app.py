@@ -1,0 +1,111 @@
+"""The `voicefleet` command: options in, exit codes out.
+
+Exit codes: 0 done; 1 done, and the result is bad; 2 wrong input or surroundings (one message, no stack trace);
+130 ended by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from voicefleet.contract.errors import UsageError
+
+app = typer.Typer(
+    name="voicefleet",
+    help="Run fleets of LiveKit voice agents: autoscaled workers, no dropped calls, latency at the caller's ear.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the result to this file as JSON.")]
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run a command's coroutine to its end."""
+    return asyncio.run(work)
+
+
+@app.command()
+def worker(
+    agent: Annotated[str | None, typer.Option(help="package.module:function that makes your agent.")] = None,
+    tiers: Annotated[str | None, typer.Option(help="Tiers file, or a built-in: local, synthetic.")] = None,
+    region: Annotated[str | None, typer.Option(help="Region this worker serves.")] = None,
+    agent_name: Annotated[str | None, typer.Option(help="Name that dispatches ask for.")] = None,
+    worker_id: Annotated[str | None, typer.Option("--id", help="This worker's name; made up when left out.")] = None,
+    slots: Annotated[int | None, typer.Option(help="Calls at once.")] = None,
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT of the probes and metrics; port 0: a free one.")] = None,
+    livekit_url: Annotated[str | None, typer.Option(help="LiveKit's address, ws:// or wss://.")] = None,
+    log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = None,
+) -> None:
+    """Serve calls with your agent. Secrets come from the environment: LIVEKIT_API_SECRET, VOICEFLEET_REDIS_URL."""
+    from voicefleet.runtime.logs import configure_logs
+    from voicefleet.worker.settings import load_settings
+
+    settings = load_settings(
+        {
+            "agent": agent,
+            "tiers": tiers,
+            "region": region,
+            "agent_name": agent_name,
+            "worker_id": worker_id,
+            "slots": slots,
+            "listen": listen,
+            "livekit_url": livekit_url,
+            "log_level": log_level,
+        }
+    )
+    configure_logs(
+        settings.log_level,
+        settings.log_format,  # type: ignore[arg-type]
+        personal_data=settings.log_personal_data,
+        worker=settings.worker_id,
+        region=settings.region,
+    )
+    from voicefleet.worker.server import run_worker
+
+    run(run_worker(settings))
+
+
+@app.command()
+def controller(
+    config: Annotated[Path, typer.Option(help="The controller's YAML file.")],
+    ready_file: Annotated[Path | None, typer.Option(help="Write our address here once we listen.")] = None,
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+) -> None:
+    """Watch rooms, waiting calls and workers; dispatch what waits; scale every region's pool."""
+    from voicefleet.controller.app import run_controller
+    from voicefleet.controller.settings import load_settings
+    from voicefleet.runtime.logs import configure_logs
+
+    configure_logs(log_level)
+    run(run_controller(load_settings(config), ready_file=ready_file))
+
+
+def main() -> None:
+    """Entry point of the `voicefleet` command."""
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    try:
+        app()
+    except UsageError as error:
+        errors.print(f"[bold red]voicefleet:[/] {_plain(error)}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _plain(error: UsageError) -> str:
+    from rich.markup import escape
+
+    return escape(str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""Client of the controller's HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+from pydantic import ValidationError
+
+from voicefleet.contract.api import CallRequest, CallTicket, CallView, DecisionView, RegionView
+from voicefleet.contract.errors import UnknownStateError, UnreachableError
+from voicefleet.runtime.clock import Clock, SystemClock
+
+REQUEST_TIMEOUT_S = 5.0
+
+
+class ControllerClient:
+    """Talks to one controller. Use as an async context manager.
+
+    Args:
+        url: the controller's address, ``http://HOST:PORT``.
+        key: bearer token; empty when the controller asks for none.
+    """
+
+    def __init__(self, url: str, *, key: str = "", clock: Clock | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._clock = clock or SystemClock()
+        self._http: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._http = aiohttp.ClientSession(
+            headers=self._headers, timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._http is not None
+        await self._http.close()
+
+    async def create_call(self, request: CallRequest, *, patience_s: float = 0.0) -> CallTicket:
+        """Ask for a call. While the fleet is full (503) or asks to slow down (429), try again as told, up to
+        `patience_s` seconds.
+
+        Raises:
+            UnreachableError: refused for good, or still full after `patience_s`.
+            UnknownStateError: no answer.
+        """
+        deadline = self._clock.monotonic() + patience_s
+        body = request.model_dump(mode="json", exclude_none=True)
+        while True:
+            status, answer, retry_after_s = await self._ask("POST", "/v1/calls", json=body)
+            if status == 201 or status == 200:
+                return CallTicket.model_validate(answer)
+            if status not in (429, 503) or self._clock.monotonic() + retry_after_s > deadline:
+                raise UnreachableError(
+                    str(answer.get("error", f"answer {status}")) if isinstance(answer, dict) else f"answer {status}",
+                    field="POST /v1/calls",
+                    value=status,
+                    way_out=(answer.get("way_out") if isinstance(answer, dict) else "") or "See the controller's log.",
+                )
+            await asyncio.sleep(retry_after_s)
+
+    async def regions(self) -> list[RegionView]:
+        """Every region's state. Raises UnknownStateError when the controller does not say."""
+        return [RegionView.model_validate(r) for r in await self._get_list("/v1/regions", "regions")]
+
+    async def calls(self) -> list[CallView]:
+        """Every call there is. Raises UnknownStateError when the controller does not say."""
+        return [CallView.model_validate(c) for c in await self._get_list("/v1/calls", "calls")]
+
+    async def decisions(self, limit: int = 100) -> list[DecisionView]:
+        """The last decisions, newest first. Raises UnknownStateError when the controller does not say."""
+        found = await self._get_list(f"/v1/decisions?limit={limit}", "decisions")
+        return [DecisionView.model_validate(d) for d in found]
+
+    async def _get_list(self, path: str, name: str) -> list[Any]:
+        status, answer, _ = await self._ask("GET", path)
+        if status != 200 or not isinstance(answer, dict) or not isinstance(answer.get(name), list):
+            raise UnknownStateError(f"GET {path} was answered with {status}")
+        return list(answer[name])
+
+    async def _ask(self, method: str, path: str, *, json: Any = None) -> tuple[int, Any, float]:
+        assert self._http is not None, "enter the client first"
+        try:
+            async with self._http.request(method, self._url + path, json=json) as response:
+                answer = await response.json(content_type=None)
+                return response.status, answer, float(response.headers.get("Retry-After", 1.0))
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, ValidationError) as error:
+            raise UnknownStateError(f"the controller did not answer ({type(error).__name__})") from error

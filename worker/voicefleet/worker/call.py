@@ -1,0 +1,63 @@
+"""What a team's agent is given: the call's context, and the factory that makes an agent of it."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from livekit.agents import Agent
+
+from voicefleet.contract.errors import ConfigError, UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """One call, as the agent's factory sees it."""
+
+    region: str
+    room: str
+    tier: str
+    """Name of the tier that serves the call."""
+    metadata: str
+    """The front end's text from `POST /v1/calls`, or its own dispatch metadata; may be empty."""
+    worker: str
+
+
+AgentFactory: TypeAlias = Callable[[CallContext], Agent | Awaitable[Agent]]
+
+
+def load_factory(path: str) -> AgentFactory:
+    """Import ``my_pkg.my_agent:create``. The working directory counts as a place to import from.
+
+    Raises:
+        ConfigError: `path` does not import or is not callable.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    module_name, _, attribute = path.partition(":")
+    if not module_name or not attribute:
+        raise _refused(path, "not of the form package.module:function")
+    try:
+        module = importlib.import_module(module_name)
+    except UsageError:
+        raise
+    except Exception as error:
+        raise _refused(path, f"does not import ({type(error).__name__}: {error})") from error
+    factory = getattr(module, attribute, None)
+    if not callable(factory):
+        raise _refused(path, f"module {module_name} has no function {attribute}")
+    return factory  # type: ignore[no-any-return]
+
+
+def _refused(path: str, what: str) -> ConfigError:
+    return ConfigError(
+        what,
+        field="--agent",
+        value=path,
+        way_out="Give package.module:function, a function that takes the call's context and returns an Agent.",
+    )

@@ -1,0 +1,1 @@
+"""Tiers: named speed/quality settings of the pipeline, read from YAML."""

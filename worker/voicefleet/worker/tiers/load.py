@@ -1,0 +1,172 @@
+"""Read a tiers file and check, before any call, that every provider in it can be built."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from voicefleet.contract.errors import ConfigError, MissingPartError, UsageError
+from voicefleet.contract.validation import config_error
+from voicefleet.worker.tiers.schema import Provider, Tier, TiersFile
+
+BUILT_IN = ("local", "synthetic")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A provider that was found and whose arguments fit: `build` gives a new instance."""
+
+    cls: type[Any]
+    args: dict[str, Any]
+
+    def build(self) -> Any:
+        return self.cls(**self.args)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadyTier:
+    """A tier all of whose providers were found."""
+
+    name: str
+    tier: Tier
+    stages: Mapping[str, Stage]
+
+    @property
+    def required_models(self) -> frozenset[str]:
+        """Models that the worker must load once for all its jobs (see `local.model_server`)."""
+        return frozenset(m for s in self.stages.values() for m in getattr(s.cls, "required_models", ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Tiers:
+    """What a worker can be asked for."""
+
+    pipeline: str
+    default: str
+    by_name: Mapping[str, ReadyTier]
+
+    def pick(self, name: str) -> ReadyTier:
+        """The tier `name`; the default for an empty or unknown one, since a call is worth more than its tier."""
+        return self.by_name.get(name) or self.by_name[self.default]
+
+    @property
+    def required_models(self) -> frozenset[str]:
+        return frozenset(m for t in self.by_name.values() for m in t.required_models)
+
+
+def read_tiers(where: str) -> TiersFile:
+    """The tiers file at path `where`, or the built-in one of that name.
+
+    Raises:
+        ConfigError: not readable, not YAML, or a field is wrong; it names the field.
+    """
+    if where in BUILT_IN:
+        text = (resources.files("voicefleet.worker.tiers") / f"{where}.yaml").read_text(encoding="utf-8")
+    else:
+        try:
+            text = Path(where).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"cannot be read ({error.strerror if isinstance(error, OSError) else 'not UTF-8'})",
+                field="--tiers",
+                value=where,
+                way_out=f"Give a YAML file, or one of {', '.join(BUILT_IN)}.",
+            ) from error
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"not YAML{place}", field="--tiers", value=where, way_out="Correct the file.") from error
+    try:
+        return TiersFile.model_validate(raw)
+    except ValidationError as error:
+        raise config_error(error, TiersFile, source=where) from error
+
+
+def resolve_tiers(file: TiersFile, environment: Mapping[str, str]) -> Tiers:
+    """Find every provider class and check its arguments against its signature. Nothing is built.
+
+    Raises:
+        MissingPartError: a plugin is not installed.
+        ConfigError: a class is not there, an argument is not known or an environment variable is not set.
+    """
+    ready = {
+        name: ReadyTier(
+            name,
+            tier,
+            {
+                stage: _resolve(provider, f"tiers.{name}.{stage}", environment)
+                for stage, provider in tier.stages().items()
+            },
+        )
+        for name, tier in file.tiers.items()
+    }
+    return Tiers(file.pipeline, file.default, ready)
+
+
+def _resolve(provider: Provider, field: str, environment: Mapping[str, str]) -> Stage:
+    module_name, class_name = provider.plugin.split(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise MissingPartError(
+            f"the plugin is not installed (no module named {error.name})",
+            field=f"{field}.plugin",
+            value=provider.plugin,
+            way_out=f"Install it (for a livekit plugin: pip install {_distribution(module_name)}), or name another.",
+        ) from error
+    except UsageError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"the plugin does not import ({type(error).__name__}: {error})",
+            field=f"{field}.plugin",
+            value=provider.plugin,
+            way_out="Correct the plugin, or name another.",
+        ) from error
+    cls = getattr(module, class_name, None)
+    if not inspect.isclass(cls):
+        raise ConfigError(
+            f"module {module_name} has no class {class_name}",
+            field=f"{field}.plugin",
+            value=provider.plugin,
+            way_out="Write dotted.module:Class.",
+        )
+    args = {
+        name: _from_environment(value, f"{field}.args.{name}", environment) for name, value in provider.args.items()
+    }
+    try:
+        inspect.signature(cls).bind(**args)
+    except TypeError as error:
+        names = [p for p in inspect.signature(cls).parameters if p not in ("args", "kwargs")]
+        raise ConfigError(
+            f"{class_name} does not take these arguments ({error})",
+            field=f"{field}.args",
+            way_out=f"It takes: {', '.join(names) or 'none'}.",
+        ) from error
+    return Stage(cls, args)
+
+
+def _from_environment(value: Any, field: str, environment: Mapping[str, str]) -> Any:
+    if not (isinstance(value, dict) and set(value) == {"env"}):
+        return value
+    name = str(value["env"])
+    if name not in environment:
+        raise ConfigError(
+            f"the environment variable {name} is not set", field=field, way_out="Set it, or remove the argument."
+        )
+    return environment[name]
+
+
+def _distribution(module_name: str) -> str:
+    parts = module_name.split(".")
+    return f"livekit-plugins-{parts[2]}" if parts[:2] == ["livekit", "plugins"] and len(parts) > 2 else parts[0]
