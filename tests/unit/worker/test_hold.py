@@ -46,20 +46,20 @@ class Claims:
         return answer
 
 
-def hold(claims: Claims, clock: VirtualClock, epoch: int = 4) -> Hold:
-    return Hold(claims, room="r", room_sid="RM", worker="w", job="j", epoch=epoch, clock=clock)  # type: ignore[arg-type]
+def hold(claims: Claims, clock: VirtualClock) -> Hold:
+    return Hold(claims, room="r", room_sid="RM", worker="w", job="j", clock=clock)  # type: ignore[arg-type]
 
 
 async def test_lost_at_once() -> None:
     h = hold(Claims(None), VirtualClock())
-    assert not await h.take()
+    assert not await h.take(4)
     assert h.lost
 
 
 async def test_redis_away_at_first_keeps_the_call_and_takes_an_epoch_later() -> None:
     claims, clock = Claims(UnknownStateError("away"), UnknownStateError("away"), 9, 9, None), VirtualClock()
-    h = hold(claims, clock, epoch=0)
-    assert await h.take()
+    h = hold(claims, clock)
+    assert await h.take(0)
     await h.keep(lambda: True)
     assert claims.epochs == [0, 0, 0, 9, 9]
     assert h.lost
@@ -69,7 +69,7 @@ async def test_redis_away_at_first_keeps_the_call_and_takes_an_epoch_later() -> 
 async def test_no_renewal_while_the_room_is_gone() -> None:
     claims, clock = Claims(4, None), VirtualClock()
     h = hold(claims, clock)
-    assert await h.take()
+    assert await h.take(4)
     connected = iter([False, False, True])
     await h.keep(lambda: next(connected))
     assert clock.now == pytest.approx(3 * RENEW_EVERY_S)

@@ -23,20 +23,26 @@ class Hold:
     answer the hold is kept: the caller hears the agent, and the next answer of Redis settles it.
     """
 
-    def __init__(
-        self, claims: ClaimStore, *, room: str, room_sid: str, worker: str, job: str, epoch: int, clock: Clock
-    ) -> None:
+    def __init__(self, claims: ClaimStore, *, room: str, room_sid: str, worker: str, job: str, clock: Clock) -> None:
         self._claims = claims
         self._room = room
         self._room_sid = room_sid
         self._worker = worker
         self._job = job
         self._clock = clock
-        self.epoch = epoch
+        self.epoch = 0
         self.lost = False
 
-    async def take(self) -> bool:
-        """False: the call is another's, leave without a word. True: ours, or Redis did not say within 300 ms."""
+    async def take(self, epoch: int) -> bool:
+        """Take the live claim once in the room.
+
+        Args:
+            epoch: what the worker was given when it accepted; 0 when Redis was away then.
+
+        Returns:
+            False: the call is another's, leave without a word. True: ours, or Redis did not say within 300 ms.
+        """
+        self.epoch = epoch
         try:
             async with asyncio.timeout(FIRST_TRY_TIMEOUT_S):
                 return await self._renew()

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -23,7 +22,7 @@ from voicefleet.runtime.claims import ClaimStore
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.http import HttpServer, health_routes, parse_listen
 from voicefleet.runtime.logs import get_logger
-from voicefleet.runtime.processes import process_age_s, process_is_alive
+from voicefleet.runtime.processes import process_age_s
 from voicefleet.runtime.redis import Scripts, check_redis, connect_redis
 from voicefleet.worker import session
 from voicefleet.worker.admission import Admission, Slots
@@ -33,7 +32,7 @@ from voicefleet.worker.observations import WorkerMetrics
 from voicefleet.worker.preflight import check_livekit
 from voicefleet.worker.reporter import Reporter
 from voicefleet.worker.sdk import on_job_process_closed, push_status
-from voicefleet.worker.settings import WorkerSettings, environment, export_for_jobs
+from voicefleet.worker.settings import WorkerSettings, environment, export_for_jobs, quiet_sdk_preload
 from voicefleet.worker.tiers.load import Tiers, read_tiers, resolve_tiers
 
 log = get_logger(__name__)
@@ -140,31 +139,27 @@ class Worker:
             directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voicefleet-")))
             await stack.enter_async_context(self._job_surroundings(directory))
             self._handle_signals()
-            await self._serve(stack)
+            await self._serve()
 
     @contextlib.asynccontextmanager
     async def _job_surroundings(self, directory: Path) -> AsyncIterator[None]:
         """What job processes need to find: the settings, the line to us, and the models loaded once for all."""
-        model_socket = directory / "models"
         links = JobLinkServer(directory / "jobs", self._metrics.observed, self._metrics.dropped.inc)
-        export_for_jobs(
-            self._settings.model_copy(update={"job_socket": str(directory / "jobs"), "model_socket": str(model_socket)})
-        )
         await links.start()
-        try:
-            models = sorted(self._tiers.required_models)
-            if models:
-                async with ModelServer(models, model_socket, threads=self._settings.model_threads):
-                    yield
-            else:
-                yield
-        finally:
-            await links.close()
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(links.close)
+            variables: dict[str, str] = {}
+            if models := sorted(self._tiers.required_models):
+                served = ModelServer(models, directory / "models", threads=self._settings.model_threads)
+                await stack.enter_async_context(served)
+                variables = served.environment
+            export_for_jobs(self._settings.model_copy(update={"job_socket": str(directory / "jobs")}), variables)
+            yield
 
-    async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
+    async def _serve(self) -> None:
         self._server.on("worker_started", self._on_started)
         self._server.on("worker_registered", self._on_registered)
-        background = [asyncio.create_task(self._reporter.run()), asyncio.create_task(self._watch_guard())]
+        reporting = asyncio.create_task(self._reporter.run())
         serving = asyncio.create_task(self._server.run())
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -175,9 +170,9 @@ class Worker:
             else:
                 await self._drain_and_close()
         finally:
-            for task in (*background, stopping):
-                task.cancel()
-            await asyncio.gather(*background, stopping, return_exceptions=True)
+            reporting.cancel()
+            stopping.cancel()
+            await asyncio.gather(reporting, stopping, return_exceptions=True)
             await self._server.aclose()
             await asyncio.gather(serving, return_exceptions=True)
             await self._reporter.farewell()
@@ -205,14 +200,6 @@ class Worker:
         self._slots.cordoned = True
         self._stopping.set()
         self._reporter.wake()
-
-    async def _watch_guard(self) -> None:
-        guard = self._settings.guard_pid
-        while guard:
-            if not process_is_alive(guard):
-                log.error("the process that this worker belongs to is gone, stopping")
-                os.killpg(os.getpgid(0), signal.SIGKILL) if os.getpgid(0) == os.getpid() else os._exit(1)
-            await self._clock.sleep(1.0)
 
     # Orders and events
 
@@ -268,7 +255,6 @@ class Worker:
             host="127.0.0.1",
             port=0,
             preload_modules=["voicefleet.worker.preload"],
-            log_level=settings.log_level,
         )
 
     def _jobs(self) -> list[Any]:
@@ -285,8 +271,8 @@ async def run_worker(settings: WorkerSettings) -> None:
     Raises:
         UsageError: with the field or address that is wrong, and the way out.
     """
+    quiet_sdk_preload()
     parse_listen(settings.listen, field="--listen")
     tiers = resolve_tiers(read_tiers(settings.tiers), environment())
     load_factory(settings.agent)
     await Worker(settings, tiers, SystemClock()).run()
-    sys.stderr.flush()

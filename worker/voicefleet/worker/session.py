@@ -7,6 +7,7 @@ the environment.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 from dataclasses import dataclass
 from typing import Any
@@ -65,31 +66,37 @@ async def entrypoint(ctx: JobContext) -> None:
     tier = prepared.tiers.pick(dispatch.tier)
     link = JobLink()
     redis = connect_redis(settings.redis_url.get_secret_value())
-    ctx.add_shutdown_callback(link.close)
-    ctx.add_shutdown_callback(redis.aclose)
-
-    call = CallContext(settings.region, ctx.job.room.name, tier.name, dispatch.metadata, settings.worker_id)
-    # The room's connection takes longest, so the rest is made ready beside it.
-    connecting = asyncio.create_task(ctx.connect())
-    session = build_session(tier)
-    agent = await _make_agent(prepared.factory, call)
-    await link.connect(settings.job_socket, ctx.job.id)
-    await connecting
-
     hold = Hold(
         ClaimStore(Scripts(redis), settings.region),
         room=ctx.job.room.name,
         room_sid=ctx.job.room.sid,
         worker=settings.worker_id,
         job=ctx.job.id,
-        epoch=_epoch(ctx.room),
         clock=SystemClock(),
     )
-    if not await hold.take():
+    # One callback that closes in reverse order: livekit-agents runs several callbacks at the same time. It runs also
+    # when something below raises, so that the claim is given back at once and another worker serves the call.
+    closing = contextlib.AsyncExitStack()
+    ctx.add_shutdown_callback(closing.aclose)
+    closing.push_async_callback(redis.aclose)
+    closing.push_async_callback(link.close)
+    closing.push_async_callback(hold.release)
+
+    call = CallContext(settings.region, ctx.job.room.name, tier.name, dispatch.metadata, settings.worker_id)
+    # The room's connection takes longest, so the rest is made ready beside it.
+    connecting = asyncio.create_task(ctx.connect())
+    await link.connect(settings.job_socket, ctx.job.id)
+    session = build_session(tier)
+    agent = await _make_agent(prepared.factory, call)
+    await connecting
+
+    if not await hold.take(_epoch(ctx.room)):
         log.info("the call is another worker's, leaving", room=ctx.job.room.name, job=ctx.job.id)
         ctx.shutdown("claim held by another")
         return
-    _Call(ctx, session, hold, link, tier, settings).watch()
+    watched = _Call(ctx, session, hold, link, tier, settings)
+    closing.callback(watched.end)
+    watched.watch()
     await session.start(agent, room=ctx.room)
 
 
@@ -132,7 +139,6 @@ class _Call:
         self._session.on("close", lambda _: self._ctx.shutdown("session closed"))
         self._ctx.room.on("participant_connected", lambda _: self._look_for_caller())
         self._ctx.room.on("participant_disconnected", lambda _: self._look_for_caller())
-        self._ctx.add_shutdown_callback(self._end)
         self._look_for_caller()
         self._link.send({"kind": "call_started", "tier": self._tier.name})
 
@@ -171,10 +177,10 @@ class _Call:
             }
         )
 
-    async def _end(self) -> None:
+    def end(self) -> None:
+        """Stop watching and tell the worker; the room is left already."""
         if self._keeping is not None:
             self._keeping.cancel()
         if self._caller_timer is not None:
             self._caller_timer.cancel()
-        await self._hold.release()
         self._link.send({"kind": "call_ended", "result": self._result})

@@ -53,11 +53,9 @@ class WorkerSettings(BaseSettings):
     )
     job_memory_limit_mb: Annotated[int, Field(ge=0)] = Field(0, description="0: no limit")
     model_threads: Annotated[int, Field(ge=1, le=64)] = Field(2, description="threads of the local models, all jobs")
-    guard_pid: int = Field(0, description="stop at once when this process is gone; 0: none")
-    log_level: str = "INFO"
+    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
     log_format: Annotated[str, Field(pattern="^(auto|json|console)$")] = "auto"
     log_personal_data: bool = False
-    model_socket: str = ""
     job_socket: str = ""
 
     @property
@@ -82,8 +80,14 @@ def environment() -> Mapping[str, str]:
     return os.environ
 
 
-def export_for_jobs(settings: WorkerSettings) -> None:
-    """Hand the settings to the job processes started after this."""
+def quiet_sdk_preload() -> None:
+    """Keep livekit-agents from loading its end-of-turn model into the fork server; see `preload`."""
+    os.environ.setdefault("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
+
+
+def export_for_jobs(settings: WorkerSettings, variables: Mapping[str, str]) -> None:
+    """Hand the settings, and `variables`, to the job processes started after this."""
+    os.environ.update(variables)
     plain = settings.model_dump(mode="json")
     for name in ("redis_url", "livekit_api_secret"):
         plain[name] = getattr(settings, name).get_secret_value()

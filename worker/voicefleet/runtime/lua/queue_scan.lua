@@ -1,6 +1,7 @@
 -- Bring the queue up to date with callers and claims. KEYS: callers, waiting, inflight.
 -- ARGV: claim key prefix, grace_ms. A caller without a claim for longer than the grace is a waiting call.
--- Returns {now_ms, {room, joined_ms, rank or '', claim or ''}, ...}: every call there is, as one snapshot.
+-- Returns {now_ms, {room, joined_ms, rank or '', claim or '', served}, ...}: every call there is, as one snapshot.
+-- `served` is the rank a call waited with when this very scan found its claim, else '': one scan of one replica sees it.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local out = {tostring(now)}
@@ -9,8 +10,10 @@ for i = 1, #callers, 2 do
   local room, joined = callers[i], tonumber(callers[i + 1])
   local claim = redis.call('GET', ARGV[1] .. room)
   local rank = redis.call('ZSCORE', KEYS[2], room)
+  local served = ''
   if claim then
     if rank then
+      served = rank
       redis.call('ZREM', KEYS[2], room)
       rank = false
     end
@@ -19,7 +22,7 @@ for i = 1, #callers, 2 do
     redis.call('ZADD', KEYS[2], joined, room)
     rank = tostring(joined)
   end
-  out[#out + 1] = {room, tostring(joined), rank or '', claim or ''}
+  out[#out + 1] = {room, tostring(joined), rank or '', claim or '', served}
 end
 for _, room in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
   if not redis.call('ZSCORE', KEYS[1], room) then

@@ -1,0 +1,36 @@
+# The front door. `make help` lists what it can do; ARGS passes options on: make demo ARGS="--calls 4"
+BIN := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint fmt bench clean ready
+
+help: ## List the targets
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+
+setup: ## Make .venv, install everything, and show the parts
+	@scripts/setup.sh -v
+
+ready:
+	@scripts/setup.sh
+
+demo: ready ## A fleet with calls on this machine, no accounts needed
+	@$(BIN)/voicefleet demo $(ARGS)
+
+test: ready ## Every test (ARGS="-m unit" or a path for less)
+	@$(BIN)/pytest $(ARGS)
+
+lint: ready ## Style, format, types and layers
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { $(BIN)/ruff format --check .; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
+
+fmt: ready ## Put style and format right
+	@$(BIN)/ruff check --fix --quiet .
+	@$(BIN)/ruff format --quiet .
+
+bench: ready ## Measurements, with figures as result
+	@$(BIN)/pytest tests/bench $(ARGS)
+
+clean: ## Remove everything that setup and the tools made
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

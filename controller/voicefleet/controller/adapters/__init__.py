@@ -1,0 +1,1 @@
+"""The only modules of the controller that touch processes and LiveKit."""

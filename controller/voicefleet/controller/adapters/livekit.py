@@ -1,0 +1,153 @@
+"""LiveKit's server API behind `LiveKitPort`."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import aiohttp
+import jwt
+from google.protobuf.json_format import Parse, ParseError
+from livekit import api
+from livekit.protocol.models import ParticipantInfo
+from livekit.protocol.webhook import WebhookEvent as ProtoEvent
+
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.controller.ports import (
+    CredentialsRefusedError,
+    Participant,
+    Room,
+    WebhookEvent,
+    WebhookMalformedError,
+    WebhookRefusedError,
+)
+from voicefleet.controller.settings import LiveKitSettings
+
+REQUEST_TIMEOUT_S = 2.0
+"""LiveKit's API answers within milliseconds; whoever waits longer holds up a caller."""
+
+TOKEN_TTL = timedelta(minutes=10)
+"""How long a ticket can be used to join; a connected caller's token is renewed by LiveKit."""
+
+EMPTY_TIMEOUT_S = 60
+DEPARTURE_TIMEOUT_S = 20
+"""A caller whose connection broke finds the room, and the agent in it, for this long."""
+
+_CALLERS = frozenset({ParticipantInfo.Kind.STANDARD, ParticipantInfo.Kind.SIP})
+
+
+def issuer(authorization: str) -> str:
+    """The API key that a webhook's token names, not verified; empty when there is none."""
+    try:
+        claims = jwt.decode(authorization, options={"verify_signature": False})
+    except jwt.InvalidTokenError:
+        return ""
+    found = claims.get("iss", "")
+    return found if isinstance(found, str) else ""
+
+
+class LiveKit:
+    """One region's LiveKit. Make it inside a running event loop; `close` it."""
+
+    def __init__(self, settings: LiveKitSettings, agent_name: str) -> None:
+        self._settings = settings
+        self._agent_name = agent_name
+        self._api = api.LiveKitAPI(
+            settings.api_url,
+            settings.api_key,
+            settings.api_secret,
+            timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S),
+        )
+
+    async def close(self) -> None:
+        await self._api.aclose()
+
+    async def list_rooms(self) -> tuple[Room, ...]:
+        async with _answered("list_rooms"):
+            answer = await self._api.room.list_rooms(api.ListRoomsRequest())
+        return tuple(Room(room.name, room.sid) for room in answer.rooms)
+
+    async def list_participants(self, room: str) -> tuple[Participant, ...]:
+        async with _answered("list_participants", absent_is_fine=True):
+            answer = await self._api.room.list_participants(api.ListParticipantsRequest(room=room))
+            return tuple(
+                Participant(p.identity, p.kind in _CALLERS, p.kind == ParticipantInfo.Kind.AGENT, p.joined_at_ms)
+                for p in answer.participants
+                if p.state != ParticipantInfo.State.DISCONNECTED
+            )
+        return ()
+
+    async def ordered(self, room: str) -> bool:
+        async with _answered("list_dispatch", absent_is_fine=True):
+            dispatches = await self._api.agent_dispatch.list_dispatch(room)
+            return any(d.agent_name == self._agent_name for d in dispatches)
+        return False
+
+    async def create_dispatch(self, room: str, metadata: str) -> str:
+        request = api.CreateAgentDispatchRequest(agent_name=self._agent_name, room=room, metadata=metadata)
+        async with _answered("create_dispatch"):
+            return (await self._api.agent_dispatch.create_dispatch(request)).id
+        raise AssertionError("unreachable")
+
+    async def delete_room(self, room: str) -> None:
+        async with _answered("delete_room", absent_is_fine=True):
+            await self._api.room.delete_room(api.DeleteRoomRequest(room=room))
+
+    async def remove_participant(self, room: str, identity: str) -> None:
+        async with _answered("remove_participant", absent_is_fine=True):
+            await self._api.room.remove_participant(api.RoomParticipantIdentity(room=room, identity=identity))
+
+    def mint(self, room: str, identity: str, metadata: str) -> str:
+        configuration = api.RoomConfiguration(
+            agents=[api.RoomAgentDispatch(agent_name=self._agent_name, metadata=metadata)],
+            empty_timeout=EMPTY_TIMEOUT_S,
+            departure_timeout=DEPARTURE_TIMEOUT_S,
+        )
+        token = api.AccessToken(self._settings.api_key, self._settings.api_secret)
+        grants = api.VideoGrants(room_join=True, room=room)
+        return (
+            token.with_identity(identity)
+            .with_grants(grants)
+            .with_room_config(configuration)
+            .with_ttl(TOKEN_TTL)
+            .to_jwt()
+        )
+
+    def read_webhook(self, body: bytes, authorization: str) -> WebhookEvent:
+        verifier = api.TokenVerifier(self._settings.api_key, self._settings.api_secret)
+        try:
+            signed = base64.b64decode(verifier.verify(authorization).sha256 or "")
+        except (jwt.InvalidTokenError, ValueError, TypeError, AttributeError) as error:
+            raise WebhookRefusedError(f"bad signature ({type(error).__name__})") from error
+        if hashlib.sha256(body).digest() != signed:
+            raise WebhookRefusedError("the signature is of another text")
+        try:
+            event = Parse(body.decode(), ProtoEvent(), ignore_unknown_fields=True)
+        except (ParseError, UnicodeDecodeError) as error:
+            raise WebhookMalformedError("not an event of LiveKit") from error
+        about = event.HasField("participant")
+        return WebhookEvent(
+            event=event.event,
+            room=event.room.name,
+            room_sid=event.room.sid,
+            caller=about and event.participant.kind in _CALLERS,
+            agent=about and event.participant.kind == ParticipantInfo.Kind.AGENT,
+        )
+
+
+@contextlib.asynccontextmanager
+async def _answered(what: str, *, absent_is_fine: bool = False) -> AsyncIterator[None]:
+    """Turn the client's errors into ours."""
+    try:
+        yield
+    except api.ServerError as error:
+        if absent_is_fine and error.code == api.ServerErrorCode.NOT_FOUND:
+            return
+        if error.status in (401, 403) or error.code in ("unauthenticated", "permission_denied"):
+            raise CredentialsRefusedError("LiveKit refuses our credentials") from error
+        raise UnknownStateError(f"LiveKit answered {what} with {error.code or error.status}") from error
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        raise UnknownStateError(f"LiveKit did not answer {what} ({type(error).__name__})") from error

@@ -1,0 +1,249 @@
+"""The HTTP API, version 1: tickets for calls, and what the controller knows."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from voicefleet.contract.api import CallRequest, CallTicket, CallView, RegionView, WorkerView
+from voicefleet.contract.calls import CallRecord, DispatchMetadata
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.controller.limits import Limiter
+from voicefleet.controller.loop import DECISIONS_KEPT, DecisionLog
+from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.problems import problem
+from voicefleet.controller.region import Region
+from voicefleet.controller.room_for_calls import Room, choose, room_in
+from voicefleet.controller.settings import Settings
+from voicefleet.runtime.logs import get_logger
+from voicefleet.runtime.redis import REDIS_FAILURES
+from voicefleet.scaling import SupplyState
+
+_KEY = web.RequestKey("voicefleet_key", str)
+_STORE_LIMIT_S = 0.5
+_FULL_RETRY_S = 5.0
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+log = get_logger(__name__)
+
+
+class Api:
+    """`/v1/...`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        regions: Mapping[str, Region],
+        limiter: Limiter,
+        decisions: DecisionLog,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._regions = regions
+        self._limiter = limiter
+        self._decisions = decisions
+        self._metrics = metrics
+
+    def add_routes(self, app: web.Application) -> None:
+        app.middlewares.append(self._guard)
+        app.router.add_post("/v1/calls", self.create_call)
+        app.router.add_get("/v1/calls", self.calls)
+        app.router.add_get("/v1/regions", self.regions)
+        app.router.add_get("/v1/decisions", self.decisions)
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Authorization, limits, counting; and no answer ever shows a stack trace."""
+        ours = request.path.startswith("/v1/")
+        try:
+            refused = await self._refused(request) if ours else None
+            answer = refused or await handler(request)
+        except web.HTTPException as error:
+            way_out = "See /v1/regions, /v1/calls, /v1/decisions." if error.status == 404 else ""
+            answer = problem(error.status, error.reason.lower(), way_out=way_out)
+            if "Allow" in error.headers:
+                answer.headers["Allow"] = error.headers["Allow"]
+        except asyncio.CancelledError:
+            raise
+        except Exception:
+            log.exception("request failed", method=request.method, path=request.path)
+            answer = problem(500, "an error of ours, see the controller's log")
+        if ours:
+            resource = request.match_info.route.resource
+            route = resource.canonical if resource else "other"
+            self._metrics.api_requests.labels(route, str(answer.status)).inc()
+        return answer
+
+    async def _refused(self, request: web.Request) -> web.Response | None:
+        key = self._key(request)
+        if key is None:
+            return problem(
+                401, "no valid API key", field="Authorization", way_out="Send `Authorization: Bearer SECRET`."
+            )
+        request[_KEY] = key
+        if request.method != "POST":
+            return None  # reads come from memory, and dashboards poll
+        wait_s = await self._limiter.request(key or "anyone")
+        if wait_s is None:
+            return None
+        most = self._settings.limits.requests_per_minute
+        return problem(
+            429, f"more than {most} requests for calls a minute", way_out="Come back later.", retry_after_s=wait_s
+        )
+
+    def _key(self, request: web.Request) -> str | None:
+        """The name of the request's key; empty without authorization, None when it is refused."""
+        if self._settings.auth == "none":
+            return ""
+        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
+        found: str | None = None
+        # Every key is compared, in constant time, so that the time taken tells nothing.
+        for known, name in self._settings.api_keys.items():
+            if hmac.compare_digest(known.encode(), secret.strip().encode("utf-8", "surrogateescape")):
+                found = name
+        return found if scheme.lower() == "bearer" else None
+
+    async def create_call(self, request: web.Request) -> web.Response:
+        """201 with a ticket. 400, 429, or 503 with Retry-After when no region has room."""
+        try:
+            wanted = CallRequest.model_validate_json(await request.read() or b"{}")
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            field = ".".join(str(part) for part in first["loc"]) or "body"
+            return problem(400, str(first["msg"]).lower(), field=field, way_out="Correct it and ask again.")
+        if wanted.region is not None and wanted.region not in self._regions:
+            known = ", ".join(sorted(self._regions))
+            return problem(400, f"no region {wanted.region}", field="region", way_out=f"Known: {known}.")
+        rooms = [room_in(r) for name, r in self._regions.items() if wanted.region in (None, name)]
+        chosen = choose(rooms)
+        if chosen is None:
+            return problem(
+                503,
+                "every worker there may be has all its slots taken",
+                way_out="Come back later, or raise max_workers.",
+                retry_after_s=_FULL_RETRY_S,
+            )
+        return await self._ticket(request[_KEY], wanted, chosen)
+
+    async def _ticket(self, key: str, wanted: CallRequest, chosen: Room) -> web.Response:
+        region = self._regions[chosen.region]
+        room, limits = f"call-{secrets.token_hex(8)}", self._settings.limits
+        identity = wanted.identity or f"caller-{secrets.token_hex(4)}"
+        try:
+            snapshots = {name: r.fresh_snapshot() for name, r in self._regions.items()}
+            if not await self._limiter.reserve(key or "anyone", region.name, room, snapshots):
+                return problem(
+                    429,
+                    f"more than {limits.concurrent_calls} calls at once",
+                    way_out="Let some of them end.",
+                    retry_after_s=_FULL_RETRY_S,
+                )
+            record = CallRecord(
+                room=room,
+                region=region.name,
+                tier=wanted.tier or "",
+                metadata=wanted.metadata,
+                key=key or "anyone",
+                max_duration_s=limits.max_call_duration_s,
+            )
+            async with asyncio.timeout(_STORE_LIMIT_S):
+                await region.calls.store(record)
+        except (*REDIS_FAILURES, UnknownStateError) as error:
+            # LiveKit dispatches by itself: the call works, only its repair would not know the metadata.
+            log.warning("ticket without a record", region=region.name, room=room, error=type(error).__name__)
+        metadata = DispatchMetadata(tier=wanted.tier or "", metadata=wanted.metadata).encode()
+        ticket = CallTicket(
+            url=region.settings.livekit.url,
+            token=region.livekit.mint(room, identity, metadata),
+            room=room,
+            region=region.name,
+            identity=identity,
+        )
+        return web.Response(text=ticket.model_dump_json(), status=201, content_type="application/json")
+
+    async def regions(self, _: web.Request) -> web.Response:
+        views = [region_view(region).model_dump(mode="json") for region in self._regions.values()]
+        return web.json_response({"regions": views})
+
+    async def calls(self, request: web.Request) -> web.Response:
+        """All calls, the oldest first. 503 while a region's calls are unknown; `?region=` asks for one alone."""
+        only = request.query.get("region")
+        if only is not None and only not in self._regions:
+            return problem(400, f"no region {only}", field="region", way_out=f"Known: {', '.join(self._regions)}.")
+        views: list[CallView] = []
+        for region in self._regions.values():
+            if only not in (None, region.name):
+                continue
+            snapshot = region.fresh_snapshot()
+            if snapshot is None:
+                return problem(503, f"the calls of {region.name} are not known now", retry_after_s=2)
+            for call in snapshot.calls:
+                views.append(
+                    CallView(
+                        room=call.room,
+                        region=region.name,
+                        state=call.state,
+                        since_s=max(0.0, round((snapshot.now_ms - call.joined_ms) / 1000, 3)),
+                        worker=call.claim.worker if call.claim else "",
+                        epoch=call.claim.epoch if call.claim else 0,
+                    )
+                )
+        views.sort(key=lambda view: -view.since_s)
+        return web.json_response({"calls": [view.model_dump(mode="json") for view in views]})
+
+    async def decisions(self, request: web.Request) -> web.Response:
+        """The last `?limit=` decisions (100), the newest first."""
+        text = request.query.get("limit", "100")
+        if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= DECISIONS_KEPT:
+            return problem(400, f"not a number from 1 to {DECISIONS_KEPT}", field="limit", way_out="Give such a one.")
+        newest = list(self._decisions.kept)[::-1][: int(text)]
+        return web.json_response({"decisions": [view.model_dump(mode="json") for view in newest]})
+
+
+def region_view(region: Region) -> RegionView:
+    """What is known of a region; counts are None when they are not known now."""
+    spec, observation, snapshot = region.settings.pool, region.observation, region.fresh_snapshot()
+    reports = region.fresh_reports()
+    known = observation is not None and reports is not None
+    workers = observation.workers if observation is not None else ()
+
+    def count(state: SupplyState) -> int | None:
+        return sum(w.state is state for w in workers) if known else None
+
+    draining, stopping = count(SupplyState.DRAINING), count(SupplyState.STOPPING)
+    views: list[WorkerView] = []
+    for worker in workers:
+        reported = (reports or {}).get(worker.id)
+        views.append(
+            WorkerView(
+                id=worker.id,
+                state=worker.state.value,
+                slots=worker.slots,
+                live=worker.busy,
+                age_s=round(worker.age_s, 1),
+                pid=reported.report.pid if reported else 0,
+            )
+        )
+    reason = region.reason
+    calls_known = snapshot is not None and known
+    return RegionView(
+        region=region.name,
+        status="ok" if calls_known else "unknown",
+        reason=reason or ("" if calls_known else "not read yet"),
+        min_workers=spec.min_workers,
+        max_workers=spec.max_workers,
+        slots_per_worker=spec.slots,
+        desired_workers=region.decision.desired if region.decision else None,
+        starting=count(SupplyState.STARTING),
+        ready=count(SupplyState.READY),
+        draining=None if draining is None or stopping is None else draining + stopping,
+        slots=sum(w.slots for w in workers if w.state is SupplyState.READY and not w.cordoned) if known else None,
+        live=snapshot.live if snapshot is not None else None,
+        waiting=snapshot.waiting if snapshot is not None else None,
+        workers=views,
+    )

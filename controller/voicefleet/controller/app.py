@@ -1,0 +1,256 @@
+"""Start and stop of the controller: preflight, loops, HTTP; the reverse on SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import shutil
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from redis.asyncio.client import PubSub
+
+from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
+from voicefleet.contract.keys import Keys
+from voicefleet.controller.adapters.livekit import LiveKit
+from voicefleet.controller.adapters.process import ProcessFleet
+from voicefleet.controller.api import Api
+from voicefleet.controller.calls import CallBook
+from voicefleet.controller.dispatch import Dispatcher
+from voicefleet.controller.limits import Limiter
+from voicefleet.controller.listing import Lister
+from voicefleet.controller.loop import DecisionLog, PoolLoop
+from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.ports import CredentialsRefusedError, Fleet
+from voicefleet.controller.region import Region
+from voicefleet.controller.settings import RegionSettings, Settings
+from voicefleet.controller.webhooks import Webhooks
+from voicefleet.controller.workers import WorkerBook
+from voicefleet.runtime.clock import Clock, SystemClock
+from voicefleet.runtime.http import HttpServer, health_routes
+from voicefleet.runtime.logs import get_logger
+from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient, Scripts, check_redis, connect_redis
+
+_AGAIN_S = 1.0
+
+log = get_logger(__name__)
+
+
+async def run_controller(
+    settings: Settings,
+    *,
+    on_ready: Callable[[str], None] | None = None,
+    ready_file: Path | None = None,
+    stop: asyncio.Event | None = None,
+) -> None:
+    """Run until SIGTERM, SIGINT or `stop`.
+
+    Args:
+        on_ready: told our own URL once we listen.
+        ready_file: gets ``{"url": ...}`` then.
+        stop: ends the run in good order when set.
+
+    Raises:
+        UnreachableError: Redis, every region's LiveKit, or our own port cannot be used; or LiveKit refuses us.
+        ConfigError: a program or directory of the settings cannot be used.
+    """
+    stop = stop or asyncio.Event()
+    async with contextlib.AsyncExitStack() as stack:
+        _obey_signals(stack, stop)
+        clock, metrics = SystemClock(), Metrics()
+        redis = connect_redis(settings.redis_url)
+        stack.push_async_callback(redis.aclose)
+        await check_redis(redis, settings.redis_url, field=settings.redis_field)
+        regions = {
+            name: await _open_region(stack, settings, region, redis, clock, metrics)
+            for name, region in settings.regions.items()
+        }
+        await _check_livekit(regions)
+        for region in regions.values():
+            if isinstance(region.fleet, ProcessFleet):
+                region.fleet.open()
+                stack.push_async_callback(region.fleet.close)
+        decisions = DecisionLog.empty()
+        server = HttpServer(_web_app(settings, regions, redis, clock, decisions, metrics))
+        stack.push_async_callback(server.close)
+        await server.start(settings.host, settings.port, field="listen")
+        await stack.enter_async_context(_running(_loops(settings, regions, redis, decisions)))
+        _tell_ready(f"http://{settings.host}:{server.port}", on_ready, ready_file)
+        await stop.wait()
+        log.info("controller stops")
+
+
+def _obey_signals(stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Only the main thread may; a run inside another one is stopped by its event.
+        with contextlib.suppress(RuntimeError, ValueError, NotImplementedError):
+            loop.add_signal_handler(number, stop.set)
+            stack.callback(loop.remove_signal_handler, number)
+
+
+async def _open_region(
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    region: RegionSettings,
+    redis: RedisClient,
+    clock: Clock,
+    metrics: Metrics,
+) -> Region:
+    livekit = LiveKit(region.livekit, region.agent_name)
+    stack.push_async_callback(livekit.close)
+    return Region(
+        settings=region,
+        livekit=livekit,
+        calls=CallBook(redis, Scripts(redis), region.name, grace_ms=round(settings.waiting_grace_s * 1000)),
+        workers=WorkerBook(redis, region.name),
+        fleet=_fleet(settings, region, clock),
+        clock=clock,
+        metrics=metrics,
+    )
+
+
+def _fleet(settings: Settings, region: RegionSettings, clock: Clock) -> Fleet | None:
+    process = region.process
+    if process is None:
+        return None
+    if shutil.which(process.command[0]) is None:
+        raise ConfigError(
+            "no such program",
+            field=f"regions.{region.name}.process.command",
+            value=process.command[0],
+            way_out="Give a program of PATH, or its whole path.",
+        )
+    environment = {
+        "VOICEFLEET_REGION": region.name,
+        "VOICEFLEET_SLOTS": str(region.pool.slots),
+        "VOICEFLEET_AGENT_NAME": region.agent_name,
+        "VOICEFLEET_REDIS_URL": settings.redis_url,
+        "LIVEKIT_URL": region.livekit.url,
+        "LIVEKIT_API_KEY": region.livekit.api_key,
+        "LIVEKIT_API_SECRET": region.livekit.api_secret,
+    }
+    return ProcessFleet(region, clock, environment=environment, hidden=settings.secret_variables)
+
+
+async def _check_livekit(regions: dict[str, Region]) -> None:
+    """Ask every LiveKit once. One that does not answer is left unknown, as long as another does."""
+
+    async def ask(region: Region) -> UnreachableError | None:
+        livekit = region.settings.livekit
+        at = f"regions.{region.name}.livekit"
+        try:
+            await region.livekit.list_rooms()
+        except CredentialsRefusedError as error:
+            raise UnreachableError(
+                "LiveKit refuses our credentials",
+                field=f"{at}.api_key",
+                value=livekit.api_key,
+                way_out="Give the key and secret from that server's `keys`.",
+            ) from error
+        except UnknownStateError as error:
+            region.failed("listing", error)
+            failure = UnreachableError(
+                "LiveKit does not answer",
+                field=f"{at}.api_url",
+                value=livekit.api_url,
+                way_out="Start LiveKit there, or give the address of one that runs.",
+            )
+            failure.__cause__ = error
+            return failure
+        return None
+
+    failures = [failure for region in regions.values() if (failure := await ask(region))]
+    if len(failures) == len(regions):
+        raise failures[0]
+
+
+def _web_app(
+    settings: Settings,
+    regions: dict[str, Region],
+    redis: RedisClient,
+    clock: Clock,
+    decisions: DecisionLog,
+    metrics: Metrics,
+) -> web.Application:
+    limits = settings.limits
+    limiter = Limiter(redis, clock, per_minute=limits.requests_per_minute, calls=limits.concurrent_calls)
+    app = web.Application()
+    # A token needs neither Redis nor the loops, so whoever answers at all is ready and alive.
+    health_routes(app, metrics.registry, ready=lambda: "", alive=lambda: "")
+
+    async def healthz(_: web.Request) -> web.Response:
+        regions_known = {name: region.reason or "ok" for name, region in regions.items()}
+        return web.json_response({"status": "ok", "regions": regions_known})
+
+    app.router.add_get("/healthz", healthz)
+    Api(settings, regions, limiter, decisions, metrics).add_routes(app)
+    Webhooks(regions, limiter, metrics).add_routes(app)
+    return app
+
+
+def _loops(
+    settings: Settings, regions: dict[str, Region], redis: RedisClient, decisions: DecisionLog
+) -> dict[str, Callable[[], Awaitable[None]]]:
+    loops: dict[str, Callable[[], Awaitable[None]]] = {"wake": lambda: _wake(redis, regions)}
+    for name, region in regions.items():
+        lister = Lister(region, every_s=settings.listing_s, max_duration_s=settings.limits.max_call_duration_s)
+        loops[f"listing of {name}"] = lister.run
+        loops[f"dispatch of {name}"] = Dispatcher(region).run
+        loops[f"pool of {name}"] = PoolLoop(region, decisions, tick_s=settings.tick_s).run
+    return loops
+
+
+async def _forever(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop for ever: an error of ours in one region must not end it, nor another's."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("loop failed, going on", loop=name)
+        await asyncio.sleep(_AGAIN_S)
+
+
+@contextlib.asynccontextmanager
+async def _running(loops: dict[str, Callable[[], Awaitable[None]]]) -> AsyncIterator[None]:
+    def task(name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        loop: Coroutine[Any, Any, None] = _forever(name, run)
+        return asyncio.create_task(loop, name=name)
+
+    tasks = [task(name, run) for name, run in loops.items()]
+    try:
+        yield
+    finally:
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _wake(redis: RedisClient, regions: dict[str, Region]) -> None:
+    """Pass on that something changed. Without it the loops look by themselves, only a little later."""
+    channels = {Keys(name).events: region for name, region in regions.items()}
+    pubsub: PubSub = redis.pubsub(ignore_subscribe_messages=True)
+    try:
+        await pubsub.subscribe(*channels)
+        while True:
+            message = await pubsub.get_message(timeout=5.0)
+            if message is not None and (region := channels.get(message["channel"])) is not None:
+                region.wake.set()
+    except REDIS_FAILURES:
+        return  # started again a second later
+    finally:
+        await pubsub.aclose()  # type: ignore[no-untyped-call]
+
+
+def _tell_ready(url: str, on_ready: Callable[[str], None] | None, ready_file: Path | None) -> None:
+    log.info("controller listens", url=url)
+    if ready_file is not None:
+        temporary = ready_file.with_name(ready_file.name + ".new")
+        temporary.write_text(json.dumps({"url": url}))
+        temporary.replace(ready_file)
+    if on_ready is not None:
+        on_ready(url)

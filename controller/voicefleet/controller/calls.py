@@ -1,0 +1,166 @@
+"""The calls of one region in Redis: callers, the queue of waiting calls, dispatches under way, call records.
+
+Every method raises `UnknownStateError` when Redis does not answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from voicefleet.contract import codec
+from voicefleet.contract.calls import CALL_TTL_MS, CallRecord
+from voicefleet.contract.claims import EPOCH_TTL_MS, Claim, ClaimState
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.keys import Keys
+from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient, Scripts
+
+DISPATCH_TTL_MS = 4_000
+"""A dispatch without a claim after this is lost: LiveKit answers 200 to those it drops. A worker answers an offer
+within 3 s or not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call, as one scan saw it. Times are milliseconds of the Redis server's clock."""
+
+    room: str
+    joined_ms: int
+    rank: float | None
+    """Place in the queue, lower first; None when it does not wait. Below zero: it had an agent, which died."""
+    claim: Claim | None
+
+    @property
+    def state(self) -> str:
+        """joining, waiting, accepted or live."""
+        if self.claim is not None:
+            return str(ClaimState(self.claim.state))
+        return "joining" if self.rank is None else "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Every call of the region at one moment."""
+
+    now_ms: int
+    calls: tuple[Call, ...]
+    served_after_s: tuple[float, ...]
+    """Joined -> claim of the calls whose waiting this scan ended; a call that lost its agent is not among them."""
+
+    @property
+    def live(self) -> int:
+        return sum(c.claim is not None for c in self.calls)
+
+    @property
+    def waiting(self) -> int:
+        return sum(c.state == "waiting" for c in self.calls)
+
+    @property
+    def joining(self) -> int:
+        return sum(c.state == "joining" for c in self.calls)
+
+
+class CallBook:
+    """The calls of `region`.
+
+    Args:
+        grace_ms: a caller without a claim for longer is a waiting call.
+    """
+
+    def __init__(self, redis: RedisClient, scripts: Scripts, region: str, *, grace_ms: int) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._keys = Keys(region)
+        self._grace_ms = grace_ms
+        self.region = region
+
+    @property
+    def _queue(self) -> list[str]:
+        return [self._keys.callers, self._keys.waiting, self._keys.inflight]
+
+    async def scan(self) -> Snapshot:
+        """Bring the queue up to date and return it."""
+        answer = await self._scripts.run("queue_scan", self._queue, [self._keys.claim_prefix, self._grace_ms])
+        now_ms = int(float(answer[0]))
+        calls: list[Call] = []
+        served: list[float] = []
+        for room, joined, rank, claim, served_rank in answer[1:]:
+            joined_ms = int(float(joined))
+            held = codec.load(Claim, claim) if claim else None
+            calls.append(Call(room, joined_ms, float(rank) if rank else None, held))
+            if served_rank and float(served_rank) > 0:
+                served.append(max(0, now_ms - joined_ms) / 1000)
+        return Snapshot(now_ms, tuple(calls), tuple(served))
+
+    async def take(self, limit: int) -> str | None:
+        """The waiting call to serve next, promised to the caller for `DISPATCH_TTL_MS`.
+
+        Args:
+            limit: dispatches that may be under way at once, over all replicas.
+        """
+        keys = [self._keys.waiting, self._keys.inflight]
+        taken = await self._scripts.run("queue_take", keys, [self._keys.claim_prefix, limit, DISPATCH_TTL_MS])
+        return str(taken[0]) if taken else None
+
+    async def look_again(self, room: str, after_ms: int, now_ms: int) -> None:
+        """Leave a taken call alone for `after_ms` more."""
+        try:
+            await self._redis.zadd(self._keys.inflight, {room: now_ms + after_ms}, xx=True)
+        except REDIS_FAILURES as error:
+            raise _unknown(error) from error
+
+    async def joined(self, room: str) -> None:
+        """A caller joined just now. Saying it again changes nothing."""
+        await self._change([(room, 0)], [], 0)
+
+    async def left(self, room: str) -> None:
+        """The last caller of `room` is gone."""
+        await self._change([], [room], 0)
+
+    async def listed(self, began_ms: int, here: Sequence[tuple[str, int]], gone: Iterable[str]) -> list[str]:
+        """Take over a listing that began at `began_ms`: (room, joined_ms) of callers new to us, rooms without any.
+
+        Returns:
+            The rooms that were taken out.
+        """
+        return await self._change(here, gone, began_ms)
+
+    async def _change(self, add: Sequence[tuple[str, int]], gone: Iterable[str], began_ms: int) -> list[str]:
+        changes = json.dumps({"add": list(add), "gone": list(gone)})
+        return list(await self._scripts.run("callers", self._queue, [self._keys.call_prefix, changes, began_ms]))
+
+    async def finished(self, room: str, room_sid: str) -> bool:
+        """The room is over. False when its name belongs to a newer room by now."""
+        keys = [self._keys.claim(room), self._keys.call(room), *self._queue]
+        return bool(await self._scripts.run("room_finished", keys, [room, room_sid]))
+
+    async def recover(self, call: Call) -> bool:
+        """Free a call whose worker is gone for sure, and put it at the head of the queue."""
+        if call.claim is None:
+            return False
+        keys = [self._keys.claim(call.room), self._keys.epoch(call.room), *self._queue]
+        args: list[str | int | float] = [call.room, call.claim.worker, call.claim.job, EPOCH_TTL_MS]
+        return bool(await self._scripts.run("recover", keys, args))
+
+    async def store(self, record: CallRecord) -> None:
+        """Keep what is known of a call until its end, or a day."""
+        try:
+            await self._redis.set(self._keys.call(record.room), codec.dump(record), px=CALL_TTL_MS)
+        except REDIS_FAILURES as error:
+            raise _unknown(error) from error
+
+    async def records(self, rooms: Sequence[str]) -> dict[str, CallRecord]:
+        """What is known of the calls in `rooms`; a call that came without us has no record."""
+        if not rooms:
+            return {}
+        try:
+            texts = await self._redis.mget([self._keys.call(room) for room in rooms])
+        except REDIS_FAILURES as error:
+            raise _unknown(error) from error
+        found = zip(rooms, texts, strict=True)
+        return {room: codec.load(CallRecord, text) for room, text in found if text}
+
+
+def _unknown(error: BaseException) -> UnknownStateError:
+    return UnknownStateError(f"Redis did not answer ({type(error).__name__})")

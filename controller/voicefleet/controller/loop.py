@@ -1,0 +1,207 @@
+"""The loop of one pool: observe -> decide -> act, every tick."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from voicefleet.contract.api import DecisionView
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.reports import WorkerState
+from voicefleet.controller.observe import compose
+from voicefleet.controller.ports import Departure, Instance, InstanceState
+from voicefleet.controller.region import Region
+from voicefleet.controller.workers import Reported
+from voicefleet.runtime.logs import get_logger
+from voicefleet.scaling import Actions, Decision, PoolObservation, State, SupplyState, initial_state, plan, step
+
+DECISIONS_KEPT = 1_000
+_LOOK_EVERY_S = 0.25
+
+log = get_logger(__name__)
+
+
+@dataclass
+class DecisionLog:
+    """The last decisions of all pools that differed from the one before, the newest last."""
+
+    kept: deque[DecisionView]
+
+    @classmethod
+    def empty(cls) -> DecisionLog:
+        return cls(deque(maxlen=DECISIONS_KEPT))
+
+
+class PoolLoop:
+    """Scales one pool. A pool without a fleet is only observed."""
+
+    def __init__(self, region: Region, decisions: DecisionLog, *, tick_s: float) -> None:
+        self._region = region
+        self._decisions = decisions
+        self._tick_s = tick_s
+        self._state: State | None = None
+        self._departed: list[Departure] = []
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        clock = self._region.clock
+        while True:
+            await self.tick()
+            next_s = clock.monotonic() + self._tick_s
+            # A worker that died holds callers in silence: that is not left to the next tick.
+            while (left_s := next_s - clock.monotonic()) > 0 and not await self._bury():
+                await clock.sleep(min(left_s, _LOOK_EVERY_S))
+
+    async def tick(self) -> None:
+        """One pass. Reads and writes that fail leave the pool as it is until the next one."""
+        region = self._region
+        await self._bury()
+        instances = await self._instances()
+        reported = await self._reports()
+        managed = region.fleet is not None
+        if managed and instances is None:
+            return  # not even what is there is known
+        observation = compose(
+            region.settings.pool,
+            region.clock.monotonic(),
+            instances=instances,
+            reported=reported,
+            snapshot=region.fresh_snapshot(),
+            start_timeout_s=region.settings.start_timeout_s,
+            managed=managed,
+        )
+        if self._state is None:
+            self._state = initial_state(observation.now_s, observation.supply)
+        before = region.decision
+        self._state, decision = step(self._state, observation)
+        region.observation, region.decision = observation, decision
+        actions = plan(observation, decision) if managed else Actions()
+        self._say(before, decision, actions)
+        try:
+            await self._act(actions, instances or (), reported or {})
+        except UnknownStateError as error:
+            region.failed("orders", error)
+            return
+        region.worked("orders")
+        if observation.complete:
+            region.metrics.last_success.labels(region.name).set(region.clock.wall().timestamp())
+
+    async def _instances(self) -> tuple[Instance, ...] | None:
+        region = self._region
+        if region.fleet is None:
+            return None
+        try:
+            instances = await region.fleet.instances()
+        except UnknownStateError as error:
+            region.failed("instances", error)
+            return None
+        region.worked("instances")
+        return instances
+
+    async def _reports(self) -> dict[str, Reported] | None:
+        region = self._region
+        try:
+            region.reported = await region.workers.read()
+        except UnknownStateError as error:
+            region.failed("reports", error)
+            return None
+        region.reported_at_s = region.clock.monotonic()
+        region.worked("reports")
+        return region.reported
+
+    async def _bury(self) -> bool:
+        """Free the calls of workers that ended, and take them off the books. Tried again until Redis takes it.
+
+        Returns:
+            True when a worker was buried: the pool is another one now.
+        """
+        region = self._region
+        if region.fleet is None:
+            return False
+        for departure in (new := region.fleet.departures()):
+            say = log.info if departure.asked else log.error
+            say("worker ended", region=region.name, worker=departure.id, asked=departure.asked, detail=departure.detail)
+        self._departed += new
+        if not self._departed:
+            return False
+        ids = {d.id for d in self._departed}
+        try:
+            await region.workers.forget(ids)
+            snapshot = await region.scan()
+            for call in snapshot.calls:
+                if call.claim is None or call.claim.worker not in ids:
+                    continue
+                # Its jobs ended with it. An agent that LiveKit still shows would keep the call from being served.
+                for there in await region.livekit.list_participants(call.room):
+                    if there.agent:
+                        await region.livekit.remove_participant(call.room, there.identity)
+                if await region.calls.recover(call):
+                    log.warning("call lost its worker, to the head of the queue", region=region.name, room=call.room)
+        except UnknownStateError as error:
+            region.failed("recovery", error)
+            return False
+        region.worked("recovery")
+        self._departed.clear()
+        region.wake.set()
+        return True
+
+    async def _act(self, actions: Actions, instances: tuple[Instance, ...], reported: dict[str, Reported]) -> None:
+        region = self._region
+        if region.fleet is None:
+            return
+        own = {i.id for i in instances if i.state is not InstanceState.STOPPING}
+        orders = dict.fromkeys(actions.uncordon, False) | dict.fromkeys(actions.cordon, True)
+        for worker in own - orders.keys():
+            # An order that Redis lost is given again, so that the worker can be retired.
+            known = reported.get(worker)
+            if known and known.fresh and known.order is None and known.report.state == WorkerState.DRAINING:
+                orders[worker] = True
+        for worker, cordon in orders.items():
+            known = reported.get(worker)
+            seen = max(known.report.order_seen, known.order.serial if known.order else 0) if known else 0
+            await region.workers.order(worker, cordon=cordon, after=seen)
+        victims = [v for v in (*actions.retire, *actions.replace) if v in own]
+        await region.fleet.scale(len(own) - len(victims) + actions.start, victims)
+
+    def _say(self, before: Decision | None, decision: Decision, actions: Actions) -> None:
+        region, name = self._region, self._region.name
+        observation = region.observation
+        assert observation is not None
+        self._count(observation, decision)
+        last = before.desired if before else observation.supply
+        direction = "up" if decision.desired > last else "down" if decision.desired < last else "same"
+        region.metrics.decisions.labels(name, direction, decision.reason.value).inc()
+        if not actions.none:
+            log.info(
+                "pool changes",
+                region=name,
+                desired=decision.desired,
+                reason=decision.reason.value,
+                detail=decision.detail,
+                start=actions.start,
+                cordon=actions.cordon,
+                uncordon=actions.uncordon,
+                retire=actions.retire,
+                replace=actions.replace,
+            )
+        if before and (before.desired, before.reason) == (decision.desired, decision.reason) and actions.none:
+            return
+        self._decisions.kept.append(
+            DecisionView(
+                region=name,
+                at=region.clock.wall().isoformat(timespec="milliseconds"),
+                desired=decision.desired,
+                reason=decision.reason.value,
+                detail=decision.detail,
+                inputs=decision.inputs,
+            )
+        )
+
+    def _count(self, observation: PoolObservation, decision: Decision) -> None:
+        metrics, spec = self._region.metrics, observation.spec
+        metrics.desired.labels(spec.region).set(decision.desired)
+        metrics.min_workers.labels(spec.region).set(spec.min_workers)
+        metrics.max_workers.labels(spec.region).set(spec.max_workers)
+        for state in SupplyState:
+            count = sum(w.state is state for w in observation.workers)
+            metrics.workers.labels(spec.region, state.value).set(count)

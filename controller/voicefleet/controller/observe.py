@@ -1,0 +1,91 @@
+"""Observe: reports, instances and calls put together to one observation. Pure: values in, value out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from voicefleet.contract.pools import PoolSpec
+from voicefleet.contract.reports import WorkerState
+from voicefleet.controller.calls import Snapshot
+from voicefleet.controller.ports import Instance, InstanceState
+from voicefleet.controller.workers import Reported
+from voicefleet.scaling import PoolObservation, SupplyState, Worker
+
+
+def compose(
+    spec: PoolSpec,
+    now_s: float,
+    *,
+    instances: Sequence[Instance] | None,
+    reported: Mapping[str, Reported] | None,
+    snapshot: Snapshot | None,
+    start_timeout_s: float,
+    managed: bool = True,
+) -> PoolObservation:
+    """The pool at `now_s`; whatever could not be read is None here and unknown there.
+
+    Args:
+        instances: what the fleet owns; a report of a worker that is not among them gives load, not supply.
+        managed: False when nobody here owns the workers: then the reports are the workers.
+    """
+    reports = reported or {}
+    if managed:
+        workers = tuple(_worker(spec, i, reports.get(i.id), reported is not None) for i in instances or ())
+    else:
+        workers = tuple(_stranger(r) for r in reports.values())
+    live: int | None = None
+    if snapshot is not None and reported is not None:
+        # A call whose claim is not written yet, or whose caller just left, still has a slot.
+        live = max(snapshot.live, sum(r.report.busy for r in reports.values() if r.fresh))
+    return PoolObservation(
+        spec=spec,
+        now_s=now_s,
+        workers=workers,
+        calls_live=live,
+        calls_waiting=snapshot.waiting if snapshot else None,
+        calls_joining=snapshot.joining if snapshot else None,
+        complete=live is not None and (instances is not None or not managed),
+        start_timeout_s=start_timeout_s,
+    )
+
+
+def _worker(spec: PoolSpec, instance: Instance, known: Reported | None, reports_known: bool) -> Worker:
+    if known is None:
+        starting = SupplyState.STARTING if reports_known else SupplyState.UNKNOWN
+        state = SupplyState.STOPPING if instance.state is InstanceState.STOPPING else starting
+        # How long it was silent is not known either, when no report can be read.
+        silent_s = instance.age_s if reports_known else 0.0
+        return Worker(instance.id, state, spec.slots, 0, age_s=instance.age_s, silent_s=silent_s)
+    report = known.report
+    if instance.state is InstanceState.STOPPING:
+        state = SupplyState.STOPPING
+    elif not reports_known or not known.fresh:
+        state = SupplyState.UNKNOWN
+    else:
+        state = SupplyState(report.state)
+    return Worker(
+        id=instance.id,
+        state=state,
+        slots=report.slots,
+        live=report.live,
+        accepting=report.accepting,
+        age_s=instance.age_s,
+        silent_s=known.silent_s,
+        # Redis may have lost our order to a worker that carried it out: what it does tells what it was.
+        cordoned=known.order.cordon if known.order else report.state == WorkerState.DRAINING,
+        order_seen=known.order is not None and report.order_seen >= known.order.serial,
+    )
+
+
+def _stranger(known: Reported) -> Worker:
+    report = known.report
+    return Worker(
+        id=report.worker,
+        state=SupplyState(report.state) if known.fresh else SupplyState.UNKNOWN,
+        slots=report.slots,
+        live=report.live,
+        accepting=report.accepting,
+        age_s=report.uptime_s,
+        silent_s=known.silent_s,
+        cordoned=report.state == WorkerState.DRAINING,
+    )

@@ -1,0 +1,141 @@
+"""What the controller needs of the world. Adapters raise `UnknownStateError` from their client's own error."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from voicefleet.contract.errors import UnknownStateError, VoicefleetError
+
+
+class CredentialsRefusedError(UnknownStateError):
+    """LiveKit answers, and refuses our key or secret."""
+
+
+class WebhookRefusedError(VoicefleetError):
+    """Not signed, or not signed by the region it is for."""
+
+
+class WebhookMalformedError(VoicefleetError):
+    """Signed as it should be, and not an event."""
+
+
+class InstanceState(enum.StrEnum):
+    """What runs a worker, as its owner (this machine, later Kubernetes) sees it."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One process or pod. `age_s` is since it began."""
+
+    id: str
+    state: InstanceState
+    age_s: float
+    detail: str = ""
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """The end of an instance. `asked` is False when nobody told it to end."""
+
+    id: str
+    asked: bool
+    detail: str
+
+
+class Fleet(Protocol):
+    """Owns the workers of one region."""
+
+    async def instances(self) -> tuple[Instance, ...]:
+        """Every instance that has not ended."""
+        ...
+
+    async def scale(self, replicas: int, victims: Sequence[str]) -> None:
+        """End `victims` gently, then start what is missing to have `replicas` that are not stopping.
+
+        It never ends an instance that is not named, and may start fewer than asked (see `trouble`).
+        """
+        ...
+
+    def departures(self) -> tuple[Departure, ...]:
+        """Instances that ended since the last question."""
+        ...
+
+    def trouble(self) -> str:
+        """Why it does not start what it was asked to, in one sentence; empty when all is well."""
+        ...
+
+    async def close(self) -> None:
+        """The controller ends: stop or leave the instances, as configured."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    name: str
+    sid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    identity: str
+    caller: bool
+    agent: bool
+    joined_ms: int
+    """When it joined, on LiveKit's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookEvent:
+    """An event from LiveKit, its signature verified."""
+
+    event: str
+    room: str
+    room_sid: str
+    caller: bool
+    """It is about a participant who is a caller."""
+    agent: bool
+    """It is about a participant who is an agent."""
+
+
+class LiveKitPort(Protocol):
+    """One region's LiveKit. Each method raises `UnknownStateError` when it does not answer in time."""
+
+    async def list_rooms(self) -> tuple[Room, ...]: ...
+
+    async def list_participants(self, room: str) -> tuple[Participant, ...]:
+        """Who is in `room`; empty when there is no such room."""
+        ...
+
+    async def ordered(self, room: str) -> bool:
+        """Whether a dispatch in `room` names our agent; False when there is no such room."""
+        ...
+
+    async def create_dispatch(self, room: str, metadata: str) -> str:
+        """Ask for an agent in `room`. An answer does not mean that one comes. Returns the dispatch's id."""
+        ...
+
+    async def delete_room(self, room: str) -> None:
+        """End the call. A room that is not there is no error."""
+        ...
+
+    async def remove_participant(self, room: str, identity: str) -> None:
+        """Take one participant out. One who is not there is no error."""
+        ...
+
+    def mint(self, room: str, identity: str, metadata: str) -> str:
+        """A caller's token for `room`, which also orders an agent for it."""
+        ...
+
+    def read_webhook(self, body: bytes, authorization: str) -> WebhookEvent:
+        """The event in `body`. Raises `WebhookRefusedError` or `WebhookMalformedError`."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,102 @@
+"""What the controller knows of one region right now, shared by its loops and the API."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from voicefleet.contract.reports import STALE_AFTER_S
+from voicefleet.controller.calls import CallBook, Snapshot
+from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.ports import Fleet, LiveKitPort
+from voicefleet.controller.settings import RegionSettings
+from voicefleet.controller.workers import Reported, WorkerBook
+from voicefleet.runtime.clock import Clock
+from voicefleet.runtime.logs import get_logger
+from voicefleet.scaling import Decision, PoolObservation
+
+log = get_logger(__name__)
+
+
+@dataclass
+class Region:
+    """One region's parts and its last known state. Unknown is None, or old; it is never zero."""
+
+    settings: RegionSettings
+    livekit: LiveKitPort
+    calls: CallBook
+    workers: WorkerBook
+    fleet: Fleet | None
+    clock: Clock
+    metrics: Metrics
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when something changed: look at the queue at once."""
+    snapshot: Snapshot | None = None
+    snapshot_at_s: float = 0.0
+    listed_at_s: float | None = None
+    """When LiveKit's rooms were last taken over whole; None after Redis was away, until it happens again."""
+    reported: dict[str, Reported] = field(default_factory=dict)
+    reported_at_s: float | None = None
+    observation: PoolObservation | None = None
+    decision: Decision | None = None
+    troubles: dict[str, str] = field(default_factory=dict)
+    """Source -> why its last read failed."""
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    async def scan(self) -> Snapshot:
+        """Bring the queue up to date, and remember it. Raises `UnknownStateError`.
+
+        Every scan goes through here, because the waits that it saw end are told only once.
+        """
+        snapshot = await self.calls.scan()
+        self.snapshot, self.snapshot_at_s = snapshot, self.clock.monotonic()
+        self.metrics.calls_waiting.labels(self.name).set(snapshot.waiting)
+        self.metrics.calls_live.labels(self.name).set(snapshot.live)
+        for wait_s in snapshot.served_after_s:
+            self.metrics.call_wait.labels(self.name).observe(wait_s)
+        return snapshot
+
+    async def ours(self, room: str) -> bool:
+        """Whether an agent of this fleet was ordered for `room`; others may share the LiveKit server with us.
+
+        Raises `UnknownStateError`.
+        """
+        if self.settings.rooms == "all" or await self.calls.records([room]):
+            return True
+        return await self.livekit.ordered(room)
+
+    def fresh_snapshot(self) -> Snapshot | None:
+        """The calls, if they were read lately and follow from a whole listing; else None."""
+        now = self.clock.monotonic()
+        if self.snapshot is None or now - self.snapshot_at_s > STALE_AFTER_S:
+            return None
+        listed = self.listed_at_s is not None and now - self.listed_at_s <= STALE_AFTER_S
+        return self.snapshot if listed else None
+
+    def fresh_reports(self) -> dict[str, Reported] | None:
+        """The workers' reports, if they were read lately; else None."""
+        known = self.reported_at_s is not None and self.clock.monotonic() - self.reported_at_s <= STALE_AFTER_S
+        return self.reported if known else None
+
+    def failed(self, source: str, error: Exception) -> None:
+        """A read failed. Said in the log once, until it works again."""
+        self.metrics.observe_failures.labels(self.name, source).inc()
+        if source not in self.troubles:
+            log.warning("state unknown, keeping what there is", region=self.name, source=source, error=str(error))
+        self.troubles[source] = str(error)
+
+    def worked(self, source: str) -> None:
+        """A read that may have failed before works."""
+        if self.troubles.pop(source, None) is not None:
+            log.info("state known again", region=self.name, source=source)
+
+    @property
+    def reason(self) -> str:
+        """What is wrong, in words; empty when all is well."""
+        parts = [f"{source}: {text}" for source, text in sorted(self.troubles.items())]
+        if self.fleet is not None and (trouble := self.fleet.trouble()):
+            parts.append(trouble)
+        return "; ".join(parts)

@@ -1,0 +1,287 @@
+"""The controller's settings: one YAML file, validated once, turned into frozen values.
+
+Secrets never stand in the file: a field names the environment variable, or the file, that holds them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import ValidationError
+
+from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.keys import REGION_PATTERN
+from voicefleet.contract.pools import PoolSpec
+from voicefleet.contract.validation import config_error
+from voicefleet.controller.settings_file import (
+    Auth,
+    LiveKitFields,
+    OnExit,
+    ProcessFields,
+    RegionFields,
+    Rooms,
+    SettingsFile,
+)
+from voicefleet.runtime.http import parse_listen
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds that hold for each API key."""
+
+    requests_per_minute: int
+    concurrent_calls: int
+    max_call_duration_s: float
+    """A call is ended after this; 0 for no bound. Holds for calls that came without us too."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKitSettings:
+    url: str
+    """Given to callers and workers: ws:// or wss://."""
+    api_url: str
+    """For the controller's own requests: http:// or https://."""
+    api_key: str
+    api_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSettings:
+    """Workers as processes of this machine."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(repr=False)
+    state_dir: Path
+    """What a restarted controller finds its workers by. One controller at a time holds it."""
+    log_dir: Path
+    on_exit: OnExit
+    stop_timeout_s: float
+    """At the controller's end: longest wait for its workers, then they are killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegionSettings:
+    name: str
+    livekit: LiveKitSettings
+    agent_name: str
+    rooms: Rooms
+    """ordered: a call is a room with a ticket of ours or a dispatch of our agent. all: every room with a caller."""
+    pool: PoolSpec
+    start_timeout_s: float
+    process: ProcessSettings | None
+    """None: someone else starts the workers; the controller only repairs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    redis_url: str = field(repr=False)
+    redis_field: str
+    """The field that names it, for messages."""
+    host: str
+    port: int
+    auth: Auth
+    api_keys: Mapping[str, str] = field(repr=False)
+    """Secret -> name of the key."""
+    secret_variables: tuple[str, ...]
+    """Environment variables that workers must not inherit."""
+    limits: Limits
+    regions: Mapping[str, RegionSettings]
+    tick_s: float
+    listing_s: float
+    waiting_grace_s: float
+
+
+def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read, check and freeze the settings in `path`.
+
+    Raises:
+        ConfigError: naming the field, its value and the way out.
+    """
+    env = os.environ if environment is None else environment
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be read ({error.strerror})", field=str(path), way_out="Give the path of a settings file."
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = getattr(error, "problem_mark", None)
+        where = f" at line {place.line + 1}" if place else ""
+        raise ConfigError(f"not YAML{where}", field=str(path), way_out="Correct the file.") from error
+    if not isinstance(raw, dict):
+        raise ConfigError("not a mapping of fields", field=str(path), way_out="Start with `regions:`.")
+    try:
+        file = SettingsFile.model_validate(raw)
+    except ValidationError as error:
+        raise config_error(error, SettingsFile, source=str(path)) from error
+    return _freeze(file, env)
+
+
+def inherited_environment() -> Mapping[str, str]:
+    """The controller's own environment, which its workers inherit."""
+    return os.environ
+
+
+def _freeze(file: SettingsFile, env: Mapping[str, str]) -> Settings:
+    host, port = parse_listen(file.listen, field="listen")
+    redis_url, redis_field = _redis_url(file, env)
+    secrets = [file.api_keys_env, file.redis_url_env, *(r.livekit.api_secret_env for r in file.regions.values())]
+    return Settings(
+        redis_url=redis_url,
+        redis_field=redis_field,
+        host=host,
+        port=port,
+        auth=file.auth,
+        api_keys=_api_keys(file, env),
+        secret_variables=tuple(name for name in secrets if name),
+        limits=Limits(**file.limits.model_dump()),
+        regions={name: _region(name, region, env) for name, region in file.regions.items()},
+        tick_s=file.tick_s,
+        listing_s=file.listing_s,
+        waiting_grace_s=file.waiting_grace_s,
+    )
+
+
+def _redis_url(file: SettingsFile, env: Mapping[str, str]) -> tuple[str, str]:
+    if (file.redis_url is None) == (file.redis_url_env is None):
+        raise ConfigError(
+            "give either redis_url or redis_url_env", field="redis_url", way_out="Keep exactly one of the two."
+        )
+    if file.redis_url_env is not None:
+        return _variable(file.redis_url_env, "redis_url_env", env), "redis_url_env"
+    url = file.redis_url or ""
+    if urlsplit(url).password:
+        raise ConfigError(
+            "has a password in it, and this file is no place for secrets",
+            field="redis_url",
+            way_out="Put the address in an environment variable and name that in redis_url_env.",
+        )
+    return url, "redis_url"
+
+
+def _api_keys(file: SettingsFile, env: Mapping[str, str]) -> dict[str, str]:
+    if file.auth == "none":
+        if file.api_keys_env is not None:
+            raise ConfigError(
+                "names keys, but auth is none",
+                field="api_keys_env",
+                value=file.api_keys_env,
+                way_out="Set auth: bearer, or remove this field.",
+            )
+        return {}
+    if file.api_keys_env is None:
+        raise ConfigError(
+            "is missing, and auth is bearer",
+            field="api_keys_env",
+            way_out='Name a variable that holds "name:secret,name2:secret2", or set auth: none (open to everyone).',
+        )
+    keys: dict[str, str] = {}
+    for pair in _variable(file.api_keys_env, "api_keys_env", env).split(","):
+        name, _, secret = pair.strip().partition(":")
+        if not name or not secret or secret in keys or name in keys.values():
+            raise ConfigError(
+                "does not hold name:secret pairs with different names and secrets",
+                field="api_keys_env",
+                value=file.api_keys_env,
+                way_out='Set it to "name:secret,name2:secret2".',
+            )
+        keys[secret] = name
+    return keys
+
+
+def _region(name: str, region: RegionFields, env: Mapping[str, str]) -> RegionSettings:
+    at = f"regions.{name}"
+    if not REGION_PATTERN.match(name):
+        raise ConfigError(
+            "not a region's name",
+            field=at,
+            value=name,
+            way_out="Use up to 32 lowercase letters, digits and hyphens.",
+        )
+    pool = region.pool
+    if pool.min_workers > pool.max_workers:
+        raise ConfigError(
+            f"more than max_workers ({pool.max_workers})",
+            field=f"{at}.pool.min_workers",
+            value=pool.min_workers,
+            way_out="Lower it, or raise max_workers.",
+        )
+    return RegionSettings(
+        name=name,
+        livekit=_livekit(f"{at}.livekit", region.livekit, env),
+        agent_name=region.agent_name,
+        rooms=region.rooms,
+        pool=PoolSpec(
+            region=name,
+            min_workers=pool.min_workers,
+            max_workers=pool.max_workers,
+            slots=pool.slots,
+            buffer=pool.buffer,
+            hold_s=pool.hold_s,
+        ),
+        start_timeout_s=pool.start_timeout_s,
+        process=_process(region.process) if region.process else None,
+    )
+
+
+def _process(process: ProcessFields) -> ProcessSettings:
+    return ProcessSettings(
+        command=tuple(process.command),
+        env=process.env,
+        state_dir=process.state_dir,
+        log_dir=process.log_dir,
+        on_exit=process.on_exit,
+        stop_timeout_s=process.stop_timeout_s,
+    )
+
+
+def _livekit(at: str, livekit: LiveKitFields, env: Mapping[str, str]) -> LiveKitSettings:
+    _require_scheme(f"{at}.url", livekit.url, ("ws", "wss"))
+    api_url = livekit.api_url or "http" + livekit.url.removeprefix("ws")
+    _require_scheme(f"{at}.api_url", api_url, ("http", "https"))
+    if (livekit.api_secret_env is None) == (livekit.api_secret_file is None):
+        raise ConfigError(
+            "give either api_secret_env or api_secret_file",
+            field=f"{at}.api_secret_env",
+            way_out="Keep exactly one of the two.",
+        )
+    if livekit.api_secret_env is not None:
+        secret = _variable(livekit.api_secret_env, f"{at}.api_secret_env", env)
+    else:
+        secret = _secret_file(livekit.api_secret_file or Path(), f"{at}.api_secret_file")
+    return LiveKitSettings(url=livekit.url, api_url=api_url, api_key=livekit.api_key, api_secret=secret)
+
+
+def _require_scheme(field: str, url: str, schemes: tuple[str, ...]) -> None:
+    parts = urlsplit(url)
+    if parts.scheme not in schemes or not parts.hostname:
+        raise ConfigError(
+            f"not a {'/'.join(schemes)} address", field=field, value=url, way_out=f"Give {schemes[-1]}://HOST[:PORT]."
+        )
+
+
+def _variable(name: str, field: str, env: Mapping[str, str]) -> str:
+    value = env.get(name, "").strip()
+    if not value:
+        raise ConfigError(
+            "this environment variable is not set", field=field, value=name, way_out="Set it, or name another."
+        )
+    return value
+
+
+def _secret_file(path: Path, field: str) -> str:
+    try:
+        value = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise ConfigError(
+            f"cannot be read ({reason})", field=field, value=str(path), way_out="Give a file with the secret in it."
+        ) from error
+    if not value:
+        raise ConfigError("is empty", field=field, value=str(path), way_out="Put the secret in it.")
+    return value

@@ -1,0 +1,69 @@
+"""The shape of the settings file, as pydantic checks it. `settings` turns it into frozen values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Auth = Literal["bearer", "none"]
+OnExit = Literal["stop", "leave"]
+Rooms = Literal["ordered", "all"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LimitsFields(_Model):
+    requests_per_minute: Annotated[int, Field(ge=1)] = 600
+    concurrent_calls: Annotated[int, Field(ge=1)] = 1000
+    max_call_duration_s: Annotated[float, Field(ge=0)] = 3600.0
+
+
+class LiveKitFields(_Model):
+    url: str
+    api_url: str | None = None
+    api_key: Annotated[str, Field(min_length=1)]
+    api_secret_env: str | None = None
+    api_secret_file: Path | None = None
+
+
+class PoolFields(_Model):
+    min_workers: Annotated[int, Field(ge=0)] = 1
+    max_workers: Annotated[int, Field(ge=0, le=100_000)] = 4
+    slots: Annotated[int, Field(ge=1, le=200)] = 4
+    buffer: Annotated[int, Field(ge=0)] = 2
+    hold_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    start_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
+
+
+class ProcessFields(_Model):
+    command: Annotated[list[str], Field(min_length=1)]
+    env: dict[str, str] = {}
+    state_dir: Path
+    log_dir: Path
+    on_exit: OnExit = "stop"
+    stop_timeout_s: Annotated[float, Field(ge=0, le=7200)] = 10.0
+
+
+class RegionFields(_Model):
+    livekit: LiveKitFields
+    agent_name: Annotated[str, Field(min_length=1, max_length=64)] = "voicefleet"
+    rooms: Rooms = "ordered"
+    pool: PoolFields = PoolFields()
+    process: ProcessFields | None = None
+
+
+class SettingsFile(_Model):
+    redis_url_env: str | None = None
+    redis_url: str | None = None
+    listen: str = "127.0.0.1:8080"
+    auth: Auth = "bearer"
+    api_keys_env: str | None = None
+    limits: LimitsFields = LimitsFields()
+    regions: Annotated[dict[str, RegionFields], Field(min_length=1)]
+    tick_s: Annotated[float, Field(ge=0.1, le=60)] = 2.0
+    listing_s: Annotated[float, Field(ge=0.2, le=60)] = 2.0
+    waiting_grace_s: Annotated[float, Field(ge=0, le=60)] = 1.0

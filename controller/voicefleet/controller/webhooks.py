@@ -1,0 +1,106 @@
+"""LiveKit's webhooks: the fast path to what the listing finds out anyway. Repeats and late ones do no harm."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.controller.adapters.livekit import issuer
+from voicefleet.controller.limits import Limiter
+from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.ports import WebhookEvent, WebhookMalformedError, WebhookRefusedError
+from voicefleet.controller.problems import problem
+from voicefleet.controller.region import Region
+from voicefleet.runtime.logs import get_logger
+from voicefleet.runtime.redis import REDIS_FAILURES
+
+log = get_logger(__name__)
+
+
+class Webhooks:
+    """`POST /webhooks/livekit/{region}`, and `/webhooks/livekit` where the signing key tells the region."""
+
+    def __init__(self, regions: Mapping[str, Region], limiter: Limiter, metrics: Metrics) -> None:
+        self._regions = regions
+        self._limiter = limiter
+        self._metrics = metrics
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_post("/webhooks/livekit", self.receive)
+        app.router.add_post("/webhooks/livekit/{region}", self.receive)
+
+    async def receive(self, request: web.Request) -> web.Response:
+        """200 taken or ignored, 400 malformed, 401 not signed by that region, 404 no such region, 503 come again."""
+        result, answer = await self._receive(request)
+        self._metrics.webhooks.labels(result).inc()
+        return answer
+
+    async def _receive(self, request: web.Request) -> tuple[str, web.Response]:
+        authorization = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
+        if not authorization:
+            return "unsigned", problem(401, "the request is not signed", field="Authorization")
+        named = request.match_info.get("region") or request.query.get("region")
+        if named:
+            candidates = [r for n, r in self._regions.items() if n == named]
+        else:
+            key = issuer(authorization)
+            candidates = [r for r in self._regions.values() if r.settings.livekit.api_key == key]
+        if not candidates and named:
+            return "unknown_region", problem(
+                404, "no such region", field="region", way_out=f"Known: {', '.join(self._regions)}."
+            )
+        if not candidates:
+            return "bad_signature", problem(401, "no region has this key", field="Authorization")
+        if len(candidates) > 1:
+            return "malformed", problem(
+                400,
+                "several regions share this key",
+                field="region",
+                way_out="Have LiveKit call /webhooks/livekit/{region}.",
+            )
+        region = candidates[0]
+        try:
+            event = region.livekit.read_webhook(await request.read(), authorization)
+            return await self._take(region, event), web.json_response({})
+        except WebhookRefusedError as error:
+            return "bad_signature", problem(401, str(error), field="Authorization")
+        except WebhookMalformedError as error:
+            return "malformed", problem(400, str(error), field="body")
+        except UnknownStateError as error:
+            region.failed("webhooks", error)
+            return "failed", problem(503, "the state is not reachable now", retry_after_s=2)
+
+    async def _take(self, region: Region, event: WebhookEvent) -> str:
+        match event.event:
+            case "participant_joined" if event.caller:
+                # It may be late: the caller gone, the room over. LiveKit takes 3 s to answer for a room that is not.
+                if not await self._caller_in(region, event.room) or not await region.ours(event.room):
+                    return "ignored"
+                await region.calls.joined(event.room)
+            case "participant_joined" if event.agent:
+                region.wake.set()
+            case "participant_left" | "participant_connection_aborted" if event.caller:
+                # Another caller may still be there, or the same one again: the room itself knows.
+                if not await self._caller_in(region, event.room):
+                    await region.calls.left(event.room)
+            case "room_finished":
+                await self._finished(region, event)
+            case _:
+                return "ignored"
+        region.worked("webhooks")
+        return "ok"
+
+    async def _caller_in(self, region: Region, room: str) -> bool:
+        return any(p.caller for p in await region.livekit.list_participants(room))
+
+    async def _finished(self, region: Region, event: WebhookEvent) -> None:
+        record = (await region.calls.records([event.room])).get(event.room)
+        if not await region.calls.finished(event.room, event.room_sid) or record is None:
+            return
+        try:
+            await self._limiter.release(record.key, region.name, [event.room])
+        except REDIS_FAILURES as error:
+            # The limit finds out by itself once the call is not in the region's snapshot any more.
+            log.info("could not count a call as over", region=region.name, error=type(error).__name__)

@@ -1,0 +1,106 @@
+"""Reports of one region's workers, and the orders they get, in Redis.
+
+Every method raises `UnknownStateError` when Redis does not answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from voicefleet.contract import codec
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.keys import Keys
+from voicefleet.contract.reports import STALE_AFTER_S, WorkerOrder, WorkerReport
+from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient
+
+FORGET_AFTER_S = 3_600.0
+"""A worker silent for an hour is taken off the books; its report has expired by then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A worker's last word, how long ago it was, and the order that stands for it."""
+
+    report: WorkerReport
+    silent_s: float
+    order: WorkerOrder | None
+
+    @property
+    def fresh(self) -> bool:
+        return self.silent_s <= STALE_AFTER_S
+
+    @property
+    def free(self) -> int:
+        """Slots that can surely take a call now."""
+        return self.report.free if self.fresh else 0
+
+
+class WorkerBook:
+    """The workers of `region`."""
+
+    def __init__(self, redis: RedisClient, region: str) -> None:
+        self._redis = redis
+        self._keys = Keys(region)
+
+    async def read(self) -> dict[str, Reported]:
+        """Every worker that reported within the last hour, by id. An unreadable report leaves its worker out."""
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                pipe.time()
+                pipe.zrange(self._keys.workers, 0, -1, withscores=True)
+                (seconds, micros), scores = await pipe.execute()
+            now_ms = int(seconds) * 1000 + int(micros) // 1000
+            ids = [worker for worker, _ in scores]
+            texts = await self._redis.mget([self._keys.report(w) for w in ids]) if ids else []
+            orders = await self._redis.mget([self._keys.order(w) for w in ids]) if ids else []
+            oldest = now_ms - FORGET_AFTER_S * 1000
+            if any(at < oldest for _, at in scores):
+                await self._redis.zremrangebyscore(self._keys.workers, "-inf", oldest)
+        except REDIS_FAILURES as error:
+            raise _unknown(error) from error
+        found: dict[str, Reported] = {}
+        for (worker, at), text, order in zip(scores, texts, orders, strict=True):
+            reported = _reported(text, order, max(0.0, (now_ms - at) / 1000))
+            if reported is not None:
+                found[worker] = reported
+        return found
+
+    async def order(self, worker: str, *, cordon: bool, after: int) -> None:
+        """Give an order with a serial above `after`, the last one the worker may have seen."""
+        try:
+            seconds, micros = await self._redis.time()
+            serial = max(after + 1, int(seconds) * 1000 + int(micros) // 1000)
+            text = codec.dump(WorkerOrder(serial=serial, cordon=cordon))
+            # A day: an order outlives any silence of its worker, and does not stay for ever once that is gone.
+            await self._redis.set(self._keys.order(worker), text, ex=86_400)
+        except REDIS_FAILURES as error:
+            raise _unknown(error) from error
+
+    async def forget(self, workers: Iterable[str]) -> None:
+        """Take workers off the books that are gone for sure, so that nobody counts on their slots."""
+        ids = list(workers)
+        if not ids:
+            return
+        try:
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.zrem(self._keys.workers, *ids)
+                for worker in ids:
+                    pipe.delete(self._keys.report(worker), self._keys.order(worker))
+                await pipe.execute()
+        except REDIS_FAILURES as error:
+            raise _unknown(error) from error
+
+
+def _reported(text: str | bytes | None, order: str | bytes | None, silent_s: float) -> Reported | None:
+    if not text:
+        return None
+    try:
+        report = codec.load(WorkerReport, text)
+        return Reported(report, silent_s, codec.load(WorkerOrder, order) if order else None)
+    except UnknownStateError:
+        return None
+
+
+def _unknown(error: BaseException) -> UnknownStateError:
+    return UnknownStateError(f"Redis did not answer ({type(error).__name__})")

@@ -1,0 +1,26 @@
+"""Pure scaling: observe -> decide -> plan, as values. No clocks, no clients, no I/O.
+
+observation   a frozen snapshot of one pool
+policies      what a pool needs, one file each, by name in `POLICIES`
+guardrails    bounds applied after a policy, one file each
+step          one decision from one observation: policy, then guardrails
+plan          what to do about a decision: start, cordon, un-cordon, retire
+"""
+
+from voicefleet.scaling.decision import Decision, Reason
+from voicefleet.scaling.observation import PoolObservation, SupplyState, Worker
+from voicefleet.scaling.plan import Actions, plan
+from voicefleet.scaling.step import State, initial_state, step
+
+__all__ = [
+    "Actions",
+    "Decision",
+    "PoolObservation",
+    "Reason",
+    "State",
+    "SupplyState",
+    "Worker",
+    "initial_state",
+    "plan",
+    "step",
+]

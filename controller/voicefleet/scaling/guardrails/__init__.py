@@ -1,0 +1,1 @@
+"""Bounds applied after a policy, each a pure function of its own."""

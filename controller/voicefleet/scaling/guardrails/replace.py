@@ -1,0 +1,43 @@
+"""Replace: a worker that never gets ready is replaced, one at a time and a bounded number of times in a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from voicefleet.scaling.observation import PoolObservation, SupplyState
+
+MAX_REPLACEMENTS = 3
+"""In a row, without any worker of the pool having become ready meanwhile: more of the same will not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replacements:
+    """How often in a row, and when last (None: never)."""
+
+    count: int = 0
+    last_s: float | None = None
+
+
+def replace(memory: Replacements, observation: PoolObservation) -> tuple[Replacements, tuple[str, ...], str]:
+    """The overdue worker to replace now, if any, and what to say about overdue workers ('' if there are none)."""
+    now, wait_s = observation.now_s, observation.start_timeout_s
+    young_ready = any(
+        w.state is SupplyState.READY and memory.last_s is not None and w.age_s <= now - memory.last_s
+        for w in observation.workers
+    )
+    if young_ready:  # one that was started since the last replacement made it
+        memory = Replacements()
+    overdue = observation.overdue
+    if not overdue:
+        return memory, (), ""
+    names = ", ".join(w.id for w in overdue)
+    said = f"{names} not ready after {wait_s:.0f} s"
+    if memory.count >= MAX_REPLACEMENTS:
+        return memory, (), f"{said}; gave up replacing after {memory.count} tries"
+    if not observation.complete:
+        return memory, (), said
+    # Each try gets the whole start time before the next one.
+    if memory.last_s is not None and now - memory.last_s < wait_s:
+        return memory, (), said
+    victim = overdue[0].id
+    return Replacements(memory.count + 1, now), (victim,), f"{said}; replacing {victim}"

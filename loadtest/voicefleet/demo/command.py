@@ -1,0 +1,109 @@
+"""`voicefleet demo`: options in, verdict, files and exit code out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from voicefleet.contract.errors import MissingPartError
+from voicefleet.demo.fleet import Fleet
+from voicefleet.demo.options import DemoOptions
+from voicefleet.demo.report import render_report
+from voicefleet.demo.result import PIPELINE_NOTES, shortcomings
+from voicefleet.demo.run import DemoRun, run_demo
+from voicefleet.demo.view import shown
+from voicefleet.local.available import local_pipeline_missing
+
+REPORT = Path("demo-report.html")
+
+
+def demo(options: DemoOptions, *, json_path: Path | None, console: Console | None = None) -> int:
+    """Run the demo to its end.
+
+    Returns:
+        0 when every caller heard an answer to every turn and no call was cut, else 1; 130 after Ctrl-C.
+    """
+    console = console or Console()
+    pipeline = _choose_pipeline(options, console)
+    run = asyncio.run(_until_done_or_interrupted(options, pipeline, console))
+    if run is None:
+        console.print("Interrupted; every process of the demo has ended.")
+        return 130
+    if json_path is not None:
+        json_path.write_text(json.dumps(run.result, indent=2) + "\n")
+    if options.report:
+        REPORT.write_text(render_report(run), encoding="utf-8")
+    _print(run, console)
+    return 1 if shortcomings(run.result) else 0
+
+
+def _choose_pipeline(options: DemoOptions, console: Console) -> str:
+    missing = local_pipeline_missing()
+    if options.pipeline == "local" and missing:
+        raise MissingPartError(
+            f"this machine does not carry it: {' '.join(missing)}",
+            field="--pipeline",
+            value="local",
+            way_out="Install what is missing, or use --pipeline synthetic.",
+        )
+    if options.pipeline is None and missing:
+        console.print("The real offline pipeline cannot run here, so the synthetic one does:")
+        for sentence in missing:
+            console.print(f"  - {sentence}")
+    return options.pipeline or ("synthetic" if missing else "local")
+
+
+async def _until_done_or_interrupted(options: DemoOptions, pipeline: str, console: Console) -> DemoRun | None:
+    results: list[DemoRun] = []
+    work = asyncio.ensure_future(
+        run_demo(
+            options,
+            pipeline,
+            console,
+            keep=(lambda fleet: _tell_addresses(fleet, console)) if options.keep else None,
+            done=results.append,
+        )
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, work.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await work
+    return results[0] if results else None
+
+
+def _tell_addresses(fleet: Fleet, console: Console) -> None:
+    console.print("\nThe fleet stays up; Ctrl-C ends it.")
+    console.print(f"  controller  {fleet.api_url}   (POST /v1/calls, GET /v1/regions, /v1/decisions, /metrics)")
+    for region, server in fleet.livekit.items():
+        console.print(f"  LiveKit {region}  {server.url}")
+    console.print(f"  logs        {fleet.log_dir}")
+    console.print(f"  place a call: voicefleet call --controller {fleet.api_url}\n")
+
+
+def _print(run: DemoRun, console: Console) -> None:
+    r = run.result
+    table = Table(title=f"voicefleet demo, pipeline {run.pipeline}{PIPELINE_NOTES.get(run.pipeline, '')}")
+    table.add_column("")
+    for name in ("p50", "p95", "longest"):
+        table.add_column(name, justify="right")
+    for name, what in (("wait_s", "wait for an agent"), ("greeting_s", "greeting"), ("ttfa_s", "TTFA")):
+        table.add_row(what, *(shown(r[name][q], " s") for q in ("p50", "p95", "max")))
+    console.print(table)
+    calls, turns = r["calls"], r["turns"]
+    console.print(
+        f"calls: {calls['answered']} of {calls['offered']} answered, {calls['silent']} silent, {calls['cut']} cut; "
+        f"turns: {turns['answered']} of {turns['asked']} answered; {r['wall_s']} s"
+    )
+    for region, w in r["regions"].items():
+        console.print(f"{region}: {w['workers_start']} -> {w['workers_peak']} -> {w['workers_end']} workers")
+    for sentence in shortcomings(r):
+        console.print(f"[bold red]{sentence}[/]")
+    if run.options.report:
+        console.print(f"report: {REPORT}")

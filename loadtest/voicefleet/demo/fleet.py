@@ -1,0 +1,168 @@
+"""The demo's fleet: Redis, a livekit-server per region, one controller that starts and scales the workers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from voicefleet.contract.errors import UnreachableError, UsageError
+from voicefleet.stack.children import Child, Death
+from voicefleet.stack.ports import Ports
+from voicefleet.stack.servers import LiveKit, Redis, livekit_server, redis_server
+
+READY_LIMIT_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolShape:
+    """The bounds of every region's pool."""
+
+    slots: int
+    min_workers: int
+    max_workers: int
+    buffer: int
+    hold_s: float
+
+
+@dataclass(slots=True)
+class Fleet:
+    """A running fleet and the handles to disturb it."""
+
+    api_url: str
+    livekit: Mapping[str, LiveKit]
+    redis: Redis
+    controller: Child
+    log_dir: Path
+    deaths: list[Death]
+
+
+@contextlib.asynccontextmanager
+async def running_fleet(
+    regions: tuple[str, ...],
+    shape: PoolShape,
+    directory: Path,
+    *,
+    tiers: str,
+    agent: str = "voicefleet.worker.agents:assistant",
+    worker_env: Mapping[str, str] | None = None,
+) -> AsyncIterator[Fleet]:
+    """Start everything, hand it over once the controller answers, stop everything, each by its pid.
+
+    Args:
+        directory: for logs and the controller's file; the caller's to remove.
+        tiers: a tiers file or the name of a built-in.
+        worker_env: more environment for the workers.
+
+    Raises:
+        UsageError: a part did not start; the message says which, why and what to do.
+    """
+    deaths: list[Death] = []
+    log_dir = directory / "logs"
+    log_dir.mkdir(parents=True, exist_ok=True)
+    async with contextlib.AsyncExitStack() as stack:
+        ports = stack.enter_context(Ports())
+        port = ports.tcp()
+        redis = await stack.enter_async_context(redis_server(log_dir=log_dir, on_death=deaths.append))
+        servers = {}
+        for region in regions:
+            servers[region] = await stack.enter_async_context(
+                livekit_server(
+                    region,
+                    webhook_urls=[f"http://127.0.0.1:{port}/webhooks/livekit/{region}"],
+                    log_dir=log_dir,
+                    on_death=deaths.append,
+                )
+            )
+        config = directory / "controller.yaml"
+        config.write_text(
+            yaml.safe_dump(_controller_config(regions, servers, shape, directory, port, tiers, agent, worker_env or {}))
+        )
+        ready_file = directory / "controller.json"
+        controller = Child(
+            "controller",
+            [sys.executable, "-m", "voicefleet.cli.app", "controller", "--config", config, "--ready-file", ready_file],
+            log_path=log_dir / "controller.log",
+            env={
+                "VOICEFLEET_REDIS_URL": redis.url,
+                **{_secret_name(r): s.api_secret for r, s in servers.items()},
+            },
+            stop_plan=((signal.SIGTERM, 20.0),),
+            on_death=deaths.append,
+        )
+        stack.push_async_callback(controller.stop)
+        await _until_ready(controller, ready_file)
+        yield Fleet(json.loads(ready_file.read_text())["url"], servers, redis, controller, log_dir, deaths)
+
+
+def _secret_name(region: str) -> str:
+    return f"VOICEFLEET_{region.upper()}_LIVEKIT_SECRET"
+
+
+def _controller_config(
+    regions: tuple[str, ...],
+    servers: Mapping[str, LiveKit],
+    shape: PoolShape,
+    directory: Path,
+    port: int,
+    tiers: str,
+    agent: str,
+    worker_env: Mapping[str, str],
+) -> dict[str, Any]:
+    command = [sys.executable, "-m", "voicefleet.cli.app", "worker", "--tiers", tiers, "--agent", agent]
+    return {
+        "listen": f"127.0.0.1:{port}",
+        "auth": "none",
+        "redis_url_env": "VOICEFLEET_REDIS_URL",
+        "tick_s": 0.5,
+        "regions": {
+            region: {
+                "livekit": {
+                    "url": servers[region].url,
+                    "api_key": servers[region].api_key,
+                    "api_secret_env": _secret_name(region),
+                },
+                "pool": {
+                    "min_workers": shape.min_workers,
+                    "max_workers": shape.max_workers,
+                    "slots": shape.slots,
+                    "buffer": shape.buffer,
+                    "hold_s": shape.hold_s,
+                },
+                "process": {
+                    "command": command,
+                    "env": dict(worker_env),
+                    "state_dir": str(directory / "workers" / region),
+                    "log_dir": str(directory / "logs"),
+                },
+            }
+            for region in regions
+        },
+    }
+
+
+async def _until_ready(controller: Child, ready_file: Path) -> None:
+    try:
+        async with asyncio.timeout(READY_LIMIT_S):
+            while not ready_file.exists():
+                if (death := controller.death()) is not None:
+                    raise UsageError(
+                        f"it ended at its start: {death.describe()}",
+                        field="controller",
+                        way_out="Mend what its last lines say, then start again.",
+                    )
+                await asyncio.sleep(0.05)
+    except TimeoutError as error:
+        raise UnreachableError(
+            f"it does not answer after {READY_LIMIT_S:.0f} s; its last lines:\n{controller.log_tail()}",
+            field="controller",
+            way_out="Check the load of this machine, then start again.",
+        ) from error

@@ -1,0 +1,63 @@
+"""What `voicefleet demo` can be told, and what it does when it is told nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
+
+from voicefleet.contract.errors import ConfigError
+
+Pipeline = Literal["local", "synthetic"]
+
+REGIONS = ("eu", "us")
+MIN_WORKERS = 1
+MAX_WORKERS = 3
+HOLD_S = 8.0
+"""Far shorter than a fleet's (300 s), so that a demo shows the way down too."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """One run of the demo. Callers, servers and agents share this machine, so few calls are live at once."""
+
+    calls: int = 12
+    rate: float = 0.45
+    """Mean arrivals per second, both regions together."""
+    turns: int = 2
+    slots: int = 2
+    pipeline: Pipeline | None = None
+    """None: the real one if this machine carries it."""
+    seed: int = 1
+    report: bool = True
+    keep: bool = False
+
+    def __post_init__(self) -> None:
+        bounds: dict[str, tuple[float, float]] = {
+            "calls": (1, 500),
+            "rate": (0.01, 50),
+            "turns": (1, 12),
+            "slots": (1, 50),
+        }
+        for name, (low, high) in bounds.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ConfigError(
+                    f"must lie between {low} and {high}",
+                    field=f"--{name}",
+                    value=value,
+                    way_out="Choose a number in between.",
+                )
+
+
+def as_pipeline(name: str | None) -> Pipeline | None:
+    """The pipeline of that name; None for None.
+
+    Raises:
+        ConfigError: there is no such pipeline.
+    """
+    for known in get_args(Pipeline):
+        if name == known:
+            return cast(Pipeline, known)
+    if name is None:
+        return None
+    raise ConfigError("no such pipeline", field="--pipeline", value=name, way_out="Use local or synthetic.")

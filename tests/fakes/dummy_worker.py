@@ -1,0 +1,60 @@
+"""A worker of two dozen lines: reports to Redis, obeys orders, ends on SIGTERM. It serves no calls.
+
+The file ``<DUMMY_DIR>/<id>.live`` holds how many calls it claims to have; ``<id>.wedged`` keeps it from ever
+getting ready. DUMMY_CRASH: exit at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import redis
+
+from voicefleet.contract import codec
+from voicefleet.contract.keys import Keys
+from voicefleet.contract.reports import WorkerOrder, WorkerReport
+
+
+def main() -> None:
+    if os.environ.get("DUMMY_CRASH"):
+        print("no tiers file here", file=sys.stderr)
+        raise SystemExit(3)
+    worker, region = os.environ["VOICEFLEET_WORKER_ID"], os.environ["VOICEFLEET_REGION"]
+    slots, directory, keys = int(os.environ["VOICEFLEET_SLOTS"]), Path(os.environ["DUMMY_DIR"]), Keys(region)
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    client = redis.Redis.from_url(os.environ["VOICEFLEET_REDIS_URL"], decode_responses=True)
+    began, serial, cordon = time.monotonic(), 0, False
+    while not ended.wait(0.1):
+        calls = directory / f"{worker}.live"
+        live = int(calls.read_text() or 0) if calls.exists() else 0
+        ready = "starting" if (directory / "wedged").exists() else "ready"
+        report = WorkerReport(
+            worker,
+            region,
+            "draining" if cordon else ready,
+            slots,
+            live,
+            0,
+            uptime_s=time.monotonic() - began,
+            pid=os.getpid(),
+            order_seen=serial,
+        )
+        try:
+            seconds, micros = client.time()
+            client.zadd(keys.workers, {worker: int(seconds) * 1000 + int(micros) // 1000})
+            client.set(keys.report(worker), codec.dump(report))
+            if text := client.get(keys.order(worker)):
+                order = codec.load(WorkerOrder, str(text))
+                serial, cordon = order.serial, order.cordon
+        except redis.RedisError:
+            continue
+
+
+if __name__ == "__main__":
+    main()

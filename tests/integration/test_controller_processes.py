@@ -1,0 +1,326 @@
+"""The process fleet: real worker processes (dummies), real signals, a controller killed with kill -9."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+import redis.asyncio
+import yaml
+from livekit import api, rtc
+
+from voicefleet.contract import codec
+from voicefleet.contract.claims import Claim
+from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.keys import Keys
+from voicefleet.stack import servers
+from voicefleet.stack.children import Child, running
+from voicefleet.stack.guard import start_time
+
+pytestmark = pytest.mark.integration
+
+KEYS = Keys("eu")
+DUMMY = Path(__file__).parents[1] / "fakes" / "dummy_worker.py"
+RUN = """
+import asyncio, sys
+from pathlib import Path
+from voicefleet.contract.errors import UsageError
+from voicefleet.controller.app import run_controller
+from voicefleet.controller.settings import load_settings
+try:
+    asyncio.run(run_controller(load_settings(Path(sys.argv[1])), ready_file=Path(sys.argv[2])))
+except UsageError as error:
+    sys.exit(str(error))
+"""
+
+
+class Harness:
+    """A controller in a process of its own, and what it left on disk."""
+
+    def __init__(self, directory: Path, livekit: servers.LiveKit, redis_url: str) -> None:
+        self.directory, self.livekit, self.redis_url = directory, livekit, redis_url
+        self.state, self.logs, self.ready = directory / "state", directory / "logs", directory / "ready.json"
+        self.http: aiohttp.ClientSession
+        self.redis = redis.asyncio.Redis.from_url(redis_url, decode_responses=True)
+
+    def settings(self, *, pool: dict[str, Any] | None = None, **process: Any) -> Path:
+        at = {"url": self.livekit.url, "api_key": self.livekit.api_key, "api_secret_env": "TEST_SECRET"}
+        raw = {
+            "redis_url_env": "TEST_REDIS",
+            "listen": "127.0.0.1:0",
+            "auth": "bearer",
+            "api_keys_env": "TEST_API_KEYS",
+            "tick_s": 0.2,
+            "listing_s": 0.3,
+            "waiting_grace_s": 0.5,
+            "regions": {
+                "eu": {
+                    "livekit": at,
+                    "pool": {"min_workers": 1, "max_workers": 3, "slots": 2, "buffer": 0, "hold_s": 0, **(pool or {})},
+                    "process": {
+                        "command": [sys.executable, str(DUMMY)],
+                        "state_dir": str(self.state),
+                        "log_dir": str(self.logs),
+                        **process,
+                        "env": {"DUMMY_DIR": str(self.directory), **process.get("env", {})},
+                    },
+                }
+            },
+        }
+        path = self.directory / "controller.yaml"
+        path.write_text(yaml.safe_dump(raw))
+        return path
+
+    def start(self, settings: Path) -> Child:
+        self.ready.unlink(missing_ok=True)
+        return Child(
+            "controller",
+            [sys.executable, "-c", RUN, settings, self.ready],
+            log_path=self.directory / "controller.log",
+            env={
+                "TEST_REDIS": self.redis_url,
+                "TEST_SECRET": self.livekit.api_secret,
+                "TEST_API_KEYS": "me:top-secret",
+            },
+        )
+
+    @contextlib.asynccontextmanager
+    async def controller(self, settings: Path) -> AsyncIterator[Child]:
+        async with running(self.start(settings)) as child:
+            await until(self.ready.exists)
+            yield child
+
+    def records(self) -> dict[str, int]:
+        """Worker id -> pid of those whose process runs."""
+        found: dict[str, int] = {}
+        for path in self.state.glob("*.json"):
+            record = json.loads(path.read_text())
+            if record["pid"] and start_time(record["pid"]) == record["ticks"]:
+                found[record["id"]] = record["pid"]
+        return found
+
+    async def view(self) -> dict[str, Any]:
+        url = json.loads(self.ready.read_text())["url"]
+        async with self.http.get(f"{url}/v1/regions", headers={"Authorization": "Bearer top-secret"}) as answer:
+            return dict((await answer.json())["regions"][0])
+
+    async def ready_workers(self) -> set[str]:
+        return {w["id"] for w in (await self.view())["workers"] if w["state"] == "ready"}
+
+    def says_live(self, worker: str, calls: int) -> None:
+        path = self.directory / f"{worker}.live"
+        path.with_suffix(".new").write_text(str(calls))
+        path.with_suffix(".new").replace(path)
+
+    @contextlib.asynccontextmanager
+    async def callers(self, *names: str) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            for name in names:
+                room = rtc.Room()
+                grants = api.VideoGrants(room_join=True, room=name)
+                order = api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name="voicefleet")])
+                token = api.AccessToken(self.livekit.api_key, self.livekit.api_secret).with_grants(grants)
+                token = token.with_room_config(order)
+                await room.connect(self.livekit.url, token.with_identity(f"caller-{name}").to_jwt())
+                stack.push_async_callback(room.disconnect)
+            yield
+
+
+@pytest.fixture
+async def harness(tmp_path: Path, livekit: servers.LiveKit, redis_url: str) -> AsyncIterator[Harness]:
+    made = Harness(tmp_path, livekit, redis_url)
+    async with aiohttp.ClientSession() as made.http:
+        yield made
+    await made.redis.aclose()
+    left = made.records()
+    for pid in left.values():
+        os.killpg(pid, signal.SIGKILL)
+    assert not left, f"workers left behind: {left}"
+
+
+async def until(check: Callable[[], Any], limit_s: float = 8.0) -> float:
+    began = time.monotonic()
+    while time.monotonic() - began < limit_s:
+        result = check()
+        if await result if asyncio.iscoroutine(result) else result:
+            return time.monotonic() - began
+        await asyncio.sleep(0.05)
+    pytest.fail(f"did not happen within {limit_s} s")
+
+
+async def test_grows_with_waiting_calls_and_shrinks_only_past_live_ones(harness: Harness) -> None:
+    async with harness.controller(harness.settings()):
+        await until(lambda: _ready(harness, {"eu-1"}))
+        pid = harness.records()["eu-1"]
+        environ = Path(f"/proc/{pid}/environ").read_bytes()
+        assert b"LIVEKIT_API_SECRET=" + harness.livekit.api_secret.encode() in environ
+        assert b"top-secret" not in environ  # the controller's own keys are not a worker's business
+        assert harness.livekit.api_secret.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
+        async with harness.callers("a", "b", "c"):
+            await until(lambda: _ready(harness, {"eu-1", "eu-2"}))
+            harness.says_live("eu-1", 2)
+            harness.says_live("eu-2", 1)
+            await until(lambda: _live(harness, 3))
+        # The callers are gone; the workers still have their calls.
+        await asyncio.sleep(1.0)
+        assert await harness.ready_workers() == {"eu-1", "eu-2"}
+        harness.says_live("eu-1", 1)  # 2 calls fit one worker: one is cordoned, and stays for its call
+        await until(lambda: _draining(harness, 1))
+        await asyncio.sleep(1.0)
+        assert len(harness.records()) == 2
+        draining = ({"eu-1", "eu-2"} - await harness.ready_workers()).pop()
+        harness.says_live(draining, 0)
+        await until(lambda: len(harness.records()) == 1)
+        assert draining not in harness.records()
+        await until(lambda: len(list(harness.state.glob("*.json"))) == 1)
+    assert harness.records() == {}
+
+
+async def _ready(harness: Harness, wanted: set[str]) -> bool:
+    return bool(await harness.ready_workers() == wanted)
+
+
+async def _live(harness: Harness, wanted: int) -> bool:
+    return bool(sum(w["live"] for w in (await harness.view())["workers"]) == wanted)
+
+
+async def _draining(harness: Harness, wanted: int) -> bool:
+    return bool((await harness.view())["draining"] == wanted)
+
+
+async def test_workers_survive_kill_9_of_the_controller_and_are_adopted(harness: Harness) -> None:
+    settings = harness.settings(pool={"min_workers": 2})
+    child = harness.start(settings)
+    await until(harness.ready.exists)
+    await until(lambda: _ready(harness, {"eu-1", "eu-2"}))
+    before = harness.records()
+    child.kill()
+    await child.wait()
+    await asyncio.sleep(0.5)
+    assert harness.records() == before
+    harness.says_live("eu-1", 1)
+    # A process that only seems to be a worker: a record whose pid was used again.
+    stranger = {"id": "eu-9", "region": "eu", "pid": os.getpid(), "ticks": "1", "stopping": False}
+    (harness.state / "eu-9.json").write_text(json.dumps(stranger))
+    # A record whose writer died between the start and noting the pid.
+    (harness.state / "eu-2.json").write_text(json.dumps({"id": "eu-2", "region": "eu"}))
+    async with harness.controller(settings):
+        await until(lambda: _ready(harness, {"eu-1", "eu-2"}))
+        assert harness.records() == before
+        assert not (harness.state / "eu-9.json").exists()
+        # A second controller on the same directory would start everything twice.
+        second = Child(
+            "second",
+            [sys.executable, "-c", RUN, settings, harness.directory / "second.json"],
+            log_path=harness.directory / "second.log",
+            env={
+                "TEST_REDIS": harness.redis_url,
+                "TEST_SECRET": harness.livekit.api_secret,
+                "TEST_API_KEYS": "me:top-secret",
+            },
+        )
+        assert await second.wait() == 1
+        assert "another controller runs the workers of eu" in second.log_tail()
+        # An adopted worker that dies is replaced too.
+        os.killpg(before["eu-2"], signal.SIGKILL)
+        await until(lambda: _ready(harness, {"eu-1", "eu-3"}))
+    assert harness.records() == {}
+
+
+async def test_left_running_when_asked(harness: Harness) -> None:
+    async with harness.controller(harness.settings(on_exit="leave")):
+        await until(lambda: _ready(harness, {"eu-1"}))
+    left = harness.records()
+    assert set(left) == {"eu-1"}
+    async with harness.controller(harness.settings(on_exit="stop")):
+        await until(lambda: _ready(harness, {"eu-1"}))
+        assert harness.records() == left
+
+
+async def test_a_worker_that_ignores_sigterm_is_killed_at_the_end(harness: Harness) -> None:
+    stubborn = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(99)"
+    settings = harness.settings(command=[sys.executable, "-c", stubborn], stop_timeout_s=0.5)
+    async with harness.controller(settings) as child:
+        await until(lambda: len(harness.records()) == 1)
+        await asyncio.sleep(0.5)
+        began = time.monotonic()
+        child.send_signal(signal.SIGTERM)
+        assert await child.wait() == 0
+        assert 0.4 < time.monotonic() - began < 4.0
+    assert harness.records() == {}
+
+
+async def test_a_crash_loop_is_slowed_down_and_said(harness: Harness) -> None:
+    async with harness.controller(harness.settings(env={"DUMMY_CRASH": "1"})):
+
+        async def reason() -> str:
+            return str((await harness.view())["reason"])
+
+        await until(lambda: _has(reason, "3 failed starts in a row"), 12)
+        text = await reason()
+        assert "exited with 3" in text
+        assert "no tiers file here" in text
+        assert "next start in" in text
+        assert len(list(harness.logs.glob("eu-*.log"))) <= 4
+
+
+async def _has(read: Callable[[], Any], text: str) -> bool:
+    return text in await read()
+
+
+async def test_a_wedged_worker_is_replaced(harness: Harness) -> None:
+    (harness.directory / "wedged").touch()
+    async with harness.controller(harness.settings(pool={"start_timeout_s": 2, "max_workers": 1})):
+        await until(lambda: set(harness.records()) == {"eu-1"})
+        await until(lambda: "eu-1" not in harness.records(), 8)
+        (harness.directory / "wedged").unlink()
+        await until(lambda: _ready(harness, {"eu-2"}))
+
+
+async def test_the_call_of_a_killed_worker_goes_to_the_head_of_the_queue(harness: Harness) -> None:
+    settings = harness.settings(pool={"min_workers": 1, "max_workers": 2})
+    async with harness.controller(settings):
+        await until(lambda: _ready(harness, {"eu-1"}))
+        async with harness.callers("older", "held"):
+            held = Claim(worker="eu-1", job="J1", epoch=4, state="live")
+            await harness.redis.set(KEYS.epoch("held"), 4)
+            await harness.redis.set(KEYS.claim("held"), codec.dump(held))
+            other = dataclasses.replace(held, worker="elsewhere", job="J2")
+            await harness.redis.set(KEYS.claim("older"), codec.dump(other))
+            await until(lambda: _both(harness))
+            await harness.redis.delete(KEYS.claim("older"))
+            os.killpg(harness.records()["eu-1"], signal.SIGKILL)
+            took_s = await until(lambda: _waits(harness, "held"))
+            assert took_s < 1.5
+            await until(lambda: _waits(harness, "older"))
+            assert await harness.redis.zrange(KEYS.waiting, 0, -1) == ["held", "older"]
+            assert int(str(await harness.redis.get(KEYS.epoch("held")))) == 5  # the old job is fenced off
+            assert await harness.redis.get(KEYS.claim("held")) is None
+
+
+async def _both(harness: Harness) -> bool:
+    return bool(await harness.redis.zcard(KEYS.callers) == 2)
+
+
+async def _waits(harness: Harness, room: str) -> bool:
+    return await harness.redis.zscore(KEYS.waiting, room) is not None
+
+
+async def test_a_state_directory_that_cannot_be_used(harness: Harness) -> None:
+    from voicefleet.controller.adapters.records import Records
+
+    blocked = harness.directory / "file"
+    blocked.write_text("")
+    with pytest.raises(ConfigError, match="cannot be used"):
+        Records(blocked / "state", "eu", field="state_dir")

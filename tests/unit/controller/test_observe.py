@@ -1,0 +1,132 @@
+"""What reports, instances and calls add up to; what is missing stays unknown."""
+
+from __future__ import annotations
+
+import pytest
+
+from voicefleet.contract.claims import Claim
+from voicefleet.contract.pools import PoolSpec
+from voicefleet.contract.reports import WorkerOrder, WorkerReport
+from voicefleet.controller.calls import Call, Snapshot
+from voicefleet.controller.observe import compose
+from voicefleet.controller.ports import Instance, InstanceState
+from voicefleet.controller.room_for_calls import Room, choose
+from voicefleet.controller.workers import Reported
+from voicefleet.scaling import PoolObservation, SupplyState, Worker
+
+pytestmark = pytest.mark.unit
+
+SPEC = PoolSpec(region="eu", min_workers=1, max_workers=5, slots=4, buffer=2, hold_s=60)
+CLAIM = Claim("eu-1", "J", 1, "live")
+SNAPSHOT = Snapshot(
+    10_000,
+    (Call("a", 1_000, None, CLAIM), Call("b", 8_000, 8_000.0, None), Call("c", 9_900, None, None)),
+    (),
+)
+
+
+def reported(
+    worker: str = "eu-1",
+    state: str = "ready",
+    live: int = 0,
+    *,
+    silent_s: float = 1.0,
+    seen: int = 0,
+    order: WorkerOrder | None = None,
+) -> dict[str, Reported]:
+    report = WorkerReport(worker, "eu", state, 4, live, 0, uptime_s=50, order_seen=seen)
+    return {worker: Reported(report, silent_s, order)}
+
+
+def observe(
+    reports: dict[str, Reported] | None,
+    snapshot: Snapshot | None = SNAPSHOT,
+    *,
+    state: InstanceState = InstanceState.RUNNING,
+    managed: bool = True,
+) -> PoolObservation:
+    instances = (Instance("eu-1", state, 50.0),)
+    return compose(
+        SPEC,
+        100.0,
+        instances=instances if managed else None,
+        reported=reports,
+        snapshot=snapshot,
+        start_timeout_s=60,
+        managed=managed,
+    )
+
+
+def only(observation: PoolObservation) -> Worker:
+    (worker,) = observation.workers
+    return worker
+
+
+def test_calls_are_counted_by_their_state() -> None:
+    observation = observe(reported(live=1))
+    assert (observation.calls_live, observation.calls_waiting, observation.calls_joining) == (1, 1, 1)
+    assert observation.complete
+    assert only(observation) == Worker("eu-1", SupplyState.READY, 4, 1, age_s=50, silent_s=1)
+
+
+def test_a_call_without_a_claim_counts_where_its_worker_reports_it() -> None:
+    assert observe(reported(live=3)).calls_live == 3
+
+
+@pytest.mark.parametrize(
+    ("reports", "state", "wanted"),
+    [
+        ({}, InstanceState.RUNNING, SupplyState.STARTING),
+        (None, InstanceState.RUNNING, SupplyState.UNKNOWN),
+        (reported(state="starting"), InstanceState.RUNNING, SupplyState.STARTING),
+        (reported(state="draining"), InstanceState.RUNNING, SupplyState.DRAINING),
+        (reported(silent_s=11), InstanceState.RUNNING, SupplyState.UNKNOWN),
+        (reported(), InstanceState.STOPPING, SupplyState.STOPPING),
+        ({}, InstanceState.STOPPING, SupplyState.STOPPING),
+    ],
+)
+def test_states(reports: dict[str, Reported] | None, state: InstanceState, wanted: SupplyState) -> None:
+    assert only(observe(reports, state=state)).state is wanted
+
+
+def test_unknown_is_not_zero() -> None:
+    for observation in (observe(None), observe(reported(), None)):
+        assert not observation.complete
+        assert observation.calls is None
+
+
+def test_with_redis_away_nobody_counts_as_lost() -> None:
+    assert not only(observe(None)).lost
+
+
+def test_orders() -> None:
+    order = WorkerOrder(serial=7, cordon=True)
+    assert not only(observe(reported(state="ready", seen=6, order=order))).order_seen
+    seen = only(observe(reported(state="draining", seen=7, order=order)))
+    assert (seen.cordoned, seen.order_seen, seen.idle_for_sure) == (True, True, True)
+
+
+def test_an_order_that_redis_lost_is_known_by_what_the_worker_does_but_nobody_is_retired_on_it() -> None:
+    worker = only(observe(reported(state="draining", seen=7)))
+    assert (worker.cordoned, worker.idle_for_sure) == (True, False)
+
+
+def test_a_report_of_somebody_elses_worker_is_load_not_supply() -> None:
+    observation = observe(reported("stray", live=2))
+    assert only(observation).id == "eu-1"
+    assert observation.calls_live == 2
+
+
+def test_without_a_fleet_the_reports_are_the_workers() -> None:
+    observation = observe(reported("pod-7", live=2), managed=False)
+    assert only(observation).id == "pod-7"
+    assert observation.complete
+
+
+def test_the_region_with_the_most_free_slots_is_chosen() -> None:
+    a, b, c = Room("a", 1, 9), Room("b", 3, 3), Room("c", None, None)
+    assert choose([a, b, c]) == b
+    assert choose([Room("a", 0, 9), Room("b", -1, 20)]) == Room("a", 0, 9)
+    assert choose([Room("a", 0, 0), c]) == c  # unknown is not full
+    assert choose([Room("a", 0, 0), Room("b", -2, 0)]) is None
+    assert choose([Room("a", 2, 0)]) is not None  # draining ones give slots beyond the maximum

@@ -1,0 +1,140 @@
+"""The settings file: every mistake is named with its field, its value and the way out."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from voicefleet.contract.errors import ConfigError
+from voicefleet.controller.settings import Settings, load_settings
+
+pytestmark = pytest.mark.unit
+
+ENV = {"REDIS": "redis://:pw@r:6379/0", "KEYS": "front:aaa, back:bbb", "SECRET": "s" * 32, "EMPTY": " "}
+GOOD: dict[str, Any] = {
+    "redis_url_env": "REDIS",
+    "api_keys_env": "KEYS",
+    "regions": {
+        "eu": {
+            "livekit": {"url": "ws://lk:7880", "api_key": "devkey", "api_secret_env": "SECRET"},
+            "pool": {"min_workers": 1, "max_workers": 4, "slots": 4, "buffer": 2, "hold_s": 60},
+            "process": {"command": ["voicefleet", "worker"], "state_dir": "/s", "log_dir": "/l"},
+        }
+    },
+}
+
+
+def load(tmp_path: Path, raw: Any) -> Settings:
+    path = tmp_path / "controller.yaml"
+    path.write_text(raw if isinstance(raw, str) else yaml.safe_dump(raw))
+    return load_settings(path, ENV)
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    raw = copy.deepcopy(GOOD)
+    *way, last = path.split(".")
+    here = raw
+    for step in way:
+        here = here.setdefault(step, {})
+    if value is None:
+        here.pop(last, None)
+    else:
+        here[last] = value
+    return raw
+
+
+def test_a_good_file(tmp_path: Path) -> None:
+    settings = load(tmp_path, GOOD)
+    eu = settings.regions["eu"]
+    assert (settings.host, settings.port, settings.auth, settings.tick_s) == ("127.0.0.1", 8080, "bearer", 2.0)
+    assert settings.api_keys == {"aaa": "front", "bbb": "back"}
+    assert eu.livekit.api_url == "http://lk:7880"
+    assert eu.process is not None
+    assert (eu.pool.region, eu.pool.max_workers, eu.process.on_exit, eu.rooms) == ("eu", 4, "stop", "ordered")
+    assert set(settings.secret_variables) == {"REDIS", "KEYS", "SECRET"}
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    shown = repr(load(tmp_path, GOOD))
+    assert not any(secret in shown for secret in ("aaa", "bbb", "pw@", "s" * 32))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field", "text"),
+    [
+        ("regoins", {}, "regoins", "Did you mean regions?"),
+        ("regions.eu.livekit.urll", "x", "regions.eu.livekit.urll", "Did you mean url?"),
+        ("regions.eu.pool.max_worker", 1, "regions.eu.pool.max_worker", "Did you mean max_workers?"),
+        ("regions.eu.livekit.url", None, "regions.eu.livekit.url", "is missing"),
+        ("regions.eu.livekit.url", "http://lk", "regions.eu.livekit.url", "'http://lk': not a ws/wss address"),
+        ("regions.eu.livekit.api_url", "lk", "regions.eu.livekit.api_url", "not a http/https address"),
+        ("regions.eu.pool.slots", 0, "regions.eu.pool.slots", "greater than or equal to 1"),
+        ("regions.eu.pool.slots", "many", "regions.eu.pool.slots", "= 'many'"),
+        ("regions.eu.pool.min_workers", 5, "regions.eu.pool.min_workers", "more than max_workers (4)"),
+        ("regions.EU_1", GOOD["regions"]["eu"], "regions.EU_1", "not a region's name"),
+        ("regions.eu.process.command", [], "regions.eu.process.command", "at least 1 item"),
+        ("regions.eu.process.on_exit", "kill", "regions.eu.process.on_exit", "'stop' or 'leave'"),
+        ("regions.eu.livekit.api_secret_env", "NOPE", "regions.eu.livekit.api_secret_env", "= 'NOPE': this env"),
+        ("regions.eu.livekit.api_secret_env", "EMPTY", "regions.eu.livekit.api_secret_env", "is not set"),
+        ("regions.eu.livekit.api_secret_file", "/x", "regions.eu.livekit.api_secret_env", "exactly one"),
+        ("redis_url", "redis://r:6379", "redis_url", "exactly one"),
+        ("redis_url_env", None, "redis_url", "exactly one"),
+        ("api_keys_env", None, "api_keys_env", "set auth: none"),
+        ("auth", "none", "api_keys_env", "auth is none"),
+        ("auth", "basic", "auth", "'bearer' or 'none'"),
+        ("listen", "8080", "listen", "not HOST:PORT"),
+        ("regions", {}, "regions", "at least 1 item"),
+        ("limits.requests_per_minute", 0, "limits.requests_per_minute", "greater than or equal to 1"),
+        ("tick_s", 0, "tick_s", "greater than or equal to 0.1"),
+    ],
+)
+def test_mistakes_are_named(tmp_path: Path, path: str, value: Any, field: str, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, changed(path, value))
+    assert caught.value.field == field
+    assert text in str(caught.value)
+    assert caught.value.way_out
+
+
+def test_a_password_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    raw = changed("redis_url_env", None) | {"redis_url": "redis://:hunter2@r:6379"}
+    with pytest.raises(ConfigError, match="no place for secrets") as caught:
+        load(tmp_path, raw)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("keys", ["front", "front:", ":aaa", "a:x,b:x", "a:x,a:y"])
+def test_bad_api_keys(tmp_path: Path, keys: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(GOOD))
+    with pytest.raises(ConfigError, match="name:secret"):
+        load_settings(path, {**ENV, "KEYS": keys})
+
+
+@pytest.mark.parametrize(("text", "what"), [("a: [", "not YAML at line"), ("- 1", "not a mapping"), ("", "not a mapp")])
+def test_files_that_are_no_settings(tmp_path: Path, text: str, what: str) -> None:
+    with pytest.raises(ConfigError, match=what):
+        load(tmp_path, text)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No such file"):
+        load_settings(tmp_path / "none.yaml", ENV)
+
+
+def test_a_secret_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("from-a-file\n")
+    raw = changed("regions.eu.livekit.api_secret_env", None)
+    raw["regions"]["eu"]["livekit"]["api_secret_file"] = str(secret)
+    assert load(tmp_path, raw).regions["eu"].livekit.api_secret == "from-a-file"
+    secret.write_text("")
+    with pytest.raises(ConfigError, match="is empty"):
+        load(tmp_path, raw)
+    secret.unlink()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load(tmp_path, raw)

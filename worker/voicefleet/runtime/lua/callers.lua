@@ -1,0 +1,26 @@
+-- Callers came or went. KEYS: callers, waiting, inflight. ARGV: call key prefix, changes as JSON, listing began at (ms).
+-- changes: {add = {{room, joined_ms}, ...}, gone = {room, ...}}. A joined time of 0 is now; a later one too.
+-- Without a listing (0) whoever is gone is gone. With one, a caller who joined after it began stays: it cannot have
+-- seen them; and what was known of the call goes with its room. Returns {room, ...}: those taken out.
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local changes = cjson.decode(ARGV[2])
+local began = tonumber(ARGV[3])
+for _, pair in ipairs(changes.add) do
+  local joined = tonumber(pair[2])
+  if joined <= 0 or joined > now then
+    joined = now
+  end
+  redis.call('ZADD', KEYS[1], 'NX', joined, pair[1])
+end
+local out = {}
+for _, room in ipairs(changes.gone) do
+  local joined = redis.call('ZSCORE', KEYS[1], room)
+  if joined and (began == 0 or tonumber(joined) < began) then
+    redis.call('ZREM', KEYS[1], room)
+    redis.call('ZREM', KEYS[2], room)
+    redis.call('ZREM', KEYS[3], room)
+    out[#out + 1] = room
+  end
+end
+return out
