@@ -62,7 +62,7 @@ if [ "$(cat $stamp 2>/dev/null || true)" != "$wanted" ] || ! .venv/bin/python -c
     say "installing Python packages (about 1 GB the first time)"
     (
         hand_pip_settings_to_uv
-        .venv/bin/python -m uv pip install --quiet --python .venv --editable '.[all]' --group dev
+        .venv/bin/python -m uv pip install --quiet --compile-bytecode --python .venv --editable '.[all]' --group dev
     )
     printf '%s\n' "$wanted" >$stamp
 fi

@@ -127,7 +127,7 @@ async def controller(
             yield Running(await ready, http, client, lk)
     finally:
         stop.set()
-        await asyncio.wait([run], timeout=10)
+        await asyncio.wait([run], timeout=30)
     await run
 
 
@@ -141,7 +141,7 @@ async def caller(url: str, token: str) -> AsyncIterator[rtc.Room]:
         await room.disconnect()
 
 
-async def until(check: Callable[[], Any], limit_s: float = 5.0) -> float:
+async def until(check: Callable[[], Any], limit_s: float = 10.0) -> float:
     """Wait until `await check()` is true; how long that took."""
     began = time.monotonic()
     while time.monotonic() - began < limit_s:

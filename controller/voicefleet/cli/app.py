@@ -69,9 +69,9 @@ def worker(
         worker=settings.worker_id,
         region=settings.region,
     )
-    from voicefleet.worker.server import run_worker
+    from voicefleet.worker.launch import launch
 
-    run(run_worker(settings))
+    launch(settings)
 
 
 @app.command()
@@ -93,8 +93,8 @@ def controller(
 def demo(
     calls: Annotated[int, typer.Option(help="Calls to place.")] = 12,
     rate: Annotated[
-        float, typer.Option(help="Mean arrivals per second; the first six come three times as fast.")
-    ] = 0.45,
+        float, typer.Option(help="Mean arrivals per second; the first six come 2.5 times as fast.")
+    ] = 0.35,
     turns: Annotated[int, typer.Option(help="Questions per call.")] = 2,
     slots: Annotated[int, typer.Option(help="Calls a worker serves at once.")] = 2,
     pipeline: Annotated[str | None, typer.Option(help="local or synthetic; local if this machine carries it.")] = None,

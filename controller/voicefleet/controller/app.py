@@ -78,7 +78,10 @@ async def run_controller(
         server = HttpServer(_web_app(settings, regions, redis, clock, decisions, metrics))
         stack.push_async_callback(server.close)
         await server.start(settings.host, settings.port, field="listen")
-        await stack.enter_async_context(_running(_loops(settings, regions, redis, decisions)))
+        listers = [_lister(settings, region) for region in regions.values()]
+        # The first decisions should know the calls; a region that does not answer is unknown from the start.
+        await asyncio.gather(*(lister.once() for lister in listers))
+        await stack.enter_async_context(_running(_loops(settings, regions, listers, redis, decisions)))
         _tell_ready(f"http://{settings.host}:{server.port}", on_ready, ready_file)
         await stop.wait()
         log.info("controller stops")
@@ -193,12 +196,15 @@ def _web_app(
     return app
 
 
+def _lister(settings: Settings, region: Region) -> Lister:
+    return Lister(region, every_s=settings.listing_s, max_duration_s=settings.limits.max_call_duration_s)
+
+
 def _loops(
-    settings: Settings, regions: dict[str, Region], redis: RedisClient, decisions: DecisionLog
+    settings: Settings, regions: dict[str, Region], listers: list[Lister], redis: RedisClient, decisions: DecisionLog
 ) -> dict[str, Callable[[], Awaitable[None]]]:
     loops: dict[str, Callable[[], Awaitable[None]]] = {"wake": lambda: _wake(redis, regions)}
-    for name, region in regions.items():
-        lister = Lister(region, every_s=settings.listing_s, max_duration_s=settings.limits.max_call_duration_s)
+    for (name, region), lister in zip(regions.items(), listers, strict=True):
         loops[f"listing of {name}"] = lister.run
         loops[f"dispatch of {name}"] = Dispatcher(region).run
         loops[f"pool of {name}"] = PoolLoop(region, decisions, tick_s=settings.tick_s).run

@@ -12,6 +12,7 @@ Pipeline = Literal["local", "synthetic"]
 REGIONS = ("eu", "us")
 MIN_WORKERS = 1
 MAX_WORKERS = 3
+BUFFER = 2
 HOLD_S = 8.0
 """Far shorter than a fleet's (300 s), so that a demo shows the way down too."""
 
@@ -21,7 +22,7 @@ class DemoOptions:
     """One run of the demo. Callers, servers and agents share this machine, so few calls are live at once."""
 
     calls: int = 12
-    rate: float = 0.45
+    rate: float = 0.35
     """Mean arrivals per second, both regions together."""
     turns: int = 2
     slots: int = 2

@@ -19,7 +19,7 @@ from voicefleet.contract.api import CallRequest, CallTicket
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.demo.fleet import Fleet, PoolShape, running_fleet
 from voicefleet.demo.history import History
-from voicefleet.demo.options import HOLD_S, MAX_WORKERS, MIN_WORKERS, REGIONS, DemoOptions
+from voicefleet.demo.options import BUFFER, HOLD_S, MAX_WORKERS, MIN_WORKERS, REGIONS, DemoOptions
 from voicefleet.demo.result import build_result
 from voicefleet.demo.view import picture
 from voicefleet.loadtest.outcome import CallOutcome
@@ -34,7 +34,7 @@ SHRINK_LIMIT_S = 60.0
 SAMPLE_EVERY_S = 0.4
 PATIENCE_S = 60.0
 BURST = 6
-"""So many of the first calls come three times as fast, to overtake the first workers."""
+"""So many of the first calls come two and a half times as fast, to overtake the first workers."""
 
 
 @dataclass(slots=True)
@@ -54,7 +54,7 @@ def arrivals(options: DemoOptions) -> list[float]:
     """Seconds after the first worker of every region is ready; the same for the same seed."""
     rng = np.random.default_rng(options.seed)
     burst = min(BURST, options.calls)
-    first = poisson(options.rate * 3, burst, rng)
+    first = poisson(options.rate * 2.5, burst, rng)
     rest = poisson(options.rate, options.calls - burst, rng) + (first[-1] if burst else 0.0)
     return [float(t) for t in (*first, *rest)]
 
@@ -78,12 +78,12 @@ async def run_demo(
         UsageError: a part could not be set up; says which, and the way out.
     """
     clock = clock or SystemClock()
-    shape = PoolShape(options.slots, MIN_WORKERS, MAX_WORKERS, buffer=1, hold_s=HOLD_S)
+    shape = PoolShape(options.slots, MIN_WORKERS, MAX_WORKERS, buffer=BUFFER, hold_s=HOLD_S)
     run = DemoRun(options, pipeline)
     began_s = clock.monotonic()
     with tempfile.TemporaryDirectory(prefix="voicefleet-demo-") as directory:
         stage = _Stage(run, clock, began_s)
-        with Live(get_renderable=stage.render, console=console, refresh_per_second=4, transient=True) as live:
+        with Live(get_renderable=stage.render, console=console, refresh_per_second=2, transient=True) as live:
             stage.say("starting Redis, two livekit-servers and the controller")
             async with running_fleet(REGIONS, shape, Path(directory), tiers=pipeline) as fleet:
                 async with ControllerClient(fleet.api_url) as client, stage.watching(client):

@@ -91,6 +91,7 @@ class Caller:
         self._closing: set[asyncio.Task[None]] = set()
         self._events: list[tuple[float, str]] = []
         self._joined_s = 0.0
+        self._gave_up = False
         self._left: asyncio.Task[None] | None = None
 
     async def run(self) -> CallOutcome:
@@ -111,17 +112,17 @@ class Caller:
         try:
             # Never cancel a join halfway: the native side would finish it and leave a ghost in the room.
             done, _ = await asyncio.wait({connecting}, timeout=self._settings.connect_timeout_s)
-            self._joined_s = self._clock.monotonic()
             if not done:
+                self._gave_up = True
                 error = f"connect: no answer within {self._settings.connect_timeout_s:g} s"
             elif (failure := connecting.exception()) is not None:
                 error = f"connect: {failure!r}"
-            if error is not None:
+            dialogue = self._dialogue
+            if error is not None or dialogue is None:
+                self._joined_s = self._clock.monotonic()
                 self._note("connect_failed", self._joined_s)
                 return replace(blank, error=error, events=tuple(self._events))
-            self._note("joined", self._joined_s)
             blank = replace(blank, connect_s=self._joined_s - began_s, joined_at_s=self._joined_s)
-            dialogue = self._enter()
             try:
                 await self._converse(dialogue)
             except (RuntimeError, rtc.participant.PublishTrackError) as failure:
@@ -147,14 +148,18 @@ class Caller:
         # Each attempt of the SDK gets our time-out; it makes several, so the join may end after we gave up.
         options = self._settings.options or rtc.RoomOptions(connect_timeout=self._settings.connect_timeout_s)
         await room.connect(self._ticket.url, self._ticket.token, options)
+        if not self._gave_up:
+            # Here, not in run(): the SDK delivers room events from now on, and run() resumes a few loop
+            # turns later. An agent's track that came in between would never be heard.
+            self._enter()
 
-    def _enter(self) -> Dialogue:
-        """Start the conversation: before any room event is delivered, as nothing is awaited since the join."""
+    def _enter(self) -> None:
+        self._joined_s = self._clock.monotonic()
+        self._note("joined", self._joined_s)
         texts = [u.text for u in self._utterances]
         self._dialogue = Dialogue(texts, self._joined_s, self._settings.manners, self._note)
         for participant in self._room.remote_participants.values():
             self._on_participant(participant)
-        return self._dialogue
 
     def _on_participant(self, participant: rtc.RemoteParticipant) -> None:
         if self._dialogue is not None and _is_agent(participant):
@@ -173,7 +178,7 @@ class Caller:
         # Only the voice: an agent's background sound is a track of another source.
         is_voice = publication.source == rtc.TrackSource.SOURCE_MICROPHONE
         dialogue = self._dialogue
-        if dialogue is None or not is_voice or not isinstance(track, rtc.RemoteAudioTrack):
+        if dialogue is None or self._gave_up or not is_voice or not isinstance(track, rtc.RemoteAudioTrack):
             return
         if not _is_agent(participant):
             return
@@ -187,6 +192,7 @@ class Caller:
             dialogue.voice_ended(who, t_s)
             self._wake.set()
 
+        self._note("agent_audio", self._clock.monotonic())
         self._hearings[publication.sid] = Hearing(track, self._clock, began=began, ended=ended)
 
     def _on_track_gone(
@@ -244,6 +250,7 @@ class Caller:
 
     async def _leave(self, connecting: asyncio.Task[None]) -> None:
         """Close everything, in bounded time; safe to call twice."""
+        self._gave_up = True  # from here on nothing new is opened
         mouth, self._mouth = self._mouth, None
         if mouth is not None:
             await mouth.aclose()

@@ -9,5 +9,7 @@ from __future__ import annotations
 import livekit.local_inference
 
 import voicefleet.worker.session  # noqa: F401
+from voicefleet.worker.sdk import set_certificate_fallback
 
 livekit.local_inference.init_vad()
+set_certificate_fallback()

@@ -11,6 +11,7 @@ import contextlib
 from collections.abc import Callable
 
 from livekit.agents import AgentServer
+from livekit.agents.utils import http_context
 from livekit.agents.utils.aio import ChanClosed
 
 
@@ -30,3 +31,8 @@ def on_job_process_closed(server: AgentServer, callback: Callable[[], None]) -> 
     # The event comes just before the pool takes the process off its list.
     server._proc_pool.on("process_closed", lambda _: loop.call_soon(callback))
     server._proc_pool.on("process_job_launched", lambda _: loop.call_soon(callback))
+
+
+def set_certificate_fallback() -> None:
+    """What the SDK does in a worker's main process before its fork server starts; ours has started by then."""
+    http_context._set_default_cert_env()

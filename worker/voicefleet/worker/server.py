@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -32,8 +31,9 @@ from voicefleet.worker.observations import WorkerMetrics
 from voicefleet.worker.preflight import check_livekit
 from voicefleet.worker.reporter import Reporter
 from voicefleet.worker.sdk import on_job_process_closed, push_status
-from voicefleet.worker.settings import WorkerSettings, environment, export_for_jobs, quiet_sdk_preload
-from voicefleet.worker.tiers.load import Tiers, read_tiers, resolve_tiers
+from voicefleet.worker.settings import WorkerSettings, environment
+from voicefleet.worker.tiers.load import Tiers, resolve_tiers
+from voicefleet.worker.tiers.schema import TiersFile
 
 log = get_logger(__name__)
 
@@ -44,7 +44,8 @@ _ENDLESS_RETRIES = 1_000_000_000
 class Worker:
     """One worker process. `run` is its whole life."""
 
-    def __init__(self, settings: WorkerSettings, tiers: Tiers, clock: Clock) -> None:
+    def __init__(self, settings: WorkerSettings, tiers: Tiers, model_socket: Path, clock: Clock) -> None:
+        self._model_socket = model_socket
         self._settings = settings
         self._tiers = tiers
         self._clock = clock
@@ -136,24 +137,20 @@ class Worker:
             stack.push_async_callback(self._redis.aclose)
             await self._http.start(host, port, field="--listen")
             stack.push_async_callback(self._http.close)
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voicefleet-")))
-            await stack.enter_async_context(self._job_surroundings(directory))
+            await stack.enter_async_context(self._job_surroundings())
             self._handle_signals()
             await self._serve()
 
     @contextlib.asynccontextmanager
-    async def _job_surroundings(self, directory: Path) -> AsyncIterator[None]:
-        """What job processes need to find: the settings, the line to us, and the models loaded once for all."""
-        links = JobLinkServer(directory / "jobs", self._metrics.observed, self._metrics.dropped.inc)
-        await links.start()
+    async def _job_surroundings(self) -> AsyncIterator[None]:
+        """What job processes reach us and the models by; the models load once for all of them."""
+        links = JobLinkServer(Path(self._settings.job_socket), self._metrics.observed, self._metrics.dropped.inc)
         async with contextlib.AsyncExitStack() as stack:
+            await links.start()
             stack.push_async_callback(links.close)
-            variables: dict[str, str] = {}
             if models := sorted(self._tiers.required_models):
-                served = ModelServer(models, directory / "models", threads=self._settings.model_threads)
+                served = ModelServer(models, self._model_socket, threads=self._settings.model_threads)
                 await stack.enter_async_context(served)
-                variables = served.environment
-            export_for_jobs(self._settings.model_copy(update={"job_socket": str(directory / "jobs")}), variables)
             yield
 
     async def _serve(self) -> None:
@@ -254,7 +251,6 @@ class Worker:
             api_secret=settings.livekit_api_secret.get_secret_value(),
             host="127.0.0.1",
             port=0,
-            preload_modules=["voicefleet.worker.preload"],
         )
 
     def _jobs(self) -> list[Any]:
@@ -265,14 +261,12 @@ class Worker:
         return frozenset(job.job.id for job in self._jobs())
 
 
-async def run_worker(settings: WorkerSettings) -> None:
-    """Check everything that can be checked, then serve calls until SIGTERM.
+async def serve(settings: WorkerSettings, tiers: TiersFile, model_socket: Path) -> None:
+    """See `launch.launch`, which is the way in.
 
     Raises:
         UsageError: with the field or address that is wrong, and the way out.
     """
-    quiet_sdk_preload()
-    parse_listen(settings.listen, field="--listen")
-    tiers = resolve_tiers(read_tiers(settings.tiers), environment())
+    ready = resolve_tiers(tiers, environment())
     load_factory(settings.agent)
-    await Worker(settings, tiers, SystemClock()).run()
+    await Worker(settings, ready, model_socket, SystemClock()).run()

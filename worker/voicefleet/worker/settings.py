@@ -80,18 +80,19 @@ def environment() -> Mapping[str, str]:
     return os.environ
 
 
-def quiet_sdk_preload() -> None:
-    """Keep livekit-agents from loading its end-of-turn model into the fork server; see `preload`."""
-    os.environ.setdefault("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
-
-
 def export_for_jobs(settings: WorkerSettings, variables: Mapping[str, str]) -> None:
-    """Hand the settings, and `variables`, to the job processes started after this."""
-    os.environ.update(variables)
+    """Hand the settings, and `variables`, to the fork server and the job processes started after this."""
     plain = settings.model_dump(mode="json")
     for name in ("redis_url", "livekit_api_secret"):
         plain[name] = getattr(settings, name).get_secret_value()
     os.environ[JOB_SETTINGS_VARIABLE] = json.dumps(plain)
+    # The names that livekit-agents itself reads in a job.
+    os.environ["LIVEKIT_URL"] = settings.livekit_url
+    os.environ["LIVEKIT_API_KEY"] = settings.livekit_api_key
+    os.environ["LIVEKIT_API_SECRET"] = settings.livekit_api_secret.get_secret_value()
+    # Keeps livekit-agents from loading its end-of-turn model into the fork server; see `preload`.
+    os.environ.setdefault("LIVEKIT_AGENTS_PRELOAD_LOCAL_INFERENCE", "0")
+    os.environ.update(variables)
 
 
 def settings_of_job() -> WorkerSettings:

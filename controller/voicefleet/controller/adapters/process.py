@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicefleet.contract.errors import MissingPartError
-from voicefleet.controller.adapters.records import Record, Records, age_s, find_started
+from voicefleet.controller.adapters.records import Record, Records, age_s
 from voicefleet.controller.ports import Departure, Instance, InstanceState
 from voicefleet.controller.settings import ProcessSettings, RegionSettings, inherited_environment
 from voicefleet.runtime.clock import Clock
@@ -88,7 +88,7 @@ class ProcessFleet:
         self._records = Records(self._settings.state_dir, self._region, field=field)
         self._settings.log_dir.mkdir(parents=True, exist_ok=True)
         for record in self._records.all():
-            found = record if record.pid else find_started(record, WORKER_ID_VARIABLE)
+            found = record if record.pid else self._records.find(record)
             if found is not None and found.alive:
                 self._note(_Process(found, None))
                 log.info("worker adopted", region=self._region, worker=found.id, pid=found.pid)
@@ -169,6 +169,7 @@ class ProcessFleet:
             **self._environment,
             **self._settings.env,
             WORKER_ID_VARIABLE: worker,
+            **self._records.mark(worker),
         }
         try:
             child = Child(

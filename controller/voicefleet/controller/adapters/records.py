@@ -13,6 +13,8 @@ from pathlib import Path
 from voicefleet.contract.errors import ConfigError
 from voicefleet.stack.guard import start_time
 
+RECORD_VARIABLE = "VOICEFLEET_WORKER_RECORD"
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -88,6 +90,24 @@ class Records:
                     found.append(record)
         return found
 
+    def mark(self, worker: str) -> dict[str, str]:
+        """Environment that tells this worker from every other on the machine, other fleets' of the same id too."""
+        return {RECORD_VARIABLE: str(self._path(worker).resolve())}
+
+    def find(self, record: Record) -> Record | None:
+        """The process of a record whose writer died between the start and noting the pid (Linux only)."""
+        mark = "=".join(*self.mark(record.id).items()).encode()
+        for entry in Path("/proc").glob("[0-9]*"):
+            pid = int(entry.name)
+            try:
+                # Its job processes inherit the mark; it alone leads the session.
+                ours = os.getsid(pid) == pid and mark in (entry / "environ").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if ours and (ticks := start_time(pid)):
+                return dataclasses.replace(record, pid=pid, ticks=ticks)
+        return None
+
     def _path(self, worker: str) -> Path:
         return self._directory / f"{worker}.json"
 
@@ -97,20 +117,6 @@ def _replace(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".new")
     temporary.write_text(text)
     temporary.replace(path)
-
-
-def find_started(record: Record, variable: str) -> Record | None:
-    """The process of a record whose writer died between the start and noting the pid (Linux only)."""
-    mark = f"{variable}={record.id}".encode()
-    for entry in Path("/proc").glob("[0-9]*"):
-        pid = int(entry.name)
-        try:
-            ours = os.getsid(pid) == pid and mark in (entry / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if ours and (ticks := start_time(pid)):
-            return dataclasses.replace(record, pid=pid, ticks=ticks)
-    return None
 
 
 def age_s(record: Record) -> float:
