@@ -92,9 +92,7 @@ def controller(
 @app.command()
 def demo(
     calls: Annotated[int, typer.Option(help="Calls to place.")] = 12,
-    rate: Annotated[
-        float, typer.Option(help="Mean arrivals per second; the first six come 2.5 times as fast.")
-    ] = 0.35,
+    rate: Annotated[float, typer.Option(help="Mean arrivals per second; the first six come 2.5 times as fast.")] = 0.35,
     turns: Annotated[int, typer.Option(help="Questions per call.")] = 2,
     slots: Annotated[int, typer.Option(help="Calls a worker serves at once.")] = 2,
     pipeline: Annotated[str | None, typer.Option(help="local or synthetic; local if this machine carries it.")] = None,
@@ -109,6 +107,14 @@ def demo(
 
     options = DemoOptions(calls, rate, turns, slots, as_pipeline(pipeline), seed, report, keep)
     raise typer.Exit(run_it(options, json_path=json_path))
+
+
+@app.command()
+def doctor(json_path: JsonOption = None) -> None:
+    """Check this machine and the servers that the environment names; a line per finding, with the way out."""
+    from voicefleet.doctor.command import doctor as run_it
+
+    raise typer.Exit(run_it(json_path=json_path))
 
 
 def main() -> None:

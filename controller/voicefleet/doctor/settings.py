@@ -1,0 +1,31 @@
+"""What the environment says of the servers to check."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Addresses and credentials; empty where the environment says nothing."""
+
+    redis_url: str = field(repr=False)
+    livekit_url: str
+    livekit_api_key: str
+    livekit_api_secret: str = field(repr=False)
+    controller_url: str
+    controller_key: str = field(repr=False)
+
+
+def surroundings() -> Surroundings:
+    """The environment's."""
+    get = os.environ.get
+    return Surroundings(
+        redis_url=get("VOICEFLEET_REDIS_URL", ""),
+        livekit_url=get("LIVEKIT_URL", ""),
+        livekit_api_key=get("LIVEKIT_API_KEY", ""),
+        livekit_api_secret=get("LIVEKIT_API_SECRET", ""),
+        controller_url=get("VOICEFLEET_CONTROLLER_URL", ""),
+        controller_key=get("VOICEFLEET_CONTROLLER_KEY", ""),
+    )
