@@ -29,7 +29,7 @@ fmt: ready ## Put style and format right
 	@$(BIN)/ruff format --quiet .
 
 bench: ready ## Measurements, with figures as result
-	@$(BIN)/pytest tests/bench $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
 clean: ## Remove everything that setup and the tools made
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

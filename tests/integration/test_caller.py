@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +13,8 @@ from livekit import api
 from livekit.rtc._proto.room_pb2 import SimulateScenarioKind
 
 from fakes.echo_agent import EchoAgent, token
-from voicefleet.loadtest.caller import _LEAVING, Caller, CallerSettings, CallTicket
+from voicefleet.contract.api import CallTicket
+from voicefleet.loadtest.caller import _LEAVING, Caller, CallerSettings
 from voicefleet.loadtest.manners import Manners
 from voicefleet.loadtest.outcome import CallOutcome, summary
 from voicefleet.loadtest.swarm import SwarmSettings, run_swarm, script
@@ -32,7 +32,7 @@ HASTY = CallerSettings(manners=Manners(turn_timeout_s=2.0, patience_s=3.0, cut_a
 def new_ticket(livekit: LiveKit) -> CallTicket:
     room = f"room-{uuid4().hex[:8]}"
     jwt = token(livekit.api_key, livekit.api_secret, room, "caller", agent=False)
-    return CallTicket(livekit.url, jwt, room, "test")
+    return CallTicket(url=livekit.url, token=jwt, room=room, region="test")
 
 
 @asynccontextmanager
@@ -189,7 +189,8 @@ async def test_a_caller_survives_a_reconnection(livekit: LiveKit) -> None:
 
 async def test_a_refused_token_is_an_outcome(livekit: LiveKit) -> None:
     ticket = new_ticket(livekit)
-    bad = replace(ticket, token=token(livekit.api_key, "x" * 40, ticket.room, "caller", agent=False))
+    forged = token(livekit.api_key, "x" * 40, ticket.room, "caller", agent=False)
+    bad = ticket.model_copy(update={"token": forged})
     outcome = await caller_for(bad, turns=1).run()
     assert outcome.error is not None
     assert outcome.error.startswith("connect:")
@@ -200,7 +201,7 @@ async def test_a_server_that_hangs_is_given_up(livekit: LiveKit) -> None:
     writers: list[asyncio.StreamWriter] = []
     hole = await asyncio.start_server(lambda _reader, writer: writers.append(writer), "127.0.0.1", 0)
     port = hole.sockets[0].getsockname()[1]
-    dead = replace(new_ticket(livekit), url=f"ws://127.0.0.1:{port}")
+    dead = new_ticket(livekit).model_copy(update={"url": f"ws://127.0.0.1:{port}"})
     try:
         outcome = await asyncio.wait_for(
             caller_for(dead, turns=1, settings=CallerSettings(connect_timeout_s=1.0)).run(), 30

@@ -17,10 +17,11 @@ from redis.asyncio import Redis as RedisClient
 from redis.exceptions import ConnectionError
 
 from voicefleet.contract import codec
+from voicefleet.contract.api import CallTicket
 from voicefleet.contract.claims import Claim, ClaimState
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import WorkerOrder, WorkerReport
-from voicefleet.loadtest.caller import Caller, CallTicket
+from voicefleet.loadtest.caller import Caller
 from voicefleet.loadtest.outcome import CallOutcome
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack.children import Child, running
@@ -112,7 +113,8 @@ def ticket(livekit: LiveKit, room: str) -> str:
 
 async def call(livekit: LiveKit, room: str, turns: int = 2) -> CallOutcome:
     utterances = load_utterances()[:turns]
-    return await Caller(room, CallTicket(livekit.url, ticket(livekit, room), room, "test"), utterances).run()
+    admission = CallTicket(url=livekit.url, token=ticket(livekit, room), room=room, region="test")
+    return await Caller(room, admission, utterances).run()
 
 
 async def claim_of(redis: RedisClient, room: str) -> Claim | None:

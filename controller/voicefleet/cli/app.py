@@ -15,7 +15,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from voicefleet.contract.errors import UsageError
+from voicefleet.cli.files import place_for_result
+from voicefleet.contract.errors import UsageError, VoicefleetError
 
 app = typer.Typer(
     name="voicefleet",
@@ -25,7 +26,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-JsonOption = Annotated[Path | None, typer.Option("--json", help="Write the result to this file as JSON.")]
+JsonOption = Annotated[
+    Path | None,
+    typer.Option("--json", help="Write the result to this file as JSON.", callback=place_for_result),
+]
+ControllerOption = Annotated[
+    str | None, typer.Option("--controller", help="http://HOST:PORT; else VOICEFLEET_CONTROLLER_URL.")
+]
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:
@@ -92,7 +99,7 @@ def controller(
 @app.command()
 def demo(
     calls: Annotated[int, typer.Option(help="Calls to place.")] = 12,
-    rate: Annotated[float, typer.Option(help="Mean arrivals per second; the first six come 2.5 times as fast.")] = 0.35,
+    rate: Annotated[float, typer.Option(help="Mean arrivals per second; the first seven 2.5 times as fast.")] = 0.35,
     turns: Annotated[int, typer.Option(help="Questions per call.")] = 2,
     slots: Annotated[int, typer.Option(help="Calls a worker serves at once.")] = 2,
     pipeline: Annotated[str | None, typer.Option(help="local or synthetic; local if this machine carries it.")] = None,
@@ -110,6 +117,49 @@ def demo(
 
 
 @app.command()
+def call(
+    controller_url: ControllerOption = None,
+    livekit_url: Annotated[
+        str | None,
+        typer.Option(help="Go straight to this LiveKit, with a token of our own from LIVEKIT_API_KEY and _SECRET."),
+    ] = None,
+    agent_name: Annotated[str, typer.Option(help="Whom our own token asks for.")] = "voicefleet",
+    region: Annotated[str | None, typer.Option(help="Where the call goes; any region when left out.")] = None,
+    tier: Annotated[str | None, typer.Option(help="Tier of the pipeline; the worker's default when left out.")] = None,
+    turns: Annotated[int, typer.Option(help="Questions to ask.")] = 3,
+    json_path: JsonOption = None,
+) -> None:
+    """Place one call and say what the caller hears. The controller's key comes from VOICEFLEET_CONTROLLER_KEY."""
+    from voicefleet.loadtest.command_call import CallOptions
+    from voicefleet.loadtest.command_call import call as run_it
+
+    options = CallOptions(controller_url, livekit_url, agent_name, region, tier, turns)
+    raise typer.Exit(run_it(options, json_path=json_path))
+
+
+@app.command()
+def loadtest(
+    controller_url: ControllerOption = None,
+    calls: Annotated[int, typer.Option(help="Calls to place.")] = 20,
+    rate: Annotated[float, typer.Option(help="Mean arrivals per second; they never wait for calls before them.")] = 0.5,
+    turns: Annotated[int, typer.Option(help="Questions per call.")] = 3,
+    regions: Annotated[str, typer.Option(help="Regions that take turns, a,b; the controller's choice if empty.")] = "",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same calls.")] = 1,
+    patience: Annotated[
+        float, typer.Option(help="Seconds a caller waits: for a place in a full fleet, and in silence.")
+    ] = 60.0,
+    json_path: JsonOption = None,
+) -> None:
+    """Place many calls with real speech, and judge what callers heard. The key is VOICEFLEET_CONTROLLER_KEY."""
+    from voicefleet.loadtest.command_load import LoadOptions
+    from voicefleet.loadtest.command_load import loadtest as run_it
+
+    names = tuple(name.strip() for name in regions.split(",") if name.strip())
+    options = LoadOptions(controller_url, calls, rate, turns, names, seed, patience)
+    raise typer.Exit(run_it(options, json_path=json_path))
+
+
+@app.command()
 def doctor(json_path: JsonOption = None) -> None:
     """Check this machine and the servers that the environment names; a line per finding, with the way out."""
     from voicefleet.doctor.command import doctor as run_it
@@ -122,14 +172,14 @@ def main() -> None:
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         app()
-    except UsageError as error:
+    except VoicefleetError as error:
         errors.print(f"[bold red]voicefleet:[/] {_plain(error)}")
-        sys.exit(error.exit_code)
+        sys.exit(UsageError.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
 
 
-def _plain(error: UsageError) -> str:
+def _plain(error: VoicefleetError) -> str:
     from rich.markup import escape
 
     return escape(str(error))

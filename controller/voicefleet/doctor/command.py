@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.text import Text
 
 from voicefleet.doctor.finding import Finding, Verdict, exit_code
 from voicefleet.doctor.machine import check_machine
@@ -16,7 +16,8 @@ from voicefleet.doctor.servers import check_servers
 from voicefleet.doctor.settings import Surroundings, surroundings
 from voicefleet.runtime.clock import SystemClock
 
-_MARKS = {Verdict.OK: "[green]ok[/]", Verdict.WARNING: "[yellow]warning[/]", Verdict.FAILURE: "[bold red]failure[/]"}
+_STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILURE: "bold red"}
+_MARK_WIDTH = max(len(verdict) for verdict in Verdict)
 
 
 async def examine(around: Surroundings) -> list[Finding]:
@@ -31,11 +32,18 @@ def doctor(*, json_path: Path | None, console: Console | None = None) -> int:
     """Examine, print, and return 1 when something that voicefleet needs does not work."""
     console = console or Console(soft_wrap=True)
     findings = asyncio.run(examine(surroundings()))
-    table = Table(box=None, show_header=False, pad_edge=False)
+    width = max(len(finding.subject) for finding in findings)
     for finding in findings:
-        way_out = f"  [dim]-> {finding.way_out}[/]" if finding.way_out else ""
-        table.add_row(_MARKS[finding.verdict], finding.subject, f"{finding.found}{way_out}")
-    console.print(table)
+        console.print(_line(finding, width))
     if json_path is not None:
         json_path.write_text(json.dumps([dataclasses.asdict(f) for f in findings], indent=2) + "\n")
     return exit_code(findings)
+
+
+def _line(finding: Finding, width: int) -> Text:
+    """One line, however long, so that it can be searched; `Text`, since what was found may look like markup."""
+    line = Text(f"{finding.verdict.value:<{_MARK_WIDTH}}", style=_STYLES[finding.verdict])
+    line.append(f"  {finding.subject:<{width}}  {finding.found}", style="default")
+    if finding.way_out:
+        line.append(f"  -> {finding.way_out}", style="dim")
+    return line

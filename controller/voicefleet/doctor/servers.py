@@ -76,6 +76,8 @@ async def _eviction(client: RedisClient) -> Finding:
 
 async def _livekit(around: Surroundings) -> Finding:
     where = around.livekit_url
+    if not (around.livekit_api_key and around.livekit_api_secret):
+        return failure("livekit", f"no key and secret for {where}", "Set LIVEKIT_API_KEY and LIVEKIT_API_SECRET.")
     try:
         async with api.LiveKitAPI(
             where,

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
-from voicefleet.contract.errors import MissingPartError
+from voicefleet.contract.errors import ConfigError, MissingPartError
 from voicefleet.demo.fleet import Fleet
 from voicefleet.demo.options import DemoOptions
 from voicefleet.demo.report import render_report
-from voicefleet.demo.result import PIPELINE_NOTES, shortcomings
+from voicefleet.demo.result import PIPELINE_NOTES
 from voicefleet.demo.run import DemoRun, run_demo
-from voicefleet.demo.view import shown
+from voicefleet.loadtest.figures import counts_line, waits_table
+from voicefleet.loadtest.verdict import errors_of, shortcomings
 from voicefleet.local.available import local_pipeline_missing
 
 REPORT = Path("demo-report.html")
@@ -30,6 +32,8 @@ def demo(options: DemoOptions, *, json_path: Path | None, console: Console | Non
         0 when every caller heard an answer to every turn and no call was cut, else 1; 130 after Ctrl-C.
     """
     console = console or Console()
+    if options.report:
+        _require_place_for(REPORT)
     pipeline = _choose_pipeline(options, console)
     run = asyncio.run(_until_done_or_interrupted(options, pipeline, console))
     if run is None:
@@ -39,8 +43,21 @@ def demo(options: DemoOptions, *, json_path: Path | None, console: Console | Non
         json_path.write_text(json.dumps(run.result, indent=2) + "\n")
     if options.report:
         REPORT.write_text(render_report(run), encoding="utf-8")
-    _print(run, console)
-    return 1 if shortcomings(run.result) else 0
+    problems = shortcomings(run.result, errors_of(run.outcomes))
+    _print(run, problems, console)
+    return 1 if problems else 0
+
+
+def _require_place_for(report: Path) -> None:
+    """Refuse before the run what would fail after it."""
+    place = report.absolute().parent
+    if not os.access(report if report.exists() else place, os.W_OK):
+        raise ConfigError(
+            "the report cannot be written there",
+            field=str(report),
+            value=str(place),
+            way_out="Start the demo in a directory of yours, or use --no-report.",
+        )
 
 
 def _choose_pipeline(options: DemoOptions, console: Console) -> str:
@@ -87,23 +104,14 @@ def _tell_addresses(fleet: Fleet, console: Console) -> None:
     console.print(f"  place a call: voicefleet call --controller {fleet.api_url}\n")
 
 
-def _print(run: DemoRun, console: Console) -> None:
+def _print(run: DemoRun, problems: Sequence[str], console: Console) -> None:
     r = run.result
-    table = Table(title=f"voicefleet demo, pipeline {run.pipeline}{PIPELINE_NOTES.get(run.pipeline, '')}")
-    table.add_column("")
-    for name in ("p50", "p95", "longest"):
-        table.add_column(name, justify="right")
-    for name, what in (("wait_s", "wait for an agent"), ("greeting_s", "greeting"), ("ttfa_s", "TTFA")):
-        table.add_row(what, *(shown(r[name][q], " s") for q in ("p50", "p95", "max")))
-    console.print(table)
-    calls, turns = r["calls"], r["turns"]
-    console.print(
-        f"calls: {calls['answered']} of {calls['offered']} answered, {calls['silent']} silent, {calls['cut']} cut; "
-        f"turns: {turns['answered']} of {turns['asked']} answered; {r['wall_s']} s"
-    )
+    title = f"voicefleet demo, pipeline {run.pipeline}{PIPELINE_NOTES.get(run.pipeline, '')}"
+    console.print(waits_table(r, title))
+    console.print(f"{counts_line(r)}; {r['wall_s']} s")
     for region, w in r["regions"].items():
         console.print(f"{region}: {w['workers_start']} -> {w['workers_peak']} -> {w['workers_end']} workers")
-    for sentence in shortcomings(r):
-        console.print(f"[bold red]{sentence}[/]")
+    for sentence in problems:
+        console.print(sentence, style="bold red", markup=False, highlight=False)
     if run.options.report:
         console.print(f"report: {REPORT}")

@@ -53,4 +53,4 @@ class History:
         before = [ready for t, ready in known if t <= since_s]
         after = [ready for t, ready in known if t >= since_s]
         start = before[-1] if before else 0
-        return start, max(after, default=start), after[-1] if after else start
+        return start, max([start, *after]), after[-1] if after else start

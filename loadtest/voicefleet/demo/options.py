@@ -11,10 +11,17 @@ Pipeline = Literal["local", "synthetic"]
 
 REGIONS = ("eu", "us")
 MIN_WORKERS = 1
-MAX_WORKERS = 3
 BUFFER = 2
+"""Free slots kept ready. With two slots a worker the second worker starts at the first call, while there is CPU: on two
+cores a start beside six live calls takes ten times as long."""
+
 HOLD_S = 8.0
 """Far shorter than a fleet's (300 s), so that a demo shows the way down too."""
+
+
+def max_workers(cores: int) -> int:
+    """Most workers a region may have on a machine of so many cores."""
+    return max(2, min(4, cores // 2 + 1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,10 @@ from markupsafe import Markup
 
 from voicefleet.demo.charts import fleet_chart, timeline_chart, ttfa_chart
 from voicefleet.demo.options import REGIONS
-from voicefleet.demo.result import PIPELINE_NOTES, shortcomings
+from voicefleet.demo.result import PIPELINE_NOTES
 from voicefleet.demo.run import DemoRun
-from voicefleet.demo.view import shown
+from voicefleet.loadtest.figures import shown
+from voicefleet.loadtest.verdict import errors_of, shortcomings
 
 _WAITS = (
     ("wait_s", "in the room until an agent was there"),
@@ -24,7 +25,7 @@ def render_report(run: DemoRun) -> str:
         loader=PackageLoader("voicefleet.demo"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["seconds"] = lambda value: shown(value, " s")
-    problems = shortcomings(run.result)
+    problems = shortcomings(run.result, errors_of(run.outcomes))
     return environment.get_template("report.html.j2").render(
         r=run.result,
         o=run.options,

@@ -1,8 +1,8 @@
-"""The demo's result and its verdict."""
+"""The demo's result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from voicefleet.demo.history import History
@@ -30,22 +30,6 @@ def build_result(
         "pipeline": pipeline,
         "wall_s": round(wall_s, 1),
     }
-
-
-def shortcomings(result: Mapping[str, Any]) -> list[str]:
-    """Why the run is not good, a sentence each; empty when every caller heard an answer to every turn and no call
-    was cut."""
-    calls, turns = result["calls"], result["turns"]
-    found = []
-    if calls["answered"] < calls["offered"]:
-        found.append(f"{calls['offered'] - calls['answered']} of {calls['offered']} callers never heard an agent")
-    if calls["silent"]:
-        found.append(f"{calls['silent']} callers were left in silence for more than 10 s")
-    if calls["cut"]:
-        found.append(f"{calls['cut']} calls were cut")
-    if turns["answered"] < turns["asked"]:
-        found.append(f"{turns['asked'] - turns['answered']} of {turns['asked']} turns were not answered")
-    return found
 
 
 PIPELINE_NOTES = {

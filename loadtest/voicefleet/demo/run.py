@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import tempfile
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,7 +20,7 @@ from voicefleet.contract.api import CallRequest, CallTicket
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.demo.fleet import Fleet, PoolShape, running_fleet
 from voicefleet.demo.history import History
-from voicefleet.demo.options import BUFFER, HOLD_S, MAX_WORKERS, MIN_WORKERS, REGIONS, DemoOptions
+from voicefleet.demo.options import BUFFER, HOLD_S, MIN_WORKERS, REGIONS, DemoOptions, max_workers
 from voicefleet.demo.result import build_result
 from voicefleet.demo.view import picture
 from voicefleet.loadtest.outcome import CallOutcome
@@ -78,7 +79,8 @@ async def run_demo(
         UsageError: a part could not be set up; says which, and the way out.
     """
     clock = clock or SystemClock()
-    shape = PoolShape(options.slots, MIN_WORKERS, MAX_WORKERS, buffer=BUFFER, hold_s=HOLD_S)
+    most = max_workers(len(os.sched_getaffinity(0)))
+    shape = PoolShape(options.slots, MIN_WORKERS, most, buffer=BUFFER, hold_s=HOLD_S)
     run = DemoRun(options, pipeline)
     began_s = clock.monotonic()
     with tempfile.TemporaryDirectory(prefix="voicefleet-demo-") as directory:

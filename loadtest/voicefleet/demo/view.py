@@ -4,28 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from rich.console import Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from voicefleet.demo.history import History, Sample
-
-
-def shown(value: float | None, unit: str = "", digits: int = 2) -> str:
-    """A number for people; a dash for an unknown one."""
-    if value is None:
-        return "–"
-    return f"{value:.{digits}f}{unit}" if isinstance(value, float) else f"{value}{unit}"
-
-
-def quantiles(values: Sequence[float]) -> tuple[float | None, float | None]:
-    """p50 and p95, or None for no values."""
-    if not values:
-        return None, None
-    p50, p95 = np.quantile(np.asarray(values), [0.5, 0.95])
-    return float(p50), float(p95)
+from voicefleet.loadtest.figures import shown
+from voicefleet.loadtest.outcome import quantiles
 
 
 def fleet_table(history: History, regions: Sequence[str], ttfa_s: dict[str, list[float]]) -> Table:
@@ -36,7 +22,7 @@ def fleet_table(history: History, regions: Sequence[str], ttfa_s: dict[str, list
         table.add_column(name, justify="right")
     for region in regions:
         s = history.last(region) or Sample(0.0, *([None] * 7))
-        p50, p95 = quantiles(ttfa_s.get(region, []))
+        heard = quantiles(ttfa_s.get(region, []))
         waiting = Text(shown(s.waiting), style="bold red" if s.waiting else "")
         ready = Text(shown(s.ready), style="green")
         table.add_row(
@@ -47,8 +33,8 @@ def fleet_table(history: History, regions: Sequence[str], ttfa_s: dict[str, list
             _slots(s),
             shown(s.live),
             waiting,
-            shown(p50, " s"),
-            shown(p95, " s"),
+            shown(heard["p50"], " s"),
+            shown(heard["p95"], " s"),
         )
     return table
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from livekit import rtc
 
+from voicefleet.contract.api import CallTicket
 from voicefleet.loadtest.dialogue import Dialogue
 from voicefleet.loadtest.manners import Ask, HangUp, Manners
 from voicefleet.loadtest.outcome import CallOutcome
@@ -29,16 +30,6 @@ _LEAVING: set[asyncio.Task[None]] = set()
 
 
 def _ignore(_call: str, _kind: str, _t_s: float, _data: Mapping[str, Any]) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class CallTicket:
-    """Admission to one room. `token` is a secret: it is never logged nor shown in a repr."""
-
-    url: str
-    token: str = field(repr=False)
-    room: str
-    region: str
 
 
 @dataclass(frozen=True, slots=True)

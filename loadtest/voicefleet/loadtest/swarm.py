@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError
-from voicefleet.loadtest.caller import Caller, CallerSettings, CallTicket, OnEvent
+from voicefleet.loadtest.caller import Caller, CallerSettings, OnEvent
 from voicefleet.loadtest.outcome import CallOutcome
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.speech.clips import Utterance, voices

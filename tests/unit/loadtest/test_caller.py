@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from livekit import rtc
 
-from voicefleet.loadtest.caller import Caller, CallTicket
+from voicefleet.contract.api import CallTicket
+from voicefleet.loadtest.caller import Caller
 
 pytestmark = pytest.mark.unit
 
@@ -41,7 +42,7 @@ class EagerRoom:
 async def test_what_happens_right_after_the_join_is_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
     room = EagerRoom()
     monkeypatch.setattr(rtc, "Room", lambda: room)
-    outcome = await Caller("c", CallTicket("ws://x", "t", "r", "eu"), ()).run()
+    outcome = await Caller("c", CallTicket(url="ws://x", token="t", room="r", region="eu"), ()).run()
     assert outcome.wait_s is not None
     assert [kind for _, kind in outcome.events] == ["joined", "agent_joined"]
 
@@ -49,6 +50,6 @@ async def test_what_happens_right_after_the_join_is_not_missed(monkeypatch: pyte
 async def test_a_failure_of_our_own_is_an_error_and_not_a_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     room = EagerRoom()
     monkeypatch.setattr(rtc, "Room", lambda: room)
-    outcome = await Caller("c", CallTicket("ws://x", "t", "r", "eu"), ()).run()
+    outcome = await Caller("c", CallTicket(url="ws://x", token="t", room="r", region="eu"), ()).run()
     assert "publishing refused" in str(outcome.error)
     assert (outcome.cut, outcome.silent, room.disconnected) == (False, False, True)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
-from voicefleet.loadtest.caller import CallTicket
 from voicefleet.loadtest.swarm import SwarmSettings, run_swarm, script
 from voicefleet.speech.clips import load_utterances
 
@@ -138,4 +138,4 @@ async def test_bad_input_is_refused_before_any_call() -> None:
 
 
 def test_a_ticket_does_not_show_its_token() -> None:
-    assert "geheim" not in repr(CallTicket("ws://x", "geheim", "r", "eu"))
+    assert "geheim" not in repr(CallTicket(url="ws://x", token="geheim", room="r", region="eu"))

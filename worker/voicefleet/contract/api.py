@@ -18,27 +18,27 @@ class CallRequest(_Schema):
     """Body of `POST /v1/calls`."""
 
     region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
-        None, description="Where the caller is; any region with room when left out"
+        default=None, description="Where the caller is; any region with room when left out"
     )
     tier: Annotated[str, Field(pattern=TIER_PATTERN.pattern)] | None = Field(
-        None, description="Speed/quality setting of the pipeline; the worker's default when left out"
+        default=None, description="Speed/quality setting of the pipeline; the worker's default when left out"
     )
     metadata: Annotated[str, Field(max_length=MAX_METADATA_BYTES)] = Field(
-        "", description="Passed to the agent as it is; never logged"
+        default="", description="Passed to the agent as it is; never logged"
     )
     identity: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
-        None, description="The caller's identity in the room; made up when left out"
+        default=None, description="The caller's identity in the room; made up when left out"
     )
 
 
 class CallTicket(_Schema):
-    """Answer of `POST /v1/calls`: all a LiveKit client needs to join."""
+    """Answer of `POST /v1/calls`: all a LiveKit client needs to join. `token` is a secret: no repr shows it."""
 
     url: str
-    token: str
+    token: str = Field(repr=False)
     room: str
     region: str
-    identity: str
+    identity: str = ""
 
 
 class WorkerView(_Schema):

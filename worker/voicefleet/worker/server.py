@@ -31,9 +31,8 @@ from voicefleet.worker.observations import WorkerMetrics
 from voicefleet.worker.preflight import check_livekit
 from voicefleet.worker.reporter import Reporter
 from voicefleet.worker.sdk import on_job_process_closed, push_status
-from voicefleet.worker.settings import WorkerSettings, environment
-from voicefleet.worker.tiers.load import Tiers, resolve_tiers
-from voicefleet.worker.tiers.schema import TiersFile
+from voicefleet.worker.settings import WorkerSettings
+from voicefleet.worker.tiers.load import Tiers
 
 log = get_logger(__name__)
 
@@ -261,12 +260,11 @@ class Worker:
         return frozenset(job.job.id for job in self._jobs())
 
 
-async def serve(settings: WorkerSettings, tiers: TiersFile, model_socket: Path) -> None:
+async def serve(settings: WorkerSettings, tiers: Tiers, model_socket: Path) -> None:
     """See `launch.launch`, which is the way in.
 
     Raises:
         UsageError: with the field or address that is wrong, and the way out.
     """
-    ready = resolve_tiers(tiers, environment())
     load_factory(settings.agent)
-    await Worker(settings, ready, model_socket, SystemClock()).run()
+    await Worker(settings, tiers, model_socket, SystemClock()).run()

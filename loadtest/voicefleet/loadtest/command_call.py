@@ -1,0 +1,120 @@
+"""`voicefleet call`: one call, told as it happens, and a verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from voicefleet.contract.api import CallTicket
+from voicefleet.contract.errors import ConfigError, UnreachableError
+from voicefleet.loadtest.caller import Caller
+from voicefleet.loadtest.figures import shown
+from voicefleet.loadtest.limits import require_between
+from voicefleet.loadtest.narrator import Narrator
+from voicefleet.loadtest.outcome import CallOutcome, quantiles
+from voicefleet.loadtest.settings import CallingSettings, calling_settings
+from voicefleet.loadtest.swarm import SwarmSettings, script
+from voicefleet.loadtest.tickets import ask, call_request, controller_url, own_ticket
+from voicefleet.loadtest.verdict import faults
+from voicefleet.runtime.api_client import ControllerClient
+from voicefleet.runtime.clock import SystemClock
+from voicefleet.speech.clips import load_utterances
+
+MAX_TURNS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """One call: through a controller, or with `livekit_url` straight to a LiveKit with a token of our own.
+
+    Attributes:
+        controller: ``http://HOST:PORT``; None: the environment's.
+        livekit_url: ``ws://HOST:PORT``; None: through the controller.
+        agent_name: whom our own token asks for.
+        region, tier: None: the platform's choice.
+        turns: questions to ask, 0 to 12.
+    """
+
+    controller: str | None = None
+    livekit_url: str | None = None
+    agent_name: str = "voicefleet"
+    region: str | None = None
+    tier: str | None = None
+    turns: int = 3
+
+    def __post_init__(self) -> None:
+        require_between("turns", self.turns, 0, MAX_TURNS)
+        if self.controller and self.livekit_url:
+            raise ConfigError(
+                "goes to LiveKit without a controller, so only one of the two can be given",
+                field="--livekit-url",
+                value=self.livekit_url,
+                way_out="Leave out --controller or --livekit-url.",
+            )
+
+
+def call(options: CallOptions, *, json_path: Path | None, console: Console | None = None) -> int:
+    """Place the call and hold it to its end.
+
+    Returns:
+        0 when the caller was greeted, every question answered, and the call neither silent nor cut; else 1.
+
+    Raises:
+        UsageError: the call could not be placed.
+    """
+    console = console or Console(soft_wrap=True)
+    outcome = asyncio.run(_hold(options, calling_settings(), console))
+    wrong = faults(outcome, options.turns)
+    if json_path is not None:
+        json_path.write_text(json.dumps({**outcome.to_json(), "faults": wrong}, indent=2) + "\n")
+    if wrong:
+        console.print(f"bad call: {'; '.join(wrong)}", style="bold red", markup=False, highlight=False)
+        return 1
+    console.print(f"good call: {_figures(outcome)}", style="bold green", markup=False, highlight=False)
+    return 0
+
+
+async def _hold(options: CallOptions, settings: CallingSettings, console: Console) -> CallOutcome:
+    clock = SystemClock()
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False)
+
+    questions = script(0, SwarmSettings(turns=options.turns), load_utterances())
+    began_s = clock.monotonic()
+    ticket = await _ticket(options, settings)
+    where = f", region {ticket.region}" if ticket.region else ""
+    say(f"ticket after {clock.monotonic() - began_s:.2f} s: room {ticket.room}{where}, {ticket.url}")
+    outcome = await Caller("call", ticket, questions, on_event=Narrator(questions, say, clock), clock=clock).run()
+    if options.livekit_url and outcome.connect_s is None:
+        raise UnreachableError(
+            outcome.error or "no connection",
+            field="--livekit-url",
+            value=options.livekit_url,
+            way_out="Start LiveKit there, or correct the address, LIVEKIT_API_KEY or LIVEKIT_API_SECRET.",
+        )
+    return outcome
+
+
+async def _ticket(options: CallOptions, settings: CallingSettings) -> CallTicket:
+    if options.livekit_url:
+        return own_ticket(
+            options.livekit_url, settings, agent_name=options.agent_name, region=options.region, tier=options.tier
+        )
+    url = controller_url(options.controller, settings)
+    request = call_request(options.region, options.tier)
+    async with ControllerClient(url, key=settings.controller_key) as client:
+        return await ask(url, client.create_call(request))
+
+
+def _figures(outcome: CallOutcome) -> str:
+    heard = quantiles([turn.ttfa_s for turn in outcome.turns if turn.ttfa_s is not None])
+    said = f"greeted after {shown(outcome.greeting_s, ' s')}"
+    if outcome.turns:
+        said += f", {len(outcome.turns)} of {len(outcome.turns)} questions answered"
+        said += f", TTFA p50 {shown(heard['p50'], ' s')}, longest {shown(heard['max'], ' s')}"
+    return said

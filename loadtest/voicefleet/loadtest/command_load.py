@@ -1,0 +1,185 @@
+"""`voicefleet loadtest`: many calls, open loop, and a verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.panel import Panel
+from rich.text import Text
+
+from voicefleet.contract.api import CallTicket
+from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.validation import nearest
+from voicefleet.loadtest.caller import CallerSettings
+from voicefleet.loadtest.command_call import MAX_TURNS
+from voicefleet.loadtest.figures import counts_line, shown, waits_table
+from voicefleet.loadtest.health import MAX_LAG_P99_S, GeneratorHealth, HealthMeter
+from voicefleet.loadtest.limits import require_between
+from voicefleet.loadtest.manners import Manners
+from voicefleet.loadtest.outcome import CallOutcome, quantiles, summary
+from voicefleet.loadtest.settings import calling_settings
+from voicefleet.loadtest.swarm import SwarmSettings, run_swarm
+from voicefleet.loadtest.tickets import ask, call_request, controller_url
+from voicefleet.loadtest.verdict import errors_of, shortcomings
+from voicefleet.runtime.api_client import ControllerClient
+from voicefleet.runtime.clock import SystemClock
+from voicefleet.speech.clips import load_utterances
+from voicefleet.traffic.arrivals import poisson
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """One load test.
+
+    Attributes:
+        controller: ``http://HOST:PORT``; None: the environment's.
+        calls, turns: how many calls, and questions in each.
+        rate: mean arrivals per second, of a Poisson process.
+        regions: calls take turns among them; empty: the controller chooses.
+        seed: the same seed gives the same arrivals and questions.
+        patience_s: how long a caller waits for a place in a full fleet, and in silence before hanging up.
+    """
+
+    controller: str | None = None
+    calls: int = 20
+    rate: float = 0.5
+    turns: int = 3
+    regions: tuple[str, ...] = ()
+    seed: int = 1
+    patience_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        require_between("calls", self.calls, 1, 10_000)
+        require_between("rate", self.rate, 0.001, 1000)
+        require_between("turns", self.turns, 1, MAX_TURNS)
+        require_between("seed", self.seed, 0, 2**32)
+        require_between("patience", self.patience_s, Manners().turn_timeout_s, 3600)
+
+
+class Progress:
+    """What the audience sees: calls placed, live and finished, and the answers' speed so far."""
+
+    def __init__(self, calls: int) -> None:
+        self.outcomes: list[CallOutcome] = []
+        self._calls = calls
+        self._placed = 0
+        self._live: set[str] = set()
+
+    def on_event(self, call_id: str, kind: str, _t_s: float, _data: Mapping[str, Any]) -> None:
+        """The swarm's events."""
+        if kind == "due":
+            self._placed += 1
+        elif kind == "joined":
+            self._live.add(call_id)
+
+    def finished(self, outcome: CallOutcome) -> None:
+        """A call is over."""
+        self._live.discard(outcome.call_id)
+        self.outcomes.append(outcome)
+
+    def render(self) -> RenderableType:
+        """The picture at this moment."""
+        heard = quantiles([t.ttfa_s for o in self.outcomes for t in o.turns if t.ttfa_s is not None])
+        text = (
+            f"calls: {self._placed} of {self._calls} placed, {len(self._live)} live, {len(self.outcomes)} finished\n"
+            f"TTFA so far: p50 {shown(heard['p50'], ' s')}, p95 {shown(heard['p95'], ' s')}"
+        )
+        return Panel(Text(text), title="voicefleet loadtest")
+
+
+def loadtest(options: LoadOptions, *, json_path: Path | None, console: Console | None = None) -> int:
+    """Run the load to its end.
+
+    Returns:
+        0 when every caller heard an answer to every turn and no call was cut; 1 otherwise, and when the generator
+        itself was too late for its figures to count.
+
+    Raises:
+        UsageError: the controller does not answer, or has no such region.
+    """
+    console = console or Console()
+    result = asyncio.run(_run(options, console))
+    if json_path is not None:
+        json_path.write_text(json.dumps(result, indent=2) + "\n")
+    _print(result, console)
+    return 0 if result["verdict"] == "good" else 1
+
+
+def build_result(outcomes: Sequence[CallOutcome], health: GeneratorHealth, wall_s: float) -> dict[str, Any]:
+    """The JSON that ``--json`` writes: `outcome.summary` and the rest.
+
+    Returns:
+        the keys of `summary`, and ``{"turns_cut_in", "generator": {lag_p99_s, lag_max_s, cpu_share,
+        start_lag_max_s}, "verdict": good | bad | void, "shortcomings": [sentence, ...], "wall_s"}``.
+    """
+    figures = summary(outcomes)
+    wrong = shortcomings(figures, errors_of(outcomes))
+    if health.void:
+        wrong.insert(
+            0,
+            f"void: this machine was too busy to be a caller (p99 of the event loop's lag {health.lag_p99_s:.2f} s, "
+            f"above {MAX_LAG_P99_S} s), so silence and TTFA may be its own",
+        )
+    return {
+        **figures,
+        "turns_cut_in": sum(turn.cut_in for call in outcomes for turn in call.turns),
+        "generator": {**health.to_json(), "start_lag_max_s": max((call.lag_s for call in outcomes), default=None)},
+        "verdict": "void" if health.void else "bad" if wrong else "good",
+        "shortcomings": wrong,
+        "wall_s": round(wall_s, 1),
+    }
+
+
+async def _run(options: LoadOptions, console: Console) -> dict[str, Any]:
+    settings, clock = calling_settings(), SystemClock()
+    url = controller_url(options.controller, settings)
+    requests = [call_request(region, None) for region in options.regions or (None,)]
+    offsets = [float(t) for t in poisson(options.rate, options.calls, np.random.default_rng(options.seed))]
+    callers = CallerSettings(manners=Manners(patience_s=options.patience_s))
+    progress = Progress(options.calls)
+    async with ControllerClient(url, key=settings.controller_key) as client:
+        _require_regions(options.regions, [view.region for view in await ask(url, client.regions())])
+
+        async def place_call(i: int) -> CallTicket:
+            return await ask(url, client.create_call(requests[i % len(requests)], patience_s=options.patience_s))
+
+        swarm = run_swarm(
+            offsets,
+            place_call,
+            load_utterances(),
+            SwarmSettings(turns=options.turns, seed=options.seed, caller=callers),
+            on_event=progress.on_event,
+        )
+        began_s = clock.monotonic()
+        async with HealthMeter(clock) as meter, contextlib.aclosing(swarm):
+            with Live(get_renderable=progress.render, console=console, refresh_per_second=2, transient=True):
+                async for outcome in swarm:
+                    progress.finished(outcome)
+    return build_result(progress.outcomes, meter.health(), clock.monotonic() - began_s)
+
+
+def _require_regions(wanted: Sequence[str], known: Sequence[str]) -> None:
+    for region in wanted:
+        if region not in known:
+            raise ConfigError("no such region", field="--regions", value=region, way_out=nearest(region, known))
+
+
+def _print(result: Mapping[str, Any], console: Console) -> None:
+    console.print(waits_table(result, "voicefleet loadtest"))
+    console.print(f"{counts_line(result)}, {result['turns_cut_in']} cut in; {result['wall_s']} s")
+    health = result["generator"]
+    console.print(
+        f"generator: event loop late by {shown(health['lag_p99_s'], ' s', 3)} (p99), "
+        f"{shown(health['lag_max_s'], ' s', 3)} (longest), {health['cpu_share']:.0%} of the cores"
+    )
+    for sentence in result["shortcomings"]:
+        console.print(sentence, style="bold red", markup=False, highlight=False)

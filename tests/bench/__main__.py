@@ -1,0 +1,67 @@
+"""``python -m bench``: measure, and print one JSON document. Exit status 0 when every row is met, else 1."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.answers import Size, default_baseline, platform_overhead
+from bench.callers import callers_per_core
+from bench.health import machine_facts
+from bench.row import Row, failed, say
+from bench.stand import Stand, stand
+from bench.startup import startup
+
+Measure = Callable[[Stand, bool, str], Awaitable[Row]]
+
+ROWS: dict[str, Measure] = {
+    "platform_overhead": lambda on, quick, command: platform_overhead(
+        on, Size(blocks=1, turns=3) if quick else Size(blocks=12, turns=4), command
+    ),
+    "default_baseline": lambda on, quick, command: default_baseline(
+        on, Size(blocks=1, turns=1) if quick else Size(blocks=4, turns=3), command
+    ),
+    "startup": lambda on, quick, command: startup(on, 2 if quick else 12, command),
+    "callers_per_core": lambda on, quick, command: callers_per_core(on, 1 if quick else 5, 3 if quick else 8, command),
+}
+
+
+async def measure(names: Sequence[str], quick: bool) -> dict[str, Any]:
+    """Measure the rows one after the other; one that fails is void and does not stop the others."""
+    machine = machine_facts()
+    rows = []
+    async with stand() as on:
+        for name in names:
+            command = f'make bench ARGS="{"--quick " if quick else ""}--only {name}"'
+            say(f"{name} ...")
+            try:
+                row = await ROWS[name](on, quick, command)
+            except Exception as error:
+                row = failed(name, error, command)
+            say(f"{name}: {row.verdict}" + (f" ({row.why})" if row.verdict == "void" else ""))
+            rows.append(row.to_json())
+    return {"machine": machine, "quick": quick, "rows": rows}
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few samples: to see that it runs, not to judge by")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the document there too")
+    parser.add_argument("--only", metavar="NAME", action="append", choices=list(ROWS), help=f"of: {', '.join(ROWS)}")
+    given = parser.parse_args()
+    document = asyncio.run(measure(given.only or list(ROWS), given.quick))
+    text = json.dumps(document, indent=2)
+    if given.json is not None:
+        given.json.write_text(text + "\n")
+    print(text)
+    sys.exit(0 if all(row["verdict"] == "met" for row in document["rows"]) else 1)
+
+
+if __name__ == "__main__":
+    main()

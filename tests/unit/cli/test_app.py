@@ -1,0 +1,66 @@
+"""The command line as such: exit codes, one message, and results that have a place."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from voicefleet.cli import app
+from voicefleet.cli.files import place_for_result
+from voicefleet.contract.errors import ConfigError, UnknownStateError, VoicefleetError
+from voicefleet.doctor import command as doctor_command
+
+pytestmark = pytest.mark.unit
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["voicefleet", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        app.main()
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (ConfigError("is [wrong]", field="--x", value="[bold]", way_out="Mend it."), "--x = '[bold]': is [wrong]."),
+        (UnknownStateError("nobody knows"), "nobody knows"),
+    ],
+)
+def test_our_errors_are_one_line_and_exit_code_2(
+    error: VoicefleetError, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(**_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(doctor_command, "doctor", fails)
+    assert run(monkeypatch, "doctor") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"voicefleet: {says}")
+    assert len(err.splitlines()) == 1
+
+
+def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(**_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(doctor_command, "doctor", interrupted)
+    assert run(monkeypatch, "doctor") == 130
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_the_exit_code_of_the_command_is_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_command, "doctor", lambda **_: 1)
+    assert run(monkeypatch, "doctor") == 1
+
+
+def test_a_result_needs_a_place_before_the_run(tmp_path: Path) -> None:
+    assert place_for_result(None) is None
+    assert place_for_result(tmp_path / "new.json") == tmp_path / "new.json"
+    for wrong in (tmp_path, tmp_path / "none" / "x.json"):
+        with pytest.raises(ConfigError, match="--json"):
+            place_for_result(wrong)
