@@ -10,10 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from fakes.echo_agent import EchoAgent, token
+from voicefleet.contract.api import CallTicket
 from voicefleet.loadtest import command_call
 from voicefleet.loadtest.command_call import CallOptions
+from voicefleet.loadtest.outcome import CallOutcome
+from voicefleet.loadtest.settings import CallingSettings
 from voicefleet.stack.guard import TAG_VARIABLE, tagged_pids
 from voicefleet.stack.servers import LiveKit
 
@@ -111,28 +115,24 @@ def test_a_call_with_our_own_token_is_told_and_judged(
 ) -> None:
     for name, value in keys(livekit).items():
         monkeypatch.setenv(name, value)
-    hold = command_call._hold
+    hold, make = command_call._hold, command_call._ticket
+    tickets: list[CallTicket] = []
 
-    async def with_an_agent(options: CallOptions, *how: object) -> object:
-        ticket = await own_ticket_of(options)
-        jwt = token(livekit.api_key, livekit.api_secret, ticket.room, "agent", agent=True)
+    async def ticket_known_before(options: CallOptions, settings: CallingSettings) -> CallTicket:
+        return tickets[0]
+
+    async def hold_with_an_agent(options: CallOptions, settings: CallingSettings, console: Console) -> CallOutcome:
+        tickets.append(await make(options, settings))
+        jwt = token(livekit.api_key, livekit.api_secret, tickets[0].room, "agent", agent=True)
         agent = EchoAgent(livekit.url, jwt)
         await agent.start()
         try:
-            return await hold(options, *how)  # type: ignore[arg-type]
+            return await hold(options, settings, console)
         finally:
             await agent.aclose()
 
-    own_ticket = command_call._ticket
-    tickets = {}
-
-    async def own_ticket_of(options: CallOptions, *_: object) -> object:
-        if options not in tickets:
-            tickets[options] = await own_ticket(options, command_call.calling_settings())
-        return tickets[options]
-
-    monkeypatch.setattr(command_call, "_ticket", own_ticket_of)
-    monkeypatch.setattr(command_call, "_hold", with_an_agent)
+    monkeypatch.setattr(command_call, "_ticket", ticket_known_before)
+    monkeypatch.setattr(command_call, "_hold", hold_with_an_agent)
     path = tmp_path / "call.json"
     code = command_call.call(CallOptions(livekit_url=livekit.url, turns=1), json_path=path)
     text = capsys.readouterr().out

@@ -34,7 +34,8 @@ from voicefleet.controller.region import Region
 from voicefleet.controller.settings import load_settings
 from voicefleet.controller.workers import WorkerBook
 from voicefleet.runtime.clock import SystemClock
-from voicefleet.runtime.redis import Scripts
+from voicefleet.runtime.redis import Scripts, connect_redis
+from voicefleet.runtime.tasks import end
 from voicefleet.stack import servers
 from voicefleet.stack.ports import Ports
 
@@ -546,3 +547,19 @@ async def test_a_dead_agent_is_removed_before_the_call_is_served_again(
             assert await look(rooms=[]) == ["ann"]
             assert [d.attempt for d in await running.dispatches("held")] == [1]
         await made.livekit.close()
+
+
+async def test_tasks_end_although_the_redis_client_forgets_a_cancellation(redis_url: str) -> None:
+    client = connect_redis(redis_url)
+
+    async def for_ever() -> None:
+        while True:
+            await client.ping()
+
+    await client.ping()
+    for pause_ms in range(60):
+        task = asyncio.create_task(for_ever())
+        await asyncio.sleep(pause_ms / 20_000)
+        await asyncio.wait_for(end([task]), 5)
+        assert task.cancelled()
+    await client.aclose()

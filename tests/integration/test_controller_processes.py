@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -24,6 +25,7 @@ from voicefleet.contract import codec
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.keys import Keys
+from voicefleet.controller.adapters.records import Record, Records
 from voicefleet.stack import servers
 from voicefleet.stack.children import Child, running
 from voicefleet.stack.guard import start_time
@@ -319,9 +321,25 @@ async def _waits(harness: Harness, room: str) -> bool:
 
 
 async def test_a_state_directory_that_cannot_be_used(harness: Harness) -> None:
-    from voicefleet.controller.adapters.records import Records
-
     blocked = harness.directory / "file"
     blocked.write_text("")
     with pytest.raises(ConfigError, match="cannot be used"):
         Records(blocked / "state", "eu", field="state_dir")
+
+
+def test_a_worker_is_found_by_its_record_not_by_its_id(tmp_path: Path) -> None:
+    """Two fleets on one machine may have workers of one id; each finds its own."""
+    ours, theirs = Records(tmp_path / "a", "eu", field="f"), Records(tmp_path / "b", "eu", field="f")
+    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
+    environment = {**os.environ, "VOICEFLEET_WORKER_ID": "eu-2", **theirs.mark("eu-2")}
+    with subprocess.Popen(sleeper, env=environment, start_new_session=True) as process:
+        try:
+            assert ours.find(Record("eu-2", "eu")) is None
+            found = theirs.find(Record("eu-2", "eu"))
+            assert found is not None
+            assert (found.pid, found.alive) == (process.pid, True)
+        finally:
+            process.kill()
+    assert theirs.find(Record("eu-2", "eu")) is None
+    ours.close()
+    theirs.close()

@@ -99,7 +99,7 @@ def controller(
 @app.command()
 def demo(
     calls: Annotated[int, typer.Option(help="Calls to place.")] = 12,
-    rate: Annotated[float, typer.Option(help="Mean arrivals per second; the first seven 2.5 times as fast.")] = 0.35,
+    rate: Annotated[float, typer.Option(help="Mean arrivals per second; the first seven 2.5 times as fast.")] = 0.3,
     turns: Annotated[int, typer.Option(help="Questions per call.")] = 2,
     slots: Annotated[int, typer.Option(help="Calls a worker serves at once.")] = 2,
     pipeline: Annotated[str | None, typer.Option(help="local or synthetic; local if this machine carries it.")] = None,

@@ -134,9 +134,12 @@ class Api:
         region = self._regions[chosen.region]
         room, limits = f"call-{secrets.token_hex(8)}", self._settings.limits
         identity = wanted.identity or f"caller-{secrets.token_hex(4)}"
+        # Before anything is awaited: the next request must not be promised the same slot.
+        region.promise(room)
         try:
             snapshots = {name: r.fresh_snapshot() for name, r in self._regions.items()}
             if not await self._limiter.reserve(key or "anyone", region.name, room, snapshots):
+                region.promised.pop(room, None)
                 return problem(
                     429,
                     f"more than {limits.concurrent_calls} calls at once",

@@ -34,6 +34,7 @@ from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.http import HttpServer, health_routes
 from voicefleet.runtime.logs import get_logger
 from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient, Scripts, check_redis, connect_redis
+from voicefleet.runtime.tasks import end
 
 _AGAIN_S = 1.0
 
@@ -231,9 +232,7 @@ async def _running(loops: dict[str, Callable[[], Awaitable[None]]]) -> AsyncIter
     try:
         yield
     finally:
-        for each in tasks:
-            each.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end(tasks)
 
 
 async def _wake(redis: RedisClient, regions: dict[str, Region]) -> None:

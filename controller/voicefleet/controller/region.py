@@ -15,6 +15,9 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs import get_logger
 from voicefleet.scaling import Decision, PoolObservation
 
+PROMISE_S = 5.0
+"""A caller joins within this of its ticket, or its slot is promised to the next."""
+
 log = get_logger(__name__)
 
 
@@ -39,6 +42,8 @@ class Region:
     reported_at_s: float | None = None
     observation: PoolObservation | None = None
     decision: Decision | None = None
+    promised: dict[str, float] = field(default_factory=dict)
+    """Room of a ticket whose caller may be on the way -> when the ticket was given."""
     troubles: dict[str, str] = field(default_factory=dict)
     """Source -> why its last read failed."""
 
@@ -67,6 +72,17 @@ class Region:
         if self.settings.rooms == "all" or await self.calls.records([room]):
             return True
         return await self.livekit.ordered(room)
+
+    def promise(self, room: str) -> None:
+        """A ticket for `room` was given: its caller needs a slot before any list of calls shows it."""
+        self.promised[room] = self.clock.monotonic()
+
+    def on_the_way(self, snapshot: Snapshot) -> int:
+        """Callers with a ticket of the last few seconds who are not in `snapshot` yet."""
+        since = self.clock.monotonic() - PROMISE_S
+        here = {call.room for call in snapshot.calls}
+        self.promised = {room: at for room, at in self.promised.items() if at > since and room not in here}
+        return len(self.promised)
 
     def fresh_snapshot(self) -> Snapshot | None:
         """The calls, if they were read lately and follow from a whole listing; else None."""

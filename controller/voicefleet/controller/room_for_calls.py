@@ -30,7 +30,7 @@ def room_in(region: Region) -> Room:
     if snapshot is None or reports is None:
         return Room(region.name, None, None)
     pool = region.settings.pool
-    unserved = snapshot.waiting + snapshot.joining
+    unserved = snapshot.waiting + snapshot.joining + region.on_the_way(snapshot)
     return Room(
         region.name,
         free_now=sum(r.free for r in reports.values()) - unserved,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 from livekit import api
+from pydantic import ValidationError
 
 from voicefleet.contract.errors import UnknownStateError, UsageError
 from voicefleet.doctor.finding import Finding, failure, ok, warning
@@ -103,6 +104,8 @@ async def _controller(url: str, key: str) -> Finding:
             regions = await client.regions()
     except UnknownStateError as error:
         return failure("controller", f"{url}: {error}", "Start it, or correct VOICEFLEET_CONTROLLER_URL or _KEY.")
+    except ValidationError:
+        return failure("controller", f"{url} is no voicefleet controller of this version", "Correct the address.")
     unknown = [r.region for r in regions if r.status != "ok"]
     if unknown:
         return warning("controller", f"regions unknown: {', '.join(unknown)}", "See reason in GET /v1/regions.")

@@ -29,7 +29,7 @@ class DemoOptions:
     """One run of the demo. Callers, servers and agents share this machine, so few calls are live at once."""
 
     calls: int = 12
-    rate: float = 0.35
+    rate: float = 0.3
     """Mean arrivals per second, both regions together."""
     turns: int = 2
     slots: int = 2

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -47,24 +45,6 @@ def test_records_of_other_regions_and_broken_ones_are_left_out(tmp_path: Path) -
     records.remove("eu-2")
     assert records.all() == []
     records.close()
-
-
-def test_a_worker_is_found_by_its_record_not_by_its_id(tmp_path: Path) -> None:
-    """Two fleets on one machine may have workers of one id; each finds its own."""
-    ours, theirs = Records(tmp_path / "a", "eu", field="f"), Records(tmp_path / "b", "eu", field="f")
-    sleeper = [sys.executable, "-c", "import time; time.sleep(60)"]
-    environment = {**os.environ, "VOICEFLEET_WORKER_ID": "eu-2", **theirs.mark("eu-2")}
-    with subprocess.Popen(sleeper, env=environment, start_new_session=True) as process:
-        try:
-            assert ours.find(Record("eu-2", "eu")) is None
-            found = theirs.find(Record("eu-2", "eu"))
-            assert found is not None
-            assert (found.pid, found.alive) == (process.pid, True)
-        finally:
-            process.kill()
-    assert theirs.find(Record("eu-2", "eu")) is None
-    ours.close()
-    theirs.close()
 
 
 def test_a_pid_alone_does_not_make_a_process_alive() -> None:
