@@ -1,7 +1,7 @@
 # The front door. `make help` lists what it can do; ARGS passes options on: make demo ARGS="--calls 4"
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fmt bench clean ready
+.PHONY: help setup demo test lint fmt bench lock clean ready
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -30,6 +30,12 @@ fmt: ready ## Put style and format right
 
 bench: ready ## Measurements, with figures as result
 	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
+
+lock: ready ## Pin each component's dependencies, with hashes, for its image
+	@for part in worker controller loadtest; do \
+	  extras="--extra $$part"; [ $$part = worker ] && extras="$$extras --extra local"; \
+	  $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url --no-emit-find-links $$extras pyproject.toml --output-file $$part/requirements.lock; done
 
 clean: ## Remove everything that setup and the tools made
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

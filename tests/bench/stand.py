@@ -15,7 +15,7 @@ from pathlib import Path
 
 from livekit import api
 
-from voicefleet.loadtest.caller import CallTicket
+from voicefleet.contract.api import CallTicket
 from voicefleet.stack.children import Child, running
 from voicefleet.stack.servers import LiveKit, Redis, livekit_server, redis_server
 
@@ -87,7 +87,7 @@ class Stand:
             .with_room_config(api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name=arm.value)]))
             .to_jwt()
         )
-        return CallTicket(self.livekit.url, token, room, "bench")
+        return CallTicket(url=self.livekit.url, token=token, room=room, region="bench")
 
 
 @contextlib.asynccontextmanager

@@ -209,7 +209,7 @@ async def _serve(socket_path: Path, models: Mapping[str, Recognizer], threads: i
     _say({"ready": True})
     await stopping.wait()
     listening.close()
-    socket_path.unlink(missing_ok=True)  # noqa: ASYNC240  (the loop has nothing left to do)
+    socket_path.unlink(missing_ok=True)
     if server.busy:
         os._exit(0)  # Python would wait for the native code that still computes in a thread
 
