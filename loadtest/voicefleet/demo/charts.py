@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -40,8 +41,11 @@ def fleet_chart(history: History, regions: Sequence[str], slots: int) -> str:
             axis.grid(alpha=0.25)
     axes[0][0].set_ylabel("calls")
     axes[1][0].set_ylabel(f"workers ({slots} slots each)")
-    axes[0][-1].legend(loc="upper right", fontsize=8)
-    axes[1][-1].legend(loc="upper right", fontsize=8)
+    lines: dict[str, Any] = {}
+    for axis in (axes[0][0], axes[1][0]):
+        found, names = axis.get_legend_handles_labels()
+        lines.update(zip(names, found, strict=True))
+    figure.legend(list(lines.values()), list(lines), fontsize=8, ncols=max(1, len(lines)), loc="outside lower center")
     return _svg(figure)
 
 
@@ -78,7 +82,8 @@ def timeline_chart(outcomes: Sequence[CallOutcome]) -> str:
     axis.set_xlabel("seconds since the first caller was due")
     axis.grid(axis="x", alpha=0.25)
     handles = [mpl.patches.Patch(color=c) for c in (_WAIT, _REPLY, _QUESTION, "#fecaca")]
-    axis.legend(handles, ["until the greeting", "agent", "caller", "question to answer"], fontsize=8, loc="lower left")
+    names = ["until the greeting", "agent", "caller", "question to answer"]
+    figure.legend(handles=handles, labels=names, fontsize=8, ncols=4, loc="outside lower center")
     return _svg(figure)
 
 
