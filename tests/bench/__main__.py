@@ -21,10 +21,10 @@ Measure = Callable[[Stand, bool, str], Awaitable[Row]]
 
 ROWS: dict[str, Measure] = {
     "platform_overhead": lambda on, quick, command: platform_overhead(
-        on, Size(blocks=1, turns=3) if quick else Size(blocks=12, turns=4), command
+        on, Size(blocks=2, turns=2) if quick else Size(blocks=12, turns=4), command
     ),
     "default_baseline": lambda on, quick, command: default_baseline(
-        on, Size(blocks=1, turns=1) if quick else Size(blocks=4, turns=3), command
+        on, Size(blocks=2, turns=1) if quick else Size(blocks=4, turns=3), command
     ),
     "startup": lambda on, quick, command: startup(on, 2 if quick else 12, command),
     "callers_per_core": lambda on, quick, command: callers_per_core(on, 1 if quick else 5, 3 if quick else 8, command),

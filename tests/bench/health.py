@@ -43,26 +43,27 @@ def machine_facts() -> dict[str, Any]:
 class _Snapshot:
     at_s: float
     busy_s: float
-    own_s: dict[int, float]
+    own_s: float
 
 
 def _snapshot() -> _Snapshot:
     fields = [int(f) for f in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
     idle = fields[3] + fields[4]
-    own: dict[int, float] = {}
+    own_ticks = 0
     for pid in {os.getpid(), *leftover_pids()}:
         with contextlib.suppress(OSError):
             stat = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-            own[pid] = (int(stat[11]) + int(stat[12])) / _TICKS_PER_S
+            # User and system time, its own and that of the children it has waited for: what a process used moves to
+            # its parent when it ends, so the sum only grows.
+            own_ticks += sum(int(f) for f in stat[11:15])
     # The first eight fields: guests are counted in user time already.
-    return _Snapshot(time.monotonic(), (sum(fields[:8]) - idle) / _TICKS_PER_S, own)
+    return _Snapshot(time.monotonic(), (sum(fields[:8]) - idle) / _TICKS_PER_S, own_ticks / _TICKS_PER_S)
 
 
 def _foreign_ratio(before: _Snapshot, after: _Snapshot) -> float:
-    # Of processes that ended in between, the last bit is missed, and counts as foreign: on the safe side.
-    own_s = sum(used - before.own_s.get(pid, 0.0) for pid, used in after.own_s.items())
     elapsed_s = (after.at_s - before.at_s) * (os.cpu_count() or 1)
-    return max(0.0, (after.busy_s - before.busy_s - own_s) / elapsed_s) if elapsed_s > 0 else 0.0
+    foreign_s = (after.busy_s - before.busy_s) - (after.own_s - before.own_s)
+    return max(0.0, foreign_s / elapsed_s) if elapsed_s > 0 else 0.0
 
 
 @dataclass

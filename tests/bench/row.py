@@ -45,6 +45,8 @@ def judged(
 ) -> Row:
     """A row whose ratio has a bound."""
     void = health.void()
+    if not math.isfinite(ratio.hi):
+        void.append("one block alone has no interval")
     return Row(
         name=name,
         n=n,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from livekit import api
 from rich.console import Console
 
 from fakes.echo_agent import EchoAgent, token
@@ -143,3 +145,29 @@ def test_a_call_with_our_own_token_is_told_and_judged(
     assert data["faults"] == []
     assert data["turns"][0]["answered"] is True
     assert livekit.api_secret not in text + path.read_text()
+
+
+async def test_ctrl_c_hangs_up(livekit: LiveKit, tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-u", "-m", "voicefleet.cli.app", "call", "--livekit-url", livekit.url),
+        cwd=tmp_path,
+        env={**os.environ, **keys(livekit)},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(20):
+            while b"joined after" not in await process.stdout.readline():
+                assert process.returncode is None
+        process.send_signal(signal.SIGINT)
+        _, err = await asyncio.wait_for(process.communicate(), 20)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 130, err
+    assert b"Traceback" not in err
+    async with api.LiveKitAPI(livekit.http_url, livekit.api_key, livekit.api_secret) as lk:
+        rooms = await lk.room.list_rooms(api.ListRoomsRequest())
+    assert all(room.num_participants == 0 for room in rooms.rooms)

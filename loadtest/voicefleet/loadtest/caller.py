@@ -25,6 +25,7 @@ OnEvent = Callable[[str, str, float, Mapping[str, Any]], None]
 """``on_event(call_id, kind, t_s, data)``: t_s is seconds since the join, on the caller's clock."""
 
 _LEAVE_TIMEOUT_S = 5.0
+_PUBLISH_GRACE_S = 2.0
 _LEAVING: set[asyncio.Task[None]] = set()
 """Rooms being left, some by callers that gave up on a join: it must still be left if it comes off after all."""
 
@@ -222,6 +223,10 @@ class Caller:
                     continue
                 await self._wait(dialogue.due_s())
         finally:
+            # Cancelled halfway, the SDK is still told of the track, and stumbles over it in the log.
+            await asyncio.wait({publishing}, timeout=_PUBLISH_GRACE_S)
+            if publishing.done() and not publishing.cancelled():
+                publishing.exception()  # retrieved: whoever was interrupted has another error to tell
             publishing.cancel()
 
     async def _ask(self, dialogue: Dialogue, mouth: Mouth, utterance: Utterance) -> None:

@@ -34,7 +34,7 @@ def test_bare_worker_has_the_settings_of_the_tier() -> None:
     } == bare_worker.VAD_ARGS
     wanted = {"stt": bare_worker.STT_ARGS, "llm": bare_worker.LLM_ARGS, "tts": bare_worker.TTS_ARGS}
     assert {name: stage.args for name, stage in ready.stages.items()} == wanted
-    classes = {bare_worker.SyntheticSTT, bare_worker.SyntheticLLM, bare_worker.SyntheticTTS}
+    classes = {vars(bare_worker)[f"Synthetic{name}"] for name in ("STT", "LLM", "TTS")}
     assert {stage.cls for stage in ready.stages.values()} == classes
 
 

@@ -23,6 +23,7 @@ from voicefleet.runtime.http import HttpServer, health_routes, parse_listen
 from voicefleet.runtime.logs import get_logger
 from voicefleet.runtime.processes import process_age_s
 from voicefleet.runtime.redis import Scripts, check_redis, connect_redis
+from voicefleet.runtime.tasks import end
 from voicefleet.worker import session
 from voicefleet.worker.admission import Admission, Slots
 from voicefleet.worker.call import load_factory
@@ -166,9 +167,7 @@ class Worker:
             else:
                 await self._drain_and_close()
         finally:
-            reporting.cancel()
-            stopping.cancel()
-            await asyncio.gather(reporting, stopping, return_exceptions=True)
+            await end([reporting, stopping])
             await self._server.aclose()
             await asyncio.gather(serving, return_exceptions=True)
             await self._reporter.farewell()
