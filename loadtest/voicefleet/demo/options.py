@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from voicefleet.contract.errors import ConfigError
+from voicefleet.loadtest.limits import require_between
 
 Pipeline = Literal["local", "synthetic"]
 
@@ -40,21 +41,10 @@ class DemoOptions:
     keep: bool = False
 
     def __post_init__(self) -> None:
-        bounds: dict[str, tuple[float, float]] = {
-            "calls": (1, 500),
-            "rate": (0.01, 50),
-            "turns": (1, 12),
-            "slots": (1, 50),
-        }
-        for name, (low, high) in bounds.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ConfigError(
-                    f"must lie between {low} and {high}",
-                    field=f"--{name}",
-                    value=value,
-                    way_out="Choose a number in between.",
-                )
+        require_between("calls", self.calls, 1, 500)
+        require_between("rate", self.rate, 0.01, 50)
+        require_between("turns", self.turns, 1, 12)
+        require_between("slots", self.slots, 1, 50)
 
 
 def as_pipeline(name: str | None) -> Pipeline | None:

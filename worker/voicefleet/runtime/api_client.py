@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from voicefleet.contract.api import CallRequest, CallTicket, CallView, DecisionView, RegionView
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.runtime.clock import Clock, SystemClock
 
 REQUEST_TIMEOUT_S = 5.0
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class ControllerClient:
@@ -55,7 +57,7 @@ class ControllerClient:
         while True:
             status, answer, retry_after_s = await self._ask("POST", "/v1/calls", json=body)
             if status == 201 or status == 200:
-                return CallTicket.model_validate(answer)
+                return self._read(CallTicket, answer)
             if status not in (429, 503) or self._clock.monotonic() + retry_after_s > deadline:
                 raise UnreachableError(
                     str(answer.get("error", f"answer {status}")) if isinstance(answer, dict) else f"answer {status}",
@@ -67,21 +69,27 @@ class ControllerClient:
 
     async def regions(self) -> list[RegionView]:
         """Every region's state. Raises UnknownStateError when the controller does not say."""
-        return [RegionView.model_validate(r) for r in await self._get_list("/v1/regions", "regions")]
+        return [self._read(RegionView, r) for r in await self._get_list("/v1/regions", "regions")]
 
     async def calls(self) -> list[CallView]:
         """Every call there is. Raises UnknownStateError when the controller does not say."""
-        return [CallView.model_validate(c) for c in await self._get_list("/v1/calls", "calls")]
+        return [self._read(CallView, c) for c in await self._get_list("/v1/calls", "calls")]
 
     async def decisions(self, limit: int = 100) -> list[DecisionView]:
         """The last decisions, newest first. Raises UnknownStateError when the controller does not say."""
         found = await self._get_list(f"/v1/decisions?limit={limit}", "decisions")
-        return [DecisionView.model_validate(d) for d in found]
+        return [self._read(DecisionView, d) for d in found]
+
+    def _read(self, kind: type[M], answer: Any) -> M:
+        try:
+            return kind.model_validate(answer)
+        except ValidationError as error:
+            raise UnknownStateError(f"{self._url} does not answer as a controller does") from error
 
     async def _get_list(self, path: str, name: str) -> list[Any]:
         status, answer, _ = await self._ask("GET", path)
         if status != 200 or not isinstance(answer, dict) or not isinstance(answer.get(name), list):
-            raise UnknownStateError(f"GET {path} was answered with {status}")
+            raise UnknownStateError(f"GET {self._url}{path} was answered with {status}")
         return list(answer[name])
 
     async def _ask(self, method: str, path: str, *, json: Any = None) -> tuple[int, Any, float]:
@@ -90,5 +98,5 @@ class ControllerClient:
             async with self._http.request(method, self._url + path, json=json) as response:
                 answer = await response.json(content_type=None)
                 return response.status, answer, float(response.headers.get("Retry-After", 1.0))
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, ValidationError) as error:
-            raise UnknownStateError(f"the controller did not answer ({type(error).__name__})") from error
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise UnknownStateError(f"the controller at {self._url} did not answer ({type(error).__name__})") from error
