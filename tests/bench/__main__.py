@@ -21,7 +21,7 @@ Measure = Callable[[Stand, bool, str], Awaitable[Row]]
 
 ROWS: dict[str, Measure] = {
     "platform_overhead": lambda on, quick, command: platform_overhead(
-        on, Size(blocks=2, turns=2) if quick else Size(blocks=12, turns=4), command
+        on, Size(blocks=2, turns=2) if quick else Size(blocks=7, turns=4), command
     ),
     "default_baseline": lambda on, quick, command: default_baseline(
         on, Size(blocks=2, turns=1) if quick else Size(blocks=4, turns=3), command
