@@ -56,7 +56,7 @@ def test_keys_of_a_region_share_one_hash_slot() -> None:
     assert keys.call("r") == keys.call_prefix + "r"
 
 
-@pytest.mark.parametrize("text", ["", "hello", '{"some": "json"}', "[1]"])
+@pytest.mark.parametrize("text", ["", "hello", '{"some": "json"}', "[1]", '{"v": 1, "attempt": []}'])
 def test_a_front_ends_own_text_is_the_calls_metadata(text: str) -> None:
     assert DispatchMetadata.decode(text).metadata == text or text == ""
 

@@ -7,38 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from voicefleet.loadtest.outcome import CallOutcome, TurnOutcome, summary
+from fakes.outcomes import GOOD, TURN
+from voicefleet.loadtest.outcome import CallOutcome, summary
 
 pytestmark = pytest.mark.unit
 
-TURN = TurnOutcome(
-    index=0,
-    text="one?",
-    asked_at_s=1.0,
-    t0_s=2.0,
-    ttfa_s=0.5,
-    answered=True,
-    cut_in=False,
-    waited_s=0.5,
-    reply_end_s=4.0,
-)
-CALL = CallOutcome(
-    call_id="c",
-    region="eu",
-    room="r",
-    voice="slt",
-    t_start_s=0.0,
-    lag_s=0.0,
-    place_s=0.1,
-    connect_s=0.1,
-    joined_at_s=5.0,
-    ended_s=20.0,
-    wait_s=0.2,
-    greeting_s=0.8,
-    turns=(TURN,),
-    answered=True,
-    events=((0.0, "joined"),),
-)
+CALL = replace(GOOD, turns=(TURN,))
 
 
 def test_a_run_of_good_calls() -> None:

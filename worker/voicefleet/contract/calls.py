@@ -7,8 +7,6 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from voicefleet.contract.errors import UnknownStateError
-
 CALL_TTL_MS = 86_400_000
 
 TIER_PATTERN = re.compile(r"^[a-z0-9]([a-z0-9_-]{0,62})$")
@@ -69,5 +67,6 @@ class DispatchMetadata:
                 attempt=int(raw.get("attempt", 0)),
                 extra={k: v for k, v in raw.items() if k not in known},
             )
-        except (TypeError, ValueError) as error:
-            raise UnknownStateError(f"unreadable dispatch metadata: {error}") from error
+        except (TypeError, ValueError):
+            # Somebody else's JSON that happens to have a "v": a caller must not be left in silence for it.
+            return cls(metadata=text)
