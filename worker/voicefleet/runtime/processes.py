@@ -20,14 +20,13 @@ def process_start_ticks(pid: int) -> int | None:
     return None if fields[0] in ("Z", "X") else int(fields[19])
 
 
-def process_is_alive(pid: int) -> bool:
-    return process_start_ticks(pid) is not None
+def age_of_ticks_s(start_ticks: int) -> float:
+    """Seconds since a process began, from its start in clock ticks since the machine's boot."""
+    uptime_s = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    return max(0.0, uptime_s - start_ticks / os.sysconf("SC_CLK_TCK"))
 
 
 def process_age_s(pid: int) -> float:
     """Seconds since the process began; 0 when there is no such process."""
     ticks = process_start_ticks(pid)
-    if ticks is None:
-        return 0.0
-    uptime = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
-    return max(0.0, uptime - ticks / os.sysconf("SC_CLK_TCK"))
+    return 0.0 if ticks is None else age_of_ticks_s(ticks)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicefleet.contract.errors import ConfigError
+from voicefleet.runtime.processes import age_of_ticks_s
 from voicefleet.stack.guard import start_time
 
 RECORD_VARIABLE = "VOICEFLEET_WORKER_RECORD"
@@ -122,7 +123,6 @@ def _replace(path: Path, text: str) -> None:
 def age_s(record: Record) -> float:
     """Seconds since the process began; 0 where /proc does not tell."""
     try:
-        up_s = float(Path("/proc/uptime").read_text().split()[0])
-        return max(0.0, up_s - int(record.ticks) / os.sysconf("SC_CLK_TCK"))
+        return age_of_ticks_s(int(record.ticks))
     except (OSError, ValueError):
         return 0.0
