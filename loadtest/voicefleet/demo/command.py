@@ -13,7 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 from voicefleet.contract.errors import ConfigError, MissingPartError
-from voicefleet.demo.fleet import Fleet
+from voicefleet.stack.fleet import Fleet
 from voicefleet.demo.options import DemoOptions
 from voicefleet.demo.report import render_report
 from voicefleet.demo.result import PIPELINE_NOTES

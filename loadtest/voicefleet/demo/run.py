@@ -18,7 +18,7 @@ from rich.live import Live
 
 from voicefleet.contract.api import CallRequest, CallTicket
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
-from voicefleet.demo.fleet import Fleet, PoolShape, running_fleet
+from voicefleet.stack.fleet import Fleet, PoolShape, running_fleet
 from voicefleet.demo.history import History
 from voicefleet.demo.options import BUFFER, HOLD_S, MIN_WORKERS, REGIONS, DemoOptions, max_workers
 from voicefleet.demo.result import build_result
