@@ -13,7 +13,6 @@ from pathlib import Path
 from rich.console import Console
 
 from voicefleet.contract.errors import ConfigError, MissingPartError
-from voicefleet.stack.fleet import Fleet
 from voicefleet.demo.options import DemoOptions
 from voicefleet.demo.report import render_report
 from voicefleet.demo.result import PIPELINE_NOTES
@@ -21,6 +20,7 @@ from voicefleet.demo.run import DemoRun, run_demo
 from voicefleet.loadtest.figures import counts_line, waits_table
 from voicefleet.loadtest.verdict import errors_of, shortcomings
 from voicefleet.local.available import local_pipeline_missing
+from voicefleet.stack.fleet import Fleet
 
 REPORT = Path("demo-report.html")
 

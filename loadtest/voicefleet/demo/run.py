@@ -18,7 +18,6 @@ from rich.live import Live
 
 from voicefleet.contract.api import CallRequest, CallTicket
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
-from voicefleet.stack.fleet import Fleet, PoolShape, running_fleet
 from voicefleet.demo.history import History
 from voicefleet.demo.options import BUFFER, HOLD_S, MIN_WORKERS, REGIONS, DemoOptions, max_workers
 from voicefleet.demo.result import build_result
@@ -28,6 +27,7 @@ from voicefleet.loadtest.swarm import SwarmSettings, run_swarm
 from voicefleet.runtime.api_client import ControllerClient
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.speech.clips import load_utterances
+from voicefleet.stack.fleet import Fleet, PoolShape, running_fleet
 from voicefleet.traffic.arrivals import poisson
 
 START_LIMIT_S = 90.0

@@ -1,4 +1,4 @@
-"""A whole fleet on this machine: Redis, a livekit-server per region, one controller that starts and scales the workers."""
+"""A whole fleet on this machine: Redis, livekit-servers, and one controller that starts and scales the workers."""
 
 from __future__ import annotations
 
