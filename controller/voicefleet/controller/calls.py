@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from voicefleet.contract import codec
 from voicefleet.contract.calls import CALL_TTL_MS, CallRecord
-from voicefleet.contract.claims import EPOCH_TTL_MS, Claim, ClaimState
+from voicefleet.contract.claims import Claim, ClaimState
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
+from voicefleet.runtime.claims import ClaimStore
 from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient, Scripts
 
 DISPATCH_TTL_MS = 4_000
@@ -74,6 +75,7 @@ class CallBook:
         self._keys = Keys(region)
         self._grace_ms = grace_ms
         self.region = region
+        self.claims = ClaimStore(scripts, region)
 
     @property
     def _queue(self) -> list[str]:
@@ -132,16 +134,9 @@ class CallBook:
 
     async def finished(self, room: str, room_sid: str) -> bool:
         """The room is over. False when its name belongs to a newer room by now."""
-        keys = [self._keys.claim(room), self._keys.call(room), *self._queue]
+        k = self._keys
+        keys = [k.claim(room), k.call(room), k.memory(room), k.handoff(room), k.held, k.ledger, *self._queue]
         return bool(await self._scripts.run("room_finished", keys, [room, room_sid]))
-
-    async def recover(self, call: Call) -> bool:
-        """Free a call whose worker is gone for sure, and put it at the head of the queue."""
-        if call.claim is None:
-            return False
-        keys = [self._keys.claim(call.room), self._keys.epoch(call.room), *self._queue]
-        args: list[str | int | float] = [call.room, call.claim.worker, call.claim.job, EPOCH_TTL_MS]
-        return bool(await self._scripts.run("recover", keys, args))
 
     async def store(self, record: CallRecord) -> None:
         """Keep what is known of a call until its end, or a day."""

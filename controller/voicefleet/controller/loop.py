@@ -135,7 +135,7 @@ class PoolLoop:
                 for there in await region.livekit.list_participants(call.room):
                     if there.agent:
                         await region.livekit.remove_participant(call.room, there.identity)
-                if await region.calls.recover(call):
+                if await region.calls.claims.recover(call.room, call.claim):
                     log.warning("call lost its worker, to the head of the queue", region=region.name, room=call.room)
         except UnknownStateError as error:
             region.failed("recovery", error)

@@ -9,6 +9,7 @@ import pytest
 
 from voicefleet.contract.claims import RENEW_EVERY_S
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.runtime.claims import Live
 from voicefleet.worker.hold import Hold
 
 pytestmark = pytest.mark.unit
@@ -38,12 +39,12 @@ class Claims:
         self.answers = list(answers)
         self.epochs: list[int] = []
 
-    async def live(self, room: str, sid: str, *, worker: str, job: str, epoch: int) -> int | None:
+    async def live(self, room: str, sid: str, *, worker: str, job: str, epoch: int, trouble: str = "") -> Live | None:
         self.epochs.append(epoch)
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        return answer
+        return Live(answer, None) if answer else None
 
 
 def hold(claims: Claims, clock: VirtualClock) -> Hold:

@@ -1,4 +1,9 @@
-"""A claim: a worker's hold on a call. It is the only thing that decides which agent may speak in a room."""
+"""A claim: a worker's hold on a call. It is the only thing that decides which agent may speak in a room.
+
+    accepted --job in the room--> live --renewed--> live --released | recovered | handed over | expired--> none
+
+A job that lost its call is fenced: it can never hold that call again, whenever it wakes.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +16,8 @@ ACCEPTED_TTL_MS = 5_000
 LIVE_TTL_MS = 10_000
 """A live claim ends this long after the job's last renewal."""
 
-RENEW_EVERY_S = 2.0
-"""How often a job renews its live claim: five times within its life, so four lost renewals cost nothing."""
+RENEW_EVERY_S = 1.0
+"""How often a job renews its live claim. Renewals that stop are the first sign of a job that stalled."""
 
 EPOCH_TTL_MS = 86_400_000
 """A room's epoch outlives any pause of a job in it: a process that wakes after hours is still fenced off."""
@@ -37,3 +42,43 @@ class Claim:
     epoch: int
     state: str
     room_sid: str = ""
+    renewed_ms: int = 0
+    """When the job last renewed it, on Redis's clock; 0 while it is only accepted."""
+    trouble: str = ""
+    """What the job itself finds wrong with its call, for example that no media arrives; empty when all is well."""
+
+
+HANDOFF_TTL_MS = 6_000
+"""A handoff that nobody accepts, or whose successor does not get ready, is over after this."""
+
+HANDOFF_READY_TTL_MS = 3_000
+"""A ready successor says so again well within this: the holder must not hand the call to one that died."""
+
+
+class HandoffState(enum.StrEnum):
+    """wanted -> accepted (a worker's job is the successor) -> ready (it is in the room) -> the claim is its."""
+
+    WANTED = "wanted"
+    ACCEPTED = "accepted"
+    READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """A live call on its way to another worker. The holder keeps the call until the very end."""
+
+    from_job: str
+    from_worker: str
+    state: str
+    to_job: str = ""
+    to_worker: str = ""
+
+
+def agent_identity(job: str) -> str:
+    """The identity of the agent that `job` brings into its room: livekit-agents' own default."""
+    return f"agent-{job}"
+
+
+def job_of(identity: str) -> str:
+    """The job of the agent `identity`; empty when it is none of ours."""
+    return identity.removeprefix("agent-") if identity.startswith("agent-") else ""

@@ -69,6 +69,45 @@ class Keys:
         """Counter: how often the call in `room` was claimed; a job with a lower number is fenced off."""
         return self._key("epoch", room)
 
+    def fenced(self, room: str) -> str:
+        """Set: jobs that must never hold the call in `room` again."""
+        return self._key("fenced", room)
+
+    def handoff(self, room: str) -> str:
+        """String: the call in `room` is on its way to another worker."""
+        return self._key("handoff", room)
+
+    def memory(self, room: str) -> str:
+        """String: the conversation in `room` so far, for an agent that takes it over."""
+        return self._key("memory", room)
+
+    @property
+    def held(self) -> str:
+        """Hash: room -> job whose claim was opened last and not closed since."""
+        return self._key("held")
+
+    @property
+    def ledger(self) -> str:
+        """Hash of counts: claims opened; closed as released, recovered, handed_over, finished, expired.
+
+        Invariant: opened = the sum of all others + the length of `held`.
+        """
+        return self._key("ledger")
+
+    @property
+    def drains(self) -> str:
+        """Set: workers that somebody ordered to drain and end."""
+        return self._key("drains")
+
+    def job_channel(self, job: str) -> str:
+        """Pub/sub channel on which `job` listens as long as it lives: Redis sees a process's end at once."""
+        return self.job_channel_prefix + job
+
+    @property
+    def job_channel_prefix(self) -> str:
+        """`job_channel(job)` without the job."""
+        return self._key("job", "")
+
     def call(self, room: str) -> str:
         """String: what is known of the call in `room`."""
         return self._key("call", room)

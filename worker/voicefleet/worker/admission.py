@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from livekit.agents import JobRequest
 
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.runtime.claims import ClaimStore, Held
+from voicefleet.runtime.claims import ClaimStore, Held, Succeeding
 from voicefleet.runtime.logs import get_logger
 
 CLAIM_TIMEOUT_S = 0.3
 EPOCH_ATTRIBUTE = "voicefleet.epoch"
 WORKER_ATTRIBUTE = "voicefleet.worker"
+SUCCESSOR_ATTRIBUTE = "voicefleet.successor"
+"""Set on an agent that is to take a live call over: it is silent until the claim is its."""
 
 log = get_logger(__name__)
 
@@ -29,6 +31,7 @@ class Answer(enum.StrEnum):
 
     ACCEPTED = "accepted"
     ACCEPTED_UNCLAIMED = "accepted_unclaimed"
+    SUCCEEDING = "succeeding"
     FULL = "full"
     DRAINING = "draining"
     HELD = "held"
@@ -112,7 +115,8 @@ class Admission:
             self._wake()
 
     async def _claim_and_accept(self, request: JobRequest) -> Answer:
-        room, answer, epoch = request.room.name, Answer.ACCEPTED, 0
+        room, answer = request.room.name, Answer.ACCEPTED
+        attributes = {WORKER_ATTRIBUTE: self._worker, EPOCH_ATTRIBUTE: "0"}
         try:
             async with asyncio.timeout(CLAIM_TIMEOUT_S):
                 claim = await self._claims.accept(room, request.room.sid, worker=self._worker, job=request.id)
@@ -122,9 +126,12 @@ class Admission:
             if isinstance(claim, Held):
                 await request.reject(terminate=True)
                 return Answer.HELD
-            epoch = claim.epoch
+            attributes[EPOCH_ATTRIBUTE] = str(claim.epoch)
+            if isinstance(claim, Succeeding):
+                answer = Answer.SUCCEEDING
+                attributes[SUCCESSOR_ATTRIBUTE] = "1"
         try:
-            await request.accept(attributes={WORKER_ATTRIBUTE: self._worker, EPOCH_ATTRIBUTE: str(epoch)})
+            await request.accept(attributes=attributes)
         except Exception as error:
             # accept() raises after 7.5 s when LiveKit gave the job away or forgot it, and when no process starts.
             log.warning("accepted call was not assigned", room=room, job=request.id, error=type(error).__name__)

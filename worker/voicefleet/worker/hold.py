@@ -73,5 +73,5 @@ class Hold:
         if held is None:
             self.lost = True
             return False
-        self.epoch = held
+        self.epoch = held.epoch
         return True

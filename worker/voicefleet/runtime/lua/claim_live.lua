@@ -1,12 +1,18 @@
--- A job is in the room and takes, or renews, its claim. KEYS: claim, epoch.
--- ARGV: worker, job, room_sid, epoch it was accepted with (0: accepted while Redis was away), live_ttl_ms, epoch_ttl_ms.
--- Returns the epoch it holds, or 0: another job holds the call or has held it since, and this one must leave.
-local held = redis.call('GET', KEYS[1])
-local mine = tonumber(ARGV[4])
-if held then
-  local claim = cjson.decode(held)
-  if claim.job ~= ARGV[2] then
-    return 0
+-- A job is in the room and takes, or renews, its claim. KEYS: claim, epoch, fenced, handoff, held, ledger.
+-- ARGV: room, worker, job, room_sid, epoch it was accepted with (0: accepted while Redis was away), live_ttl_ms,
+-- epoch_ttl_ms, trouble (what the job finds wrong with its own call, or '').
+-- Returns {epoch, handoff or ''}; epoch 0: another job holds the call or has held it since, and this one must leave.
+-- The handoff is the one this job is to make.
+local room, worker, job = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('SISMEMBER', KEYS[3], job) == 1 then
+  return {0, ''}
+end
+local text = redis.call('GET', KEYS[1])
+local mine = tonumber(ARGV[5])
+if text then
+  local claim = cjson.decode(text)
+  if claim.job ~= job then
+    return {0, ''}
   end
   mine = claim.epoch
 else
@@ -14,10 +20,23 @@ else
   if mine == 0 then
     mine = last + 1
   elseif last > mine then
-    return 0
+    return {0, ''}
+  end
+  local before = redis.call('HGET', KEYS[5], room)
+  if before ~= job then
+    if before then
+      redis.call('HINCRBY', KEYS[6], 'expired', 1)
+    end
+    redis.call('HSET', KEYS[5], room, job)
+    redis.call('HINCRBY', KEYS[6], 'opened', 1)
   end
 end
-redis.call('SET', KEYS[2], mine, 'PX', ARGV[6])
-redis.call('SET', KEYS[1], cjson.encode({v = 1, worker = ARGV[1], job = ARGV[2], epoch = mine,
-  state = 'live', room_sid = ARGV[3]}), 'PX', ARGV[5])
-return mine
+local t = redis.call('TIME')
+redis.call('SET', KEYS[2], mine, 'PX', ARGV[7])
+redis.call('SET', KEYS[1], cjson.encode({v = 1, worker = worker, job = job, epoch = mine, state = 'live',
+  room_sid = ARGV[4], renewed_ms = t[1] * 1000 + math.floor(t[2] / 1000), trouble = ARGV[8]}), 'PX', ARGV[6])
+local planned = redis.call('GET', KEYS[4])
+if planned and cjson.decode(planned).from_job == job then
+  return {mine, planned}
+end
+return {mine, ''}

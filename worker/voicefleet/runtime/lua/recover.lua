@@ -1,20 +1,26 @@
--- A worker is gone for sure: free its call for another. KEYS: claim, epoch, callers, waiting, inflight.
--- ARGV: room, worker, job, epoch_ttl_ms. The epoch rises, so that a job that wakes later is fenced off; the call goes to
--- the head of the queue. Returns 1 when the claim was that job's, else 0 and nothing is changed.
-local held = redis.call('GET', KEYS[1])
-if not held then
+-- A job is gone for sure, or fenced off: free its call for another.
+-- KEYS: claim, epoch, fenced, handoff, held, ledger, callers, waiting, inflight. ARGV: room, worker, job, epoch_ttl_ms.
+-- The epoch rises and the job is fenced, so that it never holds the call again if it wakes; the call goes to the head of
+-- the queue. Returns 1 when the claim was that job's, else 0 and nothing is changed.
+local room = ARGV[1]
+local text = redis.call('GET', KEYS[1])
+if not text then
   return 0
 end
-local claim = cjson.decode(held)
+local claim = cjson.decode(text)
 if claim.worker ~= ARGV[2] or claim.job ~= ARGV[3] then
   return 0
 end
-redis.call('DEL', KEYS[1])
+redis.call('DEL', KEYS[1], KEYS[4])
 redis.call('INCR', KEYS[2])
 redis.call('PEXPIRE', KEYS[2], ARGV[4])
-redis.call('ZREM', KEYS[5], ARGV[1])
-local joined = redis.call('ZSCORE', KEYS[3], ARGV[1])
+redis.call('SADD', KEYS[3], claim.job)
+redis.call('PEXPIRE', KEYS[3], ARGV[4])
+redis.call('HDEL', KEYS[5], room)
+redis.call('HINCRBY', KEYS[6], 'recovered', 1)
+redis.call('ZREM', KEYS[9], room)
+local joined = redis.call('ZSCORE', KEYS[7], room)
 if joined then
-  redis.call('ZADD', KEYS[4], -1 / tonumber(joined), ARGV[1])
+  redis.call('ZADD', KEYS[8], -1 / tonumber(joined), room)
 end
 return 1

@@ -1,14 +1,17 @@
--- A room is over. KEYS: claim, call, callers, waiting, inflight. ARGV: room, room_sid.
+-- A room is over. KEYS: claim, call, memory, handoff, held, ledger, callers, waiting, inflight. ARGV: room, room_sid.
 -- Room names recur: a claim that belongs to a newer room of the same name stays. Returns 1 when the room was cleared.
-local held = redis.call('GET', KEYS[1])
-if held then
-  local sid = cjson.decode(held).room_sid
+local text = redis.call('GET', KEYS[1])
+if text then
+  local sid = cjson.decode(text).room_sid
   if ARGV[2] ~= '' and sid ~= '' and sid ~= ARGV[2] then
     return 0
   end
 end
-redis.call('DEL', KEYS[1], KEYS[2])
-redis.call('ZREM', KEYS[3], ARGV[1])
-redis.call('ZREM', KEYS[4], ARGV[1])
-redis.call('ZREM', KEYS[5], ARGV[1])
+if redis.call('HDEL', KEYS[5], ARGV[1]) == 1 then
+  redis.call('HINCRBY', KEYS[6], text and 'finished' or 'expired', 1)
+end
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
+redis.call('ZREM', KEYS[7], ARGV[1])
+redis.call('ZREM', KEYS[8], ARGV[1])
+redis.call('ZREM', KEYS[9], ARGV[1])
 return 1
