@@ -1,7 +1,7 @@
 # The front door. `make help` lists what it can do; ARGS passes options on: make demo ARGS="--calls 4"
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fmt bench lock clean ready
+.PHONY: help setup demo test lint fmt bench chaos lock clean ready
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -30,6 +30,9 @@ fmt: ready ## Put style and format right
 
 bench: ready ## Measurements, with figures as result
 	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
+
+chaos: ready ## One fault per row, measured at the callers' ears (ARGS="--quick")
+	@$(BIN)/voicefleet chaos $(ARGS)
 
 lock: ready ## Pin each component's dependencies, with hashes, for its image
 	@for part in worker controller loadtest; do \

@@ -1,7 +1,7 @@
 """A worker of two dozen lines: reports to Redis, obeys orders, ends on SIGTERM. It serves no calls.
 
 The file ``<DUMMY_DIR>/<id>.live`` holds how many calls it claims to have; ``<id>.wedged`` keeps it from ever
-getting ready. DUMMY_CRASH: exit at once.
+getting ready. DUMMY_CRASH: exit at once. It answers any GET on its HTTP port, as long as it runs.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import redis
@@ -18,6 +19,15 @@ import redis
 from voicefleet.contract import codec
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import WorkerOrder, WorkerReport
+
+
+class Answer(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
 
 
 def main() -> None:
@@ -29,6 +39,8 @@ def main() -> None:
     ended = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: ended.set())
     client = redis.Redis.from_url(os.environ["VOICEFLEET_REDIS_URL"], decode_responses=True)
+    http = HTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=http.serve_forever, daemon=True).start()
     began, serial, cordon = time.monotonic(), 0, False
     while not ended.wait(0.1):
         calls = directory / f"{worker}.live"
@@ -44,6 +56,7 @@ def main() -> None:
             uptime_s=time.monotonic() - began,
             pid=os.getpid(),
             order_seen=serial,
+            http_port=http.server_port,
         )
         try:
             seconds, micros = client.time()

@@ -320,6 +320,51 @@ async def _waits(harness: Harness, room: str) -> bool:
     return await harness.redis.zscore(KEYS.waiting, room) is not None
 
 
+async def test_a_hung_worker_is_ended_once_it_has_no_call(harness: Harness) -> None:
+    async with harness.controller(harness.settings(pool={"min_workers": 2, "max_workers": 2})):
+        await until(lambda: _ready(harness, {"eu-1", "eu-2"}))
+        async with harness.callers("held"):
+            held = Claim(worker="eu-1", job="J1", epoch=1, state="live")
+            await harness.redis.set(KEYS.claim("held"), codec.dump(held))
+            hung = harness.records()["eu-1"]
+            os.kill(hung, signal.SIGSTOP)
+            await asyncio.sleep(12.0)
+            assert harness.records()["eu-1"] == hung
+            assert await harness.ready_workers() == {"eu-2"}
+            await harness.redis.delete(KEYS.claim("held"))
+            await until(lambda: _ready(harness, {"eu-2", "eu-3"}))
+            assert "eu-1" not in harness.records()
+
+
+async def test_an_ordered_drain_replaces_the_worker(harness: Harness) -> None:
+    async with harness.controller(harness.settings(pool={"min_workers": 1, "max_workers": 1})):
+        await until(lambda: _ready(harness, {"eu-1"}))
+        url = json.loads(harness.ready.read_text())["url"]
+        environment = {**os.environ, "VOICEFLEET_CONTROLLER_URL": url, "VOICEFLEET_CONTROLLER_KEY": "top-secret"}
+
+        async def drain(*arguments: str) -> tuple[int | None, str]:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "voicefleet.cli.app", "drain", *arguments),
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            out, _ = await asyncio.wait_for(process.communicate(), 30)
+            return process.returncode, out.decode()
+
+        code, said = await drain("eu-1", "--json", str(harness.directory / "drain.json"))
+        assert (code, "eu-1 is empty after" in said) == (0, True), said
+        result = json.loads((harness.directory / "drain.json").read_text())
+        assert (result["worker"], result["region"], result["live"], result["empty"]) == ("eu-1", "eu", 0, True)
+        await until(lambda: _ready(harness, {"eu-2"}))
+        assert set(harness.records()) == {"eu-2"}
+        assert await harness.redis.scard(KEYS.drains) == 0
+        code, said = await drain("eu-1")
+        assert (code, "no worker eu-1. Known: eu-2." in said) == (2, True), said
+        code, said = await drain("eu-2", "--controller", "http://127.0.0.1:1")
+        assert (code, "did not answer" in said) == (2, True), said
+
+
 async def test_a_state_directory_that_cannot_be_used(harness: Harness) -> None:
     blocked = harness.directory / "file"
     blocked.write_text("")

@@ -160,6 +160,45 @@ def loadtest(
 
 
 @app.command()
+def chaos(
+    only: Annotated[str, typer.Option(help="Rows to run, a,b; all when left out. See --list.")] = "",
+    seeds: Annotated[int | None, typer.Option(help="Runs of each row; 5, or 1 with --quick.")] = None,
+    first_seed: Annotated[int, typer.Option(help="The seeds count up from here.")] = 1,
+    quick: Annotated[bool, typer.Option(help="The few fast rows, once each, with fewer calls.")] = False,
+    logs: Annotated[Path | None, typer.Option(help="Keep every fleet's logs in this folder.")] = None,
+    list_them: Annotated[bool, typer.Option("--list", help="Say which rows there are, and run none.")] = False,
+    json_path: JsonOption = None,
+) -> None:
+    """Break a real fleet, one fault per row, and measure at the callers' ears what it cost them."""
+    from voicefleet.chaos.command import chaos as run_it
+    from voicefleet.chaos.command import list_rows
+    from voicefleet.chaos.options import ChaosOptions
+
+    if list_them:
+        list_rows()
+        return
+    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    options = ChaosOptions(names, seeds, first_seed, quick, logs)
+    raise typer.Exit(run_it(options, json_path=json_path))
+
+
+@app.command()
+def drain(
+    worker: Annotated[str, typer.Argument(help="The worker's name, as GET /v1/regions shows it.")],
+    controller_url: ControllerOption = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until it has no call left.")] = True,
+    timeout: Annotated[float, typer.Option(help="Longest wait, in seconds.")] = 120.0,
+    json_path: JsonOption = None,
+) -> None:
+    """Have a worker hand its live calls to others and end. The controller's key is VOICEFLEET_CONTROLLER_KEY."""
+    from voicefleet.cli.drain import DrainOptions
+    from voicefleet.cli.drain import drain as run_it
+
+    options = DrainOptions(worker, controller_url, wait, timeout)
+    raise typer.Exit(run_it(options, json_path=json_path))
+
+
+@app.command()
 def doctor(json_path: JsonOption = None) -> None:
     """Check this machine and the servers that the environment names; a line per finding, with the way out."""
     from voicefleet.doctor.command import doctor as run_it

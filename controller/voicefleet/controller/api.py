@@ -10,7 +10,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 from pydantic import ValidationError
 
-from voicefleet.contract.api import CallRequest, CallTicket, CallView, RegionView, WorkerView
+from voicefleet.contract.api import (
+    CallRequest,
+    CallTicket,
+    CallView,
+    DrainView,
+    RegionView,
+    WorkerStatus,
+    WorkerView,
+)
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.limits import Limiter
@@ -27,6 +35,7 @@ from voicefleet.scaling import SupplyState
 _KEY = web.RequestKey("voicefleet_key", str)
 _STORE_LIMIT_S = 0.5
 _FULL_RETRY_S = 5.0
+_WORKERS_NAMED = 20
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = get_logger(__name__)
@@ -55,6 +64,8 @@ class Api:
         app.router.add_get("/v1/calls", self.calls)
         app.router.add_get("/v1/regions", self.regions)
         app.router.add_get("/v1/decisions", self.decisions)
+        app.router.add_get("/v1/workers/{worker}", self.worker)
+        app.router.add_post("/v1/workers/{worker}/drain", self.drain)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -64,7 +75,7 @@ class Api:
             refused = await self._refused(request) if ours else None
             answer = refused or await handler(request)
         except web.HTTPException as error:
-            way_out = "See /v1/regions, /v1/calls, /v1/decisions." if error.status == 404 else ""
+            way_out = "See /v1/regions, /v1/calls, /v1/workers/ID, /v1/decisions." if error.status == 404 else ""
             answer = problem(error.status, error.reason.lower(), way_out=way_out)
             if "Allow" in error.headers:
                 answer.headers["Allow"] = error.headers["Allow"]
@@ -153,6 +164,7 @@ class Api:
                 metadata=wanted.metadata,
                 key=key or "anyone",
                 max_duration_s=limits.max_call_duration_s,
+                priority=wanted.priority,
             )
             async with asyncio.timeout(_STORE_LIMIT_S):
                 await region.calls.store(record)
@@ -199,6 +211,46 @@ class Api:
         views.sort(key=lambda view: -view.since_s)
         return web.json_response({"calls": [view.model_dump(mode="json") for view in views]})
 
+    async def worker(self, request: web.Request) -> web.Response:
+        """One worker. 404 when there is none of that name (any more), 503 while nobody knows."""
+        found = self._find_worker(request.match_info["worker"])
+        if isinstance(found, web.Response):
+            return found
+        view = worker_status(found, request.match_info["worker"])
+        return web.json_response(view.model_dump(mode="json"))
+
+    async def drain(self, request: web.Request) -> web.Response:
+        """202: the worker hands its calls over and ends. Saying it again changes nothing. 404, 503 as above."""
+        worker = request.match_info["worker"]
+        region = self._find_worker(worker)
+        if isinstance(region, web.Response):
+            return region
+        try:
+            await region.workers.drain(worker)
+        except UnknownStateError:
+            return problem(503, "the state is not reachable now", way_out="Ask again.", retry_after_s=2)
+        region.pool_wake.set()
+        log.info("worker is to drain and end", region=region.name, worker=worker, key=request[_KEY])
+        view = DrainView(worker=worker, region=region.name, live=worker_status(region, worker).live)
+        return web.json_response(view.model_dump(mode="json"), status=202)
+
+    def _find_worker(self, worker: str) -> Region | web.Response:
+        known: list[str] = []
+        unknown: list[str] = []
+        for region in self._regions.values():
+            reports = region.fresh_reports()
+            if reports is None:
+                unknown.append(region.name)
+            elif worker in reports:
+                return region
+            else:
+                known += reports
+        if unknown:
+            return problem(503, f"the workers of {', '.join(unknown)} are not known now", retry_after_s=2)
+        shown = ", ".join(sorted(known)[:_WORKERS_NAMED]) or "none"
+        more = f" and {len(known) - _WORKERS_NAMED} more, see /v1/regions" if len(known) > _WORKERS_NAMED else ""
+        return problem(404, f"no worker {worker}", field="worker", way_out=f"Known: {shown}{more}.")
+
     async def decisions(self, request: web.Request) -> web.Response:
         """The last `?limit=` decisions (100), the newest first."""
         text = request.query.get("limit", "100")
@@ -206,6 +258,24 @@ class Api:
             return problem(400, f"not a number from 1 to {DECISIONS_KEPT}", field="limit", way_out="Give such a one.")
         newest = list(self._decisions.kept)[::-1][: int(text)]
         return web.json_response({"decisions": [view.model_dump(mode="json") for view in newest]})
+
+
+def worker_status(region: Region, worker: str) -> WorkerStatus:
+    """What is known of a worker that reported."""
+    reported, snapshot, observation = region.reported[worker], region.fresh_snapshot(), region.observation
+    seen = next((w for w in observation.workers if w.id == worker), None) if observation else None
+    report = reported.report
+    held = sum(c.claim is not None and c.claim.worker == worker for c in snapshot.calls) if snapshot else 0
+    state = seen.state if seen else SupplyState(report.state) if reported.fresh else SupplyState.UNKNOWN
+    return WorkerStatus(
+        worker=worker,
+        region=region.name,
+        state=state.value,
+        slots=report.slots,
+        # A worker that hangs says nothing any more, its claims do.
+        live=max(report.busy, held) if reported.prompt else held,
+        leaving=state is SupplyState.STOPPING or bool(reported.order and reported.order.leave),
+    )
 
 
 def region_view(region: Region) -> RegionView:

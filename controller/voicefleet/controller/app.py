@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import shutil
 import signal
@@ -19,15 +20,22 @@ from voicefleet.contract.keys import Keys
 from voicefleet.controller.adapters.livekit import LiveKit
 from voicefleet.controller.adapters.process import ProcessFleet
 from voicefleet.controller.api import Api
+from voicefleet.controller.blind import BlindRepair
 from voicefleet.controller.calls import CallBook
 from voicefleet.controller.dispatch import Dispatcher
+from voicefleet.controller.handoffs import Handoffs
+from voicefleet.controller.hold.messages import LOOK_EVERY_S, HoldMessages
+from voicefleet.controller.hold.process import AnnouncerProcess
+from voicefleet.controller.hung import HungWorkers
 from voicefleet.controller.limits import Limiter
 from voicefleet.controller.listing import Lister
 from voicefleet.controller.loop import DecisionLog, PoolLoop
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import CredentialsRefusedError, Fleet
+from voicefleet.controller.presence import Presence
+from voicefleet.controller.recovery import Recovery
 from voicefleet.controller.region import Region
-from voicefleet.controller.settings import RegionSettings, Settings
+from voicefleet.controller.settings import RegionSettings, Settings, inherited_environment
 from voicefleet.controller.webhooks import Webhooks
 from voicefleet.controller.workers import WorkerBook
 from voicefleet.runtime.clock import Clock, SystemClock
@@ -35,8 +43,11 @@ from voicefleet.runtime.http import HttpServer, health_routes
 from voicefleet.runtime.logs import get_logger
 from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient, Scripts, check_redis, connect_redis
 from voicefleet.runtime.tasks import end
+from voicefleet.stack.lifeline import lifeline
 
 _AGAIN_S = 1.0
+_CALLERS_KNOWN_S = 60.0
+"""With Redis away, the callers known last are still spoken to for so long: each room is looked at first."""
 
 log = get_logger(__name__)
 
@@ -75,6 +86,7 @@ async def run_controller(
             if isinstance(region.fleet, ProcessFleet):
                 region.fleet.open()
                 stack.push_async_callback(region.fleet.close)
+        _hold_callers(stack, settings, regions, redis, clock, metrics)
         decisions = DecisionLog.empty()
         server = HttpServer(_web_app(settings, regions, redis, clock, decisions, metrics))
         stack.push_async_callback(server.close)
@@ -139,6 +151,29 @@ def _fleet(settings: Settings, region: RegionSettings, clock: Clock) -> Fleet | 
         "LIVEKIT_API_SECRET": region.livekit.api_secret,
     }
     return ProcessFleet(region, clock, environment=environment, hidden=settings.secret_variables)
+
+
+def _hold_callers(
+    stack: contextlib.AsyncExitStack,
+    settings: Settings,
+    regions: dict[str, Region],
+    redis: RedisClient,
+    clock: Clock,
+    metrics: Metrics,
+) -> None:
+    """Start the announcer, if a region asks for hold messages. At once: the first caller shall not wait for it."""
+    held = [(region, hold) for region in regions.values() if (hold := region.settings.hold) is not None]
+    if not held:
+        return
+    ours = inherited_environment()
+    environment = {name: ours[name] for name in ours if name not in settings.secret_variables}
+    announcer = AnnouncerProcess(clock, {**environment, **lifeline().environment()})
+    stack.push_async_callback(announcer.close)
+    announcer.start()
+    for region, hold in held:
+        messages = HoldMessages(region.settings, hold, region.livekit, redis, announcer, metrics)
+        stack.push_async_callback(messages.close)
+        region.hold_messages = messages
 
 
 async def _check_livekit(regions: dict[str, Region]) -> None:
@@ -209,7 +244,23 @@ def _loops(
         loops[f"listing of {name}"] = lister.run
         loops[f"dispatch of {name}"] = Dispatcher(region).run
         loops[f"pool of {name}"] = PoolLoop(region, decisions, tick_s=settings.tick_s).run
+        loops[f"recovery of {name}"] = Recovery(region, Presence(redis, name)).run
+        loops[f"blind repair of {name}"] = BlindRepair(region).run
+        if region.settings.handoff:
+            loops[f"handoffs of {name}"] = Handoffs(region).run
+        if region.fleet is not None:
+            loops[f"hung workers of {name}"] = HungWorkers(region).run
+        if region.hold_messages is not None:
+            loops[f"hold messages of {name}"] = functools.partial(_speak_to_waiting, region, region.hold_messages)
     return loops
+
+
+async def _speak_to_waiting(region: Region, messages: HoldMessages) -> None:
+    while True:
+        snapshot, age_s = region.snapshot, region.clock.monotonic() - region.snapshot_at_s
+        if snapshot is not None and age_s <= _CALLERS_KNOWN_S:
+            await messages.look(snapshot.calls, snapshot.now_ms + round(age_s * 1000))
+        await region.clock.sleep(LOOK_EVERY_S)
 
 
 async def _forever(name: str, run: Callable[[], Awaitable[None]]) -> None:

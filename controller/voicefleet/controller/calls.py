@@ -10,16 +10,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from voicefleet.contract import codec
-from voicefleet.contract.calls import CALL_TTL_MS, CallRecord
-from voicefleet.contract.claims import Claim, ClaimState
+from voicefleet.contract.calls import CALL_TTL_MS, PRIORITY_LEVEL_MS, CallRecord
+from voicefleet.contract.claims import Claim, ClaimState, Handoff
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.claims import ClaimStore
 from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient, Scripts
 
-DISPATCH_TTL_MS = 4_000
-"""A dispatch without a claim after this is lost: LiveKit answers 200 to those it drops. A worker answers an offer
-within 3 s or not at all."""
+DISPATCH_TTL_MS = 1_500
+"""A dispatch without a claim after this counts as lost: LiveKit answers 200 to those it drops, and may offer the call
+to a worker that hangs. A second one in the same room is harmless: the claim decides."""
+
+VANISHED_MEMORY_MS = 60_000
+"""The conversation of a room that is gone without a word: its caller may come back into a room of the same name."""
+
+_UNREADABLE = Claim(worker="", job="", epoch=0, state=ClaimState.LIVE)
+"""Stands for a claim that this release cannot read: somebody has the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +89,21 @@ class CallBook:
 
     async def scan(self) -> Snapshot:
         """Bring the queue up to date and return it."""
-        answer = await self._scripts.run("queue_scan", self._queue, [self._keys.claim_prefix, self._grace_ms])
+        k = self._keys
+        arguments: list[str | int | float] = [k.claim_prefix, self._grace_ms, k.call_prefix, PRIORITY_LEVEL_MS]
+        answer = await self._scripts.run("queue_scan", self._queue, arguments)
         now_ms = int(float(answer[0]))
         calls: list[Call] = []
         served: list[float] = []
         for room, joined, rank, claim, served_rank in answer[1:]:
             joined_ms = int(float(joined))
-            held = codec.load(Claim, claim) if claim else None
-            calls.append(Call(room, joined_ms, float(rank) if rank else None, held))
+            calls.append(Call(room, joined_ms, float(rank) if rank else None, _claim(claim) if claim else None))
             if served_rank and float(served_rank) > 0:
                 served.append(max(0, now_ms - joined_ms) / 1000)
         return Snapshot(now_ms, tuple(calls), tuple(served))
 
     async def take(self, limit: int) -> str | None:
-        """The waiting call to serve next, promised to the caller for `DISPATCH_TTL_MS`.
+        """The waiting call to serve next, left alone by all replicas for `DISPATCH_TTL_MS`.
 
         Args:
             limit: dispatches that may be under way at once, over all replicas.
@@ -130,7 +137,49 @@ class CallBook:
 
     async def _change(self, add: Sequence[tuple[str, int]], gone: Iterable[str], began_ms: int) -> list[str]:
         changes = json.dumps({"add": list(add), "gone": list(gone)})
-        return list(await self._scripts.run("callers", self._queue, [self._keys.call_prefix, changes, began_ms]))
+        return list(await self._scripts.run("callers", self._queue, [changes, began_ms]))
+
+    async def claim(self, room: str) -> Claim | None:
+        """Who has the call in `room` now."""
+        try:
+            text = await self._redis.get(self._keys.claim(room))
+        except REDIS_FAILURES as error:
+            raise _unknown(error) from error
+        return _claim(text) if text else None
+
+    async def fenced(self, room: str) -> frozenset[str]:
+        """Jobs that must never hold the call in `room` again."""
+        try:
+            return frozenset(str(job) for job in await self._redis.smembers(self._keys.fenced(room)))
+        except REDIS_FAILURES as error:
+            raise _unknown(error) from error
+
+    async def handoffs(self, rooms: Sequence[str]) -> dict[str, Handoff]:
+        """The handoffs under way in `rooms`."""
+        if not rooms:
+            return {}
+        try:
+            texts = await self._redis.mget([self._keys.handoff(room) for room in rooms])
+        except REDIS_FAILURES as error:
+            raise _unknown(error) from error
+        return {room: codec.load(Handoff, text) for room, text in zip(rooms, texts, strict=True) if text}
+
+    async def forget_conversation(self, room: str) -> None:
+        """Nobody may carry on with what was said in `room`."""
+        try:
+            await self._redis.delete(self._keys.memory(room))
+        except REDIS_FAILURES as error:
+            raise _unknown(error) from error
+
+    async def vanished(self, rooms: Iterable[str]) -> None:
+        """Rooms that are gone although nobody said so: keep their conversations only a little longer."""
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for room in rooms:
+                    pipe.pexpire(self._keys.memory(room), VANISHED_MEMORY_MS)
+                await pipe.execute()
+        except REDIS_FAILURES as error:
+            raise _unknown(error) from error
 
     async def finished(self, room: str, room_sid: str) -> bool:
         """The room is over. False when its name belongs to a newer room by now."""
@@ -155,6 +204,13 @@ class CallBook:
             raise _unknown(error) from error
         found = zip(rooms, texts, strict=True)
         return {room: codec.load(CallRecord, text) for room, text in found if text}
+
+
+def _claim(text: str | bytes) -> Claim:
+    try:
+        return codec.load(Claim, text)
+    except UnknownStateError:
+        return _UNREADABLE  # one value of a newer release must not hide every other call
 
 
 def _unknown(error: BaseException) -> UnknownStateError:

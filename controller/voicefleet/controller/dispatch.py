@@ -10,33 +10,32 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-from voicefleet.contract.calls import DispatchMetadata
-from voicefleet.contract.claims import LIVE_TTL_MS
+from voicefleet.contract.claims import job_of
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.calls import Snapshot
+from voicefleet.controller.calls import DISPATCH_TTL_MS, Snapshot
+from voicefleet.controller.orders import order_agent
 from voicefleet.controller.ports import Participant
+from voicefleet.controller.probe import Witness, ask
 from voicefleet.controller.region import Region
 from voicefleet.runtime.logs import get_logger
+from voicefleet.runtime.tasks import end
 
 SCAN_EVERY_S = 0.25
-AGENT_THERE_MS = 5_000
+AGENT_THERE_MS = 3_000
 """An agent without a claim is looked at again after this: its claim may be on its way."""
 FAILED_MS = 1_000
-_PARALLEL = 8
+FAST_ATTEMPTS = 4
+LONGEST_PAUSE_MS = 4_000
+_PARALLEL = 16
 
 log = get_logger(__name__)
 
 
-@dataclass(slots=True)
-class _Silent:
-    """An agent in a room whose call nobody claims."""
-
-    since_s: float
-    identities: frozenset[str]
-    until_s: float
-    """Not looked at again before this."""
+def pause_ms(attempt: int) -> int:
+    """How long the call is left alone after its `attempt`-th dispatch (1, 2, ...): leftovers must not pile up."""
+    return min(LONGEST_PAUSE_MS, DISPATCH_TTL_MS << max(0, min(attempt, 10) - FAST_ATTEMPTS))
 
 
 class Dispatcher:
@@ -45,20 +44,26 @@ class Dispatcher:
     def __init__(self, region: Region) -> None:
         self._region = region
         self._attempts: dict[str, int] = {}
-        self._silent: dict[str, _Silent] = {}
-        self._redis_well_since_s: float | None = None
+        self._idle_until_s: dict[str, float] = {}
+        """Room with an agent in it and no claim -> when it is looked at again."""
+        self._repairs: dict[str, asyncio.Task[None]] = {}
+        self._at_once = asyncio.Semaphore(_PARALLEL)
 
     async def run(self) -> None:
         """Serve until cancelled."""
-        while True:
-            self._region.wake.clear()
-            await self.once()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SCAN_EVERY_S):
-                    await self._region.wake.wait()
+        try:
+            while True:
+                self._region.wake.clear()
+                await self.once()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(SCAN_EVERY_S):
+                        await self._region.wake.wait()
+        finally:
+            await end(self._repairs.values())
 
     async def once(self) -> None:
-        """One look at the queue, and a dispatch for every waiting call that a free slot awaits."""
+        """One look at the queue, and a dispatch for every waiting call that a free slot awaits. Dispatches are made
+        beside it: a LiveKit that is slow for one call must not hold up the others."""
         region = self._region
         try:
             snapshot = await region.scan()
@@ -66,30 +71,36 @@ class Dispatcher:
             rooms = await self._take(snapshot) if snapshot.waiting else []
         except UnknownStateError as error:
             region.failed("queue", error)
-            # What Redis holds after an outage may be less than there is: wait for the next whole listing.
-            region.listed_at_s = self._redis_well_since_s = None
             return
         region.worked("queue")
-        if self._redis_well_since_s is None:
-            self._redis_well_since_s = region.clock.monotonic()
-        for start in range(0, len(rooms), _PARALLEL):
-            await asyncio.gather(*(self._repair(room, snapshot.now_ms) for room in rooms[start : start + _PARALLEL]))
+        for room in rooms:
+            if room not in self._repairs:
+                task = self._repairs[room] = asyncio.create_task(self._repair(room, snapshot))
+                task.add_done_callback(lambda done, room=room: self._done(room, done))  # type: ignore[misc]
+
+    async def settle(self) -> None:
+        """Wait until everything begun is done."""
+        await asyncio.gather(*self._repairs.values())
+
+    def _done(self, room: str, task: asyncio.Task[None]) -> None:
+        self._repairs.pop(room, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("dispatch failed", region=self._region.name, room=room, exc_info=error)
 
     def _forget_served(self, snapshot: Snapshot) -> None:
         unserved = {c.room for c in snapshot.calls if c.claim is None}
-        for memory in (self._attempts, self._silent):
+        for memory in (self._attempts, self._idle_until_s):
             for room in memory.keys() - unserved:
                 del memory[room]
 
     async def _take(self, snapshot: Snapshot) -> list[str]:
         region = self._region
-        region.reported = await region.workers.read()
-        region.reported_at_s = now = region.clock.monotonic()
-        free = sum(r.free for r in region.reported.values())
+        free = sum(r.free for r in (await region.read_reports()).values())
         if not free:
             return []
         # A room that is only looked at again later promises nobody a slot.
-        idle = sum(s.until_s > now for s in self._silent.values())
+        now_s = region.clock.monotonic()
+        idle = sum(until_s > now_s for until_s in self._idle_until_s.values())
         rooms: list[str] = []
         for _ in range(snapshot.waiting):
             room = await region.calls.take(free + idle)
@@ -98,62 +109,68 @@ class Dispatcher:
             rooms.append(room)
         return rooms
 
-    async def _repair(self, room: str, now_ms: int) -> None:
+    async def _repair(self, room: str, snapshot: Snapshot) -> None:
         region = self._region
-        try:
-            there = await region.livekit.list_participants(room)
-            if not any(p.caller for p in there):
-                await region.calls.left(room)
-                result = "no_caller"
-            elif any(p.agent for p in there) and not await self._remove_dead(room, there):
-                await region.calls.look_again(room, AGENT_THERE_MS, now_ms)
-                result = "agent_there"
-            else:
-                await self._dispatch(room)
-                result = "sent"
-        except UnknownStateError as error:
-            result = "failed"
-            log.warning("dispatch failed, trying again", region=region.name, room=room, error=str(error))
-            await self._postpone(room, now_ms)
+        async with self._at_once:
+            try:
+                result = await self._serve(room, snapshot)
+            except UnknownStateError as error:
+                result = "failed"
+                log.warning("dispatch failed, trying again", region=region.name, room=room, error=str(error))
+                await self._postpone(room, FAILED_MS, snapshot)
         region.metrics.dispatches.labels(region.name, result).inc()
 
-    async def _dispatch(self, room: str) -> None:
+    async def _serve(self, room: str, snapshot: Snapshot) -> str:
         region = self._region
-        attempt = self._attempts.get(room, 0) + 1
-        record = (await region.calls.records([room])).get(room)
-        metadata = DispatchMetadata(
-            tier=record.tier if record else "", metadata=record.metadata if record else "", attempt=attempt
-        )
-        await region.livekit.create_dispatch(room, metadata.encode())
-        self._attempts[room] = attempt
-        self._silent.pop(room, None)
+        there = await region.livekit.list_participants(room)
+        if not any(p.caller for p in there):
+            await region.calls.left(room)
+            return "no_caller"
+        if any(p.serves for p in there) and not await self._remove_dead(room, there, snapshot):
+            return "agent_there"
+        attempt = self._attempts[room] = self._attempts.get(room, 0) + 1
+        await order_agent(region, room, attempt)
+        self._idle_until_s.pop(room, None)
+        await self._postpone(room, pause_ms(attempt), snapshot)
         log.info("waiting call dispatched", region=region.name, room=room, attempt=attempt)
+        return "sent"
 
-    async def _postpone(self, room: str, now_ms: int) -> None:
+    async def _postpone(self, room: str, pause: int, snapshot: Snapshot) -> None:
         # With Redis away the call is taken again when its promise ends, after Redis is back.
         with contextlib.suppress(UnknownStateError):
-            await self._region.calls.look_again(room, FAILED_MS, now_ms)
+            await self._region.calls.look_again(room, pause, self._region.now_ms(snapshot))
 
-    async def _remove_dead(self, room: str, there: tuple[Participant, ...]) -> bool:
-        """True when the room's agents were dead for sure and are removed: a call they held can be served again.
+    async def _remove_dead(self, room: str, there: Sequence[Participant], snapshot: Snapshot) -> bool:
+        """True when no agent in the room lives: a call they held can be served again.
 
-        Two witnesses: no job renewed a claim for a whole claim's life, with Redis well all the while, and no worker
-        that reports has the room. An agent removed never rejoins.
+        The first witness is that no job holds a claim. The second is LiveKit: an agent that is cut off from Redis has
+        no claim, and lives; its caller keeps it. Twice unanswered, it is fenced, and removed: it never rejoins.
         """
         region = self._region
-        now = region.clock.monotonic()
-        agents = frozenset(p.identity for p in there if p.agent)
-        known = self._silent.get(room)
-        if known is None or known.identities != agents:
-            known = self._silent[room] = _Silent(now, agents, 0.0)
-        known.until_s = now + AGENT_THERE_MS / 1000
-        # Its life was a whole claim's without renewal before it began to wait; this asks for another one.
-        patience_s = LIVE_TTL_MS / 1000
-        watched_s = now - max(known.since_s, self._redis_well_since_s or now)
-        reported = any(r.fresh and room in r.report.rooms for r in region.reported.values())
-        if watched_s < patience_s or reported:
-            return False
+        fenced = await region.calls.fenced(room)
+        agents = [p.identity for p in there if p.serves]
+        unsure = [identity for identity in agents if job_of(identity) not in fenced]
+        if unsure:
+            self._idle_until_s[room] = region.clock.monotonic() + AGENT_THERE_MS / 1000
+            await self._postpone(room, AGENT_THERE_MS, snapshot)
+            if not all(await asyncio.gather(*(self._dead(room, identity) for identity in unsure))):
+                return False
+            jobs = [job for identity in unsure if (job := job_of(identity))]
+            if jobs and not await region.calls.claims.fence(room, jobs):
+                return False
+            log.warning("dead agents removed from a call", region=region.name, room=room, agents=len(unsure))
+            region.metrics.recoveries.labels(region.name, "no_claim").inc(len(unsure))
         for identity in agents:
             await region.livekit.remove_participant(room, identity)
-        log.warning("dead agents removed from a call", region=region.name, room=room, agents=len(agents))
+        return True
+
+    async def _dead(self, room: str, identity: str) -> bool:
+        region = self._region
+        for _ in range(2):
+            witness = await ask(region.livekit, region.clock, room, identity)
+            region.metrics.probes.labels(region.name, witness.value).inc()
+            if witness is Witness.ABSENT:
+                return True
+            if witness is not Witness.UNANSWERED:
+                return False
         return True

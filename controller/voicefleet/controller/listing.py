@@ -48,7 +48,9 @@ class Lister:
             here, empty = await self._callers(before, rooms)
             names = {room.name for room in rooms}
             gone = [c.room for c in before.calls if c.room not in names]
-            await region.calls.listed(before.now_ms, here, [*gone, *empty])
+            taken_out = await region.calls.listed(before.now_ms, here, [*gone, *empty])
+            # Nobody said that they are over; LiveKit may have restarted, and the callers come back.
+            await region.calls.vanished(set(gone).intersection(taken_out))
             region.listed_at_s = region.clock.monotonic()
             self._began_ms = before.now_ms
             await region.scan()

@@ -46,10 +46,13 @@ class PoolLoop:
         """Tick until cancelled."""
         clock = self._region.clock
         while True:
+            self._region.pool_wake.clear()
             await self.tick()
             next_s = clock.monotonic() + self._tick_s
             # A worker that died holds callers in silence: that is not left to the next tick.
             while (left_s := next_s - clock.monotonic()) > 0 and not await self._bury():
+                if self._region.pool_wake.is_set():
+                    break
                 await clock.sleep(min(left_s, _LOOK_EVERY_S))
 
     async def tick(self) -> None:
@@ -58,6 +61,7 @@ class PoolLoop:
         await self._bury()
         instances = await self._instances()
         reported = await self._reports()
+        leaving = await self._drains()
         managed = region.fleet is not None
         if managed and instances is None:
             return  # not even what is there is known
@@ -69,6 +73,8 @@ class PoolLoop:
             snapshot=region.fresh_snapshot(),
             start_timeout_s=region.settings.start_timeout_s,
             managed=managed,
+            leaving=leaving,
+            moving=region.moving,
         )
         if self._state is None:
             self._state = initial_state(observation.now_s, observation.supply)
@@ -78,7 +84,7 @@ class PoolLoop:
         actions = plan(observation, decision) if managed else Actions()
         self._say(before, decision, actions)
         try:
-            await self._act(actions, instances or (), reported or {})
+            await self._act(actions, instances or (), reported, leaving)
         except UnknownStateError as error:
             region.failed("orders", error)
             return
@@ -101,16 +107,26 @@ class PoolLoop:
     async def _reports(self) -> dict[str, Reported] | None:
         region = self._region
         try:
-            region.reported = await region.workers.read()
+            reported = await region.read_reports()
         except UnknownStateError as error:
             region.failed("reports", error)
             return None
-        region.reported_at_s = region.clock.monotonic()
         region.worked("reports")
-        return region.reported
+        return reported
+
+    async def _drains(self) -> frozenset[str]:
+        """Workers that are to drain and end. While it cannot be read: none new."""
+        region = self._region
+        try:
+            drains = await region.workers.drains()
+        except UnknownStateError as error:
+            region.failed("drains", error)
+            return frozenset()
+        region.worked("drains")
+        return drains
 
     async def _bury(self) -> bool:
-        """Free the calls of workers that ended, and take them off the books. Tried again until Redis takes it.
+        """Take workers that ended off the books. Tried again until Redis takes it; `recovery` frees their calls.
 
         Returns:
             True when a worker was buried: the pool is another one now.
@@ -121,33 +137,31 @@ class PoolLoop:
         for departure in (new := region.fleet.departures()):
             say = log.info if departure.asked else log.error
             say("worker ended", region=region.name, worker=departure.id, asked=departure.asked, detail=departure.detail)
+            region.departed[departure.id] = region.clock.monotonic()
         self._departed += new
         if not self._departed:
             return False
-        ids = {d.id for d in self._departed}
-        try:
-            await region.workers.forget(ids)
-            snapshot = await region.scan()
-            for call in snapshot.calls:
-                if call.claim is None or call.claim.worker not in ids:
-                    continue
-                # Its jobs ended with it. An agent that LiveKit still shows would keep the call from being served.
-                for there in await region.livekit.list_participants(call.room):
-                    if there.agent:
-                        await region.livekit.remove_participant(call.room, there.identity)
-                if await region.calls.claims.recover(call.room, call.claim):
-                    log.warning("call lost its worker, to the head of the queue", region=region.name, room=call.room)
-        except UnknownStateError as error:
-            region.failed("recovery", error)
-            return False
-        region.worked("recovery")
-        self._departed.clear()
         region.wake.set()
+        try:
+            await region.workers.forget({d.id for d in self._departed})
+        except UnknownStateError as error:
+            region.failed("departures", error)
+            return False
+        region.worked("departures")
+        self._departed.clear()
         return True
 
-    async def _act(self, actions: Actions, instances: tuple[Instance, ...], reported: dict[str, Reported]) -> None:
-        region = self._region
+    async def _act(
+        self,
+        actions: Actions,
+        instances: tuple[Instance, ...],
+        reports: dict[str, Reported] | None,
+        leaving: frozenset[str],
+    ) -> None:
+        region, reported = self._region, reports or {}
         if region.fleet is None:
+            if reports is not None:
+                await self._order_to_leave(leaving, reported)
             return
         own = {i.id for i in instances if i.state is not InstanceState.STOPPING}
         orders = dict.fromkeys(actions.uncordon, False) | dict.fromkeys(actions.cordon, True)
@@ -157,11 +171,19 @@ class PoolLoop:
             if known and known.fresh and known.order is None and known.report.state == WorkerState.DRAINING:
                 orders[worker] = True
         for worker, cordon in orders.items():
-            known = reported.get(worker)
-            seen = max(known.report.order_seen, known.order.serial if known.order else 0) if known else 0
-            await region.workers.order(worker, cordon=cordon, after=seen)
-        victims = [v for v in (*actions.retire, *actions.replace) if v in own]
+            await region.workers.order(worker, cordon=cordon, after=_seen(reported.get(worker)))
+        victims = [v for v in dict.fromkeys((*actions.retire, *actions.replace, *sorted(leaving))) if v in own]
         await region.fleet.scale(len(own) - len(victims) + actions.start, victims)
+
+    async def _order_to_leave(self, leaving: frozenset[str], reported: dict[str, Reported]) -> None:
+        """Workers that somebody else runs are told to end by themselves."""
+        region = self._region
+        for worker in leaving:
+            known = reported.get(worker)
+            if known is None:
+                await region.workers.forget([worker])  # it is gone, in good order
+            elif known.order is None or not known.order.leave:
+                await region.workers.order(worker, cordon=True, leave=True, after=_seen(known))
 
     def _say(self, before: Decision | None, decision: Decision, actions: Actions) -> None:
         region, name = self._region, self._region.name
@@ -205,3 +227,10 @@ class PoolLoop:
         for state in SupplyState:
             count = sum(w.state is state for w in observation.workers)
             metrics.workers.labels(spec.region, state.value).set(count)
+
+
+def _seen(known: Reported | None) -> int:
+    """The highest serial number that a worker may have seen."""
+    if known is None:
+        return 0
+    return max(known.report.order_seen, known.order.serial if known.order else 0)

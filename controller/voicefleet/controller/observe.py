@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
 
 from voicefleet.contract.pools import PoolSpec
-from voicefleet.contract.reports import WorkerState
+from voicefleet.contract.reports import WorkerReport, WorkerState
 from voicefleet.controller.calls import Snapshot
 from voicefleet.controller.ports import Instance, InstanceState
 from voicefleet.controller.workers import Reported
@@ -21,22 +22,27 @@ def compose(
     snapshot: Snapshot | None,
     start_timeout_s: float,
     managed: bool = True,
+    leaving: Collection[str] = (),
+    moving: int = 0,
 ) -> PoolObservation:
     """The pool at `now_s`; whatever could not be read is None here and unknown there.
 
     Args:
         instances: what the fleet owns; a report of a worker that is not among them gives load, not supply.
         managed: False when nobody here owns the workers: then the reports are the workers.
+        leaving: workers that somebody ordered to drain and end: no supply from now on.
+        moving: handoffs under way; each has a job in two workers for a moment, and is one call.
     """
     reports = reported or {}
     if managed:
         workers = tuple(_worker(spec, i, reports.get(i.id), reported is not None) for i in instances or ())
     else:
         workers = tuple(_stranger(r) for r in reports.values())
+    workers = tuple(dataclasses.replace(w, state=SupplyState.STOPPING) if w.id in leaving else w for w in workers)
     live: int | None = None
     if snapshot is not None and reported is not None:
         # A call whose claim is not written yet, or whose caller just left, still has a slot.
-        live = max(snapshot.live, sum(r.report.busy for r in reports.values() if r.fresh))
+        live = max(snapshot.live, _held([r.report for r in reports.values() if r.fresh]) - moving)
     return PoolObservation(
         spec=spec,
         now_s=now_s,
@@ -47,6 +53,12 @@ def compose(
         complete=live is not None and (instances is not None or not managed),
         start_timeout_s=start_timeout_s,
     )
+
+
+def _held(reports: Sequence[WorkerReport]) -> int:
+    """Calls that workers have. One that two have is on its way from the one to the other."""
+    rooms = [room for report in reports for room in report.rooms]
+    return sum(report.busy for report in reports) - (len(rooms) - len(set(rooms)))
 
 
 def _worker(spec: PoolSpec, instance: Instance, known: Reported | None, reports_known: bool) -> Worker:

@@ -68,6 +68,14 @@ class Fleet(Protocol):
         """Instances that ended since the last question."""
         ...
 
+    async def responds(self, worker: str, port: int) -> bool | None:
+        """Whether the worker's main process answers on its HTTP port. None: nobody here can tell."""
+        ...
+
+    async def kill(self, worker: str) -> None:
+        """End an instance at once, with everything it started. To be used on one that holds no call."""
+        ...
+
     def trouble(self) -> str:
         """Why it does not start what it was asked to, in one sentence; empty when all is well."""
         ...
@@ -90,6 +98,15 @@ class Participant:
     agent: bool
     joined_ms: int
     """When it joined, on LiveKit's clock."""
+    alive: str = ""
+    """Nonce of the last probe that it answered."""
+    worker: str = ""
+    """Whose agent it is; empty for a caller, and for an agent that is none of this fleet's."""
+
+    @property
+    def serves(self) -> bool:
+        """It is an agent of this fleet."""
+        return self.agent and bool(self.worker)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +135,14 @@ class LiveKitPort(Protocol):
         """Whether a dispatch in `room` names our agent; False when there is no such room."""
         ...
 
+    async def orders(self, room: str) -> tuple[str, ...]:
+        """Metadata of the dispatches in `room` that name our agent, the oldest first; empty when there is no room."""
+        ...
+
+    async def send_probe(self, room: str, identity: str, nonce: str) -> None:
+        """Ask one agent whether it lives (see `contract.probe`). One who is not there is no error."""
+        ...
+
     async def create_dispatch(self, room: str, metadata: str) -> str:
         """Ask for an agent in `room`. An answer does not mean that one comes. Returns the dispatch's id."""
         ...
@@ -132,6 +157,10 @@ class LiveKitPort(Protocol):
 
     def mint(self, room: str, identity: str, metadata: str) -> str:
         """A caller's token for `room`, which also orders an agent for it."""
+        ...
+
+    def mint_hold(self, room: str, text: str) -> str:
+        """A token, valid for a moment, for the hold voice of `room`; `text` is what it says."""
         ...
 
     def read_webhook(self, body: bytes, authorization: str) -> WebhookEvent:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
+from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.reports import STALE_AFTER_S
 from voicefleet.controller.calls import CallBook, Snapshot
+from voicefleet.controller.hold.messages import HoldMessages
 from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.outages import Outages
 from voicefleet.controller.ports import Fleet, LiveKitPort
 from voicefleet.controller.settings import RegionSettings
 from voicefleet.controller.workers import Reported, WorkerBook
@@ -34,6 +37,15 @@ class Region:
     metrics: Metrics
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when something changed: look at the queue at once."""
+    scanned: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by every scan: the calls are known anew."""
+    pool_wake: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the pool's next pass should not wait."""
+    redis: Outages = field(default_factory=Outages)
+    departed: dict[str, float] = field(default_factory=dict)
+    """Worker that ended for sure -> when we heard of it."""
+    moving: int = 0
+    """Handoffs under way: each has a job in two workers for a moment."""
     snapshot: Snapshot | None = None
     snapshot_at_s: float = 0.0
     listed_at_s: float | None = None
@@ -46,6 +58,8 @@ class Region:
     """Room of a ticket whose caller may be on the way -> when the ticket was given."""
     troubles: dict[str, str] = field(default_factory=dict)
     """Source -> why its last read failed."""
+    hold_messages: HoldMessages | None = None
+    """Speaks to waiting callers; None when the settings do not ask for it."""
 
     @property
     def name(self) -> str:
@@ -56,13 +70,32 @@ class Region:
 
         Every scan goes through here, because the waits that it saw end are told only once.
         """
-        snapshot = await self.calls.scan()
+        began_s = self.clock.monotonic()
+        try:
+            snapshot = await self.calls.scan()
+        except UnknownStateError:
+            self.redis.away(began_s, self.clock.monotonic())
+            # What Redis holds after an outage may be less than there is: wait for the next whole listing.
+            self.listed_at_s = None
+            raise
         self.snapshot, self.snapshot_at_s = snapshot, self.clock.monotonic()
+        self.redis.well(self.snapshot_at_s)
+        self.scanned.set()
         self.metrics.calls_waiting.labels(self.name).set(snapshot.waiting)
         self.metrics.calls_live.labels(self.name).set(snapshot.live)
         for wait_s in snapshot.served_after_s:
             self.metrics.call_wait.labels(self.name).observe(wait_s)
         return snapshot
+
+    def now_ms(self, snapshot: Snapshot) -> int:
+        """Redis's clock now, reckoned from the last scan."""
+        return snapshot.now_ms + round((self.clock.monotonic() - self.snapshot_at_s) * 1000)
+
+    async def read_reports(self) -> dict[str, Reported]:
+        """Read the workers' reports, and remember them. Raises `UnknownStateError`."""
+        self.reported = await self.workers.read()
+        self.reported_at_s = self.clock.monotonic()
+        return self.reported
 
     async def ours(self, room: str) -> bool:
         """Whether an agent of this fleet was ordered for `room`; others may share the LiveKit server with us.

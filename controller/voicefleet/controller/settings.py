@@ -18,8 +18,10 @@ from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.keys import REGION_PATTERN
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.validation import config_error
+from voicefleet.controller.hold.clip import BUILT_IN_TEXT, built_in, read_clip
 from voicefleet.controller.settings_file import (
     Auth,
+    HoldFields,
     LiveKitFields,
     OnExit,
     ProcessFields,
@@ -28,6 +30,8 @@ from voicefleet.controller.settings_file import (
     SettingsFile,
 )
 from voicefleet.runtime.http import parse_listen
+
+_HOLD_MARGIN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,20 @@ class ProcessSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldSettings:
+    """The hold message: spoken to callers who wait for an agent."""
+
+    after_s: float
+    """Wait before the first one."""
+    every_s: float
+    """From the begin of one to the begin of the next."""
+    audio: Path
+    """A recording that `hold.clip` can read."""
+    text: str
+    """What it says, for front ends that show it; may be empty."""
+
+
+@dataclass(frozen=True, slots=True)
 class RegionSettings:
     name: str
     livekit: LiveKitSettings
@@ -75,6 +93,10 @@ class RegionSettings:
     start_timeout_s: float
     process: ProcessSettings | None
     """None: someone else starts the workers; the controller only repairs."""
+    hold: HoldSettings | None = None
+    """None: waiting callers hear nothing."""
+    handoff: bool = True
+    """Live calls of a worker that drains move to others. False: it keeps them to their end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +248,31 @@ def _region(name: str, region: RegionFields, env: Mapping[str, str]) -> RegionSe
         ),
         start_timeout_s=pool.start_timeout_s,
         process=_process(region.process) if region.process else None,
+        hold=_hold(f"{at}.hold_message", region.hold_message) if region.hold_message else None,
+        handoff=region.handoff,
     )
+
+
+def _hold(at: str, hold: HoldFields) -> HoldSettings:
+    if hold.text is not None and hold.audio is None:
+        raise ConfigError(
+            "there is no recording of this",
+            field=f"{at}.text",
+            value=hold.text,
+            way_out="Give the recording in audio, or remove this field.",
+        )
+    audio = built_in() if hold.audio is None else hold.audio.absolute()
+    clip = read_clip(audio, field=f"{at}.audio")
+    # Joining and leaving take time: the next one must not begin before the last one has ended.
+    if hold.every_s < clip.duration_s + _HOLD_MARGIN_S:
+        raise ConfigError(
+            f"the recording lasts {clip.duration_s:.1f} s",
+            field=f"{at}.every_s",
+            value=hold.every_s,
+            way_out=f"Give at least {clip.duration_s + _HOLD_MARGIN_S:.1f}, or a shorter recording.",
+        )
+    text = BUILT_IN_TEXT if hold.audio is None else hold.text or ""
+    return HoldSettings(after_s=hold.after_s, every_s=hold.every_s, audio=audio, text=text)
 
 
 def _process(process: ProcessFields) -> ProcessSettings:

@@ -48,12 +48,21 @@ class ProcessFields(_Model):
     stop_timeout_s: Annotated[float, Field(ge=0, le=7200)] = 10.0
 
 
+class HoldFields(_Model):
+    after_s: Annotated[float, Field(ge=0, le=60)] = 4.0
+    every_s: Annotated[float, Field(ge=2, le=3600)] = 12.0
+    audio: Path | None = None
+    text: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+
+
 class RegionFields(_Model):
     livekit: LiveKitFields
     agent_name: Annotated[str, Field(min_length=1, max_length=64)] = "voicefleet"
     rooms: Rooms = "ordered"
     pool: PoolFields = PoolFields()
     process: ProcessFields | None = None
+    hold_message: HoldFields | None = None
+    handoff: bool = True
 
 
 class SettingsFile(_Model):

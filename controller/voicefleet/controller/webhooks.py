@@ -86,6 +86,10 @@ class Webhooks:
                 if not await self._caller_in(region, event.room):
                     await region.calls.left(event.room)
             case "room_finished":
+                if await self._caller_in(region, event.room):
+                    # Names recur and this is late: the call there now is another one. Only what was said is over.
+                    await region.calls.forget_conversation(event.room)
+                    return "late"
                 await self._finished(region, event)
             case _:
                 return "ignored"

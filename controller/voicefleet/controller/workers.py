@@ -14,6 +14,9 @@ from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import STALE_AFTER_S, WorkerOrder, WorkerReport
 from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient
 
+PROMPT_S = 3.0
+"""A worker silent for longer may hang: its free slots are not counted on."""
+
 FORGET_AFTER_S = 3_600.0
 """A worker silent for an hour is taken off the books; its report has expired by then."""
 
@@ -25,6 +28,13 @@ class Reported:
     report: WorkerReport
     silent_s: float
     order: WorkerOrder | None
+    at_ms: int = 0
+    """When it was sent, on Redis's clock."""
+
+    @property
+    def prompt(self) -> bool:
+        """It reported within the last few seconds."""
+        return self.silent_s <= PROMPT_S
 
     @property
     def fresh(self) -> bool:
@@ -33,7 +43,7 @@ class Reported:
     @property
     def free(self) -> int:
         """Slots that can surely take a call now."""
-        return self.report.free if self.fresh else 0
+        return self.report.free if self.prompt else 0
 
 
 class WorkerBook:
@@ -61,19 +71,33 @@ class WorkerBook:
             raise _unknown(error) from error
         found: dict[str, Reported] = {}
         for (worker, at), text, order in zip(scores, texts, orders, strict=True):
-            reported = _reported(text, order, max(0.0, (now_ms - at) / 1000))
+            reported = _reported(text, order, now_ms, int(at))
             if reported is not None:
                 found[worker] = reported
         return found
 
-    async def order(self, worker: str, *, cordon: bool, after: int) -> None:
+    async def order(self, worker: str, *, cordon: bool, after: int, leave: bool = False) -> None:
         """Give an order with a serial above `after`, the last one the worker may have seen."""
         try:
             seconds, micros = await self._redis.time()
             serial = max(after + 1, int(seconds) * 1000 + int(micros) // 1000)
-            text = codec.dump(WorkerOrder(serial=serial, cordon=cordon))
+            text = codec.dump(WorkerOrder(serial=serial, cordon=cordon, leave=leave))
             # A day: an order outlives any silence of its worker, and does not stay for ever once that is gone.
             await self._redis.set(self._keys.order(worker), text, ex=86_400)
+        except REDIS_FAILURES as error:
+            raise _unknown(error) from error
+
+    async def drain(self, worker: str) -> None:
+        """Have `worker` drained and ended, by whichever controller can."""
+        try:
+            await self._redis.sadd(self._keys.drains, worker)
+        except REDIS_FAILURES as error:
+            raise _unknown(error) from error
+
+    async def drains(self) -> frozenset[str]:
+        """Workers that somebody ordered to drain and end."""
+        try:
+            return frozenset(str(worker) for worker in await self._redis.smembers(self._keys.drains))
         except REDIS_FAILURES as error:
             raise _unknown(error) from error
 
@@ -85,6 +109,7 @@ class WorkerBook:
         try:
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.zrem(self._keys.workers, *ids)
+                pipe.srem(self._keys.drains, *ids)
                 for worker in ids:
                     pipe.delete(self._keys.report(worker), self._keys.order(worker))
                 await pipe.execute()
@@ -92,12 +117,13 @@ class WorkerBook:
             raise _unknown(error) from error
 
 
-def _reported(text: str | bytes | None, order: str | bytes | None, silent_s: float) -> Reported | None:
+def _reported(text: str | bytes | None, order: str | bytes | None, now_ms: int, at_ms: int) -> Reported | None:
     if not text:
         return None
     try:
         report = codec.load(WorkerReport, text)
-        return Reported(report, silent_s, codec.load(WorkerOrder, order) if order else None)
+        silent_s = max(0.0, (now_ms - at_ms) / 1000)
+        return Reported(report, silent_s, codec.load(WorkerOrder, order) if order else None, at_ms)
     except UnknownStateError:
         return None
 

@@ -14,6 +14,7 @@ from typing import Any
 from livekit import rtc
 
 from voicefleet.contract.api import CallTicket
+from voicefleet.contract.hold import is_hold
 from voicefleet.loadtest.dialogue import Dialogue
 from voicefleet.loadtest.manners import Ask, HangUp, Manners
 from voicefleet.loadtest.outcome import CallOutcome
@@ -126,6 +127,12 @@ class Caller:
         finally:
             await self._leave(connecting)
 
+    def finish(self) -> None:
+        """Ask nothing more: hang up after the answer to the question under way."""
+        if self._dialogue is not None:
+            self._dialogue.no_more()
+            self._wake.set()
+
     # --- the room ---
 
     async def _connect(self) -> None:
@@ -172,19 +179,21 @@ class Caller:
         dialogue = self._dialogue
         if dialogue is None or self._gave_up or not is_voice or not isinstance(track, rtc.RemoteAudioTrack):
             return
-        if not _is_agent(participant):
+        agent = _is_agent(participant)
+        if not agent and not _is_hold(participant):
             return
         who = participant.identity
 
         def began(t_s: float) -> None:
-            dialogue.voice_began(who, t_s)
+            (dialogue.voice_began if agent else dialogue.hold_began)(who, t_s)
             self._wake.set()
 
         def ended(t_s: float) -> None:
-            dialogue.voice_ended(who, t_s)
+            (dialogue.voice_ended if agent else dialogue.hold_ended)(who, t_s)
             self._wake.set()
 
-        self._note("agent_audio", self._clock.monotonic())
+        if agent:
+            self._note("agent_audio", self._clock.monotonic())
         self._hearings[publication.sid] = Hearing(track, self._clock, began=began, ended=ended)
 
     def _on_track_gone(
@@ -270,10 +279,12 @@ class Caller:
             ended_s=ended_s - zero,
             wait_s=_since(zero, dialogue.first_agent_s),
             greeting_s=_since(zero, dialogue.first_voice_s),
+            hold_s=_since(zero, dialogue.first_hold_s),
             turns=dialogue.turns(ended_s),
             silent=dialogue.silent,
             cut=dialogue.cut,
             double_speech=dialogue.double_speech(),
+            voices=dialogue.voices(),
             answered=dialogue.first_voice_s is not None,
             error=error,
             events=tuple(self._events),
@@ -286,7 +297,11 @@ class Caller:
 
 
 def _is_agent(participant: rtc.RemoteParticipant) -> bool:
-    return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+    return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and not is_hold(participant.identity)
+
+
+def _is_hold(participant: rtc.RemoteParticipant) -> bool:
+    return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and is_hold(participant.identity)
 
 
 def _since(zero_s: float, t_s: float | None) -> float | None:

@@ -54,12 +54,14 @@ class CallOutcome:
         joined_at_s: monotonic clock of the process at the join; None if it failed.
         ended_s: join to hang-up, 0 without a join.
         wait_s: join to the first AGENT participant in the room; None: none came.
-        greeting_s: join to the first voiced sample of an agent; None: nothing was heard.
+        greeting_s: join to the first voiced sample of an agent; None: no agent was heard.
+        hold_s: join to the first voiced sample of a hold message; None: there was none.
         turns: the questions asked, in order.
-        silent: no agent voice within the turn time-out after joining or after a question.
+        silent: nothing heard for the turn time-out after joining, after a question or after a hold message.
         cut: the agent was gone for longer than 10 s, or the platform ended the call.
-        double_speech: how often two agents spoke at once.
-        answered: the caller heard a voice at all.
+        double_speech: how often two agents, or an agent and a hold message, spoke at once.
+        voices: what was heard of agents, by begin: ``((identity, begin_s, end_s), ...)``.
+        answered: the caller heard an agent at all.
         error: why the call failed on our side or at the connection; None for a call that ran.
         events: timeline, ``((t_s, kind), ...)``.
     """
@@ -76,10 +78,12 @@ class CallOutcome:
     ended_s: float = 0.0
     wait_s: float | None = None
     greeting_s: float | None = None
+    hold_s: float | None = None
     turns: tuple[TurnOutcome, ...] = ()
     silent: bool = False
     cut: bool = False
     double_speech: int = 0
+    voices: tuple[tuple[str, float, float], ...] = ()
     answered: bool = False
     error: str | None = None
     events: tuple[tuple[float, str], ...] = ()
@@ -89,6 +93,7 @@ class CallOutcome:
         data = asdict(self)
         data["turns"] = [dict(turn) for turn in data["turns"]]
         data["events"] = [list(event) for event in data["events"]]
+        data["voices"] = [list(voice) for voice in data["voices"]]
         return data
 
 

@@ -127,6 +127,37 @@ def find_flite(env: Mapping[str, str] | None = None) -> Found:
     )
 
 
+def find_iptables(env: Mapping[str, str] | None = None) -> Found:
+    """Look for the packet filter's program, in PATH and where root's programs are; chaos runs use it.
+
+    Raises:
+        MissingPartError: it is not there.
+    """
+    env = environment() if env is None else env
+    if on_path := shutil.which("iptables", path=f"{env.get('PATH', '')}:/usr/sbin:/sbin"):
+        return Found(Path(on_path), "the system", program_version(Path(on_path)))
+    raise MissingPartError(
+        "iptables is not there",
+        field="iptables",
+        way_out="Install your system's `iptables` package (Debian and Ubuntu: `apt-get install iptables`).",
+    )
+
+
+def find_faketime(libraries: Path = Path("/usr/lib")) -> Found:
+    """Look for libfaketime, a clock that can be set for one process; chaos runs use it.
+
+    Raises:
+        MissingPartError: it is not there.
+    """
+    for library in sorted(libraries.glob("*/faketime/libfaketime.so.1")):
+        return Found(library, "the system", program_version(Path("faketime")))
+    raise MissingPartError(
+        "libfaketime is not there",
+        field="faketime",
+        way_out="Install your system's `faketime` package (Debian and Ubuntu: `apt-get install faketime`).",
+    )
+
+
 def find_go(env: Mapping[str, str] | None = None) -> Found | None:
     """A Go that can build livekit-server, or None."""
     env = environment() if env is None else env

@@ -7,8 +7,8 @@ import contextlib
 import json
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,51 @@ class PoolShape:
     hold_s: float
 
 
+class Controller:
+    """The controller's process: can be killed and started again on its port. Its workers outlive a kill; the next
+    start adopts them.
+
+    Args:
+        make: starts the process.
+        ready_file: where it writes its address once it listens.
+    """
+
+    def __init__(self, make: Callable[[], Child], ready_file: Path) -> None:
+        self._make = make
+        self._ready_file = ready_file
+        self._child: Child | None = None
+
+    @property
+    def proc(self) -> Child:
+        """The process of the last start, ended or not."""
+        if self._child is None:
+            raise RuntimeError("the controller was never started")
+        return self._child
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return str(json.loads(self._ready_file.read_text())["url"])
+
+    async def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            UsageError: it ended at its start, or does not answer in time; the message has its last lines.
+        """
+        self._ready_file.unlink(missing_ok=True)
+        self._child = self._make()
+        await _until_ready(self._child, self._ready_file)
+
+    async def stop(self, *, kill: bool = False) -> None:
+        """Stop it and its workers in order; with `kill` it alone, as a crash would."""
+        if self._child is None:
+            return
+        if kill:
+            self._child.kill()
+        await self._child.stop()
+
+
 @dataclass(slots=True)
 class Fleet:
     """A running fleet and the handles to disturb it."""
@@ -40,9 +85,22 @@ class Fleet:
     api_url: str
     livekit: Mapping[str, LiveKit]
     redis: Redis
-    controller: Child
+    controller: Controller
     log_dir: Path
     deaths: list[Death]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerGear:
+    """How the workers are started."""
+
+    tiers: str
+    """A tiers file, or the name of a built-in."""
+    agent: str = "voicefleet.worker.agents:assistant"
+    env: Mapping[str, str] = field(default_factory=dict)
+    """More environment."""
+    launcher: Sequence[str] = ()
+    """A program, with arguments, that executes the worker's own command line, which follows."""
 
 
 @contextlib.asynccontextmanager
@@ -51,16 +109,16 @@ async def running_fleet(
     shape: PoolShape,
     directory: Path,
     *,
-    tiers: str,
-    agent: str = "voicefleet.worker.agents:assistant",
-    worker_env: Mapping[str, str] | None = None,
+    gear: WorkerGear,
+    webhooks: Callable[[str], str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Fleet]:
     """Start everything, hand it over once the controller answers, stop everything, each by its pid.
 
     Args:
         directory: for logs and the controller's file; the caller's to remove.
-        tiers: a tiers file or the name of a built-in.
-        worker_env: more environment for the workers.
+        webhooks: given the controller's address for webhooks, says where LiveKit shall send them instead.
+        overrides: fields of the controller's file that replace ours, or come on top, for every region.
 
     Raises:
         UsageError: a part did not start; the message says which, why and what to do.
@@ -74,33 +132,39 @@ async def running_fleet(
         redis = await stack.enter_async_context(redis_server(log_dir=log_dir, on_death=deaths.append))
         servers = {}
         for region in regions:
+            target = f"http://127.0.0.1:{port}/webhooks/livekit/{region}"
             servers[region] = await stack.enter_async_context(
                 livekit_server(
                     region,
-                    webhook_urls=[f"http://127.0.0.1:{port}/webhooks/livekit/{region}"],
+                    webhook_urls=[webhooks(target) if webhooks else target],
                     log_dir=log_dir,
                     on_death=deaths.append,
                 )
             )
         config = directory / "controller.yaml"
         config.write_text(
-            yaml.safe_dump(_controller_config(regions, servers, shape, directory, port, tiers, agent, worker_env or {}))
+            yaml.safe_dump(_controller_config(regions, servers, shape, directory, port, gear, overrides or {}))
         )
         ready_file = directory / "controller.json"
-        controller = Child(
-            "controller",
-            [sys.executable, "-m", "voicefleet.cli.app", "controller", "--config", config, "--ready-file", ready_file],
-            log_path=log_dir / "controller.log",
-            env={
-                "VOICEFLEET_REDIS_URL": redis.url,
-                **{_secret_name(r): s.api_secret for r, s in servers.items()},
-            },
-            stop_plan=((signal.SIGTERM, 20.0),),
-            on_death=deaths.append,
-        )
+
+        def start() -> Child:
+            command = [sys.executable, "-m", "voicefleet.cli.app", "controller"]
+            return Child(
+                "controller",
+                [*command, "--config", config, "--ready-file", ready_file],
+                log_path=log_dir / "controller.log",
+                env={
+                    "VOICEFLEET_REDIS_URL": redis.url,
+                    **{_secret_name(r): s.api_secret for r, s in servers.items()},
+                },
+                stop_plan=((signal.SIGTERM, 20.0),),
+                on_death=deaths.append,
+            )
+
+        controller = Controller(start, ready_file)
         stack.push_async_callback(controller.stop)
-        await _until_ready(controller, ready_file)
-        yield Fleet(json.loads(ready_file.read_text())["url"], servers, redis, controller, log_dir, deaths)
+        await controller.start()
+        yield Fleet(controller.url, servers, redis, controller, log_dir, deaths)
 
 
 def _secret_name(region: str) -> str:
@@ -113,11 +177,11 @@ def _controller_config(
     shape: PoolShape,
     directory: Path,
     port: int,
-    tiers: str,
-    agent: str,
-    worker_env: Mapping[str, str],
+    gear: WorkerGear,
+    overrides: Mapping[str, Any],
 ) -> dict[str, Any]:
-    command = [sys.executable, "-m", "voicefleet.cli.app", "worker", "--tiers", tiers, "--agent", agent]
+    worker = [sys.executable, "-m", "voicefleet.cli.app", "worker", "--tiers", gear.tiers, "--agent", gear.agent]
+    command = [*gear.launcher, *worker]
     return {
         "listen": f"127.0.0.1:{port}",
         "auth": "none",
@@ -139,10 +203,11 @@ def _controller_config(
                 },
                 "process": {
                     "command": command,
-                    "env": dict(worker_env),
+                    "env": dict(gear.env),
                     "state_dir": str(directory / "workers" / region),
                     "log_dir": str(directory / "logs"),
                 },
+                **overrides,
             }
             for region in regions
         },

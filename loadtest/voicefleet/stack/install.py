@@ -29,8 +29,10 @@ from voicefleet.stack.find import (
     LIVEKIT_WAYS,
     Found,
     cached_livekit_server,
+    find_faketime,
     find_flite,
     find_go,
+    find_iptables,
     find_livekit_server,
     find_redis_server,
 )
@@ -183,28 +185,35 @@ def install_flite(say: Say) -> Found:
     Raises:
         MissingPartError: it is not there and we may not, or cannot, install it.
     """
+    return _system_package("flite", find_flite, say)
+
+
+def _system_package(name: str, find: Callable[[], Found], say: Say) -> Found:
     with contextlib.suppress(MissingPartError):
-        return find_flite()
+        return find()
     if os.geteuid() == 0 and shutil.which("apt-get"):
-        say("flite: installing the system package")
+        say(f"{name}: installing the system package")
         quiet = {**environment(), "DEBIAN_FRONTEND": "noninteractive"}
-        for arguments in (["update"], ["install", "-y", "--no-install-recommends", "flite"]):
+        for arguments in (["update"], ["install", "-y", "--no-install-recommends", name]):
             done = subprocess.run(["apt-get", "-qq", *arguments], env=quiet, capture_output=True, check=False)
             if done.returncode != 0:
-                say(f"flite: apt-get {arguments[0]} failed: {done.stderr.decode(errors='replace').strip()[-300:]}")
-    return find_flite()
+                say(f"{name}: apt-get {arguments[0]} failed: {done.stderr.decode(errors='replace').strip()[-300:]}")
+    return find()
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Install every part, one line each (`--quiet`: only what changed or is missing); 1 if one is missing."""
     quiet = "--quiet" in (sys.argv[1:] if arguments is None else arguments)
     missing = 0
-    for name, install in PARTS.items():
+    for name, install in (PARTS | OPTIONAL_PARTS).items():
         try:
             found = install(_say)
         except UsageError as error:
-            missing += 1
-            print(error, file=sys.stderr, flush=True)
+            if name not in OPTIONAL_PARTS:
+                missing += 1
+                print(error, file=sys.stderr, flush=True)
+            elif not quiet:
+                _say(f"{name}: not there; only some rows of `voicefleet chaos` need it. {error.way_out}")
             continue
         if not quiet:
             _say(f"{name}: {found.version}, {found.path} (from {found.how})")
@@ -220,6 +229,12 @@ PARTS: dict[str, Callable[[Say], Found]] = {
     "redis-server": lambda say: find_redis_server(),
     "flite": install_flite,
 }
+
+OPTIONAL_PARTS: dict[str, Callable[[Say], Found]] = {
+    "iptables": lambda say: _system_package("iptables", find_iptables, say),
+    "faketime": lambda say: _system_package("faketime", find_faketime, say),
+}
+"""What single rows of the chaos table need; nothing else misses them."""
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 
 from voicefleet.contract.claims import Claim
@@ -44,6 +46,8 @@ def observe(
     *,
     state: InstanceState = InstanceState.RUNNING,
     managed: bool = True,
+    leaving: Collection[str] = (),
+    moving: int = 0,
 ) -> PoolObservation:
     instances = (Instance("eu-1", state, 50.0),)
     return compose(
@@ -54,6 +58,8 @@ def observe(
         snapshot=snapshot,
         start_timeout_s=60,
         managed=managed,
+        leaving=leaving,
+        moving=moving,
     )
 
 
@@ -121,6 +127,24 @@ def test_without_a_fleet_the_reports_are_the_workers() -> None:
     observation = observe(reported("pod-7", live=2), managed=False)
     assert only(observation).id == "pod-7"
     assert observation.complete
+
+
+def test_a_call_on_its_way_to_another_worker_counts_once() -> None:
+    def says(worker: str, rooms: list[str], *, accepting: int = 0) -> Reported:
+        live = len(rooms)
+        return Reported(WorkerReport(worker, "eu", "ready", 4, live, accepting, uptime_s=50, rooms=rooms), 1.0, None)
+
+    old = says("old", ["r1", "r2"])
+    accepted, joined = says("new", [], accepting=1), says("new", ["r1"])
+    assert observe({"old": old, "new": accepted}, moving=1).calls_live == 2
+    assert observe({"old": old, "new": joined}).calls_live == 2
+    assert observe({"old": old, "new": says("new", ["r3"])}).calls_live == 3
+    assert observe(reported(live=1), moving=5).calls_live == 1  # never less than the claims
+
+
+def test_a_worker_ordered_to_end_is_no_supply_from_that_moment() -> None:
+    worker = only(observe(reported(live=1), leaving={"eu-1"}))
+    assert (worker.state, worker.supply) == (SupplyState.STOPPING, False)
 
 
 def test_the_region_with_the_most_free_slots_is_chosen() -> None:

@@ -133,7 +133,11 @@ def test_missing_parts_are_counted_not_thrown(
 
     there = find.Found(Path("/bin/x"), "PATH", "1.0")
     monkeypatch.setattr(install, "PARTS", {"a": missing, "b": lambda say: there})
+    monkeypatch.setattr(install, "OPTIONAL_PARTS", {"c": missing})
     assert install.main([]) == 1
-    assert capsys.readouterr().out == "b: 1.0, /bin/x (from PATH)\n"
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0] == "b: 1.0, /bin/x (from PATH)"
+    assert out.splitlines()[1].startswith("c: not there; only some rows of `voicefleet chaos` need it.")
+    assert err == "part: gone. Get it.\n"
     assert install.main(["--quiet"]) == 1
     assert capsys.readouterr() == ("", "part: gone. Get it.\n")

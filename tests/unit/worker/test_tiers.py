@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import wave
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from voicefleet.contract.errors import ConfigError, MissingPartError
 from voicefleet.worker.tiers.load import read_tiers, resolve_tiers
-from voicefleet.worker.tiers.schema import TiersFile
+from voicefleet.worker.tiers.schema import Apology, TiersFile
+from voicefleet.worker.tiers.words import load_words
 
 pytestmark = pytest.mark.unit
 
@@ -59,6 +67,108 @@ def test_every_mistake_names_its_field(tmp_path, change, field, says) -> None:  
     assert caught.value.exit_code == 2
     assert field in caught.value.field
     assert says in str(caught.value)
+
+
+FALLBACK = """
+default: fast
+tiers:
+  fast:
+    llm:
+      plugin: "voicefleet.local.synthetic:SyntheticLLM"
+      timeout_s: 2
+      fallback:
+        - {plugin: "voicefleet.local.synthetic:SyntheticLLM"}
+        - {plugin: "voicefleet.local.responder:Responder", args: {least_score: 0.5}}
+    apology: {after_s: 4}
+"""
+
+
+def test_a_fallback_is_resolved_as_its_stage_is(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    stage = resolve_tiers(read_tiers(written(tmp_path, FALLBACK)), {}).pick("").stages["llm"]
+    assert [found.cls.__name__ for found in stage.fallback] == ["SyntheticLLM", "Responder"]
+    assert stage.fallback[1].args == {"least_score": 0.5}
+    assert stage.limit_s == 2
+
+
+def test_limits_when_none_is_given(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    without = FALLBACK.replace("      timeout_s: 2\n", "")
+    assert resolve_tiers(read_tiers(written(tmp_path, without)), {}).pick("").stages["llm"].limit_s == 2.5
+    assert resolve_tiers(read_tiers("synthetic"), {}).pick("").stages["llm"].limit_s == 5.0
+
+
+def test_models_of_a_fallback_are_loaded_too() -> None:
+    stt = {"plugin": "voicefleet.local.synthetic:SyntheticSTT"}
+    whisper = {"plugin": "voicefleet.local.whisper_stt:WhisperSTT"}
+    file = TiersFile.model_validate({"default": "a", "tiers": {"a": {"stt": {**stt, "fallback": [whisper]}}}})
+    assert resolve_tiers(file, {}).required_models == {"whisper"}
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "says"),
+    [
+        (("args: {least_score: 0.5}", "args: {lest: 1}"), "tiers.fast.llm.fallback.1.args", "least_score"),
+        (('synthetic:SyntheticLLM"}', 'synthetic:Nobody"}'), "tiers.fast.llm.fallback.0.plugin", "no class Nobody"),
+        (("responder:Responder", "flite_tts:FliteTTS"), "tiers.fast.llm.fallback.1", "FliteTTS does not take"),
+        (('synthetic:SyntheticLLM"}', 'synthetic:SyntheticTTS"}'), "tiers.fast.llm.fallback.0.plugin", "llm.LLM"),
+        (("args: {least_score: 0.5}", "arg: {}"), "tiers.fast.llm.fallback.1.arg", "Did you mean args?"),
+        (("timeout_s: 2", "timeout_s: 0"), "tiers.fast.llm.timeout_s", "greater than or equal to 0.1"),
+        (("timeout_s: 2", "time_out_s: 2"), "tiers.fast.llm.time_out_s", "Did you mean timeout_s?"),
+        (("after_s: 4", "after_s: 12"), "tiers.fast.apology.after_s", "less than or equal to 9"),
+        (("after_s: 4", "after: 4"), "tiers.fast.apology.after", "Did you mean after_s?"),
+        (("after_s: 4", "text: Hi"), "tiers.fast.apology", "text and audio belong together"),
+        (("after_s: 4", "text: Hi, audio: /nowhere.wav"), "tiers.fast.apology.audio", "cannot be read"),
+        (("after_s: 4", "text: Hi, audio: FILE"), "tiers.fast.apology.audio", "not a PCM WAV file"),
+        (("after_s: 4", "working_text: Hi, working_audio: FILE"), "tiers.fast.apology.working_audio", "PCM WAV"),
+    ],
+)
+def test_every_mistake_of_a_fallback_or_apology_names_its_field(tmp_path, change, field, says) -> None:  # type: ignore[no-untyped-def]
+    old, new = change
+    path = written(tmp_path, FALLBACK.replace(old, new.replace("FILE", str(tmp_path / "tiers.yaml"))))
+    with pytest.raises((ConfigError, MissingPartError)) as caught:
+        resolve_tiers(read_tiers(path), {})
+    assert caught.value.field == field or caught.value.field == f"{field}.args"
+    assert says in str(caught.value)
+
+
+def wav(path: Path, channels: int = 1, width: int = 2, rate: int = 16_000, seconds: float = 1.0) -> str:
+    with wave.open(str(path), "wb") as file:
+        file.setparams((channels, width, rate, 0, "NONE", ""))
+        file.writeframes(bytes(round(channels * width * rate * seconds)))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    "shape", [{"channels": 2}, {"width": 1}, {"rate": 96_000}, {"seconds": 20.0}, {"seconds": 0.0}]
+)
+def test_an_apology_that_cannot_be_played_is_refused(tmp_path: Path, shape: dict[str, Any]) -> None:
+    apology = Apology(text="Sorry.", audio=wav(tmp_path / "a.wav", **shape))
+    with pytest.raises(ConfigError, match="mono 16-bit PCM WAV"):
+        load_words(apology, "tiers.a.apology")
+
+
+def test_an_apology_of_ones_own(tmp_path: Path) -> None:
+    words = load_words(Apology(text="Entschuldigung.", audio=wav(tmp_path / "a.wav", rate=24_000)), "apology")
+    assert (words.apology.text, words.apology.duration_s) == ("Entschuldigung.", 1.0)
+    assert words.working is None, "not in another voice and language"
+
+
+def test_the_built_in_apology_is_short_and_what_its_manifest_says() -> None:
+    words = load_words(Apology(), "apology")
+    assert words.working is not None
+    folder = resources.files("voicefleet.worker") / "audio"
+    manifest = json.loads((folder / "manifest.json").read_text())["clips"]
+    for clip, entry in zip((words.apology, words.working), manifest, strict=True):
+        data = (folder / entry["file"]).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == entry["sha256"]
+        assert clip.text == entry["text"]
+        assert 1.0 < clip.duration_s < 4.0
+
+
+async def test_frames_are_the_clip_from_its_first_sample_to_its_last() -> None:
+    clip = load_words(Apology(), "apology").apology
+    frames = [frame async for frame in clip.frames()]
+    assert b"".join(bytes(frame.data.cast("b")) for frame in frames) == clip.samples
+    assert {frame.sample_rate for frame in frames} == {clip.sample_rate}
 
 
 def test_not_yaml_names_the_line(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from voicefleet.contract.calls import MAX_METADATA_BYTES, TIER_PATTERN
+from voicefleet.contract.calls import MAX_METADATA_BYTES, MAX_PRIORITY, TIER_PATTERN
 from voicefleet.contract.keys import REGION_PATTERN
 
 
@@ -29,6 +29,9 @@ class CallRequest(_Schema):
     identity: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
         default=None, description="The caller's identity in the room; made up when left out"
     )
+    priority: Annotated[int, Field(ge=0, le=MAX_PRIORITY)] = Field(
+        default=0, description="Among waiting calls the higher one is served first; each level is worth 10 s of waiting"
+    )
 
 
 class CallTicket(_Schema):
@@ -50,6 +53,25 @@ class WorkerView(_Schema):
     live: int
     age_s: float | None
     pid: int = 0
+
+
+class WorkerStatus(_Schema):
+    """Answer of `GET /v1/workers/{id}`."""
+
+    worker: str
+    region: str
+    state: str = Field(description="starting, ready, draining, stopping or unknown")
+    slots: int
+    live: int = Field(description="Calls it still has, as far as it last said or its claims tell")
+    leaving: bool = Field(description="It was told to drain and end")
+
+
+class DrainView(_Schema):
+    """Answer of `POST /v1/workers/{id}/drain`."""
+
+    worker: str
+    region: str
+    live: int = Field(description="Calls that are to move to other workers")
 
 
 class RegionView(_Schema):

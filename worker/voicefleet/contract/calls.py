@@ -12,6 +12,10 @@ CALL_TTL_MS = 86_400_000
 TIER_PATTERN = re.compile(r"^[a-z0-9]([a-z0-9_-]{0,62})$")
 MAX_METADATA_BYTES = 8_192
 
+MAX_PRIORITY = 9
+PRIORITY_LEVEL_MS = 10_000
+"""One level of a waiting call's priority is worth so much waiting: nobody starves."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
@@ -28,6 +32,8 @@ class CallRecord:
     """Name of the API key that asked for the call, for its limits; empty for a call that came without us."""
     max_duration_s: float = 0.0
     """The call is ended after this; 0 for no bound."""
+    priority: int = 0
+    """0 to 9; the higher one is served first, unless the other waits 10 s longer for each level between them."""
 
 
 @dataclass(frozen=True, slots=True)

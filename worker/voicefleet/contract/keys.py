@@ -112,6 +112,10 @@ class Keys:
         """String: what is known of the call in `room`."""
         return self._key("call", room)
 
+    def hold(self, room: str) -> str:
+        """String: a replica speaks, or spoke a moment ago, to the waiting caller in `room`."""
+        return self._key("hold", room)
+
     @property
     def call_prefix(self) -> str:
         """`call(room)` without the room."""

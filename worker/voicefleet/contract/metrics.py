@@ -48,6 +48,16 @@ REPORT_FAILURES = Metric("voicefleet_report_failures", "counter", "Reports to th
 OBSERVATIONS_DROPPED = Metric(
     "voicefleet_observations_dropped", "counter", "Lines from job processes that could not be read."
 )
+PROVIDER_FAILURES = Metric(
+    "voicefleet_provider_failures", "counter", "Failed requests to STT, LLM and TTS, by how.", ("stage", "kind")
+)
+FALLBACKS = Metric("voicefleet_fallbacks", "counter", "Providers given up for the next of their stage.", ("stage",))
+APOLOGIES = Metric(
+    "voicefleet_apologies", "counter", "Recorded words said because nothing else came in time, by why.", ("reason",)
+)
+
+MEMORY_LOST = Metric("voicefleet_memory_lost", "counter", "Parts of calls' memory that were lost, by why.", ("reason",))
+RESUMED = Metric("voicefleet_calls_resumed", "counter", "Calls taken over from another agent, by why.", ("why",))
 
 # controller
 CALLS_WAITING = Metric("voicefleet_calls_waiting", "gauge", "Callers in a room without an agent.", ("region",))
@@ -57,6 +67,29 @@ CALL_WAIT = Metric(
 )
 DISPATCHES = Metric(
     "voicefleet_dispatches", "counter", "Dispatches the controller made for waiting calls.", ("region", "result")
+)
+RECOVERIES = Metric(
+    "voicefleet_recoveries", "counter", "Calls taken from a dead or stalled job, by what told.", ("region", "reason")
+)
+RECOVERY_DETECTION = Metric(
+    "voicefleet_recovery_detection_seconds",
+    "histogram",
+    "Last sign of life of a dead or stalled job to the moment its call was free for another.",
+    ("region", "reason"),
+    _WAIT_S,
+)
+PROBES = Metric("voicefleet_probes", "counter", "Agents asked through LiveKit whether they live.", ("region", "result"))
+HANDOFFS = Metric(
+    "voicefleet_handoffs", "counter", "Live calls sent to another worker, by how it went.", ("region", "result")
+)
+BLIND_DISPATCHES = Metric(
+    "voicefleet_blind_dispatches", "counter", "Dispatches by what LiveKit alone shows, Redis being away.", ("region",)
+)
+WORKERS_KILLED = Metric(
+    "voicefleet_workers_killed", "counter", "Workers without a call, ended because they hung.", ("region",)
+)
+HOLD_MESSAGES = Metric(
+    "voicefleet_hold_messages", "counter", "Hold messages to waiting callers, by how they ended.", ("region", "result")
 )
 WEBHOOKS = Metric("voicefleet_webhooks", "counter", "Webhooks from LiveKit, by what came of them.", ("result",))
 API_REQUESTS = Metric(

@@ -41,6 +41,8 @@ class WorkerReport:
     """Serial number of the last order carried out."""
     pipeline: str = ""
     """local or synthetic, or the name of the tier's own providers."""
+    jobs: list[str] | None = None
+    """Jobs with a live process; None from a worker that does not tell."""
 
     @property
     def busy(self) -> int:
@@ -58,3 +60,5 @@ class WorkerOrder:
 
     serial: int
     cordon: bool = False
+    leave: bool = False
+    """Drain and end, as on SIGTERM. There is no way back."""

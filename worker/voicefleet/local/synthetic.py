@@ -2,6 +2,8 @@
 
 They are simulations, and say so in their names: each waits as long as its arguments say, then gives something of the
 right shape. A figure measured with them is about the platform, never about speech quality.
+
+Each takes a `faults_file`, by which it can be made to fail while calls run: see `local.faults`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from livekit.agents import APIConnectOptions, LanguageCode, NotGivenOr, llm, stt
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
 
 from voicefleet.contract.errors import ConfigError
+from voicefleet.local.faults import Faults
 from voicefleet.local.pcm import voiced_tone
 
 _CHUNK_S = 0.2
@@ -41,10 +44,17 @@ class SyntheticSTT(stt.STT[Any]):
 
     required_models: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, *, latency_s: float = 0.02, transcript: str = "What are your opening hours?") -> None:
+    def __init__(
+        self,
+        *,
+        latency_s: float = 0.02,
+        transcript: str = "What are your opening hours?",
+        faults_file: str = "",
+    ) -> None:
         super().__init__(capabilities=stt.STTCapabilities(streaming=False, interim_results=False))
         self._latency_s = _at_least("stt", "latency_s", latency_s, 0.0)
         self._transcript = transcript
+        self._faults = Faults(faults_file, "stt")
 
     @property
     def model(self) -> str:
@@ -61,7 +71,10 @@ class SyntheticSTT(stt.STT[Any]):
         language: NotGivenOr[str] = NOT_GIVEN,
         conn_options: APIConnectOptions,
     ) -> stt.SpeechEvent:
+        dropped = await self._faults.begin()
         await asyncio.sleep(self._latency_s)
+        if dropped:
+            raise self._faults.drop()
         return stt.SpeechEvent(
             type=stt.SpeechEventType.FINAL_TRANSCRIPT,
             request_id=utils.shortuuid("stt_"),
@@ -80,7 +93,14 @@ class SyntheticLLM(llm.LLM[Any]):
 
     required_models: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, *, ttft_s: float = 0.05, tokens_per_s: float = 100.0, replies: Sequence[str] = _REPLIES) -> None:
+    def __init__(
+        self,
+        *,
+        ttft_s: float = 0.05,
+        tokens_per_s: float = 100.0,
+        replies: Sequence[str] = _REPLIES,
+        faults_file: str = "",
+    ) -> None:
         super().__init__()
         self.ttft_s = _at_least("llm", "ttft_s", ttft_s, 0.0)
         self.tokens_per_s = _at_least("llm", "tokens_per_s", tokens_per_s, 0.0, above=True)
@@ -89,6 +109,7 @@ class SyntheticLLM(llm.LLM[Any]):
                 "must be a list of sentences", field="llm.args.replies", value=replies, way_out="Give at least one."
             )
         self.replies = tuple(replies)
+        self.faults = Faults(faults_file, "llm")
 
     @property
     def model(self) -> str:
@@ -125,12 +146,15 @@ class _SyntheticReply(llm.LLMStream):
         self._began = asyncio.get_running_loop().time()
 
     async def _run(self) -> None:
+        dropped = await self._synthetic.faults.begin()
         turns = sum(message.role == "user" for message in self._chat_ctx.messages())
         replies = self._synthetic.replies
         words = replies[max(0, turns - 1) % len(replies)].split()
         reply_id = utils.shortuuid("reply_")
         loop = asyncio.get_running_loop()
         for number, word in enumerate(words):
+            if dropped and number >= len(words) // 2:
+                raise self._synthetic.faults.drop()
             # Absolute times: the delays of a busy event loop do not add up.
             due = self._began + self._synthetic.ttft_s + number / self._synthetic.tokens_per_s
             await asyncio.sleep(max(0.0, due - loop.time()))
@@ -160,6 +184,7 @@ class SyntheticTTS(tts.TTS[Any]):
         sample_rate: int = 24_000,
         chars_per_s: float = 15.0,
         compute_ratio: float = 0.05,
+        faults_file: str = "",
     ) -> None:
         super().__init__(
             capabilities=tts.TTSCapabilities(streaming=False),
@@ -169,6 +194,7 @@ class SyntheticTTS(tts.TTS[Any]):
         self.ttfb_s = _at_least("tts", "ttfb_s", ttfb_s, 0.0)
         self.chars_per_s = _at_least("tts", "chars_per_s", chars_per_s, 0.0, above=True)
         self.compute_ratio = _at_least("tts", "compute_ratio", compute_ratio, 0.0)
+        self.faults = Faults(faults_file, "tts")
 
     @property
     def model(self) -> str:
@@ -191,6 +217,7 @@ class _SyntheticSpeech(tts.ChunkedStream):
 
     async def _run(self, output_emitter: tts.AudioEmitter) -> None:
         synthetic, loop = self._synthetic, asyncio.get_running_loop()
+        dropped = await synthetic.faults.begin()
         first_due = loop.time() + synthetic.ttfb_s
         tone = voiced_tone(max(1, len(self.input_text)) / synthetic.chars_per_s, synthetic.sample_rate)
         output_emitter.initialize(
@@ -203,5 +230,7 @@ class _SyntheticSpeech(tts.ChunkedStream):
         for start in range(0, len(tone.samples), chunk):
             due = first_due + start / synthetic.sample_rate * synthetic.compute_ratio
             await asyncio.sleep(max(0.0, due - loop.time()))
+            if dropped and start >= len(tone.samples) // 2:
+                raise synthetic.faults.drop()
             output_emitter.push(tone.samples[start : start + chunk].tobytes())
         output_emitter.flush()

@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import quote
 
 import aiohttp
 from pydantic import BaseModel, ValidationError
 
-from voicefleet.contract.api import CallRequest, CallTicket, CallView, DecisionView, RegionView
+from voicefleet.contract.api import (
+    CallRequest,
+    CallTicket,
+    CallView,
+    DecisionView,
+    DrainView,
+    RegionView,
+    WorkerStatus,
+)
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.runtime.clock import Clock, SystemClock
 
@@ -59,12 +68,7 @@ class ControllerClient:
             if status == 201 or status == 200:
                 return self._read(CallTicket, answer)
             if status not in (429, 503) or self._clock.monotonic() + retry_after_s > deadline:
-                raise UnreachableError(
-                    str(answer.get("error", f"answer {status}")) if isinstance(answer, dict) else f"answer {status}",
-                    field="POST /v1/calls",
-                    value=status,
-                    way_out=(answer.get("way_out") if isinstance(answer, dict) else "") or "See the controller's log.",
-                )
+                raise _refused("POST /v1/calls", status, answer, "See the controller's log.")
             await asyncio.sleep(retry_after_s)
 
     async def regions(self) -> list[RegionView]:
@@ -79,6 +83,36 @@ class ControllerClient:
         """The last decisions, newest first. Raises UnknownStateError when the controller does not say."""
         found = await self._get_list(f"/v1/decisions?limit={limit}", "decisions")
         return [self._read(DecisionView, d) for d in found]
+
+    async def drain_worker(self, worker: str) -> DrainView:
+        """Tell a worker to hand its calls over and leave. Saying it again changes nothing.
+
+        Raises:
+            UnreachableError: refused; there is no such worker, or it cannot be drained.
+            UnknownStateError: no answer.
+        """
+        path = f"/v1/workers/{quote(worker, safe='')}/drain"
+        status, answer, _ = await self._ask("POST", path)
+        if status != 202:
+            raise _refused(f"POST {path}", status, answer, "See GET /v1/regions for the workers there are.")
+        return self._read(DrainView, answer)
+
+    async def worker(self, worker: str) -> WorkerStatus | None:
+        """A worker's state and calls; None when there is no such worker, or it has ended.
+
+        Raises:
+            UnreachableError: refused.
+            UnknownStateError: the controller does not answer, or does not know now.
+        """
+        path = f"/v1/workers/{quote(worker, safe='')}"
+        status, answer, _ = await self._ask("GET", path)
+        if status == 404:
+            return None
+        if status == 503:
+            raise UnknownStateError(f"GET {self._url}{path} was answered with {status}")
+        if status != 200:
+            raise _refused(f"GET {path}", status, answer, "See the controller's log.")
+        return self._read(WorkerStatus, answer)
 
     def _read(self, kind: type[M], answer: Any) -> M:
         try:
@@ -100,3 +134,11 @@ class ControllerClient:
                 return response.status, answer, float(response.headers.get("Retry-After", 1.0))
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise UnknownStateError(f"the controller at {self._url} did not answer ({type(error).__name__})") from error
+
+
+def _refused(request: str, status: int, answer: Any, way_out: str) -> UnreachableError:
+    """What the controller said no with, and its own way out if it gave one."""
+    said = answer if isinstance(answer, dict) else {}
+    return UnreachableError(
+        str(said.get("error", f"answer {status}")), field=request, value=status, way_out=said.get("way_out") or way_out
+    )

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from livekit.agents import JobRequest
 
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.runtime.claims import ClaimStore, Held, Succeeding
 from voicefleet.runtime.logs import get_logger
 
 CLAIM_TIMEOUT_S = 0.3
 EPOCH_ATTRIBUTE = "voicefleet.epoch"
-WORKER_ATTRIBUTE = "voicefleet.worker"
 SUCCESSOR_ATTRIBUTE = "voicefleet.successor"
 """Set on an agent that is to take a live call over: it is silent until the claim is its."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from livekit.agents import Agent
 
@@ -25,6 +25,11 @@ class CallContext:
     metadata: str
     """The front end's text from `POST /v1/calls`, or its own dispatch metadata; may be empty."""
     worker: str
+    resumed: str = ""
+    """Empty for a new call; "recovered" or "handed_over" for one that another agent had: its conversation is restored,
+    and `on_resume(why)` is called in place of `on_enter` if your agent has it."""
+    kept: dict[str, Any] = field(default_factory=dict)
+    """Yours: JSON values that the next agent of this call shall know. Stored with every turn."""
 
 
 AgentFactory: TypeAlias = Callable[[CallContext], Agent | Awaitable[Agent]]

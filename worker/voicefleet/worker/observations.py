@@ -9,6 +9,11 @@ from prometheus_client import CollectorRegistry
 from voicefleet.contract import metrics as catalogue
 from voicefleet.runtime.metrics import counter, gauge, histogram
 from voicefleet.worker.admission import Answer
+from voicefleet.worker.silence import Reason
+
+FAILURE_KINDS = ("timeout", "refused", "connection", "other")
+MEMORY_LOST_REASONS = ("too_large", "kept_refused", "unreadable", "undecryptable", "unreachable", "restore_failed")
+_STAGES = ("stt", "llm", "tts")
 
 
 class WorkerMetrics:
@@ -25,6 +30,11 @@ class WorkerMetrics:
         self.startup = histogram(catalogue.WORKER_STARTUP, registry)
         self.report_failures = counter(catalogue.REPORT_FAILURES, registry)
         self.dropped = counter(catalogue.OBSERVATIONS_DROPPED, registry)
+        self.memory_lost = counter(catalogue.MEMORY_LOST, registry)
+        self.resumed = counter(catalogue.RESUMED, registry)
+        self.provider_failures = counter(catalogue.PROVIDER_FAILURES, registry)
+        self.fallbacks = counter(catalogue.FALLBACKS, registry)
+        self.apologies = counter(catalogue.APOLOGIES, registry)
 
     def answered(self, answer: Answer) -> None:
         self.job_requests.labels(answer.value).inc()
@@ -41,6 +51,24 @@ class WorkerMetrics:
                 self.ttfa.labels(tier if tier in self._tiers else "other").observe(ttfa)
         elif kind == "call_ended":
             result = observation.get("result")
-            self.calls.labels(result if result in ("completed", "taken_over") else "error").inc()
+            self.calls.labels(result if result in ("completed", "taken_over", "handed_over") else "error").inc()
+        elif kind == "memory_lost":
+            self.memory_lost.labels(_known(observation.get("reason"), MEMORY_LOST_REASONS)).inc()
+        elif kind == "resumed":
+            self.resumed.labels(_known(observation.get("why"), ("recovered", "handed_over"))).inc()
+        elif kind == "provider_failure":
+            stage, how = observation.get("stage"), observation.get("how")
+            self.provider_failures.labels(_known(stage, _STAGES), _known(how, FAILURE_KINDS)).inc()
+        elif kind == "fallback":
+            self.fallbacks.labels(_known(observation.get("stage"), _STAGES)).inc()
+        elif kind == "apology":
+            reason = observation.get("reason")
+            self.apologies.labels(_known(reason, tuple(Reason))).inc()
+            if reason in (Reason.UNHEARD, Reason.UNANSWERED):
+                self.turns.labels("error").inc()  # No reply was spoken, so no turn is told of otherwise.
         elif kind not in ("hello", "call_started"):
             self.dropped.inc()
+
+
+def _known(value: Any, known: tuple[str, ...]) -> str:
+    return value if value in known else "other"

@@ -28,6 +28,7 @@ from voicefleet.worker import session
 from voicefleet.worker.admission import Admission, Slots
 from voicefleet.worker.call import load_factory
 from voicefleet.worker.joblink import JobLinkServer
+from voicefleet.worker.memory import cipher
 from voicefleet.worker.observations import WorkerMetrics
 from voicefleet.worker.preflight import check_livekit
 from voicefleet.worker.reporter import Reporter
@@ -101,6 +102,7 @@ class Worker:
             rooms=[job.job.room.name for job in self._jobs()],
             order_seen=self._order_seen,
             pipeline=self._tiers.pipeline,
+            jobs=[job.job.id for job in self._jobs()],
         )
 
     def _not_ready(self) -> str:
@@ -190,7 +192,10 @@ class Worker:
         if self._stopping.is_set():
             log.warning("second signal, live calls end now", calls=self._slots.busy)
             os._exit(1)
-        log.info("draining: live calls go on, no new ones come", calls=self._slots.busy)
+        self._leave()
+
+    def _leave(self) -> None:
+        log.info("draining: live calls go on or move, no new ones come", calls=self._slots.busy)
         self._leaving = True
         self._slots.cordoned = True
         self._stopping.set()
@@ -200,6 +205,10 @@ class Worker:
 
     async def _obey(self, order: WorkerOrder) -> None:
         if order.serial == self._order_seen:
+            return
+        if order.leave and not self._leaving:
+            self._order_seen = order.serial
+            self._leave()
             return
         changed = not self._leaving and self._slots.cordoned != order.cordon
         if changed:
@@ -266,4 +275,5 @@ async def serve(settings: WorkerSettings, tiers: Tiers, model_socket: Path) -> N
         UsageError: with the field or address that is wrong, and the way out.
     """
     load_factory(settings.agent)
+    cipher(settings.memory_key.get_secret_value())
     await Worker(settings, tiers, model_socket, SystemClock()).run()

@@ -12,10 +12,12 @@ import aiohttp
 import jwt
 from google.protobuf.json_format import Parse, ParseError
 from livekit import api
-from livekit.protocol.models import ParticipantInfo
+from livekit.protocol.models import DataPacket, ParticipantInfo
 from livekit.protocol.webhook import WebhookEvent as ProtoEvent
 
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.hold import HOLD_ATTRIBUTE, HOLD_TEXT_ATTRIBUTE, hold_identity, is_hold
+from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC, WORKER_ATTRIBUTE
 from voicefleet.controller.ports import (
     CredentialsRefusedError,
     Participant,
@@ -31,6 +33,9 @@ REQUEST_TIMEOUT_S = 2.0
 
 TOKEN_TTL = timedelta(minutes=10)
 """How long a ticket can be used to join; a connected caller's token is renewed by LiveKit."""
+
+HOLD_TOKEN_TTL = timedelta(minutes=2)
+"""Used at once; the rest is for clocks that differ."""
 
 EMPTY_TIMEOUT_S = 60
 DEPARTURE_TIMEOUT_S = 20
@@ -74,17 +79,38 @@ class LiveKit:
         async with _answered("list_participants", absent_is_fine=True):
             answer = await self._api.room.list_participants(api.ListParticipantsRequest(room=room))
             return tuple(
-                Participant(p.identity, p.kind in _CALLERS, p.kind == ParticipantInfo.Kind.AGENT, p.joined_at_ms)
+                Participant(
+                    identity=p.identity,
+                    caller=p.kind in _CALLERS,
+                    agent=_agent(p),
+                    joined_ms=p.joined_at_ms,
+                    alive=p.attributes.get(ALIVE_ATTRIBUTE, ""),
+                    worker=p.attributes.get(WORKER_ATTRIBUTE, ""),
+                )
                 for p in answer.participants
                 if p.state != ParticipantInfo.State.DISCONNECTED
             )
         return ()
 
     async def ordered(self, room: str) -> bool:
+        return bool(await self.orders(room))
+
+    async def orders(self, room: str) -> tuple[str, ...]:
         async with _answered("list_dispatch", absent_is_fine=True):
-            dispatches = await self._api.agent_dispatch.list_dispatch(room)
-            return any(d.agent_name == self._agent_name for d in dispatches)
-        return False
+            found = [d for d in await self._api.agent_dispatch.list_dispatch(room) if d.agent_name == self._agent_name]
+            return tuple(d.metadata for d in sorted(found, key=lambda d: d.state.created_at))
+        return ()
+
+    async def send_probe(self, room: str, identity: str, nonce: str) -> None:
+        request = api.SendDataRequest(
+            room=room,
+            data=nonce.encode(),
+            kind=DataPacket.Kind.RELIABLE,
+            destination_identities=[identity],
+            topic=PROBE_TOPIC,
+        )
+        async with _answered("send_data", absent_is_fine=True):
+            await self._api.room.send_data(request)
 
     async def create_dispatch(self, room: str, metadata: str) -> str:
         request = api.CreateAgentDispatchRequest(agent_name=self._agent_name, room=room, metadata=metadata)
@@ -116,6 +142,21 @@ class LiveKit:
             .to_jwt()
         )
 
+    def mint_hold(self, room: str, text: str) -> str:
+        attributes = {HOLD_ATTRIBUTE: "1", **({HOLD_TEXT_ATTRIBUTE: text} if text else {})}
+        grants = api.VideoGrants(
+            room_join=True, room=room, can_publish=True, can_subscribe=False, can_publish_data=False, hidden=False
+        )
+        token = api.AccessToken(self._settings.api_key, self._settings.api_secret)
+        return (
+            token.with_identity(hold_identity(room))
+            .with_kind("agent")
+            .with_attributes(attributes)
+            .with_grants(grants)
+            .with_ttl(HOLD_TOKEN_TTL)
+            .to_jwt()
+        )
+
     def read_webhook(self, body: bytes, authorization: str) -> WebhookEvent:
         verifier = api.TokenVerifier(self._settings.api_key, self._settings.api_secret)
         try:
@@ -134,8 +175,12 @@ class LiveKit:
             room=event.room.name,
             room_sid=event.room.sid,
             caller=about and event.participant.kind in _CALLERS,
-            agent=about and event.participant.kind == ParticipantInfo.Kind.AGENT,
+            agent=about and _agent(event.participant),
         )
+
+
+def _agent(participant: ParticipantInfo) -> bool:
+    return participant.kind == ParticipantInfo.Kind.AGENT and not is_hold(participant.identity)
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import aiohttp
+
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.controller.adapters.records import Record, Records, age_s
 from voicefleet.controller.ports import Departure, Instance, InstanceState
@@ -26,6 +28,7 @@ from voicefleet.stack.guard import start_time
 
 WORKER_ID_VARIABLE = "VOICEFLEET_WORKER_ID"
 LONGEST_BACKOFF_S = 30.0
+RESPONDS_WITHIN_S = 2.0
 PROVEN_AFTER_S = 60.0
 """A worker that lived this long did not fail at its start."""
 _LOG_BYTES = 4_096
@@ -126,6 +129,20 @@ class ProcessFleet:
         self._reap()
         gone, self._departures = tuple(self._departures), []
         return gone
+
+    async def responds(self, worker: str, port: int) -> bool | None:
+        if worker not in self._processes or not port:
+            return None
+        limit = aiohttp.ClientTimeout(total=RESPONDS_WITHIN_S)
+        try:
+            async with aiohttp.request("GET", f"http://127.0.0.1:{port}/livez", timeout=limit):
+                return True
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+
+    async def kill(self, worker: str) -> None:
+        if (process := self._processes.get(worker)) is not None:
+            process.signal(signal.SIGKILL, group=True)
 
     def trouble(self) -> str:
         if not self._failures:

@@ -1,11 +1,11 @@
--- Callers came or went. KEYS: callers, waiting, inflight. ARGV: call key prefix, changes as JSON, listing began at (ms).
+-- Callers came or went. KEYS: callers, waiting, inflight. ARGV: changes as JSON, listing began at (ms).
 -- changes: {add = {{room, joined_ms}, ...}, gone = {room, ...}}. A joined time of 0 is now; a later one too.
 -- Without a listing (0) whoever is gone is gone. With one, a caller who joined after it began stays: it cannot have
--- seen them; and what was known of the call goes with its room. Returns {room, ...}: those taken out.
+-- seen them. Returns {room, ...}: those taken out.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local changes = cjson.decode(ARGV[2])
-local began = tonumber(ARGV[3])
+local changes = cjson.decode(ARGV[1])
+local began = tonumber(ARGV[2])
 for _, pair in ipairs(changes.add) do
   local joined = tonumber(pair[2])
   if joined <= 0 or joined > now then

@@ -1,4 +1,4 @@
--- Take the oldest waiting call that has no dispatch under way. KEYS: waiting, inflight.
+-- Take the first waiting call of the queue that has no dispatch under way. KEYS: waiting, inflight.
 -- ARGV: claim key prefix, free slots, dispatch_ttl_ms. At most `free slots` dispatches are under way at once, whoever
 -- asks, so controller replicas never promise one slot twice. Returns {room, rank} or false.
 local t = redis.call('TIME')

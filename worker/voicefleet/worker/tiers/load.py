@@ -15,13 +15,14 @@ from pydantic import ValidationError
 
 from voicefleet.contract.errors import ConfigError, MissingPartError, UsageError
 from voicefleet.contract.validation import config_error
-from voicefleet.worker.tiers.schema import Provider, Tier, TiersFile
+from voicefleet.worker.tiers.schema import LONE_TIMEOUT_S, Provider, StageProvider, Tier, TiersFile
+from voicefleet.worker.tiers.words import Words, load_words
 
 BUILT_IN = ("local", "synthetic")
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class Found:
     """A provider that was found and whose arguments fit: `build` gives a new instance."""
 
     cls: type[Any]
@@ -32,17 +33,27 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
+class Stage(Found):
+    """A stage's first provider, and those that take over when it fails; each has `limit_s` seconds to answer."""
+
+    fallback: tuple[Found, ...] = ()
+    limit_s: float = LONE_TIMEOUT_S
+
+
+@dataclass(frozen=True, slots=True)
 class ReadyTier:
     """A tier all of whose providers were found."""
 
     name: str
     tier: Tier
     stages: Mapping[str, Stage]
+    words: Words
 
     @property
     def required_models(self) -> frozenset[str]:
         """Models that the worker must load once for all its jobs (see `local.model_server`)."""
-        return frozenset(m for s in self.stages.values() for m in getattr(s.cls, "required_models", ()))
+        found = [f for s in self.stages.values() for f in (s, *s.fallback)]
+        return frozenset(m for f in found for m in getattr(f.cls, "required_models", ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +108,50 @@ def resolve_tiers(file: TiersFile, environment: Mapping[str, str]) -> Tiers:
 
     Raises:
         MissingPartError: a plugin is not installed.
-        ConfigError: a class is not there, an argument is not known or an environment variable is not set.
+        ConfigError: a class is not there, an argument is not known, an environment variable is not set, or an
+            apology's audio cannot be played.
     """
     ready = {
         name: ReadyTier(
             name,
             tier,
             {
-                stage: _resolve(provider, f"tiers.{name}.{stage}", environment)
+                stage: _resolve_stage(provider, stage, f"tiers.{name}.{stage}", environment)
                 for stage, provider in tier.stages().items()
             },
+            load_words(tier.apology, f"tiers.{name}.apology"),
         )
         for name, tier in file.tiers.items()
     }
     return Tiers(file.pipeline, file.default, ready)
 
 
-def _resolve(provider: Provider, field: str, environment: Mapping[str, str]) -> Stage:
+def _resolve_stage(provider: StageProvider, stage: str, field: str, environment: Mapping[str, str]) -> Stage:
+    first = _resolve(provider, field, environment)
+    fallback = tuple(_resolve(other, f"{field}.fallback.{n}", environment) for n, other in enumerate(provider.fallback))
+    if fallback:
+        _check_kind(first, stage, field, provider.plugin)
+        for n, (found, other) in enumerate(zip(fallback, provider.fallback, strict=True)):
+            _check_kind(found, stage, f"{field}.fallback.{n}", other.plugin)
+    return Stage(first.cls, first.args, fallback, provider.limit_s)
+
+
+def _check_kind(found: Found, stage: str, field: str, plugin: str) -> None:
+    """Providers that stand in for each other must be of one kind; a realtime model, for one, has no stand-in."""
+    # Here, because importing it takes a second, and a wrong file is to be refused before that.
+    from livekit.agents import llm, stt, tts
+
+    kind: type[Any] = {"stt": stt.STT, "llm": llm.LLM, "tts": tts.TTS}[stage]
+    if not issubclass(found.cls, kind):
+        raise ConfigError(
+            f"cannot be used with a fallback: it is no livekit.agents {stage}.{kind.__name__}",
+            field=f"{field}.plugin",
+            value=plugin,
+            way_out="Remove the fallback, or name a plugin of that kind.",
+        )
+
+
+def _resolve(provider: Provider, field: str, environment: Mapping[str, str]) -> Found:
     module_name, class_name = provider.plugin.split(":")
     try:
         module = importlib.import_module(module_name)
@@ -153,7 +191,7 @@ def _resolve(provider: Provider, field: str, environment: Mapping[str, str]) -> 
             field=f"{field}.args",
             way_out=f"It takes: {', '.join(names) or 'none'}.",
         ) from error
-    return Stage(cls, args)
+    return Found(cls, args)
 
 
 def _from_environment(value: Any, field: str, environment: Mapping[str, str]) -> Any:

@@ -15,14 +15,36 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+FALLBACK_TIMEOUT_S = 2.5
+"""With a fallback a hang is given up after this long: time enough is left for another provider to answer."""
+
+LONE_TIMEOUT_S = 5.0
+"""Without one there is nobody to turn to: late is better than never, until the caller is due an apology."""
+
+
 class Provider(_Part):
-    """One stage of the pipeline: any class that livekit-agents accepts there.
+    """One provider: any class that livekit-agents accepts in the stage.
 
     A value of `args` written ``{env: NAME}`` is read from the environment, so that secrets stay out of the file.
     """
 
     plugin: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$", description="dotted.module:Class")]
     args: dict[str, Any] = Field(default_factory=dict)
+
+
+class StageProvider(Provider):
+    """A stage of the pipeline: its provider, and who takes over when that fails.
+
+    `timeout_s` is the longest wait for a provider's first output, and from one output to the next; when left out
+    2.5 s with a fallback, else 5 s. Without a fallback a request is tried once more; with one, the next is asked.
+    """
+
+    fallback: tuple[Provider, ...] = ()
+    timeout_s: Annotated[float, Field(ge=0.1, le=60)] | None = None
+
+    @property
+    def limit_s(self) -> float:
+        return self.timeout_s or (FALLBACK_TIMEOUT_S if self.fallback else LONE_TIMEOUT_S)
 
 
 class Vad(_Part):
@@ -54,18 +76,45 @@ class Interruption(_Part):
     min_words: Annotated[int, Field(ge=0, le=20)] = 0
 
 
+class Apology(_Part):
+    """What the caller hears when no answer comes; it needs no provider.
+
+    `text` is what `audio` says (mono 16-bit WAV, a path as the worker sees it), for transcripts. The same for
+    `working_text` and `working_audio`, heard when a tool of the agent takes long; left out beside an apology of
+    one's own, it is not said, since the built-in one would be another voice.
+    """
+
+    enabled: bool = True
+    after_s: Annotated[float, Field(ge=1, le=9, description="longest silence after the end of a turn, seconds")] = 5.0
+    min_speech_s: Annotated[
+        float, Field(ge=0, le=5, description="shorter speech without a transcript is a noise, seconds")
+    ] = 0.7
+    text: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    audio: Annotated[str, Field(min_length=1)] | None = None
+    working_text: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    working_audio: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _sound_and_words_together(self) -> Apology:
+        for text, audio in (("text", "audio"), ("working_text", "working_audio")):
+            if (getattr(self, text) is None) != (getattr(self, audio) is None):
+                raise ValueError(f"{text} and {audio} belong together: give both or neither")
+        return self
+
+
 class Tier(_Part):
     """One named setting. A stage that is left out is the agent's own to bring (for example a realtime model)."""
 
-    stt: Provider | None = None
-    llm: Provider | None = None
-    tts: Provider | None = None
+    stt: StageProvider | None = None
+    llm: StageProvider | None = None
+    tts: StageProvider | None = None
     vad: Vad = Field(default_factory=Vad)
     endpointing: Endpointing = Field(default_factory=Endpointing)
     interruption: Interruption = Field(default_factory=Interruption)
     preemptive_generation: bool = True
+    apology: Apology = Field(default_factory=Apology)
 
-    def stages(self) -> dict[str, Provider]:
+    def stages(self) -> dict[str, StageProvider]:
         """The stages that are set, by name."""
         found = {"stt": self.stt, "llm": self.llm, "tts": self.tts}
         return {name: provider for name, provider in found.items() if provider is not None}

@@ -1,0 +1,49 @@
+"""What `voicefleet chaos` can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from voicefleet.chaos.rows import Row, chosen
+from voicefleet.loadtest.limits import require_between
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosOptions:
+    """One chaos run.
+
+    Attributes:
+        only: rows to run; empty: all.
+        seeds: runs of each row, each with its own moment of the fault and order of questions; None: 5, or 1 if quick.
+        first_seed: the seeds count up from here.
+        quick: one seed of the few fast rows, or of those in `only`, with fewer calls.
+        logs: a folder that gets every fleet's logs; None: they go with the fleet.
+    """
+
+    only: tuple[str, ...] = ()
+    seeds: int | None = None
+    first_seed: int = 1
+    quick: bool = False
+    logs: Path | None = None
+
+    def __post_init__(self) -> None:
+        require_between("seeds", self.runs, 1, 100)
+        require_between("first-seed", self.first_seed, 0, 2**31)
+        chosen(self.only, quick=self.quick)
+
+    @property
+    def runs(self) -> int:
+        """Runs of each row."""
+        return self.seeds if self.seeds is not None else 1 if self.quick else 5
+
+    @property
+    def seed_numbers(self) -> range:
+        """The seed of each run of a row."""
+        return range(self.first_seed, self.first_seed + self.runs)
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """What to run, in order."""
+        rows = chosen(self.only, quick=self.quick)
+        return tuple(replace(row, live=2, answers=1) for row in rows) if self.quick else rows

@@ -1,0 +1,89 @@
+"""The result of a chaos run, as JSON and as a table. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from voicefleet.chaos.measure import Run
+from voicefleet.loadtest.figures import shown
+
+
+def not_run(row: str, reasons: Sequence[str]) -> dict[str, Any]:
+    """The JSON of a row that this machine cannot run: nothing is known, which is not good."""
+    counts = dict.fromkeys(("calls", "live", "waiting", "runs"), 0)
+    unknown = dict.fromkeys(("silent", "cut", "voice_back_p50_s", "voice_back_p95_s", "double_speech"))
+    sentences = [f"not run: {reason}" for reason in reasons]
+    return {
+        "fault": row,
+        **counts,
+        **unknown,
+        "not_run": True,
+        "passed": False,
+        "problems": sentences,
+        "notes": "; ".join(sentences),
+    }
+
+
+def build_result(
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    machine: Mapping[str, Any],
+    versions: Mapping[str, str],
+    seeds: Sequence[int],
+    wall_s: float,
+    complete: bool = True,
+) -> dict[str, Any]:
+    """The JSON that ``--json`` writes; `complete` is false for a run that was interrupted."""
+    return {
+        "rows": [dict(row) for row in rows],
+        "passed": complete and bool(rows) and all(row["passed"] for row in rows),
+        "complete": complete,
+        "seeds": list(seeds),
+        "wall_s": round(wall_s, 1),
+        "machine": dict(machine),
+        "versions": dict(versions),
+    }
+
+
+_COLUMNS = (
+    ("calls", "calls"),
+    ("silent", "silent"),
+    ("cut", "cut"),
+    ("double_speech", "double"),
+    ("lost", "lost"),
+    ("voice_back_p50_s", "back p50"),
+    ("voice_back_p95_s", "p95"),
+    ("answer_p95_s", "answer p95"),
+    ("empty_p95_s", "empty p95"),
+)
+
+
+def table(result: Mapping[str, Any]) -> Table:
+    """Every row's figures, and what is wrong with them."""
+    made = Table(title="voicefleet chaos (times in seconds)", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    made.add_column("fault", no_wrap=True)
+    for _, title in _COLUMNS:
+        made.add_column(title, justify="right")
+    made.add_column("")
+    for row in result["rows"]:
+        verdict = "good" if row["passed"] else "[bold red]" + ("not run" if row.get("not_run") else "bad")
+        made.add_row(row["fault"], *(shown(row.get(name)) for name, _ in _COLUMNS), verdict)
+    return made
+
+
+def run_line(row: str, run: Run) -> str:
+    """One finished run, in a line."""
+    calls = run.outcomes
+    counts = {
+        "silent": sum(call.silent or (not call.answered and call.error is None) for call in calls),
+        "cut": sum(call.cut for call in calls),
+        "with double speech": sum(call.double_speech > 0 for call in calls),
+        "lost": sum(call.error is not None for call in calls) + run.placed - len(calls),
+    }
+    wrong = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "all well"
+    verdict = "void, the machine was too busy" if run.void else run.failed or wrong
+    return f"{row} seed {run.seed}: {run.placed} calls, {verdict}"

@@ -1,0 +1,188 @@
+"""The apology in a whole livekit session without a room, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from livekit.agents import Agent, AgentSession, APIStatusError, function_tool
+from livekit.agents.llm import LLM
+
+from fakes.failing_providers import ScriptedLLM
+from fakes.loudspeaker import Loudspeaker
+from fakes.virtual_time import now_s, run
+from voicefleet.local.synthetic import SyntheticTTS
+from voicefleet.worker.apology import Apology
+from voicefleet.worker.pipeline import connect_options
+from voicefleet.worker.tiers.load import ReadyTier, resolve_tiers
+from voicefleet.worker.tiers.schema import TiersFile
+
+pytestmark = pytest.mark.unit
+
+APOLOGY_S, WORKING_S = pytest.approx(3.45, abs=0.1), pytest.approx(1.46, abs=0.1)
+
+
+class LoopClock:
+    def monotonic(self) -> float:
+        return now_s()
+
+    def wall(self) -> datetime:
+        return datetime.fromtimestamp(now_s(), UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+def ready() -> ReadyTier:
+    file = TiersFile.model_validate({"default": "a", "tiers": {"a": {}}})
+    return resolve_tiers(file, {}).pick("a")
+
+
+class Talk:
+    """A session whose caller types instead of speaking: the turn is taken at once."""
+
+    def __init__(self, model: LLM[Any], agent: Agent | None = None) -> None:
+        tier = ready()
+        self.session: AgentSession[Any] = AgentSession(
+            llm=model, tts=SyntheticTTS(), vad=None, conn_options=connect_options(tier), user_away_timeout=None
+        )
+        self.notes: list[str] = []
+        self.speaker = Loudspeaker()
+        self.session.output.audio = self.speaker
+        self.apology = Apology(self.session, tier, LoopClock(), lambda line: self.notes.append("/".join(line.values())))
+        self.apology.watch()
+        self.agent = agent or Agent(instructions="")
+
+    async def __aenter__(self) -> Talk:
+        await self.session.start(self.agent)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.apology.end()
+        await self.session.aclose()
+
+    def asks(self) -> None:
+        self.session.generate_reply(user_input="Well?")
+
+
+async def answers(send: Callable[..., None]) -> None:
+    send("Yes, certainly.")
+
+
+async def hangs(_: Callable[..., None]) -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def clings(_: Callable[..., None]) -> None:
+    """Hangs, and takes half a minute to be cancelled: a socket that is closed politely."""
+    try:
+        await asyncio.get_running_loop().create_future()
+    finally:
+        await asyncio.sleep(30.0)
+
+
+async def refuses(_: Callable[..., None]) -> None:
+    raise APIStatusError("too many requests", status_code=429)
+
+
+@pytest.mark.parametrize(
+    ("fault", "begins_s"), [(hangs, 5.0), (clings, 6.0), (refuses, 1.6)], ids=["hangs", "clings", "refuses"]
+)
+def test_a_turn_that_fails_is_apologised_for_and_the_next_is_answered(fault: Any, begins_s: float) -> None:
+    async def scene() -> Talk:
+        model = ScriptedLLM(fault)
+        async with Talk(model) as talk:
+            talk.asks()
+            await asyncio.sleep(20.0)
+            model.script = answers
+            talk.asks()
+            await asyncio.sleep(40.0)
+        return talk
+
+    talk = run(scene())
+    (apology_at_s, length_s), (answer_at_s, _) = talk.speaker.heard
+    assert apology_at_s == pytest.approx(begins_s, abs=0.3)
+    assert length_s == APOLOGY_S
+    assert answer_at_s == pytest.approx(20.0, abs=0.5)
+    assert [note for note in talk.notes if note.startswith("apology")] == ["apology/unanswered"]
+    assert all(item.role != "assistant" or "Sorry" not in (item.text_content or "") for item in messages(talk))
+
+
+def messages(talk: Talk) -> Any:
+    return talk.session.history.messages()
+
+
+def test_many_failures_in_a_row_do_not_end_the_call() -> None:
+    async def scene() -> Talk:
+        model = ScriptedLLM(refuses)
+        async with Talk(model) as talk:
+            for _ in range(6):
+                talk.asks()
+                await asyncio.sleep(8.0)
+            model.script = answers
+            talk.asks()
+            await asyncio.sleep(5.0)
+        return talk
+
+    talk = run(scene())
+    assert len(talk.speaker.heard) == 7
+    assert talk.notes.count("apology/unanswered") == 6
+
+
+def test_a_greeting_that_does_not_come_out() -> None:
+    class Greeter(Agent):
+        async def on_enter(self) -> None:
+            self.session.generate_reply(instructions="Greet.", allow_interruptions=False)
+
+    async def scene() -> Talk:
+        async with Talk(ScriptedLLM(hangs), Greeter(instructions="")) as talk:
+            await asyncio.sleep(20.0)
+        return talk
+
+    talk = run(scene())
+    assert [length for _, length in talk.speaker.heard] == [APOLOGY_S]
+    assert "apology/greeting" in talk.notes
+
+
+def test_a_slow_tool_is_announced_and_its_answer_comes() -> None:
+    class Booker(Agent):
+        @function_tool
+        async def book(self) -> str:
+            """Book."""
+            await asyncio.sleep(12.0)
+            return "booked"
+
+    async def books(send: Callable[..., None]) -> None:
+        model.script = answers
+        send(tool="book")
+
+    model = ScriptedLLM(books)
+
+    async def scene() -> Talk:
+        async with Talk(model, Booker(instructions="")) as talk:
+            talk.asks()
+            await asyncio.sleep(30.0)
+        return talk
+
+    talk = run(scene())
+    (announced_s, length_s), (answered_s, _) = talk.speaker.heard
+    assert announced_s == pytest.approx(5.0, abs=0.3)
+    assert length_s == WORKING_S
+    assert answered_s == pytest.approx(12.0, abs=0.5)
+    assert talk.notes == ["apology/working"]
+
+
+def test_without_faults_nothing_is_said_or_told() -> None:
+    async def scene() -> Talk:
+        async with Talk(ScriptedLLM(answers)) as talk:
+            for _ in range(3):
+                talk.asks()
+                await asyncio.sleep(10.0)
+        return talk
+
+    talk = run(scene())
+    assert len(talk.speaker.heard) == 3
+    assert talk.notes == []

@@ -1,0 +1,152 @@
+"""A time limit on every request to a provider, whether or not its plugin keeps one.
+
+livekit-agents hands a time-out down in `APIConnectOptions` and leaves it to the plugin: one that only applies it to
+connecting, or not at all, hangs for ever, and the fallback adapters (`attempt_timeout` included) never see it. So the
+limit is put into the one method that every plugin must have, on the instance itself: a late provider then raises the
+`APITimeoutError` that a good plugin would have raised, and livekit's retries, error events and fallback adapters do
+the rest. Nothing is put in between, so nothing is slower and the session still sees the plugin's own class.
+
+A limit is the longest wait for the first output and from one output to the next. A streaming recogniser has no
+request to limit; see `rescue`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from livekit.agents import APITimeoutError, llm, stt, tts
+from livekit.agents.utils import aio
+
+
+def limit_stt(provider: stt.STT[Any], limit_s: float) -> None:
+    """Each try at an utterance must give its transcript within `limit_s` seconds."""
+    recognize = provider._recognize_impl
+
+    async def limited(*args: Any, **kwargs: Any) -> stt.SpeechEvent:
+        return await _within(limit_s, recognize(*args, **kwargs))
+
+    provider._recognize_impl = limited  # type: ignore[method-assign]
+
+
+def limit_llm(provider: llm.LLM[Any], limit_s: float) -> None:
+    """Each reply must begin within `limit_s` seconds, and never stop for longer."""
+    chat = provider.chat
+
+    def limited(*args: Any, **kwargs: Any) -> llm.LLMStream:
+        stream = chat(*args, **kwargs)
+        limit = _Limit(limit_s)
+        limit.follow(stream._event_ch)
+        _put_around(stream, limit, armed=lambda: True)
+        return stream
+
+    provider.chat = limited  # type: ignore[method-assign]
+
+
+def limit_tts(provider: tts.TTS[Any], limit_s: float) -> None:
+    """Speech must begin within `limit_s` seconds of its text, and never stop for longer once all text is there."""
+    synthesize, open_stream = provider.synthesize, provider.stream
+
+    def limited(*args: Any, **kwargs: Any) -> tts.ChunkedStream:
+        spoken = synthesize(*args, **kwargs)
+        limit = _Limit(limit_s)
+        limit.follow(spoken._event_ch)
+        _put_around(spoken, limit, armed=lambda: True)
+        return spoken
+
+    def limited_stream(*args: Any, **kwargs: Any) -> tts.SynthesizeStream:
+        stream = open_stream(*args, **kwargs)
+        limit = _Limit(limit_s)
+        push_text, end_input = stream.push_text, stream.end_input
+
+        def pushed(token: str) -> None:
+            push_text(token)
+            if token.strip() and not limit.running and not limit.had_output:
+                limit.start()
+
+        def ended() -> None:
+            end_input()
+            # An attempt to say nothing gives nothing.
+            if stream._pushed_text.strip():
+                limit.start()
+
+        stream.push_text, stream.end_input = pushed, ended  # type: ignore[method-assign]
+        # Between sentences the plugin may wait for the LLM's next word: that silence is not its own.
+        limit.follow(stream._event_ch, then_idle=lambda: not stream._input_ended)
+        _put_around(stream, limit, armed=lambda: bool(stream._pushed_text.strip()))
+        return stream
+
+    provider.synthesize = limited  # type: ignore[method-assign]
+    provider.stream = limited_stream  # type: ignore[method-assign]
+
+
+class _Limit:
+    """A deadline that each output pushes on."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.limit_s = limit_s
+        self.had_output = False
+        self._timeout: asyncio.Timeout | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._timeout is not None and self._timeout.when() is not None
+
+    def start(self) -> None:
+        self._set(asyncio.get_running_loop().time() + self.limit_s)
+
+    def stop(self) -> None:
+        self._set(None)
+
+    def _set(self, when: float | None) -> None:
+        if self._timeout is not None and not self._timeout.expired():
+            self._timeout.reschedule(when)
+
+    def follow(self, outputs: aio.Chan[Any], then_idle: Callable[[], bool] = lambda: False) -> None:
+        """Start anew with every output on `outputs`; or wait for `start`, where `then_idle()` says so."""
+        send = outputs.send_nowait
+
+        def sent(value: Any) -> None:
+            send(value)
+            self.had_output = True
+            self.stop() if then_idle() else self.start()
+
+        outputs.send_nowait = sent  # type: ignore[method-assign]
+
+    async def hold(self, work: Awaitable[None], *, armed: bool) -> None:
+        """Await `work`. Raises APITimeoutError when the deadline passes first."""
+        self.had_output = False
+        try:
+            async with asyncio.timeout(self.limit_s if armed else None) as self._timeout:
+                await work
+        except TimeoutError as error:
+            if self._timeout is None or not self._timeout.expired():
+                raise
+            raise _late(self.limit_s) from error
+        finally:
+            self._timeout = None
+
+
+def _put_around(stream: Any, limit: _Limit, *, armed: Callable[[], bool]) -> None:
+    # The stream's task has been made but has not begun: there was no await since.
+    run = stream._run
+
+    async def limited(*args: Any) -> None:
+        await limit.hold(run(*args), armed=armed())
+
+    stream._run = limited
+
+
+async def _within(limit_s: float, work: Awaitable[stt.SpeechEvent]) -> stt.SpeechEvent:
+    try:
+        async with asyncio.timeout(limit_s) as timeout:
+            return await work
+    except TimeoutError as error:
+        if not timeout.expired():
+            raise
+        raise _late(limit_s) from error
+
+
+def _late(limit_s: float) -> APITimeoutError:
+    return APITimeoutError(f"nothing for {limit_s:g} s")

@@ -1,0 +1,237 @@
+"""When a caller has waited too long for a voice: decided here, without a clock and without I/O.
+
+    idle --caller stops, turn committed, or greeting due--> waiting --agent speaks--> idle
+                                                              | due passes: `check` gives a `Verdict`, once
+                                                              v
+                                                           consoled --agent speaks, or the caller's next turn--> ...
+
+Invariants: no verdict while the caller or the agent speaks; at most one for a turn; none for a noise, that is
+speech shorter than `min_speech_s` of which the recogniser, in good health, made nothing. Times are monotonic
+seconds, handed in.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+PAUSE_S = 1.5
+"""A caller who speaks again sooner was only drawing breath; later, the caller was waiting and asks again."""
+
+FAILED_GRACE_S = 1.5
+"""What is left of the wait once a stage has failed for good: nothing more comes, but for what is on its way."""
+
+CUT_GRACE_S = 0.3
+"""The same after a reply that was cut short: long enough to be heard as a stop, and for another speech to begin."""
+
+_FAILURE_MEMORY_S = 0.5
+"""A recogniser can fail this long before the voice detector has seen the end of the same speech."""
+
+
+class Reason(enum.StrEnum):
+    """Why nothing was heard. The values are metric labels."""
+
+    GREETING = "greeting"
+    UNHEARD = "unheard"
+    """Speech, and no transcript of it."""
+    UNANSWERED = "unanswered"
+    """A transcript, and no answer to it."""
+    CUT_SHORT = "cut_short"
+    """A reply began, then its provider failed."""
+    WORKING = "working"
+    """A tool of the agent runs; nothing has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Speak now, for `reason`."""
+
+    reason: Reason
+
+    @property
+    def interrupts(self) -> bool:
+        """Whether what is pending must go first: all but a running tool, which works for the caller."""
+        return self.reason is not Reason.WORKING
+
+
+@dataclass(slots=True)
+class _Wait:
+    since_s: float
+    stopped_s: float
+    speech_s: float = 0.0
+    understood: bool = False
+    greeting: bool = False
+    cut_short: bool = False
+    troubled: bool = False
+    failed_s: float | None = None
+    reply_failed: bool = False
+    consoled: bool = False
+    told_working: bool = False
+
+
+class SilenceWatch:
+    """Told of what happens in a call; says when the caller must hear something.
+
+    Args:
+        after_s: longest silence before the caller is spoken to.
+        min_speech_s: speech without a transcript that is shorter counts as a noise.
+    """
+
+    def __init__(self, *, after_s: float, min_speech_s: float) -> None:
+        self._after_s = after_s
+        self._min_speech_s = min_speech_s
+        self._caller_speaks = False
+        self._agent_speaks = False
+        self._heard_agent = False
+        self._consoles = False
+        self._wait: _Wait | None = None
+        self._asks_again = False
+        self._understood_early = False
+        self._failure_s: float | None = None
+        self._reply_fails = False
+        self._reply_owed = False
+        self._tools: set[str] = set()
+
+    # The caller
+
+    def caller_started(self, now: float) -> None:
+        self._caller_speaks = True
+        wait = self._wait
+        waited = wait is not None and not wait.consoled and now - wait.stopped_s >= PAUSE_S
+        self._asks_again = waited and wait is not None and self._counts(wait)
+        if wait is not None and (wait.cut_short or (waited and not self._asks_again)):
+            self._wait = None  # The caller has gone on from there; or it was a noise, which adds to nothing.
+
+    def caller_stopped(self, now: float, speech_s: float) -> None:
+        """The end of speech that lasted `speech_s`."""
+        self._caller_speaks = False
+        understood, self._understood_early = self._understood_early, False
+        if self._agent_speaks:
+            return  # Spoken into the agent's voice: the caller hears something.
+        wait = self._wait
+        if wait is None or wait.consoled:
+            wait = self._wait = _Wait(now, now)
+            self._tools.clear()
+        elif not self._asks_again:
+            wait.since_s = now
+        wait.stopped_s = now
+        wait.speech_s += speech_s
+        wait.understood |= understood
+        # What failed before, failed for other words.
+        fails_now = self._failure_s is not None and now - self._failure_s <= _FAILURE_MEMORY_S
+        wait.failed_s = now if fails_now else None
+        wait.reply_failed = False
+        wait.troubled |= fails_now
+
+    def understood(self, now: float) -> None:
+        """There is a transcript, or the turn was taken."""
+        if self._caller_speaks:
+            self._understood_early = True
+        elif self._wait is not None:
+            if not self._wait.understood:
+                self._wait.understood = True
+                self._wait.failed_s = None
+        elif not self._agent_speaks:
+            self._wait = _Wait(now, now, understood=True)
+
+    # The agent
+
+    def greeting_due(self, now: float) -> None:
+        """The agent means to speak first, and the caller is there to hear it."""
+        if not self._heard_agent and self._wait is None and not self._caller_speaks:
+            self._wait = _Wait(now, now, greeting=True)
+
+    def reply_attempted(self) -> None:
+        """A new reply is being made: an earlier failure is no longer the last word."""
+        if self._wait is not None:
+            self._wait.failed_s = None
+            self._wait.reply_failed = False
+
+    def agent_started(self) -> None:
+        self._agent_speaks = self._heard_agent = True
+        wait, self._wait = self._wait, None
+        self._consoles = wait is not None and wait.consoled
+        # A reply can have failed before its first words are out.
+        self._reply_fails = wait is not None and wait.reply_failed and not wait.consoled
+
+    def agent_stopped(self, now: float) -> None:
+        self._agent_speaks = False
+        fails, owed = self._reply_fails, self._reply_owed
+        self._reply_fails = self._reply_owed = False
+        if self._caller_speaks or self._wait is not None:
+            return
+        if fails:
+            self._wait = _Wait(now, now, understood=True, cut_short=True, failed_s=now)
+        elif owed:
+            self._wait = _Wait(now, now, understood=True)
+
+    def failed(self, now: float, *, speaking_stage: bool, final: bool) -> None:
+        """A provider failed.
+
+        Args:
+            speaking_stage: a reply comes from it (LLM, TTS); it is not the recogniser.
+            final: it is not tried again for this turn.
+        """
+        if self._wait is not None:
+            self._wait.troubled = True
+        if not final:
+            return
+        if self._agent_speaks:
+            # What the apology replaced may fail yet: it is not the apology that is cut short.
+            self._reply_fails |= speaking_stage and not self._consoles
+        elif self._wait is not None and not self._caller_speaks:
+            self._wait.failed_s = now
+            self._wait.reply_failed |= speaking_stage
+        else:
+            self._failure_s = now
+
+    def tool_started(self, call: str) -> None:
+        self._tools.add(call)
+
+    def tool_ended(self, call: str) -> None:
+        self._tools.discard(call)
+
+    def tools_done(self, now: float, *, reply_follows: bool) -> None:
+        if self._agent_speaks:
+            self._reply_owed = reply_follows
+        elif not self._caller_speaks:
+            self._wait = _Wait(now, now, understood=True) if reply_follows else None
+
+    # The decision
+
+    def due_s(self) -> float | None:
+        """When `check` may next have something to say; None: not as things stand."""
+        wait = self._wait
+        if wait is None or wait.consoled or self._caller_speaks or self._agent_speaks:
+            return None
+        if not self._counts(wait):
+            return None
+        if self._tools and wait.told_working:
+            return None
+        # Who asked again has waited before, but a reply that is on its way gets half the time once more.
+        due = max(wait.since_s + self._after_s, wait.stopped_s + self._after_s / 2)
+        if wait.failed_s is not None and not self._tools:
+            grace_s = CUT_GRACE_S if wait.cut_short else FAILED_GRACE_S
+            due = min(due, max(wait.failed_s, wait.stopped_s) + grace_s)
+        return due
+
+    def _counts(self, wait: _Wait) -> bool:
+        """Whether somebody is waiting. "Yes" is as short as a cough: it counts when a provider is in trouble."""
+        return wait.understood or wait.greeting or wait.troubled or wait.speech_s >= self._min_speech_s
+
+    def check(self, now: float) -> Verdict | None:
+        """What to do at `now`."""
+        due, wait = self.due_s(), self._wait
+        if due is None or wait is None or now < due:
+            return None
+        if self._tools:
+            wait.told_working = True
+            return Verdict(Reason.WORKING)
+        wait.consoled = True
+        if wait.cut_short:
+            return Verdict(Reason.CUT_SHORT)
+        if wait.understood:
+            return Verdict(Reason.UNANSWERED)
+        if wait.greeting and wait.speech_s < self._min_speech_s:
+            return Verdict(Reason.GREETING)
+        return Verdict(Reason.UNHEARD)
