@@ -66,6 +66,17 @@ async def test_two_rows_and_their_result(tmp_path: Path) -> None:
     assert "Traceback" not in text
 
 
+async def test_a_killed_job_and_a_drained_worker_cost_no_call(tmp_path: Path) -> None:
+    """Not the bounds of time, which a shared machine may miss: nobody is left in silence, and another agent answers."""
+    process = await chaos(tmp_path, "--quick", "--only", "job-kill9,drain-handoff", "--json", "out.json")
+    _, text = await ended(process)
+    for row in json.loads((tmp_path / "out.json").read_text())["rows"]:
+        if not row["void"]:
+            assert (row["silent"], row["cut"], row["double_speech"], row["lost"]) == (0, 0, 0, 0), text
+            assert row["replaced"] >= 1, text
+    assert "Traceback" not in text
+
+
 async def test_ctrl_c_undoes_the_fault_and_ends_everything(tmp_path: Path) -> None:
     mark = f"chaos-{os.urandom(6).hex()}"
     process = await chaos(tmp_path, "--quick", "--only", "redis-away-30s", "--json", "out.json", mark=mark)

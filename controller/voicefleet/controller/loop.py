@@ -168,11 +168,14 @@ class PoolLoop:
         for worker in own - orders.keys():
             # An order that Redis lost is given again, so that the worker can be retired.
             known = reported.get(worker)
-            if known and known.fresh and known.order is None and known.report.state == WorkerState.DRAINING:
+            draining = known and known.fresh and known.report.state == WorkerState.DRAINING
+            if known and draining and known.order is None and not known.left_by_itself:
                 orders[worker] = True
         for worker, cordon in orders.items():
             await region.workers.order(worker, cordon=cordon, after=_seen(reported.get(worker)))
-        victims = [v for v in dict.fromkeys((*actions.retire, *actions.replace, *sorted(leaving))) if v in own]
+        ending = {w for w, r in reported.items() if r.fresh and r.left_by_itself}
+        wanted = dict.fromkeys((*actions.retire, *actions.replace, *sorted(leaving)))
+        victims = [v for v in wanted if v in own and v not in ending]
         await region.fleet.scale(len(own) - len(victims) + actions.start, victims)
 
     async def _order_to_leave(self, leaving: frozenset[str], reported: dict[str, Reported]) -> None:

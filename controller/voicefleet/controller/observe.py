@@ -68,7 +68,7 @@ def _worker(spec: PoolSpec, instance: Instance, known: Reported | None, reports_
         # How long it was silent is not known either, when no report can be read.
         silent_s = instance.age_s if reports_known else 0.0
         return Worker(instance.id, state, spec.slots, 0, age_s=instance.age_s, silent_s=silent_s)
-    report = known.report
+    report, gone_by_itself = known.report, known.left_by_itself
     if instance.state is InstanceState.STOPPING:
         state = SupplyState.STOPPING
     elif not reports_known or not known.fresh:
@@ -84,8 +84,8 @@ def _worker(spec: PoolSpec, instance: Instance, known: Reported | None, reports_
         age_s=instance.age_s,
         silent_s=known.silent_s,
         # Redis may have lost our order to a worker that carried it out: what it does tells what it was.
-        cordoned=known.order.cordon if known.order else report.state == WorkerState.DRAINING,
-        order_seen=known.order is not None and report.order_seen >= known.order.serial,
+        cordoned=known.order.cordon if known.order else report.state == WorkerState.DRAINING and not gone_by_itself,
+        order_seen=gone_by_itself or (known.order is not None and report.order_seen >= known.order.serial),
     )
 
 

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from voicefleet.contract import codec
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
-from voicefleet.contract.reports import STALE_AFTER_S, WorkerOrder, WorkerReport
+from voicefleet.contract.reports import STALE_AFTER_S, WorkerOrder, WorkerReport, WorkerState
 from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient
 
 PROMPT_S = 3.0
 """A worker silent for longer may hang: its free slots are not counted on."""
+
+_OVERDUE_S, _FORSAKEN_S = 2.0, 120.0
 
 FORGET_AFTER_S = 3_600.0
 """A worker silent for an hour is taken off the books; its report has expired by then."""
@@ -35,6 +37,18 @@ class Reported:
     def prompt(self) -> bool:
         """It reported within the last few seconds."""
         return self.silent_s <= PROMPT_S
+
+    @property
+    def hanging(self) -> bool:
+        """Reports are overdue, and LiveKit may still offer it calls."""
+        return _OVERDUE_S < self.silent_s < _FORSAKEN_S
+
+    @property
+    def left_by_itself(self) -> bool:
+        """It drains, and not because we ordered it: somebody sent it SIGTERM, and a second one would cut its calls."""
+        # Redis may have lost our order; a worker that ever saw one is taken for one of those.
+        ordered = self.order.cordon if self.order else self.report.order_seen > 0
+        return self.report.state == WorkerState.DRAINING and not ordered
 
     @property
     def fresh(self) -> bool:

@@ -117,6 +117,12 @@ def test_an_order_that_redis_lost_is_known_by_what_the_worker_does_but_nobody_is
     assert (worker.cordoned, worker.idle_for_sure) == (True, False)
 
 
+def test_a_worker_that_drains_unasked_is_on_its_way_out_and_cannot_come_back() -> None:
+    for order, seen in ((None, 0), (WorkerOrder(serial=7, cordon=False), 7)):
+        worker = only(observe(reported(state="draining", seen=seen, order=order)))
+        assert (worker.supply, worker.cordoned, worker.idle_for_sure) == (False, False, False)
+
+
 def test_a_report_of_somebody_elses_worker_is_load_not_supply() -> None:
     observation = observe(reported("stray", live=2))
     assert only(observation).id == "eu-1"

@@ -75,3 +75,30 @@ async def test_no_renewal_while_the_room_is_gone() -> None:
     await h.keep(lambda: next(connected))
     assert clock.now == pytest.approx(3 * RENEW_EVERY_S)
     assert claims.epochs == [4, 4]
+
+
+async def test_a_process_that_did_not_run_is_silent_until_its_claim_is_confirmed() -> None:
+    clock, told = VirtualClock(), list[bool]()
+    claims = Claims(1, UnknownStateError("away"), 1, None)
+    h = hold(claims, clock)
+    assert await h.take(1)
+    jumps = iter([10.0, 0.0, 0.0, 0.0])
+
+    def connected() -> bool:
+        return True
+
+    sleep = clock.sleep
+
+    async def stall(seconds: float) -> None:
+        await sleep(seconds + next(jumps))
+
+    clock.sleep = stall  # type: ignore[method-assign]
+    await h.keep(connected, stalled=told.append)
+    assert told == [True, False]
+    assert h.lost
+
+
+async def test_without_a_claim_to_decide_the_later_agent_leaves() -> None:
+    h = hold(Claims(UnknownStateError("away")), VirtualClock())
+    assert not await h.take(0, others=True)
+    assert h.lost
