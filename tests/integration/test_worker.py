@@ -273,6 +273,9 @@ BAD = [
     pytest.param({}, ["--log-level", "LOUD"], "log_level", "pattern", id="log level"),
     pytest.param({}, ["--slots", "0"], "slots", "greater than or equal to 1", id="slots"),
     pytest.param({}, ["--listen", "nonsense"], "--listen", "HOST:PORT", id="listen"),
+    pytest.param(
+        {"VOICEFLEET_MEMORY_KEY": "nonsense"}, [], "VOICEFLEET_MEMORY_KEY", "Fernet.generate_key()", id="memory key"
+    ),
     pytest.param({"VOICEFLEET_REGION": "Not A Region"}, [], "region", "pattern", id="region"),
 ]
 

@@ -123,7 +123,8 @@ class Recovery:
     def _act(self, verdicts: dict[_Key, tuple[Call, Claim, Verdict]]) -> None:
         now_s = self._region.clock.monotonic()
         settled = self._region.redis.settled(now_s)
-        self._count_suspects(verdicts, now_s)
+        if settled:
+            self._count_suspects(verdicts, now_s)
         may_ask = settled and not self._held_back(now_s)
         for key, (call, claim, verdict) in verdicts.items():
             if verdict.health is Health.DEAD and (settled or verdict.reason is Reason.WORKER_ENDED):

@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
-import pytest
-from livekit.agents.llm import ChatContext, ChatRole
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
 
-from voicefleet.worker.handover import Turns, at_boundary
-from voicefleet.worker.resume import phrase, unanswered
+import pytest
+from livekit import rtc
+from livekit.agents import Agent, AgentSession
+from livekit.agents.llm import ChatContext, ChatMessage, ChatRole, FunctionCall, FunctionCallOutput
+from livekit.agents.voice.io import AudioInput
+
+from voicefleet.worker.boundary import UNHEARD_S, TurnBoundary
+from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallContext
+from voicefleet.worker.memory import Loss, Remembered
+from voicefleet.worker.resume import Opening, Phrases, Resumption, conversation, last_sentence, opening
+from voicefleet.worker.voice import Gate
 
 pytestmark = pytest.mark.unit
 
-NOW_S = 100.0
-SETTLE_S = 2.0
+PHRASES = Phrases("Where were we? {last}", "Sorry.")
 
 
-@pytest.mark.parametrize(
-    ("agent", "caller", "pending", "turns", "expected"),
-    [
-        ("listening", "listening", False, Turns(), True),
-        ("listening", "listening", False, Turns(90.0, 95.0), True),
-        ("speaking", "listening", False, Turns(90.0, 80.0), False),
-        ("thinking", "listening", False, Turns(90.0, 80.0), False),
-        ("listening", "speaking", False, Turns(90.0, 95.0), False),
-        ("listening", "listening", True, Turns(90.0, 95.0), False),
-        # The caller just asked, and the answer has not begun.
-        ("listening", "listening", False, Turns(99.0, 95.0), False),
-        # A noise that nobody answers is no turn.
-        ("listening", "listening", False, Turns(97.0, 95.0), True),
-    ],
-)
-def test_boundary(agent: str, caller: str, pending: bool, turns: Turns, expected: bool) -> None:
-    assert at_boundary(agent, caller, pending, turns, NOW_S, SETTLE_S) is expected
+def turns(*events: str, now: float = 100.0, pending: bool = False) -> bool:
+    """The boundary after `events`, each a second after the other, the last a second before `now`."""
+    boundary = TurnBoundary()
+    for n, event in enumerate(events):
+        who, begins = event[:-1], event.endswith("+")
+        if who == "caller":
+            boundary.caller(begins, now - len(events) + n)
+        else:
+            boundary.agent(begins)
+    return boundary.reached(now, speech_pending=pending)
+
+
+def test_boundary() -> None:
+    assert not turns(), "it has not begun to listen yet"
+    assert turns("agent-")
+    assert not turns("agent-", "agent+")
+    assert not turns("agent-", "caller+")
+    assert not turns("agent-", "caller+", "caller-"), "asked, and not answered yet"
+    assert not turns("agent-", "caller+", "caller-", "agent+")
+    assert turns("agent-", "caller+", "caller-", "agent+", "agent-")
+    assert not turns("agent-", pending=True)
+    assert not turns("agent-", "agent+", "caller+", "agent-"), "talked over, and still talking"
+    assert not turns("agent-", "agent+", "caller+", "agent-", "caller-")
+
+
+def test_a_noise_is_no_turn_for_long() -> None:
+    boundary = TurnBoundary()
+    boundary.agent(False)
+    boundary.caller(True, 10.0)
+    boundary.caller(False, 10.2)
+    assert not boundary.reached(10.2 + UNHEARD_S - 0.1, speech_pending=False)
+    assert boundary.reached(10.2 + UNHEARD_S, speech_pending=False)
 
 
 def chat(*said: tuple[ChatRole, str]) -> ChatContext:
@@ -40,24 +64,126 @@ def chat(*said: tuple[ChatRole, str]) -> ChatContext:
     return context
 
 
-def test_unanswered() -> None:
-    assert not unanswered(chat())
-    assert not unanswered(chat(("user", "When?"), ("assistant", "At nine.")))
-    assert unanswered(chat(("assistant", "Hello."), ("user", "When?")))
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ([], Opening("Where were we?")),
+        ([("assistant", "We open at nine. Which day?")], Opening("Where were we? Which day?")),
+        ([("assistant", "Hello."), ("user", "When?")], Opening("Sorry.", answer=True)),
+        ([("user", "When?"), ("assistant", "At nine.")], Opening("Where were we? At nine.")),
+        ([("system", "Be nice.")], Opening("Where were we?")),
+    ],
+)
+def test_opening(said: list[tuple[ChatRole, str]], expected: Opening) -> None:
+    assert opening(RECOVERED, chat(*said).items, PHRASES) == expected
+    assert opening(HANDED_OVER, chat(*said).items, PHRASES) == Opening("")
+    assert opening("", chat(*said).items, PHRASES) == Opening("")
+
+
+def test_a_function_without_a_reply_is_answered() -> None:
+    items = chat(("assistant", "Hello."), ("user", "When?")).items
+    items.append(FunctionCall(call_id="c", name="hours", arguments="{}"))
+    assert opening(RECOVERED, items, PHRASES).answer
+    items.append(FunctionCallOutput(call_id="c", name="hours", output="9", is_error=False))
+    assert opening(RECOVERED, items, PHRASES).answer
 
 
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("We open at nine. Which day?", "Where were we? Which day?"),
-        ("No stop", "Where were we? No stop"),
-        ("x" * 200, "Where were we?"),
-        ("", "Where were we?"),
+        ("", ""),
+        ("  ", ""),
+        ("No stop", "No stop"),
+        ("One. Two!  Three?", "Three?"),
+        ("It is 9.30 now.", "It is 9.30 now."),
+        ("你好。几点？", "几点？"),
     ],
 )
-def test_phrase(said: str, expected: str) -> None:
-    assert phrase("Where were we? {last}", chat(("assistant", said), ("user", "Hm"))) == expected
+def test_last_sentence(said: str, expected: str) -> None:
+    assert last_sentence(said) == expected
 
 
-def test_phrase_without_a_word_said() -> None:
-    assert phrase("{last}", chat()) == ""
+def test_a_long_sentence_is_cut() -> None:
+    quoted = last_sentence("word " * 60)
+    assert len(quoted) <= 120
+    assert quoted.endswith("word…")
+
+
+class Frames(AudioInput):
+    """Ten frames of 0.1 s, numbered by their first sample."""
+
+    def __init__(self) -> None:
+        super().__init__(label="frames")
+        self._next = 0
+
+    async def __anext__(self) -> rtc.AudioFrame:
+        self._next += 1
+        if self._next > 10:
+            await asyncio.Event().wait()
+        sample = self._next.to_bytes(2, "little")
+        return rtc.AudioFrame(sample * 1600, 16_000, 1, 1600)
+
+
+async def test_a_restored_conversation_stands_after_the_agent_s_own_words_and_each_part_once() -> None:
+    """Whatever the clock of the machine that stored it."""
+    at_s = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    past = [
+        {"type": "message", "id": "i1", "role": "user", "content": ["When?"], "created_at": at_s + 300},
+        {"type": "message", "id": "i2", "role": "assistant", "content": ["At nine."], "created_at": at_s + 302},
+        {"type": "agent_config_update", "id": "i3", "instructions": "Obey.", "created_at": at_s + 303},
+    ]
+    session, agent = AgentSession[Any](), Agent(instructions="Help.", chat_ctx=chat(("system", "Be brief.")))
+    call, lost = CallContext("eu", "room", "fast", "", "w", RECOVERED), list[Loss]()
+    before = Remembered("fast", past, {"table": 4})
+    resumption = Resumption(session, call, before, PHRASES, clock=Noon(), lost=lost.append, note=lambda _: None)
+    assert await resumption.make_agent(lambda _: agent) is agent
+    await resumption._restore(agent, before)
+    assert [i.id for i in agent.chat_ctx.items[1:]] == ["i1", "i2"]
+    assert [i.id for i in session.history.items] == ["i1", "i2"]
+    session.history.insert(ChatMessage(role="user", content=["And then?"], created_at=at_s + 1))
+    assert [item["content"] for item in conversation(session)] == [["When?"], ["At nine."], ["And then?"]]
+    assert call.kept == {"table": 4}
+    assert lost == []
+
+
+async def test_a_factory_that_raises_on_what_was_kept_is_asked_again_without() -> None:
+    def factory(call: CallContext) -> Agent:
+        if call.kept:
+            raise KeyError("what is this?")
+        return Agent(instructions="Help.")
+
+    session, lost = AgentSession[Any](), list[Loss]()
+    call = CallContext("eu", "room", "fast", "", "w", RECOVERED)
+    before = Remembered("fast", [{"type": "no such thing"}], {"table": 4})
+    resumption = Resumption(session, call, before, PHRASES, clock=Noon(), lost=lost.append, note=lambda _: None)
+    await resumption.make_agent(factory)
+    assert call.kept == {}
+    assert lost == [Loss.RESTORE_FAILED, Loss.UNREADABLE]
+
+
+class Noon:
+    def monotonic(self) -> float:
+        return 0.0
+
+    def wall(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+async def heard(gate: Gate, count: int) -> list[int]:
+    return [int((await gate.__anext__()).data[0]) for _ in range(count)]
+
+
+async def test_an_open_gate_lets_everything_through() -> None:
+    assert await heard(Gate(Frames()), 10) == list(range(1, 11))
+
+
+async def test_a_gate_gives_back_the_last_moment_once_it_opens() -> None:
+    gate = Gate(Frames(), closed=True, keep_s=0.35)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await heard(gate, 1)
+    gate.close(False)
+    assert await heard(gate, 3) == [8, 9, 10]

@@ -3,102 +3,218 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
-from voicefleet.contract.claims import RENEW_EVERY_S
+from fakes import virtual_time
+from voicefleet.contract.claims import RENEW_EVERY_S, Handoff, HandoffState
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.runtime.claims import Live
-from voicefleet.worker.hold import Hold
+from voicefleet.runtime.claims import Live, Yielded
+from voicefleet.worker.hold import SETTLE_LIMIT_S, Hold
 
 pytestmark = pytest.mark.unit
 
+AWAY = UnknownStateError("away")
+READY = Handoff("j", "w", HandoffState.READY, "k", "v")
 
-class VirtualClock:
-    """Time that passes only when slept."""
 
-    def __init__(self) -> None:
-        self.now = 0.0
+class LoopClock:
+    """The virtual loop's own time."""
 
     def monotonic(self) -> float:
-        return self.now
+        return virtual_time.now_s()
 
     def wall(self) -> datetime:
         return datetime(2026, 1, 1, tzinfo=UTC)
 
     async def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        await asyncio.sleep(0)
+        await asyncio.sleep(seconds)
 
 
 class Claims:
-    """Answers of the claim store, one a renewal."""
+    """Answers of the claim store, one a renewal: an epoch, `Live`, None for lost, or an error."""
 
-    def __init__(self, *answers: int | Exception | None) -> None:
+    def __init__(self, *answers: int | Live | Exception | None, yields: Yielded | Exception = Yielded.KEPT) -> None:
         self.answers = list(answers)
-        self.epochs: list[int] = []
+        self.yields = yields
+        self.asked: list[tuple[float, int]] = []
+        self.troubles: list[str] = []
+        self.during: Callable[[], Any] = lambda: None
+        """Called while Redis is thinking."""
 
     async def live(self, room: str, sid: str, *, worker: str, job: str, epoch: int, trouble: str = "") -> Live | None:
-        self.epochs.append(epoch)
+        self.asked.append((virtual_time.now_s(), epoch))
+        self.troubles.append(trouble)
         answer = self.answers.pop(0)
+        self.during()
+        await asyncio.sleep(0)
         if isinstance(answer, Exception):
             raise answer
-        return Live(answer, None) if answer else None
+        return Live(answer, None) if isinstance(answer, int) else answer
+
+    async def hand_over(self, room: str, *, job: str) -> Yielded:
+        if isinstance(self.yields, Exception):
+            raise self.yields
+        return self.yields
 
 
-def hold(claims: Claims, clock: VirtualClock) -> Hold:
-    return Hold(claims, room="r", room_sid="RM", worker="w", job="j", clock=clock)  # type: ignore[arg-type]
+def hold(claims: Claims) -> Hold:
+    return Hold(claims, room="r", room_sid="RM", worker="w", job="j", clock=LoopClock())  # type: ignore[arg-type]
 
 
-async def test_lost_at_once() -> None:
-    h = hold(Claims(None), VirtualClock())
-    assert not await h.take(4)
-    assert h.lost
+def stop_the_process(seconds: float) -> None:
+    """Time goes by, and nothing here runs."""
+    asyncio.get_running_loop()._jumping.now_s += seconds  # type: ignore[attr-defined]
 
 
-async def test_redis_away_at_first_keeps_the_call_and_takes_an_epoch_later() -> None:
-    claims, clock = Claims(UnknownStateError("away"), UnknownStateError("away"), 9, 9, None), VirtualClock()
-    h = hold(claims, clock)
-    assert await h.take(0)
-    await h.keep(lambda: True)
-    assert claims.epochs == [0, 0, 0, 9, 9]
-    assert h.lost
-    assert clock.now == pytest.approx(4 * RENEW_EVERY_S)
+def test_lost_at_once() -> None:
+    async def case() -> None:
+        h = hold(Claims(None))
+        assert not await h.take(4)
+        assert h.lost
+
+    virtual_time.run(case())
 
 
-async def test_no_renewal_while_the_room_is_gone() -> None:
-    claims, clock = Claims(4, None), VirtualClock()
-    h = hold(claims, clock)
-    assert await h.take(4)
-    connected = iter([False, False, True])
-    await h.keep(lambda: next(connected))
-    assert clock.now == pytest.approx(3 * RENEW_EVERY_S)
-    assert claims.epochs == [4, 4]
+def test_redis_away_at_first_keeps_the_call_and_takes_an_epoch_later() -> None:
+    async def case() -> None:
+        claims = Claims(AWAY, AWAY, 9, 9, None)
+        h = hold(claims)
+        assert await h.take(0)
+        await h.keep(lambda: True)
+        assert [epoch for _, epoch in claims.asked] == [0, 0, 0, 9, 9]
+        assert h.lost
+        assert virtual_time.now_s() == pytest.approx(4 * RENEW_EVERY_S, abs=0.01)
+
+    virtual_time.run(case())
 
 
-async def test_a_process_that_did_not_run_is_silent_until_its_claim_is_confirmed() -> None:
-    clock, told = VirtualClock(), list[bool]()
-    claims = Claims(1, UnknownStateError("away"), 1, None)
-    h = hold(claims, clock)
-    assert await h.take(1)
-    jumps = iter([10.0, 0.0, 0.0, 0.0])
+def test_redis_away_and_another_is_there_already() -> None:
+    async def case() -> None:
+        h = hold(Claims(AWAY))
+        assert not await h.take(0, others=True)
+        assert h.lost
 
-    def connected() -> bool:
-        return True
-
-    sleep = clock.sleep
-
-    async def stall(seconds: float) -> None:
-        await sleep(seconds + next(jumps))
-
-    clock.sleep = stall  # type: ignore[method-assign]
-    await h.keep(connected, stalled=told.append)
-    assert told == [True, False]
-    assert h.lost
+    virtual_time.run(case())
 
 
-async def test_without_a_claim_to_decide_the_later_agent_leaves() -> None:
-    h = hold(Claims(UnknownStateError("away")), VirtualClock())
-    assert not await h.take(0, others=True)
-    assert h.lost
+def test_no_renewal_while_the_room_is_gone() -> None:
+    async def case() -> None:
+        claims = Claims(4, None)
+        h = hold(claims)
+        assert await h.take(4)
+        connected = iter([False, False, True])
+        await h.keep(lambda: next(connected), trouble=lambda: "media")
+        assert [at_s for at_s, _ in claims.asked] == pytest.approx([0.0, 3 * RENEW_EVERY_S], abs=0.01)
+        assert claims.troubles == ["", "media"]
+
+    virtual_time.run(case())
+
+
+def test_a_wake_renews_at_once() -> None:
+    async def case() -> None:
+        claims = Claims(None)
+        h = hold(claims)
+        asyncio.get_running_loop().call_later(0.2, h.wake)
+        await h.keep(lambda: True)
+        assert claims.asked[0][0] == pytest.approx(0.2)
+
+    virtual_time.run(case())
+
+
+def test_a_process_that_did_not_run_is_silent_until_its_claim_is_confirmed() -> None:
+    async def case() -> None:
+        claims = Claims(1, AWAY, 1, None)
+        h, told = hold(claims), list[tuple[float, bool]]()
+        asyncio.get_running_loop().call_later(1.2, stop_the_process, 10.0)
+        await h.keep(lambda: True, stalled=lambda yes: told.append((virtual_time.now_s(), yes)))
+        assert [yes for _, yes in told] == [True, False]
+        assert told[0][0] == pytest.approx(11.2, abs=0.01), "at once"
+        assert told[1][0] == pytest.approx(12.2, abs=0.01), "with the first answer"
+
+    virtual_time.run(case())
+
+
+def test_an_answer_from_before_the_stall_does_not_confirm() -> None:
+    async def case() -> None:
+        claims = Claims(1, 1, None)
+        h, told = hold(claims), list[bool]()
+        stops = iter([10.0, 0.0, 0.0])
+        # It is stopped while Redis answers: the answer is as old as the stall is long.
+        claims.during = lambda: stop_the_process(next(stops))
+        await h.keep(lambda: True, stalled=told.append, renewed=lambda: told.append(False))
+        assert told[0] is False, "the renewal itself"
+        assert told[1] is True
+        assert told[2:] == [False, False], "confirmed by the next one only"
+
+    virtual_time.run(case())
+
+
+def test_a_long_wait_for_redis_is_no_stall() -> None:
+    async def case() -> None:
+        claims = Claims(1, None)
+
+        async def slow(*_: Any, **__: Any) -> Live | None:
+            await asyncio.sleep(8.0)
+            return None
+
+        h, told = hold(claims), list[bool]()
+        claims.live = slow  # type: ignore[method-assign]
+        await h.keep(lambda: True, stalled=told.append)
+        assert told == []
+
+    virtual_time.run(case())
+
+
+@pytest.mark.parametrize(
+    ("yields", "answers", "gone"),
+    [
+        (Yielded.DONE, [], True),
+        (Yielded.LOST, [], True),
+        (Yielded.KEPT, [], False),
+        # Nobody knows whether it was made: the claim tells.
+        (AWAY, [AWAY, None], True),
+        (AWAY, [AWAY, 5, 5], False),
+        # The order may be on its way still when the claim is first read.
+        (AWAY, [5, None], True),
+        (AWAY, [5, AWAY, 5, 5], False),
+        (AWAY, [AWAY] * 12, None),
+    ],
+)
+def test_hand_over(yields: Yielded | Exception, answers: list[int | Exception | None], gone: bool | None) -> None:
+    async def case() -> None:
+        h = hold(Claims(*answers, yields=yields))
+        assert await h.hand_over() is gone
+        assert h.lost == h.handed_over == (gone is True)
+        assert virtual_time.now_s() <= SETTLE_LIMIT_S + 0.4
+
+    virtual_time.run(case())
+
+
+def test_only_a_ready_successor_counts() -> None:
+    async def case() -> None:
+        wanted = Handoff("j", "w", HandoffState.WANTED)
+        claims, seen = Claims(Live(1, wanted), Live(1, READY), 1, None), list[Handoff | None]()
+        h = hold(claims)
+        await h.keep(lambda: True, renewed=lambda: seen.append(h.handoff))
+        assert seen == [None, READY, None]
+
+    virtual_time.run(case())
+
+
+def test_no_renewal_beside_a_handover() -> None:
+    async def case() -> None:
+        claims = Claims(1, yields=AWAY)
+        claims.answers = [1, AWAY, 1, 1, None]
+        h = hold(claims)
+        keeping = asyncio.create_task(h.keep(lambda: True))
+        await asyncio.sleep(1.5)
+        assert await h.hand_over() is False
+        await keeping
+        times = [round(at_s, 1) for at_s, _ in claims.asked]
+        assert times[:4] == [1.0, 1.8, 2.1, 2.4], "one question at a time"
+
+    virtual_time.run(case())

@@ -13,6 +13,9 @@ from livekit.agents import Agent
 
 from voicefleet.contract.errors import ConfigError, UsageError
 
+RECOVERED = "recovered"
+HANDED_OVER = "handed_over"
+
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
@@ -28,7 +31,7 @@ class CallContext:
     resumed: str = ""
     """Empty for a new call; "recovered" or "handed_over" for one that another agent had: its conversation is restored,
     and `on_resume(why)` is called in place of `on_enter` if your agent has it."""
-    kept: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict, hash=False)
     """Yours: JSON values that the next agent of this call shall know. Stored with every turn."""
 
 

@@ -1,7 +1,10 @@
-"""The holder's side of a handoff: at a turn boundary the call goes to the successor that is ready, without a word lost.
+"""A live call moves to another worker: the part of the job that has it, and of the one that takes it.
 
-ready successor -> boundary -> deaf -> memory stored -> mute -> claim handed over -> leave
-                                 '---- anything else: hear and speak again, the call stays here ----'
+    ready successor -> boundary -> memory stored -> still boundary: deaf and mute -> claim handed over -> leave
+                                   '---- anything else: hear and speak again, the call stays here ----'
+
+The holder has the call until the very end, and the successor is deaf and mute until the call is its own: there is never
+a voice too many.
 """
 
 from __future__ import annotations
@@ -9,146 +12,154 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from livekit.agents import AgentSession
 
-from voicefleet.contract.claims import Handoff, agent_identity
+from voicefleet.contract.claims import HANDOFF_READY_TTL_MS, agent_identity
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.runtime.claims import ClaimStore, Turn, Yielded
+from voicefleet.runtime.claims import ClaimStore, Turn
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs import get_logger
-from voicefleet.worker.memory import MemoryStore
+from voicefleet.worker.boundary import TurnBoundary
+from voicefleet.worker.hold import Hold
+from voicefleet.worker.memory_store import MemoryStore
+from voicefleet.worker.voice import Gate
 
-BOUNDARY_LIMIT_S = 15.0
-"""A turn that is not over by then: the controller asks again."""
-SUCCESSION_LIMIT_S = 25.0
-"""A successor waits no longer than this for its turn."""
-_LOOK_EVERY_S = 0.05
-_FLUSH_LIMIT_S = 0.5
-_SETTLE_LIMIT_S = 3.0
+LOOK_EVERY_S = 0.05
+STORE_LIMIT_S = 0.5
+LINGER_S = 0.3
+"""The last words may still be in the caller's jitter buffer; leaving the room cuts them."""
+SUCCESSION_LIMIT_S = 15.0
+"""A successor waits no longer than this for its turn; the controller asks for another."""
+READY_EVERY_S = 1.0
+GONE_AFTER_S = HANDOFF_READY_TTL_MS / 1000 + 0.2
+"""No holder gives a call to a successor that has not said for so long that it is ready."""
 
 log = get_logger(__name__)
 
 
-@dataclass(slots=True)
-class Turns:
-    """Who spoke last, and when; monotonic seconds."""
-
-    caller_stopped_s: float = float("-inf")
-    agent_stopped_s: float = float("-inf")
-
-
-def at_boundary(agent: str, caller: str, speech_pending: bool, turns: Turns, now_s: float, settle_s: float) -> bool:
-    """Whether nobody speaks or is about to: the last turn was answered, or `settle_s` passed without a reply."""
-    if agent not in ("listening", "idle") or caller == "speaking" or speech_pending:
-        return False
-    answered = turns.agent_stopped_s > turns.caller_stopped_s
-    return answered or now_s - turns.caller_stopped_s > settle_s
-
-
 class Handover:
-    """Hands one call over, when asked to."""
+    """The holder's part, on one call.
+
+    Args:
+        store: stores the conversation as it is now; None without a memory.
+        present: whether a participant of this identity is in the room.
+    """
 
     def __init__(
         self,
         session: AgentSession[Any],
-        claims: ClaimStore,
-        memory: MemoryStore | None,
+        hold: Hold,
         *,
-        room: str,
-        job: str,
-        mine: Callable[[], tuple[str, str, int]],
+        memory: MemoryStore | None,
+        store: Callable[[], None],
         present: Callable[[str], bool],
-        settle_s: float,
         clock: Clock,
     ) -> None:
         self._session = session
-        self._claims = claims
+        self._hold = hold
         self._memory = memory
-        self._room = room
-        self._job = job
-        self._mine = mine
+        self._store = store
         self._present = present
-        self._settle_s = settle_s
         self._clock = clock
-        self._turns = Turns()
+        self._boundary = TurnBoundary()
+        self.gate: Gate | None = None
+        """Before the session's input, once it has started."""
 
     def watch(self) -> None:
         """Begin to follow the turns; before the session starts."""
         self._session.on("user_state_changed", self._on_caller)
-        self._session.on("agent_state_changed", self._on_agent)
-
-    def _on_caller(self, event: Any) -> None:
-        if event.old_state == "speaking":
-            self._turns.caller_stopped_s = self._clock.monotonic()
-
-    def _on_agent(self, event: Any) -> None:
-        if event.old_state == "speaking":
-            self._turns.agent_stopped_s = self._clock.monotonic()
-
-    async def run(self, handoff: Handoff) -> bool:
-        """True when the call is the successor's: leave at once. False: it stays here."""
-        session = self._session
-        deadline_s = self._clock.monotonic() + BOUNDARY_LIMIT_S
-        while not self._boundary():
-            if self._clock.monotonic() > deadline_s:
-                return False
-            await self._clock.sleep(_LOOK_EVERY_S)
-        session.input.set_audio_enabled(False)
-        if self._memory is not None:
-            await self._memory.flush(_FLUSH_LIMIT_S)
-        session.output.set_audio_enabled(False)
-        if await self._hand_over(handoff):
-            return True
-        session.output.set_audio_enabled(True)
-        session.input.set_audio_enabled(True)
-        return False
-
-    def _boundary(self) -> bool:
-        session = self._session
-        return at_boundary(
-            session.agent_state,
-            session.user_state,
-            session.current_speech is not None,
-            self._turns,
-            self._clock.monotonic(),
-            self._settle_s,
+        self._session.on(
+            "agent_state_changed", lambda e: self._boundary.agent(e.new_state not in ("listening", "idle"))
         )
 
-    async def _hand_over(self, handoff: Handoff) -> bool:
+    def _on_caller(self, event: Any) -> None:
+        self._boundary.caller(event.new_state == "speaking", self._clock.monotonic())
+
+    async def run(self) -> bool:
+        """Wait for a boundary as long as the handoff stands, and give the call away there.
+
+        Returns:
+            True: the call is the successor's, leave. False: it stays here.
+        """
+        while (handoff := self._hold.handoff) is not None and not self._hold.lost:
+            if not self._between_turns():
+                await self._clock.sleep(LOOK_EVERY_S)
+                continue
+            if not await self._stored():
+                log.warning("the conversation could not be stored, so the call stays here")
+                return False
+            # The caller may have begun to speak meanwhile.
+            if self._between_turns():
+                return await self._give(agent_identity(handoff.to_job))
+        return False
+
+    def _between_turns(self) -> bool:
+        pending = self._session.current_speech is not None
+        return self._boundary.reached(self._clock.monotonic(), speech_pending=pending)
+
+    async def _stored(self) -> bool:
+        if self._memory is None:
+            return True
+        self._store()
+        return await self._memory.flush(STORE_LIMIT_S)
+
+    async def _give(self, successor: str) -> bool:
+        began_s = self._clock.monotonic()
+        self._hear_and_speak(False)
+        gone = await self._hold.hand_over()
+        if gone is None and self._present(successor):
+            # Better a successor that still waits for Redis than two voices.
+            self._hold.let_go()
+            gone = True
+        log.info("handover", gone=gone, took_ms=round((self._clock.monotonic() - began_s) * 1000, 1))
+        if not gone:
+            self._hear_and_speak(True)
+            return False
+        await self._clock.sleep(LINGER_S)
+        return True
+
+    def _hear_and_speak(self, yes: bool) -> None:
+        if self.gate is not None:
+            self.gate.close(not yes)
+        if self._session.output.audio is not None:
+            self._session.output.set_audio_enabled(yes)
+
+
+async def wait_for_turn(
+    claims: ClaimStore,
+    renew: Callable[[], Any],
+    room: str,
+    job: str,
+    *,
+    woken: asyncio.Event,
+    connected: Callable[[], bool],
+    clock: Clock,
+) -> bool:
+    """As the successor: say that we are ready until the call is ours (True) or will not be (False).
+
+    Args:
+        renew: asks for the claim as its holder does; gives whether it is ours.
+        woken: set when our channel woke us.
+    """
+    deadline_s = clock.monotonic() + SUCCESSION_LIMIT_S
+    while connected() and clock.monotonic() < deadline_s:
+        woken.clear()
         try:
-            return await self._claims.hand_over(self._room, job=self._job) is not Yielded.KEPT
+            turn = await claims.ready(room, job=job)
         except UnknownStateError:
-            log.warning("not known whether the call was handed over, asking", room=self._room)
-        # It may have been: whoever speaks now may speak beside the successor.
-        sid, worker, epoch = self._mine()
-        deadline_s = self._clock.monotonic() + _SETTLE_LIMIT_S
-        while self._clock.monotonic() < deadline_s:
-            try:
-                live = await self._claims.live(self._room, sid, worker=worker, job=self._job, epoch=epoch)
-            except UnknownStateError:
-                await self._clock.sleep(0.25)
-            else:
-                return live is None
-        return self._present(agent_identity(handoff.to_job))
-
-
-async def wait_for_turn(claims: ClaimStore, room: str, job: str, woken: asyncio.Event, limit_s: float) -> bool:
-    """As the successor: say that we are ready until the call is ours (True) or will not be (False)."""
+            turn = Turn.WAIT
+        if turn is not Turn.WAIT:
+            return turn is Turn.OURS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READY_EVERY_S):
+                await woken.wait()
+    if not connected():
+        return False
+    # Up to here the holder may give us the call in any moment: leave only when it cannot any more.
+    await clock.sleep(GONE_AFTER_S)
     try:
-        async with asyncio.timeout(limit_s):
-            while True:
-                try:
-                    turn = await claims.ready(room, job=job)
-                except UnknownStateError:
-                    turn = Turn.WAIT
-                if turn is not Turn.WAIT:
-                    return turn is Turn.OURS
-                woken.clear()
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(1.0):
-                        await woken.wait()
-    except TimeoutError:
+        return bool(await renew())
+    except UnknownStateError:
         return False

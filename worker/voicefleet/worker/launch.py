@@ -12,6 +12,7 @@ from pathlib import Path
 from voicefleet.local.settings import MODEL_SOCKET_VARIABLE
 from voicefleet.runtime.http import parse_listen
 from voicefleet.worker.forkserver import start_by_fork
+from voicefleet.worker.memory import build_cipher
 from voicefleet.worker.preload import preload
 from voicefleet.worker.settings import WorkerSettings, environment, export_for_jobs
 from voicefleet.worker.tiers.load import read_tiers, resolve_tiers
@@ -24,6 +25,8 @@ def launch(settings: WorkerSettings) -> None:
         UsageError: with the field or address that is wrong, and the way out; nothing is left running.
     """
     parse_listen(settings.listen, field="--listen")
+    # Before the fork server starts: with a key, job processes find the cipher imported.
+    build_cipher(settings.memory_key.get_secret_value())
     file = read_tiers(settings.tiers)
     with tempfile.TemporaryDirectory(prefix="voicefleet-") as directory:
         model_socket = Path(directory) / "models"

@@ -1,184 +1,169 @@
-"""The conversation so far, in Redis: what an agent needs that takes a call over. Personal data: it has a time to live,
-a size bound, and is encrypted when a key is given.
+"""What is remembered of a call, as a value and as text: for the agent that takes the call over. No I/O.
+
+Personal data: bounded in size, and encrypted when a key is given. Whatever a team's agent kept, and whatever stands in
+Redis, the call goes on: what cannot be used is left out, and named as a `Loss`.
 """
 
 from __future__ import annotations
 
-import asyncio
+import enum
 import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from typing import Any, Protocol
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.contract.keys import Keys
-from voicefleet.runtime.logs import get_logger
-from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient
 
 VERSION = 1
-_READ_LIMIT_S = 0.5
+SAME_CALL_S = 60.0
+"""A caller who is back in a new room of the same name within this time goes on with the same call."""
 
-log = get_logger(__name__)
+Item = dict[str, Any]
+"""One of livekit-agents' chat items, as JSON."""
+
+
+class Loss(enum.StrEnum):
+    """Which part of a memory was lost, or why all of it; the label of a metric."""
+
+    TOO_LARGE = "too_large"
+    """The oldest items."""
+    KEPT_REFUSED = "kept_refused"
+    """What the agent kept: it is no JSON, or alone too large."""
+    UNREADABLE = "unreadable"
+    UNDECRYPTABLE = "undecryptable"
+    UNREACHABLE = "unreachable"
+    RESTORE_FAILED = "restore_failed"
+    """The team's agent raised on what was kept."""
+
+
+class LostMemoryError(Exception):
+    """No memory can be made of this. What it holds is never in the message."""
+
+    def __init__(self, loss: Loss) -> None:
+        super().__init__(loss.value)
+        self.loss = loss
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A conversation. `items`: livekit-agents' chat items as JSON; `kept`: what the team's agent chose to keep."""
+    """A conversation. `kept` is what the team's agent chose to keep."""
 
     tier: str
-    items: list[dict[str, Any]]
+    items: Sequence[Item]
     kept: dict[str, Any] = field(default_factory=dict)
+    sid: str = ""
+    """The room's own id. Names of rooms recur, and no caller may hear of another's call."""
+    caller: str = ""
+    """The caller's identity in the room."""
+    at_s: float = 0.0
+    """When it was made, Unix time of the writer."""
+
+    def is_of(self, sid: str, caller: str, now_s: float) -> bool:
+        """Whether this is of the call of `caller` in the room `sid`. After a restart of LiveKit the same call goes on
+        in a new room."""
+        return sid == self.sid or (bool(caller) and caller == self.caller and abs(now_s - self.at_s) <= SAME_CALL_S)
 
 
-class TooLargeError(ValueError):
-    """Not even the newest item fits."""
+class Cipher(Protocol):
+    """Encryption at rest, as `cryptography.fernet` has it."""
+
+    def encrypt(self, msg: bytes) -> bytes: ...
+    def decrypt(self, msg: bytes) -> bytes: ...
 
 
-def encode(memory: Remembered, max_bytes: int) -> tuple[bytes, tuple[str, ...]]:
-    """JSON of at most `max_bytes`, and what was lost for it: any of "kept_refused", "too_large".
-
-    The oldest items go first, a function's call together with its output.
-
-    Raises:
-        TooLargeError: nothing fits.
-    """
-    lost: list[str] = []
-    kept: dict[str, Any] = memory.kept
-    try:
-        if len(json.dumps(kept, allow_nan=False).encode()) > max_bytes // 2:
-            raise ValueError("too large")
-    except (TypeError, ValueError, RecursionError):
-        kept = {}
-        lost.append("kept_refused")
-    frame = len(json.dumps({"v": VERSION, "tier": memory.tier, "items": [], "kept": kept}).encode())
-    sizes = [len(json.dumps(item).encode()) + 2 for item in memory.items]
-    first, total = 0, frame + sum(sizes)
-    while total > max_bytes and first < len(sizes):
-        total -= sizes[first]
-        first += 1
-    while 0 < first < len(sizes) and memory.items[first].get("type") == "function_call_output":
-        first += 1
-    if first:
-        lost.append("too_large")
-    if memory.items and first >= len(memory.items):
-        raise TooLargeError
-    text = {"v": VERSION, "tier": memory.tier, "items": memory.items[first:], "kept": kept}
-    return json.dumps(text, separators=(",", ":")).encode(), tuple(lost)
-
-
-def decode(text: bytes) -> Remembered:
-    """Raises ValueError: not a memory that this release reads."""
-    raw = json.loads(text)
-    if not isinstance(raw, dict) or not 1 <= int(raw.get("v", 0)) <= VERSION:
-        raise ValueError("not a memory of a version this release reads")
-    items, kept = raw.get("items"), raw.get("kept")
-    if not isinstance(items, list) or not isinstance(kept, dict):
-        raise ValueError("not a memory")
-    return Remembered(str(raw.get("tier", "")), items, kept)
-
-
-def cipher(keys: str) -> MultiFernet | None:
+def build_cipher(keys: str) -> Cipher | None:
     """The cipher of `keys`, comma-separated, the newest first; None for no key.
 
     Raises:
         ConfigError: one of them is no key.
     """
-    if not keys.strip():
+    names = [key.strip() for key in keys.split(",") if key.strip()]
+    if not names:
         return None
+    # Here, because most workers have no key, and their job processes need not carry it.
+    from cryptography.fernet import Fernet, MultiFernet
+
     try:
-        return MultiFernet([Fernet(key.strip()) for key in keys.split(",")])
+        return MultiFernet([Fernet(name) for name in names])
     except ValueError as error:
         raise ConfigError(
-            "not a key, or a list of them",
+            "not a Fernet key (32 bytes in URL-safe base64), or a list of them",
             field="VOICEFLEET_MEMORY_KEY",
-            way_out="Make one with cryptography.fernet.Fernet.generate_key(), or leave it empty.",
+            way_out=(
+                "Make one with: python -c "
+                "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+            ),
         ) from error
 
 
-class MemoryStore:
-    """The memory of one call. Nothing here ever holds up or ends the call: what goes wrong is logged and counted.
+def encode(memory: Remembered, max_bytes: int, cipher: Cipher | None = None) -> tuple[str, tuple[Loss, ...]]:
+    """Text of at most `max_bytes` before encryption, and what was lost for it. The oldest items go first, a function's
+    output never without its call.
 
-    Args:
-        lost: told the reason each time a part of the memory is lost.
+    Raises:
+        LostMemoryError: the conversation is no JSON.
     """
+    lost: list[Loss] = []
+    kept = _as_json(memory.kept)
+    try:
+        head = json.dumps(
+            {"v": VERSION, "tier": memory.tier, "sid": memory.sid, "caller": memory.caller, "at_s": memory.at_s},
+            separators=(",", ":"),
+        )
+        items = [json.dumps(item, separators=(",", ":")) for item in memory.items]
+    except (TypeError, ValueError, RecursionError) as error:
+        raise LostMemoryError(Loss.UNREADABLE) from error
+    room = max_bytes - len(head) - len(',"kept":,"items":[]')
+    if kept is None or len(kept) > room:
+        lost.append(Loss.KEPT_REFUSED)
+        kept = "{}"
+    fitting = _fitting(memory.items, [len(i) + 1 for i in items], room - len(kept))
+    if len(fitting) < len(items):
+        lost.append(Loss.TOO_LARGE)
+    text = f'{head[:-1]},"kept":{kept},"items":[{",".join(items[n] for n in fitting)}]}}'
+    return (cipher.encrypt(text.encode()).decode() if cipher else text), tuple(lost)
 
-    def __init__(
-        self,
-        redis: RedisClient,
-        keys: Keys,
-        room: str,
-        *,
-        ttl_s: int,
-        max_bytes: int,
-        secret: MultiFernet | None,
-        lost: Callable[[str], None],
-    ) -> None:
-        self._redis = redis
-        self._key = keys.memory(room)
-        self._ttl_s = ttl_s
-        self._max_bytes = max_bytes
-        self._secret = secret
-        self._lost = lost
-        self._told: set[str] = set()
-        self._next: Callable[[], Remembered] | None = None
-        self._writing: asyncio.Task[None] | None = None
 
-    async def read(self) -> Remembered | None:
-        """The memory, or None: there is none, or it cannot be read."""
+def decode(text: str, cipher: Cipher | None = None) -> Remembered:
+    """The memory in `text`. Plain text is read also where there is a key: it may be from before the key was set.
+
+    Raises:
+        LostMemoryError: it is none that this release reads.
+    """
+    if not text.startswith("{"):
         try:
-            async with asyncio.timeout(_READ_LIMIT_S):
-                text = await self._redis.get(self._key)
-            if not text:
-                return None
-            raw = text if isinstance(text, bytes) else text.encode()
-            return decode(self._secret.decrypt(raw) if self._secret else raw)
-        except REDIS_FAILURES as error:
-            self._missed("unreachable", error)
-        except InvalidToken as error:
-            self._missed("undecryptable", error)
-        except (ValueError, TypeError) as error:
-            self._missed("unreadable", error)
+            if cipher is None:
+                raise ValueError("no key")
+            text = cipher.decrypt(text.encode()).decode()
+        except Exception as error:  # Of the library's own errors only one is documented.
+            raise LostMemoryError(Loss.UNDECRYPTABLE) from error
+    try:
+        raw = json.loads(text)
+        items, kept = raw["items"], raw["kept"]
+        if not 1 <= int(raw["v"]) <= VERSION or not isinstance(kept, dict) or not isinstance(items, list):
+            raise ValueError("not a memory of a version this release reads")
+        caller, at_s = str(raw.get("caller", "")), float(raw.get("at_s", 0.0))
+        return Remembered(str(raw.get("tier", "")), items, kept, str(raw.get("sid", "")), caller, at_s)
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise LostMemoryError(Loss.UNREADABLE) from error
+
+
+def _as_json(kept: dict[str, Any]) -> str | None:
+    try:
+        return json.dumps(kept, separators=(",", ":"), allow_nan=False)
+    except Exception:  # The team's own objects may raise anything.
         return None
 
-    def save(self, memory: Callable[[], Remembered]) -> None:
-        """Store what `memory` gives, soon and in the background; the newest wins."""
-        self._next = memory
-        if self._writing is None or self._writing.done():
-            self._writing = asyncio.create_task(self._write())
 
-    async def flush(self, limit_s: float) -> None:
-        """Wait until everything is stored, at most `limit_s`."""
-        if self._writing is not None:
-            await asyncio.wait({self._writing}, timeout=limit_s)
-
-    async def forget(self) -> None:
-        """The call ended in good order: nobody needs it any more."""
-        self._next = None
-        await self.flush(1.0)
-        try:
-            await self._redis.delete(self._key)
-        except REDIS_FAILURES:
-            log.warning("memory of a call not removed, it will expire")
-
-    async def _write(self) -> None:
-        while self._next is not None:
-            memory, self._next = self._next, None
-            try:
-                text, lost = encode(memory(), self._max_bytes)
-                await self._redis.set(self._key, self._secret.encrypt(text) if self._secret else text, ex=self._ttl_s)
-            except REDIS_FAILURES as error:
-                self._missed("unreachable", error)
-            except (ValueError, TypeError) as error:
-                self._missed("too_large" if isinstance(error, TooLargeError) else "unreadable", error)
-            else:
-                for reason in lost:
-                    self._missed(reason, None)
-
-    def _missed(self, reason: str, error: Exception | None) -> None:
-        # Every turn may lose the same part again: said once, counted once a call.
-        if reason not in self._told:
-            self._told.add(reason)
-            log.warning("a part of the call's memory is lost", reason=reason, error=type(error).__name__)
-            self._lost(reason)
+def _fitting(items: Sequence[Item], sizes: Sequence[int], room: int) -> list[int]:
+    """The numbers of the items that stay: the newest that fit into `room` bytes, and no output without its call."""
+    first, total = len(sizes), 0
+    while first > 0 and total + sizes[first - 1] <= room:
+        first -= 1
+        total += sizes[first]
+    gone = {i.get("call_id") for i in items[:first] if i.get("type") == "function_call"}
+    return [
+        n
+        for n in range(first, len(items))
+        if items[n].get("type") != "function_call_output" or items[n].get("call_id") not in gone
+    ]

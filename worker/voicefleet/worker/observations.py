@@ -9,10 +9,10 @@ from prometheus_client import CollectorRegistry
 from voicefleet.contract import metrics as catalogue
 from voicefleet.runtime.metrics import counter, gauge, histogram
 from voicefleet.worker.admission import Answer
+from voicefleet.worker.memory import Loss
 from voicefleet.worker.silence import Reason
 
 FAILURE_KINDS = ("timeout", "refused", "connection", "other")
-MEMORY_LOST_REASONS = ("too_large", "kept_refused", "unreadable", "undecryptable", "unreachable", "restore_failed")
 _STAGES = ("stt", "llm", "tts")
 
 
@@ -53,7 +53,7 @@ class WorkerMetrics:
             result = observation.get("result")
             self.calls.labels(result if result in ("completed", "taken_over", "handed_over") else "error").inc()
         elif kind == "memory_lost":
-            self.memory_lost.labels(_known(observation.get("reason"), MEMORY_LOST_REASONS)).inc()
+            self.memory_lost.labels(_known(observation.get("reason"), tuple(Loss))).inc()
         elif kind == "resumed":
             self.resumed.labels(_known(observation.get("why"), ("recovered", "handed_over"))).inc()
         elif kind == "provider_failure":

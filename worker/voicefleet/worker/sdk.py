@@ -7,10 +7,12 @@ dropped, so a freed slot or a cordon is told at once here.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 
-from livekit.agents import AgentServer
+from livekit.agents import AgentServer, JobContext
 from livekit.agents.utils import http_context
 from livekit.agents.utils.aio import ChanClosed
 
@@ -36,3 +38,13 @@ def on_job_process_closed(server: AgentServer, callback: Callable[[], None]) -> 
 def set_certificate_fallback() -> None:
     """What the SDK does in a worker's main process before its fork server starts; ours has started by then."""
     http_context._set_default_cert_env()
+
+
+def accepted_attributes(ctx: JobContext) -> Mapping[str, str]:
+    """The attributes that our worker gave this job when it accepted it; the room shows them only once connected.
+
+    From the token and unverified: it is our own, and `ctx.token_claims()` fails where a machine's clock is wrong.
+    """
+    payload = ctx._info.token.split(".")[1]
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return claims.get("attributes") or {}

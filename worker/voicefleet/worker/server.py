@@ -28,7 +28,6 @@ from voicefleet.worker import session
 from voicefleet.worker.admission import Admission, Slots
 from voicefleet.worker.call import load_factory
 from voicefleet.worker.joblink import JobLinkServer
-from voicefleet.worker.memory import cipher
 from voicefleet.worker.observations import WorkerMetrics
 from voicefleet.worker.preflight import check_livekit
 from voicefleet.worker.reporter import Reporter
@@ -275,5 +274,4 @@ async def serve(settings: WorkerSettings, tiers: Tiers, model_socket: Path) -> N
         UsageError: with the field or address that is wrong, and the way out.
     """
     load_factory(settings.agent)
-    cipher(settings.memory_key.get_secret_value())
     await Worker(settings, tiers, model_socket, SystemClock()).run()

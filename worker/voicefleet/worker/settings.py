@@ -64,6 +64,9 @@ class WorkerSettings(BaseSettings):
     resume_phrase: Annotated[str, Field(max_length=500)] = Field(
         "Sorry, where were we? {last}", description="first words after a recovery; {last}: the agent's last sentence"
     )
+    resume_answer_phrase: Annotated[str, Field(max_length=500)] = Field(
+        "Sorry about that.", description="said instead, before the answer, when the caller's last words had none"
+    )
     job_memory_limit_mb: Annotated[int, Field(ge=0)] = Field(0, description="0: no limit")
     model_threads: Annotated[int, Field(ge=1, le=64)] = Field(2, description="threads of the local models, all jobs")
     log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"

@@ -1,0 +1,73 @@
+"""The agent's voice and ear, as far as they can be shut: its output muted, its input held back."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from livekit import rtc
+from livekit.agents import AgentSession
+from livekit.agents.voice.io import AudioInput
+
+HEARD_BACK_S = 0.6
+"""What the caller said this long before the gate opens is heard: a detector needs speech to see that it began."""
+
+
+class Voice:
+    """What the caller hears of one job, muted or not."""
+
+    def __init__(self, room: rtc.Room, session: AgentSession[Any]) -> None:
+        self._room = room
+        self._session = session
+        self._muted = False
+        room.on("local_track_published", self._on_published)
+
+    def mute(self, muted: bool) -> None:
+        """Muted: not a sample more, at once, where the tracks are sent; what is being said waits. Else it goes on."""
+        self._muted = muted
+        for publication in self._room.local_participant.track_publications.values():
+            if isinstance(publication.track, rtc.LocalAudioTrack):
+                (publication.track.mute if muted else publication.track.unmute)()
+        if (audio := self._session.output.audio) is not None:
+            (audio.pause if muted else audio.resume)()
+
+    def _on_published(self, _: rtc.LocalTrackPublication, track: rtc.Track) -> None:
+        if self._muted and isinstance(track, rtc.LocalAudioTrack):
+            track.mute()
+
+
+class Gate(AudioInput):
+    """The session's audio input with a gate before it. Closed, it keeps the last `keep_s` seconds for later."""
+
+    def __init__(self, source: AudioInput, *, closed: bool = False, keep_s: float = HEARD_BACK_S) -> None:
+        super().__init__(label="voicefleet-gate", source=source)
+        self._from = source
+        self._closed = closed
+        self._keep_s = keep_s
+        self._kept: deque[rtc.AudioFrame] = deque()
+        self._kept_s = 0.0
+
+    def close(self, closed: bool = True) -> None:
+        self._closed = closed
+
+    async def __anext__(self) -> rtc.AudioFrame:
+        while self._closed or not self._kept:
+            frame = await self._from.__anext__()
+            if not self._closed and not self._kept:
+                return frame
+            self._kept.append(frame)
+            self._kept_s += frame.duration
+            while self._closed and self._kept_s > self._keep_s:
+                self._kept_s -= self._kept.popleft().duration
+        frame = self._kept.popleft()
+        self._kept_s -= frame.duration
+        return frame
+
+
+def put_gate(session: AgentSession[Any], *, closed: bool = False) -> Gate | None:
+    """Put a gate before the input of the session, which has started; None when it has no audio input."""
+    if session.input.audio is None:
+        return None
+    gate = Gate(session.input.audio, closed=closed)
+    session.input.audio = gate
+    return gate
