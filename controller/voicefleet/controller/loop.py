@@ -40,6 +40,7 @@ class PoolLoop:
         self._decisions = decisions
         self._tick_s = tick_s
         self._state: State | None = None
+        self._known_s: dict[str, float] = {}
         self._departed: list[Departure] = []
 
     async def run(self) -> None:
@@ -75,6 +76,7 @@ class PoolLoop:
             managed=managed,
             leaving=leaving,
             moving=region.moving,
+            last_known_s=self._last_known(instances, reported),
         )
         if self._state is None:
             self._state = initial_state(observation.now_s, observation.supply)
@@ -91,6 +93,16 @@ class PoolLoop:
         region.worked("orders")
         if observation.complete:
             region.metrics.last_success.labels(region.name).set(region.clock.wall().timestamp())
+
+    def _last_known(
+        self, instances: tuple[Instance, ...] | None, reported: dict[str, Reported] | None
+    ) -> dict[str, float]:
+        """When each worker that is there last had a report that could be read."""
+        here = {i.id for i in instances or ()}
+        now_s = self._region.clock.monotonic()
+        self._known_s = {worker: at_s for worker, at_s in self._known_s.items() if worker in here}
+        self._known_s.update(dict.fromkeys(here & (reported or {}).keys(), now_s))
+        return self._known_s
 
     async def _instances(self) -> tuple[Instance, ...] | None:
         region = self._region

@@ -24,18 +24,24 @@ def compose(
     managed: bool = True,
     leaving: Collection[str] = (),
     moving: int = 0,
+    last_known_s: Mapping[str, float] | None = None,
 ) -> PoolObservation:
     """The pool at `now_s`; whatever could not be read is None here and unknown there.
 
     Args:
         instances: what the fleet owns; a report of a worker that is not among them gives load, not supply.
+        last_known_s: when a report of each worker was last there. One that reported once and has none now is silent,
+            and does not start for the second time: Redis may have lost everything.
         managed: False when nobody here owns the workers: then the reports are the workers.
         leaving: workers that somebody ordered to drain and end: no supply from now on.
         moving: handoffs under way; each has a job in two workers for a moment, and is one call.
     """
     reports = reported or {}
+    silent_since = {worker: now_s - at_s for worker, at_s in (last_known_s or {}).items()}
     if managed:
-        workers = tuple(_worker(spec, i, reports.get(i.id), reported is not None) for i in instances or ())
+        workers = tuple(
+            _worker(spec, i, reports.get(i.id), reported is not None, silent_since.get(i.id)) for i in instances or ()
+        )
     else:
         workers = tuple(_stranger(r) for r in reports.values())
     workers = tuple(dataclasses.replace(w, state=SupplyState.STOPPING) if w.id in leaving else w for w in workers)
@@ -61,7 +67,11 @@ def _held(reports: Sequence[WorkerReport]) -> int:
     return sum(report.busy for report in reports) - (len(rooms) - len(set(rooms)))
 
 
-def _worker(spec: PoolSpec, instance: Instance, known: Reported | None, reports_known: bool) -> Worker:
+def _worker(
+    spec: PoolSpec, instance: Instance, known: Reported | None, reports_known: bool, lost_report_s: float | None
+) -> Worker:
+    if known is None and lost_report_s is not None and instance.state is not InstanceState.STOPPING:
+        return Worker(instance.id, SupplyState.UNKNOWN, spec.slots, 0, age_s=instance.age_s, silent_s=lost_report_s)
     if known is None:
         starting = SupplyState.STARTING if reports_known else SupplyState.UNKNOWN
         state = SupplyState.STOPPING if instance.state is InstanceState.STOPPING else starting

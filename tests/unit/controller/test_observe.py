@@ -48,6 +48,7 @@ def observe(
     managed: bool = True,
     leaving: Collection[str] = (),
     moving: int = 0,
+    last_known_s: dict[str, float] | None = None,
 ) -> PoolObservation:
     instances = (Instance("eu-1", state, 50.0),)
     return compose(
@@ -60,6 +61,7 @@ def observe(
         managed=managed,
         leaving=leaving,
         moving=moving,
+        last_known_s=last_known_s,
     )
 
 
@@ -160,3 +162,11 @@ def test_the_region_with_the_most_free_slots_is_chosen() -> None:
     assert choose([Room("a", 0, 0), c]) == c  # unknown is not full
     assert choose([Room("a", 0, 0), Room("b", -2, 0)]) is None
     assert choose([Room("a", 2, 0)]) is not None  # draining ones give slots beyond the maximum
+
+
+def test_a_worker_whose_report_redis_lost_is_unknown_and_not_starting() -> None:
+    assert only(observe({})).state is SupplyState.STARTING
+    lost = only(observe({}, last_known_s={"eu-1": 98.0}))
+    assert (lost.state, lost.silent_s, lost.lost) == (SupplyState.UNKNOWN, 2.0, False)
+    stopping = only(observe({}, state=InstanceState.STOPPING, last_known_s={"eu-1": 98.0}))
+    assert stopping.state is SupplyState.STOPPING
