@@ -15,7 +15,7 @@ from voicefleet.contract.claims import Claim, ClaimState, Handoff
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.claims import ClaimStore
-from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient, Scripts
+from voicefleet.runtime.redis import RedisClient, Scripts, answered
 
 DISPATCH_TTL_MS = 1_500
 """A dispatch without a claim after this counts as lost: LiveKit answers 200 to those it drops, and may offer the call
@@ -114,10 +114,8 @@ class CallBook:
 
     async def look_again(self, room: str, after_ms: int, now_ms: int) -> None:
         """Leave a taken call alone for `after_ms` more."""
-        try:
+        with answered():
             await self._redis.zadd(self._keys.inflight, {room: now_ms + after_ms}, xx=True)
-        except REDIS_FAILURES as error:
-            raise _unknown(error) from error
 
     async def joined(self, room: str) -> None:
         """A caller joined just now. Saying it again changes nothing."""
@@ -141,45 +139,35 @@ class CallBook:
 
     async def claim(self, room: str) -> Claim | None:
         """Who has the call in `room` now."""
-        try:
+        with answered():
             text = await self._redis.get(self._keys.claim(room))
-        except REDIS_FAILURES as error:
-            raise _unknown(error) from error
         return _claim(text) if text else None
 
     async def fenced(self, room: str) -> frozenset[str]:
         """Jobs that must never hold the call in `room` again."""
-        try:
+        with answered():
             return frozenset(str(job) for job in await self._redis.smembers(self._keys.fenced(room)))
-        except REDIS_FAILURES as error:
-            raise _unknown(error) from error
 
     async def handoffs(self, rooms: Sequence[str]) -> dict[str, Handoff]:
         """The handoffs under way in `rooms`."""
         if not rooms:
             return {}
-        try:
+        with answered():
             texts = await self._redis.mget([self._keys.handoff(room) for room in rooms])
-        except REDIS_FAILURES as error:
-            raise _unknown(error) from error
         return {room: codec.load(Handoff, text) for room, text in zip(rooms, texts, strict=True) if text}
 
     async def forget_conversation(self, room: str) -> None:
         """Nobody may carry on with what was said in `room`."""
-        try:
+        with answered():
             await self._redis.delete(self._keys.memory(room))
-        except REDIS_FAILURES as error:
-            raise _unknown(error) from error
 
     async def vanished(self, rooms: Iterable[str]) -> None:
         """Rooms that are gone although nobody said so: keep their conversations only a little longer."""
-        try:
+        with answered():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for room in rooms:
                     pipe.pexpire(self._keys.memory(room), VANISHED_MEMORY_MS)
                 await pipe.execute()
-        except REDIS_FAILURES as error:
-            raise _unknown(error) from error
 
     async def finished(self, room: str, room_sid: str) -> bool:
         """The room is over. False when its name belongs to a newer room by now."""
@@ -189,19 +177,15 @@ class CallBook:
 
     async def store(self, record: CallRecord) -> None:
         """Keep what is known of a call until its end, or a day."""
-        try:
+        with answered():
             await self._redis.set(self._keys.call(record.room), codec.dump(record), px=CALL_TTL_MS)
-        except REDIS_FAILURES as error:
-            raise _unknown(error) from error
 
     async def records(self, rooms: Sequence[str]) -> dict[str, CallRecord]:
         """What is known of the calls in `rooms`; a call that came without us has no record."""
         if not rooms:
             return {}
-        try:
+        with answered():
             texts = await self._redis.mget([self._keys.call(room) for room in rooms])
-        except REDIS_FAILURES as error:
-            raise _unknown(error) from error
         found = zip(rooms, texts, strict=True)
         return {room: codec.load(CallRecord, text) for room, text in found if text}
 
@@ -211,7 +195,3 @@ def _claim(text: str | bytes) -> Claim:
         return codec.load(Claim, text)
     except UnknownStateError:
         return _UNREADABLE  # one value of a newer release must not hide every other call
-
-
-def _unknown(error: BaseException) -> UnknownStateError:
-    return UnknownStateError(f"Redis did not answer ({type(error).__name__})")

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
-from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient
+from voicefleet.runtime.redis import RedisClient, answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,15 +28,13 @@ class Presence:
     async def of(self, jobs: Collection[str]) -> Listening:
         """Who of `jobs` listens. Raises `UnknownStateError` when Redis does not answer."""
         channels = {self._keys.job_channel(job): job for job in jobs}
-        try:
+        with answered():
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.pubsub_numsub(*channels)
                 pipe.info("server")
                 counts, server = await pipe.execute(raise_on_error=False)
-        except REDIS_FAILURES as error:
-            raise UnknownStateError(f"Redis did not answer ({type(error).__name__})") from error
-        if isinstance(counts, Exception):
-            raise UnknownStateError(f"Redis did not answer ({type(counts).__name__})") from counts
+            if isinstance(counts, Exception):
+                raise counts
         # A Redis that does not let us ask for its server's id does without: other guards are left.
         life = "" if isinstance(server, Exception) else str(server.get("run_id", ""))
         return Listening(frozenset(channels[channel] for channel, count in counts if count), life)

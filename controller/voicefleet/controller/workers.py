@@ -12,7 +12,7 @@ from voicefleet.contract import codec
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import STALE_AFTER_S, WorkerOrder, WorkerReport, WorkerState
-from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient
+from voicefleet.runtime.redis import RedisClient, answered
 
 PROMPT_S = 3.0
 """A worker silent for longer may hang: its free slots are not counted on."""
@@ -69,7 +69,7 @@ class WorkerBook:
 
     async def read(self) -> dict[str, Reported]:
         """Every worker that reported within the last hour, by id. An unreadable report leaves its worker out."""
-        try:
+        with answered():
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.time()
                 pipe.zrange(self._keys.workers, 0, -1, withscores=True)
@@ -81,8 +81,6 @@ class WorkerBook:
             oldest = now_ms - FORGET_AFTER_S * 1000
             if any(at < oldest for _, at in scores):
                 await self._redis.zremrangebyscore(self._keys.workers, "-inf", oldest)
-        except REDIS_FAILURES as error:
-            raise _unknown(error) from error
         found: dict[str, Reported] = {}
         for (worker, at), text, order in zip(scores, texts, orders, strict=True):
             reported = _reported(text, order, now_ms, int(at))
@@ -92,43 +90,35 @@ class WorkerBook:
 
     async def order(self, worker: str, *, cordon: bool, after: int, leave: bool = False) -> None:
         """Give an order with a serial above `after`, the last one the worker may have seen."""
-        try:
+        with answered():
             seconds, micros = await self._redis.time()
             serial = max(after + 1, int(seconds) * 1000 + int(micros) // 1000)
             text = codec.dump(WorkerOrder(serial=serial, cordon=cordon, leave=leave))
             # A day: an order outlives any silence of its worker, and does not stay for ever once that is gone.
             await self._redis.set(self._keys.order(worker), text, ex=86_400)
-        except REDIS_FAILURES as error:
-            raise _unknown(error) from error
 
     async def drain(self, worker: str) -> None:
         """Have `worker` drained and ended, by whichever controller can."""
-        try:
+        with answered():
             await self._redis.sadd(self._keys.drains, worker)
-        except REDIS_FAILURES as error:
-            raise _unknown(error) from error
 
     async def drains(self) -> frozenset[str]:
         """Workers that somebody ordered to drain and end."""
-        try:
+        with answered():
             return frozenset(str(worker) for worker in await self._redis.smembers(self._keys.drains))
-        except REDIS_FAILURES as error:
-            raise _unknown(error) from error
 
     async def forget(self, workers: Iterable[str]) -> None:
         """Take workers off the books that are gone for sure, so that nobody counts on their slots."""
         ids = list(workers)
         if not ids:
             return
-        try:
+        with answered():
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.zrem(self._keys.workers, *ids)
                 pipe.srem(self._keys.drains, *ids)
                 for worker in ids:
                     pipe.delete(self._keys.report(worker), self._keys.order(worker))
                 await pipe.execute()
-        except REDIS_FAILURES as error:
-            raise _unknown(error) from error
 
 
 def _reported(text: str | bytes | None, order: str | bytes | None, now_ms: int, at_ms: int) -> Reported | None:
@@ -140,7 +130,3 @@ def _reported(text: str | bytes | None, order: str | bytes | None, now_ms: int, 
         return Reported(report, silent_s, codec.load(WorkerOrder, order) if order else None, at_ms)
     except UnknownStateError:
         return None
-
-
-def _unknown(error: BaseException) -> UnknownStateError:
-    return UnknownStateError(f"Redis did not answer ({type(error).__name__})")

@@ -5,6 +5,8 @@ Each command is bounded in time: Redis being slow or away must never hold up a c
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -23,6 +25,19 @@ COMMAND_TIMEOUT_S = 1.0
 RedisClient = Redis
 REDIS_FAILURES = (RedisError, OSError, TimeoutError)
 """What a command raises when Redis is away, slow or refuses: the answer is unknown."""
+
+
+@contextlib.contextmanager
+def answered() -> Iterator[None]:
+    """Turn a failure of Redis inside the block into ours.
+
+    Raises:
+        UnknownStateError: Redis was away, slow or refused; what was asked of it may or may not have been done.
+    """
+    try:
+        yield
+    except REDIS_FAILURES as error:
+        raise UnknownStateError(f"Redis did not answer ({type(error).__name__})") from error
 
 
 def shown_address(url: str) -> str:
@@ -102,7 +117,5 @@ class Scripts:
         script = self._known.get(name)
         if script is None:
             script = self._known[name] = self._client.register_script(script_text(name))
-        try:
+        with answered():
             return await script(keys=keys, args=args)
-        except REDIS_FAILURES as error:
-            raise UnknownStateError(f"Redis did not answer ({type(error).__name__})") from error
