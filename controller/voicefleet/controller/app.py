@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from redis.asyncio.client import PubSub
 
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
 from voicefleet.contract.keys import Keys
@@ -41,7 +40,7 @@ from voicefleet.controller.workers import WorkerBook
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.http import HttpServer, health_routes
 from voicefleet.runtime.logs import get_logger
-from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient, Scripts, check_redis, connect_redis
+from voicefleet.runtime.redis import RedisClient, Scripts, check_redis, connect_redis, listen
 from voicefleet.runtime.tasks import end
 from voicefleet.stack.lifeline import lifeline
 
@@ -289,17 +288,7 @@ async def _running(loops: dict[str, Callable[[], Awaitable[None]]]) -> AsyncIter
 async def _wake(redis: RedisClient, regions: dict[str, Region]) -> None:
     """Pass on that something changed. Without it the loops look by themselves, only a little later."""
     channels = {Keys(name).events: region for name, region in regions.items()}
-    pubsub: PubSub = redis.pubsub(ignore_subscribe_messages=True)
-    try:
-        await pubsub.subscribe(*channels)
-        while True:
-            message = await pubsub.get_message(timeout=5.0)
-            if message is not None and (region := channels.get(message["channel"])) is not None:
-                region.wake.set()
-    except REDIS_FAILURES:
-        return  # started again a second later
-    finally:
-        await pubsub.aclose()  # type: ignore[no-untyped-call]
+    await listen(redis, channels, lambda channel: channels[channel].wake.set())
 
 
 def _tell_ready(url: str, on_ready: Callable[[str], None] | None, ready_file: Path | None) -> None:

@@ -6,13 +6,14 @@ Each command is bounded in time: Redis being slow or away must never hold up a c
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import resources
 from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
@@ -21,6 +22,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
 
 COMMAND_TIMEOUT_S = 1.0
+_LISTEN_S = 5.0
 
 RedisClient = Redis
 REDIS_FAILURES = (RedisError, OSError, TimeoutError)
@@ -93,6 +95,20 @@ async def check_redis(client: RedisClient, url: str, *, field: str) -> None:
             value=shown_address(url),
             way_out="Start Redis there, or give the address of one that runs.",
         ) from error
+
+
+async def listen(client: RedisClient, channels: Iterable[str], heard: Callable[[str], None]) -> None:
+    """Tell `heard` the channel of every message. Returns when Redis fails: then it is time to listen anew."""
+    pubsub: PubSub = client.pubsub(ignore_subscribe_messages=True)
+    try:
+        await pubsub.subscribe(*channels)
+        while True:
+            if (message := await pubsub.get_message(timeout=_LISTEN_S)) is not None:
+                heard(str(message["channel"]))
+    except REDIS_FAILURES:
+        return
+    finally:
+        await pubsub.aclose()  # type: ignore[no-untyped-call]
 
 
 @cache

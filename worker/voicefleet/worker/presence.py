@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from redis.asyncio.client import PubSub
-
-from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient
+from voicefleet.runtime.redis import RedisClient, listen
 from voicefleet.runtime.tasks import end
 
 _AGAIN_S = 1.0
-_POLL_S = 5.0
 
 
 class Presence:
@@ -32,13 +29,5 @@ class Presence:
 
     async def _listen(self) -> None:
         while True:
-            pubsub: PubSub = self._redis.pubsub(ignore_subscribe_messages=True)
-            try:
-                await pubsub.subscribe(self._channel)
-                while True:
-                    if await pubsub.get_message(timeout=_POLL_S) is not None:
-                        self._woken()
-            except REDIS_FAILURES:
-                await asyncio.sleep(_AGAIN_S)
-            finally:
-                await pubsub.aclose()  # type: ignore[no-untyped-call]
+            await listen(self._redis, [self._channel], lambda _: self._woken())
+            await asyncio.sleep(_AGAIN_S)
