@@ -44,7 +44,6 @@ FAULT_LIMIT_S = 150.0
 ANSWERS_LIMIT_S = 20.0
 END_LIMIT_S = 30.0
 """A caller in silence hangs up after 25 s; then its call must be over."""
-LOGS_KEPT = 8
 
 
 @dataclass(slots=True)
@@ -183,7 +182,7 @@ async def stage(gear: Gear, clock: Clock, say: Say, keep_logs: Path | None = Non
         if not await made.whole(START_LIMIT_S):
             raise UnreachableError(
                 f"not every worker was ready within {START_LIMIT_S:.0f} s; the last lines of their logs:\n"
-                f"{_tails(fleet.log_dir)}",
+                f"{fleet.log_tails()}",
                 field="workers",
                 way_out="Mend what they say.",
             )
@@ -226,11 +225,3 @@ def breakable_tiers(faults_file: Path) -> dict[str, object]:
 def _save_logs(logs: Path, target: Path) -> None:
     with contextlib.suppress(OSError):
         shutil.copytree(logs, target / logs.parent.name, dirs_exist_ok=True)
-
-
-def _tails(log_dir: Path, lines: int = LOGS_KEPT) -> str:
-    found = []
-    for log in sorted(log_dir.glob("*.log")):
-        if not log.name.startswith(("livekit", "redis")):
-            found += [f"--- {log.name}", *log.read_text(errors="replace").splitlines()[-lines:]]
-    return "\n".join(found)

@@ -207,7 +207,7 @@ class _Stage:
                     await self._clock.sleep(0.1)
         except TimeoutError as error:
             raise UnreachableError(
-                f"no worker was ready within {START_LIMIT_S:.0f} s; the last lines of their logs:\n{_tails(fleet)}",
+                f"no worker was ready within {START_LIMIT_S:.0f} s; the last lines of their logs:\n{fleet.log_tails()}",
                 field="workers",
                 way_out="Mend what they say, or try --pipeline synthetic.",
             ) from error
@@ -222,11 +222,3 @@ class _Stage:
     def _small(self, region: str) -> bool:
         s = self.run.history.last(region)
         return s is not None and (s.ready, s.starting, s.draining, s.live) == (MIN_WORKERS, 0, 0, 0)
-
-
-def _tails(fleet: Fleet, lines: int = 8) -> str:
-    found = []
-    for log in sorted(fleet.log_dir.glob("*.log")):
-        if not log.name.startswith(("livekit", "redis")):
-            found += [f"--- {log.name}", *log.read_text(errors="replace").splitlines()[-lines:]]
-    return "\n".join(found)

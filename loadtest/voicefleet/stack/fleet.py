@@ -89,6 +89,14 @@ class Fleet:
     log_dir: Path
     deaths: list[Death]
 
+    def log_tails(self, lines: int = 8) -> str:
+        """The last `lines` of the log of the controller and of every worker, for messages."""
+        found = []
+        for log in sorted(self.log_dir.glob("*.log")):
+            if not log.name.startswith(("livekit", "redis")):
+                found += [f"--- {log.name}", *log.read_text(errors="replace").splitlines()[-lines:]]
+        return "\n".join(found)
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerGear:
