@@ -85,10 +85,6 @@ class Dispatcher:
                 task = self._repairs[room] = asyncio.create_task(self._repair(room, snapshot))
                 task.add_done_callback(lambda done, room=room: self._done(room, done))  # type: ignore[misc]
 
-    async def settle(self) -> None:
-        """Wait until everything begun is done."""
-        await asyncio.gather(*self._repairs.values())
-
     def _done(self, room: str, task: asyncio.Task[None]) -> None:
         self._repairs.pop(room, None)
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -61,15 +61,22 @@ class Hold:
         self.epoch = epoch
         try:
             async with asyncio.timeout(FIRST_TRY_TIMEOUT_S):
-                return await self._renew("")
+                return await self.renew()
         except (UnknownStateError, TimeoutError):
             log.warning("claim not confirmed", another_is_there=others)
             self.lost = others
             return not others
 
-    async def renew(self) -> bool:
+    async def renew(self, trouble: str = "") -> bool:
         """Ask for the claim now; whether it is ours. Raises `UnknownStateError`."""
-        return await self._renew("")
+        held = await self._ask(trouble)
+        if held is None:
+            self.lost = True
+            return False
+        self.epoch = held.epoch
+        ready = held.handoff is not None and held.handoff.state == HandoffState.READY
+        self.handoff = held.handoff if ready else None
+        return True
 
     def wake(self) -> None:
         """Renew now: something about the call changed."""
@@ -101,7 +108,7 @@ class Hold:
                         continue
                     stalls = self._stalls
                     try:
-                        ours = await self._renew(trouble())
+                        ours = await self.renew(trouble())
                     except UnknownStateError:
                         log.warning("claim not renewed, the call goes on")
                         continue
@@ -151,7 +158,7 @@ class Hold:
                 return None
             await self._clock.sleep(SETTLE_EVERY_S)
             try:
-                if await self._ask("") is None:
+                if await self._ask() is None:
                     return True
                 confirmed += 1
             except UnknownStateError:
@@ -179,17 +186,7 @@ class Hold:
                 stalled(True)
                 self._woken.set()
 
-    async def _renew(self, trouble: str) -> bool:
-        held = await self._ask(trouble)
-        if held is None:
-            self.lost = True
-            return False
-        self.epoch = held.epoch
-        ready = held.handoff is not None and held.handoff.state == HandoffState.READY
-        self.handoff = held.handoff if ready else None
-        return True
-
-    async def _ask(self, trouble: str) -> Live | None:
+    async def _ask(self, trouble: str = "") -> Live | None:
         return await self._claims.live(
             self._room, self._room_sid, worker=self._worker, job=self._job, epoch=self.epoch, trouble=trouble
         )

@@ -6,7 +6,7 @@ import asyncio
 
 from livekit import rtc
 
-from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC
+from voicefleet.contract.probe import ALIVE_ATTRIBUTE, MAX_NONCE_BYTES, PROBE_TOPIC
 from voicefleet.runtime.clock import Clock
 
 TROUBLE = "media"
@@ -66,7 +66,7 @@ class Media:
     def _on_data(self, packet: rtc.DataPacket) -> None:
         # Only the server can send without being a participant: a caller cannot make the job answer.
         if packet.topic == PROBE_TOPIC and packet.participant is None:
-            nonce = packet.data[:64].decode("utf-8", "replace")
+            nonce = packet.data[:MAX_NONCE_BYTES].decode("utf-8", "replace")
             task = asyncio.create_task(self._room.local_participant.set_attributes({ALIVE_ATTRIBUTE: nonce}))
             self._answers.add(task)
             task.add_done_callback(self._answers.discard)
