@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Sequence
 
 from voicefleet.contract.claims import job_of
@@ -20,7 +21,7 @@ from voicefleet.controller.ports import Participant
 from voicefleet.controller.probe import Witness, ask
 from voicefleet.controller.region import Region
 from voicefleet.runtime.logs import get_logger
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import Beside
 
 SCAN_EVERY_S = 0.25
 AGENT_THERE_MS = 3_000
@@ -53,7 +54,7 @@ class Dispatcher:
         self._attempts: dict[str, int] = {}
         self._idle_until_s: dict[str, float] = {}
         """Room with an agent in it and no claim -> when it is looked at again."""
-        self._repairs: dict[str, asyncio.Task[None]] = {}
+        self._repairs = Beside[str](self._failed)
         self._at_once = asyncio.Semaphore(_PARALLEL)
 
     async def run(self) -> None:
@@ -66,7 +67,7 @@ class Dispatcher:
                     async with asyncio.timeout(SCAN_EVERY_S):
                         await self._region.wake.wait()
         finally:
-            await end(self._repairs.values())
+            await self._repairs.end()
 
     async def once(self) -> None:
         """One look at the queue, and a dispatch for every waiting call that a free slot awaits. Dispatches are made
@@ -81,14 +82,10 @@ class Dispatcher:
             return
         region.worked("queue")
         for room in rooms:
-            if room not in self._repairs:
-                task = self._repairs[room] = asyncio.create_task(self._repair(room, snapshot))
-                task.add_done_callback(lambda done, room=room: self._done(room, done))  # type: ignore[misc]
+            self._repairs.start(room, functools.partial(self._repair, room, snapshot))
 
-    def _done(self, room: str, task: asyncio.Task[None]) -> None:
-        self._repairs.pop(room, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("dispatch failed", region=self._region.name, room=room, exc_info=error)
+    def _failed(self, room: str, error: BaseException) -> None:
+        log.error("dispatch failed", region=self._region.name, room=room, exc_info=error)
 
     def _forget_served(self, snapshot: Snapshot) -> None:
         unserved = {c.room for c in snapshot.calls if c.claim is None}

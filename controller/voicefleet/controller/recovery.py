@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Set
-from typing import Any
+import functools
+from collections.abc import Set
 
 from voicefleet.contract.claims import Claim, agent_identity
 from voicefleet.contract.errors import UnknownStateError
@@ -20,7 +20,7 @@ from voicefleet.controller.probe import Witness, ask
 from voicefleet.controller.region import Region
 from voicefleet.controller.suspicion import Health, Reason, Verdict, fault_of_ours, judge
 from voicefleet.runtime.logs import get_logger
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import Beside
 
 LOOK_EVERY_S = 0.25
 LEFT_ALONE_S = 3.0
@@ -44,7 +44,7 @@ class Recovery:
         self._region = region
         self._presence = presence
         self._asking = asyncio.Semaphore(PROBES_AT_ONCE)
-        self._tasks: dict[tuple[str, _Key], asyncio.Task[None]] = {}
+        self._beside = Beside[tuple[str, _Key]](self._failed)
         self._first_seen_ms: dict[_Key, int] = {}
         self._alone_until_s: dict[_Key, float] = {}
         self._said: set[_Key] = set()
@@ -63,7 +63,7 @@ class Recovery:
                         await region.scanned.wait()
                 await self.once()
         finally:
-            await end(self._tasks.values())
+            await self._beside.end()
 
     async def once(self) -> None:
         """One look at every live call. What it starts runs beside it."""
@@ -128,9 +128,9 @@ class Recovery:
         may_ask = settled and not self._held_back(now_s)
         for key, (call, claim, verdict) in verdicts.items():
             if verdict.health is Health.DEAD and (settled or verdict.reason is Reason.WORKER_ENDED):
-                self._start("free", key, self._free(call, claim, verdict.reason))
+                self._beside.start(("free", key), functools.partial(self._free, call, claim, verdict.reason))
             elif verdict.health is Health.SUSPECT and may_ask and self._alone_until_s.get(key, 0.0) <= now_s:
-                self._start("ask", key, self._ask(key, call, claim, verdict.reason))
+                self._beside.start(("ask", key), functools.partial(self._ask, key, call, claim, verdict.reason))
 
     def _count_suspects(self, verdicts: dict[_Key, tuple[Call, Claim, Verdict]], now_s: float) -> None:
         # Whoever answered lately is cut off from Redis, and known to live.
@@ -144,18 +144,8 @@ class Recovery:
     def _held_back(self, now_s: float) -> bool:
         return self._many_since_s is not None and now_s - self._many_since_s < HELD_BACK_S
 
-    def _start(self, what: str, key: _Key, work: Coroutine[Any, Any, None]) -> None:
-        name = (what, key)
-        if name in self._tasks:
-            work.close()
-            return
-        task = self._tasks[name] = asyncio.create_task(work)
-        task.add_done_callback(lambda done: self._done(name, done))
-
-    def _done(self, name: tuple[str, _Key], task: asyncio.Task[None]) -> None:
-        self._tasks.pop(name, None)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("recovery of a call failed", region=self._region.name, room=name[1][0], exc_info=error)
+    def _failed(self, name: tuple[str, _Key], error: BaseException) -> None:
+        log.error("recovery of a call failed", region=self._region.name, room=name[1][0], exc_info=error)
 
     async def _ask(self, key: _Key, call: Call, claim: Claim, reason: Reason) -> None:
         region, clock = self._region, self._region.clock

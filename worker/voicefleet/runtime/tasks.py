@@ -1,13 +1,15 @@
-"""Ending tasks for sure."""
+"""Tasks: ended for sure, and run beside a loop."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Coroutine, Hashable, Iterable
+from typing import Any, Generic, TypeVar
 
 _AGAIN_S = 0.05
 _PHASES = 7
+
+K = TypeVar("K", bound=Hashable)
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
@@ -26,3 +28,30 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
         for task in pending:
             task.cancel()
         _, pending = await asyncio.wait(pending, timeout=_AGAIN_S)
+
+
+class Beside(Generic[K]):
+    """Work that runs beside a loop, for each key one at a time.
+
+    Args:
+        failed: told the key and the error of work that raised.
+    """
+
+    def __init__(self, failed: Callable[[K, BaseException], None]) -> None:
+        self._failed = failed
+        self._tasks: dict[K, asyncio.Task[None]] = {}
+
+    def start(self, key: K, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Begin `work`, unless that of `key` is still under way."""
+        if key not in self._tasks:
+            task = self._tasks[key] = asyncio.create_task(work())
+            task.add_done_callback(lambda done: self._done(key, done))
+
+    async def end(self) -> None:
+        """Cancel what is under way and wait for its end."""
+        await end(self._tasks.values())
+
+    def _done(self, key: K, task: asyncio.Task[None]) -> None:
+        del self._tasks[key]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failed(key, error)
