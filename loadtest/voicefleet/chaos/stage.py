@@ -9,7 +9,9 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -203,23 +205,14 @@ def _worker_gear(gear: Gear, props: Props) -> WorkerGear:
     return WorkerGear(tiers)
 
 
-def breakable_tiers(faults_file: Path) -> dict[str, object]:
-    """The built-in synthetic tier, with providers that fail as `faults_file` says."""
-    fails = {"faults_file": str(faults_file)}
-    plugin = "voicefleet.local.synthetic:Synthetic"
-    return {
-        "pipeline": "synthetic",
-        "default": "synthetic",
-        "tiers": {
-            "synthetic": {
-                "stt": {"plugin": f"{plugin}STT", "args": {"latency_s": 0.02, **fails}},
-                "llm": {"plugin": f"{plugin}LLM", "args": {"ttft_s": 0.05, **fails}},
-                "tts": {"plugin": f"{plugin}TTS", "args": {"ttfb_s": 0.02, **fails}},
-                "vad": {"min_silence_s": 0.2},
-                "endpointing": {"min_delay_s": 0.05, "max_delay_s": 1.0},
-            }
-        },
-    }
+def breakable_tiers(faults_file: Path) -> dict[str, Any]:
+    """The built-in synthetic tiers, with providers that fail as `faults_file` says."""
+    text = (resources.files("voicefleet.worker.tiers") / "synthetic.yaml").read_text(encoding="utf-8")
+    made: dict[str, Any] = yaml.safe_load(text)
+    for tier in made["tiers"].values():
+        for part in ("stt", "llm", "tts"):
+            tier[part]["args"]["faults_file"] = str(faults_file)
+    return made
 
 
 def _save_logs(logs: Path, target: Path) -> None:
