@@ -18,7 +18,7 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.speech.clips import Utterance, load_utterances, voices
 
 PATIENCE_S = 25.0
-"""Silence after which a caller hangs up: the verdict falls after 10 s, so the rest only costs time."""
+"""Wait for an agent's voice after which a caller hangs up: the verdict falls after 10 s, so the rest only costs time."""
 _MOST_QUESTIONS = 60
 _LOOK_EVERY_S = 0.1
 
@@ -44,11 +44,13 @@ class Crowd:
 
     Args:
         seed: chooses voices and the order of questions.
+        patience_s: wait for an agent's voice after which a caller hangs up.
     """
 
-    def __init__(self, clock: Clock, seed: int) -> None:
+    def __init__(self, clock: Clock, seed: int, patience_s: float = PATIENCE_S) -> None:
         self._clock = clock
         self._seed = seed
+        self._patience_s = patience_s
         self._members: list[_Member] = []
 
     @property
@@ -65,7 +67,7 @@ class Crowd:
         """Start a caller; returns the name of its call."""
         number = len(self._members)
         member = _Member(f"call-{number:02d}", ticket.room)
-        settings = CallerSettings(manners=Manners(patience_s=PATIENCE_S))
+        settings = CallerSettings(manners=Manners(patience_s=self._patience_s))
         caller = Caller(
             member.call_id,
             ticket,

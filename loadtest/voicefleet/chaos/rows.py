@@ -39,7 +39,7 @@ class Gear:
     clocks: bool = False
     """Each worker has a clock of its own."""
     hold_message: bool = False
-    """Waiting callers are told so by a voice."""
+    """Waiting callers are told so by a voice, and wait longer for it."""
     providers: bool = False
     """The synthetic providers read a file that makes them fail."""
 

@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from voicefleet.chaos import launcher
-from voicefleet.chaos.crowd import Crowd
+from voicefleet.chaos.crowd import PATIENCE_S, Crowd
 from voicefleet.chaos.faults.providers import write_faults
 from voicefleet.chaos.measure import Run
 from voicefleet.chaos.packets import open_filter
@@ -45,7 +45,9 @@ STRIKE_AFTER_S = (1.0, 5.0)
 FAULT_LIMIT_S = 150.0
 ANSWERS_LIMIT_S = 20.0
 END_LIMIT_S = 30.0
-"""A caller in silence hangs up after 25 s; then its call must be over."""
+"""Callers are told to end; one in silence hangs up when its patience is over, and then its call must be over."""
+HELD_PATIENCE_S = 90.0
+"""Of callers to whom a voice says that they must wait: they stay longer than the minute in which all slots are full."""
 
 
 @dataclass(slots=True)
@@ -82,7 +84,7 @@ class Stage:
     async def run(self, row: Row, seed: int) -> Run:
         """One seed of a row. What the fault changed is undone when this returns, however it ends."""
         rng = np.random.default_rng([seed, *row.id.encode()])
-        crowd = Crowd(self.clock, seed)
+        crowd = Crowd(self.clock, seed, HELD_PATIENCE_S if row.gear.hold_message else PATIENCE_S)
         failed, settled = "", False
         async with HealthMeter(self.clock) as meter, contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(crowd.aclose)
