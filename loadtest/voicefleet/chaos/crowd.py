@@ -18,7 +18,7 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.speech.clips import Utterance, load_utterances, voices
 
 PATIENCE_S = 25.0
-"""Wait for an agent's voice after which a caller hangs up: the verdict falls after 10 s, so the rest only costs time."""
+"""Wait for an agent's voice until a caller hangs up: the verdict falls after 10 s, the rest only costs time."""
 _MOST_QUESTIONS = 60
 _LOOK_EVERY_S = 0.1
 
