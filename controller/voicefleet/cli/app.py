@@ -7,6 +7,8 @@ Exit codes: 0 done; 1 done, and the result is bad; 2 wrong input or surroundings
 from __future__ import annotations
 
 import asyncio
+import atexit
+import os
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -208,14 +210,33 @@ def doctor(json_path: JsonOption = None) -> None:
 
 def main() -> None:
     """Entry point of the `voicefleet` command."""
+    code = _exit_code()
+    if _CALLER in sys.modules:
+        # LiveKit's native library can panic (signal 6) while C++ tears it down after a connection that failed: what is
+        # ours ends in order, then the process goes without that.
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+_CALLER = "voicefleet.loadtest.caller"
+"""Whoever imported it has had connections to LiveKit in this process."""
+
+
+def _exit_code() -> int:
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         app()
     except VoicefleetError as error:
         errors.print(f"[bold red]voicefleet:[/] {_plain(error)}")
-        sys.exit(UsageError.exit_code)
+        return UsageError.exit_code
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    return 0
 
 
 def _plain(error: VoicefleetError) -> str:
