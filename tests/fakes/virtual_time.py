@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import selectors
 from collections.abc import Coroutine
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -39,3 +40,16 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 def now_s() -> float:
     return asyncio.get_running_loop().time()
+
+
+class LoopClock:
+    """The virtual loop's own time."""
+
+    def monotonic(self) -> float:
+        return now_s()
+
+    def wall(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)

@@ -28,7 +28,7 @@ AGENT_THERE_MS = 3_000
 """An agent without a claim is looked at again after this: its claim may be on its way."""
 FAILED_MS = 1_000
 FAST_ATTEMPTS = 4
-HANGING_TTL_MS = 500
+MISLED_TTL_MS = 500
 """A worker that is well has claimed the call by then: LiveKit takes 0.2 s to offer it, the worker some milliseconds."""
 LONGEST_PAUSE_MS = 4_000
 _PARALLEL = 16
@@ -36,13 +36,13 @@ _PARALLEL = 16
 log = get_logger(__name__)
 
 
-def pause_ms(attempt: int, *, hanging: bool) -> int:
+def pause_ms(attempt: int, *, misled: bool) -> int:
     """How long the call is left alone after its `attempt`-th dispatch (1, 2, ...): leftovers must not pile up.
 
     Args:
-        hanging: a worker seems to hang. LiveKit knows nothing of it and picks at random, so many an offer is lost.
+        misled: LiveKit may offer the call to a worker that does not hear it.
     """
-    first = HANGING_TTL_MS if hanging else DISPATCH_TTL_MS
+    first = MISLED_TTL_MS if misled else DISPATCH_TTL_MS
     return min(LONGEST_PAUSE_MS, first << max(0, min(attempt, 10) - FAST_ATTEMPTS))
 
 
@@ -131,9 +131,7 @@ class Dispatcher:
         attempt = self._attempts[room] = self._attempts.get(room, 0) + 1
         await order_agent(region, room, attempt)
         self._idle_until_s.pop(room, None)
-        await self._postpone(
-            room, pause_ms(attempt, hanging=any(r.hanging for r in region.reported.values())), snapshot
-        )
+        await self._postpone(room, pause_ms(attempt, misled=region.misled()), snapshot)
         log.info("waiting call dispatched", region=region.name, room=room, attempt=attempt)
         return "sent"
 

@@ -202,6 +202,8 @@ class Recovery:
             # Still suspect, or dead, at the next look.
             log.warning("call not recovered yet", region=region.name, room=room, job=claim.job, error=str(error))
             return
+        if reason is Reason.TROUBLE:
+            region.cut_off_at_s = region.clock.monotonic()
         silent_s = 0.0
         if claim.renewed_ms and region.snapshot is not None:
             silent_s = max(0.0, (region.now_ms(region.snapshot) - claim.renewed_ms) / 1000)

@@ -20,6 +20,8 @@ from voicefleet.scaling import Decision, PoolObservation
 
 PROMISE_S = 5.0
 """A caller joins within this of its ticket, or its slot is promised to the next."""
+CUT_OFF_S = 20.0
+"""LiveKit drops a worker whose connection says nothing for about as long."""
 
 log = get_logger(__name__)
 
@@ -44,6 +46,8 @@ class Region:
     redis: Outages = field(default_factory=Outages)
     departed: dict[str, float] = field(default_factory=dict)
     """Worker that ended for sure -> when we heard of it."""
+    cut_off_at_s: float | None = None
+    """When a call was last taken from a worker that LiveKit does not reach."""
     moving: int = 0
     """Handoffs under way: each has a job in two workers for a moment."""
     snapshot: Snapshot | None = None
@@ -105,6 +109,12 @@ class Region:
         if self.settings.rooms == "all" or await self.calls.records([room]):
             return True
         return await self.livekit.ordered(room)
+
+    def misled(self) -> bool:
+        """Whether LiveKit may offer calls to a worker that hangs, or that it does not reach: it picks at random among
+        those it thinks are there, so many an offer is lost."""
+        lately = self.cut_off_at_s is not None and self.clock.monotonic() - self.cut_off_at_s < CUT_OFF_S
+        return lately or any(report.hanging for report in self.reported.values())
 
     def promise(self, room: str) -> None:
         """A ticket for `room` was given: its caller needs a slot before any list of calls shows it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,7 +12,7 @@ from livekit.agents.llm import LLM
 
 from fakes.failing_providers import ScriptedLLM
 from fakes.loudspeaker import Loudspeaker
-from fakes.virtual_time import now_s, run
+from fakes.virtual_time import LoopClock, run
 from voicefleet.local.synthetic import SyntheticTTS
 from voicefleet.worker.apology import Apology
 from voicefleet.worker.pipeline import connect_options
@@ -23,17 +22,6 @@ from voicefleet.worker.tiers.schema import TiersFile
 pytestmark = pytest.mark.unit
 
 APOLOGY_S, WORKING_S = pytest.approx(3.45, abs=0.1), pytest.approx(1.46, abs=0.1)
-
-
-class LoopClock:
-    def monotonic(self) -> float:
-        return now_s()
-
-    def wall(self) -> datetime:
-        return datetime.fromtimestamp(now_s(), UTC)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 def ready() -> ReadyTier:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,19 +18,6 @@ pytestmark = pytest.mark.unit
 
 AWAY = UnknownStateError("away")
 READY = Handoff("j", "w", HandoffState.READY, "k", "v")
-
-
-class LoopClock:
-    """The virtual loop's own time."""
-
-    def monotonic(self) -> float:
-        return virtual_time.now_s()
-
-    def wall(self) -> datetime:
-        return datetime(2026, 1, 1, tzinfo=UTC)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 class Claims:
@@ -62,7 +48,7 @@ class Claims:
 
 
 def hold(claims: Claims) -> Hold:
-    return Hold(claims, room="r", room_sid="RM", worker="w", job="j", clock=LoopClock())  # type: ignore[arg-type]
+    return Hold(claims, room="r", room_sid="RM", worker="w", job="j", clock=virtual_time.LoopClock())  # type: ignore[arg-type]
 
 
 def stop_the_process(seconds: float) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 
 from livekit import rtc
+from livekit.rtc._proto.stats_pb2 import DTLS_TRANSPORT_CONNECTED
 
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, MAX_NONCE_BYTES, PROBE_TOPIC
 from voicefleet.runtime.clock import Clock
 
 TROUBLE = "media"
 STALLED_AFTER_S = 2.5
-"""Nothing arrived for so long: LiveKit itself sends connection checks more often than this."""
+"""Nothing arrived for so long: LiveKit itself sends connection checks more often than this. A handshake that is not
+over counts as nothing: on a bad path it may never end, while ICE's checks go on being answered (LiveKit gives such an
+agent up after 10 s, too late for the caller)."""
 _LOOK_EVERY_S = 1.0
 _STATS_LIMIT_S = 1.0
 
@@ -50,18 +53,19 @@ class Media:
                 self._received, self._moved_s = received, self._clock.monotonic()
 
     async def _count(self) -> int:
-        """Bytes received and connection checks answered so far, over all transports; -1 when nobody says."""
+        """Bytes received and connection checks answered so far, over all transports; as before when nobody says, or
+        while no transport is through its handshake."""
         try:
             async with asyncio.timeout(_STATS_LIMIT_S):
                 stats = await self._room.get_rtc_stats()
         except Exception:  # whatever the native side makes of a room that is going away: unknown
             return self._received
-        found = 0
-        for one in (*stats.publisher_stats, *stats.subscriber_stats):
-            if one.HasField("candidate_pair"):
-                pair = one.candidate_pair.candidate_pair
-                found += pair.bytes_received + pair.responses_received
-        return found
+        every = (*stats.publisher_stats, *stats.subscriber_stats)
+        transports = [one.transport.transport for one in every if one.HasField("transport")]
+        if not any(transport.dtls_state == DTLS_TRANSPORT_CONNECTED for transport in transports):
+            return self._received
+        pairs = [one.candidate_pair.candidate_pair for one in every if one.HasField("candidate_pair")]
+        return sum(pair.bytes_received + pair.responses_received for pair in pairs)
 
     def _on_data(self, packet: rtc.DataPacket) -> None:
         # Only the server can send without being a participant: a caller cannot make the job answer.
