@@ -1,7 +1,7 @@
 # The front door. `make help` lists what it can do; ARGS passes options on: make demo ARGS="--calls 4"
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint fmt bench chaos lock clean ready
+.PHONY: help setup demo test lint fmt bench chaos soak lock clean ready
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -33,6 +33,9 @@ bench: ready ## Measurements, with figures as result
 
 chaos: ready ## One fault per row, measured at the callers' ears (ARGS="--quick")
 	@$(BIN)/voicefleet chaos $(ARGS)
+
+soak: ready ## Half an hour of calls and random faults; then the books must close
+	@$(BIN)/voicefleet soak $(ARGS)
 
 lock: ready ## Pin each component's dependencies, with hashes, for its image
 	@for part in worker controller loadtest; do \

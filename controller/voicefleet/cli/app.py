@@ -185,6 +185,21 @@ def chaos(
 
 
 @app.command()
+def soak(
+    minutes: Annotated[float | None, typer.Option(help="How long; 30, or 1 with --quick.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws the faults and the callers' questions.")] = 1,
+    quick: Annotated[bool, typer.Option(help="A minute, with fewer calls.")] = False,
+    logs: Annotated[Path | None, typer.Option(help="Keep the fleet's logs in this folder.")] = None,
+    json_path: JsonOption = None,
+) -> None:
+    """Calls and random faults for half an hour; then calls, turns and claims must add up, and nothing have grown."""
+    from voicefleet.chaos.soak.command import soak as run_it
+    from voicefleet.chaos.soak.plan import SoakOptions
+
+    raise typer.Exit(run_it(SoakOptions(minutes, seed, quick, logs), json_path=json_path))
+
+
+@app.command()
 def drain(
     worker: Annotated[str, typer.Argument(help="The worker's name, as GET /v1/regions shows it.")],
     controller_url: ControllerOption = None,

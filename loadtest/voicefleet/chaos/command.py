@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import signal
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ from rich.table import Table
 from voicefleet.chaos.options import ChaosOptions
 from voicefleet.chaos.report import build_result, table
 from voicefleet.chaos.rows import ROWS
-from voicefleet.chaos.run import run_rows
+from voicefleet.chaos.run import Say, run_rows
 from voicefleet.chaos.surroundings import machine, versions
-from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.clock import Clock, SystemClock
 
 
 def chaos(options: ChaosOptions, *, json_path: Path | None, console: Console | None = None) -> int:
@@ -40,7 +41,9 @@ def chaos(options: ChaosOptions, *, json_path: Path | None, console: Console | N
     rows: list[dict[str, Any]] = []
     complete = False
     try:
-        complete = asyncio.run(_until_done_or_interrupted(options, rows, console))
+        complete = asyncio.run(
+            until_done_or_interrupted(lambda clock, say: run_rows(options, clock, say, rows), console)
+        )
     finally:
         order = [row.id for row in options.rows]
         rows.sort(key=lambda row: order.index(row["fault"]))
@@ -70,8 +73,8 @@ def list_rows(console: Console | None = None) -> None:
     (console or Console()).print(made)
 
 
-async def _until_done_or_interrupted(options: ChaosOptions, rows: list[dict[str, Any]], console: Console) -> bool:
-    """Whether every row was done."""
+async def until_done_or_interrupted(start: Callable[[Clock, Say], Coroutine[Any, Any, None]], console: Console) -> bool:
+    """Run what `start` makes, saying what it says; whether it came to its end before Ctrl-C."""
     clock = SystemClock()
     began_s = clock.monotonic()
 
@@ -80,7 +83,7 @@ async def _until_done_or_interrupted(options: ChaosOptions, rows: list[dict[str,
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     with console.status("calls and faults"):
-        work = asyncio.ensure_future(run_rows(options, clock, say, rows))
+        work = asyncio.ensure_future(start(clock, say))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, work.cancel)

@@ -1,0 +1,83 @@
+"""What an idle fleet holds: the ledger and the keys in Redis; memory, descriptors and processes by /proc."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redis.asyncio
+
+from voicefleet.chaos.faults.processes import group
+from voicefleet.chaos.scene import REGION
+from voicefleet.chaos.soak.books import Ledger
+from voicefleet.chaos.soak.growth import Series
+from voicefleet.contract.keys import Keys
+from voicefleet.stack.guard import start_time
+
+MEMORY_ALLOWANCE_MIB = 24.0
+"""Over half an hour and some two hundred calls: a tenth of a MiB a call. What is cached per room would show."""
+DESCRIPTORS_ALLOWANCE = 3
+_MIB = 2**20
+
+
+@dataclass(slots=True)
+class Gauges:
+    """Collects a sample a round; `series()` is what they make. A process that was replaced begins a series anew."""
+
+    _kept: dict[tuple[str, str, float], list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def process(self, what: str, pid: int) -> None:
+        """One look at a process, known as `what`."""
+        try:
+            pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            descriptors = sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+        except (OSError, IndexError):
+            return
+        name = f"{what} {pid}-{start_time(pid)}"
+        self._add(f"{name} memory", "MiB", MEMORY_ALLOWANCE_MIB, pages * os.sysconf("SC_PAGE_SIZE") / _MIB)
+        self._add(f"{name} descriptors", "", DESCRIPTORS_ALLOWANCE, descriptors)
+
+    def worker(self, pid: int) -> None:
+        """One look at a worker: its main process, and how many it has."""
+        self.process("worker", pid)
+        self._add(f"worker {pid}-{start_time(pid)} processes", "", 0, len(group(pid)))
+
+    def keys(self, lasting: int) -> None:
+        """Keys in Redis that nothing will remove by itself."""
+        self._add("Redis keys without an end", "", 0, lasting)
+
+    def _add(self, what: str, unit: str, allowance: float, value: float) -> None:
+        self._kept[what, unit, allowance].append(value)
+
+    def series(self) -> list[Series]:
+        return [Series(*name, tuple(values)) for name, values in self._kept.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What Redis holds.
+
+    Attributes:
+        lasting, expiring: keys without and with an end.
+        open_rooms: rooms with an open claim.
+    """
+
+    ledger: Ledger
+    lasting: int
+    expiring: int
+    open_rooms: tuple[str, ...]
+
+
+async def read_redis(url: str) -> Held:
+    """Raises redis' own errors: a soak's Redis runs, or the soak has failed."""
+    keys = Keys(REGION)
+    async with redis.asyncio.Redis.from_url(url, decode_responses=True, socket_timeout=5.0) as client:
+        async with client.pipeline(transaction=True) as both:
+            both.hgetall(keys.ledger)
+            both.hgetall(keys.held)
+            counts, held = await both.execute()
+        ttls = [await client.ttl(key) async for key in client.scan_iter(count=1000)]
+    ledger = Ledger({name: int(count) for name, count in counts.items()}, len(held))
+    return Held(ledger, sum(ttl == -1 for ttl in ttls), sum(ttl >= 0 for ttl in ttls), tuple(sorted(held)))

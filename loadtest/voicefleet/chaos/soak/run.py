@@ -1,0 +1,115 @@
+"""The rounds of a soak, and the books after each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from voicefleet.chaos.measure import Run
+from voicefleet.chaos.report import run_line
+from voicefleet.chaos.rows import NORMAL
+from voicefleet.chaos.soak.books import Ledger, book_problems, call_book, double_speech, round_json, turn_book
+from voicefleet.chaos.soak.gauges import Gauges, Held, read_redis
+from voicefleet.chaos.soak.growth import growth
+from voicefleet.chaos.soak.plan import SoakOptions, rounds
+from voicefleet.chaos.stage import Stage, stage
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.runtime.clock import Clock
+
+Say = Callable[[str], None]
+
+CLOSED_LIMIT_S = 60.0
+"""Until the last claim of an idle fleet is closed: LiveKit ends an empty room 20 s after its last caller left."""
+KEYS_PER_CALL = 8.0
+"""Keys with an end that a call may leave behind for a while: what is known of it, fences, epochs."""
+
+
+@dataclass(slots=True)
+class Soak:
+    """What was seen so far."""
+
+    runs: list[Run] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    ledger: Ledger | None = None
+    expiring: int = 0
+    problems: list[str] = field(default_factory=list)
+    gauges: Gauges = field(default_factory=Gauges)
+
+    def result(self) -> dict[str, Any]:
+        """The JSON of it: good only if every book closes and nothing grew."""
+        calls, turns, doubles = call_book(self.runs), turn_book(self.runs), double_speech(self.runs)
+        grown = [growth(series) for series in self.gauges.series()]
+        problems = [*self.problems, *book_problems(calls, turns, doubles)]
+        problems += [one.sentence() for one in grown if one.grew]
+        if not self.runs or calls["placed"] == calls["void"]:
+            problems.append("no round counts")
+        if self.expiring > KEYS_PER_CALL * max(1, calls["placed"]):
+            problems.append(f"{self.expiring} keys in Redis that wait for their end, after {calls['placed']} calls")
+        return {
+            "rounds": [round_json(fault, run) for fault, run in zip(self.faults, self.runs, strict=True)],
+            "calls": calls,
+            "turns": turns,
+            "double_speech": doubles,
+            "claims": self.ledger.to_json() if self.ledger else None,
+            "redis_keys_expiring": self.expiring,
+            "growth": [one.to_json() for one in grown if one.grew is not None],
+            "growth_unjudged": sum(one.grew is None for one in grown),
+            "problems": problems,
+            "passed": not problems,
+        }
+
+
+async def run_soak(options: SoakOptions, clock: Clock, say: Say, soak: Soak) -> None:
+    """Rounds until the time is over; the fleet is gone when this returns.
+
+    Args:
+        soak: gets what is seen, so that an interruption costs only the round under way.
+
+    Raises:
+        UsageError: a part did not start.
+    """
+    ends_s = clock.monotonic() + options.length_min * 60
+    async with stage(NORMAL, clock, say, keep_logs=options.logs) as on:
+        for row, seed in rounds(options):
+            run = await on.run(row, seed)
+            soak.runs.append(run)
+            soak.faults.append(row.id)
+            say(run_line(row.id, run))
+            if run.failed and not run.void:
+                soak.problems.append(f"{row.id}, seed {seed}: {run.failed}")
+            if not await on.whole():
+                soak.problems.append(f"the fleet was not whole again after {row.id}, seed {seed}")
+                return
+            await _look(on, soak)
+            if clock.monotonic() >= ends_s:
+                break
+        await _close(on, soak, clock)
+
+
+async def _look(on: Stage, soak: Soak) -> Held:
+    """What the idle fleet holds; claims of rooms that LiveKit has not ended yet may be open still."""
+    found = await read_redis(on.fleet.redis.url)
+    soak.ledger, soak.expiring = found.ledger, found.expiring
+    soak.problems += [text for text in found.ledger.problems(idle=False) if text not in soak.problems]
+    soak.gauges.keys(found.lasting)
+    soak.gauges.process("controller", on.fleet.controller.proc.pid)
+    try:
+        views = await on.client.regions()
+    except UnknownStateError:
+        return found  # a sample less
+    for worker in (worker for view in views for worker in view.workers if worker.pid):
+        soak.gauges.worker(worker.pid)
+    return found
+
+
+async def _close(on: Stage, soak: Soak, clock: Clock) -> None:
+    deadline_s = clock.monotonic() + CLOSED_LIMIT_S
+    found = await _look(on, soak)
+    while found.ledger.held and clock.monotonic() < deadline_s:
+        await clock.sleep(1.0)
+        found = await read_redis(on.fleet.redis.url)
+        soak.ledger = found.ledger
+    soak.problems += found.ledger.problems(idle=True)
+    if found.open_rooms:
+        soak.problems.append(f"claims were open for {', '.join(found.open_rooms[:5])}")
