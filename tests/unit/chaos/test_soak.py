@@ -1,0 +1,98 @@
+"""The books of a soak, what counts as growth, and the faults that a seed draws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from fakes.outcomes import CUT, FAILED, GOOD, LOST, SILENT, UNHEARD
+from voicefleet.chaos.measure import Run
+from voicefleet.chaos.soak.books import Ledger, book_problems, call_book, turn_book
+from voicefleet.chaos.soak.growth import Series, growth
+from voicefleet.chaos.soak.plan import FAULTS, SoakOptions, rounds
+from voicefleet.contract.errors import ConfigError
+
+pytestmark = pytest.mark.unit
+
+RNG = np.random.default_rng(7)
+
+
+def a_run(*outcomes: object, placed: int | None = None, void: bool = False) -> Run:
+    return Run(1, 1.0, tuple(outcomes), len(outcomes) if placed is None else placed, void=void)  # type: ignore[arg-type]
+
+
+def test_every_call_is_in_one_class() -> None:
+    book = call_book([a_run(GOOD, SILENT, CUT, UNHEARD, FAILED, placed=6), a_run(GOOD, void=True)])
+    assert book == {"placed": 7, "well": 1, "silent": 2, "cut": 1, "failed": 1, "never_ended": 1, "void": 1}
+    assert book["placed"] == sum(count for name, count in book.items() if name != "placed")
+
+
+def test_every_question_is_in_one_class() -> None:
+    unexplained = replace(GOOD, turns=(LOST,))
+    book = turn_book([a_run(GOOD, SILENT, unexplained)])
+    assert book == {"asked": 5, "answered": 3, "in_bad_calls": 1, "unexplained": 1}
+    assert book["asked"] == sum(count for name, count in book.items() if name != "asked")
+
+
+def test_good_books_have_no_problem_and_bad_ones_say_each() -> None:
+    assert book_problems(call_book([a_run(GOOD)]), turn_book([a_run(GOOD)]), 0) == []
+    runs = [a_run(SILENT, CUT, FAILED, replace(GOOD, turns=(LOST,)), placed=5)]
+    said = " ".join(book_problems(call_book(runs), turn_book(runs), 1))
+    for word in ("heard nothing", "lost the agent", "failed", "never came", "unanswered", "spoke at once"):
+        assert word in said
+
+
+def test_the_ledger_closes_or_says_what_does_not() -> None:
+    closed = {"opened": 5, "released": 1, "handed_over": 1, "recovered": 1, "finished": 1}
+    assert Ledger(closed, held=1).problems(idle=False) == []
+    assert Ledger(closed, held=1).problems(idle=True) == ["1 claims still held with no call left"]
+    assert Ledger(closed, held=0).problems(idle=False) == ["5 claims opened, but 4 closed and 0 held"]
+    assert Ledger({}, held=0).problems(idle=True) == []
+
+
+def a_series(values: list[float], allowance: float = 2.0) -> Series:
+    return Series("worker memory", "MiB", allowance, tuple(values))
+
+
+def test_a_steady_leak_is_growth_in_any_noise_smaller_than_it() -> None:
+    leak = [100.0 + 1.5 * i + float(RNG.normal(0, 1.0)) for i in range(20)]
+    found = growth(a_series(leak))
+    assert found.grew
+    assert "worker memory grew from" in found.sentence()
+
+
+def test_noise_and_a_step_back_are_no_growth() -> None:
+    assert growth(a_series([100.0 + float(RNG.normal(0, 10.0)) for _ in range(20)])).grew is False
+    assert growth(a_series([100.0, 130.0, 130.0, 110.0, 105.0, 120.0, 104.0, 103.0])).grew is False
+
+
+def test_what_is_made_once_at_the_first_call_is_no_growth() -> None:
+    assert growth(a_series([50.0, *[100.0] * 9])).grew is False
+
+
+def test_too_few_samples_are_unknown_not_good() -> None:
+    assert growth(a_series([1.0, 50.0, 100.0, 150.0])).grew is None
+
+
+def test_a_seed_draws_every_fault_once_before_any_comes_again() -> None:
+    drawn = list(islice(rounds(SoakOptions(seed=3)), 2 * len(FAULTS)))
+    first, second = drawn[: len(FAULTS)], drawn[len(FAULTS) :]
+    assert {row.id for row, _ in first} == {row.id for row, _ in second} == {row.id for row in FAULTS}
+    assert len({seed for _, seed in drawn}) == len(drawn)
+    assert drawn == list(islice(rounds(SoakOptions(seed=3)), 2 * len(FAULTS)))
+    assert [row.id for row, _ in drawn] != [row.id for row, _ in islice(rounds(SoakOptions(seed=4)), 2 * len(FAULTS))]
+
+
+def test_a_quick_soak_has_fewer_calls() -> None:
+    row, _ = next(rounds(SoakOptions(quick=True)))
+    assert (row.live, row.answers) == (2, 1)
+    assert SoakOptions(quick=True).length_min == 1.0
+
+
+@pytest.mark.parametrize("bad", [{"minutes": 0.0}, {"minutes": float("nan")}, {"seed": -1}])
+def test_options_out_of_bounds_are_refused(bad: dict[str, float]) -> None:
+    with pytest.raises(ConfigError):
+        SoakOptions(**bad)  # type: ignore[arg-type]
