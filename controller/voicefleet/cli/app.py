@@ -225,7 +225,7 @@ def doctor(json_path: JsonOption = None) -> None:
 
 def main() -> None:
     """Entry point of the `voicefleet` command."""
-    code = _exit_code()
+    code = exit_code()
     if _CALLER in sys.modules:
         # LiveKit's native library can panic (signal 6) while C++ tears it down after a connection that failed: what is
         # ours ends in order, then the process goes without that.
@@ -240,7 +240,12 @@ _CALLER = "voicefleet.loadtest.caller"
 """Whoever imported it has had connections to LiveKit in this process."""
 
 
-def _exit_code() -> int:
+def exit_code() -> int:
+    """Run the command that `sys.argv` asks for; the process is left as it is.
+
+    Returns:
+        What the process is to end with.
+    """
     errors = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         app()

@@ -64,14 +64,24 @@ def tagged_pids(tag: str) -> set[int]:
 
 def _carries(entry: Path, tag: str) -> bool:
     try:
-        environ = (entry / "environ").read_bytes()
-    except OSError:  # another user's process, or one that has just ended
+        environ = _environ(entry)
+    except OSError:  # another user's process, a thread of the kernel, or one that has just ended
         return False
     prefix = f"{TAG_VARIABLE}=".encode()
     return any(
         variable.startswith(prefix) and tag.encode() in variable[len(prefix) :].split(b":")
         for variable in environ.split(b"\0")
     )
+
+
+def _environ(entry: Path) -> bytes:
+    """A process in the middle of its exec shows an empty environment for a moment; it is asked again."""
+    for _ in range(10):
+        if environ := (entry / "environ").read_bytes():
+            return environ
+        (entry / "exe").readlink()  # raises for a thread of the kernel or a zombie, which never have one
+        time.sleep(0.001)
+    return b""
 
 
 class Register:

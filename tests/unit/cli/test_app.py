@@ -17,10 +17,7 @@ pytestmark = pytest.mark.unit
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     monkeypatch.setattr(sys, "argv", ["voicefleet", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        app.main()
-    assert isinstance(ended.value.code, int)
-    return ended.value.code
+    return app.exit_code()  # not main(): that may end this process at once
 
 
 @pytest.mark.parametrize(
