@@ -16,13 +16,14 @@ if text then
   end
   mine = claim.epoch
 else
+  -- Whoever opened a claim last may have it again. Another one that knows an epoch may not while that one has not closed
+  -- its own: it was this one's successor, or claimed the call before it.
   local last = tonumber(redis.call('GET', KEYS[2]) or '0')
-  if mine == 0 then
-    mine = last + 1
-  elseif last > mine then
+  local before = redis.call('HGET', KEYS[5], room)
+  if before ~= job and mine > 0 and (before or last > mine) then
     return {0, ''}
   end
-  local before = redis.call('HGET', KEYS[5], room)
+  mine = math.max(mine, before == job and last or last + 1, 1)
   if before ~= job then
     if before then
       redis.call('HINCRBY', KEYS[6], 'expired', 1)
