@@ -120,13 +120,13 @@ class ModelRedis:
     async def shift(self, rooms: tuple[str, ...], seconds: float) -> None:
         """So much time goes by for the claims and handoffs in `rooms`."""
         keys = [key for room in rooms for key in (KEYS.claim(room), KEYS.handoff(room))]
-        await self._client.eval(_SHIFT, len(keys), *keys, str(round(seconds * 1000 * _STRETCH)), str(100 * _STRETCH))  # type: ignore[misc]
+        await self._client.eval(_SHIFT, len(keys), *keys, str(round(seconds * 1000 * _STRETCH)), str(100 * _STRETCH))
 
     async def look(self, rooms: tuple[str, ...]) -> Seen:
         keys = [KEYS.ledger, KEYS.held]
         for room in rooms:
             keys += [KEYS.claim(room), KEYS.handoff(room), KEYS.fenced(room)]
-        raw = json.loads(await self._client.eval(_LOOK, len(keys), *keys, *rooms))  # type: ignore[misc]
+        raw = json.loads(await self._client.eval(_LOOK, len(keys), *keys, *rooms))
         return Seen(
             {name: int(count) for name, count in dict(raw["ledger"]).items()},
             dict(raw["held"]),
