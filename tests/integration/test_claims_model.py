@@ -93,26 +93,46 @@ class ClaimsMachine(RuleBasedStateMachine):
     @rule(n=ANY, steps=MOVED, whom=st.booleans(), then=THEN)
     def moves(self, n: int, steps: int, whom: bool, then: str) -> None:
         """A handoff begins, a worker says yes, its job joins, gets ready, the holder hears of it and gives it away."""
-        fleet, (claim, room) = self.fleet, one(self.movable(), n)
-        worker = next(worker for worker in WORKERS if worker != claim.worker)
+        claim, room = one(self.movable(), n)
 
         async def go() -> None:
-            await fleet.begin_handoff(room, claim.job)
-            job = await fleet.offer(fleet.orders[-1], worker, []) if steps > 0 and fleet.orders else None
-            holder = fleet.job(claim.job)
-            if job is None or holder is None:
-                return
-            if steps > 1:
-                await fleet.join(job)
-            if steps > 2:
-                await fleet.beat(job)
-            if steps > 3:
-                await fleet.beat(holder)
-            if steps > 4 and holder in self.givers():
-                await fleet.hand_over(holder, [])
-            await fleet.befalls(job if whom else holder, then)
+            holder, job = await self._moves(claim, room, steps)
+            if job is not None and holder is not None:
+                await self.fleet.befalls(job if whom else holder, then)
 
         self.redis.run(go())
+
+    @precondition(lambda self: self.movable())
+    @rule(n=ANY)
+    def moves_while_its_holder_is_recovered(self, n: int) -> None:
+        """The controller takes the holder for dead, and is held up until the call has another one."""
+        claim, room = one(self.movable(), n)
+
+        async def go() -> None:
+            recovery = self.fleet.recover(room, claim)
+            await self._moves(claim, room, 5)
+            await self.fleet.works_on(recovery, 2)
+
+        self.redis.run(go())
+
+    async def _moves(self, claim: Claim, room: str, steps: int) -> tuple[ModelJob | None, ModelJob | None]:
+        """The holder and its successor, if one came, after so many steps of a handoff."""
+        fleet = self.fleet
+        worker = next(worker for worker in WORKERS if worker != claim.worker)
+        await fleet.begin_handoff(room, claim.job)
+        job = await fleet.offer(fleet.orders[-1], worker, []) if steps > 0 and fleet.orders else None
+        holder = fleet.job(claim.job)
+        if job is None or holder is None:
+            return holder, job
+        if steps > 1:
+            await fleet.join(job)
+        if steps > 2:
+            await fleet.beat(job)
+        if steps > 3:
+            await fleet.beat(holder)
+        if steps > 4 and holder in self.givers():
+            await fleet.hand_over(holder, [])
+        return holder, job
 
     def movable(self) -> list[tuple[Claim, str]]:
         return [(claim, r) for r in ROOMS if (claim := self.seen.claims[r]) and self.fleet.movable(self.seen, r)]
@@ -302,4 +322,4 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
 def test_the_model_finds_one_changed_line(name: str, redis_server: servers.Redis) -> None:
     script, line, other = MUTANTS[name]
     with pytest.raises(AssertionError):
-        play(redis_server.url, 200, {script: (line, other)}, shrink=False)
+        play(redis_server.url, 1_000, {script: (line, other)}, shrink=False)

@@ -25,7 +25,10 @@ from voicefleet.contract import codec
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.keys import Keys
+from voicefleet.controller.adapters import process
 from voicefleet.controller.adapters.records import Record, Records
+from voicefleet.controller.settings import load_settings
+from voicefleet.runtime.clock import SystemClock
 from voicefleet.stack import servers
 from voicefleet.stack.children import Child, running
 from voicefleet.stack.guard import start_time
@@ -276,6 +279,34 @@ async def test_a_crash_loop_is_slowed_down_and_said(harness: Harness) -> None:
         assert "no tiers file here" in text
         assert "next start in" in text
         assert len(list(harness.logs.glob("eu-*.log"))) <= 4
+
+
+@pytest.mark.parametrize(
+    ("code", "lived_s", "failed"),
+    [(0, 11.0, False), (0, 3.0, True), (3, 11.0, True), (3, 61.0, False)],
+    ids=["a restart in good order", "never a worker", "a crash at the start", "a crash later"],
+)
+async def test_what_counts_as_a_failed_start(
+    code: int, lived_s: float, failed: bool, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "age_s", lambda record: lived_s)
+    for name, value in (("TEST_SECRET", "s" * 32), ("TEST_REDIS", "redis://h"), ("TEST_API_KEYS", "me:secret-of-me")):
+        monkeypatch.setenv(name, value)
+    command = [sys.executable, "-S", "-c", f"raise SystemExit({code})"]
+    region = load_settings(harness.settings(command=command)).regions["eu"]
+    fleet = process.ProcessFleet(region, SystemClock(), environment={}, hidden=())
+    fleet.open()
+    await fleet.scale(1, ())
+    await until(lambda: _ended(fleet))
+    assert ("1 failed starts in a row" in fleet.trouble()) is failed
+    await fleet.scale(1, ())
+    assert len(await fleet.instances()) == (0 if failed else 1)
+    await until(lambda: _ended(fleet))
+    await fleet.close()
+
+
+async def _ended(fleet: process.ProcessFleet) -> bool:
+    return not await fleet.instances()
 
 
 async def _has(read: Callable[[], Any], text: str) -> bool:

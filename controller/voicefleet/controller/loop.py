@@ -42,6 +42,7 @@ class PoolLoop:
         self._state: State | None = None
         self._known_s: dict[str, float] = {}
         self._departed: list[Departure] = []
+        self._told = Actions()
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -208,7 +209,9 @@ class PoolLoop:
         last = before.desired if before else observation.supply
         direction = "up" if decision.desired > last else "down" if decision.desired < last else "same"
         region.metrics.decisions.labels(name, direction, decision.reason.value).inc()
-        if not actions.none:
+        # Told once: while starts are held back after failed ones, each pass plans the same again.
+        told, self._told = self._told, actions
+        if not actions.none and actions != told:
             log.info(
                 "pool changes",
                 region=name,

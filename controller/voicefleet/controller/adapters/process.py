@@ -31,6 +31,9 @@ LONGEST_BACKOFF_S = 30.0
 RESPONDS_WITHIN_S = 2.0
 PROVEN_AFTER_S = 60.0
 """A worker that lived this long did not fail at its start."""
+ORDERLY_AFTER_S = 10.0
+"""Nor did one that lived this long and ended with code 0: a rolling restart, somebody's SIGTERM. A program that ends
+well sooner than that never was a worker."""
 _LOG_BYTES = 4_096
 
 log = get_logger(__name__)
@@ -45,6 +48,10 @@ class _Process:
     @property
     def alive(self) -> bool:
         return self.child.alive if self.child else self.record.alive
+
+    @property
+    def ended_well(self) -> bool:
+        return self.child is not None and self.child.returncode == 0
 
     def signal(self, number: signal.Signals, *, group: bool = False) -> None:
         if self.child is not None:
@@ -217,10 +224,8 @@ class ProcessFleet:
             asked = process.record.stopping
             detail = self._describe(process)
             self._departures.append(Departure(worker, asked, detail))
-            if not asked:
-                lived_s = age_s(process.record)
-                if lived_s < PROVEN_AFTER_S:
-                    self._failed(f"{worker} {detail}")
+            if not asked and age_s(process.record) < (ORDERLY_AFTER_S if process.ended_well else PROVEN_AFTER_S):
+                self._failed(f"{worker} {detail}")
         if any(not p.record.stopping and age_s(p.record) >= PROVEN_AFTER_S for p in self._processes.values()):
             self._failures, self._failure = 0, ""
 
