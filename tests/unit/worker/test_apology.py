@@ -16,6 +16,7 @@ from fakes.virtual_time import LoopClock, run
 from voicefleet.local.synthetic import SyntheticTTS
 from voicefleet.worker.apology import Apology
 from voicefleet.worker.pipeline import connect_options
+from voicefleet.worker.silence import LINE_GRACE_S
 from voicefleet.worker.tiers.load import ReadyTier, resolve_tiers
 from voicefleet.worker.tiers.schema import TiersFile
 
@@ -174,3 +175,19 @@ def test_without_faults_nothing_is_said_or_told() -> None:
     talk = run(scene())
     assert len(talk.speaker.heard) == 3
     assert talk.notes == []
+
+
+def test_what_was_lost_with_the_line_is_asked_for_again() -> None:
+    async def scene() -> Talk:
+        async with Talk(ScriptedLLM(answers)) as talk:
+            talk.asks()
+            await asyncio.sleep(10.0)
+            talk.apology.line_back()
+            await asyncio.sleep(10.0)
+        return talk
+
+    talk = run(scene())
+    _, (asked_at_s, length_s) = talk.speaker.heard
+    assert asked_at_s == pytest.approx(10.0 + LINE_GRACE_S, abs=0.3)
+    assert length_s == APOLOGY_S
+    assert talk.notes == ["apology/line_lost"]

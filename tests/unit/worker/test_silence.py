@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicefleet.worker.silence import CUT_GRACE_S, FAILED_GRACE_S, Reason, SilenceWatch
+from voicefleet.worker.silence import CUT_GRACE_S, FAILED_GRACE_S, LINE_GRACE_S, Reason, SilenceWatch
 
 pytestmark = pytest.mark.unit
 
@@ -266,6 +266,45 @@ def test_the_reply_to_a_tool_is_owed_after_what_was_said_meanwhile(watch: Silenc
     assert fires(watch, 17.0) is Reason.UNANSWERED
 
 
+def test_a_question_lost_with_the_line_is_asked_for(watch: SilenceWatch) -> None:
+    watch.line_back(10.0)
+    watch.line_back(10.1)  # a second track was published anew
+    assert fires(watch, 10.0 + LINE_GRACE_S) is Reason.LINE_LOST
+    assert watch.due_s() is None
+    watch.agent_started()
+    watch.agent_stopped(15.0)
+    assert watch.due_s() is None
+
+
+def test_after_the_line_was_away_a_caller_who_goes_on_is_answered_as_ever(watch: SilenceWatch) -> None:
+    watch.line_back(10.0)
+    says(watch, 12.0)
+    watch.understood(12.3)
+    assert fires(watch, 17.0) is Reason.UNANSWERED
+
+
+def test_an_answer_on_its_way_when_the_line_comes_back_is_waited_for(watch: SilenceWatch) -> None:
+    says(watch, 9.0)
+    watch.understood(9.2)
+    watch.line_back(10.0)
+    assert fires(watch, 14.0) is Reason.UNANSWERED
+
+
+def test_a_reply_that_the_caller_may_not_have_heard(watch: SilenceWatch) -> None:
+    watch.agent_started()
+    watch.line_back(10.0)
+    assert watch.due_s() is None
+    watch.agent_stopped(11.0)
+    assert fires(watch, 11.0 + LINE_GRACE_S) is Reason.LINE_LOST
+
+
+def test_a_question_of_which_only_the_end_came_through(watch: SilenceWatch) -> None:
+    watch.caller_started(9.8)
+    watch.line_back(10.0)
+    watch.caller_stopped(10.2, 0.4)  # as short as a cough
+    assert fires(watch, 15.2) is Reason.UNHEARD
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
@@ -280,6 +319,7 @@ STEPS = st.lists(
                 "greeting",
                 "tool",
                 "tool_end",
+                "line",
             ]
         ),
         st.floats(0.05, 8.0),
@@ -317,6 +357,9 @@ def test_no_verdict_over_a_voice_and_none_twice(steps: list[tuple[str, float]]) 
         elif what == "greeting":
             chances += 1
             watch.greeting_due(now)
+        elif what == "line":
+            chances += 1
+            watch.line_back(now)
         elif what == "tool":
             watch.tool_started("t")
         elif what == "tool_end":

@@ -1,4 +1,5 @@
-"""No caller waits in silence for a provider that fails: past its time the agent says a recorded apology.
+"""No caller waits in silence for a provider that fails, or for an answer to a question that was lost with the line:
+past its time the agent says a recorded apology.
 
 `silence.SilenceWatch` decides; this module hears the session's events for it, and speaks. The same events tell of
 providers that failed and of fallbacks that took over, so they are reported from here as well.
@@ -71,6 +72,11 @@ class Apology:
                 member.on("error", lambda error, stage=stage: self._count_failure(stage, error.error))
             if members_of(provider):
                 adapter_of(provider).on(f"{stage}_availability_changed", self._on_availability(stage))
+
+    def line_back(self) -> None:
+        """The room was joined anew after an outage of LiveKit or of the way to it."""
+        self._watch.line_back(self._clock.monotonic())
+        self._set_timer()
 
     def end(self) -> None:
         """Stop watching."""

@@ -126,6 +126,8 @@ async def entrypoint(ctx: JobContext) -> None:
     apology = Apology(session, tier, clock, link.send)
     closing.callback(apology.end)
     apology.watch()
+    # Only after a full reconnect: while the SDK resumes a session, the audio goes on.
+    ctx.room.on("local_track_republished", lambda *_: apology.line_back())
     if successor:
         hold.epoch = _epoch(given)
         await resumption.start_silent(agent, ctx.room)

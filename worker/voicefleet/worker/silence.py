@@ -1,6 +1,6 @@
 """When a caller has waited too long for a voice: decided here, without a clock and without I/O.
 
-    idle --caller stops, turn committed, or greeting due--> waiting --agent speaks--> idle
+    idle --caller stops, turn committed, greeting due, or line back--> waiting --agent speaks--> idle
                                                               | due passes: `check` gives a `Verdict`, once
                                                               v
                                                            consoled --agent speaks, or the caller's next turn--> ...
@@ -24,6 +24,9 @@ FAILED_GRACE_S = 1.5
 CUT_GRACE_S = 0.3
 """The same after a reply that was cut short: long enough to be heard as a stop, and for another speech to begin."""
 
+LINE_GRACE_S = 2.5
+"""The wait after the line was away: what either said is lost, and who asked then waits already."""
+
 _FAILURE_MEMORY_S = 0.5
 """A recogniser can fail this long before the voice detector has seen the end of the same speech."""
 
@@ -38,6 +41,8 @@ class Reason(enum.StrEnum):
     """A transcript, and no answer to it."""
     CUT_SHORT = "cut_short"
     """A reply began, then its provider failed."""
+    LINE_LOST = "line_lost"
+    """The line was away, and nobody has spoken since."""
     WORKING = "working"
     """A tool of the agent runs; nothing has failed."""
 
@@ -62,6 +67,7 @@ class _Wait:
     understood: bool = False
     greeting: bool = False
     cut_short: bool = False
+    line_lost: bool = False
     troubled: bool = False
     failed_s: float | None = None
     reply_failed: bool = False
@@ -90,6 +96,7 @@ class SilenceWatch:
         self._failure_s: float | None = None
         self._reply_fails = False
         self._reply_owed = False
+        self._line_lost = False
         self._tools: set[str] = set()
 
     # The caller
@@ -117,6 +124,8 @@ class SilenceWatch:
         wait.stopped_s = now
         wait.speech_s += speech_s
         wait.understood |= understood
+        wait.line_lost |= self._line_lost
+        self._line_lost = False
         # What failed before, failed for other words.
         fails_now = self._failure_s is not None and now - self._failure_s <= _FAILURE_MEMORY_S
         wait.failed_s = now if fails_now else None
@@ -156,14 +165,26 @@ class SilenceWatch:
 
     def agent_stopped(self, now: float) -> None:
         self._agent_speaks = False
-        fails, owed = self._reply_fails, self._reply_owed
-        self._reply_fails = self._reply_owed = False
+        fails, owed, line_lost = self._reply_fails, self._reply_owed, self._line_lost
+        self._reply_fails = self._reply_owed = self._line_lost = False
         if self._caller_speaks or self._wait is not None:
             return
         if fails:
             self._wait = _Wait(now, now, understood=True, cut_short=True, failed_s=now)
         elif owed:
             self._wait = _Wait(now, now, understood=True)
+        elif line_lost:
+            self._wait = _Wait(now, now, line_lost=True)
+
+    # Both
+
+    def line_back(self, now: float) -> None:
+        """The connection to the room was made anew: what caller and agent said meanwhile is lost."""
+        wait = self._wait
+        if self._caller_speaks or self._agent_speaks:
+            self._line_lost = True  # A part of it was not heard.
+        elif wait is None or wait.consoled or not self._counts(wait):
+            self._wait = _Wait(now, now, line_lost=True)
 
     def failed(self, now: float, *, speaking_stage: bool, final: bool) -> None:
         """A provider failed.
@@ -210,6 +231,8 @@ class SilenceWatch:
             return None
         # Who asked again has waited before, but a reply that is on its way gets half the time once more.
         due = max(wait.since_s + self._after_s, wait.stopped_s + self._after_s / 2)
+        if self._only_line_lost(wait):
+            due = wait.since_s + min(LINE_GRACE_S, self._after_s)
         if wait.failed_s is not None and not self._tools:
             grace_s = CUT_GRACE_S if wait.cut_short else FAILED_GRACE_S
             due = min(due, max(wait.failed_s, wait.stopped_s) + grace_s)
@@ -217,7 +240,12 @@ class SilenceWatch:
 
     def _counts(self, wait: _Wait) -> bool:
         """Whether somebody is waiting. "Yes" is as short as a cough: it counts when a provider is in trouble."""
-        return wait.understood or wait.greeting or wait.troubled or wait.speech_s >= self._min_speech_s
+        sure = wait.understood or wait.greeting or wait.troubled or wait.line_lost
+        return sure or wait.speech_s >= self._min_speech_s
+
+    @staticmethod
+    def _only_line_lost(wait: _Wait) -> bool:
+        return wait.line_lost and not wait.understood and not wait.speech_s
 
     def check(self, now: float) -> Verdict | None:
         """What to do at `now`."""
@@ -232,6 +260,8 @@ class SilenceWatch:
             return Verdict(Reason.CUT_SHORT)
         if wait.understood:
             return Verdict(Reason.UNANSWERED)
+        if self._only_line_lost(wait):
+            return Verdict(Reason.LINE_LOST)
         if wait.greeting and wait.speech_s < self._min_speech_s:
             return Verdict(Reason.GREETING)
         return Verdict(Reason.UNHEARD)
