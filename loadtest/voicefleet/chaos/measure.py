@@ -122,7 +122,9 @@ def row_figures(row: str, runs: Sequence[Run], bound: Bound) -> dict[str, Any]:
     counted = [run for run in runs if not run.void and not run.failed and run.struck_s is not None]
     calls = [(call, call_figures(call, run.struck_s)) for run in counted if run.struck_s for call in run.outcomes]
     outcomes, figures = [call for call, _ in calls], [figures for _, figures in calls]
-    back = quantiles([f.voice_back_s for f in figures if f.voice_back_s is not None])
+    # A call that is handed over loses no voice: what a handoff may cost its caller has a bound of its own.
+    moved = bound.extra_wait_s is not None
+    back = quantiles([f.voice_back_s for f in figures if f.voice_back_s is not None and not moved])
     answers = quantiles([wait for f in figures for wait in f.answers_s])
     empties = [empty_s for run in counted for empty_s in run.empty_s]
     emptied = quantiles([empty_s for empty_s in empties if empty_s is not None])

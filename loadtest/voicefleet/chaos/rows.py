@@ -16,6 +16,7 @@ Fault = Callable[[Scene], Awaitable[None]]
 AFTER_KILL = Bound(voice_back_s=3.0)
 AFTER_STALL = Bound(voice_back_s=6.0)
 HANDOFF = Bound(empty_s=15.0, extra_wait_s=1.0)
+HANDOVER = Bound(extra_wait_s=1.0)
 NONE = Bound()
 
 
@@ -109,7 +110,7 @@ ROWS: tuple[Row, ...] = (
     _row("worker-kill9", processes.worker_kill9, NORMAL, AFTER_KILL, quick=True),
     _row("main-kill9", processes.main_kill9, NORMAL, AFTER_KILL),
     _row("job-kill9", processes.job_kill9, NORMAL, AFTER_KILL, quick=True),
-    _row("main-sigstop", processes.main_sigstop),
+    _row("main-sigstop", processes.main_sigstop, NORMAL, HANDOVER),
     _row("job-sigstop", processes.job_sigstop, NORMAL, AFTER_STALL, quick=True),
     _row("worker-sigstop", processes.worker_sigstop, NORMAL, AFTER_STALL),
     *_outages(),

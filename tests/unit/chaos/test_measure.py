@@ -99,6 +99,12 @@ def test_a_call_that_never_ended_is_lost() -> None:
     assert (row["lost"], row["passed"]) == (1, False)
 
 
+def test_a_call_that_is_handed_over_has_no_voice_to_come_back() -> None:
+    row = row_figures("x", [a_run(REPLACED)], Bound(extra_wait_s=1.0))
+    assert row["voice_back_p50_s"] is row["voice_back_p95_s"] is None
+    assert row["replaced"] == 1
+
+
 def test_a_late_voice_fails_the_row_and_so_does_none() -> None:
     late = row_figures("x", [a_run(REPLACED)], Bound(voice_back_s=2.0))
     assert late["problems"] == ["the voice was back after 2.5 s (p95), more than 2 s"]
