@@ -63,6 +63,8 @@ if [ "$(cat $stamp 2>/dev/null || true)" != "$wanted" ] || ! .venv/bin/python -c
     (
         hand_pip_settings_to_uv
         .venv/bin/python -m uv pip install --quiet --compile-bytecode --python .venv --editable '.[all]' --group dev
+        .venv/bin/python -m uv pip install --quiet --python .venv --editable '.[quality]' 2>/dev/null ||
+            say "pesq could not be built (it needs a C compiler): the transport lab tells no PESQ"
     )
     printf '%s\n' "$wanted" >$stamp
 fi

@@ -4,20 +4,39 @@ cluster, browser). A module that says nothing, or two things, stops the run: a t
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-CATEGORIES = frozenset({"unit", "integration", "cluster", "browser"})
+from voicefleet.stack.children import leftover_pids
+
+CATEGORIES = ("unit", "integration", "browser", "cluster")
+"""In the order they run: the quick ones say first what is wrong, and the fleets of the cluster's session fixtures take
+no processor from the others."""
+
+_GONE_LIMIT_S = 5.0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """After the last test nothing that the session started may still run, at any depth. Here, and not in a folder's
+    conftest: the first session fixture is the last that ends."""
+    yield
+    deadline = time.monotonic() + _GONE_LIMIT_S
+    while (left := leftover_pids()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not left, f"processes left behind by the tests: {sorted(left)}"
 
 
 def categories_of(item: pytest.Item) -> set[str]:
     """The categories that a test carries, from its module, its class or itself."""
-    return {mark.name for mark in item.iter_markers() if mark.name in CATEGORIES}
+    return {mark.name for mark in item.iter_markers()} & set(CATEGORIES)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse modules whose tests do not all carry the same, single category."""
+    """Refuse modules whose tests do not all carry the same, single category; order the others by theirs."""
     by_module: dict[Path, list[set[str]]] = {}
     for item in items:
         by_module.setdefault(item.path, []).append(categories_of(item))
@@ -31,3 +50,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(
             f"each test module needs exactly one `pytestmark = pytest.mark.<{wanted}>`:\n" + "\n".join(wrong)
         )
+    items.sort(key=lambda item: CATEGORIES.index(categories_of(item).pop()))

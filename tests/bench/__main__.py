@@ -12,12 +12,22 @@ from typing import Any
 
 from bench.answers import Size, default_baseline, platform_overhead
 from bench.callers import callers_per_core
+from bench.controller_scale import controller_scale
 from bench.health import machine_facts
+from bench.policy import CALLS, cells, rivals
+from bench.reality import simulation_reality
 from bench.row import Row, failed, say
+from bench.scaling import simulate_speed, step_speed
 from bench.stand import Stand, stand
 from bench.startup import startup
+from bench.telemetry import telemetry
 
-Measure = Callable[[Stand, bool, str], Awaitable[Row]]
+Measure = Callable[[Stand, bool, str], Awaitable[Row | list[Row]]]
+
+
+def _of(what: Callable[[int, bool, str], Row], mean_live: int) -> Measure:
+    return lambda on, quick, command: asyncio.to_thread(what, mean_live, quick, command)
+
 
 ROWS: dict[str, Measure] = {
     "platform_overhead": lambda on, quick, command: platform_overhead(
@@ -26,8 +36,18 @@ ROWS: dict[str, Measure] = {
     "default_baseline": lambda on, quick, command: default_baseline(
         on, Size(blocks=2, turns=1) if quick else Size(blocks=4, turns=3), command
     ),
+    # Blocks of 32 turns. Two arms that differ by less than 1 % take many.
+    "telemetry": lambda on, quick, command: telemetry(
+        on, Size(blocks=2, turns=2) if quick else Size(blocks=21, turns=4), command
+    ),
     "startup": lambda on, quick, command: startup(on, 2 if quick else 12, command),
     "callers_per_core": lambda on, quick, command: callers_per_core(on, 1 if quick else 5, 3 if quick else 8, command),
+    "controller_scale": lambda on, quick, command: controller_scale(on, 15.0 if quick else 60.0, command),
+    "simulation_reality": lambda on, quick, command: simulation_reality(60.0 if quick else 600.0, command),
+    "step_speed": lambda on, quick, command: asyncio.to_thread(step_speed, quick, command),
+    "simulate_speed": lambda on, quick, command: asyncio.to_thread(simulate_speed, quick, command),
+    **{f"policy_{mean}": _of(cells, mean) for mean in CALLS},
+    **{f"policy_rivals_{mean}": _of(rivals, mean) for mean in CALLS},
 }
 
 
@@ -40,11 +60,12 @@ async def measure(names: Sequence[str], quick: bool) -> dict[str, Any]:
             command = f'make bench ARGS="{"--quick " if quick else ""}--only {name}"'
             say(f"{name} ...")
             try:
-                row = await ROWS[name](on, quick, command)
+                measured = await ROWS[name](on, quick, command)
             except Exception as error:
-                row = failed(name, error, command)
-            say(f"{name}: {row.verdict}" + (f" ({row.why})" if row.verdict == "void" else ""))
-            rows.append(row.to_json())
+                measured = failed(name, error, command)
+            for row in measured if isinstance(measured, list) else [measured]:
+                say(f"{row.name}: {row.verdict}" + (f" ({row.why})" if row.verdict == "void" else ""))
+                rows.append(row.to_json())
     return {"machine": machine, "quick": quick, "rows": rows}
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.cpu import cpu_seconds_of
 from bench.statistics import median, quantile
 
 from voicefleet.stack.children import leftover_pids
@@ -49,15 +50,9 @@ class _Snapshot:
 def _snapshot() -> _Snapshot:
     fields = [int(f) for f in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
     idle = fields[3] + fields[4]
-    own_ticks = 0
-    for pid in {os.getpid(), *leftover_pids()}:
-        with contextlib.suppress(OSError):
-            stat = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-            # User and system time, its own and that of the children it has waited for: what a process used moves to
-            # its parent when it ends, so the sum only grows.
-            own_ticks += sum(int(f) for f in stat[11:15])
+    own_s = cpu_seconds_of({os.getpid(), *leftover_pids()})
     # The first eight fields: guests are counted in user time already.
-    return _Snapshot(time.monotonic(), (sum(fields[:8]) - idle) / _TICKS_PER_S, own_ticks / _TICKS_PER_S)
+    return _Snapshot(time.monotonic(), (sum(fields[:8]) - idle) / _TICKS_PER_S, own_s)
 
 
 def _foreign_ratio(before: _Snapshot, after: _Snapshot) -> float:

@@ -34,19 +34,24 @@ class Arm(Enum):
     """What is compared. The value is the agent name, by which a call chooses its worker."""
 
     VOICEFLEET = "bench-voicefleet"
+    TOLD = "bench-told"
+    """VOICEFLEET with traces too."""
+    QUIET = "bench-quiet"
+    """VOICEFLEET whose calls tell nothing."""
     BARE = "bench-bare"
     DEFAULTS = "bench-defaults"
     BARE_LEAN = "bench-bare-lean"
     """BARE without the models that livekit-agents preloads by default, which voicefleet does without too."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Stand:
-    """Running servers."""
+    """Running servers. `otlp_url` takes the traces of `Arm.TOLD`."""
 
     livekit: LiveKit
     redis: Redis
     directory: Path
+    otlp_url: str = ""
 
     def start(self, arm: Arm, name: str) -> Child:
         """A worker of `arm`; returns at once."""
@@ -55,7 +60,7 @@ class Stand:
             "LIVEKIT_API_KEY": self.livekit.api_key,
             "LIVEKIT_API_SECRET": self.livekit.api_secret,
         }
-        if arm is Arm.VOICEFLEET:
+        if arm in (Arm.VOICEFLEET, Arm.TOLD, Arm.QUIET):
             argv = ["-m", "voicefleet.cli.app", "worker", "--tiers", str(TIERS)]
             environment |= {
                 "VOICEFLEET_REDIS_URL": self.redis.url,
@@ -63,6 +68,8 @@ class Stand:
                 "VOICEFLEET_WORKER_ID": name,
                 "VOICEFLEET_SLOTS": str(IDLE),
                 "VOICEFLEET_AGENT_NAME": arm.value,
+                "VOICEFLEET_TELEMETRY": "off" if arm is Arm.QUIET else "on",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": self.otlp_url if arm is Arm.TOLD else "",
             }
         else:
             mode = "defaults" if arm is Arm.DEFAULTS else "tuned"
@@ -101,15 +108,17 @@ async def stand() -> AsyncIterator[Stand]:
 
 
 @contextlib.asynccontextmanager
-async def workers(on: Stand, arms: Sequence[Arm]) -> AsyncIterator[None]:
-    """Keep a worker of each arm up for the block."""
+async def workers(on: Stand, arms: Sequence[Arm]) -> AsyncIterator[dict[Arm, int]]:
+    """Keep a worker of each arm up for the block; gives their process ids."""
+    pids: dict[Arm, int] = {}
     async with contextlib.AsyncExitStack() as stack:
         for arm in arms:
             child = await stack.enter_async_context(running(on.start(arm, f"{arm.value}-{time.monotonic_ns()}")))
             await registered(child)
+            pids[arm] = child.pid
         # What follows a registration (the first status, the last imports) is over by then.
         await asyncio.sleep(1.0)
-        yield
+        yield pids
 
 
 async def registered(child: Child) -> float:

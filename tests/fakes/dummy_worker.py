@@ -42,10 +42,13 @@ def main() -> None:
     http = HTTPServer(("127.0.0.1", 0), Answer)
     threading.Thread(target=http.serve_forever, daemon=True).start()
     began, serial, cordon = time.monotonic(), 0, False
+    startup_s: float | None = None
     while not ended.wait(0.1):
         calls = directory / f"{worker}.live"
         live = int(calls.read_text() or 0) if calls.exists() else 0
         ready = "starting" if (directory / "wedged").exists() else "ready"
+        if ready == "ready" and startup_s is None:
+            startup_s = time.monotonic() - began
         report = WorkerReport(
             worker,
             region,
@@ -54,6 +57,7 @@ def main() -> None:
             live,
             0,
             uptime_s=time.monotonic() - began,
+            startup_s=startup_s,
             pid=os.getpid(),
             order_seen=serial,
             http_port=http.server_port,

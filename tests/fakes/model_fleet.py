@@ -13,10 +13,9 @@ from typing import Any
 
 from fakes.model_job import ModelJob, Stage
 from fakes.model_redis import Line, ModelRedis, Seen
-from voicefleet.contract.claims import Claim, HandoffState
+from voicefleet.contract.claims import RENEWAL_OVERDUE_MS, Claim, HandoffState
 from voicefleet.controller.calls import DISPATCH_TTL_MS
 from voicefleet.controller.handoffs import LOOK_EVERY_S
-from voicefleet.controller.suspicion import RENEWAL_OVERDUE_MS
 from voicefleet.runtime.claims import Accepted, ClaimStore
 
 ROOMS = ("a", "b")

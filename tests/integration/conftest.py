@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import time
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
@@ -20,10 +19,7 @@ import redis
 
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.stack import servers
-from voicefleet.stack.children import leftover_pids
 from voicefleet.stack.settings import environment
-
-_GONE_LIMIT_S = 5.0
 
 S = TypeVar("S")
 
@@ -81,13 +77,3 @@ def ctrl_c_reaches_children() -> None:
     send one would wait for ever. A handler, whichever, is the default again in a child."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def no_process_is_left() -> Iterator[None]:
-    """After the last test nothing that the session started may still run, at any depth."""
-    yield
-    deadline = time.monotonic() + _GONE_LIMIT_S
-    while (left := leftover_pids()) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not left, f"processes left behind by the tests: {sorted(left)}"

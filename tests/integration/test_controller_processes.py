@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 import os
@@ -15,154 +14,26 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-import redis.asyncio
-import yaml
-from livekit import api, rtc
 
+from fakes.dummy_fleet import KEYS, RUN, Harness, dummy_fleet, until
 from voicefleet.contract import codec
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import ConfigError
-from voicefleet.contract.keys import Keys
 from voicefleet.controller.adapters import process
 from voicefleet.controller.adapters.records import Record, Records
 from voicefleet.controller.settings import load_settings
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.stack import servers
-from voicefleet.stack.children import Child, running
-from voicefleet.stack.guard import start_time
+from voicefleet.stack.children import Child
 
 pytestmark = pytest.mark.integration
-
-KEYS = Keys("eu")
-DUMMY = Path(__file__).parents[1] / "fakes" / "dummy_worker.py"
-RUN = """
-import asyncio, sys
-from pathlib import Path
-from voicefleet.contract.errors import UsageError
-from voicefleet.controller.app import run_controller
-from voicefleet.controller.settings import load_settings
-try:
-    asyncio.run(run_controller(load_settings(Path(sys.argv[1])), ready_file=Path(sys.argv[2])))
-except UsageError as error:
-    sys.exit(str(error))
-"""
-
-
-class Harness:
-    """A controller in a process of its own, and what it left on disk."""
-
-    def __init__(self, directory: Path, livekit: servers.LiveKit, redis_url: str) -> None:
-        self.directory, self.livekit, self.redis_url = directory, livekit, redis_url
-        self.state, self.logs, self.ready = directory / "state", directory / "logs", directory / "ready.json"
-        self.http: aiohttp.ClientSession
-        self.redis = redis.asyncio.Redis.from_url(redis_url, decode_responses=True)
-
-    def settings(self, *, pool: dict[str, Any] | None = None, **process: Any) -> Path:
-        at = {"url": self.livekit.url, "api_key": self.livekit.api_key, "api_secret_env": "TEST_SECRET"}
-        raw = {
-            "redis_url_env": "TEST_REDIS",
-            "listen": "127.0.0.1:0",
-            "auth": "bearer",
-            "api_keys_env": "TEST_API_KEYS",
-            "tick_s": 0.2,
-            "listing_s": 0.3,
-            "waiting_grace_s": 0.5,
-            "regions": {
-                "eu": {
-                    "livekit": at,
-                    "pool": {"min_workers": 1, "max_workers": 3, "slots": 2, "buffer": 0, "hold_s": 0, **(pool or {})},
-                    "process": {
-                        "command": [sys.executable, str(DUMMY)],
-                        "state_dir": str(self.state),
-                        "log_dir": str(self.logs),
-                        **process,
-                        "env": {"DUMMY_DIR": str(self.directory), **process.get("env", {})},
-                    },
-                }
-            },
-        }
-        path = self.directory / "controller.yaml"
-        path.write_text(yaml.safe_dump(raw))
-        return path
-
-    def start(self, settings: Path) -> Child:
-        self.ready.unlink(missing_ok=True)
-        return Child(
-            "controller",
-            [sys.executable, "-c", RUN, settings, self.ready],
-            log_path=self.directory / "controller.log",
-            stop_plan=((signal.SIGTERM, 30.0),),
-            env={
-                "TEST_REDIS": self.redis_url,
-                "TEST_SECRET": self.livekit.api_secret,
-                "TEST_API_KEYS": "me:top-secret",
-            },
-        )
-
-    @contextlib.asynccontextmanager
-    async def controller(self, settings: Path) -> AsyncIterator[Child]:
-        async with running(self.start(settings)) as child:
-            await until(self.ready.exists)
-            yield child
-
-    def records(self) -> dict[str, int]:
-        """Worker id -> pid of those whose process runs."""
-        found: dict[str, int] = {}
-        for path in self.state.glob("*.json"):
-            record = json.loads(path.read_text())
-            if record["pid"] and start_time(record["pid"]) == record["ticks"]:
-                found[record["id"]] = record["pid"]
-        return found
-
-    async def view(self) -> dict[str, Any]:
-        url = json.loads(self.ready.read_text())["url"]
-        async with self.http.get(f"{url}/v1/regions", headers={"Authorization": "Bearer top-secret"}) as answer:
-            return dict((await answer.json())["regions"][0])
-
-    async def ready_workers(self) -> set[str]:
-        return {w["id"] for w in (await self.view())["workers"] if w["state"] == "ready"}
-
-    def says_live(self, worker: str, calls: int) -> None:
-        path = self.directory / f"{worker}.live"
-        path.with_suffix(".new").write_text(str(calls))
-        path.with_suffix(".new").replace(path)
-
-    @contextlib.asynccontextmanager
-    async def callers(self, *names: str) -> AsyncIterator[None]:
-        async with contextlib.AsyncExitStack() as stack:
-            for name in names:
-                room = rtc.Room()
-                grants = api.VideoGrants(room_join=True, room=name)
-                order = api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name="voicefleet")])
-                token = api.AccessToken(self.livekit.api_key, self.livekit.api_secret).with_grants(grants)
-                token = token.with_room_config(order)
-                await room.connect(self.livekit.url, token.with_identity(f"caller-{name}").to_jwt())
-                stack.push_async_callback(room.disconnect)
-            yield
 
 
 @pytest.fixture
 async def harness(tmp_path: Path, livekit: servers.LiveKit, redis_url: str) -> AsyncIterator[Harness]:
-    made = Harness(tmp_path, livekit, redis_url)
-    async with aiohttp.ClientSession() as made.http:
+    async with dummy_fleet(tmp_path, livekit, redis_url) as made:
         yield made
-    await made.redis.aclose()
-    left = made.records()
-    for pid in left.values():
-        os.killpg(pid, signal.SIGKILL)
-    assert not left, f"workers left behind: {left}"
-
-
-async def until(check: Callable[[], Any], limit_s: float = 25.0) -> float:
-    began = time.monotonic()
-    while time.monotonic() - began < limit_s:
-        result = check()
-        if await result if asyncio.iscoroutine(result) else result:
-            return time.monotonic() - began
-        await asyncio.sleep(0.05)
-    pytest.fail(f"did not happen within {limit_s} s")
 
 
 async def test_grows_with_waiting_calls_and_shrinks_only_past_live_ones(harness: Harness) -> None:
@@ -370,29 +241,16 @@ async def test_a_hung_worker_is_ended_once_it_has_no_call(harness: Harness) -> N
 async def test_an_ordered_drain_replaces_the_worker(harness: Harness) -> None:
     async with harness.controller(harness.settings(pool={"min_workers": 1, "max_workers": 1})):
         await until(lambda: _ready(harness, {"eu-1"}))
-        url = json.loads(harness.ready.read_text())["url"]
-        environment = {**os.environ, "VOICEFLEET_CONTROLLER_URL": url, "VOICEFLEET_CONTROLLER_KEY": "top-secret"}
-
-        async def drain(*arguments: str) -> tuple[int | None, str]:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "voicefleet.cli.app", "drain", *arguments),
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-            )
-            out, _ = await asyncio.wait_for(process.communicate(), 30)
-            return process.returncode, out.decode()
-
-        code, said = await drain("eu-1", "--json", str(harness.directory / "drain.json"))
+        code, said = await harness.command("drain", "eu-1", "--json", str(harness.directory / "drain.json"))
         assert (code, "eu-1 is empty after" in said) == (0, True), said
         result = json.loads((harness.directory / "drain.json").read_text())
         assert (result["worker"], result["region"], result["live"], result["empty"]) == ("eu-1", "eu", 0, True)
         await until(lambda: _ready(harness, {"eu-2"}))
         assert set(harness.records()) == {"eu-2"}
         assert await harness.redis.scard(KEYS.drains) == 0
-        code, said = await drain("eu-1")
+        code, said = await harness.command("drain", "eu-1")
         assert (code, "no worker eu-1. Known: eu-2." in said) == (2, True), said
-        code, said = await drain("eu-2", "--controller", "http://127.0.0.1:1")
+        code, said = await harness.command("drain", "eu-2", "--controller", "http://127.0.0.1:1")
         assert (code, "did not answer" in said) == (2, True), said
 
 

@@ -108,7 +108,7 @@ async def test_jobs_that_die_or_stall_are_found_and_their_calls_dispatched(
             assert await running.redis.sismember(KEYS.fenced(call.room), call.job.job)
             assert int(str(await running.redis.get(KEYS.epoch(call.room)))) == 2
         for reason, count in {"job_ended": 1, "not_listening": 1, "not_renewed": 1, "trouble": 1}.items():
-            series = f'voicefleet_recoveries_total{{reason="{reason}",region="eu"}}'
+            series = f'voicefleet_calls_recovered_total{{reason="{reason}",region="eu"}}'
             assert await running.metric(series) + await other.metric(series) == count, reason
         unanswered = 'voicefleet_probes_total{region="eu",result="unanswered"}'
         assert await running.metric(unanswered) + await other.metric(unanswered) >= 3
@@ -280,20 +280,21 @@ async def test_a_draining_worker_hands_its_calls_over(tmp_path: Path, livekit: s
         await running.report("w2", **w2)
         await claims.ready(first.room, job=successor)
         assert await claims.hand_over(first.room, job=first.job.job) is Yielded.DONE
-        await until(lambda: _counted(running, "voicefleet_handoffs_total", 'region="eu",result="done"', 1))
-        call = await running.call(first.room)
-        assert call is not None
-        assert (call["worker"], call["epoch"]) == ("w2", 2)
+        await until(lambda: _counted(running, "voicefleet_calls_handed_off_total", 'region="eu",result="done"', 1))
+        await until(lambda: _has(running, first.room, "w2", 2))  # The register is told a moment after the claim.
         assert await running.redis.exists(KEYS.handoff(second.room)) == 0
         # A slot for the other one too; nobody takes it, so it is tried again, and its job keeps it.
         w2["slots"] = 3  # one for the first call, which waits again: its successor was made up
         await until(lambda: dispatched_again(running, second.room))
         await running.redis.pexpire(KEYS.handoff(second.room), 100)
-        await until(lambda: _counted(running, "voicefleet_handoffs_total", 'region="eu",result="failed"', 1))
+        await until(lambda: _counted(running, "voicefleet_calls_handed_off_total", 'region="eu",result="failed"', 1))
         await until(lambda: running.redis.exists(KEYS.handoff(second.room)), 4)
-        call = await running.call(second.room)
-        assert call is not None
-        assert (call["worker"], call["epoch"]) == ("w1", 1)
+        assert await _has(running, second.room, "w1", 1)
+
+
+async def _has(running: Running, room: str, worker: str, epoch: int) -> bool:
+    call = await running.call(room)
+    return call is not None and (call["worker"], call["epoch"]) == (worker, epoch)
 
 
 async def _counted(running: Running, name: str, labels: str, count: int) -> bool:

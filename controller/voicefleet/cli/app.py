@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from voicefleet.cli.files import place_for_result
+from voicefleet.cli.files import place_for_report, place_for_result
 from voicefleet.contract.errors import UsageError, VoicefleetError
 
 app = typer.Typer(
@@ -90,12 +90,15 @@ def controller(
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
     """Watch rooms, waiting calls and workers; dispatch what waits; scale every region's pool."""
+    import uvloop
+
     from voicefleet.controller.app import run_controller
     from voicefleet.controller.settings import load_settings
     from voicefleet.runtime.logs import configure_logs
 
     configure_logs(log_level)
-    run(run_controller(load_settings(config), ready_file=ready_file))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run_controller(load_settings(config), ready_file=ready_file))
 
 
 @app.command()
@@ -150,6 +153,9 @@ def loadtest(
     patience: Annotated[
         float, typer.Option(help="Seconds a caller waits: for a place in a full fleet, and in silence.")
     ] = 60.0,
+    metrics: Annotated[
+        str | None, typer.Option(help="HOST:PORT where Prometheus finds what callers hear, while the run lasts.")
+    ] = None,
     json_path: JsonOption = None,
 ) -> None:
     """Place many calls with real speech, and judge what callers heard. The key is VOICEFLEET_CONTROLLER_KEY."""
@@ -157,7 +163,7 @@ def loadtest(
     from voicefleet.loadtest.command_load import loadtest as run_it
 
     names = tuple(name.strip() for name in regions.split(",") if name.strip())
-    options = LoadOptions(controller_url, calls, rate, turns, names, seed, patience)
+    options = LoadOptions(controller_url, calls, rate, turns, names, seed, patience, metrics)
     raise typer.Exit(run_it(options, json_path=json_path))
 
 
@@ -200,6 +206,23 @@ def soak(
 
 
 @app.command()
+def status(
+    controller_url: ControllerOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep the picture up to date until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds between looks with --watch.")] = 1.0,
+    json_path: JsonOption = None,
+) -> None:
+    """The fleet in the terminal: regions, workers, who waits, the last decisions. The key is VOICEFLEET_CONTROLLER_KEY.
+
+    Ends with 1 when callers wait or sit in silence, or a region is not known.
+    """
+    from voicefleet.cli.status import StatusOptions
+    from voicefleet.cli.status import status as run_it
+
+    raise typer.Exit(run_it(StatusOptions(controller_url, watch, every), json_path=json_path))
+
+
+@app.command()
 def drain(
     worker: Annotated[str, typer.Argument(help="The worker's name, as GET /v1/regions shows it.")],
     controller_url: ControllerOption = None,
@@ -213,6 +236,226 @@ def drain(
 
     options = DrainOptions(worker, controller_url, wait, timeout)
     raise typer.Exit(run_it(options, json_path=json_path))
+
+
+dashboards_app = typer.Typer(no_args_is_help=True, help="Grafana dashboards, Prometheus rules and runbooks.")
+app.add_typer(dashboards_app, name="dashboards")
+
+
+@dashboards_app.command()
+def generate(
+    out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("dashboards"),
+    chart: Annotated[Path | None, typer.Option(help="The chart's folder for its copy; none when left out.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Only say what is not as the code makes it.")] = False,
+) -> None:
+    """Write the dashboards, rules and runbooks as files."""
+    from voicefleet.dashboards.command import generate as run_it
+
+    raise typer.Exit(run_it(out, chart, check=check))
+
+
+@dashboards_app.command()
+def verify(
+    prometheus: Annotated[str, typer.Option(help="Address of your Prometheus, http://HOST:PORT.")],
+    rate_interval: Annotated[str, typer.Option(help="Window of rates: four of your scrapes at least.")] = "1m",
+    json_path: JsonOption = None,
+) -> None:
+    """Run every query of every dashboard against your Prometheus, and say which come back empty."""
+    from voicefleet.dashboards.command import verify_queries as run_it
+
+    raise typer.Exit(run_it(prometheus, rate_interval=rate_interval, json_path=json_path))
+
+
+SlotsOption = Annotated[int, typer.Option(help="Calls a worker serves at once.")]
+StartP50Option = Annotated[float, typer.Option("--start-p50", help="Median start time of a worker, seconds.")]
+StartSigmaOption = Annotated[float, typer.Option(help="Spread of start times: sigma of their lognormal law.")]
+HandoffOption = Annotated[bool, typer.Option("--handoff/--no-handoff", help="Draining workers hand their calls over.")]
+
+
+@app.command()
+def simulate(
+    trace: Annotated[
+        Path | None, typer.Option(help="CSV arrival_s,duration_s (or arrival_s), or Prometheus JSON.")
+    ] = None,
+    traffic: Annotated[
+        str | None, typer.Option(help="Made-up calls: stationary, diurnal, gamma, burst, batches, campaign, azure.")
+    ] = None,
+    prometheus: Annotated[str | None, typer.Option(help="Ask this Prometheus for the calls, with --query.")] = None,
+    query: Annotated[str | None, typer.Option(help="Calls that began in a minute.")] = None,
+    hours: Annotated[float, typer.Option(help="How far back to ask Prometheus.")] = 24.0,
+    mean_live: Annotated[
+        float | None, typer.Option(help="Stretch time until so many calls are live on average.")
+    ] = None,
+    calls: Annotated[int, typer.Option(help="Made-up calls.")] = 20_000,
+    mean_duration: Annotated[
+        float | None, typer.Option(help="Mean duration, seconds, where the trace has none.")
+    ] = None,
+    policies: Annotated[str, typer.Option(help="all, or names a,b.")] = "all",
+    slots: SlotsOption = 10,
+    start_p50: StartP50Option = 35.0,
+    start_sigma: StartSigmaOption = 0.25,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same world.")] = 1,
+    handoff: HandoffOption = True,
+    packing: Annotated[bool, typer.Option(help="Dispatch to the fullest worker; LiveKit does not.")] = False,
+    min_workers: Annotated[int, typer.Option(help="Never fewer.")] = 1,
+    max_workers: Annotated[int, typer.Option(help="Never more.")] = 10_000,
+    grace: Annotated[float, typer.Option(help="A worker told to end is killed after so many seconds.")] = 3600.0,
+    fault: Annotated[list[str] | None, typer.Option(help="KIND@AT+FOR in seconds, e.g. stale@3600+120.")] = None,
+    allowed: Annotated[float, typer.Option(help="Share of calls that may wait.")] = 0.001,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Try each peer at many buffers, and show its best.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write a page of HTML.", callback=place_for_report)] = None,
+    json_path: JsonOption = None,
+) -> None:
+    """Play calls against our policy and others', in one simulated world, and compare waits and cost."""
+    from voicefleet.cli.simulate import Source, faults_of, named_as_options
+    from voicefleet.cli.simulate import simulate as run_it
+    from voicefleet.sim.world import World
+
+    source = Source(trace, traffic, calls, mean_live, mean_duration, prometheus, query, hours, seed)
+    with named_as_options():
+        world = World(
+            slots=slots,
+            start_p50_s=start_p50,
+            start_sigma=start_sigma,
+            min_workers=min_workers,
+            max_workers=max_workers,
+            handoff=handoff,
+            packing=packing,
+            grace_s=grace,
+            faults=faults_of(fault or []),
+            seed=seed,
+        )
+    code = run_it(source, world, policies=policies, allowed=allowed, sweep=sweep, report=report, json_path=json_path)
+    raise typer.Exit(code)
+
+
+@app.command()
+def plan(
+    trace: Annotated[list[str], typer.Option(help="REGION=FILE; once for each region.")],
+    share: Annotated[float, typer.Option(help="Share of calls that ...")] = 0.999,
+    within: Annotated[float, typer.Option(help="... wait less than so many seconds.")] = 2.0,
+    slots: SlotsOption = 10,
+    start_p50: StartP50Option = 35.0,
+    start_sigma: StartSigmaOption = 0.25,
+    handoff: HandoffOption = True,
+    price: Annotated[float, typer.Option(help="Of a worker-hour.")] = 0.0,
+    workers_per_node: Annotated[int, typer.Option(help="Workers that one node holds.")] = 4,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same world.")] = 1,
+    json_path: JsonOption = None,
+) -> None:
+    """From a trace and a promise: the least bounds, nodes and cost of each region."""
+    from voicefleet.cli.simulate import named_as_options
+    from voicefleet.cli.simulate import plan as run_it
+    from voicefleet.sim.provision import Promise
+    from voicefleet.sim.world import World
+
+    with named_as_options():
+        world = World(slots=slots, start_p50_s=start_p50, start_sigma=start_sigma, handoff=handoff, seed=seed)
+        promise = Promise(share, within)
+    code = run_it(trace, world, promise, price=price, workers_per_node=workers_per_node, seed=seed, json_path=json_path)
+    raise typer.Exit(code)
+
+
+@app.command()
+def explain(
+    pool: Annotated[str, typer.Argument(help="The region's name.")],
+    controller_url: ControllerOption = None,
+    limit: Annotated[int, typer.Option(help="How many decisions to show.")] = 10,
+    json_path: JsonOption = None,
+) -> None:
+    """Say why a pool has the size it has: its last decisions, with their numbers."""
+    from voicefleet.cli.explain import explain as run_it
+
+    raise typer.Exit(run_it(pool, controller_url, limit=limit, json_path=json_path))
+
+
+netlab_app = typer.Typer(no_args_is_help=True, help="An emulated network between hosts of its own (as root).")
+app.add_typer(netlab_app, name="netlab")
+
+
+@netlab_app.command(name="run")
+def netlab_run(
+    command: Annotated[list[str] | None, typer.Argument(help="COMMAND and its arguments, after --.")] = None,
+    delay: Annotated[float, typer.Option(help="Milliseconds, one way.")] = 0.0,
+    jitter: Annotated[float, typer.Option(help="Milliseconds that the delay varies by, up and down.")] = 0.0,
+    loss: Annotated[float, typer.Option(help="Share of packets lost, 0 to 1.")] = 0.0,
+    burst: Annotated[
+        float | None, typer.Option(help="Mean packets that a bad spell lasts; each by itself if left out.")
+    ] = None,
+    bad_loss: Annotated[float, typer.Option(help="Share lost in a bad spell.")] = 1.0,
+    reorder: Annotated[float, typer.Option(help="Share of packets that skip the delay.")] = 0.0,
+    duplicate: Annotated[float, typer.Option(help="Share of packets that arrive twice.")] = 0.0,
+    rate: Annotated[float | None, typer.Option(help="Kilobits a second.")] = None,
+    queue: Annotated[int, typer.Option(help="Packets the link holds at most.")] = 1000,
+    peer: Annotated[str | None, typer.Option(help="Command for the host at the other end, as one word.")] = None,
+    congestion: Annotated[str | None, typer.Option(help="TCP's congestion control, both ends: cubic, bbr, ...")] = None,
+    backend: Annotated[str, typer.Option(help="netem (the kernel), tun (ours), or auto.")] = "auto",
+    seed: Annotated[int, typer.Option(help="Of the chance, with backend tun.")] = 1,
+    json_path: JsonOption = None,
+) -> None:
+    """Run COMMAND on a host of its own, whose only way out is a link with these conditions, both ways the same.
+
+    The other end's address is {peer} in COMMAND, and NETLAB_PEER in its environment. Ends as COMMAND does.
+    """
+    from voicefleet.netlab.command import run as run_it
+    from voicefleet.netlab.conditions import Conditions
+
+    conditions = Conditions(delay, jitter, loss, burst, bad_loss, reorder, duplicate, rate, queue)
+    code = run_it(
+        command or [],
+        conditions,
+        peer=peer,
+        backend=backend,
+        congestion=congestion,
+        seed=seed,
+        json_path=json_path,
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def transports(
+    arms: Annotated[str, typer.Option(help="Arms to run, a,b; all when left out. See --list.")] = "",
+    rtt: Annotated[str | None, typer.Option(help="Round trips in ms, a,b; 100.")] = None,
+    loss: Annotated[
+        str | None, typer.Option(help="Shares lost each way, a,b; 0,0.01,0.02,0.05, or 0,0.05 with --quick.")
+    ] = None,
+    jitter: Annotated[str | None, typer.Option(help="Milliseconds, tried besides; 10,30, or 30 with --quick.")] = None,
+    rate: Annotated[
+        str | None, typer.Option(help="Kilobits a second, tried besides; 48,80, or 80 with --quick.")
+    ] = None,
+    reorder: Annotated[str | None, typer.Option(help="Shares of packets that overtake, tried besides; 0.1.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs of each cell; 5, or 1 with --quick.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Of speech in each run; 20, or 8 with --quick.")] = None,
+    quick: Annotated[bool, typer.Option(help="A few minutes, with wide intervals.")] = False,
+    report: Annotated[Path | None, typer.Option(help="Write a page of HTML.", callback=place_for_result)] = None,
+    backend: Annotated[str, typer.Option(help="Emulator: netem (the kernel), tun (ours), or auto.")] = "auto",
+    logs: Annotated[Path | None, typer.Option(help="Keep every run's files in this folder.")] = None,
+    list_them: Annotated[bool, typer.Option("--list", help="Say which arms there are, and run none.")] = False,
+    json_path: JsonOption = None,
+) -> None:
+    """The same speech over HTTP, WebSocket, TCP, UDP and WebRTC, on emulated networks; what each ear got (as root)."""
+    from voicefleet.transports.command import list_arms
+    from voicefleet.transports.command import transports as run_it
+    from voicefleet.transports.options import options_from
+
+    if list_them:
+        list_arms()
+        return
+    options = options_from(
+        arms=arms,
+        rtt=rtt,
+        loss=loss,
+        jitter=jitter,
+        rate=rate,
+        reorder=reorder,
+        seeds=seeds,
+        seconds=seconds,
+        quick=quick,
+        backend=backend,
+        logs=logs,
+    )
+    raise typer.Exit(run_it(options, json_path=json_path, report=report))
 
 
 @app.command()

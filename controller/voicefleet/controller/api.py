@@ -15,12 +15,16 @@ from voicefleet.contract.api import (
     CallTicket,
     CallView,
     DrainView,
+    LeaderView,
     RegionView,
     WorkerStatus,
     WorkerView,
 )
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.spans import TraceContext
+from voicefleet.controller.history import EVERY_S, History
+from voicefleet.controller.leadership import Leadership
 from voicefleet.controller.limits import Limiter
 from voicefleet.controller.loop import DECISIONS_KEPT, DecisionLog
 from voicefleet.controller.metrics import Metrics
@@ -30,6 +34,7 @@ from voicefleet.controller.room_for_calls import Room, choose, room_in
 from voicefleet.controller.settings import Settings
 from voicefleet.runtime.logs import get_logger
 from voicefleet.runtime.redis import REDIS_FAILURES
+from voicefleet.runtime.tracing import child_of, emit
 from voicefleet.scaling import SupplyState
 
 _KEY = web.RequestKey("voicefleet_key", str)
@@ -51,12 +56,16 @@ class Api:
         limiter: Limiter,
         decisions: DecisionLog,
         metrics: Metrics,
+        histories: Mapping[str, History],
+        leadership: Leadership,
     ) -> None:
         self._settings = settings
         self._regions = regions
         self._limiter = limiter
         self._decisions = decisions
         self._metrics = metrics
+        self._histories = histories
+        self._leadership = leadership
 
     def add_routes(self, app: web.Application) -> None:
         app.middlewares.append(self._guard)
@@ -64,6 +73,7 @@ class Api:
         app.router.add_get("/v1/calls", self.calls)
         app.router.add_get("/v1/regions", self.regions)
         app.router.add_get("/v1/decisions", self.decisions)
+        app.router.add_get("/v1/history", self.history)
         app.router.add_get("/v1/workers/{worker}", self.worker)
         app.router.add_post("/v1/workers/{worker}/drain", self.drain)
 
@@ -139,11 +149,16 @@ class Api:
                 way_out="Come back later, or raise max_workers.",
                 retry_after_s=_FULL_RETRY_S,
             )
-        return await self._ticket(request[_KEY], wanted, chosen)
+        return await self._ticket(request[_KEY], wanted, chosen, request.headers.get("traceparent", ""))
 
-    async def _ticket(self, key: str, wanted: CallRequest, chosen: Room) -> web.Response:
+    async def _ticket(self, key: str, wanted: CallRequest, chosen: Room, traceparent: str) -> web.Response:
         region = self._regions[chosen.region]
         room, limits = f"call-{secrets.token_hex(8)}", self._settings.limits
+        began_s = region.clock.wall().timestamp()
+        caller = TraceContext.parse(traceparent)
+        # Without tracing of our own, the front end's trace goes on with the worker all the same.
+        span = child_of(caller) if region.tracer.on else caller
+        header = span.header if span else ""
         identity = wanted.identity or f"caller-{secrets.token_hex(4)}"
         # Before anything is awaited: the next request must not be promised the same slot.
         region.promise(room)
@@ -165,13 +180,14 @@ class Api:
                 key=key or "anyone",
                 max_duration_s=limits.max_call_duration_s,
                 priority=wanted.priority,
+                traceparent=header,
             )
             async with asyncio.timeout(_STORE_LIMIT_S):
                 await region.calls.store(record)
         except (*REDIS_FAILURES, UnknownStateError) as error:
             # LiveKit dispatches by itself: the call works, only its repair would not know the metadata.
             log.warning("ticket without a record", region=region.name, room=room, error=type(error).__name__)
-        metadata = DispatchMetadata(tier=wanted.tier or "", metadata=wanted.metadata).encode()
+        metadata = DispatchMetadata(tier=wanted.tier or "", metadata=wanted.metadata, traceparent=header).encode()
         ticket = CallTicket(
             url=region.settings.livekit.url,
             token=region.livekit.mint(room, identity, metadata),
@@ -179,11 +195,25 @@ class Api:
             region=region.name,
             identity=identity,
         )
+        if region.tracer.on and span is not None:
+            emit(
+                region.tracer,
+                "POST /v1/calls",
+                span,
+                began_s,
+                region.clock.wall().timestamp(),
+                parent=caller,
+                kind="server",
+                attributes={"http.request.method": "POST", "http.route": "/v1/calls", "voicefleet.region": region.name},
+            )
         return web.Response(text=ticket.model_dump_json(), status=201, content_type="application/json")
 
     async def regions(self, _: web.Request) -> web.Response:
         views = [region_view(region).model_dump(mode="json") for region in self._regions.values()]
-        return web.json_response({"regions": views})
+        leader = LeaderView(
+            replica=self._settings.replica, leads=self._leadership.leads, holder=self._leadership.holder
+        )
+        return web.json_response({"regions": views, "leader": leader.model_dump(mode="json")})
 
     async def calls(self, request: web.Request) -> web.Response:
         """All calls, the oldest first. 503 while a region's calls are unknown; `?region=` asks for one alone."""
@@ -210,6 +240,14 @@ class Api:
                 )
         views.sort(key=lambda view: -view.since_s)
         return web.json_response({"calls": [view.model_dump(mode="json") for view in views]})
+
+    async def history(self, _: web.Request) -> web.Response:
+        """The last half hour of every region, a point every 5 s, the oldest first."""
+        points = {
+            name: [point.model_dump(mode="json") for point in history.points]
+            for name, history in self._histories.items()
+        }
+        return web.json_response({"every_s": EVERY_S, "regions": points})
 
     async def worker(self, request: web.Request) -> web.Response:
         """One worker. 404 when there is none of that name (any more), 503 while nobody knows."""
@@ -282,7 +320,8 @@ def region_view(region: Region) -> RegionView:
     """What is known of a region; counts are None when they are not known now."""
     spec, observation, snapshot = region.settings.pool, region.observation, region.fresh_snapshot()
     reports = region.fresh_reports()
-    known = observation is not None and reports is not None
+    known = observation is not None and reports is not None and region.fresh_instances()
+    instances = {instance.id: instance for instance in region.instances}
     workers = observation.workers if observation is not None else ()
 
     def count(state: SupplyState) -> int | None:
@@ -291,7 +330,7 @@ def region_view(region: Region) -> RegionView:
     draining, stopping = count(SupplyState.DRAINING), count(SupplyState.STOPPING)
     views: list[WorkerView] = []
     for worker in workers:
-        reported = (reports or {}).get(worker.id)
+        reported, instance = (reports or {}).get(worker.id), instances.get(worker.id)
         views.append(
             WorkerView(
                 id=worker.id,
@@ -300,6 +339,8 @@ def region_view(region: Region) -> RegionView:
                 live=worker.busy,
                 age_s=round(worker.age_s, 1),
                 pid=reported.report.pid if reported else 0,
+                instance=instance.state.value if instance else "",
+                detail=instance.detail if instance else "",
             )
         )
     reason = region.reason
@@ -318,5 +359,6 @@ def region_view(region: Region) -> RegionView:
         slots=sum(w.slots for w in workers if w.state is SupplyState.READY and not w.cordoned) if known else None,
         live=snapshot.live if snapshot is not None else None,
         waiting=snapshot.waiting if snapshot is not None else None,
+        silent=region.silent,
         workers=views,
     )

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import functools
 import json
-import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
@@ -14,27 +13,31 @@ from typing import Any
 
 from aiohttp import web
 
-from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
+from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.contract.keys import Keys
 from voicefleet.controller.adapters.livekit import LiveKit
-from voicefleet.controller.adapters.process import ProcessFleet
 from voicefleet.controller.api import Api
 from voicefleet.controller.blind import BlindRepair
 from voicefleet.controller.calls import CallBook
+from voicefleet.controller.campaigns import Campaigns
 from voicefleet.controller.dispatch import Dispatcher
+from voicefleet.controller.fleets import open_fleets
 from voicefleet.controller.handoffs import Handoffs
+from voicefleet.controller.history import History
 from voicefleet.controller.hold.messages import LOOK_EVERY_S, HoldMessages
 from voicefleet.controller.hold.process import AnnouncerProcess
 from voicefleet.controller.hung import HungWorkers
+from voicefleet.controller.laws import LawBook
+from voicefleet.controller.leadership import Leadership
 from voicefleet.controller.limits import Limiter
 from voicefleet.controller.listing import Lister
 from voicefleet.controller.loop import DecisionLog, PoolLoop
 from voicefleet.controller.metrics import Metrics
-from voicefleet.controller.ports import CredentialsRefusedError, Fleet
-from voicefleet.controller.presence import Presence
+from voicefleet.controller.ports import CredentialsRefusedError
 from voicefleet.controller.recovery import Recovery
 from voicefleet.controller.region import Region
 from voicefleet.controller.settings import RegionSettings, Settings, inherited_environment
+from voicefleet.controller.web import add_page
 from voicefleet.controller.webhooks import Webhooks
 from voicefleet.controller.workers import WorkerBook
 from voicefleet.runtime.clock import Clock, SystemClock
@@ -42,6 +45,7 @@ from voicefleet.runtime.http import HttpServer, health_routes
 from voicefleet.runtime.logs import get_logger
 from voicefleet.runtime.redis import RedisClient, Scripts, check_redis, connect_redis, listen
 from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tracing import OtlpTracer, start_tracing
 from voicefleet.stack.lifeline import lifeline
 
 _AGAIN_S = 1.0
@@ -80,23 +84,32 @@ async def run_controller(
             name: await _open_region(stack, settings, region, redis, clock, metrics)
             for name, region in settings.regions.items()
         }
+        _trace(stack, settings, regions, metrics)
         await _check_livekit(regions)
-        for region in regions.values():
-            if isinstance(region.fleet, ProcessFleet):
-                region.fleet.open()
-                stack.push_async_callback(region.fleet.close)
+        leadership, election = await open_fleets(stack, settings, regions, clock, metrics)
         _hold_callers(stack, settings, regions, redis, clock, metrics)
         decisions = DecisionLog.empty()
-        server = HttpServer(_web_app(settings, regions, redis, clock, decisions, metrics))
+        histories = {name: History(region) for name, region in regions.items()}
+        server = HttpServer(_web_app(settings, regions, redis, clock, decisions, metrics, histories, leadership))
         stack.push_async_callback(server.close)
         await server.start(settings.host, settings.port, field="listen")
+        stack.push_async_callback(leadership.release)
         listers = [_lister(settings, region) for region in regions.values()]
         # The first decisions should know the calls; a region that does not answer is unknown from the start.
         await asyncio.gather(*(lister.once() for lister in listers))
-        await stack.enter_async_context(_running(_loops(settings, regions, listers, redis, decisions)))
+        loops = _loops(settings, regions, listers, redis, decisions, histories, leadership)
+        await stack.enter_async_context(_running({**election, **loops}))
         _tell_ready(f"http://{settings.host}:{server.port}", on_ready, ready_file)
         await stop.wait()
         log.info("controller stops")
+
+
+def _trace(stack: contextlib.AsyncExitStack, settings: Settings, regions: dict[str, Region], metrics: Metrics) -> None:
+    tracer = start_tracing(settings.otlp_endpoint, "voicefleet-controller", {}, metrics.registry)
+    if isinstance(tracer, OtlpTracer):
+        stack.callback(tracer.close)
+    for region in regions.values():
+        region.tracer = tracer
 
 
 def _obey_signals(stack: contextlib.AsyncExitStack, stop: asyncio.Event) -> None:
@@ -116,6 +129,7 @@ async def _open_region(
     clock: Clock,
     metrics: Metrics,
 ) -> Region:
+    metrics.open_region(region.name)
     livekit = LiveKit(region.livekit, region.agent_name)
     stack.push_async_callback(livekit.close)
     return Region(
@@ -123,33 +137,11 @@ async def _open_region(
         livekit=livekit,
         calls=CallBook(redis, Scripts(redis), region.name, grace_ms=round(settings.waiting_grace_s * 1000)),
         workers=WorkerBook(redis, region.name),
-        fleet=_fleet(settings, region, clock),
+        fleet=None,
         clock=clock,
         metrics=metrics,
+        laws=LawBook(redis, region.name),
     )
-
-
-def _fleet(settings: Settings, region: RegionSettings, clock: Clock) -> Fleet | None:
-    process = region.process
-    if process is None:
-        return None
-    if shutil.which(process.command[0]) is None:
-        raise ConfigError(
-            "no such program",
-            field=f"regions.{region.name}.process.command",
-            value=process.command[0],
-            way_out="Give a program of PATH, or its whole path.",
-        )
-    environment = {
-        "VOICEFLEET_REGION": region.name,
-        "VOICEFLEET_SLOTS": str(region.pool.slots),
-        "VOICEFLEET_AGENT_NAME": region.agent_name,
-        "VOICEFLEET_REDIS_URL": settings.redis_url,
-        "LIVEKIT_URL": region.livekit.url,
-        "LIVEKIT_API_KEY": region.livekit.api_key,
-        "LIVEKIT_API_SECRET": region.livekit.api_secret,
-    }
-    return ProcessFleet(region, clock, environment=environment, hidden=settings.secret_variables)
 
 
 def _hold_callers(
@@ -214,6 +206,8 @@ def _web_app(
     clock: Clock,
     decisions: DecisionLog,
     metrics: Metrics,
+    histories: dict[str, History],
+    leadership: Leadership,
 ) -> web.Application:
     limits = settings.limits
     limiter = Limiter(redis, clock, per_minute=limits.requests_per_minute, calls=limits.concurrent_calls)
@@ -223,11 +217,16 @@ def _web_app(
 
     async def healthz(_: web.Request) -> web.Response:
         regions_known = {name: region.reason or "ok" for name, region in regions.items()}
-        return web.json_response({"status": "ok", "regions": regions_known})
+        leader = {"replica": settings.replica, "leads": leadership.leads, "holder": leadership.holder}
+        if leadership.trouble:
+            leader["trouble"] = leadership.trouble
+        return web.json_response({"status": "ok", "regions": regions_known, "leader": leader})
 
     app.router.add_get("/healthz", healthz)
-    Api(settings, regions, limiter, decisions, metrics).add_routes(app)
+    Api(settings, regions, limiter, decisions, metrics, histories, leadership).add_routes(app)
+    Campaigns(regions).add_routes(app)
     Webhooks(regions, limiter, metrics).add_routes(app)
+    add_page(app)
     return app
 
 
@@ -236,19 +235,26 @@ def _lister(settings: Settings, region: Region) -> Lister:
 
 
 def _loops(
-    settings: Settings, regions: dict[str, Region], listers: list[Lister], redis: RedisClient, decisions: DecisionLog
+    settings: Settings,
+    regions: dict[str, Region],
+    listers: list[Lister],
+    redis: RedisClient,
+    decisions: DecisionLog,
+    histories: dict[str, History],
+    leadership: Leadership,
 ) -> dict[str, Callable[[], Awaitable[None]]]:
     loops: dict[str, Callable[[], Awaitable[None]]] = {"wake": lambda: _wake(redis, regions)}
     for (name, region), lister in zip(regions.items(), listers, strict=True):
         loops[f"listing of {name}"] = lister.run
+        loops[f"history of {name}"] = histories[name].run
         loops[f"dispatch of {name}"] = Dispatcher(region).run
-        loops[f"pool of {name}"] = PoolLoop(region, decisions, tick_s=settings.tick_s).run
-        loops[f"recovery of {name}"] = Recovery(region, Presence(redis, name)).run
+        loops[f"pool of {name}"] = PoolLoop(region, decisions, leadership, tick_s=settings.tick_s).run
+        loops[f"recovery of {name}"] = Recovery(region).run
         loops[f"blind repair of {name}"] = BlindRepair(region).run
         if region.settings.handoff:
             loops[f"handoffs of {name}"] = Handoffs(region).run
         if region.fleet is not None:
-            loops[f"hung workers of {name}"] = HungWorkers(region).run
+            loops[f"hung workers of {name}"] = HungWorkers(region, leadership).run
         if region.hold_messages is not None:
             loops[f"hold messages of {name}"] = functools.partial(_speak_to_waiting, region, region.hold_messages)
     return loops
@@ -288,7 +294,7 @@ async def _running(loops: dict[str, Callable[[], Awaitable[None]]]) -> AsyncIter
 async def _wake(redis: RedisClient, regions: dict[str, Region]) -> None:
     """Pass on that something changed. Without it the loops look by themselves, only a little later."""
     channels = {Keys(name).events: region for name, region in regions.items()}
-    await listen(redis, channels, lambda channel: channels[channel].wake.set())
+    await listen(redis, channels, lambda channel: channels[channel].hear())
 
 
 def _tell_ready(url: str, on_ready: Callable[[str], None] | None, ready_file: Path | None) -> None:

@@ -5,13 +5,18 @@ Every method raises `UnknownStateError` when Redis does not answer.
 
 from __future__ import annotations
 
+import asyncio
+import heapq
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 from voicefleet.contract import codec
 from voicefleet.contract.calls import CALL_TTL_MS, PRIORITY_LEVEL_MS, CallRecord
-from voicefleet.contract.claims import Claim, ClaimState, Handoff
+from voicefleet.contract.claims import RENEWAL_OVERDUE_MS, Claim, ClaimState, Handoff
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.claims import ClaimStore
@@ -23,6 +28,19 @@ to a worker that hangs. A second one in the same room is harmless: the claim dec
 
 VANISHED_MEMORY_MS = 60_000
 """The conversation of a room that is gone without a word: its caller may come back into a room of the same name."""
+
+LOOK_AT_ALL_MS = 5_000
+"""Scans tell what changed; so often every call is looked at all the same. Jobs of an older release do not say all that
+they change, and a Redis that took over may have lost some."""
+
+LISTEN_EVERY_MS = 200
+"""Who listens is asked in every scan of the beat, not in those between two of them."""
+
+WATCHED = 64
+"""So many calls of the queue, the next to be served, are looked at in every scan."""
+
+CHANGES_KEPT_MS = 60_000
+"""Far longer than the pause between two scans of any replica."""
 
 _UNREADABLE = Claim(worker="", job="", epoch=0, state=ClaimState.LIVE)
 """Stands for a claim that this release cannot read: somebody has the call."""
@@ -37,6 +55,8 @@ class Call:
     rank: float | None
     """Place in the queue, lower first; None when it does not wait. Below zero: it had an agent, which died."""
     claim: Claim | None
+    held_since_ms: int = field(default=0, compare=False)
+    """When a scan first saw its claim in the hands of this job; 0 without a claim."""
 
     @property
     def state(self) -> str:
@@ -46,26 +66,52 @@ class Call:
         return "joining" if self.rank is None else "waiting"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Snapshot:
-    """Every call of the region at one moment."""
+    """Every call of the region at one moment.
+
+    A claim's time of renewal is that of the last look at it, which is old for jobs that go on renewing: see `overdue`.
+    """
 
     now_ms: int
     calls: tuple[Call, ...]
+    """The one who joined first is first."""
     served_after_s: tuple[float, ...]
     """Joined -> claim of the calls whose waiting this scan ended; a call that lost its agent is not among them."""
+    overdue: frozenset[str] = frozenset()
+    """Rooms whose live claim was not renewed for `RENEWAL_OVERDUE_MS`; their claims are as they are now."""
+    silent: frozenset[str] = frozenset()
+    """Jobs that hold a call, as Redis has it, and do not listen; the claims of their calls are as they are now."""
+    troubled: bool = False
+    """A job says that something is wrong with its call; the claims of such calls are as they are now."""
+    server: str = ""
+    """Which life of Redis says so: another one after a restart, or when a replica took over. Empty: unknown."""
 
     @property
     def live(self) -> int:
-        return sum(c.claim is not None for c in self.calls)
+        return self._counts[0]
 
     @property
     def waiting(self) -> int:
-        return sum(c.state == "waiting" for c in self.calls)
+        return self._counts[1]
 
     @property
     def joining(self) -> int:
-        return sum(c.state == "joining" for c in self.calls)
+        return len(self.calls) - self.live - self.waiting
+
+    @cached_property
+    def _counts(self) -> tuple[int, int]:
+        """Calls with a claim, and waiting ones."""
+        without = [call for call in self.calls if call.claim is None]
+        return len(self.calls) - len(without), sum(call.rank is not None for call in without)
+
+    @cached_property
+    def rooms(self) -> frozenset[str]:
+        """The rooms of all calls."""
+        return frozenset(call.room for call in self.calls)
+
+
+_JOINED = operator.attrgetter("joined_ms", "room")
 
 
 class CallBook:
@@ -82,25 +128,130 @@ class CallBook:
         self._grace_ms = grace_ms
         self.region = region
         self.claims = ClaimStore(scripts, region)
+        self._scanning = asyncio.Lock()
+        self._known: dict[str, Call] = {}
+        self._calls: tuple[Call, ...] = ()
+        self._in_order = True
+        """`_known` has the one who joined first first."""
+        self._restless: set[str] = set()
+        """Rooms whose calls change without a word of anybody: the grace ends, a claim expires."""
+        self._troubled: set[str] = set()
+        self._queued: dict[str, float] = {}
+        """Room of each waiting call -> its rank."""
+        self._silent: dict[str, str] = {}
+        """Job that does not listen -> room of its call."""
+        self._scanned_ms = 0
+        self._all_scanned_ms = 0
+        self._heard_ms = 0
+        self._server = ""
 
     @property
     def _queue(self) -> list[str]:
         return [self._keys.callers, self._keys.waiting, self._keys.inflight]
 
     async def scan(self) -> Snapshot:
-        """Bring the queue up to date and return it."""
+        """Bring the queue up to date and return it. Costs what changed since the last scan, not what there is."""
+        async with self._scanning:
+            try:
+                answer = await self._look()
+                if self._server and answer[2] != self._server:
+                    # What changed before this server's life began, or before it took over, it may not know.
+                    self._scanned_ms = 0
+                    answer = await self._look()
+            except BaseException:
+                self._scanned_ms = 0
+                raise
+            return self._take_over(answer)
+
+    async def _look(self) -> list[Any]:
         k = self._keys
-        arguments: list[str | int | float] = [k.claim_prefix, self._grace_ms, k.call_prefix, PRIORITY_LEVEL_MS]
-        answer = await self._scripts.run("queue_scan", self._queue, arguments)
-        now_ms = int(float(answer[0]))
-        calls: list[Call] = []
+        arguments: list[str | int | float] = [
+            k.claim_prefix,
+            self._grace_ms,
+            k.call_prefix,
+            PRIORITY_LEVEL_MS,
+            k.job_channel_prefix,
+            RENEWAL_OVERDUE_MS,
+            CHANGES_KEPT_MS,
+            self._scanned_ms,
+            self._all_scanned_ms,
+            LOOK_AT_ALL_MS,
+            self._heard_ms,
+            LISTEN_EVERY_MS,
+        ]
+        keys = [*self._queue, k.changed, k.renewed, k.held]
+        return list(await self._scripts.run("queue_scan", keys, [*arguments, *self._watched()]))
+
+    def _take_over(self, answer: list[Any]) -> Snapshot:
+        now, full, server, heard, *rows = answer
+        now_ms = int(now)
+        known = self._known
+        if full:
+            self._known, self._restless, self._troubled, self._queued = {}, set(), set(), {}
+            self._all_scanned_ms = now_ms
+        overdue: list[str] = []
         served: list[float] = []
-        for room, joined, rank, claim, served_rank in answer[1:]:
-            joined_ms = int(float(joined))
-            calls.append(Call(room, joined_ms, float(rank) if rank else None, _claim(claim) if claim else None))
+        changed = bool(full)
+        for room, joined, rank, text, served_rank in rows:
+            before = known.get(room)
+            call = _call(room, joined, rank, _claim(text), now_ms, before) if joined else None
+            if full or call != before:
+                changed = True
+                self._note(room, call)
+            if call is None:
+                continue
+            if call.claim and call.claim.renewed_ms and now_ms - call.claim.renewed_ms > RENEWAL_OVERDUE_MS:
+                overdue.append(room)
             if served_rank and float(served_rank) > 0:
-                served.append(max(0, now_ms - joined_ms) / 1000)
-        return Snapshot(now_ms, tuple(calls), tuple(served))
+                served.append(max(0, now_ms - call.joined_ms) / 1000)
+        if changed:
+            if not self._in_order or full:
+                self._known = {call.room: call for call in sorted(self._known.values(), key=_JOINED)}
+                self._in_order = True
+            self._calls = tuple(self._known.values())
+        self._scanned_ms, self._server = now_ms, server
+        if heard:
+            self._silent, self._heard_ms = dict(heard[1:]), now_ms
+        return Snapshot(
+            now_ms,
+            self._calls,
+            tuple(served),
+            overdue=frozenset(overdue),
+            silent=frozenset(self._silent),
+            troubled=bool(self._troubled),
+            server=server,
+        )
+
+    def _note(self, room: str, call: Call | None) -> None:
+        """What is known of a call now; None: it is over."""
+        self._restless.discard(room)
+        self._troubled.discard(room)
+        self._queued.pop(room, None)
+        if call is None:
+            self._known.pop(room, None)
+            return
+        before = self._known.get(room)
+        if before is not None:
+            self._in_order = self._in_order and before.joined_ms == call.joined_ms
+        elif self._known:
+            # Most come after all others.
+            last = self._known[next(reversed(self._known))]
+            self._in_order = self._in_order and _JOINED(last) < _JOINED(call)
+        self._known[room] = call
+        if call.claim is None and call.rank is not None:
+            self._queued[room] = call.rank
+        elif call.claim is None or call.claim.state != ClaimState.LIVE:
+            self._restless.add(room)
+        elif call.claim.trouble:
+            self._troubled.add(room)
+
+    def _watched(self) -> Iterator[str]:
+        """Rooms to look at in any case: time alone changes them, they are next to be served, or `recovery` is to
+        judge them by their claims of now."""
+        yield from self._restless
+        yield from self._troubled
+        yield from heapq.nsmallest(WATCHED, self._queued, key=self._queued.__getitem__)
+        yield from self._silent.values()
 
     async def take(self, limit: int) -> str | None:
         """The waiting call to serve next, left alone by all replicas for `DISPATCH_TTL_MS`.
@@ -135,13 +286,13 @@ class CallBook:
 
     async def _change(self, add: Sequence[tuple[str, int]], gone: Iterable[str], began_ms: int) -> list[str]:
         changes = json.dumps({"add": list(add), "gone": list(gone)})
-        return list(await self._scripts.run("callers", self._queue, [changes, began_ms]))
+        return list(await self._scripts.run("callers", [*self._queue, self._keys.changed], [changes, began_ms]))
 
     async def claim(self, room: str) -> Claim | None:
         """Who has the call in `room` now."""
         with answered():
             text = await self._redis.get(self._keys.claim(room))
-        return _claim(text) if text else None
+        return _claim(text or "")
 
     async def fenced(self, room: str) -> frozenset[str]:
         """Jobs that must never hold the call in `room` again."""
@@ -172,7 +323,8 @@ class CallBook:
     async def finished(self, room: str, room_sid: str) -> bool:
         """The room is over. False when its name belongs to a newer room by now."""
         k = self._keys
-        keys = [k.claim(room), k.call(room), k.memory(room), k.handoff(room), k.held, k.ledger, *self._queue]
+        room_keys = [k.claim(room), k.call(room), k.memory(room), k.handoff(room)]
+        keys = [*room_keys, k.held, k.ledger, *self._queue, k.changed, k.renewed]
         return bool(await self._scripts.run("room_finished", keys, [room, room_sid]))
 
     async def store(self, record: CallRecord) -> None:
@@ -190,7 +342,17 @@ class CallBook:
         return {room: codec.load(CallRecord, text) for room, text in found if text}
 
 
-def _claim(text: str | bytes) -> Claim:
+def _call(room: str, joined: str, rank: str, claim: Claim | None, now_ms: int, before: Call | None) -> Call:
+    since_ms = 0
+    if claim is not None:
+        same = before is not None and before.claim is not None and before.claim.job == claim.job
+        since_ms = before.held_since_ms if before is not None and same else now_ms
+    return Call(room, int(float(joined)), float(rank) if rank else None, claim, since_ms)
+
+
+def _claim(text: str | bytes) -> Claim | None:
+    if not text:
+        return None
     try:
         return codec.load(Claim, text)
     except UnknownStateError:

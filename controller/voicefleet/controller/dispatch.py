@@ -88,6 +88,8 @@ class Dispatcher:
         log.error("dispatch failed", region=self._region.name, room=room, exc_info=error)
 
     def _forget_served(self, snapshot: Snapshot) -> None:
+        if not self._attempts and not self._idle_until_s:
+            return
         unserved = {c.room for c in snapshot.calls if c.claim is None}
         for memory in (self._attempts, self._idle_until_s):
             for room in memory.keys() - unserved:
@@ -95,7 +97,7 @@ class Dispatcher:
 
     async def _take(self, snapshot: Snapshot) -> list[str]:
         region = self._region
-        free = sum(r.free for r in (await region.read_reports()).values())
+        free = sum(r.free for r in (await region.read_reports(SCAN_EVERY_S)).values())
         if not free:
             return []
         # A room that is only looked at again later promises nobody a slot.

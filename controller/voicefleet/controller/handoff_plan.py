@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from voicefleet.contract.claims import Claim, ClaimState, Handoff, HandoffState
 from voicefleet.contract.reports import WorkerState
 from voicefleet.controller.calls import Snapshot
-from voicefleet.controller.suspicion import RENEWAL_OVERDUE_MS
 from voicefleet.controller.workers import Reported
 
 HUNG_AFTER_S = 5.0
@@ -53,6 +52,8 @@ def plan_moves(
         on_the_way: callers with a ticket who have not joined yet.
         not_now: rooms whose last handoff failed a moment ago.
     """
+    if not leaving:
+        return []
     free = sum(r.free for worker, r in reports.items() if worker not in leaving)
     # An accepted one has its slot already, and its worker says so.
     promised = sum(h.state == HandoffState.WANTED for h in handoffs.values())
@@ -64,7 +65,7 @@ def plan_moves(
         and call.claim.worker in leaving
         and call.claim.state == ClaimState.LIVE
         # A job that does not renew is recovery's business.
-        and snapshot.now_ms - call.claim.renewed_ms <= RENEWAL_OVERDUE_MS
+        and call.room not in snapshot.overdue
         and call.room not in handoffs
         and call.room not in not_now
     ]

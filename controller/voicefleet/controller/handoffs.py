@@ -18,6 +18,8 @@ from voicefleet.controller.region import Region
 from voicefleet.runtime.logs import get_logger
 
 LOOK_EVERY_S = 0.5
+REPORTS_AGE_S = 1.0
+"""A worker that begins to drain says so at once, and one that hangs is not told by a second more or less."""
 AT_ONCE = 8
 """Handoffs begun in one look: each starts a job process somewhere."""
 FIRST_BACKOFF_S = 1.0
@@ -63,7 +65,7 @@ class Handoffs:
         if snapshot is None or now_s - region.snapshot_at_s > 2 * LOOK_EVERY_S or not region.redis.settled(now_s):
             return  # the calls are not known now
         try:
-            reports = await region.read_reports()
+            reports = await region.read_reports(REPORTS_AGE_S)
             leaving = emptying(reports, well_for_s=region.redis.well_for_s(now_s))
             rooms = [c.room for c in snapshot.calls if c.claim and c.claim.worker in leaving]
             under_way = await region.calls.handoffs([*dict.fromkeys([*rooms, *self._begun])])
@@ -130,7 +132,6 @@ class Handoffs:
         say("handoff over", region=region.name, room=room, result=result, worker=begun.claim.worker, **more)
 
     def _forget(self, snapshot: Snapshot) -> None:
-        here = {call.room for call in snapshot.calls}
         for memory in (self._failures, self._not_before_s):
-            for room in memory.keys() - here:
+            for room in memory.keys() - snapshot.rooms if memory else ():
                 del memory[room]

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.calls import Snapshot
+from voicefleet.controller.leadership import Leadership
 from voicefleet.controller.region import Region
 from voicefleet.controller.workers import Reported
 from voicefleet.runtime.logs import get_logger
@@ -33,11 +34,13 @@ def hung(reports: Mapping[str, Reported], snapshot: Snapshot, *, well_for_s: flo
 
 
 class HungWorkers:
-    """Ends hung workers of one region that has a fleet of its own."""
+    """Ends hung workers of one region that has a fleet of its own, when this replica leads."""
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: Region, leadership: Leadership) -> None:
         self._region = region
+        self._leadership = leadership
         self._left_alone: set[str] = set()
+        self._ended: set[str] = set()
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -49,13 +52,16 @@ class HungWorkers:
         """One look: whoever is silent, has no call, and does not answer on its own port either, is ended."""
         region, fleet = self._region, self._region.fleet
         snapshot = region.fresh_snapshot()
-        if fleet is None or snapshot is None:
+        if fleet is None or snapshot is None or not self._leadership.leads:
             return
         well_for_s = region.redis.well_for_s(region.clock.monotonic())
         try:
-            found = hung(await region.read_reports(), snapshot, well_for_s=well_for_s)
+            found = hung(await region.read_reports(LOOK_EVERY_S), snapshot, well_for_s=well_for_s)
             self._left_alone.intersection_update(found)
+            self._ended.intersection_update(found)
             for worker in found:
+                if worker in self._ended:
+                    continue  # a pod ends when its grace period does
                 answers = await fleet.responds(worker, region.reported[worker].report.http_port)
                 if answers is False:
                     await self._end(worker)
@@ -77,3 +83,4 @@ class HungWorkers:
         log.error("worker hangs and has no call: ended", region=region.name, worker=worker, silent_s=round(silent_s, 1))
         region.metrics.workers_killed.labels(region.name).inc()
         await region.fleet.kill(worker)
+        self._ended.add(worker)

@@ -60,21 +60,19 @@ class Limiter:
         async with asyncio.timeout(_REDIS_LIMIT_S):
             name = _calls_key(key)
             seconds, _ = await self._redis.time()
-            here = {f"{where}/{call.room}" for where, snapshot in now.items() if snapshot for call in snapshot.calls}
-            unknown = tuple(f"{where}/" for where, snapshot in now.items() if snapshot is None)
             # Counted first and checked after: two replicas may both refuse the last call, and never both allow it.
             await self._redis.zadd(name, {f"{region}/{room}": int(seconds)})
-            found: list[tuple[str, float]] = await self._redis.zrange(name, 0, -1, withscores=True)  # type: ignore[assignment]
-            over = [
-                member
-                for member, at in found
-                if at < int(seconds) - PENDING_S and member not in here and not member.startswith(unknown)
-            ]
-            refused = len(found) - len(over) > self._calls
-            if refused:
-                over.append(f"{region}/{room}")
-            if over:
-                await self._redis.zrem(name, *over)
+            refused = False
+            # Those that are over without a word of LiveKit's are only looked for when they would make a difference.
+            if await self._redis.zcard(name) > self._calls:
+                found = [str(member) for member in await self._redis.zrange(name, 0, -1)]
+                pending = await self._redis.zcount(name, int(seconds) - PENDING_S, "+inf")
+                over = [member for member in found[: len(found) - pending] if _over(member, now)]
+                refused = len(found) - len(over) > self._calls
+                if refused:
+                    over.append(f"{region}/{room}")
+                if over:
+                    await self._redis.zrem(name, *over)
             await self._redis.expire(name, 86_400)
         return not refused
 
@@ -82,6 +80,13 @@ class Limiter:
         """Calls of `key` are over. Raises one of REDIS_FAILURES."""
         if key and rooms:
             await self._redis.zrem(_calls_key(key), *(f"{region}/{room}" for room in rooms))
+
+
+def _over(member: str, now: Mapping[str, Snapshot | None]) -> bool:
+    """Whether the call `member` (``region/room``) is surely over."""
+    where, _, room = member.partition("/")
+    snapshot = now.get(where)
+    return where not in now or (snapshot is not None and room not in snapshot.rooms)
 
 
 def _calls_key(key: str) -> str:

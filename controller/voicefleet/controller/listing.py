@@ -128,10 +128,11 @@ class Lister:
         region.worked("durations")
 
     async def _learn_bounds(self, snapshot: Snapshot) -> None:
-        here = {(call.room, call.joined_ms): call for call in snapshot.calls}
-        for key in self._bounds.keys() - here.keys():
-            del self._bounds[key]
-        new: list[Call] = [call for key, call in here.items() if key not in self._bounds]
+        new: list[Call] = [call for call in snapshot.calls if (call.room, call.joined_ms) not in self._bounds]
+        if len(self._bounds) + len(new) > len(snapshot.calls):
+            here = {(call.room, call.joined_ms) for call in snapshot.calls}
+            for key in self._bounds.keys() - here:
+                del self._bounds[key]
         records = await self._region.calls.records([call.room for call in new])
         for call in new:
             record = records.get(call.room)

@@ -25,6 +25,8 @@ def compose(
     leaving: Collection[str] = (),
     moving: int = 0,
     last_known_s: Mapping[str, float] | None = None,
+    settled: bool = True,
+    instances_known: bool = True,
 ) -> PoolObservation:
     """The pool at `now_s`; whatever could not be read is None here and unknown there.
 
@@ -35,6 +37,8 @@ def compose(
         managed: False when nobody here owns the workers: then the reports are the workers.
         leaving: workers that somebody ordered to drain and end: no supply from now on.
         moving: handoffs under way; each has a job in two workers for a moment, and is one call.
+        settled: see `PoolObservation`.
+        instances_known: False when `instances` are the last known ones, because they cannot be read now.
     """
     reports = reported or {}
     silent_since = {worker: now_s - at_s for worker, at_s in (last_known_s or {}).items()}
@@ -56,8 +60,9 @@ def compose(
         calls_live=live,
         calls_waiting=snapshot.waiting if snapshot else None,
         calls_joining=snapshot.joining if snapshot else None,
-        complete=live is not None and (instances is not None or not managed),
+        complete=live is not None and (not managed or (instances is not None and instances_known)),
         start_timeout_s=start_timeout_s,
+        settled=settled,
     )
 
 
@@ -77,7 +82,8 @@ def _worker(
         state = SupplyState.STOPPING if instance.state is InstanceState.STOPPING else starting
         # How long it was silent is not known either, when no report can be read.
         silent_s = instance.age_s if reports_known else 0.0
-        return Worker(instance.id, state, spec.slots, 0, age_s=instance.age_s, silent_s=silent_s)
+        stuck = instance.state.stuck
+        return Worker(instance.id, state, spec.slots, 0, age_s=instance.age_s, silent_s=silent_s, stuck=stuck)
     report, gone_by_itself = known.report, known.left_by_itself
     if instance.state is InstanceState.STOPPING:
         state = SupplyState.STOPPING

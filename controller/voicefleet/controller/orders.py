@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 
 from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.spans import TraceContext
 from voicefleet.controller.region import Region
+from voicefleet.runtime.tracing import child_of, emit
 
 
 async def order_agent(region: Region, room: str, attempt: int) -> None:
@@ -15,11 +17,27 @@ async def order_agent(region: Region, room: str, attempt: int) -> None:
     """
     record = (await region.calls.records([room])).get(room)
     if record is not None:
-        metadata = DispatchMetadata(tier=record.tier, metadata=record.metadata, attempt=attempt)
+        metadata = DispatchMetadata(
+            tier=record.tier, metadata=record.metadata, attempt=attempt, traceparent=record.traceparent
+        )
     else:
         # It came with a token of the front end's own, or Redis lost it: LiveKit still knows the first order.
         metadata = again(await region.livekit.orders(room), attempt)
+    began_s = region.clock.wall().timestamp()
     await region.livekit.create_dispatch(room, metadata.encode())
+    parent = TraceContext.parse(metadata.traceparent)
+    if region.tracer.on and parent is not None:
+        # The job is the order's child already: what is told here is how long LiveKit took to take it.
+        emit(
+            region.tracer,
+            "dispatch",
+            child_of(parent),
+            began_s,
+            region.clock.wall().timestamp(),
+            parent=parent,
+            kind="producer",
+            attributes={"voicefleet.region": region.name, "voicefleet.dispatch.attempt": attempt},
+        )
 
 
 def again(orders: tuple[str, ...], attempt: int) -> DispatchMetadata:

@@ -23,22 +23,50 @@ class WebhookMalformedError(VoicefleetError):
 
 
 class InstanceState(enum.StrEnum):
-    """What runs a worker, as its owner (this machine, later Kubernetes) sees it."""
+    """What runs a worker, as its owner (this machine or Kubernetes) sees it."""
 
+    PENDING = "pending"
+    """Asked for; no machine has it yet."""
+    UNSCHEDULABLE = "unschedulable"
+    """No machine has room for it."""
+    PULLING = "pulling"
+    """Its image is on the way to the machine."""
     STARTING = "starting"
+    """It is being made, or does not say that it is up."""
     RUNNING = "running"
+    CRASH_LOOPING = "crash_looping"
+    """It ends again and again, and is started later each time."""
     STOPPING = "stopping"
+
+    @property
+    def stuck(self) -> bool:
+        """A replacement would have to wait for the same."""
+        return self in (InstanceState.PENDING, InstanceState.UNSCHEDULABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Birth:
+    """When an instance took each step, on the controller's monotonic clock. None: not seen, or not taken yet."""
+
+    made_s: float
+    asked_s: float | None = None
+    """When we asked for one more; None when somebody else did."""
+    placed_s: float | None = None
+    """A machine was found for it."""
+    running_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One process or pod. `age_s` is since it began."""
+    """One process or pod. `age_s` is since it began; `detail` says why it is not running, if that is known."""
 
     id: str
     state: InstanceState
     age_s: float
     detail: str = ""
     pid: int = 0
+    birth: Birth | None = None
+    """None: it began before we looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +76,8 @@ class Departure:
     id: str
     asked: bool
     detail: str
+    sure: bool = True
+    """It has ended. False: its owner forgot it, and it may still run somewhere out of reach."""
 
 
 class Fleet(Protocol):
@@ -57,11 +87,17 @@ class Fleet(Protocol):
         """Every instance that has not ended."""
         ...
 
-    async def scale(self, replicas: int, victims: Sequence[str]) -> None:
-        """End `victims` gently, then start what is missing to have `replicas` that are not stopping.
+    async def scale(self, start: int, victims: Sequence[str]) -> None:
+        """End `victims` gently, and start as many as `start` beyond those that `instances` last told of.
 
-        It never ends an instance that is not named, and may start fewer than asked (see `trouble`).
+        It may start fewer than asked, or later (see `trouble`), and end victims later: what is still missing or still
+        there is to be asked for again. Raises `UnknownStateError` when it does not know what is there.
         """
+        ...
+
+    def rolling(self) -> bool:
+        """Whether somebody replaces the instances by newer ones. Until that is done there may be more than asked for,
+        and others than the victims may be ended."""
         ...
 
     def departures(self) -> tuple[Departure, ...]:

@@ -10,19 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Set
 
-from voicefleet.contract.claims import Claim, agent_identity
+from voicefleet.contract.claims import Claim, ClaimState, agent_identity
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.calls import Call, Snapshot
-from voicefleet.controller.presence import Presence
 from voicefleet.controller.probe import Witness, ask
 from voicefleet.controller.region import Region
-from voicefleet.controller.suspicion import Health, Reason, Verdict, fault_of_ours, judge
+from voicefleet.controller.suspicion import LISTENS_AFTER_MS, Health, Reason, Verdict, fault_of_ours, judge
 from voicefleet.runtime.logs import get_logger
 from voicefleet.runtime.tasks import Beside
 
-LOOK_EVERY_S = 0.25
+PATIENCE_S = 0.5
+"""The dispatcher scans twice as often; without its scans for so long, recovery makes its own."""
 LEFT_ALONE_S = 3.0
 """An agent that answered is not asked again for this long."""
 _RETRY_S = 0.5
@@ -40,12 +39,10 @@ _Key = tuple[str, str]
 class Recovery:
     """Watches the live calls of one region."""
 
-    def __init__(self, region: Region, presence: Presence) -> None:
+    def __init__(self, region: Region) -> None:
         self._region = region
-        self._presence = presence
         self._asking = asyncio.Semaphore(PROBES_AT_ONCE)
         self._beside = Beside[tuple[str, _Key]](self._failed)
-        self._first_seen_ms: dict[_Key, int] = {}
         self._alone_until_s: dict[_Key, float] = {}
         self._said: set[_Key] = set()
         self._server = ""
@@ -57,9 +54,8 @@ class Recovery:
         try:
             while True:
                 region.scanned.clear()
-                # The dispatcher's scans do; only when it is held up this loop makes its own.
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_EVERY_S):
+                    async with asyncio.timeout(PATIENCE_S):
                         await region.scanned.wait()
                 await self.once()
         finally:
@@ -69,7 +65,7 @@ class Recovery:
         """One look at every live call. What it starts runs beside it."""
         region = self._region
         try:
-            stale = region.clock.monotonic() - region.snapshot_at_s >= LOOK_EVERY_S
+            stale = region.clock.monotonic() - region.snapshot_at_s >= PATIENCE_S
             snapshot = await region.scan() if stale or region.snapshot is None else region.snapshot
             verdicts = await self._verdicts(snapshot)
         except UnknownStateError as error:
@@ -79,46 +75,47 @@ class Recovery:
         self._act(verdicts)
 
     async def _verdicts(self, snapshot: Snapshot) -> dict[_Key, tuple[Call, Claim, Verdict]]:
-        region = self._region
-        held = {(call.room, call.claim.job): (call, call.claim) for call in snapshot.calls if call.claim}
-        self._forget(held.keys(), snapshot)
-        if not held:
-            return {}
-        listening = await self._presence.of({job for _, job in held})
-        if listening.server and listening.server != self._server:
-            if self._server:
-                log.warning("Redis is another one than before, its claims have to settle", region=region.name)
-            region.redis.restarted(region.clock.monotonic())
-            self._server = listening.server
-        if any(job not in listening.jobs for _, job in held):
-            await region.read_reports()
-        return {
-            key: (
-                call,
-                claim,
-                judge(
-                    claim,
-                    now_ms=snapshot.now_ms,
-                    held_for_ms=snapshot.now_ms - self._first_seen_ms[key],
-                    listening=claim.job in listening.jobs,
-                    report=region.reported.get(claim.worker),
-                    departed=claim.worker in region.departed,
-                ),
-            )
-            for key, (call, claim) in held.items()
-        }
-
-    def _forget(self, held: Set[_Key], snapshot: Snapshot) -> None:
-        for key in held - self._first_seen_ms.keys():
-            self._first_seen_ms[key] = snapshot.now_ms
-        for memory in (self._first_seen_ms, self._alone_until_s):
-            for key in memory.keys() - held:
-                del memory[key]
-        self._said.intersection_update(held)
+        """What is thought of every job that holds a call; nothing when all of them are surely well."""
         region = self._region
         since_s = region.clock.monotonic() - DEPARTED_KEPT_S
         for worker in [w for w, at_s in region.departed.items() if at_s < since_s]:
             del region.departed[worker]
+        if snapshot.server and snapshot.server != self._server:
+            if self._server:
+                log.warning("Redis is another one than before, its claims have to settle", region=region.name)
+            region.redis.restarted(region.clock.monotonic())
+            self._server = snapshot.server
+        if self._alone_until_s or self._said:
+            self._forget(snapshot)
+        if not (snapshot.silent or snapshot.overdue or snapshot.troubled or region.departed):
+            return {}
+        held = [(call, call.claim) for call in snapshot.calls if call.claim]
+        silent = [call for call, claim in held if claim.job in snapshot.silent and claim.state == ClaimState.LIVE]
+        if not (silent or snapshot.overdue or snapshot.troubled or region.departed):
+            return {}
+        if any(snapshot.now_ms - call.held_since_ms >= LISTENS_AFTER_MS for call in silent):
+            await region.read_reports()
+        return {
+            (call.room, claim.job): (
+                call,
+                claim,
+                judge(
+                    claim,
+                    overdue=call.room in snapshot.overdue,
+                    held_for_ms=snapshot.now_ms - call.held_since_ms,
+                    listening=claim.job not in snapshot.silent,
+                    report=region.reported.get(claim.worker),
+                    departed=claim.worker in region.departed,
+                ),
+            )
+            for call, claim in held
+        }
+
+    def _forget(self, snapshot: Snapshot) -> None:
+        held = {(call.room, call.claim.job) for call in snapshot.calls if call.claim}
+        for key in self._alone_until_s.keys() - held:
+            del self._alone_until_s[key]
+        self._said.intersection_update(held)
 
     def _act(self, verdicts: dict[_Key, tuple[Call, Claim, Verdict]]) -> None:
         now_s = self._region.clock.monotonic()

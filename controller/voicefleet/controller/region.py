@@ -9,13 +9,16 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.reports import STALE_AFTER_S
 from voicefleet.controller.calls import CallBook, Snapshot
 from voicefleet.controller.hold.messages import HoldMessages
+from voicefleet.controller.laws import LawBook
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.outages import Outages
-from voicefleet.controller.ports import Fleet, LiveKitPort
+from voicefleet.controller.ports import Fleet, Instance, LiveKitPort
 from voicefleet.controller.settings import RegionSettings
+from voicefleet.controller.startups import StartTimes
 from voicefleet.controller.workers import Reported, WorkerBook
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs import get_logger
+from voicefleet.runtime.tracing import NoTracer, Tracer
 from voicefleet.scaling import Decision, PoolObservation
 
 PROMISE_S = 5.0
@@ -56,6 +59,16 @@ class Region:
     """When LiveKit's rooms were last taken over whole; None after Redis was away, until it happens again."""
     reported: dict[str, Reported] = field(default_factory=dict)
     reported_at_s: float | None = None
+    """When the last read of them began."""
+    reports_old: bool = False
+    """A worker said since then that something changed."""
+    _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    instances: tuple[Instance, ...] = ()
+    """What the fleet last told of; see `instances_at_s`."""
+    instances_at_s: float | None = None
+    start_times: StartTimes = field(default_factory=StartTimes)
+    laws: LawBook | None = None
+    """Where learned laws and announced campaigns are kept; None: nowhere."""
     observation: PoolObservation | None = None
     decision: Decision | None = None
     promised: dict[str, float] = field(default_factory=dict)
@@ -64,6 +77,7 @@ class Region:
     """Source -> why its last read failed."""
     hold_messages: HoldMessages | None = None
     """Speaks to waiting callers; None when the settings do not ask for it."""
+    tracer: Tracer = field(default_factory=NoTracer)
 
     @property
     def name(self) -> str:
@@ -82,6 +96,7 @@ class Region:
             # What Redis holds after an outage may be less than there is: wait for the next whole listing.
             self.listed_at_s = None
             raise
+        self._count_abandoned(snapshot)
         self.snapshot, self.snapshot_at_s = snapshot, self.clock.monotonic()
         self.redis.well(self.snapshot_at_s)
         self.scanned.set()
@@ -91,15 +106,48 @@ class Region:
             self.metrics.call_wait.labels(self.name).observe(wait_s)
         return snapshot
 
+    def _count_abandoned(self, snapshot: Snapshot) -> None:
+        """Callers who waited at the last scan, and are gone without an agent."""
+        here = {call.room for call in snapshot.calls}
+        waited = [call.room for call in self.snapshot.calls if call.state == "waiting"] if self.snapshot else []
+        self.metrics.abandoned.labels(self.name).inc(sum(room not in here for room in waited))
+
     def now_ms(self, snapshot: Snapshot) -> int:
         """Redis's clock now, reckoned from the last scan."""
         return snapshot.now_ms + round((self.clock.monotonic() - self.snapshot_at_s) * 1000)
 
-    async def read_reports(self) -> dict[str, Reported]:
-        """Read the workers' reports, and remember them. Raises `UnknownStateError`."""
-        self.reported = await self.workers.read()
-        self.reported_at_s = self.clock.monotonic()
-        return self.reported
+    def hear(self) -> None:
+        """Something changed, and somebody says so. The next reports are read anew, and a call that has no agent yet is
+        looked at at once; when there is none, the next look is soon enough."""
+        self.reports_old = True
+        if self.snapshot is None or len(self.snapshot.calls) > self.snapshot.live:
+            self.wake.set()
+
+    async def read_reports(self, max_age_s: float = 0.0) -> dict[str, Reported]:
+        """Read the workers' reports, and remember them. Raises `UnknownStateError`.
+
+        Args:
+            max_age_s: those read less than so long ago will do, unless a worker said since that something changed.
+        """
+        oldest_s = self.clock.monotonic() - max_age_s
+        async with self._reading:
+            known_s = self.reported_at_s
+            if known_s is None or known_s < oldest_s or self.reports_old:
+                began_s, self.reports_old = self.clock.monotonic(), False
+                try:
+                    self.reported = await self.workers.read()
+                except UnknownStateError:
+                    self.reports_old = True
+                    raise
+                self.reported_at_s = began_s
+                self.metrics.calls_silent.labels(self.name).set(self.silent or 0)
+            return self.reported
+
+    @property
+    def silent(self) -> int | None:
+        """Calls whose caller has waited for a voice for more than 10 s; None while nobody knows."""
+        reports = self.fresh_reports()
+        return None if reports is None else sum(r.report.silent for r in reports.values() if r.fresh)
 
     async def ours(self, room: str) -> bool:
         """Whether an agent of this fleet was ordered for `room`; others may share the LiveKit server with us.
@@ -122,9 +170,10 @@ class Region:
 
     def on_the_way(self, snapshot: Snapshot) -> int:
         """Callers with a ticket of the last few seconds who are not in `snapshot` yet."""
-        since = self.clock.monotonic() - PROMISE_S
-        here = {call.room for call in snapshot.calls}
-        self.promised = {room: at for room, at in self.promised.items() if at > since and room not in here}
+        if self.promised:
+            since = self.clock.monotonic() - PROMISE_S
+            here = snapshot.rooms
+            self.promised = {room: at for room, at in self.promised.items() if at > since and room not in here}
         return len(self.promised)
 
     def fresh_snapshot(self) -> Snapshot | None:
@@ -139,6 +188,11 @@ class Region:
         """The workers' reports, if they were read lately; else None."""
         known = self.reported_at_s is not None and self.clock.monotonic() - self.reported_at_s <= STALE_AFTER_S
         return self.reported if known else None
+
+    def fresh_instances(self) -> bool:
+        """Whether what runs is known; True where nobody here owns it."""
+        known = self.instances_at_s is not None and self.clock.monotonic() - self.instances_at_s <= STALE_AFTER_S
+        return self.fleet is None or known
 
     def failed(self, source: str, error: Exception) -> None:
         """A read failed. Said in the log once, until it works again."""

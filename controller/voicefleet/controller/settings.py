@@ -6,6 +6,7 @@ Secrets never stand in the file: a field names the environment variable, or the 
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,8 @@ from voicefleet.contract.keys import REGION_PATTERN
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.validation import config_error
 from voicefleet.controller.hold.clip import BUILT_IN_TEXT, built_in, read_clip
+from voicefleet.controller.laws import CampaignRecord
+from voicefleet.controller.schedule import Shift
 from voicefleet.controller.settings_file import (
     Auth,
     HoldFields,
@@ -29,8 +32,18 @@ from voicefleet.controller.settings_file import (
     Rooms,
     SettingsFile,
 )
+from voicefleet.controller.settings_kubernetes import (
+    KubernetesSettings,
+    LeaseSettings,
+    kubernetes_settings,
+    lease_settings,
+)
+from voicefleet.controller.settings_pool import campaigns, pool_spec, shifts
 from voicefleet.runtime.http import parse_listen
+from voicefleet.runtime.redis_address import has_secret, with_authority
+from voicefleet.runtime.tracing import ENDPOINT_VARIABLE, check_endpoint
 
+REPLICA_VARIABLE = "VOICEFLEET_REPLICA"
 _HOLD_MARGIN_S = 2.0
 
 
@@ -92,11 +105,17 @@ class RegionSettings:
     pool: PoolSpec
     start_timeout_s: float
     process: ProcessSettings | None
-    """None: someone else starts the workers; the controller only repairs."""
+    """Processes of this machine. Neither this nor `kubernetes`: someone else starts the workers, we only repair."""
     hold: HoldSettings | None = None
     """None: waiting callers hear nothing."""
     handoff: bool = True
     """Live calls of a worker that drains move to others. False: it keeps them to their end."""
+    kubernetes: KubernetesSettings | None = None
+    """Pods of a Deployment."""
+    schedule: tuple[Shift, ...] = ()
+    """Least workers by the time of the week."""
+    campaigns: tuple[CampaignRecord, ...] = ()
+    """Announced rises of the rate, on the wall clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +135,14 @@ class Settings:
     tick_s: float
     listing_s: float
     waiting_grace_s: float
+    replica: str
+    """Name of this controller among its replicas."""
+    otlp_endpoint: str = ""
+    """Where traces go, OTLP over HTTP; empty: there are none."""
+    lease: LeaseSettings | None = None
+    """None: no other controller runs these pools; this one always leads."""
+    owner: str | None = None
+    """``namespace/release``, as the annotation of our Deployments names it."""
 
 
 def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> Settings:
@@ -152,7 +179,10 @@ def inherited_environment() -> Mapping[str, str]:
 def _freeze(file: SettingsFile, env: Mapping[str, str]) -> Settings:
     host, port = parse_listen(file.listen, field="listen")
     redis_url, redis_field = _redis_url(file, env)
-    secrets = [file.api_keys_env, file.redis_url_env, *(r.livekit.api_secret_env for r in file.regions.values())]
+    redis_url = with_authority(redis_url, str(file.redis_ca_file or ""), field="redis_ca_file")
+    livekits = [region.livekit for region in file.regions.values()]
+    keys = [name for livekit in livekits for name in (livekit.api_key_env, livekit.api_secret_env)]
+    secrets = [file.api_keys_env, file.redis_url_env, *keys]
     return Settings(
         redis_url=redis_url,
         redis_field=redis_field,
@@ -166,6 +196,10 @@ def _freeze(file: SettingsFile, env: Mapping[str, str]) -> Settings:
         tick_s=file.tick_s,
         listing_s=file.listing_s,
         waiting_grace_s=file.waiting_grace_s,
+        otlp_endpoint=check_endpoint(env.get(ENDPOINT_VARIABLE, "")),
+        replica=env.get(REPLICA_VARIABLE, "").strip() or f"{socket.gethostname()}-{os.getpid()}",
+        lease=lease_settings(file.kubernetes_lease) if file.kubernetes_lease else None,
+        owner=file.owner,
     )
 
 
@@ -177,7 +211,7 @@ def _redis_url(file: SettingsFile, env: Mapping[str, str]) -> tuple[str, str]:
     if file.redis_url_env is not None:
         return _variable(file.redis_url_env, "redis_url_env", env), "redis_url_env"
     url = file.redis_url or ""
-    if urlsplit(url).password:
+    if has_secret(url):
         raise ConfigError(
             "has a password in it, and this file is no place for secrets",
             field="redis_url",
@@ -226,28 +260,17 @@ def _region(name: str, region: RegionFields, env: Mapping[str, str]) -> RegionSe
             way_out="Use up to 32 lowercase letters, digits and hyphens.",
         )
     pool = region.pool
-    if pool.min_workers > pool.max_workers:
-        raise ConfigError(
-            f"more than max_workers ({pool.max_workers})",
-            field=f"{at}.pool.min_workers",
-            value=pool.min_workers,
-            way_out="Lower it, or raise max_workers.",
-        )
     return RegionSettings(
         name=name,
         livekit=_livekit(f"{at}.livekit", region.livekit, env),
         agent_name=region.agent_name,
         rooms=region.rooms,
-        pool=PoolSpec(
-            region=name,
-            min_workers=pool.min_workers,
-            max_workers=pool.max_workers,
-            slots=pool.slots,
-            buffer=pool.buffer,
-            hold_s=pool.hold_s,
-        ),
+        pool=pool_spec(f"{at}.pool", name, pool),
+        schedule=shifts(f"{at}.pool", pool),
+        campaigns=campaigns(pool),
         start_timeout_s=pool.start_timeout_s,
         process=_process(region.process) if region.process else None,
+        kubernetes=kubernetes_settings(at, region) if region.kubernetes else None,
         hold=_hold(f"{at}.hold_message", region.hold_message) if region.hold_message else None,
         handoff=region.handoff,
     )
@@ -300,7 +323,12 @@ def _livekit(at: str, livekit: LiveKitFields, env: Mapping[str, str]) -> LiveKit
         secret = _variable(livekit.api_secret_env, f"{at}.api_secret_env", env)
     else:
         secret = _secret_file(livekit.api_secret_file or Path(), f"{at}.api_secret_file")
-    return LiveKitSettings(url=livekit.url, api_url=api_url, api_key=livekit.api_key, api_secret=secret)
+    if (livekit.api_key is None) == (livekit.api_key_env is None):
+        raise ConfigError(
+            "give either api_key or api_key_env", field=f"{at}.api_key", way_out="Keep exactly one of the two."
+        )
+    key = livekit.api_key or _variable(livekit.api_key_env or "", f"{at}.api_key_env", env)
+    return LiveKitSettings(url=livekit.url, api_url=api_url, api_key=key, api_secret=secret)
 
 
 def _require_scheme(field: str, url: str, schemes: tuple[str, ...]) -> None:

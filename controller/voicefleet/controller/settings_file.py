@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Auth = Literal["bearer", "none"]
 OnExit = Literal["stop", "leave"]
 Rooms = Literal["ordered", "all"]
+KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 
 
 class _Model(BaseModel):
@@ -25,9 +27,28 @@ class LimitsFields(_Model):
 class LiveKitFields(_Model):
     url: str
     api_url: str | None = None
-    api_key: Annotated[str, Field(min_length=1)]
+    api_key: Annotated[str, Field(min_length=1)] | None = None
+    api_key_env: str | None = None
     api_secret_env: str | None = None
     api_secret_file: Path | None = None
+
+
+class ShiftFields(_Model):
+    """Least workers at a time of the week."""
+
+    days: Annotated[list[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]], Field(min_length=1)]
+    begin: dt.time
+    end: dt.time
+    timezone: str = "UTC"
+    min_workers: Annotated[int, Field(ge=0, le=100_000)]
+
+
+class CampaignFields(_Model):
+    """An announced rise of the rate: `calls` more calls, spread over `duration_s` from `start` on."""
+
+    start: AwareDatetime
+    duration_s: Annotated[float, Field(gt=0, le=7 * 86_400)]
+    calls: Annotated[float, Field(gt=0)]
 
 
 class PoolFields(_Model):
@@ -37,6 +58,12 @@ class PoolFields(_Model):
     buffer: Annotated[int, Field(ge=0)] = 2
     hold_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
     start_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
+    policy: Literal["predictive", "buffer"] = "predictive"
+    mode: Literal["auto", "shadow", "fixed"] = "auto"
+    fixed_workers: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    wait_ratio: Annotated[float, Field(gt=0, lt=0.5)] = 0.001
+    schedule: list[ShiftFields] = []
+    campaigns: list[CampaignFields] = []
 
 
 class ProcessFields(_Model):
@@ -46,6 +73,23 @@ class ProcessFields(_Model):
     log_dir: Path
     on_exit: OnExit = "stop"
     stop_timeout_s: Annotated[float, Field(ge=0, le=7200)] = 10.0
+
+
+class KubernetesFields(_Model):
+    namespace: KubernetesName
+    deployment: KubernetesName
+    context: Annotated[str, Field(min_length=1)] | None = None
+    kubeconfig: Path | None = None
+
+
+class LeaseFields(_Model):
+    namespace: KubernetesName
+    name: KubernetesName
+    duration_s: Annotated[int, Field(ge=2, le=600)] = 5
+    renew_deadline_s: Annotated[float, Field(gt=0)] = 3.5
+    retry_s: Annotated[float, Field(ge=0.1)] = 1.0
+    context: Annotated[str, Field(min_length=1)] | None = None
+    kubeconfig: Path | None = None
 
 
 class HoldFields(_Model):
@@ -61,6 +105,7 @@ class RegionFields(_Model):
     rooms: Rooms = "ordered"
     pool: PoolFields = PoolFields()
     process: ProcessFields | None = None
+    kubernetes: KubernetesFields | None = None
     hold_message: HoldFields | None = None
     handoff: bool = True
 
@@ -68,11 +113,14 @@ class RegionFields(_Model):
 class SettingsFile(_Model):
     redis_url_env: str | None = None
     redis_url: str | None = None
+    redis_ca_file: Path | None = None
     listen: str = "127.0.0.1:8080"
     auth: Auth = "bearer"
     api_keys_env: str | None = None
     limits: LimitsFields = LimitsFields()
     regions: Annotated[dict[str, RegionFields], Field(min_length=1)]
+    kubernetes_lease: LeaseFields | None = None
+    owner: Annotated[str, Field(pattern=r"^[^/\s]+/[^/\s]+$")] | None = None
     tick_s: Annotated[float, Field(ge=0.1, le=60)] = 2.0
     listing_s: Annotated[float, Field(ge=0.2, le=60)] = 2.0
     waiting_grace_s: Annotated[float, Field(ge=0, le=60)] = 1.0

@@ -14,9 +14,6 @@ from dataclasses import dataclass
 from voicefleet.contract.claims import Claim, ClaimState
 from voicefleet.controller.workers import Reported
 
-RENEWAL_OVERDUE_MS = 2_500
-"""A job renews its claim every second; two renewals in a row have not come then."""
-
 LISTENS_AFTER_MS = 1_000
 """A job may take its claim a moment before it listens."""
 
@@ -56,7 +53,7 @@ WELL = Verdict(Health.WELL)
 def judge(
     claim: Claim,
     *,
-    now_ms: int,
+    overdue: bool,
     held_for_ms: int,
     listening: bool,
     report: Reported | None,
@@ -65,6 +62,7 @@ def judge(
     """The verdict on the holder of `claim`. Times are of Redis's clock.
 
     Args:
+        overdue: it was not renewed for `RENEWAL_OVERDUE_MS`.
         held_for_ms: since this job was first seen with the live claim.
         listening: it listens on its channel.
         report: the last one of its worker, if there is any.
@@ -78,7 +76,7 @@ def judge(
     if not listening and held_for_ms >= LISTENS_AFTER_MS:
         gone = _not_listed(claim, report)
         return Verdict(Health.DEAD, Reason.JOB_ENDED) if gone else Verdict(Health.SUSPECT, Reason.NOT_LISTENING)
-    if now_ms - claim.renewed_ms > RENEWAL_OVERDUE_MS:
+    if overdue:
         return Verdict(Health.SUSPECT, Reason.NOT_RENEWED)
     if claim.trouble:
         return Verdict(Health.SUSPECT, Reason.TROUBLE)

@@ -80,7 +80,7 @@ class Webhooks:
                     return "ignored"
                 await region.calls.joined(event.room)
             case "participant_joined" if event.agent:
-                region.wake.set()
+                region.hear()
             case "participant_left" | "participant_connection_aborted" if event.caller:
                 # Another caller may still be there, or the same one again: the room itself knows.
                 if not await self._caller_in(region, event.room):

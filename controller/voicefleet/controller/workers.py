@@ -12,7 +12,7 @@ from voicefleet.contract import codec
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import STALE_AFTER_S, WorkerOrder, WorkerReport, WorkerState
-from voicefleet.runtime.redis import RedisClient, answered
+from voicefleet.runtime.redis import RedisClient, Scripts, answered
 
 PROMPT_S = 3.0
 """A worker silent for longer may hang: its free slots are not counted on."""
@@ -60,32 +60,40 @@ class Reported:
         return self.report.free if self.prompt else 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A worker's report and order: the texts, and what they say. No report: they cannot be read."""
+
+    texts: tuple[str, str]
+    report: WorkerReport | None
+    order: WorkerOrder | None
+
+
 class WorkerBook:
     """The workers of `region`."""
 
     def __init__(self, redis: RedisClient, region: str) -> None:
         self._redis = redis
+        self._scripts = Scripts(redis)
         self._keys = Keys(region)
+        self._said: dict[str, _Said] = {}
 
     async def read(self) -> dict[str, Reported]:
         """Every worker that reported within the last hour, by id. An unreadable report leaves its worker out."""
-        with answered():
-            async with self._redis.pipeline(transaction=False) as pipe:
-                pipe.time()
-                pipe.zrange(self._keys.workers, 0, -1, withscores=True)
-                (seconds, micros), scores = await pipe.execute()
-            now_ms = int(seconds) * 1000 + int(micros) // 1000
-            ids = [worker for worker, _ in scores]
-            texts = await self._redis.mget([self._keys.report(w) for w in ids]) if ids else []
-            orders = await self._redis.mget([self._keys.order(w) for w in ids]) if ids else []
-            oldest = now_ms - FORGET_AFTER_S * 1000
-            if any(at < oldest for _, at in scores):
-                await self._redis.zremrangebyscore(self._keys.workers, "-inf", oldest)
+        k = self._keys
+        arguments: list[str | int | float] = [k.report_prefix, k.order_prefix, round(FORGET_AFTER_S * 1000)]
+        now, *rows = await self._scripts.run("reports", [k.workers], arguments)
+        now_ms = int(now)
         found: dict[str, Reported] = {}
-        for (worker, at), text, order in zip(scores, texts, orders, strict=True):
-            reported = _reported(text, order, now_ms, int(at))
-            if reported is not None:
-                found[worker] = reported
+        said: dict[str, _Said] = {}
+        for worker, at, text, order in rows:
+            # Several look at the same words: they are read once.
+            known = self._said.get(worker)
+            said[worker] = known if known and known.texts == (text, order) else _read(text, order)
+            if (report := said[worker].report) is not None:
+                at_ms = int(float(at))
+                found[worker] = Reported(report, max(0.0, (now_ms - at_ms) / 1000), said[worker].order, at_ms)
+        self._said = said
         return found
 
     async def order(self, worker: str, *, cordon: bool, after: int, leave: bool = False) -> None:
@@ -121,12 +129,9 @@ class WorkerBook:
                 await pipe.execute()
 
 
-def _reported(text: str | bytes | None, order: str | bytes | None, now_ms: int, at_ms: int) -> Reported | None:
-    if not text:
-        return None
+def _read(text: str, order: str) -> _Said:
     try:
-        report = codec.load(WorkerReport, text)
-        silent_s = max(0.0, (now_ms - at_ms) / 1000)
-        return Reported(report, silent_s, codec.load(WorkerOrder, order) if order else None, at_ms)
+        report = codec.load(WorkerReport, text) if text else None
+        return _Said((text, order), report, codec.load(WorkerOrder, order) if order else None)
     except UnknownStateError:
-        return None
+        return _Said((text, order), None, None)

@@ -13,7 +13,8 @@ from voicefleet.doctor.finding import Finding, failure, ok, warning
 from voicefleet.doctor.settings import Surroundings
 from voicefleet.runtime.api_client import ControllerClient
 from voicefleet.runtime.clock import Clock
-from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient, check_redis, connect_redis, shown_address
+from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient, check_redis, connect_redis
+from voicefleet.runtime.redis_address import shown_address
 
 MAX_SKEW_S = 30.0
 """livekit-server refuses tokens of a clock more than a minute off; half of that is time to act."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
+from voicefleet.runtime.redis_address import with_authority
+
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
@@ -22,7 +24,9 @@ def surroundings() -> Surroundings:
     """The environment's."""
     get = os.environ.get
     return Surroundings(
-        redis_url=get("VOICEFLEET_REDIS_URL", ""),
+        redis_url=with_authority(
+            get("VOICEFLEET_REDIS_URL", ""), get("VOICEFLEET_REDIS_CA_FILE", ""), field="VOICEFLEET_REDIS_CA_FILE"
+        ),
         livekit_url=get("LIVEKIT_URL", ""),
         livekit_api_key=get("LIVEKIT_API_KEY", ""),
         livekit_api_secret=get("LIVEKIT_API_SECRET", ""),

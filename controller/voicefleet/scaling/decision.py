@@ -12,22 +12,37 @@ class Reason(enum.StrEnum):
     """What the number of a decision comes from."""
 
     CALLS = "calls"
-    """The calls there are, and the buffer."""
+    """The calls there are and those to come, or the buffer."""
     HOLD = "hold"
     """A higher need in the hold time."""
+    SCHEDULE = "schedule"
+    """The pool's schedule asks for more."""
+    LEADER = "leader"
+    """A new leader keeps what it found until it has learned."""
+    RATE = "rate"
+    """Only so many at once."""
+    OVERDUE = "overdue"
+    """Workers that should be ready by now are not counted on."""
+    UNSCHEDULABLE = "unschedulable"
+    """There is no machine for more workers."""
     MINIMUM = "minimum"
     MAXIMUM = "maximum"
     """More is needed than is allowed: callers may have to wait."""
     UNKNOWN = "unknown"
     """A read failed: keep what there is."""
+    FIXED = "fixed"
+    """The settings say how many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What a policy asks for, before any guardrail. `workers` is None when it cannot tell."""
+    """What a policy asks for, before any guardrail. `workers` is None when it cannot tell.
+
+    `detail` is turned into text only when somebody reads it.
+    """
 
     workers: int | None
-    detail: str
+    detail: object
     inputs: Inputs = field(default_factory=dict)
 
 
@@ -40,9 +55,15 @@ class Decision:
 
     desired: int
     reason: Reason
-    detail: str
-    """One sentence with the numbers, for people."""
+    said: object
     inputs: Inputs = field(default_factory=dict)
     may_shrink: bool = True
     replace: tuple[str, ...] = ()
     """Workers that never got ready in time and are to be replaced."""
+    notes: tuple[str, ...] = ()
+    """What guardrails have to say."""
+
+    @property
+    def detail(self) -> str:
+        """One sentence with the numbers, for people."""
+        return "; ".join([str(self.said), *self.notes])

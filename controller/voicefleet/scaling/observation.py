@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
 
 from voicefleet.contract.pools import PoolSpec
+
+Vector = NDArray[np.float64]
 
 LOST_AFTER_S = 30.0
 """A worker silent for longer no longer counts as supply; it still counts as an instance, and is never stopped."""
@@ -44,21 +49,28 @@ class Worker:
     """The order that stands for it is to take no calls."""
     order_seen: bool = False
     """It has carried out the order that stands."""
+    stuck: bool = False
+    """It starts, and waits for machines or a quota: a replacement would have to wait as well."""
 
-    @property
-    def busy(self) -> int:
-        return self.live + self.accepting
+    busy: int = field(init=False, compare=False)
+    """Slots taken."""
+    lost: bool = field(init=False, compare=False)
+    """Silent for so long that its slots cannot be counted on."""
+    supply: bool = field(init=False, compare=False)
+    """Whether its slots serve calls, now or soon; so do those of a worker told to come back that has not yet."""
+    serving: bool = field(init=False, compare=False)
+    """Ready, and nothing else is to be said of it: what most workers are, most of the time."""
 
-    @property
-    def lost(self) -> bool:
-        """Silent for so long that its slots cannot be counted on."""
-        return self.state is SupplyState.UNKNOWN and self.silent_s > LOST_AFTER_S
-
-    @property
-    def supply(self) -> bool:
-        """Whether its slots serve calls, now or soon; so do those of a worker told to come back that has not yet."""
-        coming_back = self.state is SupplyState.DRAINING and not self.order_seen
-        return not self.cordoned and not self.lost and (self.state in _SUPPLY or coming_back)
+    def __post_init__(self) -> None:
+        # Worked out once: a tick asks many times, of every worker.
+        put = object.__setattr__
+        state = self.state
+        lost = state is SupplyState.UNKNOWN and self.silent_s > LOST_AFTER_S
+        coming_back = state is SupplyState.DRAINING and not self.order_seen
+        put(self, "busy", self.live + self.accepting)
+        put(self, "lost", lost)
+        put(self, "supply", not self.cordoned and not lost and (state in _SUPPLY or coming_back))
+        put(self, "serving", state is SupplyState.READY and not self.cordoned)
 
     @property
     def idle_for_sure(self) -> bool:
@@ -67,6 +79,16 @@ class Worker:
 
 
 _SUPPLY = frozenset({SupplyState.STARTING, SupplyState.READY, SupplyState.UNKNOWN})
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """An announced rise of the rate of calls; times on the observation's clock."""
+
+    start_s: float
+    end_s: float
+    rate: float
+    """Additional calls per second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +103,14 @@ class PoolObservation:
         calls_joining: callers that just joined; None: unknown.
         complete: every source answered, and lately. A decision to shrink needs this.
         start_timeout_s: a worker that starts for longer is overdue.
+        arrived: calls that ever arrived, as far as this process saw; None: unknown.
+        ages_s: ages of the live calls, in no order; None: unknown. May be shorter than `calls_live`: the rest is new.
+        ended_s: durations of the calls that ended since the last observation.
+        started_s: start times, from the order to registered, of workers that got ready since the last observation.
+        campaigns: announced rises of the rate.
+        floor: least number of workers by the pool's schedule, now or when a worker asked for now is ready.
+        settled: False while somebody replaces the workers by newer ones: there may be more than asked for meanwhile,
+            which is no reason to shrink.
     """
 
     spec: PoolSpec
@@ -91,6 +121,13 @@ class PoolObservation:
     calls_joining: int | None
     complete: bool
     start_timeout_s: float = 120.0
+    settled: bool = True
+    arrived: int | None = None
+    ages_s: Vector | None = field(default=None, compare=False)
+    ended_s: tuple[float, ...] = ()
+    started_s: tuple[float, ...] = ()
+    campaigns: tuple[Campaign, ...] = ()
+    floor: int = 0
 
     @property
     def calls(self) -> int | None:
@@ -99,13 +136,20 @@ class PoolObservation:
             return None
         return self.calls_live + self.calls_waiting + self.calls_joining
 
-    @property
-    def supply(self) -> int:
-        """Workers whose slots serve calls, now or soon."""
-        return sum(w.supply for w in self.workers)
+    supply: int = field(init=False, compare=False)
+    """Workers whose slots serve calls, now or soon."""
+    others: tuple[Worker, ...] = field(init=False, compare=False)
+    """Workers that are not simply `serving`: few, and all that most guardrails look at."""
+
+    def __post_init__(self) -> None:
+        others = tuple([w for w in self.workers if not w.serving])
+        object.__setattr__(self, "others", others)
+        object.__setattr__(self, "supply", len(self.workers) - len(others) + sum([w.supply for w in others]))
 
     @property
     def overdue(self) -> tuple[Worker, ...]:
         """Workers that should have been ready by now, the oldest first."""
-        late = [w for w in self.workers if w.state is SupplyState.STARTING and w.age_s > self.start_timeout_s]
+        late = [
+            w for w in self.others if w.state is SupplyState.STARTING and not w.stuck and w.age_s > self.start_timeout_s
+        ]
         return tuple(sorted(late, key=lambda w: (-w.age_s, w.id)))

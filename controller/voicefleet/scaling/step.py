@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from voicefleet.scaling.decision import Decision, Need, Reason
+from voicefleet.scaling.decision import Decision, Reason
 from voicefleet.scaling.guardrails.bounds import bound
 from voicefleet.scaling.guardrails.hold import Window, hold
+from voicefleet.scaling.guardrails.leader import keep_found
+from voicefleet.scaling.guardrails.overdue import overdue
+from voicefleet.scaling.guardrails.rate import limit_rate
 from voicefleet.scaling.guardrails.replace import Replacements, replace
+from voicefleet.scaling.guardrails.schedule import at_least_scheduled
 from voicefleet.scaling.guardrails.unknown import hold_unknown
+from voicefleet.scaling.guardrails.unschedulable import wait_for_machines
+from voicefleet.scaling.memory import Memory
 from voicefleet.scaling.observation import PoolObservation
-from voicefleet.scaling.policies import Policy
-from voicefleet.scaling.policies.buffer import buffer_need
+from voicefleet.scaling.policies import POLICIES
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class State:
     """What one step leaves to the next."""
 
@@ -22,58 +27,97 @@ class State:
     """What the last decision wanted."""
     window: Window = ()
     replacements: Replacements = field(default_factory=Replacements)
+    memory: Memory = field(default_factory=Memory)
+    since_s: float = 0.0
+    found: int = 0
+    """Workers there were when this controller began, at `since_s`."""
 
 
-def initial_state(now_s: float, present: int) -> State:
-    """A careful start: a new controller knows nothing, so the workers that are there count as a need just seen."""
-    return State(last=present, window=((now_s, present),))
+def initial_state(now_s: float, present: int, memory: Memory | None = None) -> State:
+    """A careful start: a new controller knows nothing, so the workers that are there count as a need just seen.
+
+    Args:
+        memory: what a leader before learned, if it left something.
+    """
+    return State(last=present, window=((now_s, present),), memory=memory or Memory(), since_s=now_s, found=present)
 
 
-def step(state: State, observation: PoolObservation, policy: Policy = buffer_need) -> tuple[State, Decision]:
+def step(state: State, observation: PoolObservation) -> tuple[State, Decision]:
     """Decide for one pool at ``observation.now_s``.
 
     Invariants: the decision is within the pool's bounds; with anything unknown it is never below what serves calls
-    now (within the bounds) and `may_shrink` is False.
+    now (within the bounds) and `may_shrink` is False; with everything known it is never below what the calls there are
+    need (within the bounds), but for machines that are not there.
     """
-    spec, now = observation.spec, observation.now_s
-    need = policy(observation)
+    spec, now, supply = observation.spec, observation.now_s, observation.supply
+    memory, need = POLICIES[spec.policy](state.memory, observation)
     known = need.workers is not None and observation.complete
-    floor = hold_unknown(state.last, observation.supply)
+    floor = hold_unknown(state.last, supply)
     raw = need.workers if need.workers is not None else floor
     if not known:
         raw = max(raw, floor)
-    window, held = hold(state.window, min(raw, spec.max_workers), now, spec.hold_s)
+    raw, scheduled = at_least_scheduled(raw, observation.floor)
+    usual = Reason.FIXED if spec.policy == "fixed" else Reason.CALLS
+    reason = Reason.UNKNOWN if not known else scheduled or usual
+    predictive = spec.policy == "predictive"
+    # The predictive policy holds by its forecast; all it is given is time to learn.
+    window, held = hold(state.window, min(raw, spec.max_workers), now, spec.hold_s if spec.policy == "buffer" else 0.0)
     wanted = max(held, raw)
-    desired, bounded = bound(wanted, spec)
-    reason = bounded or _reason(known, wanted, need)
-    replacements, victims, overdue = replace(state.replacements, observation)
-    detail = _detail(need, reason, desired, spec.hold_s, wanted)
+    if predictive:
+        wanted = keep_found(wanted, min(state.found, spec.max_workers), state.since_s, now)
+    if wanted > raw:
+        reason = Reason.LEADER if wanted > held and known else Reason.HOLD if known else reason
+    late = overdue(memory.starts, observation) if observation.others and known and predictive else 0
+    reachable, hurried = limit_rate(wanted + late, supply) if known else (wanted, None)
+    # What callers need at once is not held back.
+    reachable = max(reachable, min(wanted, _least(observation)))
+    possible, stuck, machines = wait_for_machines(reachable, observation)
+    desired, bounded = bound(possible, spec)
+    replacements, victims, overdue_said = replace(state.replacements, observation)
+    reason = bounded or stuck or hurried or (Reason.OVERDUE if late else reason)
+    if not known:
+        reason = Reason.UNKNOWN
     decision = Decision(
         desired=desired,
-        reason=reason if known else Reason.UNKNOWN,
-        detail=f"{detail}; {overdue}" if overdue else detail,
-        inputs={**need.inputs, "need": need.workers, "held": held, "supply": observation.supply},
+        reason=reason,
+        said=need.detail,
+        inputs={**need.inputs, "need": need.workers, "held": held, "supply": supply, "wanted": wanted},
         may_shrink=known,
         replace=victims,
+        notes=_notes(reason, observation, desired, wanted, late, machines, overdue_said),
     )
-    return State(desired, window, replacements), decision
+    return State(desired, window, replacements, memory, state.since_s, state.found), decision
 
 
-def _reason(known: bool, wanted: int, need: Need) -> Reason:
-    if not known:
-        return Reason.UNKNOWN
-    return Reason.HOLD if need.workers is not None and wanted > need.workers else Reason.CALLS
+def _least(observation: PoolObservation) -> int:
+    """Workers that the calls there are need."""
+    calls = observation.calls
+    return 0 if calls is None else -(-calls // observation.spec.slots)
 
 
-def _detail(need: Need, reason: Reason, desired: int, hold_s: float, wanted: int) -> str:
+def _notes(
+    reason: Reason, observation: PoolObservation, desired: int, wanted: int, late: int, machines: str, overdue_said: str
+) -> tuple[str, ...]:
+    said: str = ""
+    spec = observation.spec
     match reason:
         case Reason.HOLD:
-            return f"{need.detail}; {desired} held, the most of the last {hold_s:.0f} s"
+            said = f"{desired} held, the most of the last {spec.hold_s:.0f} s"
+        case Reason.LEADER:
+            said = f"{desired} kept while a new leader learns"
+        case Reason.SCHEDULE:
+            said = f"the schedule asks for {observation.floor}"
+        case Reason.RATE:
+            said = f"{wanted} wanted, {desired} in one go"
         case Reason.MINIMUM:
-            return f"{need.detail}; the least allowed is {desired}"
+            said = f"the least allowed is {desired}"
         case Reason.MAXIMUM:
-            return f"{need.detail}; {wanted} wanted, the most allowed is {desired}"
+            said = f"{wanted} wanted, the most allowed is {desired}"
         case Reason.UNKNOWN:
-            return f"{need.detail}; something is unknown, so {desired} workers are kept"
-        case Reason.CALLS:
-            return need.detail
+            said = f"something is unknown, so {desired} workers are kept"
+        case _:
+            pass
+    if not (said or late or machines or overdue_said):
+        return ()
+    counted = f"{late} starting for longer than usual, not counted on" if late else ""
+    return tuple(text for text in (said, counted, machines, overdue_said) if text)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-import signal
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +14,11 @@ from rich.table import Table
 from voicefleet.chaos.options import ChaosOptions
 from voicefleet.chaos.report import build_result, table
 from voicefleet.chaos.rows import ROWS
-from voicefleet.chaos.run import Say, run_rows
-from voicefleet.chaos.surroundings import machine, versions
-from voicefleet.runtime.clock import Clock, SystemClock
+from voicefleet.chaos.run import run_rows
+from voicefleet.chaos.surroundings import versions
+from voicefleet.runtime.clock import SystemClock
+from voicefleet.stack.interrupt import until_done_or_interrupted
+from voicefleet.stack.machine import machine
 
 
 def chaos(options: ChaosOptions, *, json_path: Path | None, console: Console | None = None) -> int:
@@ -42,7 +41,9 @@ def chaos(options: ChaosOptions, *, json_path: Path | None, console: Console | N
     complete = False
     try:
         complete = asyncio.run(
-            until_done_or_interrupted(lambda clock, say: run_rows(options, clock, say, rows), console)
+            until_done_or_interrupted(
+                lambda clock, say: run_rows(options, clock, say, rows), console, "calls and faults"
+            )
         )
     finally:
         order = [row.id for row in options.rows]
@@ -71,26 +72,6 @@ def list_rows(console: Console | None = None) -> None:
     for row in ROWS:
         made.add_row(row.id, row.what, ", ".join(row.needs))
     (console or Console()).print(made)
-
-
-async def until_done_or_interrupted(start: Callable[[Clock, Say], Coroutine[Any, Any, None]], console: Console) -> bool:
-    """Run what `start` makes, saying what it says; whether it came to its end before Ctrl-C."""
-    clock = SystemClock()
-    began_s = clock.monotonic()
-
-    def say(line: str) -> None:
-        text = f"{clock.monotonic() - began_s:7.1f} s  {line}"
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    with console.status("calls and faults"):
-        work = asyncio.ensure_future(start(clock, say))
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, work.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
-            return True
-    return False
 
 
 def _tell(result: dict[str, Any], json_path: Path | None, console: Console) -> None:

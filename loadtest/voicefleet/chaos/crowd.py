@@ -38,6 +38,11 @@ class _Member:
     outcome: CallOutcome | None = None
     task: asyncio.Task[None] | None = None
 
+    @property
+    def over(self) -> bool:
+        """It ended, or its caller broke."""
+        return self.outcome is not None or self.task is None or self.task.done()
+
 
 class Crowd:
     """Starts callers and follows them.
@@ -96,8 +101,8 @@ class Crowd:
             member.answered.append(member.asked_s[-1])
 
     async def greeted(self, limit_s: float) -> bool:
-        """Wait until every caller heard a voice; False when one did not within `limit_s`."""
-        return await self._until(lambda m: m.greeted or m.outcome is not None, limit_s)
+        """Wait until every caller heard a voice or its call is over; False when one did not within `limit_s`."""
+        return await self._until(lambda m: m.greeted or m.over, limit_s)
 
     async def satisfied(self, answers: int, since_s: float, limit_s: float) -> None:
         """Let each caller finish once it has had `answers` to questions asked after `since_s`; the others when
@@ -120,7 +125,7 @@ class Crowd:
 
     async def over(self, limit_s: float) -> bool:
         """Wait until every call is over; False when one was not within `limit_s`."""
-        return await self._until(lambda m: m.outcome is not None or m.task is None or m.task.done(), limit_s)
+        return await self._until(lambda m: m.over, limit_s)
 
     async def aclose(self) -> None:
         """Hang up whoever is still there; never raises what a caller raised."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from voicefleet.chaos.rows import Row, chosen
-from voicefleet.loadtest.limits import require_between
+from voicefleet.contract.limits import require_between
 
 
 @dataclass(frozen=True, slots=True)

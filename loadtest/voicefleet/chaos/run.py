@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 from voicefleet.chaos.measure import Run, row_figures
@@ -14,8 +13,7 @@ from voicefleet.chaos.stage import Stage, stage
 from voicefleet.chaos.surroundings import lacking
 from voicefleet.contract.errors import UsageError
 from voicefleet.runtime.clock import Clock
-
-Say = Callable[[str], None]
+from voicefleet.stack.interrupt import Say
 
 
 async def run_rows(options: ChaosOptions, clock: Clock, say: Say, found: list[dict[str, Any]]) -> None:

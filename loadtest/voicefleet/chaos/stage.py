@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -33,8 +33,7 @@ from voicefleet.runtime.api_client import ControllerClient
 from voicefleet.runtime.clock import Clock
 from voicefleet.stack.find import find_faketime
 from voicefleet.stack.fleet import Fleet, PoolShape, WorkerGear, running_fleet
-
-Say = Callable[[str], None]
+from voicefleet.stack.interrupt import Say
 
 START_LIMIT_S = 60.0
 WHOLE_LIMIT_S = 40.0

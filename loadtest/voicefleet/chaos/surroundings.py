@@ -1,13 +1,10 @@
-"""What rows need of this machine, and what the machine is."""
+"""What rows need of this machine, and what ran on it."""
 
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable, Iterable, Mapping
 from importlib import metadata
-from pathlib import Path
-from typing import Any
 
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.stack.find import Found, find_faketime, find_iptables, find_livekit_server, find_redis_server
@@ -31,25 +28,7 @@ def lacking(needs: Iterable[str]) -> list[str]:
 _FINDERS: Mapping[str, Callable[[], Found]] = {"iptables": find_iptables, "faketime": find_faketime}
 
 
-def machine() -> dict[str, Any]:
-    """The machine, for the result."""
-    return {
-        "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-    }
-
-
 def versions() -> dict[str, str]:
     """What ran, for the result."""
     packages = {name: metadata.version(name) for name in ("voicefleet", "livekit-agents", "livekit")}
     return {**packages, "livekit-server": find_livekit_server().version, "redis-server": find_redis_server().version}
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

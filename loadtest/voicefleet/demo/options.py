@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.loadtest.limits import require_between
+from voicefleet.contract.limits import require_between
 
 Pipeline = Literal["local", "synthetic"]
 

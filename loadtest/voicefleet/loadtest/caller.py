@@ -239,6 +239,7 @@ class Caller:
             publishing.cancel()
 
     async def _ask(self, dialogue: Dialogue, mouth: Mouth, utterance: Utterance) -> None:
+        await mouth.until_silent()
         first_s = await mouth.say(utterance.samples)
         start_s = first_s + utterance.speech_start_sample / SAMPLE_RATE
         dialogue.asked(start_s, first_s + utterance.speech_end_sample / SAMPLE_RATE)

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
+from voicefleet.contract.limits import require_between
 from voicefleet.loadtest.caller import Caller
 from voicefleet.loadtest.figures import shown
-from voicefleet.loadtest.limits import require_between
 from voicefleet.loadtest.narrator import Narrator
 from voicefleet.loadtest.outcome import CallOutcome, quantiles
 from voicefleet.loadtest.settings import CallingSettings, calling_settings

@@ -18,13 +18,14 @@ from rich.text import Text
 
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.limits import require_between
 from voicefleet.contract.validation import nearest
 from voicefleet.loadtest.caller import CallerSettings
 from voicefleet.loadtest.command_call import MAX_TURNS
 from voicefleet.loadtest.figures import counts_line, shown, waits_table
 from voicefleet.loadtest.health import MAX_LAG_P99_S, GeneratorHealth, HealthMeter
-from voicefleet.loadtest.limits import require_between
 from voicefleet.loadtest.manners import Manners
+from voicefleet.loadtest.measures import serving
 from voicefleet.loadtest.outcome import CallOutcome, quantiles, summary
 from voicefleet.loadtest.settings import calling_settings
 from voicefleet.loadtest.swarm import SwarmSettings, run_swarm
@@ -47,6 +48,7 @@ class LoadOptions:
         regions: calls take turns among them; empty: the controller chooses.
         seed: the same seed gives the same arrivals and questions.
         patience_s: how long a caller waits for a place in a full fleet, and in silence before hanging up.
+        metrics: HOST:PORT where Prometheus finds what callers hear, while the run lasts; None: nowhere.
     """
 
     controller: str | None = None
@@ -56,6 +58,7 @@ class LoadOptions:
     regions: tuple[str, ...] = ()
     seed: int = 1
     patience_s: float = 60.0
+    metrics: str | None = None
 
     def __post_init__(self) -> None:
         require_between("calls", self.calls, 1, 10_000)
@@ -146,24 +149,32 @@ async def _run(options: LoadOptions, console: Console) -> dict[str, Any]:
     offsets = [float(t) for t in poisson(options.rate, options.calls, np.random.default_rng(options.seed))]
     callers = CallerSettings(manners=Manners(patience_s=options.patience_s))
     progress = Progress(options.calls)
-    async with ControllerClient(url, key=settings.controller_key) as client:
+    async with (
+        ControllerClient(url, key=settings.controller_key) as client,
+        serving(options.metrics) as measures,
+    ):
         _require_regions(options.regions, [view.region for view in await ask(url, client.regions())])
 
         async def place_call(i: int) -> CallTicket:
             return await ask(url, client.create_call(requests[i % len(requests)], patience_s=options.patience_s))
+
+        def on_event(call_id: str, kind: str, t_s: float, data: Mapping[str, Any]) -> None:
+            progress.on_event(call_id, kind, t_s, data)
+            measures.on_event(call_id, kind, t_s, data)
 
         swarm = run_swarm(
             offsets,
             place_call,
             load_utterances(),
             SwarmSettings(turns=options.turns, seed=options.seed, caller=callers),
-            on_event=progress.on_event,
+            on_event=on_event,
         )
         began_s = clock.monotonic()
         async with HealthMeter(clock) as meter, contextlib.aclosing(swarm):
             with Live(get_renderable=progress.render, console=console, refresh_per_second=2, transient=True):
                 async for outcome in swarm:
                     progress.finished(outcome)
+                    measures.finished(outcome)
     return build_result(progress.outcomes, meter.health(), clock.monotonic() - began_s)
 
 

@@ -46,6 +46,8 @@ class Mouth:
     def say(self, samples: Samples) -> asyncio.Future[float]:
         """Queue one utterance (int16, mono, 16 kHz) from the next frame on.
 
+        Only after `until_silent`: two utterances at once are none.
+
         Returns:
             resolves, when the first frame is queued, to the monotonic time at which sample 0 plays; the
             rest follows without a hole. Fails with RuntimeError when the mouth stops before.
@@ -55,6 +57,11 @@ class Mouth:
         self._speech, self._said = samples, 0
         self._began = asyncio.get_running_loop().create_future()
         return self._began
+
+    async def until_silent(self) -> None:
+        """Wait until the utterance before is sent to its end: a starved machine sends it later than it was to play."""
+        while self._speech is not None and not self._task.done():
+            await self._clock.sleep(_FRAME_S)
 
     async def aclose(self) -> None:
         """Stop sending; bounded: a native call that never returns is left behind, not cancelled."""

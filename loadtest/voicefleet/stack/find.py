@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,20 +111,26 @@ def find_redis_server(env: Mapping[str, str] | None = None) -> Found:
     )
 
 
+def _packaged(names: Sequence[str], env: Mapping[str, str] | None, *, missing: str, package: str) -> Found:
+    """The first of `names` in PATH; `package` is the system's that has it."""
+    env = environment() if env is None else env
+    for name in names:
+        if on_path := shutil.which(name, path=env.get("PATH", "")):
+            return Found(Path(on_path), "PATH", program_version(Path(on_path)))
+    raise MissingPartError(
+        missing,
+        field=names[0],
+        way_out=f"Install your system's `{package}` package (Debian and Ubuntu: `apt-get install {package}`).",
+    )
+
+
 def find_flite(env: Mapping[str, str] | None = None) -> Found:
     """Look in PATH for flite, the speech synthesiser of the offline demo.
 
     Raises:
         MissingPartError: it is not there.
     """
-    env = environment() if env is None else env
-    if on_path := shutil.which("flite", path=env.get("PATH", "")):
-        return Found(Path(on_path), "PATH", program_version(Path(on_path)))
-    raise MissingPartError(
-        "flite is not in PATH",
-        field="flite",
-        way_out="Install your system's `flite` package (Debian and Ubuntu: `apt-get install flite`).",
-    )
+    return _packaged(("flite",), env, missing="flite is not in PATH", package="flite")
 
 
 def find_iptables(env: Mapping[str, str] | None = None) -> Found:
@@ -156,6 +162,43 @@ def find_faketime(libraries: Path = Path("/usr/lib")) -> Found:
         field="faketime",
         way_out="Install your system's `faketime` package (Debian and Ubuntu: `apt-get install faketime`).",
     )
+
+
+def find_prometheus(env: Mapping[str, str] | None = None) -> Found:
+    """Look in PATH for Prometheus; tests of rules and dashboards run it, and promtool, which comes with it.
+
+    Raises:
+        MissingPartError: one of the two is not there.
+    """
+    env = environment() if env is None else env
+    found = [shutil.which(name, path=env.get("PATH", "")) for name in ("prometheus", "promtool")]
+    if found[0] and found[1]:
+        return Found(Path(found[0]), "PATH", program_version(Path(found[0])))
+    raise MissingPartError(
+        "prometheus and promtool are not in PATH",
+        field="prometheus",
+        way_out="Install your system's `prometheus` package (Debian and Ubuntu: `apt-get install prometheus`).",
+    )
+
+
+def find_chromium(env: Mapping[str, str] | None = None) -> Found:
+    """Look in PATH for Chromium; browser tests run it.
+
+    Raises:
+        MissingPartError: it is not there.
+    """
+    return _packaged(
+        ("chromium", "chromium-browser", "google-chrome"), env, missing="chromium is not in PATH", package="chromium"
+    )
+
+
+def find_turnserver(env: Mapping[str, str] | None = None) -> Found:
+    """Look in PATH for coturn, the TURN relay; the transport lab sends calls through it.
+
+    Raises:
+        MissingPartError: it is not there.
+    """
+    return _packaged(("turnserver",), env, missing="coturn's turnserver is not in PATH", package="coturn")
 
 
 def find_go(env: Mapping[str, str] | None = None) -> Found | None:

@@ -24,13 +24,19 @@ READY_LIMIT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class PoolShape:
-    """The bounds of every region's pool."""
+    """The bounds of every region's pool.
+
+    A fleet of a few workers for a few minutes keeps a buffer: the predictive policy takes a minute to know a pool, and
+    pays off where calls are many.
+    """
 
     slots: int
     min_workers: int
     max_workers: int
     buffer: int
     hold_s: float
+    policy: str = "buffer"
+    wait_ratio: float = 0.001
 
 
 class Controller:
@@ -120,6 +126,7 @@ async def running_fleet(
     gear: WorkerGear,
     webhooks: Callable[[str], str] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    livekit_metrics: bool = False,
 ) -> AsyncIterator[Fleet]:
     """Start everything, hand it over once the controller answers, stop everything, each by its pid.
 
@@ -127,6 +134,7 @@ async def running_fleet(
         directory: for logs and the controller's file; the caller's to remove.
         webhooks: given the controller's address for webhooks, says where LiveKit shall send them instead.
         overrides: fields of the controller's file that replace ours, or come on top, for every region.
+        livekit_metrics: LiveKit serves its metrics too.
 
     Raises:
         UsageError: a part did not start; the message says which, why and what to do.
@@ -145,6 +153,7 @@ async def running_fleet(
                 livekit_server(
                     region,
                     webhook_urls=[webhooks(target) if webhooks else target],
+                    prometheus=livekit_metrics,
                     log_dir=log_dir,
                     on_death=deaths.append,
                 )
@@ -208,6 +217,8 @@ def _controller_config(
                     "slots": shape.slots,
                     "buffer": shape.buffer,
                     "hold_s": shape.hold_s,
+                    "policy": shape.policy,
+                    "wait_ratio": shape.wait_ratio,
                 },
                 "process": {
                     "command": command,

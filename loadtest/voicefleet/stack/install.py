@@ -29,12 +29,15 @@ from voicefleet.stack.find import (
     LIVEKIT_WAYS,
     Found,
     cached_livekit_server,
+    find_chromium,
     find_faketime,
     find_flite,
     find_go,
     find_iptables,
     find_livekit_server,
+    find_prometheus,
     find_redis_server,
+    find_turnserver,
 )
 from voicefleet.stack.settings import environment
 
@@ -188,6 +191,14 @@ def install_flite(say: Say) -> Found:
     return _system_package("flite", find_flite, say)
 
 
+def install_turnserver(say: Say) -> Found:
+    """Find coturn's turnserver; install its package where that starts nothing: where systemd runs the machine, it would
+    start a relay that everybody can reach. Raises as `install_flite` does."""
+    if Path("/run/systemd/system").exists():
+        return find_turnserver()
+    return _system_package("coturn", find_turnserver, say)
+
+
 def _system_package(name: str, find: Callable[[], Found], say: Say) -> Found:
     with contextlib.suppress(MissingPartError):
         return find()
@@ -213,7 +224,8 @@ def main(arguments: list[str] | None = None) -> int:
                 missing += 1
                 print(error, file=sys.stderr, flush=True)
             elif not quiet:
-                _say(f"{name}: not there; only some rows of `voicefleet chaos` need it. {error.way_out}")
+                needs = "only parts of `voicefleet chaos` or `transports`, or tests, need it"
+                _say(f"{name}: not there; {needs}. {error.way_out}")
             continue
         if not quiet:
             _say(f"{name}: {found.version}, {found.path} (from {found.how})")
@@ -233,8 +245,11 @@ PARTS: dict[str, Callable[[Say], Found]] = {
 OPTIONAL_PARTS: dict[str, Callable[[Say], Found]] = {
     "iptables": lambda say: _system_package("iptables", find_iptables, say),
     "faketime": lambda say: _system_package("faketime", find_faketime, say),
+    "prometheus": lambda say: _system_package("prometheus", find_prometheus, say),
+    "turnserver": install_turnserver,
+    "chromium": lambda say: _system_package("chromium", find_chromium, say),
 }
-"""What single rows of the chaos table need; nothing else misses them."""
+"""What single rows of the chaos table, arms of the transport lab, or tests, need; nothing else misses them."""
 
 
 if __name__ == "__main__":

@@ -6,7 +6,16 @@ import math
 
 import numpy as np
 import pytest
-from bench.statistics import Block, Estimate, median, median_estimate, quantile, ratio_of_medians, verdict
+from bench.statistics import (
+    Block,
+    Estimate,
+    median,
+    median_estimate,
+    quantile,
+    ratio_of_medians,
+    ratio_of_sums,
+    verdict,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -102,3 +111,16 @@ def test_a_block_with_one_empty_side_is_survived() -> None:
 )
 def test_verdict(upper: float, void: list[str], expected: str) -> None:
     assert verdict(upper, 1.02, void) == expected
+
+
+def test_what_adds_up_is_compared_as_a_whole() -> None:
+    blocks = [Block([1.0, 3.0], [2.0, 2.0]), Block([30.0], [20.0])]
+    found = ratio_of_sums(blocks)
+    assert found.value == pytest.approx(34 / 24)
+    assert found.lo == pytest.approx(1.0)
+    assert found.hi == pytest.approx(1.5)
+
+
+def test_nothing_spent_is_no_ratio() -> None:
+    with pytest.raises(ValueError, match="no samples"):
+        ratio_of_sums([Block([1.0], []), Block([1.0], [])])

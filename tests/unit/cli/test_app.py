@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from voicefleet.cli import app
-from voicefleet.cli.files import place_for_result
+from voicefleet.cli.files import place_for_report, place_for_result
 from voicefleet.contract.errors import ConfigError, UnknownStateError, VoicefleetError
 from voicefleet.doctor import command as doctor_command
 
@@ -61,3 +61,28 @@ def test_a_result_needs_a_place_before_the_run(tmp_path: Path) -> None:
     for wrong in (tmp_path, tmp_path / "none" / "x.json"):
         with pytest.raises(ConfigError, match="--json"):
             place_for_result(wrong)
+        with pytest.raises(ConfigError, match="--report"):
+            place_for_report(wrong)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("simulate", "--traffic", "burst", "--slots", "0"), "--slots = 0: must be above 0"),
+        (("simulate", "--traffic", "burst", "--start-p50", "-1"), "--start-p50 = -1.0: must be above 0"),
+        (
+            ("simulate", "--traffic", "burst", "--policies", "magic"),
+            "--policies = 'magic': no such policy. Known: all,",
+        ),
+        (
+            ("simulate", "--traffic", "burst", "--min-workers", "5", "--max-workers", "4"),
+            "--min-workers = 5: more than",
+        ),
+        (("plan", "--trace", "x.csv", "--share", "99.9"), "--share = 99.9: not between 0 and 1"),
+    ],
+)
+def test_bad_options_of_the_simulator_are_named_with_a_way_out(
+    arguments: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, *arguments) == 2
+    assert said in capsys.readouterr().err

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicefleet.contract.claims import Claim, Handoff
+from voicefleet.contract.claims import RENEWAL_OVERDUE_MS, Claim, Handoff
 from voicefleet.contract.reports import WorkerReport
 from voicefleet.controller.calls import Call, Snapshot
 from voicefleet.controller.handoff_plan import emptying, plan_moves
@@ -38,8 +38,9 @@ def moves(
     on_the_way: int = 0,
     not_now: Collection[str] = (),
 ) -> list[str]:
+    late = frozenset(c.room for c in calls if c.claim and NOW - c.claim.renewed_ms > RENEWAL_OVERDUE_MS)
     found = plan_moves(
-        Snapshot(NOW, tuple(calls), ()),
+        Snapshot(NOW, tuple(calls), (), late),
         reports,
         emptying(reports, well_for_s=99),
         handoffs or {},

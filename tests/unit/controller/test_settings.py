@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ GOOD: dict[str, Any] = {
     "regions": {
         "eu": {
             "livekit": {"url": "ws://lk:7880", "api_key": "devkey", "api_secret_env": "SECRET"},
-            "pool": {"min_workers": 1, "max_workers": 4, "slots": 4, "buffer": 2, "hold_s": 60},
+            "pool": {"min_workers": 1, "max_workers": 4, "slots": 4, "policy": "buffer", "buffer": 2, "hold_s": 60},
             "process": {"command": ["voicefleet", "worker"], "state_dir": "/s", "log_dir": "/l"},
         }
     },
@@ -138,3 +139,85 @@ def test_a_secret_from_a_file(tmp_path: Path) -> None:
     secret.unlink()
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path, raw)
+
+
+PODS: dict[str, Any] = {"namespace": "voice-eu", "deployment": "worker"}
+LEASE: dict[str, Any] = {"namespace": "voice", "name": "leader"}
+
+
+def with_pods(**top: Any) -> dict[str, Any]:
+    raw = copy.deepcopy(GOOD)
+    eu = raw["regions"]["eu"]
+    del eu["process"]
+    eu["kubernetes"] = dict(PODS)
+    return {**raw, **top}
+
+
+def test_workers_as_pods(tmp_path: Path) -> None:
+    settings = load(tmp_path, with_pods(kubernetes_lease=LEASE, owner="voice/main"))
+    pods, lease = settings.regions["eu"].kubernetes, settings.lease
+    assert pods is not None
+    assert lease is not None
+    assert (pods.namespace, pods.deployment, pods.cluster.context, pods.cluster.kubeconfig) == (
+        "voice-eu",
+        "worker",
+        None,
+        None,
+    )
+    assert (lease.name, lease.duration_s, lease.renew_deadline_s, lease.retry_s) == ("leader", 5, 3.5, 1.0)
+    assert settings.owner == "voice/main"
+    assert settings.replica.endswith(f"-{os.getpid()}")
+
+
+def test_a_replica_has_the_name_of_its_pod(tmp_path: Path) -> None:
+    path = tmp_path / "controller.yaml"
+    path.write_text(yaml.safe_dump(with_pods()))
+    assert load_settings(path, {**ENV, "VOICEFLEET_REPLICA": "controller-7f-x2"}).replica == "controller-7f-x2"
+
+
+def test_key_and_secret_from_the_environment(tmp_path: Path) -> None:
+    livekit = {"url": "ws://lk:7880", "api_key_env": "REDIS", "api_secret_env": "SECRET"}
+    settings = load(tmp_path, changed("regions.eu.livekit", livekit))
+    assert settings.regions["eu"].livekit.api_key == ENV["REDIS"]
+    assert "REDIS" in settings.secret_variables
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "text"),
+    [
+        (
+            {"kubernetes_lease": {**LEASE, "retry_s": 4}},
+            "kubernetes_lease.retry_s",
+            "not less than renew_deadline_s (3.5)",
+        ),
+        (
+            {"kubernetes_lease": {**LEASE, "renew_deadline_s": 6.0}},
+            "kubernetes_lease.renew_deadline_s",
+            "not less than duration_s (5)",
+        ),
+        ({"kubernetes_lease": {**LEASE, "duration_s": 2.5}}, "kubernetes_lease.duration_s", "integer"),
+        ({"kubernetes_lease": {"name": "leader"}}, "kubernetes_lease.namespace", "is missing"),
+        ({"kubernetes_lease": {**LEASE, "name": "Leader!"}}, "kubernetes_lease.name", "'Leader!'"),
+        ({"owner": "main"}, "owner", "'main'"),
+    ],
+)
+def test_bad_fields_of_pods(tmp_path: Path, change: dict[str, Any], field: str, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, with_pods(**change))
+    assert caught.value.field == field
+    assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "field", "text"),
+    [
+        ("regions.eu.kubernetes", PODS, "regions.eu.kubernetes", "either pods or processes"),
+        ("regions.eu.livekit.api_key", None, "regions.eu.livekit.api_key", "give either api_key or api_key_env"),
+        ("regions.eu.livekit.api_key_env", "SECRET", "regions.eu.livekit.api_key", "give either"),
+    ],
+)
+def test_fields_that_exclude_each_other(tmp_path: Path, path: str, value: Any, field: str, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, changed(path, value))
+    assert caught.value.field == field
+    assert text in str(caught.value)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicefleet.contract.claims import Claim
+from voicefleet.contract.claims import RENEWAL_OVERDUE_MS, Claim
 from voicefleet.contract.reports import WorkerReport
 from voicefleet.controller.suspicion import WELL, Health, Reason, Verdict, fault_of_ours, judge
 from voicefleet.controller.workers import Reported
@@ -33,7 +33,8 @@ def verdict(
     said: Reported | None = None,
     departed: bool = False,
 ) -> Verdict:
-    return judge(claim, now_ms=NOW, held_for_ms=held_for_ms, listening=listening, report=said, departed=departed)
+    overdue = NOW - claim.renewed_ms > RENEWAL_OVERDUE_MS
+    return judge(claim, overdue=overdue, held_for_ms=held_for_ms, listening=listening, report=said, departed=departed)
 
 
 def test_a_job_that_renews_and_listens_is_well_whatever_its_worker_says() -> None:

@@ -118,7 +118,7 @@ workers_ = st.lists(
 )
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(workers_, st.integers(0, 3), st.integers(0, 6), st.data())
 def test_invariants(workers: list[Worker], least: int, more: int, data: st.DataObject) -> None:
     spec = dataclasses.replace(SPEC, min_workers=least, max_workers=least + more)
@@ -156,6 +156,7 @@ def test_invariants(workers: list[Worker], least: int, more: int, data: st.DataO
         assert taking + added <= spec.max_workers
 
 
+@settings(deadline=None)
 @given(workers_, st.integers(0, 5))
 def test_the_plan_carried_out_leaves_nothing_more_to_start(workers: list[Worker], desired: int) -> None:
     """Interrupted anywhere, the next plan goes on; done, it does not start again."""

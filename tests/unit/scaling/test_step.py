@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicefleet.contract.pools import PoolSpec
@@ -76,6 +76,7 @@ def test_unknown_at_the_very_first_step_keeps_what_is_there() -> None:
 counts = st.none() | st.integers(0, 40)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 30), counts, counts, counts, st.integers(0, 8), st.booleans()), max_size=30),
     st.integers(0, 3),

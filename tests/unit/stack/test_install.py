@@ -137,7 +137,9 @@ def test_missing_parts_are_counted_not_thrown(
     assert install.main([]) == 1
     out, err = capsys.readouterr()
     assert out.splitlines()[0] == "b: 1.0, /bin/x (from PATH)"
-    assert out.splitlines()[1].startswith("c: not there; only some rows of `voicefleet chaos` need it.")
+    assert out.splitlines()[1].startswith(
+        "c: not there; only parts of `voicefleet chaos` or `transports`, or tests, need it."
+    )
     assert err == "part: gone. Get it.\n"
     assert install.main(["--quiet"]) == 1
     assert capsys.readouterr() == ("", "part: gone. Get it.\n")

@@ -128,12 +128,31 @@ def test_a_greeting_that_does_not_come_out() -> None:
 
     async def scene() -> Talk:
         async with Talk(ScriptedLLM(hangs), Greeter(instructions="")) as talk:
-            await asyncio.sleep(20.0)
+            await asyncio.sleep(15.0)
         return talk
 
     talk = run(scene())
     assert [length for _, length in talk.speaker.heard] == [APOLOGY_S]
     assert "apology/greeting" in talk.notes
+
+
+def test_a_greeting_that_the_caller_did_not_hear() -> None:
+    class Greeter(Agent):
+        async def on_enter(self) -> None:
+            self.session.generate_reply(instructions="Greet.", allow_interruptions=False)
+
+    async def scene() -> Talk:
+        async with Talk(ScriptedLLM(answers), Greeter(instructions="")) as talk:
+            await asyncio.sleep(15.0)  # The caller says nothing, and waits as the agent does.
+            talk.asks()
+            await asyncio.sleep(30.0)
+        return talk
+
+    talk = run(scene())
+    (greeted_at_s, greeting_s), (again_at_s, length_s), _ = talk.speaker.heard
+    assert again_at_s == pytest.approx(greeted_at_s + greeting_s + 8.0, abs=0.3)
+    assert length_s == APOLOGY_S
+    assert talk.notes == ["apology/no_input"]
 
 
 def test_a_slow_tool_is_announced_and_its_answer_comes() -> None:

@@ -248,3 +248,10 @@ def test_an_item_that_is_no_json_costs_one_write() -> None:
         assert (redis.written, lost) == ([], [Loss.UNREADABLE])
 
     virtual_time.run(case())
+
+
+def test_the_trace_goes_on_and_an_older_memory_has_none() -> None:
+    text, _ = encode(Remembered("fast", [], trace="00-aa-bb-01"), 4096)
+    assert decode(text).trace == "00-aa-bb-01"
+    assert decode(encode(Remembered("fast", []), 4096)[0]).trace == ""
+    assert "trace" not in encode(Remembered("fast", []), 4096)[0]

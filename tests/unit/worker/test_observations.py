@@ -35,7 +35,7 @@ pytestmark = pytest.mark.unit
 )
 def test_lines_are_counted(line: dict[str, Any], name: str, labels: dict[str, str]) -> None:
     registry = CollectorRegistry()
-    WorkerMetrics(registry, frozenset({"fast"})).observed(line)
+    WorkerMetrics(registry, frozenset({"fast"})).observed(1, line)
     assert registry.get_sample_value(name, labels) == 1
 
 
@@ -43,5 +43,5 @@ def test_only_an_unanswered_turn_is_an_error() -> None:
     registry = CollectorRegistry()
     metrics = WorkerMetrics(registry, frozenset())
     for reason in Reason:
-        metrics.observed({"kind": "apology", "reason": reason.value})
+        metrics.observed(1, {"kind": "apology", "reason": reason.value})
     assert registry.get_sample_value("voicefleet_turns_total", {"outcome": "error"}) == 2

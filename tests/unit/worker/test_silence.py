@@ -6,16 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicefleet.worker.silence import CUT_GRACE_S, FAILED_GRACE_S, LINE_GRACE_S, Reason, SilenceWatch
+from voicefleet.worker.silence import CUT_GRACE_S, FAILED_GRACE_S, LINE_GRACE_S, NO_INPUTS, Reason, SilenceWatch
 
 pytestmark = pytest.mark.unit
 
-AFTER_S, MIN_SPEECH_S = 5.0, 0.7
+AFTER_S, MIN_SPEECH_S, NO_INPUT_S = 5.0, 0.7, 8.0
 
 
 @pytest.fixture
 def watch() -> SilenceWatch:
-    return SilenceWatch(after_s=AFTER_S, min_speech_s=MIN_SPEECH_S)
+    return SilenceWatch(after_s=AFTER_S, min_speech_s=MIN_SPEECH_S, no_input_s=NO_INPUT_S)
 
 
 def says(watch: SilenceWatch, end_s: float, length_s: float = 1.5) -> None:
@@ -221,7 +221,7 @@ def test_a_greeting_is_due_once(watch: SilenceWatch) -> None:
     watch.agent_started()
     watch.agent_stopped(3.0)
     watch.greeting_due(4.0)
-    assert watch.due_s() is None, "what the agent says of itself later, nobody waits for"
+    assert fires(watch, 3.0 + NO_INPUT_S) is Reason.NO_INPUT, "what the agent says of itself later, nobody waits for"
 
 
 def test_a_question_asked_before_the_greeting(watch: SilenceWatch) -> None:
@@ -267,12 +267,52 @@ def test_the_reply_to_a_tool_is_owed_after_what_was_said_meanwhile(watch: Silenc
 
 
 def test_a_question_lost_with_the_line_is_asked_for(watch: SilenceWatch) -> None:
+    says(watch, 7.0)
+    watch.understood(7.2)
+    watch.agent_started()
+    watch.agent_stopped(9.0)
     watch.line_back(10.0)
     watch.line_back(10.1)  # a second track was published anew
     assert fires(watch, 10.0 + LINE_GRACE_S) is Reason.LINE_LOST
     assert watch.due_s() is None
     watch.agent_started()
     watch.agent_stopped(15.0)
+    assert watch.due_s() is None
+
+
+def greets(watch: SilenceWatch, end_s: float) -> None:
+    watch.greeting_due(end_s - 2.0)
+    watch.agent_started()
+    watch.agent_stopped(end_s)
+
+
+def test_a_caller_who_may_not_have_heard_the_greeting_is_spoken_to_again(watch: SilenceWatch) -> None:
+    greets(watch, 10.0)
+    at_s = 10.0
+    for _ in range(NO_INPUTS):
+        assert fires(watch, at_s + NO_INPUT_S) is Reason.NO_INPUT
+        watch.agent_started()
+        watch.agent_stopped(at_s := at_s + NO_INPUT_S + 2.0)
+    assert watch.due_s() is None, "nobody is there"
+    assert watch.check(1000.0) is None
+
+
+def test_a_cough_is_no_word_of_the_callers(watch: SilenceWatch) -> None:
+    greets(watch, 10.0)
+    says(watch, 14.0, 0.3)
+    assert fires(watch, 14.0 + NO_INPUT_S) is Reason.NO_INPUT
+
+
+def test_who_was_heard_once_may_take_all_the_time_to_think(watch: SilenceWatch) -> None:
+    greets(watch, 10.0)
+    says(watch, 13.0)
+    watch.understood(13.2)
+    watch.agent_started()
+    watch.agent_stopped(16.0)
+    assert watch.due_s() is None
+
+
+def test_an_agent_that_lets_the_caller_speak_first_waits(watch: SilenceWatch) -> None:
     assert watch.due_s() is None
 
 
@@ -330,7 +370,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 def test_no_verdict_over_a_voice_and_none_twice(steps: list[tuple[str, float]]) -> None:
-    watch = SilenceWatch(after_s=AFTER_S, min_speech_s=MIN_SPEECH_S)
+    watch = SilenceWatch(after_s=AFTER_S, min_speech_s=MIN_SPEECH_S, no_input_s=NO_INPUT_S)
     now, caller, agent, apologies, chances = 0.0, False, False, 0, 0
     for what, pause_s in steps:
         if what == "caller" and not caller:

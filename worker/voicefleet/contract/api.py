@@ -53,6 +53,11 @@ class WorkerView(_Schema):
     live: int
     age_s: float | None
     pid: int = 0
+    instance: str = Field(
+        default="",
+        description="What runs it: pending, unschedulable, pulling, starting, running, crash_looping or stopping",
+    )
+    detail: str = Field(default="", description="Why it does not run, if that is known")
 
 
 class WorkerStatus(_Schema):
@@ -90,7 +95,18 @@ class RegionView(_Schema):
     slots: int | None
     live: int | None
     waiting: int | None
+    silent: int | None = Field(
+        default=None, description="Calls whose caller has waited for a voice for more than 10 s, as workers report"
+    )
     workers: list[WorkerView]
+
+
+class LeaderView(_Schema):
+    """Who scales, in `GET /v1/regions`."""
+
+    replica: str = Field(description="The replica that answers")
+    leads: bool
+    holder: str = Field(description="The replica that leads, as far as this one knows; empty: nobody")
 
 
 class CallView(_Schema):
@@ -104,6 +120,27 @@ class CallView(_Schema):
     epoch: int = 0
 
 
+class CampaignRequest(_Schema):
+    """Body of `POST /v1/campaigns`: calls that will come beside the usual ones."""
+
+    region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)]
+    starts_in_s: Annotated[float, Field(ge=0, le=31 * 86_400)] = Field(
+        default=0.0, description="Seconds from now to its first call"
+    )
+    duration_s: Annotated[float, Field(gt=0, le=7 * 86_400)] = Field(description="Seconds over which the calls come")
+    calls: Annotated[float, Field(gt=0, le=10_000_000)] = Field(description="Additional calls in all")
+
+
+class CampaignView(_Schema):
+    """A campaign that is not over, in `GET /v1/campaigns` and the answer to `POST /v1/campaigns`."""
+
+    id: str
+    region: str
+    starts_in_s: float = Field(description="Below 0: it runs")
+    ends_in_s: float
+    calls_per_s: float
+
+
 class DecisionView(_Schema):
     """One decision in `GET /v1/decisions`."""
 
@@ -112,7 +149,23 @@ class DecisionView(_Schema):
     desired: int | None
     reason: str
     detail: str
+    shadow: bool = Field(
+        default=False, description="Nothing was done about it: this replica did not lead, or the pool's mode is shadow"
+    )
     inputs: dict[str, float | int | str | None]
+
+
+class HistoryPoint(_Schema):
+    """A region at one moment, in `GET /v1/history`. Null: not known then; TTFA is of the last minute."""
+
+    at: str = Field(description="Wall-clock time, ISO 8601, UTC")
+    desired: int | None
+    ready: int | None
+    live: int | None
+    waiting: int | None
+    silent: int | None
+    ttfa_p50_s: float | None
+    ttfa_p95_s: float | None
 
 
 class Problem(_Schema):

@@ -34,6 +34,8 @@ class CallRecord:
     """The call is ended after this; 0 for no bound."""
     priority: int = 0
     """0 to 9; the higher one is served first, unless the other waits 10 s longer for each level between them."""
+    traceparent: str = ""
+    """W3C trace context of the request that ordered the call; empty when nobody traces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class DispatchMetadata:
     attempt: int = 0
     """0: LiveKit's own dispatch at room creation; n: the controller's n-th."""
     extra: dict[str, Any] = field(default_factory=dict)
+    traceparent: str = ""
+    """W3C trace context of what led to this dispatch; empty when nobody traces."""
 
     def encode(self) -> str:
         fields: dict[str, Any] = {
@@ -53,6 +57,8 @@ class DispatchMetadata:
             "metadata": self.metadata,
             "attempt": self.attempt,
         }
+        if self.traceparent:
+            fields["traceparent"] = self.traceparent
         return json.dumps({**fields, **self.extra}, separators=(",", ":"))
 
     @classmethod
@@ -65,12 +71,13 @@ class DispatchMetadata:
             return cls(metadata=text)
         if not isinstance(raw, dict) or "v" not in raw:
             return cls(metadata=text)
-        known = {"v", "tier", "metadata", "attempt"}
+        known = {"v", "tier", "metadata", "attempt", "traceparent"}
         try:
             return cls(
                 tier=str(raw.get("tier", "")),
                 metadata=str(raw.get("metadata", "")),
                 attempt=int(raw.get("attempt", 0)),
+                traceparent=str(raw.get("traceparent", "")),
                 extra={k: v for k, v in raw.items() if k not in known},
             )
         except (TypeError, ValueError):

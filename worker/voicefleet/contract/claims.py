@@ -19,6 +19,9 @@ LIVE_TTL_MS = 10_000
 RENEW_EVERY_S = 1.0
 """How often a job renews its live claim. Renewals that stop are the first sign of a job that stalled."""
 
+RENEWAL_OVERDUE_MS = 2_500
+"""Two renewals in a row have not come then: the job is suspect."""
+
 EPOCH_TTL_MS = 86_400_000
 """A room's epoch outlives any pause of a job in it: a process that wakes after hours is still fenced off."""
 

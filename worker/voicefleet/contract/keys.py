@@ -44,17 +44,37 @@ class Keys:
         return self._key("inflight")
 
     @property
+    def changed(self) -> str:
+        """Sorted set: room whose call or claim changed lately -> when; renewals of a claim are no change."""
+        return self._key("changed")
+
+    @property
+    def renewed(self) -> str:
+        """Sorted set: room with a live claim -> when its job last renewed it."""
+        return self._key("renewed")
+
+    @property
     def events(self) -> str:
         """Pub/sub channel: something in this region changed, look again."""
         return self._key("events")
 
     def report(self, worker: str) -> str:
         """String: the worker's last report."""
-        return self._key("report", worker)
+        return self.report_prefix + worker
+
+    @property
+    def report_prefix(self) -> str:
+        """`report(worker)` without the worker, for scripts that look at many workers of this region."""
+        return self._key("report", "")
 
     def order(self, worker: str) -> str:
         """String: what the controller wants of the worker."""
-        return self._key("order", worker)
+        return self.order_prefix + worker
+
+    @property
+    def order_prefix(self) -> str:
+        """`order(worker)` without the worker."""
+        return self._key("order", "")
 
     def claim(self, room: str) -> str:
         """String: which job holds the call in `room`."""
@@ -93,6 +113,16 @@ class Keys:
         Invariant: opened = the sum of all others + the length of `held`.
         """
         return self._key("ledger")
+
+    @property
+    def laws(self) -> str:
+        """String: what the scaler has learned of this region's calls and workers."""
+        return self._key("laws")
+
+    @property
+    def campaigns(self) -> str:
+        """Sorted set: announced campaign -> its end."""
+        return self._key("campaigns")
 
     @property
     def drains(self) -> str:

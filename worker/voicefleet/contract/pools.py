@@ -21,4 +21,12 @@ class PoolSpec:
     buffer: int
     """Free slots to keep ready beyond the calls there are."""
     hold_s: float
-    """Scale down only to the highest need of this last time."""
+    """Scale down only to the highest need of this last time (buffer). The predictive policy holds by its forecast."""
+    policy: str = "buffer"
+    """Name of the scaling policy: predictive, buffer or fixed."""
+    wait_ratio: float = 0.001
+    """Share of calls that may find every slot taken (predictive)."""
+    fixed: int = 0
+    """Workers to have, whatever the calls are (fixed)."""
+    act: bool = True
+    """False: decide and show it, and change nothing (mode shadow)."""

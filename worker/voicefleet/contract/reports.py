@@ -43,6 +43,10 @@ class WorkerReport:
     """local or synthetic, or the name of the tier's own providers."""
     jobs: list[str] | None = None
     """Jobs with a live process; None from a worker that does not tell."""
+    silent: int = 0
+    """Calls whose caller has waited for a voice for more than 10 s."""
+    ttfa: list[int] | None = None
+    """Turns by TTFA since the worker began: one count for each bucket of the metric, and one for all above."""
 
     @property
     def busy(self) -> int:

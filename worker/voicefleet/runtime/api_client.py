@@ -16,6 +16,7 @@ from voicefleet.contract.api import (
     CallView,
     DecisionView,
     DrainView,
+    HistoryPoint,
     RegionView,
     WorkerStatus,
 )
@@ -83,6 +84,14 @@ class ControllerClient:
         """The last decisions, newest first. Raises UnknownStateError when the controller does not say."""
         found = await self._get_list(f"/v1/decisions?limit={limit}", "decisions")
         return [self._read(DecisionView, d) for d in found]
+
+    async def history(self) -> dict[str, list[HistoryPoint]]:
+        """The last half hour of each region, the oldest first. Raises UnknownStateError when it does not say."""
+        status, answer, _ = await self._ask("GET", "/v1/history")
+        regions = answer.get("regions") if status == 200 and isinstance(answer, dict) else None
+        if not isinstance(regions, dict):
+            raise UnknownStateError(f"GET {self._url}/v1/history was answered with {status}")
+        return {name: [self._read(HistoryPoint, point) for point in points] for name, points in regions.items()}
 
     async def drain_worker(self, worker: str) -> DrainView:
         """Tell a worker to hand its calls over and leave. Saying it again changes nothing.

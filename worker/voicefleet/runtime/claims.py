@@ -79,7 +79,7 @@ class ClaimStore:
     async def accept(self, room: str, room_sid: str, *, worker: str, job: str) -> Accepted | Succeeding | Held:
         """Reserve the call in `room` for `job`; asking again for the same job is answered alike."""
         args: _Args = [room, worker, job, room_sid, ACCEPTED_TTL_MS, EPOCH_TTL_MS, HANDOFF_TTL_MS]
-        answer, value = await self._scripts.run("claim_accept", self._protocol(room), args)
+        answer, value = await self._scripts.run("claim_accept", [*self._protocol(room), self._keys.changed], args)
         match int(answer):
             case 1:
                 return Accepted(int(value))
@@ -101,13 +101,14 @@ class ClaimStore:
             None when the call is another job's: leave without a word.
         """
         args: _Args = [room, worker, job, room_sid, epoch, LIVE_TTL_MS, EPOCH_TTL_MS, trouble]
-        held, handoff = await self._scripts.run("claim_live", self._protocol(room), args)
+        held, handoff = await self._scripts.run("claim_live", self._holding(room), args)
         return Live(int(held), codec.load(Handoff, handoff) if handoff else None) if int(held) else None
 
     async def release(self, room: str, *, job: str) -> bool:
         """Give the claim back; True when it was this job's. A claim of another job is left alone."""
         keys = self._keys
-        return bool(await self._scripts.run("claim_release", [keys.claim(room), keys.held, keys.ledger], [room, job]))
+        released = [keys.claim(room), keys.held, keys.ledger, keys.changed, keys.renewed]
+        return bool(await self._scripts.run("claim_release", released, [room, job]))
 
     async def begin_handoff(self, room: str, *, job: str) -> bool:
         """Want the call in `room` moved away from `job`. False: it does not hold it, or a handoff is under way."""
@@ -124,7 +125,7 @@ class ClaimStore:
     async def hand_over(self, room: str, *, job: str) -> Yielded:
         """As the holder `job`, silent by now: give the call to the successor that is ready."""
         args: _Args = [room, job, LIVE_TTL_MS, EPOCH_TTL_MS, self._keys.job_channel_prefix]
-        answer, _ = await self._scripts.run("handoff_yield", self._protocol(room), args)
+        answer, _ = await self._scripts.run("handoff_yield", self._holding(room), args)
         return Yielded(int(answer))
 
     async def recover(self, room: str, claim: Claim) -> bool:
@@ -132,7 +133,8 @@ class ClaimStore:
         keys = self._keys
         queue = [keys.callers, keys.waiting, keys.inflight]
         args: _Args = [room, claim.worker, claim.job, EPOCH_TTL_MS]
-        return bool(await self._scripts.run("recover", [*self._protocol(room), *queue], args))
+        every = [*self._protocol(room), *queue, keys.changed, keys.renewed]
+        return bool(await self._scripts.run("recover", every, args))
 
     async def fence(self, room: str, jobs: Sequence[str]) -> bool:
         """Keep `jobs`, whose agents are removed from `room`, from ever holding its call. False: one holds it."""
@@ -149,3 +151,6 @@ class ClaimStore:
             keys.held,
             keys.ledger,
         ]
+
+    def _holding(self, room: str) -> list[str]:
+        return [*self._protocol(room), self._keys.changed, self._keys.renewed]

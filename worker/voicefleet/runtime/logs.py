@@ -19,15 +19,29 @@ _SECRET_KEYS = frozenset(
     {"token", "api_secret", "secret", "password", "authorization", "jwt", "access_token", "api_key"}
 )
 _PERSONAL_KEYS = frozenset(
-    {"transcript", "text", "metadata", "job_request", "user_transcript", "user_input", "chat_ctx", "identity"}
+    {
+        "transcript",
+        "text",
+        "metadata",
+        "job_request",
+        "user_transcript",
+        "user_input",
+        "chat_ctx",
+        "identity",
+        "participant",
+        "participant_identity",
+    }
 )
+_PERSONAL_PREFIX = "lk.pii."
+"""livekit-agents marks its own so."""
 
 _configured_personal = False
 
 
 def _guard(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key in list(event):
-        if key in _SECRET_KEYS or (key in _PERSONAL_KEYS and not _configured_personal):
+        personal = key in _PERSONAL_KEYS or key.startswith(_PERSONAL_PREFIX)
+        if key in _SECRET_KEYS or (personal and not _configured_personal):
             event[key] = "[hidden]"
     return event
 
@@ -82,6 +96,11 @@ def configure_logs(
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**bound)
+
+
+def bind_call(**ids: str) -> None:
+    """Fields that stand on every line from here on, of this task and those it starts: ids of a call and its trace."""
+    structlog.contextvars.bind_contextvars(**ids)
 
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+import itertools
+from typing import TypeVar
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from voicefleet.contract.metrics import Metric
+
+# Otherwise every counter and histogram has a second series, of when it began, that nobody asks for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
+
+Instrument = TypeVar("Instrument", Counter, Gauge, Histogram)
 
 
 def counter(metric: Metric, registry: CollectorRegistry) -> Counter:
     assert metric.kind == "counter", metric.name
-    return Counter(metric.name, metric.help, metric.labels, registry=registry)
+    return _opened(Counter(metric.name, metric.help, metric.labels, registry=registry), metric)
 
 
 def gauge(metric: Metric, registry: CollectorRegistry) -> Gauge:
@@ -19,4 +27,23 @@ def gauge(metric: Metric, registry: CollectorRegistry) -> Gauge:
 
 def histogram(metric: Metric, registry: CollectorRegistry) -> Histogram:
     assert metric.kind == "histogram", metric.name
-    return Histogram(metric.name, metric.help, metric.labels, registry=registry, buckets=metric.buckets)
+    made = Histogram(metric.name, metric.help, metric.labels, registry=registry, buckets=metric.buckets)
+    return _opened(made, metric)
+
+
+def open_series(instrument: Instrument, metric: Metric, **known: str) -> Instrument:
+    """Have every series there at zero whose labels are `known` or listed in the catalogue; nothing when one is
+    neither. A series that appears with its first event hides that event from `rate`."""
+    choices = []
+    for label in metric.labels:
+        values = (known[label],) if label in known else metric.values.get(label)
+        if values is None:
+            return instrument
+        choices.append(values)
+    for values in itertools.product(*choices):
+        instrument.labels(*values)
+    return instrument
+
+
+def _opened(instrument: Instrument, metric: Metric) -> Instrument:
+    return open_series(instrument, metric) if metric.labels else instrument

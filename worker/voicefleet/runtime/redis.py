@@ -6,22 +6,25 @@ Each command is bounded in time: Redis being slow or away must never hold up a c
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from importlib import resources
 from typing import Any
-from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
 
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
+from voicefleet.runtime.redis_address import SentinelAddress, is_sentinel, parse_sentinel, shown_address
 
 COMMAND_TIMEOUT_S = 1.0
+MAX_CONNECTIONS = 2_000
 _LISTEN_S = 5.0
 
 RedisClient = Redis
@@ -42,35 +45,67 @@ def answered() -> Iterator[None]:
         raise UnknownStateError(f"Redis did not answer ({type(error).__name__})") from error
 
 
-def shown_address(url: str) -> str:
-    """`url` without its password, for messages."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname or ''}:{parts.port or 6379}{parts.path}"
-
-
 def connect_redis(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S) -> RedisClient:
-    """A client of the Redis at `url` (``redis://``, ``rediss://`` for TLS, or ``unix://``). It connects on first use.
+    """A client of the Redis at `url`. It connects on first use.
 
-    Commands fail within about `timeout_s`; they are not retried here, because the callers repeat on their own beat.
+    ``redis://``, ``rediss://`` for TLS, ``unix://``, or Sentinels (`redis_address.SentinelAddress`), who are asked
+    for the master at each new connection. Commands fail within about `timeout_s`; they are not retried here, because
+    the callers repeat on their own beat.
 
     Raises:
         ConfigError: `url` is not a Redis address.
     """
+    options: dict[str, Any] = {
+        "socket_timeout": timeout_s,
+        "socket_connect_timeout": timeout_s,
+        "health_check_interval": 15,
+        "retry": Retry(NoBackoff(), 1),
+        "decode_responses": True,
+        # redis-py's own 100 are too few for the loops of a controller with many regions.
+        "max_connections": MAX_CONNECTIONS,
+    }
     try:
-        return Redis.from_url(
-            url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            health_check_interval=15,
-            retry=Retry(NoBackoff(), 1),
-            decode_responses=True,
-        )
+        if is_sentinel(url):
+            return _SentinelRedis(parse_sentinel(url), options)
+        return Redis.from_url(url, **options)
     except ValueError as error:
         raise ConfigError(
             f"not a Redis address ({error})",
             field="redis url",
-            way_out="Give redis://HOST:PORT, rediss://HOST:PORT for TLS, or unix://PATH.",
+            way_out="Give redis://HOST:PORT, rediss://HOST:PORT for TLS, unix://PATH, or redis+sentinel://H1,H2/MASTER/DB.",
         ) from error
+
+
+class _SentinelRedis(Redis):
+    """A client of the master that Sentinels name; it owns its connections to the Sentinels too."""
+
+    def __init__(self, address: SentinelAddress, options: dict[str, Any]) -> None:
+        secured: dict[str, Any] = {"ssl": True, "ssl_ca_certs": address.authority} if address.tls else {}
+        self._sentinel = Sentinel(  # type: ignore[no-untyped-call]
+            address.sentinels,
+            sentinel_kwargs={
+                **{name: value for name, value in options.items() if name.startswith("socket_") or name == "retry"},
+                **secured,
+                "username": address.query.get("sentinel_username"),
+                "password": address.query.get("sentinel_password"),
+            },
+        )
+        pool = SentinelConnectionPool(  # type: ignore[no-untyped-call]
+            address.master,
+            self._sentinel,
+            db=address.database,
+            username=address.username,
+            password=address.password,
+            **options,
+            **secured,
+        )
+        super().__init__(connection_pool=pool)
+        self.auto_close_connection_pool = True
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        await super().aclose(close_connection_pool)
+        for one in self._sentinel.sentinels:
+            await one.aclose()
 
 
 async def check_redis(client: RedisClient, url: str, *, field: str) -> None:
@@ -88,7 +123,22 @@ async def check_redis(client: RedisClient, url: str, *, field: str) -> None:
             value=shown_address(url),
             way_out="Check the user name and password in the address.",
         ) from error
+    except MasterNotFoundError as error:
+        raise UnreachableError(
+            "no Sentinel answers that knows a master of this name and sees it up",
+            field=field,
+            value=shown_address(url),
+            way_out="Check the Sentinels' addresses and the name: `redis-cli -p 26379 sentinel masters` lists them.",
+        ) from error
     except REDIS_FAILURES as error:
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise UnreachableError(
+                f"Redis does not answer with a certificate that is trusted ({cause.verify_message})",
+                field=field,
+                value=shown_address(url),
+                way_out="Name the authority that signed it (redis_ca_file), and the server by a name in it.",
+            ) from error
         raise UnreachableError(
             f"Redis does not answer ({type(error).__name__})",
             field=field,

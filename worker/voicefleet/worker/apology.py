@@ -1,5 +1,5 @@
 """No caller waits in silence for a provider that fails, or for an answer to a question that was lost with the line:
-past its time the agent says a recorded apology.
+past its time the agent says a recorded apology. So it does to a caller who may not have heard it greet.
 
 `silence.SilenceWatch` decides; this module hears the session's events for it, and speaks. The same events tell of
 providers that failed and of fallbacks that took over, so they are reported from here as well.
@@ -47,7 +47,10 @@ class Apology:
         self._tier = tier.name
         self._clock = clock
         self._note = note
-        self._watch = SilenceWatch(after_s=tier.tier.apology.after_s, min_speech_s=tier.tier.apology.min_speech_s)
+        limits = tier.tier.apology
+        self._watch = SilenceWatch(
+            after_s=limits.after_s, min_speech_s=limits.min_speech_s, no_input_s=limits.no_input_s
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._speaking: asyncio.Task[None] | None = None
         self._speech_began = 0.0
@@ -77,6 +80,11 @@ class Apology:
         """The room was joined anew after an outage of LiveKit or of the way to it."""
         self._watch.line_back(self._clock.monotonic())
         self._set_timer()
+
+    @property
+    def waits_since_s(self) -> float | None:
+        """See `SilenceWatch.waits_since_s`."""
+        return self._watch.waits_since_s
 
     def end(self) -> None:
         """Stop watching."""

@@ -54,14 +54,26 @@ class JobLink:
 
 
 class JobLinkServer:
-    """The main process's end: takes the observations of every job."""
+    """The main process's end: takes the observations of every job.
+
+    Args:
+        on_observation: gets the number of the line it came on, and the observation.
+        on_gone: gets the number of a line that ended: its job is over, or dead.
+        on_bad: told of what could not be read.
+    """
 
     def __init__(
-        self, path: Path, on_observation: Callable[[dict[str, Any]], None], on_bad: Callable[[], None]
+        self,
+        path: Path,
+        on_observation: Callable[[int, dict[str, Any]], None],
+        on_gone: Callable[[int], None],
+        on_bad: Callable[[], None],
     ) -> None:
         self._path = path
         self._on_observation = on_observation
+        self._on_gone = on_gone
         self._on_bad = on_bad
+        self._lines = 0
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -73,6 +85,8 @@ class JobLinkServer:
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._lines += 1
+        number = self._lines
         try:
             while line := await reader.readline():
                 try:
@@ -82,8 +96,9 @@ class JobLinkServer:
                 except ValueError:
                     self._on_bad()
                 else:
-                    self._on_observation(observation)
+                    self._on_observation(number, observation)
         except (OSError, ValueError):
             self._on_bad()
         finally:
+            self._on_gone(number)
             writer.close()

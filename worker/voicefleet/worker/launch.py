@@ -11,6 +11,7 @@ from pathlib import Path
 
 from voicefleet.local.settings import MODEL_SOCKET_VARIABLE
 from voicefleet.runtime.http import parse_listen
+from voicefleet.runtime.tracing import check_endpoint
 from voicefleet.worker.forkserver import start_by_fork
 from voicefleet.worker.memory import build_cipher
 from voicefleet.worker.preload import preload
@@ -25,6 +26,7 @@ def launch(settings: WorkerSettings) -> None:
         UsageError: with the field or address that is wrong, and the way out; nothing is left running.
     """
     parse_listen(settings.listen, field="--listen")
+    check_endpoint(settings.otlp_endpoint)
     # Before the fork server starts: with a key, job processes find the cipher imported.
     build_cipher(settings.memory_key.get_secret_value())
     file = read_tiers(settings.tiers)

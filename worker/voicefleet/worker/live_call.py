@@ -7,7 +7,6 @@ from typing import Any
 
 from livekit import rtc
 from livekit.agents import AgentSession, JobContext
-from livekit.agents.llm import ChatMessage
 
 from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.runtime.clock import Clock
@@ -21,6 +20,7 @@ from voicefleet.worker.media import Media
 from voicefleet.worker.memory import Remembered
 from voicefleet.worker.memory_store import MemoryStore
 from voicefleet.worker.resume import conversation
+from voicefleet.worker.telemetry import Telemetry
 from voicefleet.worker.voice import Voice, put_gate
 
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
@@ -44,6 +44,8 @@ class LiveCall:
         *,
         clock: Clock,
         caller_gone_s: float,
+        telemetry: Telemetry,
+        trace: str = "",
     ) -> None:
         self._ctx = ctx
         self._session = session
@@ -54,6 +56,8 @@ class LiveCall:
         self._call = call
         self._clock = clock
         self._caller_gone_s = caller_gone_s
+        self._telemetry = telemetry
+        self._trace = trace
         self._voice = Voice(ctx.room, session)
         self._handover = Handover(
             session,
@@ -73,9 +77,10 @@ class LiveCall:
     def watch(self) -> None:
         """Hear of the caller and of the session; before it starts, so that no event is missed."""
         session, room = self._session, self._ctx.room
-        session.on("conversation_item_added", self._on_item)
+        session.on("conversation_item_added", lambda _: self.save())
         session.on("function_tools_executed", lambda _: self.save())
         session.on("close", lambda _: self._ctx.shutdown("session closed"))
+        self._telemetry.watch()
         self._handover.watch()
         room.on("participant_connected", lambda _: self._look_for_caller())
         room.on("participant_disconnected", lambda _: self._look_for_caller())
@@ -97,6 +102,7 @@ class LiveCall:
         """The call is ours: renew its claim from now on, and count it."""
         self._keeping = asyncio.create_task(self._keep_hold())
         self._link.send({"kind": "call_started", "tier": self._call.tier})
+        self._telemetry.begin()
 
     def others_here(self) -> bool:
         """Whether another agent of the fleet is in the room."""
@@ -115,6 +121,7 @@ class LiveCall:
         await end(task for task in (self._keeping, self._handing_over) if task is not None)
         if self._keeping is not None:
             self._link.send({"kind": "call_ended", "result": self._result})
+            await self._telemetry.end(self._result)
         if self._memory is not None:
             # As long as the caller is there, another agent may yet go on with the call.
             over = not self._hold.lost and self._keeping is not None and (self._room_over or not self._callers())
@@ -122,7 +129,8 @@ class LiveCall:
 
     def _remembered(self) -> Remembered:
         items, at_s = conversation(self._session), round(self._clock.wall().timestamp(), 3)
-        return Remembered(self._call.tier, items, dict(self._call.kept), self._ctx.job.room.sid, self._caller, at_s)
+        sid, kept = self._ctx.job.room.sid, dict(self._call.kept)
+        return Remembered(self._call.tier, items, kept, sid, self._caller, at_s, self._trace)
 
     # The claim
 
@@ -162,6 +170,10 @@ class LiveCall:
 
     # The caller
 
+    def caller_there(self) -> bool:
+        """Whether a caller is in the room."""
+        return bool(self._callers())
+
     def _callers(self) -> list[str]:
         return [p.identity for p in self._ctx.room.remote_participants.values() if p.kind != _AGENT]
 
@@ -179,20 +191,3 @@ class LiveCall:
 
     def _on_disconnected(self, reason: Any) -> None:
         self._room_over = reason in _ROOM_OVER
-
-    # The turns
-
-    def _on_item(self, event: Any) -> None:
-        item = event.item
-        self.save()
-        if not isinstance(item, ChatMessage) or item.role != "assistant":
-            return
-        ttfa = (item.metrics or {}).get("e2e_latency")
-        self._link.send(
-            {
-                "kind": "turn",
-                "tier": self._call.tier,
-                "ttfa_s": ttfa,
-                "outcome": "interrupted" if item.interrupted else "completed",
-            }
-        )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import DTLS_TRANSPORT_CONNECTED
@@ -20,9 +22,13 @@ _STATS_LIMIT_S = 1.0
 
 
 class Media:
-    """Watches one room. `trouble` is empty while all is well; it is a reason to look, not a verdict."""
+    """Watches one room. `trouble` is empty while all is well; it is a reason to look, not a verdict.
+
+    `readings` is given the RTC statistics that are read for it, both lists in one.
+    """
 
     def __init__(self, room: rtc.Room, clock: Clock) -> None:
+        self.readings: Callable[[list[Any]], None] = lambda _: None
         self._room = room
         self._clock = clock
         self._received = -1
@@ -60,7 +66,8 @@ class Media:
                 stats = await self._room.get_rtc_stats()
         except Exception:  # whatever the native side makes of a room that is going away: unknown
             return self._received
-        every = (*stats.publisher_stats, *stats.subscriber_stats)
+        every = [*stats.publisher_stats, *stats.subscriber_stats]
+        self.readings(every)
         transports = [one.transport.transport for one in every if one.HasField("transport")]
         if not any(transport.dtls_state == DTLS_TRANSPORT_CONNECTED for transport in transports):
             return self._received

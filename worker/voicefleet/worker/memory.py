@@ -57,6 +57,8 @@ class Remembered:
     """The caller's identity in the room."""
     at_s: float = 0.0
     """When it was made, Unix time of the writer."""
+    trace: str = ""
+    """The W3C trace context of the job that wrote it: the next one goes on with the same trace."""
 
     def is_of(self, sid: str, caller: str, now_s: float) -> bool:
         """Whether this is of the call of `caller` in the room `sid`. After a restart of LiveKit the same call goes on
@@ -106,10 +108,9 @@ def encode(memory: Remembered, max_bytes: int, cipher: Cipher | None = None) -> 
     lost: list[Loss] = []
     kept = _as_json(memory.kept)
     try:
-        head = json.dumps(
-            {"v": VERSION, "tier": memory.tier, "sid": memory.sid, "caller": memory.caller, "at_s": memory.at_s},
-            separators=(",", ":"),
-        )
+        about = {"tier": memory.tier, "sid": memory.sid, "caller": memory.caller, "at_s": memory.at_s}
+        traced = {"trace": memory.trace} if memory.trace else {}
+        head = json.dumps({"v": VERSION, **about, **traced}, separators=(",", ":"))
         items = [json.dumps(item, separators=(",", ":")) for item in memory.items]
     except (TypeError, ValueError, RecursionError) as error:
         raise LostMemoryError(Loss.UNREADABLE) from error
@@ -143,7 +144,8 @@ def decode(text: str, cipher: Cipher | None = None) -> Remembered:
         if not 1 <= int(raw["v"]) <= VERSION or not isinstance(kept, dict) or not isinstance(items, list):
             raise ValueError("not a memory of a version this release reads")
         caller, at_s = str(raw.get("caller", "")), float(raw.get("at_s", 0.0))
-        return Remembered(str(raw.get("tier", "")), items, kept, str(raw.get("sid", "")), caller, at_s)
+        tier, sid, trace = (str(raw.get(name, "")) for name in ("tier", "sid", "trace"))
+        return Remembered(tier, items, kept, sid, caller, at_s, trace)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise LostMemoryError(Loss.UNREADABLE) from error
 

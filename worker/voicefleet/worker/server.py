@@ -24,6 +24,7 @@ from voicefleet.runtime.logs import get_logger
 from voicefleet.runtime.processes import process_age_s
 from voicefleet.runtime.redis import Scripts, check_redis, connect_redis
 from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tracing import OtlpTracer, start_tracing
 from voicefleet.worker import session
 from voicefleet.worker.admission import Admission, Slots
 from voicefleet.worker.call import load_factory
@@ -55,7 +56,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._leaving = False
         self._registry = CollectorRegistry()
-        self._metrics = WorkerMetrics(self._registry, frozenset(tiers.by_name))
+        self._metrics = WorkerMetrics(self._registry, frozenset(tiers.by_name), settings.agent_name)
         self._metrics.slots.set(settings.slots)
         self._slots = Slots(settings.slots, self._active_jobs, set())
         self._redis = connect_redis(settings.redis_url.get_secret_value())
@@ -102,6 +103,8 @@ class Worker:
             order_seen=self._order_seen,
             pipeline=self._tiers.pipeline,
             jobs=[job.job.id for job in self._jobs()],
+            silent=self._metrics.silent_calls,
+            ttfa=list(self._metrics.ttfa_counts),
         )
 
     def _not_ready(self) -> str:
@@ -145,8 +148,14 @@ class Worker:
     @contextlib.asynccontextmanager
     async def _job_surroundings(self) -> AsyncIterator[None]:
         """What job processes reach us and the models by; the models load once for all of them."""
-        links = JobLinkServer(Path(self._settings.job_socket), self._metrics.observed, self._metrics.dropped.inc)
+        settings, metrics = self._settings, self._metrics
+        links = JobLinkServer(Path(settings.job_socket), metrics.observed, metrics.job_gone, metrics.dropped.inc)
         async with contextlib.AsyncExitStack() as stack:
+            resource = {"service.instance.id": settings.worker_id, "voicefleet.region": settings.region}
+            tracer = start_tracing(settings.otlp_endpoint, "voicefleet-worker", resource, self._registry)
+            if isinstance(tracer, OtlpTracer):
+                metrics.emit = tracer.emit
+                stack.callback(tracer.close)
             await links.start()
             stack.push_async_callback(links.close)
             if models := sorted(self._tiers.required_models):
@@ -155,6 +164,7 @@ class Worker:
             yield
 
     async def _serve(self) -> None:
+        self._metrics.startup.labels("init").observe(process_age_s(os.getpid()))
         self._server.on("worker_started", self._on_started)
         self._server.on("worker_registered", self._on_registered)
         reporting = asyncio.create_task(self._reporter.run())

@@ -10,19 +10,22 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from livekit.agents import JobContext, JobProcess
 
 from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.keys import Keys
+from voicefleet.contract.spans import TraceContext
 from voicefleet.runtime.claims import ClaimStore
 from voicefleet.runtime.clock import Clock, SystemClock
-from voicefleet.runtime.logs import configure_logs, get_logger
+from voicefleet.runtime.logs import bind_call, configure_logs, get_logger
 from voicefleet.runtime.redis import RedisClient, Scripts, connect_redis
 from voicefleet.worker import settings as settings_module
 from voicefleet.worker.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
 from voicefleet.worker.apology import Apology
 from voicefleet.worker.call import HANDED_OVER, RECOVERED, AgentFactory, CallContext, load_factory
+from voicefleet.worker.call_trace import CallTrace
 from voicefleet.worker.handover import wait_for_turn
 from voicefleet.worker.hold import Hold
 from voicefleet.worker.joblink import JobLink
@@ -35,6 +38,8 @@ from voicefleet.worker.presence import Presence
 from voicefleet.worker.resume import Phrases, Resumption
 from voicefleet.worker.sdk import accepted_attributes
 from voicefleet.worker.settings import WorkerSettings
+from voicefleet.worker.silence import Reason
+from voicefleet.worker.telemetry import Telemetry
 from voicefleet.worker.tiers.load import Tiers, read_tiers, resolve_tiers
 
 log = get_logger(__name__)
@@ -72,7 +77,9 @@ async def entrypoint(ctx: JobContext) -> None:
     dispatch = DispatchMetadata.decode(ctx.job.metadata)
     room, keys, clock = ctx.job.room.name, Keys(settings.region), SystemClock()
     given = accepted_attributes(ctx)
+    bind_call(room=room, job=ctx.job.id)
     link = JobLink()
+    began_s = clock.wall().timestamp()
     redis = connect_redis(settings.redis_url.get_secret_value())
     claims = ClaimStore(Scripts(redis), settings.region)
     hold = Hold(claims, room=room, room_sid=ctx.job.room.sid, worker=settings.worker_id, job=ctx.job.id, clock=clock)
@@ -100,13 +107,15 @@ async def entrypoint(ctx: JobContext) -> None:
     connecting = asyncio.create_task(ctx.connect())
     presence.start()
     reading = asyncio.create_task(_recall(memory, ctx, connecting, clock))
-    await link.connect(settings.job_socket, ctx.job.id)
+    if settings.telemetry == "on":
+        await link.connect(settings.job_socket, ctx.job.id)
     before = await reading
     tier = prepared.tiers.pick(dispatch.tier or (before.tier if before else ""))
     session = build_session(tier)
     successor = given.get(SUCCESSOR_ATTRIBUTE) == "1"
     why = HANDED_OVER if successor else RECOVERED if before else ""
     call = CallContext(settings.region, room, tier.name, dispatch.metadata, settings.worker_id, why)
+    trace = _trace(settings, dispatch, before, link, ctx, tier.name, began_s)
     resumption = Resumption(
         session,
         call,
@@ -120,10 +129,33 @@ async def entrypoint(ctx: JobContext) -> None:
     await connecting
     media.watch()
 
-    live = LiveCall(ctx, session, hold, link, media, memory, call, clock=clock, caller_gone_s=settings.caller_gone_s)
+    apology = Apology(session, tier, clock, lambda observation: _note(link, telemetry, observation))
+    telemetry = Telemetry(
+        session,
+        tier.name,
+        link.send,
+        trace,
+        clock,
+        waits_since=lambda: apology.waits_since_s,
+        caller_there=lambda: live.caller_there(),
+        on=settings.telemetry == "on",
+    )
+    live = LiveCall(
+        ctx,
+        session,
+        hold,
+        link,
+        media,
+        memory,
+        call,
+        clock=clock,
+        caller_gone_s=settings.caller_gone_s,
+        telemetry=telemetry,
+        trace=trace.header,
+    )
     closing.push_async_callback(live.end)
     live.watch()
-    apology = Apology(session, tier, clock, link.send)
+    media.readings = telemetry.line
     closing.callback(apology.end)
     apology.watch()
     # Only after a full reconnect: while the SDK resumes a session, the audio goes on.
@@ -140,6 +172,7 @@ async def entrypoint(ctx: JobContext) -> None:
             ctx.shutdown("not handed over")
             return
         live.begin()
+        telemetry.joined(greets=False, successor=True)
         await resumption.take_over(agent, await memory.read() if memory is not None else None)
         live.hear()
         live.save()
@@ -151,6 +184,7 @@ async def entrypoint(ctx: JobContext) -> None:
     live.begin()
     await session.start(agent, room=ctx.room)
     live.started()
+    telemetry.joined(greets=not why)
 
 
 async def _recall(
@@ -177,6 +211,41 @@ def _memory(settings: WorkerSettings, redis: RedisClient, keys: Keys, ctx: JobCo
         cipher=build_cipher(settings.memory_key.get_secret_value()),
         lost=lambda loss: _count_loss(link, loss),
     )
+
+
+def _trace(
+    settings: WorkerSettings,
+    dispatch: DispatchMetadata,
+    before: Remembered | None,
+    link: JobLink,
+    ctx: JobContext,
+    tier: str,
+    began_s: float,
+) -> CallTrace:
+    """The call's trace: the one that the dispatch carries, else the one of the job that had the call before."""
+    parent = TraceContext.parse(dispatch.traceparent) or TraceContext.parse(before.trace if before else "")
+    trace = CallTrace(
+        lambda span: link.send({"kind": "span", "span": span.to_json()}),
+        on=bool(settings.otlp_endpoint) and settings.telemetry == "on",
+        parent=parent,
+        began_s=began_s,
+        # LiveKit's own ids: a room's name is the front end's, and may name a person.
+        common={
+            "gen_ai.agent.name": settings.agent_name,
+            "gen_ai.conversation.id": ctx.job.room.sid,
+            "livekit.job.id": ctx.job.id,
+            "voicefleet.tier": tier,
+        },
+    )
+    if trace.context is not None:
+        bind_call(trace_id=trace.context.trace)
+    return trace
+
+
+def _note(link: JobLink, telemetry: Telemetry, observation: dict[str, Any]) -> None:
+    if observation["kind"] == "apology":
+        telemetry.apologised(observation["reason"] in (Reason.UNHEARD, Reason.UNANSWERED))
+    link.send(observation)
 
 
 def _count_loss(link: JobLink, loss: Loss) -> None:

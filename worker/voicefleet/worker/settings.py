@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from voicefleet.contract.keys import REGION_PATTERN
 from voicefleet.contract.validation import config_error
+from voicefleet.runtime.redis_address import with_authority
 
 JOB_SETTINGS_VARIABLE = "VOICEFLEET_JOB_SETTINGS"
 
@@ -42,6 +43,7 @@ class WorkerSettings(BaseSettings):
     )
     listen: str = Field("127.0.0.1:0", description="HOST:PORT of /livez /readyz /metrics /status; port 0: a free one")
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    redis_ca_file: str = Field("", description="certificate of the authority that signs Redis', for rediss://")
     livekit_url: str = Field("ws://127.0.0.1:7880", validation_alias=_both("livekit_url"))
     livekit_api_key: str = Field("devkey", validation_alias=_both("livekit_api_key"))
     livekit_api_secret: SecretStr = Field(SecretStr(""), validation_alias=_both("livekit_api_secret"))
@@ -73,6 +75,14 @@ class WorkerSettings(BaseSettings):
     log_format: Annotated[str, Field(pattern="^(auto|json|console)$")] = "auto"
     log_personal_data: bool = False
     job_socket: str = ""
+    telemetry: Annotated[str, Field(pattern="^(on|off)$")] = Field(
+        "on", description="off: calls tell nothing of themselves, neither metrics nor traces; to measure what it costs"
+    )
+    otlp_endpoint: str = Field(
+        "",
+        validation_alias=AliasChoices("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        description="where traces go, OTLP over HTTP; empty: there are none",
+    )
 
     @property
     def idle(self) -> int:
@@ -86,9 +96,13 @@ def load_settings(overrides: Mapping[str, Any]) -> WorkerSettings:
         ConfigError: a value is refused; it names the field.
     """
     try:
-        return WorkerSettings(**{k: v for k, v in overrides.items() if v is not None})
+        settings = WorkerSettings(**{k: v for k, v in overrides.items() if v is not None})
     except ValidationError as error:
         raise config_error(error, WorkerSettings, source="the worker's settings") from error
+    url = with_authority(
+        settings.redis_url.get_secret_value(), settings.redis_ca_file, field="VOICEFLEET_REDIS_CA_FILE"
+    )
+    return settings.model_copy(update={"redis_url": SecretStr(url)})
 
 
 def environment() -> Mapping[str, str]:

@@ -6,8 +6,9 @@
                                                            consoled --agent speaks, or the caller's next turn--> ...
 
 Invariants: no verdict while the caller or the agent speaks; at most one for a turn; none for a noise, that is
-speech shorter than `min_speech_s` of which the recogniser, in good health, made nothing. Times are monotonic
-seconds, handed in.
+speech shorter than `min_speech_s` of which the recogniser, in good health, made nothing. A caller of whom nothing was
+ever heard may not have heard the greeting either, whatever the media path says, and both would wait for the other: the
+agent speaks again `no_input_s` after its last words, at most `NO_INPUTS` times. Times are monotonic seconds, handed in.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ CUT_GRACE_S = 0.3
 LINE_GRACE_S = 2.5
 """The wait after the line was away: what either said is lost, and who asked then waits already."""
 
+NO_INPUTS = 2
+"""How often a caller who was never heard is spoken to again; then nobody is there, or wants to listen."""
+
 _FAILURE_MEMORY_S = 0.5
 """A recogniser can fail this long before the voice detector has seen the end of the same speech."""
 
@@ -43,6 +47,8 @@ class Reason(enum.StrEnum):
     """A reply began, then its provider failed."""
     LINE_LOST = "line_lost"
     """The line was away, and nobody has spoken since."""
+    NO_INPUT = "no_input"
+    """The caller has not been heard yet, and the agent's words are long over."""
     WORKING = "working"
     """A tool of the agent runs; nothing has failed."""
 
@@ -81,11 +87,16 @@ class SilenceWatch:
     Args:
         after_s: longest silence before the caller is spoken to.
         min_speech_s: speech without a transcript that is shorter counts as a noise.
+        no_input_s: silence after the agent's words until a caller who was never heard is spoken to again.
     """
 
-    def __init__(self, *, after_s: float, min_speech_s: float) -> None:
+    def __init__(self, *, after_s: float, min_speech_s: float, no_input_s: float) -> None:
         self._after_s = after_s
         self._min_speech_s = min_speech_s
+        self._no_input_s = no_input_s
+        self._heard_caller = False
+        self._quiet_since_s: float | None = None
+        self._no_inputs = 0
         self._caller_speaks = False
         self._agent_speaks = False
         self._heard_agent = False
@@ -112,6 +123,9 @@ class SilenceWatch:
     def caller_stopped(self, now: float, speech_s: float) -> None:
         """The end of speech that lasted `speech_s`."""
         self._caller_speaks = False
+        self._heard_caller |= speech_s >= self._min_speech_s
+        if self._quiet_since_s is not None:
+            self._quiet_since_s = now
         understood, self._understood_early = self._understood_early, False
         if self._agent_speaks:
             return  # Spoken into the agent's voice: the caller hears something.
@@ -134,6 +148,7 @@ class SilenceWatch:
 
     def understood(self, now: float) -> None:
         """There is a transcript, or the turn was taken."""
+        self._heard_caller = True
         if self._caller_speaks:
             self._understood_early = True
         elif self._wait is not None:
@@ -158,6 +173,7 @@ class SilenceWatch:
 
     def agent_started(self) -> None:
         self._agent_speaks = self._heard_agent = True
+        self._quiet_since_s = None
         wait, self._wait = self._wait, None
         self._consoles = wait is not None and wait.consoled
         # A reply can have failed before its first words are out.
@@ -175,6 +191,8 @@ class SilenceWatch:
             self._wait = _Wait(now, now, understood=True)
         elif line_lost:
             self._wait = _Wait(now, now, line_lost=True)
+        elif not self._heard_caller and self._no_inputs < NO_INPUTS:
+            self._quiet_since_s = now
 
     # Both
 
@@ -220,12 +238,22 @@ class SilenceWatch:
 
     # The decision
 
+    @property
+    def waits_since_s(self) -> float | None:
+        """Since when the caller has waited for a voice, apology or not; None: does not wait."""
+        wait = self._counted
+        return None if wait is None or self._caller_speaks or self._agent_speaks else wait.since_s
+
     def due_s(self) -> float | None:
         """When `check` may next have something to say; None: not as things stand."""
-        wait = self._wait
-        if wait is None or wait.consoled or self._caller_speaks or self._agent_speaks:
+        wait = self._counted
+        if self._caller_speaks or self._agent_speaks:
             return None
-        if not self._counts(wait):
+        if wait is None:
+            if self._quiet_since_s is None or self._heard_caller or self._tools:
+                return None
+            return self._quiet_since_s + self._no_input_s
+        if wait.consoled:
             return None
         if self._tools and wait.told_working:
             return None
@@ -238,6 +266,11 @@ class SilenceWatch:
             due = min(due, max(wait.failed_s, wait.stopped_s) + grace_s)
         return due
 
+    @property
+    def _counted(self) -> _Wait | None:
+        """The wait, when somebody waits."""
+        return self._wait if self._wait is not None and self._counts(self._wait) else None
+
     def _counts(self, wait: _Wait) -> bool:
         """Whether somebody is waiting. "Yes" is as short as a cough: it counts when a provider is in trouble."""
         sure = wait.understood or wait.greeting or wait.troubled or wait.line_lost
@@ -249,9 +282,13 @@ class SilenceWatch:
 
     def check(self, now: float) -> Verdict | None:
         """What to do at `now`."""
-        due, wait = self.due_s(), self._wait
-        if due is None or wait is None or now < due:
+        due, wait = self.due_s(), self._counted
+        if due is None or now < due:
             return None
+        if wait is None:
+            self._quiet_since_s = None
+            self._no_inputs += 1
+            return Verdict(Reason.NO_INPUT)
         if self._tools:
             wait.told_working = True
             return Verdict(Reason.WORKING)

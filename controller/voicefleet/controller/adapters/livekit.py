@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import aiohttp
 import jwt
-from google.protobuf.json_format import Parse, ParseError
+from google.protobuf.json_format import ParseDict, ParseError
 from livekit import api
 from livekit.protocol.models import DataPacket, ParticipantInfo
 from livekit.protocol.webhook import WebhookEvent as ProtoEvent
@@ -166,8 +167,8 @@ class LiveKit:
         if hashlib.sha256(body).digest() != signed:
             raise WebhookRefusedError("the signature is of another text")
         try:
-            event = Parse(body.decode(), ProtoEvent(), ignore_unknown_fields=True)
-        except (ParseError, UnicodeDecodeError) as error:
+            event = _event(body)
+        except (ParseError, ValueError, TypeError) as error:
             raise WebhookMalformedError("not an event of LiveKit") from error
         about = event.HasField("participant")
         return WebhookEvent(
@@ -177,6 +178,18 @@ class LiveKit:
             caller=about and event.participant.kind in _CALLERS,
             agent=about and _agent(event.participant),
         )
+
+
+def _event(body: bytes) -> ProtoEvent:
+    """The little that we read of an event; all of it takes ten times as long."""
+    raw = json.loads(body)
+    parts = {"room": ("name", "sid"), "participant": ("identity", "kind")}
+    wanted = {
+        part: {name: raw[part][name] for name in names if name in raw[part]}
+        for part, names in parts.items()
+        if part in raw
+    }
+    return ParseDict({**wanted, "event": raw.get("event", "")}, ProtoEvent())
 
 
 def _agent(participant: ParticipantInfo) -> bool:

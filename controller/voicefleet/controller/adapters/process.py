@@ -87,6 +87,7 @@ class ProcessFleet:
         self._failures = 0
         self._failure = ""
         self._not_before_s = 0.0
+        self._starting: asyncio.Task[None] | None = None
 
     def open(self) -> None:
         """Take hold of the state directory and adopt what still runs.
@@ -119,18 +120,22 @@ class ProcessFleet:
             for p in self._processes.values()
         )
 
-    async def scale(self, replicas: int, victims: Sequence[str]) -> None:
+    async def scale(self, start: int, victims: Sequence[str]) -> None:
         self._reap()
         for victim in victims:
             if (process := self._processes.get(victim)) is not None and not process.record.stopping:
                 process.record = dataclasses.replace(process.record, stopping=True)
                 self._note(process)
                 process.signal(signal.SIGTERM)
-        missing = replicas - sum(not p.record.stopping for p in self._processes.values())
-        for _ in range(missing):
+        for _ in range(start):
             if self._clock.monotonic() < self._not_before_s:
                 return
-            await asyncio.to_thread(self._start)
+            # Who gives up waiting for a start does not undo it: `close` waits for it, or a worker would be left.
+            self._starting = asyncio.create_task(asyncio.to_thread(self._start))
+            await asyncio.shield(self._starting)
+
+    def rolling(self) -> bool:
+        return False
 
     def departures(self) -> tuple[Departure, ...]:
         self._reap()
@@ -159,6 +164,8 @@ class ProcessFleet:
         return f"{self._failures} failed starts in a row{when}; last: {self._failure}"
 
     async def close(self) -> None:
+        if self._starting is not None:
+            await asyncio.wait({self._starting})
         if self._settings.on_exit == "stop":
             await self._stop_all()
         if self._records is not None:

@@ -21,13 +21,12 @@ class Replacements:
 def replace(memory: Replacements, observation: PoolObservation) -> tuple[Replacements, tuple[str, ...], str]:
     """The overdue worker to replace now, if any, and what to say about overdue workers ('' if there are none)."""
     now, wait_s = observation.now_s, observation.start_timeout_s
-    young_ready = any(
-        w.state is SupplyState.READY and memory.last_s is not None and w.age_s <= now - memory.last_s
-        for w in observation.workers
-    )
-    if young_ready:  # one that was started since the last replacement made it
-        memory = Replacements()
-    overdue = observation.overdue
+    last_s = memory.last_s
+    if last_s is not None:
+        since_s = now - last_s
+        if any(w.state is SupplyState.READY and w.age_s <= since_s for w in observation.workers):
+            memory = Replacements()  # one that was started since the last replacement made it
+    overdue = observation.overdue if observation.others else ()
     if not overdue:
         return memory, (), ""
     names = ", ".join(w.id for w in overdue)

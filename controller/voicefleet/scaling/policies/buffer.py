@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from voicefleet.scaling.decision import Need
+from voicefleet.scaling.memory import Memory
 from voicefleet.scaling.observation import PoolObservation
 
 
-def buffer_need(observation: PoolObservation) -> Need:
-    """``ceil((live + waiting + joining + buffer) / slots)``.
+def buffer_need(memory: Memory, observation: PoolObservation) -> tuple[Memory, Need]:
+    """``ceil((live + waiting + joining + buffer) / slots)``. Nothing is learned.
 
     Waiting calls are demand: a formula over served calls alone locks once the fleet is full.
     """
@@ -21,10 +22,10 @@ def buffer_need(observation: PoolObservation) -> Need:
     }
     calls = observation.calls
     if calls is None:
-        return Need(None, "the number of calls is unknown", inputs)
+        return memory, Need(None, "the number of calls is unknown", inputs)
     wanted = -(-(calls + spec.buffer) // spec.slots)
     text = (
         f"{observation.calls_live} live + {observation.calls_waiting} waiting + {observation.calls_joining} joining"
         f" + {spec.buffer} buffer = {calls + spec.buffer} slots, {spec.slots} a worker: {wanted} workers"
     )
-    return Need(wanted, text, inputs)
+    return memory, Need(wanted, text, inputs)

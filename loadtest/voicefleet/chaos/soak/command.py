@@ -12,11 +12,12 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from voicefleet.chaos.command import until_done_or_interrupted
 from voicefleet.chaos.soak.plan import SoakOptions
 from voicefleet.chaos.soak.run import Soak, run_soak
-from voicefleet.chaos.surroundings import machine, versions
+from voicefleet.chaos.surroundings import versions
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.stack.interrupt import until_done_or_interrupted
+from voicefleet.stack.machine import machine
 
 
 def soak(options: SoakOptions, *, json_path: Path | None, console: Console | None = None) -> int:
@@ -39,7 +40,9 @@ def soak(options: SoakOptions, *, json_path: Path | None, console: Console | Non
     complete = False
     try:
         complete = asyncio.run(
-            until_done_or_interrupted(lambda clock, say: run_soak(options, clock, say, seen), console)
+            until_done_or_interrupted(
+                lambda clock, say: run_soak(options, clock, say, seen), console, "calls and faults"
+            )
         )
     finally:
         result = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +15,7 @@ from voicefleet.chaos.soak.plan import SoakOptions, rounds
 from voicefleet.chaos.stage import Stage, stage
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.runtime.clock import Clock
-
-Say = Callable[[str], None]
+from voicefleet.stack.interrupt import Say
 
 CLOSED_LIMIT_S = 60.0
 """Until the last claim of an idle fleet is closed: LiveKit ends an empty room 20 s after its last caller left."""

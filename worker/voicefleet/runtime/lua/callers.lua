@@ -1,4 +1,4 @@
--- Callers came or went. KEYS: callers, waiting, inflight. ARGV: changes as JSON, listing began at (ms).
+-- Callers came or went. KEYS: callers, waiting, inflight, changed. ARGV: changes as JSON, listing began at (ms).
 -- changes: {add = {{room, joined_ms}, ...}, gone = {room, ...}}. A joined time of 0 is now; a later one too.
 -- Without a listing (0) whoever is gone is gone. With one, a caller who joined after it began stays: it cannot have
 -- seen them. Returns {room, ...}: those taken out.
@@ -12,6 +12,7 @@ for _, pair in ipairs(changes.add) do
     joined = now
   end
   redis.call('ZADD', KEYS[1], 'NX', joined, pair[1])
+  redis.call('ZADD', KEYS[4], now, pair[1])
 end
 local out = {}
 for _, room in ipairs(changes.gone) do
@@ -20,6 +21,7 @@ for _, room in ipairs(changes.gone) do
     redis.call('ZREM', KEYS[1], room)
     redis.call('ZREM', KEYS[2], room)
     redis.call('ZREM', KEYS[3], room)
+    redis.call('ZADD', KEYS[4], now, room)
     out[#out + 1] = room
   end
 end

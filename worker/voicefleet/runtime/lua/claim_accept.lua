@@ -1,4 +1,4 @@
--- A worker wants the call in a room. KEYS: claim, epoch, fenced, handoff, held, ledger.
+-- A worker wants the call in a room. KEYS: claim, epoch, fenced, handoff, held, ledger, changed.
 -- ARGV: room, worker, job, room_sid, accepted_ttl_ms, epoch_ttl_ms, handoff_ttl_ms.
 -- Returns {1, epoch}: the claim is now this job's. {2, epoch}: another job holds it and is to hand the call over; this one
 -- is its successor now. {0, holder's claim or ''}: neither.
@@ -34,4 +34,6 @@ if redis.call('HGET', KEYS[5], room) then
 end
 redis.call('HSET', KEYS[5], room, job)
 redis.call('HINCRBY', KEYS[6], 'opened', 1)
+local t = redis.call('TIME')
+redis.call('ZADD', KEYS[7], t[1] * 1000 + math.floor(t[2] / 1000), room)
 return {1, epoch}

@@ -1,4 +1,5 @@
--- The holder, silent by now, gives the call to its ready successor. KEYS: claim, epoch, fenced, handoff, held, ledger.
+-- The holder, silent by now, gives the call to its ready successor. KEYS: claim, epoch, fenced, handoff, held, ledger,
+-- changed, renewed.
 -- ARGV: room, job, live_ttl_ms, epoch_ttl_ms, prefix of the jobs' channels.
 -- Returns {1, successor's job}: done, this job must leave. {0, ''}: nobody is ready, it keeps the call. {-1, ''}: the
 -- call is not this job's any more.
@@ -16,11 +17,13 @@ if handoff.state ~= 'ready' or handoff.from_job ~= job then
   return {0, ''}
 end
 local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local epoch = math.max(claim.epoch, tonumber(redis.call('GET', KEYS[2]) or '0')) + 1
 redis.call('SET', KEYS[2], epoch, 'PX', ARGV[4])
 redis.call('SET', KEYS[1], cjson.encode({v = 1, worker = handoff.to_worker, job = handoff.to_job, epoch = epoch,
-  state = 'live', room_sid = claim.room_sid, renewed_ms = t[1] * 1000 + math.floor(t[2] / 1000), trouble = ''}),
-  'PX', ARGV[3])
+  state = 'live', room_sid = claim.room_sid, renewed_ms = now, trouble = ''}), 'PX', ARGV[3])
+redis.call('ZADD', KEYS[7], now, room)
+redis.call('ZADD', KEYS[8], now, room)
 redis.call('SADD', KEYS[3], job)
 redis.call('PEXPIRE', KEYS[3], ARGV[4])
 redis.call('DEL', KEYS[4])

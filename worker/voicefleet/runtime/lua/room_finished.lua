@@ -1,4 +1,5 @@
--- A room is over. KEYS: claim, call, memory, handoff, held, ledger, callers, waiting, inflight. ARGV: room, room_sid.
+-- A room is over. KEYS: claim, call, memory, handoff, held, ledger, callers, waiting, inflight, changed,
+-- renewed. ARGV: room, room_sid.
 -- Room names recur: a claim that belongs to a newer room of the same name stays. Returns 1 when the room was cleared.
 local text = redis.call('GET', KEYS[1])
 if text then
@@ -14,4 +15,7 @@ redis.call('DEL', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 redis.call('ZREM', KEYS[7], ARGV[1])
 redis.call('ZREM', KEYS[8], ARGV[1])
 redis.call('ZREM', KEYS[9], ARGV[1])
+local t = redis.call('TIME')
+redis.call('ZADD', KEYS[10], t[1] * 1000 + math.floor(t[2] / 1000), ARGV[1])
+redis.call('ZREM', KEYS[11], ARGV[1])
 return 1

@@ -89,6 +89,10 @@ class Apology(_Part):
     min_speech_s: Annotated[
         float, Field(ge=0, le=5, description="shorter speech without a transcript is a noise, seconds")
     ] = 0.7
+    no_input_s: Annotated[
+        float,
+        Field(ge=3, le=60, description="silence after the agent's words until it speaks to a caller it never heard"),
+    ] = 8.0
     text: Annotated[str, Field(min_length=1, max_length=500)] | None = None
     audio: Annotated[str, Field(min_length=1)] | None = None
     working_text: Annotated[str, Field(min_length=1, max_length=500)] | None = None

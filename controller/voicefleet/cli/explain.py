@@ -1,0 +1,56 @@
+"""`voicefleet explain POOL`: why a pool has the size it has."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from voicefleet.contract.api import DecisionView
+from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
+from voicefleet.loadtest.settings import calling_settings
+from voicefleet.loadtest.tickets import controller_url
+from voicefleet.runtime.api_client import ControllerClient
+
+
+def explain(
+    pool: str, controller: str | None, *, limit: int, json_path: Path | None, console: Console | None = None
+) -> int:
+    """Print the pool's last decisions, the newest first, with their numbers.
+
+    Raises:
+        UsageError: no such pool, or the controller refuses or does not answer.
+    """
+    console = console or Console(soft_wrap=True, highlight=False)
+    decisions = asyncio.run(_ask(controller))
+    mine = [d for d in decisions if d.region == pool]
+    if not mine:
+        known = ", ".join(sorted({d.region for d in decisions})) or "none yet"
+        raise ConfigError(
+            "the controller has not decided for a pool of this name",
+            field="POOL",
+            value=pool,
+            way_out=f"Known: {known}.",
+        )
+    if json_path is not None:
+        json_path.write_text(
+            json.dumps({"decisions": [d.model_dump(mode="json") for d in mine[:limit]]}, indent=2) + "\n"
+        )
+    for decision in mine[:limit]:
+        why = f"{decision.reason}; nothing was done about it" if decision.shadow else decision.reason
+        console.print(f"{decision.at}  desired {decision.desired}: {decision.detail} ({why})", markup=False)
+    return 0
+
+
+async def _ask(controller: str | None) -> list[DecisionView]:
+    surroundings = calling_settings()
+    url = controller_url(controller, surroundings)
+    async with ControllerClient(url, key=surroundings.controller_key) as client:
+        try:
+            return await client.decisions(limit=1000)
+        except UnknownStateError as error:
+            raise UnreachableError(
+                str(error), field="--controller", value=url, way_out="Start it, or give its address."
+            ) from error

@@ -1,0 +1,186 @@
+"""`voicefleet status`: the fleet in the terminal, once or kept up to date."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from voicefleet.contract.api import CallView, DecisionView, HistoryPoint, RegionView
+from voicefleet.contract.errors import ConfigError, UnknownStateError
+from voicefleet.loadtest.figures import shown
+from voicefleet.loadtest.settings import calling_settings
+from voicefleet.loadtest.tickets import ask, controller_url
+from voicefleet.runtime.api_client import ControllerClient
+from voicefleet.runtime.clock import Clock, SystemClock
+
+_DECISIONS = 5
+_WAITING_NAMED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class StatusOptions:
+    """What to show.
+
+    Attributes:
+        controller: ``http://HOST:PORT``; None: the environment's.
+        watch: keep the picture up to date until Ctrl-C.
+        every_s: seconds between looks.
+    """
+
+    controller: str | None = None
+    watch: bool = False
+    every_s: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.2 <= self.every_s <= 60:
+            raise ConfigError("out of range", field="--every", value=self.every_s, way_out="Give 0.2 to 60 seconds.")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The fleet at one moment. `calls` is None while a region's calls are not known."""
+
+    regions: Sequence[RegionView]
+    calls: Sequence[CallView] | None
+    decisions: Sequence[DecisionView]
+    last: Mapping[str, HistoryPoint]
+    """The last point of each region's history."""
+
+    def to_json(self) -> dict[str, Any]:
+        """What ``--json`` writes."""
+        return {
+            "regions": [{**view.model_dump(mode="json"), **_ttfa(self.last.get(view.region))} for view in self.regions],
+            "calls": None if self.calls is None else [view.model_dump(mode="json") for view in self.calls],
+            "decisions": [view.model_dump(mode="json") for view in self.decisions],
+        }
+
+
+def status(options: StatusOptions, *, json_path: Path | None, console: Console | None = None) -> int:
+    """Show it once, or until Ctrl-C.
+
+    Returns:
+        0; 1 when a region is unknown, or callers wait or sit in silence at the last look.
+
+    Raises:
+        UsageError: the controller does not answer.
+    """
+    console = console or Console()
+    seen = asyncio.run(_show(options, console, SystemClock()))
+    if json_path is not None:
+        json_path.write_text(json.dumps(seen.to_json(), indent=2) + "\n")
+    return 1 if any(view.status != "ok" or view.waiting or view.silent for view in seen.regions) else 0
+
+
+async def look(client: ControllerClient) -> Seen:
+    """The fleet now. Raises `UnknownStateError`."""
+    regions, decisions, history = await asyncio.gather(
+        client.regions(), client.decisions(limit=_DECISIONS), client.history()
+    )
+    try:
+        calls: list[CallView] | None = await client.calls()
+    except UnknownStateError:
+        calls = None
+    return Seen(regions, calls, decisions, {name: points[-1] for name, points in history.items() if points})
+
+
+async def _show(options: StatusOptions, console: Console, clock: Clock) -> Seen:
+    surroundings = calling_settings()
+    url = controller_url(options.controller, surroundings)
+    async with ControllerClient(url, key=surroundings.controller_key) as client:
+        seen = await ask(url, look(client))
+        if not options.watch:
+            console.print(picture(seen))
+            return seen
+        with Live(picture(seen), console=console, auto_refresh=False, screen=console.is_terminal) as live:
+            try:
+                while True:
+                    await clock.sleep(options.every_s)
+                    try:
+                        seen = await look(client)
+                    except UnknownStateError as error:
+                        live.update(Group(Text(str(error), style="bold red"), picture(seen)), refresh=True)
+                    else:
+                        live.update(picture(seen), refresh=True)
+            except asyncio.CancelledError:
+                return seen  # Ctrl-C: what was seen last is the result
+
+
+def picture(seen: Seen) -> RenderableType:
+    """Tables of regions, workers and the last decisions, and who waits."""
+    parts: list[RenderableType] = [_regions(seen), _workers(seen.regions)]
+    waiting = [call for call in seen.calls or () if call.state == "waiting"]
+    if seen.calls is None:
+        parts.append(Text("The calls are not known now.", style="bold red"))
+    if waiting:
+        named = ", ".join(f"{call.room} ({call.since_s:.0f} s)" for call in waiting[:_WAITING_NAMED])
+        parts.append(Text(f"Waiting: {named}", style="bold red"))
+    if seen.decisions:
+        parts.append(_decisions(seen.decisions))
+    return Group(*parts)
+
+
+def _regions(seen: Seen) -> Table:
+    table = Table(title="Regions", title_justify="left", header_style="bold")
+    table.add_column("region")
+    for name in ("wanted", "ready", "starting", "draining", "slots", "live", "waiting", "silent", "TTFA p50", "p95"):
+        table.add_column(name, justify="right")
+    table.add_column("state")
+    for view in seen.regions:
+        last = seen.last.get(view.region)
+        table.add_row(
+            view.region,
+            shown(view.desired_workers),
+            shown(view.ready),
+            shown(view.starting),
+            shown(view.draining),
+            shown(view.slots),
+            shown(view.live),
+            Text(shown(view.waiting), style="bold red" if view.waiting else ""),
+            Text(shown(view.silent), style="bold red" if view.silent else ""),
+            shown(last.ttfa_p50_s if last else None, " s"),
+            shown(last.ttfa_p95_s if last else None, " s"),
+            Text(view.status if view.status == "ok" else f"{view.status}: {view.reason}", style=_style(view.status)),
+        )
+    return table
+
+
+def _workers(regions: Sequence[RegionView]) -> Table:
+    table = Table(title="Workers", title_justify="left", header_style="bold")
+    for name in ("region", "worker", "state"):
+        table.add_column(name)
+    for name in ("calls", "slots", "age"):
+        table.add_column(name, justify="right")
+    for view in regions:
+        for worker in view.workers:
+            age = "–" if worker.age_s is None else f"{worker.age_s:.0f} s"
+            table.add_row(view.region, worker.id, worker.state, str(worker.live), str(worker.slots), age)
+    return table
+
+
+def _decisions(decisions: Sequence[DecisionView]) -> Table:
+    table = Table(title="Last decisions", title_justify="left", header_style="bold")
+    for name in ("at", "region", "workers", "reason", "detail"):
+        table.add_column(name)
+    for view in decisions:
+        table.add_row(view.at[11:19], view.region, shown(view.desired), view.reason, view.detail)
+    return table
+
+
+def _style(state: str) -> str:
+    return "green" if state == "ok" else "bold red"
+
+
+def _ttfa(point: HistoryPoint | None) -> dict[str, float | None]:
+    return {
+        "ttfa_p50_s": point.ttfa_p50_s if point else None,
+        "ttfa_p95_s": point.ttfa_p95_s if point else None,
+    }

@@ -1,0 +1,51 @@
+"""Who of several controllers scales. Everything else runs on every one of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+
+class Leadership(Protocol):
+    """Whether this controller may change a pool now.
+
+    Gated by it: writes to Kubernetes, and orders to workers that belong to a scale-down (two replicas must not cordon
+    against each other). Not gated: webhooks, `/v1/calls`, the queue, repair, recovery, handoffs.
+    """
+
+    @property
+    def leads(self) -> bool: ...
+
+    @property
+    def holder(self) -> str:
+        """The replica that leads, as far as this one knows; empty when nobody does."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """Why nobody can be elected now; empty when all is well."""
+        ...
+
+    def remaining_s(self) -> float:
+        """How long what this replica begins to write now may take; 0 when it does not lead."""
+        ...
+
+    async def release(self) -> None:
+        """This replica ends: another one leads at once."""
+        ...
+
+
+class AlwaysLeads:
+    """There is no other controller."""
+
+    leads = True
+    trouble = ""
+
+    def __init__(self, replica: str) -> None:
+        self.holder = replica
+
+    def remaining_s(self) -> float:
+        return math.inf
+
+    async def release(self) -> None:
+        pass

@@ -1,0 +1,169 @@
+"use strict";
+// Reads /v1 every two seconds and draws it. Text is set as text, never as HTML: rooms and reasons come from elsewhere.
+
+const $ = (id) => document.getElementById(id);
+const EVERY_MS = 2000;
+let token = sessionStorage.getItem("voicefleet-key") || "";
+
+class Refused extends Error {}
+
+async function get(path) {
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  const answer = await fetch(path, { headers, cache: "no-store" });
+  if (answer.status === 401) throw new Refused();
+  if (answer.status === 503) return null; // not known now
+  if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+  return answer.json();
+}
+
+const shown = (value, unit = "") => (value === null || value === undefined ? "–" : `${value}${unit}`);
+const seconds = (value) => (value === null || value === undefined ? "–" : `${value.toFixed(2)} s`);
+const total = (rows, name) => (rows.some((row) => row[name] === null) ? null : rows.reduce((n, row) => n + row[name], 0));
+
+function element(name, text, kind) {
+  const made = document.createElement(name);
+  if (text !== undefined) made.textContent = text;
+  if (kind) made.className = kind;
+  return made;
+}
+
+function fill(id, rows, none) {
+  const body = $(id).tBodies[0];
+  body.replaceChildren(
+    ...rows.map((cells) => {
+      const row = element("tr");
+      row.append(...cells.map(([text, kind]) => element("td", text, kind)));
+      return row;
+    }),
+  );
+  if (!rows.length) {
+    const row = element("tr", undefined, "none");
+    const cell = element("td", none);
+    cell.colSpan = $(id).tHead.rows[0].cells.length;
+    row.append(cell);
+    body.append(row);
+  }
+}
+
+function tile(value, label, bad) {
+  const made = element("div", undefined, bad ? "tile bad" : "tile");
+  made.append(element("b", shown(value)), element("span", label));
+  return made;
+}
+
+const SVG = "http://www.w3.org/2000/svg";
+
+function chart(title, points, lines, unit) {
+  const figure = element("figure");
+  const caption = element("figcaption", title);
+  caption.append(...lines.map(([, label], i) => element("i", label, ["one", "two"][i])));
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("viewBox", "0 0 100 100");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", title);
+  const values = points.flatMap((p) => lines.map(([name]) => p[name])).filter((v) => v !== null);
+  const top = Math.max(...values, unit === " s" ? 0.5 : 1) * 1.1;
+  for (const y of [25, 50, 75, 99.5]) {
+    const line = document.createElementNS(SVG, "line");
+    for (const [k, v] of Object.entries({ x1: 0, x2: 100, y1: y, y2: y })) line.setAttribute(k, v);
+    svg.append(line);
+  }
+  lines.forEach(([name], i) => {
+    // What is not known is a gap, not a zero.
+    let pen = "M";
+    let path = "";
+    points.forEach((p, n) => {
+      if (p[name] === null) { pen = "M"; return; }
+      path += `${pen}${(100 * n / Math.max(1, points.length - 1)).toFixed(2)} ${(99.5 - 99 * p[name] / top).toFixed(2)}`;
+      pen = "L";
+    });
+    const drawn = document.createElementNS(SVG, "path");
+    drawn.setAttribute("d", path);
+    drawn.setAttribute("class", ["one", "two"][i]);
+    svg.append(drawn);
+  });
+  const axis = element("div", undefined, "axis");
+  const first = points.length ? new Date(points[0].at).toLocaleTimeString() : "";
+  axis.append(element("span", first), element("span", `0 to ${top.toFixed(unit === " s" ? 2 : 0)}${unit}`), element("span", "now"));
+  figure.append(caption, svg, axis);
+  return figure;
+}
+
+function draw(regions, calls, decisions, history) {
+  const waiting = total(regions, "waiting");
+  const silent = total(regions, "silent");
+  $("tiles").replaceChildren(
+    tile(total(regions, "live"), "live calls"),
+    tile(waiting, "callers waiting", waiting > 0),
+    tile(silent, "callers in silence", silent > 0),
+    tile(total(regions, "ready"), "ready workers", total(regions, "ready") === 0),
+    tile(total(regions, "slots"), "slots"),
+  );
+  const last = (region) => (history[region] || []).at(-1) || {};
+  fill("regions", regions.map((r) => [
+    [r.region], [shown(r.desired_workers), "n"], [shown(r.ready), "n"], [shown(r.starting), "n"],
+    [shown(r.draining), "n"], [slots(r.live, r.slots)], [shown(r.live), "n"],
+    [shown(r.waiting), r.waiting ? "n bad" : "n"], [shown(r.silent), r.silent ? "n bad" : "n"],
+    [seconds(last(r.region).ttfa_p50_s), "n"], [seconds(last(r.region).ttfa_p95_s), "n"],
+    [r.status === "ok" ? "ok" : `${r.status}: ${r.reason}`, r.status === "ok" ? "good" : "bad"],
+  ]), "no region");
+  fill("workers", regions.flatMap((r) => r.workers.map((w) => [
+    [r.region], [w.id], [w.state, w.state === "ready" ? "good" : ""], [slots(w.live, w.slots)],
+    [w.age_s === null ? "–" : `${Math.round(w.age_s)} s`, "n"],
+  ])), "no worker");
+  fill("calls", (calls || []).slice(0, 100).map((c) => [
+    [c.room], [c.region], [c.state, c.state === "waiting" ? "bad" : ""], [`${Math.round(c.since_s)} s`, "n"], [c.worker],
+  ]), calls === null ? "not known now" : "no call");
+  fill("decisions", decisions.map((d) => [
+    [new Date(d.at).toLocaleTimeString()], [d.region], [shown(d.desired), "n"], [d.reason], [d.detail],
+  ]), "none yet");
+  $("charts").replaceChildren(...Object.entries(history).flatMap(([region, points]) => [
+    chart(`${region}: TTFA of the last minute`, points, [["ttfa_p50_s", "p50"], ["ttfa_p95_s", "p95"]], " s"),
+    chart(`${region}: workers`, points, [["ready", "ready"], ["desired", "wanted"]], ""),
+    chart(`${region}: calls`, points, [["live", "live"], ["waiting", "waiting"]], ""),
+  ]));
+}
+
+function slots(live, all) {
+  if (live === null || all === null) return "–";
+  const used = Math.min(live, all);
+  return all <= 24 ? `${"■".repeat(used)}${"□".repeat(all - used)} ${live}/${all}` : `${live}/${all}`;
+}
+
+function say(text, bad) {
+  $("state").textContent = text;
+  $("state").className = bad ? "bad" : "";
+}
+
+async function look() {
+  try {
+    const [regions, calls, decisions, history] = await Promise.all(
+      ["regions", "calls", "decisions?limit=20", "history"].map((path) => get(`v1/${path}`)),
+    );
+    $("login").hidden = true;
+    $("fleet").hidden = false;
+    draw(regions.regions, calls && calls.calls, decisions.decisions, history.regions);
+    const unwell = regions.regions.filter((r) => r.status !== "ok").map((r) => r.region);
+    say(unwell.length ? `not known: ${unwell.join(", ")}` : `as of ${new Date().toLocaleTimeString()}`, unwell.length > 0);
+  } catch (error) {
+    if (error instanceof Refused) {
+      $("fleet").hidden = true;
+      $("login").hidden = false;
+      say(token ? "this key is not valid" : "an API key is needed", Boolean(token));
+      return; // asking again without a key only fills the log
+    }
+    say("the controller does not answer", true);
+  }
+  setTimeout(look, EVERY_MS);
+}
+
+$("login").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = $("token").value;
+  sessionStorage.setItem("voicefleet-key", token);
+  $("token").value = "";
+  look();
+});
+
+look();

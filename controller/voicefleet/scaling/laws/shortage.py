@@ -1,0 +1,72 @@
+"""How far calls outgrew the slots that were ready for them, and the margin that follows.
+
+No law foretells everything: rates jump, callers come in crowds, the past misleads. What counts in the end is the share
+of calls that found every slot taken. So every call is booked under the shortage it met: calls beyond the ready slots,
+in standard deviations of the calls' own chance (not of the forecast: a burst widens that), as it would have been
+without a margin. The margin is the least one under which
+no more calls would have waited than are allowed: a quantile of what happened (conformal prediction, Vovk et al. 2005),
+which needs no law at all. One burst that hits an unprepared pool therefore teaches how large the next may be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STEP = 0.25
+"""Width of a bin, in standard deviations."""
+BINS = 24
+MOST = STEP * BINS
+"""Larger shortages are outages, and no margin makes up for those."""
+KEPT_CALLS = 50_000.0
+PRIOR_CALLS = 5_000.0
+"""Calls without a shortage that a pool without a past is credited with."""
+SHARE = 0.8
+"""Share of the allowed waits that a margin aims at: what happened is a sample."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """Attributes:
+    met: calls by the shortage they met, bin by bin, faded; shape ``(BINS,)``.
+    calls: all calls, faded alike.
+    margin: what is kept beyond the forecast, in such standard deviations.
+    before: the same at the time the workers that are ready now were asked for.
+    """
+
+    met: tuple[float, ...] = (0.0,) * BINS
+    calls: float = 0.0
+    margin: float = 0.0
+    before: float = 0.0
+
+    def learn(self, calls: int, over: int, sigma: float) -> Shortage:
+        """`calls` arrived while `over` more callers than ready slots were there (negative: as many slots free).
+
+        Args:
+            sigma: standard deviation of the calls by their own chance alone, > 0.
+        """
+        total = self.calls + calls
+        met = self.met
+        # Without the margin there would have been so much less.
+        place = over / sigma + min(self.margin, self.before)
+        if place >= 0.0:
+            bin_ = min(int(place / STEP), BINS - 1)
+            met = (*met[:bin_], met[bin_] + calls, *met[bin_ + 1 :])
+        if total > 1.01 * KEPT_CALLS:
+            fade = KEPT_CALLS / total
+            met, total = tuple([n * fade for n in met]), KEPT_CALLS
+        return Shortage(met, total, self.margin, self.before)
+
+    def settle(self, allowed: float) -> Shortage:
+        """The same with a new margin, for `allowed`, the share of calls that may wait.
+
+        To be called no more often than workers take to start: what was in force until then counts as `before`.
+        """
+        budget = SHARE * allowed * (PRIOR_CALLS + self.calls)
+        margin = 0.0
+        for place in range(BINS - 1, -1, -1):
+            if self.met[place] > budget:
+                # Within the bin as far as the budget goes.
+                margin = (place + 1 - budget / self.met[place]) * STEP
+                break
+            budget -= self.met[place]
+        return Shortage(self.met, self.calls, margin, self.margin)

@@ -1,0 +1,168 @@
+"""What a policy remembers of its pool from step to step, and what of it outlives the process.
+
+Learning is by value: every observation gives a new memory. What took hours to learn is dumped to JSON and loaded by
+the next leader, so that it is not ignorant; a dump it cannot read is left aside, and it learns anew.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from voicefleet.scaling.forecast import LEAD, Tables
+from voicefleet.scaling.laws import ArrivalLaw, DurationLaw, Shortage, StartLaw
+from voicefleet.scaling.laws.arrivals import MEMORIES_S
+from voicefleet.scaling.laws.durations import EDGES
+from voicefleet.scaling.laws.shortage import BINS, MOST
+from voicefleet.scaling.observation import PoolObservation
+
+REFIT_S = 60.0
+"""The laws of durations and starts move slowly: what depends on them is worked out anew so often."""
+AGES_S = 10.0
+"""The ages of calls are taken so often."""
+_VERSION = 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Memory:
+    """Attributes:
+    arrivals, durations, starts: the laws learned so far; no law of arrivals before the first are counted.
+    at_s, arrived: time and count of the last observation in which the count of arrivals was known.
+    ended_s: durations not learned yet.
+    aged_s, refit_s: when ages were last taken, and the tables last made.
+    tables: what depends only on the laws of durations and starts; None: not made yet.
+    desired: what the policy wanted last.
+    shortage: how far calls outgrew the ready slots, and the margin that follows.
+    sigma: standard deviation of the calls by their own chance, in the last forecast; 0: none was made yet.
+    """
+
+    arrivals: ArrivalLaw | None = None
+    durations: DurationLaw = field(default_factory=DurationLaw.prior)
+    starts: StartLaw = field(default_factory=StartLaw)
+    at_s: float | None = None
+    arrived: int | None = None
+    ended_s: tuple[float, ...] = ()
+    aged_s: float | None = None
+    refit_s: float | None = None
+    tables: Tables | None = None
+    desired: int | None = None
+    shortage: Shortage = field(default_factory=Shortage)
+    sigma: float = 0.0
+
+    def learn(self, observation: PoolObservation, *, reaction_s: float, hold_s: float) -> Memory:
+        """The memory after one more observation. What is unknown in it teaches nothing."""
+        now = observation.now_s
+        arrivals, at_s, arrived = self.arrivals, self.at_s, self.arrived
+        if observation.arrived is not None:
+            # A count that went back was begun anew by another process.
+            if arrived is not None and at_s is not None and observation.arrived >= arrived and now > at_s:
+                arrivals = (arrivals or self._guess(observation)).learn(observation.arrived - arrived, now - at_s)
+            at_s, arrived = now, observation.arrived
+        shortage = self._shortage(observation, arrived)
+        starts = self.starts.learn(observation.started_s) if observation.started_s else self.starts
+        ended = (*self.ended_s, *observation.ended_s) if observation.ended_s else self.ended_s
+        durations, aged_s = self.durations, self.aged_s
+        if aged_s is None or now - aged_s >= AGES_S:
+            if aged_s is not None and observation.ages_s is not None and now - aged_s <= 3 * AGES_S:
+                durations = durations.learn(ended, observation.ages_s, now - aged_s)
+            # Ends of a time in which nobody looked have no exposure to go with.
+            ended, aged_s = (), now
+        tables, refit_s = self.tables, self.refit_s
+        if tables is None or refit_s is None or now - refit_s >= max(REFIT_S, tables.horizons_s[LEAD]):
+            tables = Tables.of(durations, starts, reaction_s=reaction_s, hold_s=hold_s)
+            shortage = shortage.settle(observation.spec.wait_ratio)
+            refit_s = now
+        return Memory(
+            arrivals,
+            durations,
+            starts,
+            at_s,
+            arrived,
+            ended,
+            aged_s,
+            refit_s,
+            tables,
+            self.desired,
+            shortage,
+            self.sigma,
+        )
+
+    def _shortage(self, observation: PoolObservation, arrived: int | None) -> Shortage:
+        """What the calls since the last observation met; nothing while it is not the calls that are to blame."""
+        calls = observation.calls
+        if calls is None or arrived is None or self.arrived is None or arrived <= self.arrived or not self.sigma:
+            return self.shortage
+        if not observation.complete or observation.supply >= observation.spec.max_workers:
+            return self.shortage
+        over = calls - (len(observation.workers) - len(observation.others)) * observation.spec.slots
+        if over >= 0 and any(w.stuck or w.lost for w in observation.others):
+            return self.shortage
+        return self.shortage.learn(arrived - self.arrived, over, self.sigma)
+
+    def _guess(self, observation: PoolObservation) -> ArrivalLaw:
+        """In a pool in balance calls arrive as fast as they end."""
+        return ArrivalLaw.guess((observation.calls or 0) / self.durations.mean_s)
+
+    def arrival_law(self, observation: PoolObservation) -> ArrivalLaw:
+        """What is known of the arrivals, or the guess."""
+        law = self.arrivals or self._guess(observation)
+        return law if observation.calls or observation.arrived else law.while_idle()
+
+    def wanting(self, desired: int, sigma: float) -> Memory:
+        """The same, with what the policy wants now, and the standard deviation of its forecast, in calls."""
+        return Memory(
+            self.arrivals, self.durations, self.starts, self.at_s, self.arrived, self.ended_s, self.aged_s,
+            self.refit_s, self.tables, desired, self.shortage, sigma,
+        )  # fmt: skip
+
+
+def dump(memory: Memory) -> str:
+    """What the next leader should know, as JSON. Times on this process's clock are left out."""
+    arrivals, durations = memory.arrivals or ArrivalLaw(), memory.durations
+    return json.dumps(
+        {
+            "v": _VERSION,
+            "shapes": arrivals.shapes,
+            "times_s": arrivals.times_s,
+            "weights": arrivals.weights,
+            "peakedness": arrivals.peakedness,
+            "peak_mass": arrivals.peak_mass,
+            "dispersion": arrivals.dispersion,
+            "spread_mass": arrivals.spread_mass,
+            "ends": [round(float(x), 4) for x in durations.ends],
+            "exposure_s": [round(float(x), 2) for x in durations.exposure_s],
+            "starts_s": memory.starts.seen_s,
+            "met": memory.shortage.met,
+            "met_calls": memory.shortage.calls,
+            "margin": memory.shortage.margin,
+        },
+        separators=(",", ":"),
+    )
+
+
+def load(text: str) -> Memory | None:
+    """The memory in `text`; None when it is not one of this version."""
+    try:
+        raw = json.loads(text)
+        if raw["v"] != _VERSION:
+            return None
+        shapes, times, weights = (tuple(map(float, raw[k])) for k in ("shapes", "times_s", "weights"))
+        ends, exposure = np.array(raw["ends"], dtype=np.float64), np.array(raw["exposure_s"], dtype=np.float64)
+        peak, mass = float(raw["peakedness"]), float(raw["peak_mass"])
+        spread, spread_mass = float(raw["dispersion"]), float(raw["spread_mass"])
+        starts = StartLaw().learn(map(float, raw["starts_s"]))
+        met, met_calls, margin = tuple(map(float, raw["met"])), float(raw["met_calls"]), float(raw["margin"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    positive = all(0 < x < math.inf for x in (*shapes, *times, *weights, peak, mass, spread, spread_mass))
+    sizes = len(shapes) == len(times) == len(weights) == len(MEMORIES_S) and ends.shape == exposure.shape == EDGES.shape
+    if not (positive and sizes and (ends >= 0).all() and (exposure >= 0).all()):
+        return None
+    if len(met) != BINS or not all(0 <= x < math.inf for x in (*met, met_calls)) or not 0 <= margin <= MOST:
+        return None
+    arrivals = ArrivalLaw(shapes, times, weights, peak, mass, dispersion=spread, spread_mass=spread_mass)
+    shortage = Shortage(met, met_calls, margin, margin)
+    return Memory(arrivals=arrivals, durations=DurationLaw.of(ends, exposure), starts=starts, shortage=shortage)

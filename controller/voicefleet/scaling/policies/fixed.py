@@ -1,0 +1,17 @@
+"""The fixed policy: as many workers as the settings say. What the calls teach is learned all the same."""
+
+from __future__ import annotations
+
+from voicefleet.scaling.decision import Need
+from voicefleet.scaling.memory import Memory
+from voicefleet.scaling.observation import PoolObservation
+from voicefleet.scaling.policies.predictive import predictive_need
+
+
+def fixed_need(memory: Memory, observation: PoolObservation) -> tuple[Memory, Need]:
+    """``spec.fixed``; the inputs say what the predictive policy would want."""
+    memory, need = predictive_need(memory, observation)
+    fixed = observation.spec.fixed
+    would = "unknown" if need.workers is None else f"{need.workers}"
+    inputs = {**need.inputs, "predictive": need.workers}
+    return memory, Need(fixed, f"{fixed} by the settings; the predictive policy would want {would}", inputs)

@@ -1,0 +1,112 @@
+"""The predictive policy: as few workers as keep the chance that a caller must wait at what is allowed.
+
+A worker is asked for when, without it, a call that arrives at the moment it would be ready would find every slot taken
+more often than allowed. A worker is given up when the calls there will be do not need it, and it is not likely to be
+wanted back before long: a start costs as much as keeping it for its length.
+"""
+
+from __future__ import annotations
+
+from math import log
+
+from voicefleet.contract.pools import PoolSpec
+from voicefleet.scaling.campaigns import announced
+from voicefleet.scaling.decision import Need
+from voicefleet.scaling.forecast import Forecast, foretell
+from voicefleet.scaling.memory import Memory
+from voicefleet.scaling.observation import PoolObservation
+
+REACTION_S = 3.0
+"""A tick, and the time that an order takes."""
+HOLD_S = 30.0
+REGRET = 10.0
+"""A worker is kept if the chance that `HOLD_S` after its replacement could be ready it is needed is more than so many
+times what is promised: a start costs as much as keeping a worker for its length, and what is kept needs no start."""
+SPEND = 0.6
+"""Share of the allowed waits that is planned for; the rest is for what no law foretells, and for slow starts."""
+MENDED, MOST_MENDED = 3.5, 3.0
+"""How many times more may be planned for where a worker is small beside the spread of the calls: orders follow one
+another closely there, and what one foretells the next still mends (the share of calls that wait is 1/10 of the foretold
+one at 480 calls and 10 slots, 1/4 at 120, 1/2 at 24, in the simulator). Crowds and jumps of the rate leave no time."""
+_MOST_AHEAD = 100_000
+
+
+def predictive_need(memory: Memory, observation: PoolObservation) -> tuple[Memory, Need]:
+    """The need, and what was learned on the way. No need when the number of calls is unknown."""
+    memory = memory.learn(observation, reaction_s=REACTION_S, hold_s=HOLD_S)
+    calls, tables, spec = observation.calls, memory.tables, observation.spec
+    if calls is None or tables is None:
+        return memory, Need(None, "the number of calls is unknown", {"live": observation.calls_live})
+    arrivals = memory.arrival_law(observation)
+    extra = announced(observation.campaigns, observation.now_s, tables.horizons_s, arrivals)
+    forecast = foretell(
+        tables, arrivals, calls=calls, ages_s=observation.ages_s, announced=extra, margin=memory.shortage.margin
+    )
+    before = memory.desired if memory.desired is not None else observation.supply
+    mended = MENDED * forecast.own / spec.slots**2 * (forecast.own / forecast.sigma**2) ** 2
+    mean = SPEND * min(max(1.0, mended), MOST_MENDED) * spec.wait_ratio
+    workers, risk = _workers(forecast, before, -(-calls // spec.slots), spec, mean)
+    memory = memory.wanting(workers, forecast.own**0.5)
+    return memory, Need(workers, _Said(observation, forecast, risk), _inputs(observation, forecast, risk))
+
+
+def _workers(forecast: Forecast, before: int, least: int, spec: PoolSpec, mean: float) -> tuple[int, float]:
+    """The workers to want, from those wanted before, and P(wait) with them."""
+    workers, slots = max(before, least), spec.slots
+    risk, fewer = forecast.risk(workers * slots), forecast.risk((workers - 1) * slots)
+    if risk > allowed(mean, risk, fewer):
+        while risk > allowed(mean, risk, fewer) and workers < _MOST_AHEAD:
+            workers += 1
+            risk, fewer = forecast.risk(workers * slots), risk
+        return workers, risk
+    while workers > least:
+        lower = forecast.risk((workers - 2) * slots)
+        if fewer > allowed(mean, fewer, lower) or forecast.regret((workers - 1) * slots) > REGRET * spec.wait_ratio:
+            break
+        workers, risk, fewer = workers - 1, fewer, lower
+    return workers, risk
+
+
+def allowed(mean: float, risk: float, fewer: float) -> float:
+    """The most that one decision may risk, so that the risk is `mean` on average over decisions.
+
+    Workers come in whole numbers of slots: between one that is just enough and one that is hardly needed the risk falls
+    from `fewer` to `risk`, evenly on a logarithmic scale. The mean over such a step is ``top * (1 - 1/f) / ln f`` with
+    f = fewer / risk, and that may be `mean`.
+    """
+    factor = fewer / risk if risk > 1e-12 else fewer * 1e12
+    if factor <= 1.0001:
+        return mean
+    return mean * log(factor) / (1.0 - 1.0 / factor)
+
+
+class _Said:
+    """The decision in words, put together only when somebody reads it: a tick makes many and shows few."""
+
+    __slots__ = ("_forecast", "_observation", "_risk")
+
+    def __init__(self, observation: PoolObservation, forecast: Forecast, risk: float) -> None:
+        self._observation, self._forecast, self._risk = observation, forecast, risk
+
+    def __str__(self) -> str:
+        o, f = self._observation, self._forecast
+        waiting = (o.calls_waiting or 0) + (o.calls_joining or 0)
+        more = f" and {waiting} waiting" if waiting else ""
+        ends = max(0.0, (o.calls or 0) - f.stay)
+        return (
+            f"{o.calls_live} live{more}, {ends:.0f} expected to end, {f.come:.0f} to arrive in {f.lead_s:.0f} s,"
+            f" P(wait) = {self._risk:.4f}, on average <= {o.spec.wait_ratio:g}"
+        )
+
+
+def _inputs(observation: PoolObservation, forecast: Forecast, risk: float) -> dict[str, float | int | str | None]:
+    return {
+        "live": observation.calls_live,
+        "waiting": observation.calls_waiting,
+        "joining": observation.calls_joining,
+        "stay": forecast.stay,
+        "come": forecast.come,
+        "lead_s": forecast.lead_s,
+        "p_wait": risk,
+        "slots": observation.spec.slots,
+    }

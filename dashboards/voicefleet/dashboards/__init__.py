@@ -1,0 +1,1 @@
+"""Dashboards, rules and runbooks as code: what an SRE sees of a fleet."""

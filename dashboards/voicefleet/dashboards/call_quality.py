@@ -1,0 +1,158 @@
+"""What a call is like: speed by stage, interruptions, silence, the line."""
+
+from __future__ import annotations
+
+from voicefleet.dashboards.panels import SELECT, Query, mean, now, panel, per_second, quantiles
+
+ROWS = (
+    (
+        "Speed",
+        (
+            panel(
+                "TTFA heat map",
+                "Turns by TTFA. The dots are turns with a trace: they lead to it.",
+                "s",
+                Query(
+                    f"sum by (le) (increase(voicefleet_turn_ttfa_seconds_bucket{{{SELECT}}}[$__rate_interval]))",
+                    "{{le}}",
+                    exemplar=True,
+                ),
+                look="heat",
+                width=12,
+            ),
+            panel(
+                "TTFA by tier",
+                "Caller's end of speech to the agent's first audio.",
+                "s",
+                *quantiles("voicefleet_turn_ttfa_seconds", "tier"),
+                width=12,
+            ),
+            panel(
+                "Stages",
+                "Median time of each stage. eou: end of speech to the decision that the turn is over.",
+                "s",
+                *quantiles("voicefleet_turn_stage_duration_seconds", "stage", qs=(0.5,)),
+            ),
+            panel(
+                "Stages, the slowest twentieth",
+                "95th percentile of each stage and provider.",
+                "s",
+                *quantiles("voicefleet_turn_stage_duration_seconds", "stage, provider", qs=(0.95,)),
+            ),
+            panel(
+                "Greeting and set-up",
+                "Job given to the worker to the first audio, and to the agent's ear in the room.",
+                "s",
+                *quantiles("voicefleet_greeting_seconds", "result", qs=(0.95,)),
+                *quantiles("voicefleet_call_setup_seconds", "result", qs=(0.95,)),
+            ),
+        ),
+    ),
+    (
+        "Conversation",
+        (
+            panel(
+                "Turns",
+                "Per second, by how they ended.",
+                "reqps",
+                per_second("voicefleet_turns_total", "outcome"),
+            ),
+            panel(
+                "Speech into the agent's voice",
+                "Per second. barge_in: it took the turn; backchannel: the agent spoke on; false: it was no speech.",
+                "reqps",
+                per_second("voicefleet_interruptions_total", "kind"),
+            ),
+            panel(
+                "Stop after a barge-in",
+                "Onset of the caller's speech to the agent's silence.",
+                "s",
+                *quantiles("voicefleet_barge_in_stop_seconds"),
+            ),
+            panel(
+                "Callers in silence",
+                "An agent has the call, and its caller has waited for a voice for more than 10 s.",
+                "short",
+                now(f"sum by (cluster, region) (voicefleet_calls_silent{{{SELECT}}})"),
+                red_above=1,
+            ),
+            panel(
+                "Apologies",
+                "Recorded words said because nothing else came in time, per second, by why.",
+                "reqps",
+                per_second("voicefleet_apologies_total", "reason"),
+            ),
+            panel(
+                "Provider failures",
+                "Per second, by stage and how.",
+                "reqps",
+                per_second("voicefleet_provider_failures_total", "stage, kind"),
+            ),
+            panel(
+                "Fallbacks",
+                "Providers given up for the next of their stage, per second.",
+                "reqps",
+                per_second("voicefleet_fallbacks_total", "stage"),
+            ),
+        ),
+    ),
+    (
+        "The line, between worker and LiveKit",
+        (
+            panel(
+                "Estimated MOS",
+                "E-model of ITU-T G.107, every 5 s of each call: an estimate. Inbound includes the callers' own paths.",
+                "short",
+                mean("voicefleet_call_mos_estimated", "direction"),
+                red_below=3.6,
+                most=4.5,
+            ),
+            panel(
+                "LiveKit's own score",
+                "Its connection quality, 1 to 5: another model than the MOS beside it.",
+                "short",
+                Query(
+                    f"sum by (cluster, region) (rate(livekit_quality_score_sum{{{SELECT}}}[$__rate_interval])) / "
+                    f"sum by (cluster, region) (rate(livekit_quality_score_count{{{SELECT}}}[$__rate_interval]))",
+                    "{{region}}",
+                ),
+            ),
+            panel(
+                "Packets lost",
+                "Share of those expected.",
+                "percentunit",
+                mean("voicefleet_call_packet_loss_ratio", "direction"),
+            ),
+            panel(
+                "Jitter",
+                "Interarrival jitter.",
+                "s",
+                mean("voicefleet_call_jitter_seconds", "direction"),
+            ),
+            panel("Round trip", "Between worker and LiveKit.", "s", *quantiles("voicefleet_call_rtt_seconds")),
+            panel(
+                "Sound made up",
+                "Share of samples that the receiver had to conceal.",
+                "percentunit",
+                Query(
+                    "sum by (cluster, direction) "
+                    f"(rate(voicefleet_concealed_samples_total{{{SELECT}}}[$__rate_interval])) / "
+                    f"sum by (cluster, direction) (rate(voicefleet_samples_total{{{SELECT}}}[$__rate_interval]))",
+                    "{{direction}}",
+                ),
+            ),
+            panel(
+                "LiveKit's time to publish and subscribe",
+                "A saturated media server shows here. More workers do not help it.",
+                "ms",
+                *quantiles("livekit_pubsubtime_ms", "direction"),
+            ),
+            panel(
+                "Participants on LiveKit",
+                "Callers, agents and whoever else is on these servers.",
+                "short",
+                now(f"sum by (cluster, region) (livekit_participant_total{{{SELECT}}})"),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,64 @@
+"""`voicefleet dashboards`: generate the files, or verify them against a Prometheus."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+from rich.console import Console
+
+from voicefleet.dashboards.generate import chart_files, generated, write
+from voicefleet.dashboards.verify import EXEMPT, verify
+
+
+def generate(folder: Path, chart: Path | None = None, *, check: bool, console: Console | None = None) -> int:
+    """Write what is generated below `folder`, and the chart's copy below `chart`; with `check` only say what is not as
+    it should be.
+
+    Returns:
+        1 when `check` found a difference.
+    """
+    console = console or Console()
+    wanted = {folder / name: text for name, text in generated().items()}
+    if chart is not None:
+        wanted |= {chart / name: text for name, text in chart_files().items()}
+    stale = [path for path, text in wanted.items() if _text(path) != text]
+    if not check:
+        write(folder)
+        if chart is not None:
+            write(chart, chart_files())
+        console.print(f"{len(wanted)} files, {len(stale)} of them new or changed")
+        return 0
+    for path in stale:
+        console.print(f"{path} is not what the code makes; run `voicefleet dashboards generate`")
+    return 1 if stale else 0
+
+
+def verify_queries(
+    prometheus: str, *, rate_interval: str, json_path: Path | None, console: Console | None = None
+) -> int:
+    """Run every query and say which came back empty.
+
+    Returns:
+        1 when one was empty without an exemption, or is no query.
+
+    Raises:
+        UnreachableError: no Prometheus answers there.
+    """
+    console = console or Console()
+    result = asyncio.run(verify(prometheus, rate_interval=rate_interval))
+    if json_path is not None:
+        json_path.write_text(json.dumps(result, indent=2) + "\n")
+    for where in result["empty"]:
+        console.print(f"empty: {where}", markup=False)
+    for where in result["errors"]:
+        console.print(f"error: {where}", markup=False)
+    for where in result["exempt"]:
+        console.print(f"empty, and may be: {where} ({EXEMPT[where]})", markup=False)
+    console.print(f"{result['queries']} queries, {len(result['empty'])} empty, {len(result['errors'])} errors")
+    return 1 if result["empty"] or result["errors"] else 0
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""

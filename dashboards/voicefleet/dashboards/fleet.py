@@ -1,0 +1,150 @@
+"""All regions at one look."""
+
+from __future__ import annotations
+
+from voicefleet.dashboards.panels import BY, SELECT, Query, now, panel, per_second, quantiles
+from voicefleet.dashboards.rules import BUDGET, ratio
+
+ROWS = (
+    (
+        "Now",
+        (
+            panel(
+                "Callers waiting",
+                "In a room without an agent for more than the grace. Anything above zero is a caller in silence.",
+                "short",
+                now(f"sum(max {BY} (voicefleet_calls_waiting{{{SELECT}}}))", "waiting"),
+                look="number",
+                width=4,
+                height=5,
+                red_above=1,
+                to="voicefleet-region",
+            ),
+            panel(
+                "Callers in silence",
+                "An agent has the call, and the caller has waited for a voice for more than 10 s.",
+                "short",
+                now(f"sum(max {BY} (voicefleet_region_calls_silent{{{SELECT}}}))", "silent"),
+                look="number",
+                width=4,
+                height=5,
+                red_above=1,
+                to="voicefleet-call-quality",
+            ),
+            panel(
+                "Live calls",
+                "Calls with an agent.",
+                "short",
+                now(f"sum(max {BY} (voicefleet_calls_live{{{SELECT}}}))", "live"),
+                look="number",
+                width=4,
+                height=5,
+            ),
+            panel(
+                "Ready workers",
+                "Workers that take calls.",
+                "short",
+                now(f'sum(max {BY} (voicefleet_workers{{{SELECT},state="ready"}}))', "ready"),
+                look="number",
+                width=4,
+                height=5,
+                red_below=1,
+            ),
+            panel(
+                "Slots taken",
+                "Calls of all slots there are.",
+                "percentunit",
+                now(f"sum(voicefleet_calls_active{{{SELECT}}}) / sum(voicefleet_slots{{{SELECT}}})", "taken"),
+                look="number",
+                width=4,
+                height=5,
+                red_above=0.9,
+                most=1,
+            ),
+            panel(
+                "Worst budget, 1 h",
+                "How many times too fast the worst objective spends its budget of 30 days; above 1 it will be missed.",
+                "short",
+                now(f"max({ratio('1h')}{{{SELECT}}} / on (slo) group_left () {BUDGET})", "times"),
+                look="number",
+                width=4,
+                height=5,
+                red_above=1,
+                to="voicefleet-slo",
+            ),
+        ),
+    ),
+    (
+        "Callers",
+        (
+            panel(
+                "TTFA",
+                "Caller's end of speech to the agent's first audio, as the agent sees it. The caller hears it a "
+                "network path and a playout buffer later.",
+                "s",
+                *quantiles("voicefleet_turn_ttfa_seconds"),
+                width=12,
+                to="voicefleet-call-quality",
+            ),
+            panel(
+                "Live calls by region",
+                "Calls with an agent.",
+                "short",
+                now(f"max {BY} (voicefleet_calls_live{{{SELECT}}})"),
+                look="stacked",
+                width=12,
+                to="voicefleet-region",
+            ),
+            panel(
+                "Waiting calls by region",
+                "Callers in a room without an agent.",
+                "short",
+                now(f"max {BY} (voicefleet_calls_waiting{{{SELECT}}})"),
+                to="voicefleet-region",
+            ),
+            panel(
+                "Calls that ended",
+                "Per second, by how. taken_over: another worker had to take the call.",
+                "reqps",
+                per_second("voicefleet_calls_total", "result"),
+            ),
+            panel(
+                "Turns",
+                "Per second, by how they ended. error: no reply was spoken.",
+                "reqps",
+                per_second("voicefleet_turns_total", "outcome"),
+            ),
+        ),
+    ),
+    (
+        "Platform",
+        (
+            panel(
+                "Workers",
+                "By state, all regions.",
+                "short",
+                now(f"sum by (state) (max by (cluster, region, state) (voicefleet_workers{{{SELECT}}}))", "{{state}}"),
+                look="stacked",
+                to="voicefleet-scaling",
+            ),
+            panel(
+                "Requests for calls",
+                "To the controller's API, per second, by answer. It speaks for all regions.",
+                "reqps",
+                Query("sum by (status) (rate(voicefleet_api_requests_total[$__rate_interval]))", "{{status}}"),
+            ),
+            panel(
+                "Webhooks from LiveKit",
+                "Per second, by what came of them.",
+                "reqps",
+                Query("sum by (result) (rate(voicefleet_webhooks_total[$__rate_interval]))", "{{result}}"),
+            ),
+            panel(
+                "Traces",
+                "Spans per second, by what became of them. Empty where nobody traces.",
+                "reqps",
+                Query("sum by (result) (rate(voicefleet_spans_total[$__rate_interval]))", "{{result}}"),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,120 @@
+"""One region: callers, slots, workers, repair."""
+
+from __future__ import annotations
+
+from voicefleet.dashboards.panels import BY, SELECT, now, panel, per_second, quantiles
+
+ROWS = (
+    (
+        "Callers",
+        (
+            panel(
+                "Calls",
+                "Live and waiting.",
+                "short",
+                now(f"max {BY} (voicefleet_calls_live{{{SELECT}}})", "{{region}} live"),
+                now(f"max {BY} (voicefleet_calls_waiting{{{SELECT}}})", "{{region}} waiting"),
+                now(f"max {BY} (voicefleet_region_calls_silent{{{SELECT}}})", "{{region}} silent"),
+                width=12,
+            ),
+            panel(
+                "Slots",
+                "Of ready workers, and those taken.",
+                "short",
+                now(f"sum {BY} (voicefleet_slots{{{SELECT}}})", "{{region}} slots"),
+                now(f"sum {BY} (voicefleet_calls_active{{{SELECT}}})", "{{region}} taken"),
+                width=12,
+                to="voicefleet-worker",
+            ),
+            panel(
+                "Wait of calls that waited",
+                "Caller joined to an agent's claim, for calls that waited longer than the grace.",
+                "s",
+                *quantiles("voicefleet_call_wait_seconds"),
+            ),
+            panel(
+                "Callers who gave up",
+                "Per second: they left while they waited. Each controller counts them all.",
+                "reqps",
+                now(f"max {BY} (rate(voicefleet_calls_abandoned_total{{{SELECT}}}[$__rate_interval]))"),
+            ),
+            panel(
+                "Offers of calls",
+                "To workers, per second, by their answer.",
+                "reqps",
+                per_second("voicefleet_job_requests_total", "answer"),
+            ),
+        ),
+    ),
+    (
+        "Repair",
+        (
+            panel(
+                "Dispatches for waiting calls",
+                "Per second, by what came of them.",
+                "reqps",
+                per_second("voicefleet_dispatches_total", "result"),
+            ),
+            panel(
+                "Calls recovered",
+                "Taken from a dead or stalled job, per second, by what told.",
+                "reqps",
+                per_second("voicefleet_calls_recovered_total", "reason"),
+            ),
+            panel(
+                "Time to notice",
+                "Last sign of life of a job to the moment its call was free for another.",
+                "s",
+                *quantiles("voicefleet_recovery_detection_seconds"),
+            ),
+            panel(
+                "Handoffs",
+                "Live calls that moved to another worker, per second, by how it went.",
+                "reqps",
+                per_second("voicefleet_calls_handed_off_total", "result"),
+            ),
+            panel(
+                "Probes",
+                "Agents asked through LiveKit whether they live, per second, by their answer.",
+                "reqps",
+                per_second("voicefleet_probes_total", "result"),
+            ),
+            panel(
+                "Hold messages",
+                "To waiting callers, per second, by how they ended.",
+                "reqps",
+                per_second("voicefleet_hold_messages_total", "result"),
+            ),
+            panel(
+                "Dispatched blind, workers ended",
+                "Per second: dispatches while Redis was away; hanging workers without a call that were ended.",
+                "reqps",
+                per_second("voicefleet_blind_dispatches_total"),
+                per_second("voicefleet_workers_killed_total"),
+            ),
+        ),
+    ),
+    (
+        "Workers",
+        (
+            panel(
+                "Workers by state",
+                "As the controller sees them.",
+                "short",
+                now(f"max by (cluster, region, state) (voicefleet_workers{{{SELECT}}})", "{{region}} {{state}}"),
+                look="stacked",
+                width=12,
+                to="voicefleet-worker",
+            ),
+            panel(
+                "Calls per worker",
+                "Where calls are now.",
+                "short",
+                now(f"voicefleet_calls_active{{{SELECT}}}", "{{instance}}"),
+                look="stacked",
+                width=12,
+                to="voicefleet-worker",
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,99 @@
+"""`dashboards/runbooks.md`, made from the alerts themselves: no alert is without a runbook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from voicefleet.dashboards.alerts import ALERTS, Alert
+from voicefleet.dashboards.rules import burn_alert_name, ratio
+from voicefleet.dashboards.slo import BURNS, OBJECTIVES, Objective
+
+_LOOK_FIRST = {
+    "ttfa_1500ms": (
+        "histogram_quantile(0.95, sum by (cluster, region, stage, le) "
+        "(rate(voicefleet_turn_stage_duration_seconds_bucket[5m])))",
+        "histogram_quantile(0.95, sum by (cluster, region, tier, le) (rate(voicefleet_turn_ttfa_seconds_bucket[5m])))",
+    ),
+    "greeting": ("sum by (cluster, region, result) (rate(voicefleet_greeting_seconds_count[5m]))",),
+    "call_setup": ("sum by (cluster, region, result) (rate(voicefleet_call_setup_seconds_count[5m]))",),
+    "wait": (
+        "max by (cluster, region) (voicefleet_calls_waiting)",
+        "histogram_quantile(0.95, sum by (cluster, region, le) (rate(voicefleet_call_wait_seconds_bucket[5m])))",
+    ),
+    "mos": (
+        "sum by (cluster, region, direction) (rate(voicefleet_call_packet_loss_ratio_sum[5m])) / "
+        "sum by (cluster, region, direction) (rate(voicefleet_call_packet_loss_ratio_count[5m]))",
+    ),
+}
+_LOOK_FIRST["ttfa_800ms"] = _LOOK_FIRST["ttfa_1500ms"]
+
+_IMPACT = {
+    "ttfa_1500ms": "Callers wait for answers so long that they ask again or hang up.",
+    "ttfa_800ms": "Answers feel slow.",
+    "greeting": "Callers wait for the first word after they joined.",
+    "call_setup": "Calls reach a worker, and its agent is late in the room or fails.",
+    "wait": "Callers wait for an agent, or gave up.",
+    "mos": "Caller and agent understand each other badly.",
+}
+_SLOW = (
+    "Which stage grew? The stage panel of the call quality dashboard, then an exemplar's trace.",
+    "A provider's stage: see VoicefleetProviderErrors and VoicefleetProviderTimeouts.",
+    "No stage: the workers' CPU. Lower the slots per worker, or give them more CPU.",
+)
+_ACTIONS = {
+    "ttfa_1500ms": _SLOW,
+    "ttfa_800ms": (*_SLOW, "A faster tier: `vad.min_silence_s` and `endpointing.min_delay_s` are its floor."),
+    "greeting": (
+        "result=silent: the agent said nothing; its factory or TTS fails, see the worker's log.",
+        "Slow, not silent: job processes start cold. Raise `idle_processes`.",
+    ),
+    "call_setup": (
+        "result=failed: the worker's log says why; the agent's own start raises, or LiveKit is not reached.",
+        "Slow: job processes start cold, or the way to LiveKit is slow.",
+    ),
+    "wait": ("See VoicefleetCallsWaiting, VoicefleetScalerAtMax and VoicefleetWorkerStartupSlow.",),
+    "mos": ("See VoicefleetMOSLow and VoicefleetLiveKitNodeLoad.",),
+}
+
+
+def markdown() -> str:
+    """The whole file."""
+    names = [*(burn_alert_name(o) for o in OBJECTIVES), *(a.name for a in ALERTS)]
+    parts = [
+        "# Runbooks",
+        "<!-- Made by `voicefleet dashboards generate`; the text is in dashboards/voicefleet/dashboards/. -->",
+        "One for each alert of `prometheus/rules.yaml`, under the alert's name. `voicefleet status` shows the fleet "
+        "without Grafana; its `--json` is for scripts.",
+        "\n".join(f"- [{name}](#{name.lower()})" for name in names),
+        *(_objective(objective) for objective in OBJECTIVES),
+        *(_cause(alert) for alert in ALERTS),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _objective(objective: Objective) -> str:
+    windows = "; ".join(f"{b.long}/{b.short} at {b.factor:g} times: {b.severity}" for b in BURNS)
+    return _runbook(
+        burn_alert_name(objective),
+        f"Promised over 30 days: {objective.title}. The alert says that the budget of bad events "
+        f"({objective.budget:.1%}) is being spent too fast ({windows}).",
+        _IMPACT[objective.name],
+        (f'{ratio("1h")}{{slo="{objective.name}"}}', *_LOOK_FIRST[objective.name]),
+        _ACTIONS[objective.name],
+        "critical: now, the team that runs the fleet. warning: its next working day.",
+    )
+
+
+def _cause(alert: Alert) -> str:
+    return _runbook(alert.name, alert.description, alert.impact, alert.queries, alert.actions, alert.escalation)
+
+
+def _runbook(
+    name: str, meaning: str, impact: str, queries: Sequence[str], actions: Sequence[str], escalation: str
+) -> str:
+    looked_at = "\n".join(queries)
+    steps = "\n".join(f"{number}. {action}" for number, action in enumerate(actions, 1))
+    return (
+        f"## {name}\n\n{meaning}\n\n**Impact.** {impact}\n\n**Queries**\n\n```promql\n{looked_at}\n```\n\n"
+        f"**Actions**\n\n{steps}\n\n**Escalation.** {escalation}"
+    )

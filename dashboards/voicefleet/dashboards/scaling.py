@@ -1,0 +1,82 @@
+"""Why did it scale?"""
+
+from __future__ import annotations
+
+from voicefleet.dashboards.panels import BY, SELECT, Query, now, panel, per_second
+
+ROWS = (
+    (
+        "Wanted and there",
+        (
+            panel(
+                "Workers",
+                "What the scaler wants, what serves now or soon, and the bounds. Lines of annotations mark changes.",
+                "short",
+                now(f"max {BY} (voicefleet_scaler_desired_workers{{{SELECT}}})", "{{region}} wanted"),
+                now(f"max {BY} (voicefleet_scaler_current_workers{{{SELECT}}})", "{{region}} there"),
+                now(f"max {BY} (voicefleet_scaler_min_workers{{{SELECT}}})", "{{region}} least"),
+                now(f"max {BY} (voicefleet_scaler_max_workers{{{SELECT}}})", "{{region}} most"),
+                width=16,
+                height=10,
+            ),
+            panel(
+                "Decisions by reason",
+                "Passes per second, by where their number came from.",
+                "reqps",
+                per_second("voicefleet_scaler_decisions_total", "reason"),
+                look="stacked",
+                height=10,
+            ),
+        ),
+    ),
+    (
+        "What it was decided from",
+        (
+            panel(
+                "Signals",
+                "The numbers that went into the last decision, by name.",
+                "short",
+                now(
+                    f"max by (cluster, region, signal) (voicefleet_scaler_signal{{{SELECT}}})", "{{region}} {{signal}}"
+                ),
+                width=12,
+            ),
+            panel(
+                "Ups and downs",
+                "Passes per second that changed the number of workers.",
+                "reqps",
+                per_second("voicefleet_scaler_decisions_total", "direction", 'direction!="same"'),
+                width=12,
+            ),
+            panel(
+                "Chance that a new caller waits",
+                "As the policy reckons it; empty for a policy that does not.",
+                "percentunit",
+                now(f"max {BY} (voicefleet_scaler_wait_probability{{{SELECT}}})"),
+                most=1,
+            ),
+            panel(
+                "Since the last whole pass",
+                "Grows while something is not known: then the pool does not shrink.",
+                "s",
+                Query(
+                    f"time() - max {BY} (voicefleet_scaler_last_success_timestamp_seconds{{{SELECT}}})", "{{region}}"
+                ),
+                red_above=60,
+            ),
+            panel(
+                "Leader",
+                "Controllers that scale: one, or nobody does.",
+                "short",
+                now("sum by (cluster) (voicefleet_leader)", "{{cluster}}"),
+                red_below=1,
+            ),
+            panel(
+                "Reads that failed",
+                "Per second, by what was read.",
+                "reqps",
+                per_second("voicefleet_observe_failures_total", "source"),
+            ),
+        ),
+    ),
+)

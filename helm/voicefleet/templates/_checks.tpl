@@ -1,0 +1,174 @@
+{{/*
+What a schema cannot say: values that do not fit together. All of it is said at once, each line with the value's path.
+*/}}
+{{- define "voicefleet.checks" -}}
+{{- $root := . -}}
+{{- $dev := .Values.devStack -}}
+{{- $redis := .Values.redis -}}
+{{- $controller := .Values.controller -}}
+{{- $wrong := list -}}
+{{- $ours := list "HOME" "LIVEKIT_URL" "LIVEKIT_API_KEY" "LIVEKIT_API_SECRET" "REDIS_PASSWORD" -}}
+{{- range list "REPLICA" "API_KEYS" "WORKER_ID" "REGION" "SLOTS" "AGENT_NAME" "AGENT" "TIERS" "LISTEN" "DRAIN_TIMEOUT_S" "IDLE_PROCESSES" "JOB_MEMORY_LIMIT_MB" "MEMORY_KEY" "LOG_LEVEL" "LOG_FORMAT" "REDIS_URL" "REDIS_CA_FILE" -}}
+{{- $ours = append $ours (printf "VOICEFLEET_%s" .) -}}
+{{- end -}}
+{{- $names := dict -}}
+{{- $namespaces := dict -}}
+{{- $agents := dict -}}
+{{- range (include "voicefleet.regions" . | fromJson).all -}}
+{{- $at := .at -}}
+{{- $item := index $root.Values.regions (int (regexFind "[0-9]+" $at)) -}}
+{{- $given := $item.livekit | default dict -}}
+
+{{- with get $names .name -}}
+{{- $wrong = append $wrong (printf "%s.name: %q is the name of %s too: give each region its own" $at (get $item "name") .) -}}
+{{- end -}}
+{{- $_ := set $names .name $at -}}
+
+{{- if gt (len .namespace) 63 -}}
+{{- $wrong = append $wrong (printf "%s.namespace: %q is longer than 63 signs: give a shorter one" $at .namespace) -}}
+{{- end -}}
+{{- if .createNamespace -}}
+{{- if eq .namespace $root.Release.Namespace -}}
+{{- $wrong = append $wrong (printf "%s.namespace: %q is the release's own and is there already: give another one, or set %s.createNamespace to false" $at .namespace $at) -}}
+{{- end -}}
+{{- if hasKey $namespaces .namespace -}}
+{{- $wrong = append $wrong (printf "%s.namespace: %q is made by %s too: give another one, or set %s.createNamespace to false" $at .namespace (get $namespaces .namespace) $at) -}}
+{{- end -}}
+{{- $_ := set $namespaces .namespace $at -}}
+{{- end -}}
+
+{{- if gt (int .pool.minWorkers) (int .pool.maxWorkers) -}}
+{{- $wrong = append $wrong (printf "%s: pool.minWorkers (%d) is more than pool.maxWorkers (%d): lower it, or raise pool.maxWorkers" $at (int .pool.minWorkers) (int .pool.maxWorkers)) -}}
+{{- end -}}
+{{- $fixed := kindIs "invalid" .pool.fixedWorkers | not -}}
+{{- if ne $fixed (eq .pool.mode "fixed") -}}
+{{- $wrong = append $wrong (printf "%s: pool.fixedWorkers belongs to pool.mode fixed, and pool.mode is %s: give both, or neither" $at .pool.mode) -}}
+{{- end -}}
+{{- if and $fixed (or (lt (int .pool.fixedWorkers) (int .pool.minWorkers)) (gt (int .pool.fixedWorkers) (int .pool.maxWorkers))) -}}
+{{- $wrong = append $wrong (printf "%s: pool.fixedWorkers (%d) is not between pool.minWorkers (%d) and pool.maxWorkers (%d): move it between them, or widen them" $at (int .pool.fixedWorkers) (int .pool.minWorkers) (int .pool.maxWorkers)) -}}
+{{- end -}}
+{{- $needed := int (add (int .worker.drainTimeoutSeconds) 400) -}}
+{{- if lt (int .worker.terminationGracePeriodSeconds) $needed -}}
+{{- $wrong = append $wrong (printf "%s: worker.terminationGracePeriodSeconds (%d) is less than worker.drainTimeoutSeconds (%d) + 400, so Kubernetes would kill workers in their calls: give at least %d, leave it empty, or lower worker.drainTimeoutSeconds" $at (int .worker.terminationGracePeriodSeconds) (int .worker.drainTimeoutSeconds) $needed) -}}
+{{- end -}}
+
+{{- range .worker.extraEnv -}}
+{{- if has .name $ours -}}
+{{- $wrong = append $wrong (printf "%s: worker.extraEnv: %s is set by the chart already: use the value that is meant for it" $at .name) -}}
+{{- end -}}
+{{- end -}}
+
+{{- with .worker.tiers -}}
+{{- $set := compact (list (ternary "worker.tiers.builtin" "" (not (empty .builtin))) (ternary "worker.tiers.content" "" (not (empty .content))) (ternary "worker.tiers.existingConfigMap" "" (not (empty .existingConfigMap)))) -}}
+{{- if not $set -}}
+{{- $wrong = append $wrong (printf "%s: worker.tiers says nothing of speech and language: give worker.tiers.content, or worker.tiers.builtin" $at) -}}
+{{- end -}}
+{{- if gt (len $set) 1 -}}
+{{- $wrong = append $wrong (printf "%s: %s are set at once: keep one" $at (join " and " $set)) -}}
+{{- end -}}
+{{- if .content -}}
+{{- if not (hasKey (get .content "tiers" | default dict) (get .content "default" | default "" | toString)) -}}
+{{- $wrong = append $wrong (printf "%s: worker.tiers.content.default (%q) is none of worker.tiers.content.tiers: name one of them" $at (get .content "default" | default "" | toString)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- with .holdMessage -}}
+{{- if and .enabled (not .audio.existingConfigMap) -}}
+{{- if .text -}}
+{{- $wrong = append $wrong (printf "%s: holdMessage.text is set, but there is no recording of it: give holdMessage.audio.existingConfigMap" $at) -}}
+{{- end -}}
+{{- if lt (float64 .everySeconds) 6.3 -}}
+{{- $wrong = append $wrong (printf "%s: holdMessage.everySeconds (%v) is too short for the built-in recording (4.3 s, and 2 s between two): give at least 6.3" $at .everySeconds) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- $agent := printf "%s %s" .livekit.url .agentName -}}
+{{- with get $agents $agent -}}
+{{- $wrong = append $wrong (printf "%s.agentName: the same as that of %s, at the same LiveKit, which would send the calls of one region to the other: give each its own agentName" $at .) -}}
+{{- end -}}
+{{- $_ := set $agents $agent $at -}}
+
+{{- if and .cluster.kubeconfigSecret (not $controller.enabled) -}}
+{{- $wrong = append $wrong (printf "%s.cluster.kubeconfigSecret: nobody reads it, since controller.enabled is false: leave it out, the pool is then made in this cluster" $at) -}}
+{{- end -}}
+{{- if $dev.enabled -}}
+{{- if .cluster.kubeconfigSecret -}}
+{{- $wrong = append $wrong (printf "%s.cluster.kubeconfigSecret: the servers of devStack cannot be reached from another cluster: leave one of them out" $at) -}}
+{{- end -}}
+{{- if ($given.url | default $root.Values.livekit.url) -}}
+{{- $wrong = append $wrong (printf "%s: livekit.url is set, but devStack.enabled brings a LiveKit of its own: leave one of them out" $at) -}}
+{{- end -}}
+{{- if ne (not $dev.livekit.existingSecret) (not ($given.existingSecret | default $root.Values.livekit.existingSecret)) -}}
+{{- $wrong = append $wrong (printf "%s: with devStack, livekit.existingSecret and devStack.livekit.existingSecret belong together (the clients' key, and the server's keys): give both or neither" $at) -}}
+{{- end -}}
+{{- else -}}
+{{- if not .livekit.url -}}
+{{- $wrong = append $wrong (printf "%s.livekit.url: is empty: give LiveKit's address (wss://HOST), or try the chart with --set devStack.enabled=true" $at) -}}
+{{- end -}}
+{{- if not .livekit.existingSecret -}}
+{{- $wrong = append $wrong (printf "%s: livekit.existingSecret is empty: name the Secret with LiveKit's key and secret (it must be in %s and in %s)" $at $root.Release.Namespace .namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- if $dev.enabled -}}
+{{- if not $controller.enabled -}}
+{{- $wrong = append $wrong "devStack.enabled: is true, but controller.enabled is false: the trial needs its controller" -}}
+{{- end -}}
+{{- if or $redis.existingSecret $redis.hosts -}}
+{{- $wrong = append $wrong "redis: redis.existingSecret or redis.hosts is set, but devStack.enabled brings a Redis of its own: leave one of them out" -}}
+{{- end -}}
+{{- if hasKey $dev.livekit.config "keys" -}}
+{{- $wrong = append $wrong "devStack.livekit.config.keys: secrets do not belong into a ConfigMap: use devStack.livekit.existingSecret" -}}
+{{- end -}}
+{{- else -}}
+{{- if and (not $redis.existingSecret) (not $redis.hosts) -}}
+{{- $wrong = append $wrong "redis.existingSecret: is empty: name the Secret with Redis' address, or give redis.hosts, or try the chart with --set devStack.enabled=true" -}}
+{{- end -}}
+{{- if and $redis.existingSecret $redis.hosts -}}
+{{- $wrong = append $wrong "redis.hosts: the address stands in redis.existingSecret already: keep one of the two" -}}
+{{- end -}}
+{{- if and $controller.enabled (eq $controller.auth "bearer") (not $controller.apiKeys.existingSecret) -}}
+{{- $wrong = append $wrong "controller.apiKeys.existingSecret: is empty, and controller.auth is bearer: name the Secret with the API keys, or set controller.auth to none (open to everyone who reaches the Service)" -}}
+{{- end -}}
+{{- end -}}
+{{- if $redis.hosts -}}
+{{- if and (gt (len $redis.hosts) 1) (not $redis.sentinelMaster) -}}
+{{- $wrong = append $wrong "redis.sentinelMaster: is empty, and redis.hosts has several: name the master that these Sentinels watch, or give one host" -}}
+{{- end -}}
+{{- if and $redis.username (not $redis.passwordSecret) -}}
+{{- $wrong = append $wrong "redis.passwordSecret: is empty, and redis.username is set: name the Secret with that user's password" -}}
+{{- end -}}
+{{- if and $redis.caSecret (not $redis.tls) -}}
+{{- $wrong = append $wrong "redis.tls: is false, and redis.caSecret is set: set redis.tls to true, or leave redis.caSecret out" -}}
+{{- end -}}
+{{- end -}}
+{{- if and (eq $controller.auth "none") $controller.apiKeys.existingSecret -}}
+{{- $wrong = append $wrong "controller.auth: is none, and controller.apiKeys.existingSecret is set: set controller.auth to bearer, or leave the Secret out" -}}
+{{- end -}}
+{{- with $controller.lease -}}
+{{- if ge (float64 .retrySeconds) (float64 .renewDeadlineSeconds) -}}
+{{- $wrong = append $wrong (printf "controller.lease.retrySeconds: %v is not less than controller.lease.renewDeadlineSeconds (%v): lower it" .retrySeconds .renewDeadlineSeconds) -}}
+{{- end -}}
+{{- if ge (float64 .renewDeadlineSeconds) (float64 .durationSeconds) -}}
+{{- $wrong = append $wrong (printf "controller.lease.renewDeadlineSeconds: %v is not less than controller.lease.durationSeconds (%v): lower it" .renewDeadlineSeconds .durationSeconds) -}}
+{{- end -}}
+{{- end -}}
+{{- range $controller.extraEnv -}}
+{{- if has .name $ours -}}
+{{- $wrong = append $wrong (printf "controller.extraEnv: %s is set by the chart already: use the value that is meant for it" .name) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $controller.ingress.enabled (not $controller.ingress.host) -}}
+{{- $wrong = append $wrong "controller.ingress.host: is empty, and controller.ingress.enabled is true: give the host name" -}}
+{{- end -}}
+{{- if and $controller.ingress.enabled (eq $controller.auth "none") -}}
+{{- $wrong = append $wrong "controller.auth: is none, and controller.ingress.enabled is true, so everyone could place calls: set controller.auth to bearer" -}}
+{{- end -}}
+
+{{- if $wrong -}}
+{{- fail (printf "\n\nThese values cannot be used:\n  - %s\n" (join "\n  - " $wrong)) -}}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,49 @@
+{{/* Names and labels. Selectors never change: a Deployment's cannot be. */}}
+
+{{- define "voicefleet.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride -}}
+{{- else if contains "voicefleet" .Release.Name -}}
+{{- .Release.Name | trunc 30 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-voicefleet" (.Release.Name | trunc 19 | trimSuffix "-") -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Who runs the pools of this release: the annotation by which two releases never share one. */}}
+{{- define "voicefleet.owner" -}}
+{{- printf "%s/%s" .Release.Namespace .Release.Name -}}
+{{- end -}}
+
+{{/* Selector of a component. Arguments: root, component, region (optional). */}}
+{{- define "voicefleet.selector" -}}
+app.kubernetes.io/name: voicefleet
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- with .region }}
+voicefleet.dev/region: {{ . }}
+{{- end }}
+{{- end -}}
+
+{{- define "voicefleet.labels" -}}
+{{ include "voicefleet.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/part-of: voicefleet
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace "+" "_") }}
+{{- end -}}
+
+{{/* An image of ours or of the trial's servers. Arguments: root, image, own (the project's tag is its default). */}}
+{{- define "voicefleet.image" -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" .image.repository .image.digest -}}
+{{- else if .own -}}
+{{- printf "%s:%s" .image.repository (coalesce .image.tag .root.Values.image.tag .root.Chart.AppVersion) -}}
+{{- else -}}
+{{- printf "%s:%s" .image.repository .image.tag -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "voicefleet.controllerUrl" -}}
+{{- printf "http://%s-controller.%s.svc:%d" (include "voicefleet.fullname" .) .Release.Namespace (int .Values.controller.service.port) -}}
+{{- end -}}

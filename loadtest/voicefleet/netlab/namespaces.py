@@ -1,0 +1,199 @@
+"""Network namespaces of ours: made, entered, removed; also those that a killed run left behind.
+
+A namespace is named for the process that made it and the time that process began, so that a later run knows whether
+its owner is gone: then what still runs in it is ended, and it is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import itertools
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from voicefleet.contract.errors import MissingPartError
+from voicefleet.runtime.processes import process_start_ticks
+
+T = TypeVar("T")
+
+_FOLDER = Path("/run/netns")
+_NAME = re.compile(r"vflab-(\d+)-(\d+)-(\d+)-[a-z]+")
+_CLONE_NEWNET = 0x40000000
+_numbers = itertools.count()
+
+
+def require_rights() -> None:
+    """Refuse early what cannot work.
+
+    Raises:
+        MissingPartError: we may not make namespaces, or cannot.
+    """
+    if os.geteuid() != 0:
+        raise MissingPartError(
+            "only root can make network namespaces",
+            field="netlab",
+            value=f"user {os.geteuid()}",
+            way_out="Run it as root, or in a container with the capabilities NET_ADMIN and SYS_ADMIN.",
+        )
+    if shutil.which("ip") is None:
+        raise MissingPartError(
+            "the program is not in PATH",
+            field="ip",
+            way_out="Install your system's `iproute2` package (Debian and Ubuntu: `apt-get install iproute2`).",
+        )
+
+
+def ip(*arguments: str) -> str:
+    """Run iproute2's `ip`.
+
+    Raises:
+        MissingPartError: it was refused.
+    """
+    return _run("ip", *arguments)
+
+
+def tc(*arguments: str) -> str:
+    """Run iproute2's `tc`; raises as `ip` does."""
+    return _run("tc", *arguments)
+
+
+def _run(program: str, *arguments: str) -> str:
+    try:
+        done = subprocess.run(
+            [program, *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        )
+    except OSError as error:
+        raise MissingPartError(
+            "the program is not in PATH", field=program, way_out="Install your system's `iproute2` package."
+        ) from error
+    if done.returncode != 0:
+        raise MissingPartError(
+            f"the kernel refused: {done.stderr.strip()}",
+            field=program,
+            value=" ".join(arguments),
+            way_out="Run as root on a Linux with network namespaces and TUN devices.",
+        )
+    return done.stdout
+
+
+def make(role: str) -> str:
+    """A new namespace with its loopback up; its name, which ends in `role` (lower-case letters)."""
+    name = f"vflab-{os.getpid()}-{process_start_ticks(os.getpid())}-{next(_numbers)}-{role}"
+    ip("netns", "add", name)
+    ip("-n", name, "link", "set", "lo", "up")
+    # Neighbours' solicitations of IPv6 would be traffic that nobody asked for.
+    set_kernel(name, {"net/ipv6/conf/all/disable_ipv6": "1"}, optional=True)
+    return name
+
+
+def remove(name: str) -> None:
+    """End what runs in the namespace, then remove it; nothing happens when it is gone."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if not _signal(pids(name), number):
+            break
+        _until_empty(name, 2.0)
+    with contextlib.suppress(MissingPartError):
+        ip("netns", "delete", name)
+
+
+def pids(name: str) -> list[int]:
+    """Who runs in it."""
+    with contextlib.suppress(MissingPartError):
+        return [int(line) for line in ip("netns", "pids", name).split()]
+    return []
+
+
+def sweep() -> list[str]:
+    """Remove every namespace whose owner is gone; their names."""
+    stale = [name for name in _names() if _owner_is_gone(name)]
+    for name in stale:
+        remove(name)
+    return stale
+
+
+def inside(name: str, command: Sequence[str]) -> list[str]:
+    """The command line that runs `command` in the namespace."""
+    return ["ip", "netns", "exec", name, *command]
+
+
+def within(name: str, work: Callable[[], T]) -> T:
+    """Do `work` in the namespace: in a thread of its own, since the namespace belongs to the thread.
+
+    Raises:
+        OSError: the namespace cannot be entered, or what `work` raises.
+    """
+    result: list[T] = []
+    failure: list[BaseException] = []
+
+    def enter() -> None:
+        try:
+            with (_FOLDER / name).open("rb") as file:
+                libc = ctypes.CDLL(None, use_errno=True)
+                if libc.setns(file.fileno(), _CLONE_NEWNET) != 0:
+                    number = ctypes.get_errno()
+                    raise OSError(number, os.strerror(number), name)
+            result.append(work())
+        except BaseException as error:
+            failure.append(error)
+
+    thread = threading.Thread(target=enter, name=f"in-{name}")
+    thread.start()
+    thread.join()
+    if failure:
+        raise failure[0]
+    return result[0]
+
+
+def set_kernel(name: str, values: dict[str, str], *, optional: bool = False) -> None:
+    """Write settings of the namespace's own network stack, paths below /proc/sys.
+
+    Raises:
+        MissingPartError: the kernel has no such setting, or refuses the value (unless `optional`).
+    """
+
+    def write() -> None:
+        for path, value in values.items():
+            try:
+                (Path("/proc/sys") / path).write_text(value)
+            except OSError as error:
+                if not optional:
+                    raise MissingPartError(
+                        f"the kernel refused: {error.strerror}",
+                        field=path,
+                        value=value,
+                        way_out="Use a kernel that has it, or leave out what needs it.",
+                    ) from error
+
+    within(name, write)
+
+
+def _names() -> Iterable[str]:
+    return sorted(entry.name for entry in _FOLDER.glob("vflab-*")) if _FOLDER.is_dir() else []
+
+
+def _owner_is_gone(name: str) -> bool:
+    match = _NAME.fullmatch(name)
+    return match is not None and process_start_ticks(int(match[1])) != int(match[2])
+
+
+def _signal(targets: Sequence[int], number: signal.Signals) -> bool:
+    for pid in targets:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+    return bool(targets)
+
+
+def _until_empty(name: str, limit_s: float) -> None:
+    pause = threading.Event()
+    for _ in range(int(limit_s / 0.02)):
+        if not pids(name):
+            return
+        pause.wait(0.02)

@@ -1,0 +1,149 @@
+"""All runs of the lab: a few at a time, each in namespaces of its own; arms whose parts are missing are left out."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from voicefleet.contract.errors import MissingPartError, UsageError
+from voicefleet.netlab.readings import Backend
+from voicefleet.stack.find import find_livekit_server, find_turnserver
+from voicefleet.stack.interrupt import Say
+from voicefleet.transports.arms import Arm, Need
+from voicefleet.transports.cells import Cell, cells, seeds_of
+from voicefleet.transports.options import LabOptions
+from voicefleet.transports.rows import NotRun
+from voicefleet.transports.run_one import run_one
+from voicefleet.transports.take import Take
+
+_SHARES_A_CORE, _LIGHT_SHARES, _HEAVY_SHARES = 2, 1, 2
+"""Four light runs, or two heavy ones, at once on two cores: with more, those that start disturb those that speak."""
+
+
+@dataclass(slots=True)
+class Results:
+    """What was run, and what was not."""
+
+    takes: list[Take] = field(default_factory=list)
+    not_run: list[NotRun] = field(default_factory=list)
+
+
+def lacking(arm: Arm) -> str | None:
+    """What this machine lacks for the arm, with the way out; None when all is there."""
+    for need in arm.needs:
+        try:
+            _require(need)
+        except MissingPartError as error:
+            return f"{error.what}. {error.way_out}"
+    return None
+
+
+async def run_all(options: LabOptions, backend: Backend, say: Say, results: Results) -> None:
+    """Run every cell with every seed, a void run as often as `options.tries` says. `results` fills up as runs end, so
+    that it holds them if we are stopped."""
+    missing = {arm: lacking(arm) for arm in options.arms}
+    room = _Room(_SHARES_A_CORE * len(os.sched_getaffinity(0)))
+    broken: dict[Cell, str] = {}
+    work = []
+    for cell in cells(options):
+        if (reason := missing[cell.arm]) is not None:
+            results.not_run.append(NotRun(cell, reason))
+            continue
+        work += [(cell, seed) for seed in seeds_of(cell, options)]
+    # Long and short, heavy and light ones side by side.
+    await asyncio.gather(*(_run(cell, seed, options, backend, room, say, results, broken) for cell, seed in work))
+    results.not_run += [NotRun(cell, reason) for cell, reason in broken.items()]
+
+
+async def _run(
+    cell: Cell,
+    seed: int,
+    options: LabOptions,
+    backend: Backend,
+    room: _Room,
+    say: Say,
+    results: Results,
+    broken: dict[Cell, str],
+) -> None:
+    weight = _HEAVY_SHARES if cell.arm.heavy else _LIGHT_SHARES
+    for attempt in range(1, options.tries + 1):
+        async with room.of(weight):
+            if cell in broken:
+                return
+            try:
+                take = await run_one(cell, seed, options, backend)
+            except UsageError as error:
+                broken[cell] = str(error)
+                say(f"{cell.describe()}: not run: {error}")
+                return
+        if not take.void or attempt == options.tries:
+            results.takes.append(take)
+            late = f"emulator {take.error_p99_ms or 0:.1f} ms, pacer {take.pacer_p99_ms:.1f} ms late (p99)"
+            word = f"void, the machine was too busy: {late}" if take.void else "done"
+            say(f"{cell.describe()}, seed {seed}: {word}")
+            return
+
+
+class _Room:
+    """So much work at a time; heavy work is let in when enough light work is done."""
+
+    def __init__(self, size: int) -> None:
+        self._free = size
+        self._changed = asyncio.Condition()
+
+    def of(self, weight: int) -> _Share:
+        return _Share(self, weight)
+
+    async def take(self, weight: int) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._free >= weight)
+            self._free -= weight
+
+    async def give(self, weight: int) -> None:
+        async with self._changed:
+            self._free += weight
+            self._changed.notify_all()
+
+
+@dataclass(frozen=True, slots=True)
+class _Share:
+    room: _Room
+    weight: int
+
+    async def __aenter__(self) -> None:
+        await self.room.take(self.weight)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.room.give(self.weight)
+
+
+def _require(need: Need) -> None:
+    if need == "livekit-server":
+        find_livekit_server()
+    elif need == "turnserver":
+        find_turnserver()
+    elif need == "bbr":
+        known = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
+        if "bbr" not in known.read_text().split():
+            raise MissingPartError("this kernel has no BBR", field="bbr", way_out="Load the module tcp_bbr.")
+    elif find_spec(need) is None or (need == "httpx" and find_spec("h2") is None):
+        raise MissingPartError(
+            f"the package {need} is not installed", field=need, way_out="Install voicefleet[loadtest]."
+        )
+
+
+def versions(names: Sequence[str]) -> dict[str, str]:
+    """Of the packages that carried the speech."""
+    from importlib import metadata
+
+    out = {}
+    for name in names:
+        try:
+            out[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return out

@@ -1,0 +1,61 @@
+"""What every protocol offers to an end of a conversation."""
+
+from __future__ import annotations
+
+import struct
+from abc import ABC, abstractmethod
+from asyncio import BaseTransport
+from socket import IPPROTO_TCP, TCP_INFO
+
+from voicefleet.transports.talk import Hearing, Mouth
+
+PORT = 9000
+
+
+class Wire(ABC):
+    """One end. The agent's listens, the caller's connects.
+
+    Args:
+        mouth, hearing: of this end.
+        address: the agent's, where it listens.
+    """
+
+    def __init__(self, mouth: Mouth, hearing: Hearing, address: str, mode: str = "") -> None:
+        self.mouth, self.hearing, self.address, self.mode = mouth, hearing, address, mode
+        self.segments = 0
+        """Segments with data that TCP sent, as far as known."""
+        self.retransmits = 0
+        self.prepare()
+
+    @abstractmethod
+    def prepare(self) -> None:
+        """Make what both ends need."""
+
+    @abstractmethod
+    async def listen(self) -> None:
+        """The agent's end: be ready for the caller. Its mouth begins with the caller's connection."""
+
+    @abstractmethod
+    async def connect(self) -> None:
+        """The caller's end: be ready to send."""
+
+    @abstractmethod
+    async def speak(self) -> None:
+        """Send every frame of the mouth."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Let go, in bounded time."""
+
+    def measure(self) -> None:  # noqa: B027  # most protocols have nothing to say
+        """Take TCP's counts, where they are known; before `close`."""
+
+    def note_tcp(self, transport: BaseTransport | None) -> None:
+        """Take the kernel's counts of a connection before it is closed."""
+        sock = transport.get_extra_info("socket") if transport is not None else None
+        if sock is None or sock.fileno() < 0:
+            return
+        info = sock.getsockopt(IPPROTO_TCP, TCP_INFO, 256)
+        # linux/tcp.h, struct tcp_info: tcpi_total_retrans and tcpi_data_segs_out.
+        self.retransmits += struct.unpack_from("I", info, 100)[0]
+        self.segments += struct.unpack_from("I", info, 156)[0]

@@ -1,0 +1,139 @@
+"""What the predictive policy costs and lets wait, cell by cell, on calls that nothing was tuned on; and its peers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bench.row import Row, say
+
+from voicefleet.sim.compare import ORACLE, OURS, Swept, known_policies, play, sweep_one
+from voicefleet.sim.outcome import Outcome, oracle_hours, wilson_upper
+from voicefleet.sim.world import World
+from voicefleet.traffic.durations import CallLaw
+from voicefleet.traffic.profiles import generate, known_traffic
+from voicefleet.traffic.traces import Trace
+
+ALLOWED = 0.001
+SEEDS = (7001, 7002, 7003, 7004, 7005)
+CALLS = {24: 5_000, 120: 10_000, 480: 40_000}
+"""Calls of one seed at each mean: ten hours at 24 live calls, four at 120 and at 480."""
+TARGETS = {24: 1.50, 120: 1.22, 480: 1.10}
+"""Of the cost over the least possible, on stationary and diurnal load."""
+STEADY = ("stationary", "diurnal")
+SWEEP_SEED, SWEEP_CALLS = 7001, 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One traffic at one mean, all seeds together."""
+
+    traffic: str
+    mean_live: int
+    offered: int
+    waited: int
+    killed: int
+    cost_ratio: float
+
+    @property
+    def upper(self) -> float:
+        """Upper end of the 95 % Wilson interval of the share that waited."""
+        return wilson_upper(self.waited, self.offered)
+
+    def missed(self) -> list[str]:
+        """What it should have kept and did not."""
+        said = []
+        if self.upper > ALLOWED:
+            said.append(f"{self.traffic}: {self.upper:.4f} wait")
+        if self.killed:
+            said.append(f"{self.traffic}: {self.killed} killed")
+        if self.traffic in STEADY and self.cost_ratio > TARGETS[self.mean_live]:
+            said.append(f"{self.traffic}: costs {self.cost_ratio:.3f}")
+        return said
+
+
+def cells(mean_live: int, quick: bool, command: str) -> Row:
+    """Every traffic at `mean_live` calls in progress, five seeds each (quick: one, a fifth of the calls)."""
+    seeds, calls = (SEEDS[:1], CALLS[mean_live] // 5) if quick else (SEEDS, CALLS[mean_live])
+    found = []
+    for traffic in known_traffic():
+        found.append(_cell(traffic, mean_live, calls, seeds))
+        say(f"{traffic} {mean_live}: {_figures(found[-1])}")
+    missed = [text for cell in found for text in cell.missed()]
+    return Row(
+        name=f"policy_{mean_live}",
+        n=sum(cell.offered for cell in found),
+        values={"seeds": list(seeds), "calls_a_seed": calls, "cells": {c.traffic: _figures(c) for c in found}},
+        verdict="missed" if missed else "met",
+        command=command,
+        bound=ALLOWED,
+        why="; ".join(missed),
+    )
+
+
+def _cell(traffic: str, mean_live: int, calls: int, seeds: Iterable[int]) -> Cell:
+    offered = waited = killed = 0
+    hours = least = 0.0
+    for seed in seeds:
+        trace = _trace(traffic, mean_live, calls, seed)
+        oracle = oracle_hours(trace, World().slots)
+        outcome = play(trace, World(seed=seed), OURS, ALLOWED, oracle)
+        offered, waited, killed = offered + outcome.offered, waited + outcome.waited, killed + outcome.killed
+        hours, least = hours + outcome.worker_hours, least + oracle
+    return Cell(traffic, mean_live, offered, waited, killed, hours / least)
+
+
+def _trace(traffic: str, mean_live: int, calls: int, seed: int) -> Trace:
+    return generate(traffic, mean_live=mean_live, calls=calls, law=CallLaw(), seed=seed)
+
+
+def _figures(cell: Cell) -> dict[str, float | int]:
+    return {
+        "offered": cell.offered,
+        "waited": cell.waited,
+        "wait_upper": round(cell.upper, 5),
+        "killed": cell.killed,
+        "cost_ratio": round(cell.cost_ratio, 4),
+    }
+
+
+def rivals(mean_live: int, quick: bool, command: str) -> Row:
+    """Whether a peer that keeps the promise too is cheaper, at its default or at the best of a sweep (one seed)."""
+    values, cheaper = {}, []
+    for traffic in known_traffic()[:1] if quick else known_traffic():
+        trace, world = _trace(traffic, mean_live, SWEEP_CALLS // 5 if quick else SWEEP_CALLS, SWEEP_SEED), World(seed=1)
+        oracle = oracle_hours(trace, world.slots)
+        ours = play(trace, world, OURS, ALLOWED, oracle)
+        best = _best_rival(trace, world, oracle)
+        figures: dict[str, float | str] = {"waited": ours.waited, "offered": ours.offered}
+        figures["cost_ratio"] = round(ours.cost_ratio, 4)
+        if best is not None:
+            name, theirs = best
+            figures |= {"rival": name, "rival_waited": theirs.waited, "rival_cost_ratio": round(theirs.cost_ratio, 4)}
+            if theirs.cost_ratio < ours.cost_ratio:
+                cheaper.append(f"{traffic}: {name} at {theirs.cost_ratio:.3f} against {ours.cost_ratio:.3f}")
+        values[traffic] = figures
+        say(f"{traffic} {mean_live}: {figures}")
+    return Row(
+        name=f"policy_rivals_{mean_live}",
+        n=len(values),
+        values=values,
+        verdict="missed" if cheaper else "met",
+        command=command,
+        why="; ".join(cheaper),
+    )
+
+
+def _best_rival(trace: Trace, world: World, oracle: float) -> tuple[str, Outcome] | None:
+    """The cheapest peer that keeps the promise on this very trace, its knob turned with this trace before its eyes."""
+    found: list[tuple[str, Outcome]] = []
+    for name in known_policies():
+        if name in (OURS, ORACLE):
+            continue
+        default = play(trace, world, name, ALLOWED, oracle)
+        tried = Swept(name, "", ((0, default),)).best(ALLOWED)
+        if tried is not None:
+            found.append((f"{name} (default)", default))
+        if (best := sweep_one(trace, world, name, ALLOWED, oracle).best(ALLOWED)) is not None:
+            found.append((f"{name} at {best[0]}", best[1]))
+    return min(found, key=lambda pair: pair[1].cost_ratio, default=None)

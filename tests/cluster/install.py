@@ -1,0 +1,160 @@
+"""Put in place the programs that the cluster tests run.
+
+Two runs at once wait for each other, and a program comes to its place by one rename, so it is never half there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from cluster.programs import GO_PROGRAMS, GoProgram, find, kubernetes_version, missing_packages
+from voicefleet.contract.errors import MissingPartError, UsageError
+from voicefleet.stack.find import cache_directory, find_go
+from voicefleet.stack.settings import environment
+
+_BUILD_LIMIT_S = 3600.0
+_TICK_S = 30.0
+_VERSION_FLAG = "k8s.io/component-base/version"
+
+
+def install() -> None:
+    """Install what is missing: the system's packages (as root), then the programs built with Go.
+
+    Raises:
+        MissingPartError: something is missing and cannot be installed from here.
+    """
+    if packages := missing_packages():
+        install_packages(packages)
+    wanted = [program for program in GO_PROGRAMS.values() if not _there(program)]
+    if not wanted:
+        return
+    folder = cache_directory() / "cluster"
+    folder.mkdir(parents=True, exist_ok=True)
+    with alone(folder / "install.lock", "the cluster's programs"):
+        for number, program in enumerate(wanted, 1):
+            if not _there(program):
+                build(program, f"{number} of {len(wanted)}")
+
+
+def install_packages(packages: Sequence[str]) -> None:
+    """Install packages of the system, which only root on Debian or Ubuntu can.
+
+    Raises:
+        MissingPartError: we are not root there, or it did not work.
+    """
+    named = " ".join(packages)
+    if os.geteuid() == 0 and Path("/usr/bin/apt-get").exists():
+        say(f"installing system packages: {named}")
+        quiet = {**environment(), "DEBIAN_FRONTEND": "noninteractive"}
+        for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
+            done = subprocess.run(["apt-get", "-qq", *arguments], env=quiet, capture_output=True, check=False)
+            if done.returncode != 0:
+                say(f"apt-get {arguments[0]} failed: {done.stderr.decode(errors='replace').strip()[-300:]}")
+    if left := missing_packages():
+        raise MissingPartError(
+            f"the cluster tests need these packages: {' '.join(left)}",
+            field="system packages",
+            way_out=f"Install them (Debian and Ubuntu: `apt-get install {' '.join(left)}`).",
+        )
+
+
+def build(program: GoProgram, which: str) -> None:
+    """Build a program with Go and put it into the cache.
+
+    Raises:
+        MissingPartError: there is no Go that is new enough.
+        UsageError: Go could not build it; its last lines are in the message.
+    """
+    go = find_go()
+    if go is None:
+        raise MissingPartError("no Go 1.26 or newer in PATH", field="go", way_out="Install it from go.dev.")
+    target = program.cached
+    target.parent.mkdir(parents=True, exist_ok=True)
+    say(f"building {program.name} ({which})")
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
+        built = Path(folder) / program.name
+        if program.version is None:
+            command = [str(go.path), "build", "-ldflags", _version_flags(), "-o", str(built), program.package]
+        else:
+            command = [str(go.path), "install", f"{program.package}@{program.version}"]
+        log, built_to = Path(folder) / "build.log", {"GOBIN": folder}
+        follow(command, log, f"go ({program.name})", _BUILD_LIMIT_S, built_to, program.module)
+        built.replace(target)
+
+
+def follow(
+    command: Sequence[str | Path],
+    log: Path,
+    name: str,
+    limit_s: float,
+    env: Mapping[str, str] | None = None,
+    folder: Path | None = None,
+) -> str:
+    """Run a long command, with a line of progress now and then, and return what it printed to standard output.
+
+    Raises:
+        UsageError: it failed or took longer than `limit_s`; the message has its last lines.
+    """
+    started = time.monotonic()
+    with log.open("w+b") as output, tempfile.TemporaryFile() as answer:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**environment(), **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=answer,
+            stderr=output,
+        )
+        try:
+            while time.monotonic() - started < limit_s:
+                try:
+                    process.wait(_TICK_S)
+                    break
+                except subprocess.TimeoutExpired:
+                    say(f"{name}: still at work after {time.monotonic() - started:.0f} s")
+        finally:
+            process.kill()
+            process.wait()
+        answer.seek(0)
+        said = answer.read().decode(errors="replace")
+    if process.returncode != 0:
+        last = "\n".join([*log.read_text(errors="replace").splitlines()[-8:], *said.splitlines()[-8:]])
+        raise UsageError(f"it ended with {process.returncode}:\n{last}\n", field=name, way_out="Mend what it says.")
+    return said
+
+
+def _version_flags() -> str:
+    version = kubernetes_version()
+    major, minor, _ = version.removeprefix("v").split(".")
+    named = {"gitVersion": version, "gitMajor": major, "gitMinor": minor}
+    return " ".join(f"-X {_VERSION_FLAG}.{name}={value}" for name, value in named.items())
+
+
+def _there(program: GoProgram) -> bool:
+    with contextlib.suppress(MissingPartError):
+        return find(program.name).exists()
+    return False
+
+
+@contextlib.contextmanager
+def alone(lock: Path, what: str) -> Iterator[None]:
+    """Hold a lock file for the block, so that two runs do not make the same thing at once."""
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another run makes {what}; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def say(line: str) -> None:
+    """A line of progress, at once."""
+    print(f"cluster: {line}", flush=True)

@@ -1,0 +1,335 @@
+"""A whole controller on a real API server: what it scales, what it leaves alone, and what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from livekit import api, rtc
+
+from cluster.control_plane import ControlPlane
+from cluster.control_plane import control_plane as run_control_plane
+from cluster.kube_pools import DEPLOYMENT, OWNER, controller_user, deployment, new_namespace, rights
+from cluster.played_node import PlayedNode, played_node
+from fakes.controlling import KEYS, Running, controller, region, until
+from voicefleet.contract import codec
+from voicefleet.contract.reports import WorkerOrder
+from voicefleet.runtime.tasks import end
+from voicefleet.stack import servers
+
+pytestmark = pytest.mark.cluster
+
+
+@contextlib.asynccontextmanager
+async def backends() -> AsyncIterator[tuple[servers.LiveKit, str]]:
+    async with servers.livekit_server("test") as livekit, servers.redis_server() as redis:
+        yield livekit, redis.url
+
+
+def pods_of(namespace: str, kubeconfig: Path, livekit: servers.LiveKit, **more: Any) -> dict[str, Any]:
+    """A region whose workers are pods."""
+    where = {"namespace": namespace, "deployment": DEPLOYMENT, "kubeconfig": str(kubeconfig)}
+    pool = {"min_workers": 1, "max_workers": 4, "slots": 2, "policy": "buffer", "buffer": 0, "hold_s": 0}
+    pool |= more.pop("pool", {})
+    return region(livekit, kubernetes=where, pool=pool, **more)
+
+
+class Workers:
+    """Reports of the pods that run, as their workers would send them; orders are obeyed."""
+
+    def __init__(self, running: Running, node: PlayedNode) -> None:
+        self._running = running
+        self._node = node
+        self.live: dict[str, int] = {}
+        self.names: list[str] | None = None
+        """Who reports while no API server tells which pods run."""
+
+    async def play(self) -> None:
+        """Report until cancelled."""
+        while True:
+            for name, leaves in (await self._those_that_run()).items():
+                order = await self.order(name)
+                await self._running.report(
+                    name,
+                    live=self.live.get(name, 0),
+                    state="draining" if leaves or (order and order.cordon) else "ready",
+                    order_seen=order.serial if order else 0,
+                    startup_s=1.0,
+                )
+            await asyncio.sleep(0.2)
+
+    async def _those_that_run(self) -> dict[str, bool]:
+        """Name -> whether it was told to end."""
+        if self.names is not None:
+            return dict.fromkeys(self.names, False)
+        try:
+            pods = await self._node.pods()
+        except aiohttp.ClientError:
+            return {}
+        running = [pod for pod in pods if pod["status"].get("phase") == "Running"]
+        return {pod["metadata"]["name"]: "deletionTimestamp" in pod["metadata"] for pod in running}
+
+    async def order(self, worker: str) -> WorkerOrder | None:
+        text = await self._running.redis.get(KEYS.order(worker))
+        return codec.load(WorkerOrder, text) if text else None
+
+
+@contextlib.asynccontextmanager
+async def playing(running: Running, node: PlayedNode) -> AsyncIterator[Workers]:
+    workers = Workers(running, node)
+    task = asyncio.create_task(workers.play())
+    try:
+        yield workers
+    finally:
+        await end([task])
+
+
+async def view(running: Running, name: str = "eu") -> dict[str, Any]:
+    regions = (await running.get("/v1/regions"))["regions"]
+    found: dict[str, Any] = next(r for r in regions if r["region"] == name)
+    return found
+
+
+async def kubectl(plane: ControlPlane, *arguments: str) -> str:
+    return await asyncio.to_thread(plane.kubectl, *arguments)
+
+
+@dataclass
+class Stage:
+    """One region of pods, its controller, and its workers."""
+
+    plane: ControlPlane
+    namespace: str
+    node: PlayedNode
+    running: Running
+    workers: Workers
+    livekit: servers.LiveKit
+
+    async def view(self) -> dict[str, Any]:
+        return await view(self.running)
+
+    async def replicas(self) -> int:
+        path = "jsonpath={.spec.replicas}"
+        return int(await kubectl(self.plane, "get", "deployment", DEPLOYMENT, "-n", self.namespace, "-o", path))
+
+    async def ready(self, count: int) -> bool:
+        """So many are ready, and no other comes or goes."""
+        seen = await self.view()
+        return bool(seen["status"] == "ok" and seen["ready"] == count == len(seen["workers"]))
+
+    async def cordoned(self, worker: str) -> bool:
+        order = await self.workers.order(worker)
+        return bool(order and order.cordon)
+
+
+@contextlib.asynccontextmanager
+async def stage(plane: ControlPlane, tmp_path: Path, pods: int = 1, **pool: Any) -> AsyncIterator[Stage]:
+    """A region with `pods` ready workers."""
+    namespace = new_namespace(plane)
+    kubeconfig = controller_user(plane, namespace)
+    plane.apply(deployment(namespace, replicas=pods))
+    async with backends() as (livekit, redis_url), played_node(plane, namespace) as node:
+        eu = pods_of(namespace, kubeconfig, livekit, pool={"min_workers": pods, **pool})
+        async with (
+            controller(tmp_path, livekit, redis_url, owner=OWNER, regions={"eu": eu}) as running,
+            playing(running, node) as workers,
+        ):
+            found = Stage(plane, namespace, node, running, workers, livekit)
+            await until(lambda: found.ready(pods), 40.0)
+            yield found
+    plane.kubectl("delete", "deployment", DEPLOYMENT, "-n", namespace, "--wait=false")
+
+
+@contextlib.asynccontextmanager
+async def calling(livekit: servers.LiveKit, rooms: list[str]) -> AsyncIterator[None]:
+    """Callers who wait in these rooms."""
+
+    async with contextlib.AsyncExitStack() as stack:
+        for room in rooms:
+            grant = api.VideoGrants(room_join=True, room=room)
+            agents = api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name="voicefleet")])
+            token = api.AccessToken(livekit.api_key, livekit.api_secret).with_identity(f"caller-{room}")
+            caller = rtc.Room()
+            await caller.connect(livekit.url, token.with_grants(grant).with_room_config(agents).to_jwt())
+            stack.push_async_callback(caller.disconnect)
+        yield
+
+
+async def test_up_for_callers_and_down_when_they_have_gone(control_plane: ControlPlane, tmp_path: Path) -> None:
+    async with stage(control_plane, tmp_path) as s:
+        (first,) = (await s.view())["workers"]
+        assert (first["instance"], first["detail"]) == ("running", "")
+        s.workers.live[first["id"]] = 2
+        async with calling(s.livekit, ["r1", "r2", "r3"]):
+            await until(lambda: s.ready(3), 60.0)
+            assert await s.replicas() == 3
+            assert (
+                await s.running.metric('voicefleet_scaler_startup_seconds_count{phase="creation",region="eu"}') == 2.0
+            )
+            assert await s.running.metric('voicefleet_instances{region="eu",state="running"}') == 3.0
+        await until(lambda: s.ready(1), 40.0)
+        left = (await s.view())["workers"]
+        assert [w["id"] for w in left] == [first["id"]], "the one with calls stays"
+        assert await s.replicas() == 1
+
+
+async def test_the_victim_takes_calls_again_when_another_died(control_plane: ControlPlane, tmp_path: Path) -> None:
+    async with stage(control_plane, tmp_path) as s:
+        (first,) = (await s.view())["workers"]
+        s.workers.live[first["id"]] = 2
+        async with calling(s.livekit, ["r1", "r2"]):
+            await until(lambda: s.ready(2), 60.0)
+        (second,) = {w["id"] for w in (await s.view())["workers"]} - {first["id"]}
+        s.node.ends = False
+        manager = control_plane.daemons.child("kube-controller-manager")
+        manager.send_signal(signal.SIGSTOP)
+        try:
+            await until(lambda: _is(s.replicas, 1), 40.0)
+            assert await s.cordoned(second)
+            # Kubernetes has not done it yet, and now another pod would go before the victim.
+            await s.node.ready(first["id"], False)
+        finally:
+            manager.send_signal(signal.SIGCONT)
+        # The one with calls is told to end: they need a worker to move to.
+        await until(lambda: _not(s.cordoned, second), 40.0)
+        await until(lambda: _is_ready(s, second), 40.0)
+        assert await s.replicas() == 1
+
+
+async def _is(read: Callable[[], Awaitable[Any]], value: Any) -> bool:
+    return bool(await read() == value)
+
+
+async def _not(read: Callable[[str], Awaitable[bool]], argument: str) -> bool:
+    return not await read(argument)
+
+
+async def _is_ready(s: Stage, worker: str) -> bool:
+    return any(w["id"] == worker and w["state"] == "ready" for w in (await s.view())["workers"])
+
+
+async def test_no_room_and_no_quota_are_said(control_plane: ControlPlane, tmp_path: Path) -> None:
+    async with stage(control_plane, tmp_path) as s:
+        (first,) = (await s.view())["workers"]
+        quota = {"metadata": {"name": "few", "namespace": s.namespace}, "spec": {"hard": {"pods": "1"}}}
+        await asyncio.to_thread(control_plane.apply, {"apiVersion": "v1", "kind": "ResourceQuota", **quota})
+        s.workers.live[first["id"]] = 2
+        async with calling(s.livekit, ["r1"]):
+            await until(lambda: _says(s, "1 worker pending: ", "exceeded quota: few"), 60.0)
+            await until(lambda: _counts(s, "pending", 1.0))
+            seen = await s.view()
+            (waiting,) = [w for w in seen["workers"] if w["id"] != first["id"]]
+            assert (waiting["instance"], waiting["state"]) == ("pending", "starting")
+            assert "exceeded quota" in waiting["detail"]
+            # It is asked for once, however long it takes.
+            path = "jsonpath={.metadata.generation}"
+            read = ("get", "deployment", DEPLOYMENT, "-n", s.namespace, "-o", path)
+            before = await kubectl(control_plane, *read)
+            await asyncio.sleep(3.0)
+            assert await kubectl(control_plane, *read) == before
+            await kubectl(control_plane, "cordon", s.node.name)
+            await kubectl(control_plane, "delete", "quota", "few", "-n", s.namespace)
+            await until(lambda: _says(s, "1 worker unschedulable: ", "unschedulable"), 60.0)
+            await until(lambda: _counts(s, "unschedulable", 1.0))
+            await kubectl(control_plane, "uncordon", s.node.name)
+            await until(lambda: s.ready(2), 60.0)
+            assert (await s.view())["reason"] == ""
+
+
+async def _counts(s: Stage, state: str, count: float) -> bool:
+    return await s.running.metric(f'voicefleet_instances{{region="eu",state="{state}"}}') == count
+
+
+async def _says(s: Stage, *texts: str) -> bool:
+    reason = (await s.view())["reason"]
+    return all(text in reason for text in texts)
+
+
+async def test_regions_that_cannot_be_used_are_unknown_until_they_are_mended(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    names = ("good", "nofile", "nodeploy", "forbidden", "foreign", "nocontext")
+    spaces = {name: new_namespace(control_plane) for name in names}
+    users = {name: controller_user(control_plane, spaces[name]) for name in names if name != "forbidden"}
+    users["forbidden"] = control_plane.user_kubeconfig("nobody-at-all", "nobody-at-all")
+    late = tmp_path / "later.kubeconfig"
+    users["nofile"], mended = late, users["nofile"]
+    for name in names:
+        if name != "nodeploy":
+            owner = "other/release" if name == "foreign" else OWNER
+            control_plane.apply(deployment(spaces[name], owner=owner, replicas=2))
+    async with backends() as (livekit, redis_url):
+        regions = {name: pods_of(spaces[name], users[name], livekit, pool={"min_workers": 3}) for name in names}
+        regions["good"]["kubernetes"]["context"] = control_plane.name
+        regions["nocontext"]["kubernetes"]["context"] = "later"
+        async with controller(tmp_path, livekit, redis_url, owner=OWNER, regions=regions) as c:
+
+            async def says(name: str, *texts: str) -> bool:
+                seen = await view(c, name)
+                return bool(seen["status"] == "unknown" and all(text in seen["reason"] for text in texts))
+
+            async def known(name: str) -> bool:
+                seen = await view(c, name)
+                return bool(seen["status"] == "ok" and "instances" not in seen["reason"])
+
+            await until(lambda: known("good"), 40.0)
+            await until(lambda: says("nofile", "later.kubeconfig", "no such file", "no restart is needed"))
+            await until(lambda: says("nocontext", "context later of", "no restart is needed"))
+            await until(lambda: says("nodeploy", "there is no Deployment voice-worker", "Create it"), 20.0)
+            await until(lambda: says("forbidden", "403", "Role of the chart"))
+            await until(lambda: says("foreign", "belongs to the controller of other/release", "Give the region"))
+            # The good one has too few, and is scaled. The others are left as they are.
+            await until(lambda: _replicas_are(control_plane, spaces["good"], 3), 40.0)
+            for name in ("nofile", "forbidden", "foreign", "nocontext"):
+                assert await _replicas_are(control_plane, spaces[name], 2), name
+            late.write_text(mended.read_text())
+            path = users["nocontext"]
+            path.write_text(path.read_text().replace(control_plane.name, "later"))
+            await asyncio.to_thread(control_plane.apply, deployment(spaces["nodeploy"], replicas=1))
+            await asyncio.to_thread(control_plane.apply, *rights(spaces["forbidden"], "nobody-at-all"))
+            note = f"voicefleet.dev/controller={OWNER}"
+            await kubectl(
+                control_plane, "annotate", "--overwrite", "deployment", DEPLOYMENT, "-n", spaces["foreign"], note
+            )
+            for name in names:
+                await until(lambda name=name: known(name), 40.0)  # type: ignore[misc]
+                await until(lambda name=name: _replicas_are(control_plane, spaces[name], 3), 40.0)  # type: ignore[misc]
+
+
+async def _replicas_are(plane: ControlPlane, namespace: str, count: int) -> bool:
+    path = "jsonpath={.spec.replicas}"
+    return int(await kubectl(plane, "get", "deployment", DEPLOYMENT, "-n", namespace, "-o", path)) == count
+
+
+async def test_with_the_api_server_away_calls_go_on_and_nothing_is_scaled(tmp_path: Path) -> None:
+    with run_control_plane("lost") as plane:
+        async with stage(plane, tmp_path, min_workers=1) as s:
+            (first,) = (await s.view())["workers"]
+            await asyncio.to_thread(plane.stop_api_server)
+            await until(lambda: _unknown(s), 40.0)
+            reason = (await s.view())["reason"]
+            assert "instances: " in reason
+            # A ticket is given, and a caller who waits is served, with nobody to ask about pods.
+            await s.running.ticket()
+            s.workers.names = [first["id"]]
+            async with calling(s.livekit, ["r1"]):
+                await until(lambda: _dispatched(s, "r1"), 5.0)
+            await asyncio.to_thread(plane.start_api_server)
+            s.workers.names = None
+            await until(lambda: s.ready(1), 40.0)
+            assert await s.replicas() == 1
+
+
+async def _unknown(s: Stage) -> bool:
+    return bool((await s.view())["status"] == "unknown")
+
+
+async def _dispatched(s: Stage, room: str) -> bool:
+    return bool(await s.running.dispatches(room))

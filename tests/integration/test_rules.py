@@ -1,0 +1,320 @@
+"""Every alert in Prometheus's own test tool: once it fires, once it must not."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from voicefleet.dashboards.alerts import ALERTS
+from voicefleet.dashboards.generate import RULES, write
+from voicefleet.dashboards.rules import burn_alert_name
+from voicefleet.dashboards.slo import BURNS, OBJECTIVES, Objective, seconds
+from voicefleet.stack.settings import environment
+
+pytestmark = pytest.mark.integration
+
+EU = 'region="eu"'
+Series = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Case:
+    """Input series of one alert: as they are when it fires, and as they are when all is well."""
+
+    fires: Series
+    quiet: Series
+    at: str = "40m"
+    labels: str = ""
+    more: tuple[Series, ...] = field(default=())
+    """Other states in which it must not fire."""
+
+
+def rates(name: str, per_minute: float, **labels: str) -> dict[str, str]:
+    text = ",".join(f'{k}="{v}"' for k, v in {"region": "eu", **labels}.items())
+    return {f"{name}{{{text}}}": f"0+{per_minute}x{{n}}"}
+
+
+def level(name: str, value: float, **labels: str) -> dict[str, str]:
+    text = ",".join(f'{k}="{v}"' for k, v in {"region": "eu", **labels}.items())
+    return {f"{name}{{{text}}}": f"{value}x{{n}}"}
+
+
+def histogram(name: str, good: float, bad: float, edge: str, **labels: str) -> dict[str, str]:
+    """`good` events a minute up to `edge`, `bad` ones above it."""
+    return {
+        **rates(f"{name}_bucket", good, **labels, le=edge),
+        **rates(f"{name}_bucket", good + bad, **labels, le="+Inf"),
+        **rates(f"{name}_count", good + bad, **labels),
+    }
+
+
+def objective_series(name: str, good: float, bad: float) -> dict[str, str]:
+    """`good` and `bad` events a minute of an objective."""
+    if name == "ttfa_1500ms":
+        return histogram("voicefleet_turn_ttfa_seconds", good, bad, "1.5", tier="a")
+    if name == "ttfa_800ms":
+        return histogram("voicefleet_turn_ttfa_seconds", good, bad, "0.8", tier="a")
+    if name == "greeting":
+        return histogram("voicefleet_greeting_seconds", good, bad, "3.0", result="ok")
+    if name == "call_setup":
+        # As another scraper writes it.
+        return histogram("voicefleet_call_setup_seconds", good, bad, "3", result="ok")
+    if name == "wait":
+        return {
+            **rates("voicefleet_call_setup_seconds_count", good + bad, result="ok"),
+            **histogram("voicefleet_call_wait_seconds", 0, bad / 2, "2.0"),
+            **rates("voicefleet_calls_abandoned_total", bad / 2),
+        }
+    assert name == "mos"
+    return histogram("voicefleet_call_mos_estimated", bad, good, "3.6", direction="inbound")
+
+
+CAUSES: dict[str, Case] = {
+    "VoicefleetCallsWaiting": Case(level("voicefleet_calls_waiting", 2), level("voicefleet_calls_waiting", 0)),
+    "VoicefleetCallsSilent": Case(
+        level("voicefleet_region_calls_silent", 1), level("voicefleet_region_calls_silent", 0)
+    ),
+    "VoicefleetRegionNoWorkers": Case(
+        {**level("voicefleet_workers", 0, state="ready"), **level("voicefleet_scaler_min_workers", 1)},
+        {**level("voicefleet_workers", 1, state="ready"), **level("voicefleet_scaler_min_workers", 1)},
+        more=(
+            {
+                **level("voicefleet_workers", 0, state="ready"),
+                **level("voicefleet_scaler_min_workers", 0),
+                **level("voicefleet_calls_waiting", 0),
+            },
+        ),
+    ),
+    "VoicefleetScalerAtMax": Case(
+        {
+            **level("voicefleet_scaler_desired_workers", 4),
+            **level("voicefleet_scaler_max_workers", 4),
+            **level("voicefleet_calls_waiting", 1),
+        },
+        {
+            **level("voicefleet_scaler_desired_workers", 4),
+            **level("voicefleet_scaler_max_workers", 4),
+            **level("voicefleet_calls_waiting", 0),
+        },
+    ),
+    "VoicefleetScalerStale": Case(
+        level("voicefleet_scaler_last_success_timestamp_seconds", 60),
+        {f"voicefleet_scaler_last_success_timestamp_seconds{{{EU}}}": "0+60x{n}"},
+    ),
+    "VoicefleetControllerMissing": Case({}, level("voicefleet_scaler_last_success_timestamp_seconds", 60)),
+    "VoicefleetScalerFlapping": Case(
+        {f"voicefleet_scaler_desired_workers{{{EU}}}": " ".join(["1 2"] * 60)},
+        level("voicefleet_scaler_desired_workers", 2),
+        "90m",
+    ),
+    "VoicefleetHeadroomLow": Case(
+        {**level("voicefleet_calls_active", 95), **level("voicefleet_slots", 100)},
+        {**level("voicefleet_calls_active", 50), **level("voicefleet_slots", 100)},
+        more=({**level("voicefleet_calls_active", 0), **level("voicefleet_slots", 0)},),
+    ),
+    "VoicefleetWorkerStartupSlow": Case(
+        histogram("voicefleet_scaler_startup_seconds", 0, 2, "60.0", phase="total")
+        | rates("voicefleet_scaler_startup_seconds_bucket", 2, phase="total", le="120.0"),
+        histogram("voicefleet_scaler_startup_seconds", 2, 0, "60.0", phase="total")
+        | rates("voicefleet_scaler_startup_seconds_bucket", 2, phase="total", le="120.0"),
+    ),
+    "VoicefleetWorkersDoNotStart": Case(
+        level("voicefleet_instances", 1, state="crash_looping"),
+        {
+            **level("voicefleet_instances", 0, state="crash_looping"),
+            **level("voicefleet_instances", 3, state="pulling"),
+        },
+    ),
+    "VoicefleetNoLeader": Case(
+        {'voicefleet_leader{instance="a"}': "0x{n}", 'voicefleet_leader{instance="b"}': "0x{n}"},
+        {'voicefleet_leader{instance="a"}': "0x{n}", 'voicefleet_leader{instance="b"}': "1x{n}"},
+    ),
+    "VoicefleetDrainStuck": Case(
+        level("voicefleet_drain_oldest_seconds", 5000), level("voicefleet_drain_oldest_seconds", 3000)
+    ),
+    "VoicefleetTTFATelemetryMissing": Case(
+        {**level("voicefleet_calls_active", 3), **level("voicefleet_turn_ttfa_seconds_count", 9)},
+        {**level("voicefleet_calls_active", 3), **rates("voicefleet_turn_ttfa_seconds_count", 9)},
+        more=({**level("voicefleet_calls_active", 0), **level("voicefleet_turn_ttfa_seconds_count", 9)},),
+    ),
+    "VoicefleetBargeInSlow": Case(
+        histogram("voicefleet_barge_in_stop_seconds", 0, 2, "1.0")
+        | rates("voicefleet_barge_in_stop_seconds_bucket", 2, le="2.0"),
+        histogram("voicefleet_barge_in_stop_seconds", 2, 0, "1.0"),
+        more=(
+            histogram("voicefleet_barge_in_stop_seconds", 0, 0.1, "1.0")
+            | rates("voicefleet_barge_in_stop_seconds_bucket", 0.1, le="2.0"),
+        ),
+    ),
+    "VoicefleetMOSLow": Case(
+        {
+            **rates("voicefleet_call_mos_estimated_sum", 30, direction="inbound"),
+            **rates("voicefleet_call_mos_estimated_count", 10, direction="inbound"),
+        },
+        {
+            **rates("voicefleet_call_mos_estimated_sum", 43, direction="inbound"),
+            **rates("voicefleet_call_mos_estimated_count", 10, direction="inbound"),
+        },
+    ),
+    "VoicefleetLiveKitNodeLoad": Case(
+        rates("livekit_pubsubtime_ms_bucket", 0, direction="subscribe", le="1000")
+        | rates("livekit_pubsubtime_ms_bucket", 90, direction="subscribe", le="5000")
+        | rates("livekit_pubsubtime_ms_bucket", 90, direction="subscribe", le="+Inf"),
+        rates("livekit_pubsubtime_ms_bucket", 90, direction="subscribe", le="200")
+        | rates("livekit_pubsubtime_ms_bucket", 90, direction="subscribe", le="+Inf"),
+    ),
+    "VoicefleetProviderErrors": Case(
+        {
+            **rates("voicefleet_provider_failures_total", 2, stage="llm", kind="refused"),
+            **rates("voicefleet_turns_total", 20, outcome="completed"),
+        },
+        {
+            **rates("voicefleet_provider_failures_total", 9, stage="llm", kind="timeout"),
+            **rates("voicefleet_turns_total", 20, outcome="completed"),
+        },
+    ),
+    "VoicefleetProviderTimeouts": Case(
+        {
+            **rates("voicefleet_provider_failures_total", 2, stage="llm", kind="timeout"),
+            **rates("voicefleet_turns_total", 20, outcome="completed"),
+        },
+        {
+            **rates("voicefleet_provider_failures_total", 0.2, stage="llm", kind="timeout"),
+            **rates("voicefleet_turns_total", 20, outcome="completed"),
+        },
+    ),
+    "VoicefleetStateUnknown": Case(
+        rates("voicefleet_observe_failures_total", 30, source="queue"),
+        rates("voicefleet_observe_failures_total", 1, source="queue"),
+    ),
+    "VoicefleetReportsLost": Case(
+        rates("voicefleet_report_failures_total", 30), rates("voicefleet_report_failures_total", 1)
+    ),
+    "VoicefleetCallsLosingJobs": Case(
+        rates("voicefleet_calls_recovered_total", 1, reason="job_ended"),
+        rates("voicefleet_calls_recovered_total", 0.1, reason="job_ended"),
+    ),
+    "VoicefleetHandoffsFailing": Case(
+        rates("voicefleet_calls_handed_off_total", 1, result="failed"),
+        rates("voicefleet_calls_handed_off_total", 1, result="done"),
+    ),
+    "VoicefleetTracesLost": Case(
+        rates("voicefleet_spans_total", 5, result="failed"), rates("voicefleet_spans_total", 5, result="sent")
+    ),
+}
+
+
+def promtool(*arguments: str | Path) -> str:
+    """Run it; where it is not installed, skip (in CI: fail)."""
+    program = shutil.which("promtool")
+    if program is None:
+        if environment().get("CI"):
+            pytest.fail("promtool is missing: install the package prometheus, or run `make setup` as root")
+        pytest.skip("promtool is not installed; `make setup` as root does it")
+    done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "FAILED" not in done.stdout + done.stderr, done.stdout + done.stderr
+    return done.stdout
+
+
+def check(tmp_path: Path, tests: Sequence[Mapping[str, Any]], every: str = "1m", only: str = "") -> None:
+    """Run `tests`; with `only` the rules of that objective alone, since three days of all of them take minutes."""
+    write(tmp_path)
+    if only:
+        rules = yaml.safe_load((tmp_path / RULES).read_text())
+        for group in rules["groups"]:
+            group["rules"] = [rule for rule in group["rules"] if _concerns(rule, only)]
+        rules["groups"] = [group for group in rules["groups"] if group["rules"]]
+        (tmp_path / RULES).write_text(yaml.safe_dump(rules))
+    file = tmp_path / "test.yaml"
+    file.write_text(
+        yaml.safe_dump({"rule_files": [str(tmp_path / RULES)], "evaluation_interval": every, "tests": tests})
+    )
+    promtool("test", "rules", file)
+
+
+def _concerns(rule: Mapping[str, Any], objective: str) -> bool:
+    """A recording for every objective, or one of this one, or its alert."""
+    if "record" in rule:
+        return bool(rule.get("labels", {}).get("slo", objective) == objective)
+    return f'slo="{objective}"' in rule["expr"]
+
+
+def state(
+    alert: str, series: Series, *, fires: bool, at: str, step: str, steps: int, labels: str = ""
+) -> dict[str, Any]:
+    """That `alert` fires at `at`, or does not."""
+    firing = f'count(ALERTS{{alertname="{alert}",alertstate="firing"{labels}}})'
+    return {
+        "interval": step,
+        "input_series": [{"series": s, "values": values.format(n=steps)} for s, values in series.items()],
+        "promql_expr_test": [
+            {"expr": firing, "eval_time": at, "exp_samples": [{"labels": "{}", "value": 1}] if fires else []}
+        ],
+    }
+
+
+def test_the_rules_are_valid(tmp_path: Path) -> None:
+    write(tmp_path)
+    promtool("check", "rules", tmp_path / RULES)
+
+
+def test_every_alert_has_its_cases() -> None:
+    assert set(CAUSES) == {alert.name for alert in ALERTS}
+
+
+@pytest.mark.parametrize("name", sorted(CAUSES))
+def test_a_cause_fires_and_is_quiet(name: str, tmp_path: Path) -> None:
+    case = CAUSES[name]
+    common = {"at": case.at, "step": "1m", "steps": 120, "labels": case.labels}
+    tests = [state(name, case.fires, fires=True, **common)]  # type: ignore[arg-type]
+    tests += [state(name, s, fires=False, **common) for s in (case.quiet, *case.more)]  # type: ignore[arg-type]
+    check(tmp_path, tests)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=lambda o: o.name)
+def test_a_budget_burns_and_does_not(objective: Objective, tmp_path: Path) -> None:
+    """Every pair of windows in one run of three days and more, each state in a region of its own."""
+    series: dict[str, str] = {}
+    firing = []
+    name, least_s = burn_alert_name(objective), max(seconds(b.long) + seconds(b.hold) for b in BURNS)
+    steps = least_s // 300 + 4
+    for burn in BURNS:
+        bad = burn.factor * objective.budget * 1000
+        for state_, good_events, bad_events in (
+            ("fast", 1000 - 1.1 * bad, 1.1 * bad),
+            ("slow", 1000 - 0.9 * bad, 0.9 * bad),
+            # Everything is bad, and there is next to nothing.
+            ("rare", 0.0, 0.002),
+        ):
+            region = f"{state_}-{burn.long}"
+            made = objective_series(objective.name, good_events, bad_events)
+            series |= {key.replace(EU, f'region="{region}"'): values for key, values in made.items()}
+            labels = f'alertname="{name}",alertstate="firing",long="{burn.long}",region="{region}"'
+            firing.append((f"count(ALERTS{{{labels}}})", state_ == "fast"))
+    check(
+        tmp_path,
+        [
+            {
+                "interval": "5m",
+                "input_series": [{"series": s, "values": v.format(n=steps + 2)} for s, v in series.items()],
+                "promql_expr_test": [
+                    {
+                        "expr": expr,
+                        "eval_time": f"{steps * 5}m",
+                        "exp_samples": [{"labels": "{}", "value": 1}] if fires else [],
+                    }
+                    for expr, fires in firing
+                ],
+            }
+        ],
+        every="5m",
+        only=objective.name,
+    )

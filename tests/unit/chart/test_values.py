@@ -1,0 +1,106 @@
+"""The values file, its schema and the README's table say the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from chart.values_table import BEGIN, CHART, END, Field, fields, table, with_table
+
+pytestmark = pytest.mark.unit
+
+VALUES = (CHART / "values.yaml").read_text()
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+PER_REGION = ("createNamespace", "agentName", "rooms", "handoff", "livekit", "pool", "holdMessage", "worker")
+
+
+def resolved(node: dict[str, Any]) -> dict[str, Any]:
+    reference = node.get("$ref")
+    return SCHEMA["$defs"][reference.removeprefix("#/$defs/")] if reference else node
+
+
+def schema_paths(node: dict[str, Any], at: str) -> Iterator[str]:
+    node = resolved(node)
+    if "properties" not in node or at.endswith("resources"):
+        yield at
+        return
+    for name, below in node["properties"].items():
+        yield from schema_paths(below, f"{at}.{name}" if at else name)
+
+
+def objects(node: Any, at: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(node, dict):
+        if "properties" in node:
+            yield at, node
+        for name, below in node.items():
+            yield from objects(below, f"{at}/{name}")
+
+
+def test_every_value_is_documented() -> None:
+    assert [field.path for field in fields(VALUES) if len(field.text) < 5] == []
+
+
+def test_schema_and_values_know_the_same_fields() -> None:
+    assert sorted(schema_paths(SCHEMA, "")) == sorted(field.path for field in fields(VALUES))
+
+
+def test_no_object_takes_unknown_fields() -> None:
+    # What is Kubernetes' own shape is left to its API server.
+    loose = [at for at, node in objects(SCHEMA, "#") if node.get("additionalProperties") is not False]
+    assert loose == []
+
+
+def test_a_region_may_say_anew_what_is_said_for_all() -> None:
+    region = SCHEMA["properties"]["regions"]["items"]["properties"]
+    assert set(region) == {*PER_REGION, "name", "namespace", "cluster"}
+    assert {name: region[name] for name in PER_REGION} == {name: SCHEMA["properties"][name] for name in PER_REGION}
+
+
+def test_the_readme_has_the_table_of_these_values() -> None:
+    readme = (CHART / "README.md").read_text()
+    assert with_table(readme, VALUES) == readme, "run: PYTHONPATH=tests python -m chart.values_table"
+
+
+def test_fields_are_leaves_and_maps_that_are_told_of_as_a_whole() -> None:
+    source = """
+# Head of the file.
+
+# Two
+# lines.
+a: 1
+b:
+  # Inner.
+  c: [x]
+  # Empty.
+  d: {}
+# Whole.
+e:
+  f: 1
+g: null
+"""
+    assert list(fields(source)) == [
+        Field("a", 1, "Two lines."),
+        Field("b.c", ["x"], "Inner."),
+        Field("b.d", {}, "Empty."),
+        Field("e", {"f": 1}, "Whole."),
+        Field("g", None, ""),
+    ]
+
+
+def test_the_table_escapes_what_would_end_a_cell() -> None:
+    assert table("# a|b\nx: 'c|d'").splitlines()[-1] == '| `x` | `"c\\|d"` | a\\|b |'
+
+
+def test_a_readme_without_marks_is_refused() -> None:
+    assert with_table(f"x\n{BEGIN}\nold\n{END}\ny", "# d\na: 1").endswith(f"| `a` | `1` | d |\n{END}\ny")
+    with pytest.raises(ValueError, match="needs the lines"):
+        with_table("x", "a: 1")
+
+
+def test_versions_of_chart_and_project_agree() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    project = (CHART.parents[1] / "pyproject.toml").read_text()
+    assert f'\nversion = "{chart["appVersion"]}"\n' in project

@@ -1,0 +1,78 @@
+"""The catalogue's own rules: names, units, labels, and how many series there can be."""
+
+from __future__ import annotations
+
+import pytest
+
+from voicefleet.contract import metrics
+from voicefleet.contract.metrics import MOST_VALUES, controller, worker
+from voicefleet.contract.quantiles import bucket_quantile
+from voicefleet.controller.hold.protocol import Result
+from voicefleet.controller.probe import Witness
+from voicefleet.controller.suspicion import Reason
+from voicefleet.scaling import SupplyState
+from voicefleet.worker.admission import Answer
+from voicefleet.worker.memory import Loss
+from voicefleet.worker.silence import Reason as Silence
+
+pytestmark = pytest.mark.unit
+
+_LABELS = """agent answer direction kind outcome phase pool provider reason region result route signal source stage
+    state status tier why"""
+ALLOWED_LABELS = frozenset(_LABELS.split())
+
+
+def test_labels_are_of_the_allowed_ones_and_bounded() -> None:
+    for metric in metrics.CATALOGUE:
+        assert set(metric.labels) <= ALLOWED_LABELS, metric.name
+        for label in metric.labels:
+            assert label in metric.values or label in MOST_VALUES, f"{metric.name}: {label} has no bound"
+        assert set(metric.values) <= set(metric.labels), metric.name
+
+
+def test_a_name_ends_with_its_unit() -> None:
+    for metric in metrics.CATALOGUE:
+        if metric.unit:
+            assert metric.name.endswith(f"_{metric.unit}"), metric.name
+        assert not metric.name.endswith(("_ms", "_percent", "_total"))
+        assert metric.help.endswith(".")
+
+
+def test_a_pod_has_a_bounded_number_of_series() -> None:
+    assert metrics.most_series(metrics.WORKER) <= metrics.WORKER_SERIES_MOST
+    # For all of its regions together.
+    assert metrics.most_series(metrics.CONTROLLER) <= 6_000
+
+
+def test_the_closed_sets_are_those_of_the_code() -> None:
+    assert set(worker.JOB_REQUESTS.values["answer"]) == {a.value for a in Answer}
+    assert set(worker.MEMORY_LOST.values["reason"]) == {loss.value for loss in Loss} | {"other"}
+    assert set(worker.APOLOGIES.values["reason"]) == {r.value for r in Silence} | {"other"}
+    assert set(controller.PROBES.values["result"]) == {w.value for w in Witness}
+    assert set(controller.HOLD_MESSAGES.values["result"]) == {r.value for r in Result}
+    assert set(controller.WORKERS.values["state"]) == {s.value for s in SupplyState}
+    assert set(controller.RECOVERIES.values["reason"]) == {r.value for r in Reason if r.value} | {"no_claim"}
+
+
+@pytest.mark.parametrize(
+    ("sample", "labels", "why"),
+    [
+        ("voicefleet_turns_total", {"outcome": "completed"}, ""),
+        ("voicefleet_turns_total", {"outcome": "odd"}, "not one of"),
+        ("voicefleet_turns_total", {"outcome": "completed", "room": "x"}, "has the labels"),
+        ("voicefleet_slots", {}, ""),
+        ("voicefleet_made_up", {}, "not in the catalogue"),
+        ("voicefleet_call_rtt_seconds_bucket", {"le": "1.0"}, ""),
+        ("voicefleet_call_rtt_seconds_sum", {"le": "1.0"}, "has the labels"),
+    ],
+)
+def test_a_series_outside_the_catalogue_is_refused(sample: str, labels: dict[str, str], why: str) -> None:
+    found = metrics.refusal(sample, labels)
+    assert (why in found) if why else not found
+
+
+def test_quantiles_lie_within_their_bucket() -> None:
+    assert bucket_quantile((1.0, 2.0), (0, 0, 0), 0.5) is None
+    assert bucket_quantile((1.0, 2.0), (10, 0, 0), 0.5) == pytest.approx(0.5)
+    assert bucket_quantile((1.0, 2.0), (5, 5, 0), 0.75) == pytest.approx(1.5)
+    assert bucket_quantile((1.0, 2.0), (0, 0, 4), 0.5) == 2.0

@@ -1,0 +1,146 @@
+"""The generated files: as committed, valid, and asking only for what is exported."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from voicefleet.contract.metrics import CATALOGUE
+from voicefleet.dashboards.boards import BOARDS, content
+from voicefleet.dashboards.generate import RULES, chart_files, generated
+from voicefleet.dashboards.lint import dashboard_findings, expression_findings
+from voicefleet.dashboards.queries import queries, selectors
+from voicefleet.dashboards.rules import recordings, rule_file
+from voicefleet.dashboards.slo import BURNS, OBJECTIVES
+from voicefleet.dashboards.verify import EXEMPT
+
+pytestmark = pytest.mark.unit
+
+TREE = Path(__file__).resolve().parents[3]
+UIDS = [board.uid for board in BOARDS]
+RECORDED = frozenset(rule["record"] for rule in recordings())
+RULE_LIST = [rule for group in rule_file()["groups"] for rule in group["rules"]]
+ALERT_RULES = [rule for rule in RULE_LIST if "alert" in rule]
+
+
+def test_the_charts_copy_is_what_the_code_makes() -> None:
+    """Made with `voicefleet dashboards generate --chart helm/voicefleet/files`."""
+    chart = TREE / "helm" / "voicefleet" / "files"
+    for name, text in chart_files().items():
+        assert (chart / name).read_text() == text, name
+    assert {str(p.relative_to(chart)) for p in chart.rglob("*") if p.is_file()} == set(chart_files())
+
+
+def test_what_is_committed_is_what_the_code_makes() -> None:
+    for name, text in generated().items():
+        assert (TREE / "dashboards" / name).read_text() == text, f"{name}: run `voicefleet dashboards generate`"
+    committed = {str(p.relative_to(TREE / "dashboards")) for p in (TREE / "dashboards").rglob("*.json")}
+    assert committed == {name for name in generated() if name.endswith(".json")}
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda b: b.uid)
+def test_a_dashboard_has_no_findings(board: Any) -> None:
+    assert list(dashboard_findings(content(board), UIDS, RECORDED)) == []
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda b: b.uid)
+def test_grafanas_own_model_knows_every_key(board: Any) -> None:
+    made = content(board)
+    assert Dashboard.from_json(copy.deepcopy(made)).uid == board.uid
+    assert made["schemaVersion"] >= 41
+
+
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        (lambda d: d["panels"][1]["gridPos"].update(x=20, w=8), "edge of the grid"),
+        (lambda d: d["panels"][2].update(gridPos=d["panels"][1]["gridPos"]), "lies over"),
+        (lambda d: d["panels"][2].update(id=1), "ids"),
+        (lambda d: d["panels"][1].update(description=""), "no description"),
+        (lambda d: d["panels"][1]["fieldConfig"]["defaults"].pop("unit"), "no unit"),
+        (lambda d: d["panels"][1]["targets"][0].update(expr="voicefleet_made_up"), "nobody exports"),
+        (lambda d: d["panels"][1]["targets"][0].update(expr="rate(voicefleet_slots[5m])"), "a gauge"),
+        (lambda d: d["panels"][1]["targets"][0].update(expr="sum(voicefleet_turns_total)"), "grows for ever"),
+        (lambda d: d["panels"][1]["targets"][0].update(expr='voicefleet_slots{room="x"}'), "has not got"),
+        (lambda d: d["panels"][1]["targets"][0].update(expr="sum by (room) (voicefleet_slots)"), "groups by"),
+        (lambda d: d["panels"][1]["targets"][0].update(expr="sum("), "no PromQL"),
+        (lambda d: d["panels"][1]["links"][0].update(url="/d/elsewhere"), "not there"),
+        (lambda d: d["panels"][1]["datasource"].update(uid="prom"), "data source"),
+        (lambda d: d.update(editable=True), "editable"),
+    ],
+)
+def test_the_linter_finds(change: Any, finding: str) -> None:
+    made = copy.deepcopy(content(BOARDS[0]))
+    change(made)
+    assert any(finding in found for found in dashboard_findings(made, UIDS, RECORDED))
+
+
+@pytest.mark.parametrize("rule", RULE_LIST, ids=lambda r: r.get("alert") or r.get("record"))
+def test_a_rule_asks_only_for_what_is_exported(rule: dict[str, Any]) -> None:
+    assert list(expression_findings(rule["expr"], RECORDED)) == []
+
+
+def test_every_alert_has_words_a_dashboard_and_a_runbook() -> None:
+    runbooks = generated()["runbooks.md"]
+    sections = {m.lower(): m for m in re.findall(r"^## (\w+)$", runbooks, re.M)}
+    for rule in ALERT_RULES:
+        notes = rule["annotations"]
+        assert set(notes) == {"summary", "description", "runbook_url", "dashboard_url"}
+        anchor = notes["runbook_url"].partition("#")[2]
+        assert anchor in sections, rule["alert"]
+        body = runbooks.partition(f"## {sections[anchor]}\n")[2].partition("\n## ")[0]
+        for part in ("**Impact.**", "**Queries**", "**Actions**", "**Escalation.**"):
+            assert part in body, (rule["alert"], part)
+        assert notes["dashboard_url"].removeprefix("/d/") in UIDS
+        assert rule["labels"]["severity"] in ("critical", "warning")
+    assert {rule["alert"] for rule in ALERT_RULES} == set(sections.values()), "no runbook without its alert"
+
+
+def test_queries_of_runbooks_ask_only_for_what_is_exported() -> None:
+    asked = [
+        line
+        for block in re.findall(r"```promql\n(.*?)```", generated()["runbooks.md"], re.S)
+        for line in block.strip().splitlines()
+    ]
+    assert len(asked) > 30
+    assert {expr: found for expr in asked if (found := list(expression_findings(expr, RECORDED)))} == {}
+
+
+def test_every_threshold_can_be_reached() -> None:
+    for objective in OBJECTIVES:
+        for burn in BURNS:
+            assert burn.factor * objective.budget < 1, (objective.name, burn.long)
+
+
+def test_the_rules_are_yaml_and_the_alertmanager_knows_their_names() -> None:
+    rules = yaml.safe_load(generated()[RULES])
+    names = {rule["alert"] for group in rules["groups"] for rule in group["rules"] if "alert" in rule}
+    for named in re.findall(r"Voicefleet\w+", generated()["prometheus/alertmanager.yaml"]):
+        assert named in names
+
+
+def test_exemptions_name_queries_that_are_there() -> None:
+    everything = {asked.where for board in BOARDS for asked in queries(content(board))}
+    assert set(EXEMPT) <= everything
+
+
+def test_no_metric_is_exported_for_nobody() -> None:
+    """Every family of a worker or controller stands in a dashboard, an alert or a runbook."""
+    exprs = [asked.expr for board in BOARDS for asked in queries(content(board)) if asked.expr]
+    exprs += [rule["expr"] for rule in RULE_LIST]
+    asked = {selected.name for expr in exprs for selected in selectors(expr)}
+    unseen = {m.name for m in CATALOGUE if not asked & set(m.samples) and not m.name.startswith("voicefleet_caller")}
+    assert unseen == set()
+
+
+def test_files_are_json_of_stable_order() -> None:
+    for name, text in generated().items():
+        if name.endswith(".json"):
+            assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"

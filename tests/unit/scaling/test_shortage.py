@@ -1,0 +1,76 @@
+"""The margin that waits teach."""
+
+from __future__ import annotations
+
+import pytest
+
+from voicefleet.scaling.laws import Shortage
+from voicefleet.scaling.laws.shortage import BINS, KEPT_CALLS, MOST, PRIOR_CALLS, SHARE, STEP
+
+pytestmark = pytest.mark.unit
+
+ALLOWED = 0.001
+
+
+def calm(law: Shortage, calls: int) -> Shortage:
+    """After `calls` that found slots free."""
+    for _ in range(calls // 100):
+        law = law.learn(100, -20, 10.0)
+    return law
+
+
+def test_calls_that_find_slots_free_teach_no_margin() -> None:
+    law = calm(Shortage(), 20_000).settle(ALLOWED)
+    assert law.margin == 0.0
+    assert law.calls == 20_000
+
+
+def test_few_waits_are_within_what_is_allowed() -> None:
+    law = calm(Shortage(), 20_000).learn(10, 5, 10.0)
+    assert SHARE * ALLOWED * (PRIOR_CALLS + 20_000) > 10
+    assert law.settle(ALLOWED).margin == 0.0
+
+
+def test_one_burst_teaches_how_large_the_next_may_be() -> None:
+    """A hundred calls that met a shortage of 0 to 30 slots: the margin covers nearly all of it, in one go."""
+    law = calm(Shortage(), 5_000)
+    for over in range(0, 30, 3):
+        law = law.learn(10, over, 10.0)
+    margin = law.settle(ALLOWED).margin
+    assert 2.0 < margin <= 2.7 + STEP
+
+
+def test_the_margin_itself_does_not_hide_the_shortage() -> None:
+    """With a margin of 2 a burst as large as before is just met: over = 0. The margin stays, it does not grow."""
+    law = calm(Shortage(), 5_000)
+    for _ in range(5):
+        law = law.learn(20, 20, 10.0)
+    law = law.settle(ALLOWED).settle(ALLOWED)
+    before = law.margin
+    assert before == pytest.approx(2.0, abs=STEP)
+    for _ in range(5):
+        law = law.learn(20, 0, 10.0)
+    assert law.settle(ALLOWED).margin == pytest.approx(before, abs=STEP)
+
+
+def test_while_a_burst_lasts_a_new_margin_does_not_feed_itself() -> None:
+    """The workers of a margin just set are not there yet: what is met meanwhile is not larger for it."""
+    law = calm(Shortage(), 5_000).learn(50, 20, 10.0).settle(ALLOWED)
+    assert law.margin > 1.0
+    assert law.before == 0.0
+    again = law.learn(50, 20, 10.0).settle(ALLOWED)
+    assert again.margin == pytest.approx(law.margin, abs=STEP)
+
+
+def test_it_fades_when_no_burst_comes_any_more() -> None:
+    law = calm(Shortage(), 5_000).learn(60, 20, 10.0).settle(ALLOWED)
+    assert law.margin > 0
+    law = calm(law, 400_000).settle(ALLOWED)
+    assert law.margin == 0.0
+    assert law.calls <= 1.01 * KEPT_CALLS
+
+
+def test_outages_are_bounded() -> None:
+    law = calm(Shortage(), 1_000).learn(5_000, 10_000, 1.0).settle(ALLOWED)
+    assert law.margin <= MOST
+    assert len(law.met) == BINS

@@ -1,0 +1,166 @@
+"""The metrics of the controller. It speaks for many regions, so `region` is a label of its own."""
+
+from __future__ import annotations
+
+from voicefleet.contract.metrics import kinds
+from voicefleet.contract.metrics.kinds import Metric
+
+_RECOVERY = {
+    "reason": ("worker_ended", "job_ended", "not_listening", "not_renewed", "trouble", "no_claim"),
+}
+
+CALLS_WAITING = Metric("voicefleet_calls_waiting", "gauge", "Callers in a room without an agent.", ("region",))
+CALLS_LIVE = Metric("voicefleet_calls_live", "gauge", "Calls with a claim.", ("region",))
+CALL_WAIT = Metric(
+    "voicefleet_call_wait_seconds",
+    "histogram",
+    "Caller joined to claim, for calls that waited and got an agent.",
+    ("region",),
+    kinds.WAIT_S,
+    unit="seconds",
+)
+CALLS_SILENT = Metric(
+    "voicefleet_region_calls_silent",
+    "gauge",
+    "Calls whose caller has waited for a voice for more than 10 s, as the workers report.",
+    ("region",),
+)
+ABANDONED = Metric(
+    "voicefleet_calls_abandoned",
+    "counter",
+    "Callers who left while they waited for an agent. Every replica counts them all.",
+    ("region",),
+)
+DISPATCHES = Metric(
+    "voicefleet_dispatches",
+    "counter",
+    "Dispatches the controller made for waiting calls.",
+    ("region", "result"),
+    values={"result": ("sent", "agent_there", "no_caller", "failed")},
+)
+RECOVERIES = Metric(
+    "voicefleet_calls_recovered",
+    "counter",
+    "Calls taken from a dead or stalled job, by what told.",
+    ("region", "reason"),
+    values=_RECOVERY,
+)
+RECOVERY_DETECTION = Metric(
+    "voicefleet_recovery_detection_seconds",
+    "histogram",
+    "Last sign of life of a dead or stalled job to the moment its call was free for another.",
+    ("region", "reason"),
+    kinds.WAIT_S,
+    _RECOVERY,
+    unit="seconds",
+)
+PROBES = Metric(
+    "voicefleet_probes",
+    "counter",
+    "Agents asked through LiveKit whether they live.",
+    ("region", "result"),
+    values={"result": ("answered", "unanswered", "absent", "no_caller", "unknown")},
+)
+HANDOFFS = Metric(
+    "voicefleet_calls_handed_off",
+    "counter",
+    "Live calls sent to another worker, by how it went.",
+    ("region", "result"),
+    values={"result": ("done", "failed", "ended")},
+)
+BLIND_DISPATCHES = Metric(
+    "voicefleet_blind_dispatches", "counter", "Dispatches by what LiveKit alone shows, Redis being away.", ("region",)
+)
+WORKERS_KILLED = Metric(
+    "voicefleet_workers_killed", "counter", "Workers without a call, ended because they hung.", ("region",)
+)
+HOLD_MESSAGES = Metric(
+    "voicefleet_hold_messages",
+    "counter",
+    "Hold messages to waiting callers, by how they ended.",
+    ("region", "result"),
+    values={"result": ("spoken", "agent_came", "no_caller", "other_voice", "failed", "lost")},
+)
+WEBHOOKS = Metric(
+    "voicefleet_webhooks",
+    "counter",
+    "Webhooks from LiveKit, by what came of them.",
+    ("result",),
+    values={"result": ("ok", "unsigned", "unknown_region", "bad_signature", "malformed", "failed", "ignored", "late")},
+)
+API_REQUESTS = Metric(
+    "voicefleet_api_requests", "counter", "Requests to /v1, by route and status.", ("route", "status")
+)
+WORKERS = Metric(
+    "voicefleet_workers",
+    "gauge",
+    "Workers by state.",
+    ("region", "state"),
+    values={"state": ("starting", "ready", "draining", "stopping", "unknown")},
+)
+INSTANCES = Metric(
+    "voicefleet_instances",
+    "gauge",
+    "Pods or processes of workers, by how far they are.",
+    ("region", "state"),
+    values={
+        "state": ("pending", "unschedulable", "pulling", "starting", "running", "crash_looping", "stopping"),
+    },
+)
+LEADER = Metric("voicefleet_leader", "gauge", "1 on the replica that scales, 0 on the others.")
+SCALER_STARTUP = Metric(
+    "voicefleet_scaler_startup_seconds",
+    "histogram",
+    "A worker asked for to its taking calls: each phase (creation, scheduling, start, registration), and in all.",
+    ("region", "phase"),
+    kinds.STARTUP_S,
+    {"phase": ("creation", "scheduling", "start", "registration", "total")},
+    unit="seconds",
+)
+SCALER_DESIRED = Metric("voicefleet_scaler_desired_workers", "gauge", "Workers the scaler wants.", ("region",))
+SCALER_CURRENT = Metric(
+    "voicefleet_scaler_current_workers", "gauge", "Workers whose slots serve calls, now or soon.", ("region",)
+)
+SCALER_MIN = Metric("voicefleet_scaler_min_workers", "gauge", "Least workers allowed.", ("region",))
+SCALER_MAX = Metric("voicefleet_scaler_max_workers", "gauge", "Most workers allowed.", ("region",))
+SCALER_SIGNAL = Metric(
+    "voicefleet_scaler_signal", "gauge", "What the last decision was made from, by name.", ("region", "signal")
+)
+SCALER_WAIT_PROBABILITY = Metric(
+    "voicefleet_scaler_wait_probability",
+    "gauge",
+    "Chance that a new caller has to wait, as the policy reckons; absent where it does not.",
+    ("region",),
+)
+SCALER_DECISIONS = Metric(
+    "voicefleet_scaler_decisions",
+    "counter",
+    "Decisions, by reason.",
+    ("region", "direction", "reason"),
+    values={"direction": ("up", "down", "same")},
+)
+SCALER_LAST_SUCCESS = Metric(
+    "voicefleet_scaler_last_success_timestamp_seconds",
+    "gauge",
+    "Unix time of the last whole tick.",
+    ("region",),
+    unit="seconds",
+)
+OBSERVE_FAILURES = Metric(
+    "voicefleet_observe_failures", "counter", "Reads that failed, so the state was unknown.", ("region", "source")
+)
+DRAIN = Metric(
+    "voicefleet_drain_seconds",
+    "histogram",
+    "A worker told to drain to its end, for those that ended as asked.",
+    ("region",),
+    kinds.DRAIN_S,
+    unit="seconds",
+)
+DRAIN_OLDEST = Metric(
+    "voicefleet_drain_oldest_seconds",
+    "gauge",
+    "How long the worker that drains longest has been at it; 0 when none drains.",
+    ("region",),
+    unit="seconds",
+)

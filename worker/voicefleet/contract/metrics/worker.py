@@ -1,0 +1,190 @@
+"""The metrics of a worker. Its region is a label of its scrape target."""
+
+from __future__ import annotations
+
+from voicefleet.contract.metrics import kinds
+from voicefleet.contract.metrics.kinds import Metric
+
+_DIRECTION = {"direction": ("inbound", "outbound")}
+_STAGES = ("stt", "llm", "tts", "other")
+
+TURN_TTFA = Metric(
+    "voicefleet_turn_ttfa_seconds",
+    "histogram",
+    "Caller's end of speech to the agent's first audio, as the agent sees it (without the network).",
+    ("agent", "tier"),
+    kinds.LATENCY_S,
+    unit="seconds",
+    exemplars=True,
+)
+TURNS = Metric(
+    "voicefleet_turns",
+    "counter",
+    "Turns of callers, by how they ended.",
+    ("outcome",),
+    values={"outcome": ("completed", "interrupted", "session_closed", "error")},
+)
+TURN_STAGE = Metric(
+    "voicefleet_turn_stage_duration_seconds",
+    "histogram",
+    "Time a stage of the pipeline took of a turn; its provider.",
+    ("stage", "provider"),
+    kinds.STAGE_S,
+    {"stage": ("eou", "stt", "callback", "llm_ttft", "tts_ttfb", "playback")},
+    unit="seconds",
+)
+INTERRUPTIONS = Metric(
+    "voicefleet_interruptions",
+    "counter",
+    "Speech of the caller into the agent's voice: it took the turn, it did not, or it was no speech.",
+    ("kind",),
+    values={"kind": ("barge_in", "backchannel", "false")},
+)
+BARGE_IN_STOP = Metric(
+    "voicefleet_barge_in_stop_seconds",
+    "histogram",
+    "Onset of the caller's barge-in to the agent's silence, as the agent sees it.",
+    (),
+    kinds.STOP_S,
+    unit="seconds",
+)
+CALLS = Metric(
+    "voicefleet_calls",
+    "counter",
+    "Calls that a worker served, by how they ended.",
+    ("result",),
+    values={"result": ("completed", "taken_over", "handed_over", "error")},
+)
+CALL_SETUP = Metric(
+    "voicefleet_call_setup_seconds",
+    "histogram",
+    "Job given to this worker to the agent's ear being open in the room.",
+    ("result",),
+    kinds.LATENCY_S,
+    {"result": ("ok", "failed")},
+    unit="seconds",
+)
+GREETING = Metric(
+    "voicefleet_greeting_seconds",
+    "histogram",
+    "Job given to this worker to the agent's first audio; silent: none came within 10 s.",
+    ("result",),
+    kinds.LATENCY_S,
+    {"result": ("ok", "silent")},
+    unit="seconds",
+)
+CALLS_ACTIVE = Metric("voicefleet_calls_active", "gauge", "Calls in progress on this worker.")
+CALLS_SILENT = Metric(
+    "voicefleet_calls_silent", "gauge", "Calls whose caller has waited for a voice for more than 10 s."
+)
+SILENCES = Metric("voicefleet_silences", "counter", "Times that a caller waited for a voice for more than 10 s.")
+SLOTS = Metric("voicefleet_slots", "gauge", "Calls this worker can serve at once.")
+PACKET_LOSS = Metric(
+    "voicefleet_call_packet_loss_ratio",
+    "histogram",
+    "Packets lost of 5 s of a call, between worker and LiveKit; inbound also what the caller's own path lost.",
+    ("direction",),
+    kinds.LOSS_RATIO,
+    _DIRECTION,
+    unit="ratio",
+)
+JITTER = Metric(
+    "voicefleet_call_jitter_seconds",
+    "histogram",
+    "Interarrival jitter of a call's audio, every 5 s.",
+    ("direction",),
+    kinds.JITTER_S,
+    _DIRECTION,
+    unit="seconds",
+)
+RTT = Metric(
+    "voicefleet_call_rtt_seconds",
+    "histogram",
+    "Round trip between worker and LiveKit, every 5 s of each call.",
+    (),
+    kinds.RTT_S,
+    unit="seconds",
+)
+MOS = Metric(
+    "voicefleet_call_mos_estimated",
+    "histogram",
+    "Estimated MOS (ITU-T G.107 E-model) of 5 s of a call's audio, by the path that this end sees.",
+    ("direction",),
+    kinds.MOS,
+    _DIRECTION,
+)
+SAMPLES = Metric("voicefleet_samples", "counter", "Audio samples received.", ("direction",), values=_DIRECTION)
+CONCEALED = Metric(
+    "voicefleet_concealed_samples",
+    "counter",
+    "Audio samples made up for lost ones by the receiver.",
+    ("direction",),
+    values=_DIRECTION,
+)
+JOB_REQUESTS = Metric(
+    "voicefleet_job_requests",
+    "counter",
+    "Offers of a call, by the worker's answer.",
+    ("answer",),
+    values={"answer": ("accepted", "accepted_unclaimed", "succeeding", "full", "draining", "held", "failed")},
+)
+WORKER_STARTUP = Metric(
+    "voicefleet_worker_startup_seconds",
+    "histogram",
+    "Start of a worker's process, by phase. init: to the start of registering; register: to registered.",
+    ("phase",),
+    kinds.STARTUP_S,
+    {"phase": ("init", "register")},
+    unit="seconds",
+)
+REPORT_FAILURES = Metric("voicefleet_report_failures", "counter", "Reports to the controller that Redis did not take.")
+OBSERVATIONS_DROPPED = Metric(
+    "voicefleet_observations_dropped", "counter", "Lines from job processes that could not be read."
+)
+PROVIDER_FAILURES = Metric(
+    "voicefleet_provider_failures",
+    "counter",
+    "Failed requests to STT, LLM and TTS, by how.",
+    ("stage", "kind"),
+    values={"stage": _STAGES, "kind": ("timeout", "refused", "connection", "other")},
+)
+FALLBACKS = Metric(
+    "voicefleet_fallbacks",
+    "counter",
+    "Providers given up for the next of their stage.",
+    ("stage",),
+    values={"stage": _STAGES},
+)
+APOLOGIES = Metric(
+    "voicefleet_apologies",
+    "counter",
+    "Recorded words said because nothing else came in time, by why.",
+    ("reason",),
+    values={
+        "reason": ("greeting", "unheard", "unanswered", "cut_short", "line_lost", "no_input", "working", "other"),
+    },
+)
+MEMORY_LOST = Metric(
+    "voicefleet_memory_lost",
+    "counter",
+    "Parts of calls' memory that were lost, by why.",
+    ("reason",),
+    values={
+        "reason": (
+            "too_large",
+            "kept_refused",
+            "unreadable",
+            "undecryptable",
+            "unreachable",
+            "restore_failed",
+            "other",
+        )
+    },
+)
+RESUMED = Metric(
+    "voicefleet_calls_resumed",
+    "counter",
+    "Calls taken over from another agent, by why.",
+    ("why",),
+    values={"why": ("recovered", "handed_over", "other")},
+)

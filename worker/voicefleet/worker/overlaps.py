@@ -1,0 +1,64 @@
+"""Speech of the caller into the agent's voice: a barge-in, a backchannel, or nothing. Pure; times are seconds.
+
+A barge-in makes the agent stop and cuts its reply. A backchannel ("mhm") ends while the agent speaks on. What made the
+agent stop and was no speech after all is false: the agent goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """One that is over. `stop_s`: the caller's onset to the agent's silence; None where the agent spoke on."""
+
+    kind: str
+    stop_s: float | None = None
+
+
+class Overlaps:
+    """Told of both voices; gives each overlap once, when it is known what it was."""
+
+    def __init__(self) -> None:
+        self._agent_speaks = False
+        self._onset_s: float | None = None
+        self._stopped_s: float | None = None
+        self._cut = False
+
+    def agent(self, speaks: bool, at_s: float) -> Overlap | None:
+        """The agent begins or ends to speak."""
+        self._agent_speaks = speaks
+        if speaks or self._onset_s is None or self._stopped_s is not None:
+            return None
+        self._stopped_s = at_s
+        return self._settled()
+
+    def caller(self, speaks: bool, at_s: float) -> Overlap | None:
+        """The caller begins or ends to speak."""
+        if speaks:
+            if self._agent_speaks:
+                self._onset_s, self._stopped_s, self._cut = at_s, None, False
+            return None
+        if self._onset_s is None or self._stopped_s is not None or self._cut:
+            return None
+        self._onset_s = None
+        return Overlap("backchannel")
+
+    def reply_cut(self) -> Overlap | None:
+        """The agent's reply was cut short by the caller."""
+        self._cut = True
+        return self._settled()
+
+    def was_false(self) -> Overlap | None:
+        """The agent had stopped for something that was no speech."""
+        self._onset_s = self._stopped_s = None
+        return Overlap("false")
+
+    def _settled(self) -> Overlap | None:
+        if self._onset_s is None or self._stopped_s is None or not self._cut:
+            return None
+        stop_s = max(0.0, self._stopped_s - self._onset_s)
+        self._onset_s = self._stopped_s = None
+        self._cut = False
+        return Overlap("barge_in", stop_s)
