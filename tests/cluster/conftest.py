@@ -1,6 +1,7 @@
-"""Clusters for tests. `control_plane` is a real API with its controllers and no node, one for the whole session:
-give each test a namespace of its own, and start another with `cluster.control_plane.control_plane(...)` where you
-need to break one. `cluster` has a node that runs pods."""
+"""Clusters for tests. `plane` is a real API with its controllers, one for the whole session: the one that
+`VOICEFLEET_TEST_KUBECONFIG` names, else our own `control_plane`, which has no node. Give each test a namespace of its
+own. Take `control_plane` to reach into its servers, and start another with `cluster.control_plane.control_plane(...)`
+to break one. `cluster` has a node that runs pods."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ import pytest
 
 from cluster.control_plane import ControlPlane
 from cluster.control_plane import control_plane as run_control_plane
+from cluster.existing import existing_cluster, named
 from cluster.images import images
+from cluster.kube import Plane
 from cluster.machine import cgroups, link_exists
 from cluster.trial import Trial, install
 from cluster.whole import Cluster, whole_cluster
@@ -38,8 +41,20 @@ def or_skip(server: AbstractContextManager[S]) -> Iterator[S]:
 
 
 @pytest.fixture(scope="session")
+def plane(request: pytest.FixtureRequest) -> Iterator[Plane]:
+    """The cluster that we were given, else a control plane without nodes, for the whole session."""
+    kubeconfig = named()
+    if kubeconfig is None:
+        own: ControlPlane = request.getfixturevalue("control_plane")
+        yield own
+        return
+    with existing_cluster(kubeconfig) as given:
+        yield given
+
+
+@pytest.fixture(scope="session")
 def control_plane() -> Iterator[ControlPlane]:
-    """A control plane without nodes, for the whole session."""
+    """Our own control plane without nodes, for the whole session."""
     with or_skip(run_control_plane()) as plane:
         yield plane
 

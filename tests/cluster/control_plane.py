@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.certificates import Authority
-from cluster.kube import CommandError, Kube, write_kubeconfig
+from cluster.kube import Account, CommandError, Plane, inline, signed_in, write_kubeconfig
 from cluster.process import Daemons
 from cluster.programs import find
 from voicefleet.stack.children import private_directory
@@ -45,7 +45,7 @@ class Network:
         return self.services.partition("/")[0].rpartition(".")[0] + ".1"
 
 
-class ControlPlane(Kube):
+class ControlPlane(Plane):
     """A running control plane. `kubeconfig` is the administrator's."""
 
     def __init__(self, folder: Path, ports: Ports, network: Network, name: str) -> None:
@@ -80,10 +80,12 @@ class ControlPlane(Kube):
         return write_kubeconfig(
             path,
             name=self.name,
-            server=self.server,
-            authority=self.authority.certificate,
-            client=self.authority.client(file, user, *groups),
+            cluster={"server": self.server, "certificate-authority-data": inline(self.authority.certificate)},
+            user=signed_in(self.authority.client(file, user, *groups)),
         )
+
+    def account(self, name: str) -> Account:
+        return Account(name, self.user_kubeconfig(name, name))
 
     def start(self) -> None:
         """Start all servers, and wait until objects can be made.

@@ -6,7 +6,9 @@ import base64
 import json
 import subprocess
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -105,6 +107,25 @@ class Kube:
         return {**environment(), "KUBECONFIG": str(self.kubeconfig)}
 
 
+@dataclass(frozen=True)
+class Account:
+    """Somebody the API knows: the name that roles are bound to, and a kubeconfig to come in with."""
+
+    user: str
+    kubeconfig: Path
+
+
+class Plane(Kube, ABC):
+    """A Kubernetes API where tests may make users, namespaces and nodes. `name` is its context in kubeconfigs."""
+
+    name: str
+
+    @abstractmethod
+    def account(self, name: str) -> Account:
+        """A new user of the API, who may do nothing yet."""
+        ...
+
+
 def run(argv: list[str], env: Mapping[str, str], stdin: str | None, limit_s: float) -> str:
     """Run a command and return what it printed.
 
@@ -152,22 +173,19 @@ def is_ready(pod: Mapping[str, Any]) -> bool:
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
 
 
-def write_kubeconfig(path: Path, *, name: str, server: str, authority: Path, client: Pair) -> Path:
+def signed_in(client: Pair) -> dict[str, str]:
+    """The `user` of a kubeconfig who shows a certificate."""
+    return {"client-certificate-data": inline(client.certificate), "client-key-data": inline(client.key)}
+
+
+def write_kubeconfig(path: Path, *, name: str, cluster: Mapping[str, Any], user: Mapping[str, str]) -> Path:
     """Write a kubeconfig of one context, with all keys inside, readable by us alone."""
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": name,
-        "clusters": [{"name": name, "cluster": {"server": server, "certificate-authority-data": _inline(authority)}}],
-        "users": [
-            {
-                "name": name,
-                "user": {
-                    "client-certificate-data": _inline(client.certificate),
-                    "client-key-data": _inline(client.key),
-                },
-            }
-        ],
+        "clusters": [{"name": name, "cluster": dict(cluster)}],
+        "users": [{"name": name, "user": dict(user)}],
         "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
     }
     path.touch(mode=0o600, exist_ok=True)
@@ -175,5 +193,6 @@ def write_kubeconfig(path: Path, *, name: str, server: str, authority: Path, cli
     return path
 
 
-def _inline(path: Path) -> str:
+def inline(path: Path) -> str:
+    """A file's content as kubeconfigs hold it."""
     return base64.b64encode(path.read_bytes()).decode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from cluster.control_plane import ControlPlane
+from cluster.kube import Account, Plane
 from cluster.played_node import PlayedNode, node_selector, played_node
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.adapters.kube.client import Clusters
@@ -25,6 +26,8 @@ from voicefleet.runtime.clock import SystemClock
 
 DEPLOYMENT = "voice-worker"
 OWNER = "voice/release"
+_RUN = secrets.token_hex(3)
+"""Two runs at once on one cluster keep out of each other's way."""
 _numbers: Iterator[int] = itertools.count(1)
 
 
@@ -93,7 +96,7 @@ def rights(namespace: str, user: str) -> list[dict[str, Any]]:
 class KubePool:
     """A Deployment with `replicas` pods, and a fleet that watches it."""
 
-    plane: ControlPlane
+    plane: Plane
     namespace: str
     kubeconfig: Path
     node: PlayedNode
@@ -128,11 +131,11 @@ class KubePool:
         return sorted(i.id for i in await self.until(f"{count} run", running))
 
 
-def controller_user(plane: ControlPlane, namespace: str) -> Path:
-    """A kubeconfig that may do in `namespace` what a controller may."""
-    user = f"controller-{namespace}"
-    plane.apply(*rights(namespace, user))
-    return plane.user_kubeconfig(user, user)
+def controller_account(plane: Plane, namespace: str) -> Account:
+    """Somebody who may do in `namespace` what a controller may."""
+    account = plane.account(f"controller-{namespace}")
+    plane.apply(*rights(namespace, account.user))
+    return account
 
 
 @contextlib.asynccontextmanager
@@ -153,15 +156,15 @@ async def kube_fleet(
         await clusters.close()
 
 
-def new_namespace(plane: ControlPlane) -> str:
-    return plane.namespace(f"pool-{next(_numbers)}")
+def new_namespace(plane: Plane) -> str:
+    return plane.namespace(f"pool-{_RUN}-{next(_numbers)}")
 
 
 @contextlib.asynccontextmanager
-async def kube_pool(plane: ControlPlane, replicas: int = 1, **more: Any) -> AsyncIterator[KubePool]:
+async def kube_pool(plane: Plane, replicas: int = 1, **more: Any) -> AsyncIterator[KubePool]:
     """A pool in a namespace of its own, with a played node. All of its pods run when the block begins."""
     namespace = new_namespace(plane)
-    kubeconfig = controller_user(plane, namespace)
+    kubeconfig = controller_account(plane, namespace).kubeconfig
     async with played_node(plane, namespace) as node:
         plane.apply(deployment(namespace, replicas=replicas, **more))
         try:

@@ -10,6 +10,7 @@ import socket
 import pytest
 
 from cluster.control_plane import ControlPlane
+from cluster.kube import Plane
 from cluster.kube_pools import DEPLOYMENT, KubePool, kube_pool
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.ports import Instance, InstanceState
@@ -21,8 +22,8 @@ def states(found: tuple[Instance, ...]) -> list[str]:
     return sorted(i.state.value for i in found)
 
 
-async def test_more_pods_and_then_the_victim_goes(control_plane: ControlPlane) -> None:
-    async with kube_pool(control_plane, 1) as pool:
+async def test_more_pods_and_then_the_victim_goes(plane: Plane) -> None:
+    async with kube_pool(plane, 1) as pool:
         await pool.fleet.scale(2, ())
         # Seen at once, before the watch can have shown any of it.
         assert len(await pool.fleet.instances()) == 3
@@ -75,8 +76,8 @@ async def test_another_pod_died_than_the_victim(control_plane: ControlPlane) -> 
         assert pool.replicas() == 2
 
 
-async def test_a_victim_waits_while_another_would_be_taken(control_plane: ControlPlane) -> None:
-    async with kube_pool(control_plane, 2) as pool:
+async def test_a_victim_waits_while_another_would_be_taken(plane: Plane) -> None:
+    async with kube_pool(plane, 2) as pool:
         victim, other = await pool.until_running(2)
         await pool.node.ready(other, False)
         await asyncio.sleep(0.3)
@@ -89,8 +90,8 @@ async def test_a_victim_waits_while_another_would_be_taken(control_plane: Contro
         assert await pool.until_running(1) == [other]
 
 
-async def test_a_pod_that_no_node_has_room_for(control_plane: ControlPlane) -> None:
-    async with kube_pool(control_plane, 1, cpu="5") as pool:
+async def test_a_pod_that_no_node_has_room_for(plane: Plane) -> None:
+    async with kube_pool(plane, 1, cpu="5") as pool:
         await pool.fleet.scale(1, ())
         found = await pool.until("unschedulable", lambda found: states(found) == ["running", "unschedulable"])
         detail = next(i.detail for i in found if i.state is InstanceState.UNSCHEDULABLE)
@@ -98,10 +99,10 @@ async def test_a_pod_that_no_node_has_room_for(control_plane: ControlPlane) -> N
         assert pool.fleet.trouble() == f"1 worker unschedulable: {detail}"
 
 
-async def test_a_quota_that_is_used_up(control_plane: ControlPlane) -> None:
-    async with kube_pool(control_plane, 1) as pool:
+async def test_a_quota_that_is_used_up(plane: Plane) -> None:
+    async with kube_pool(plane, 1) as pool:
         quota = {"metadata": {"name": "few", "namespace": pool.namespace}, "spec": {"hard": {"pods": "2"}}}
-        control_plane.apply({"apiVersion": "v1", "kind": "ResourceQuota", **quota})
+        plane.apply({"apiVersion": "v1", "kind": "ResourceQuota", **quota})
         await asyncio.sleep(0.5)
         await pool.fleet.scale(3, ())
         await pool.until("said", lambda found: "exceeded quota" in pool.fleet.trouble())
@@ -111,15 +112,15 @@ async def test_a_quota_that_is_used_up(control_plane: ControlPlane) -> None:
         assert all("exceeded quota: few" in i.detail for i in found if i.state is InstanceState.PENDING)
         assert pool.fleet.trouble().startswith("2 workers pending: ")
         # The number stands, and Kubernetes tries again: mended, the pods come without another write.
-        version = control_plane.get("deployment", DEPLOYMENT, "-n", pool.namespace)["metadata"]["generation"]
-        control_plane.kubectl("delete", "quota", "few", "-n", pool.namespace)
+        version = plane.get("deployment", DEPLOYMENT, "-n", pool.namespace)["metadata"]["generation"]
+        plane.kubectl("delete", "quota", "few", "-n", pool.namespace)
         await pool.until_running(4)
         assert pool.fleet.trouble() == ""
-        assert control_plane.get("deployment", DEPLOYMENT, "-n", pool.namespace)["metadata"]["generation"] == version
+        assert plane.get("deployment", DEPLOYMENT, "-n", pool.namespace)["metadata"]["generation"] == version
 
 
-async def test_states_on_the_way_up(control_plane: ControlPlane) -> None:
-    async with kube_pool(control_plane, 1) as pool:
+async def test_states_on_the_way_up(plane: Plane) -> None:
+    async with kube_pool(plane, 1) as pool:
         (old,) = await pool.until_running(1)
         pool.node.starts = False
         await pool.fleet.scale(1, ())
@@ -141,7 +142,7 @@ async def test_states_on_the_way_up(control_plane: ControlPlane) -> None:
             "message": 'Pulling image "localhost/none"',
             "type": "Normal",
         }
-        control_plane.kubectl("create", "-f", "-", stdin=json.dumps(event))
+        plane.kubectl("create", "-f", "-", stdin=json.dumps(event))
         await becomes(InstanceState.PULLING)
         await pool.node.waiting(new, "ImagePullBackOff", "no such image")
         assert (await becomes(InstanceState.PULLING)).detail in ("", "ImagePullBackOff: no such image")
@@ -155,14 +156,14 @@ async def test_states_on_the_way_up(control_plane: ControlPlane) -> None:
         assert pool.fleet.trouble() == ""
 
 
-async def test_a_rollout_adds_nothing(control_plane: ControlPlane) -> None:
+async def test_a_rollout_adds_nothing(plane: Plane) -> None:
     """The surge of a rollout is more than was asked for, and must not become what is asked for (kubernetes#72775)."""
-    async with kube_pool(control_plane, 3) as pool:
+    async with kube_pool(plane, 3) as pool:
         await pool.until_running(3)
         assert not pool.fleet.rolling()
         pool.node.starts = False
         patch = json.dumps({"spec": {"template": {"metadata": {"annotations": {"version": "2"}}}}})
-        control_plane.kubectl("patch", "deployment", DEPLOYMENT, "-n", pool.namespace, "-p", patch)
+        plane.kubectl("patch", "deployment", DEPLOYMENT, "-n", pool.namespace, "-p", patch)
         await pool.until("a surge", lambda found: len(found) == 4)
         assert pool.fleet.rolling()
         await pool.fleet.scale(0, ())
@@ -175,9 +176,9 @@ async def test_a_rollout_adds_nothing(control_plane: ControlPlane) -> None:
         assert pool.replicas() == 4
 
 
-async def test_somebody_else_scales(control_plane: ControlPlane) -> None:
-    async with kube_pool(control_plane, 1) as pool:
-        control_plane.kubectl("scale", "deployment", DEPLOYMENT, "-n", pool.namespace, "--replicas=3")
+async def test_somebody_else_scales(plane: Plane) -> None:
+    async with kube_pool(plane, 1) as pool:
+        plane.kubectl("scale", "deployment", DEPLOYMENT, "-n", pool.namespace, "--replicas=3")
         with pytest.raises(UnknownStateError, match="somebody set 3 instead of 1 meanwhile"):
             await _scale_on_old_news(pool)
         assert pool.replicas() == 3
@@ -191,8 +192,8 @@ async def _scale_on_old_news(pool: KubePool) -> None:
     await pool.fleet._writer.scale(1, 2)
 
 
-async def test_whether_a_worker_answers(control_plane: ControlPlane) -> None:
-    async with kube_pool(control_plane, 1) as pool:
+async def test_whether_a_worker_answers(plane: Plane) -> None:
+    async with kube_pool(plane, 1) as pool:
         (name,) = await pool.until_running(1)
 
         async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -212,8 +213,8 @@ async def test_whether_a_worker_answers(control_plane: ControlPlane) -> None:
         assert await pool.fleet.responds("gone", port) is None
 
 
-async def test_a_hung_worker_goes_whatever_the_others_do(control_plane: ControlPlane) -> None:
-    async with kube_pool(control_plane, 2) as pool:
+async def test_a_hung_worker_goes_whatever_the_others_do(plane: Plane) -> None:
+    async with kube_pool(plane, 2) as pool:
         hung, other = await pool.until_running(2)
         await pool.node.ready(hung, False)
         await asyncio.sleep(0.3)

@@ -16,7 +16,8 @@ from livekit import api, rtc
 
 from cluster.control_plane import ControlPlane
 from cluster.control_plane import control_plane as run_control_plane
-from cluster.kube_pools import DEPLOYMENT, OWNER, controller_user, deployment, new_namespace, rights
+from cluster.kube import Plane
+from cluster.kube_pools import DEPLOYMENT, OWNER, controller_account, deployment, new_namespace, rights
 from cluster.played_node import PlayedNode, played_node
 from fakes.controlling import KEYS, Running, controller, region, until
 from voicefleet.contract import codec
@@ -97,7 +98,7 @@ async def view(running: Running, name: str = "eu") -> dict[str, Any]:
     return found
 
 
-async def kubectl(plane: ControlPlane, *arguments: str) -> str:
+async def kubectl(plane: Plane, *arguments: str) -> str:
     return await asyncio.to_thread(plane.kubectl, *arguments)
 
 
@@ -105,7 +106,7 @@ async def kubectl(plane: ControlPlane, *arguments: str) -> str:
 class Stage:
     """One region of pods, its controller, and its workers."""
 
-    plane: ControlPlane
+    plane: Plane
     namespace: str
     node: PlayedNode
     running: Running
@@ -130,10 +131,10 @@ class Stage:
 
 
 @contextlib.asynccontextmanager
-async def stage(plane: ControlPlane, tmp_path: Path, pods: int = 1, **pool: Any) -> AsyncIterator[Stage]:
+async def stage(plane: Plane, tmp_path: Path, pods: int = 1, **pool: Any) -> AsyncIterator[Stage]:
     """A region with `pods` ready workers."""
     namespace = new_namespace(plane)
-    kubeconfig = controller_user(plane, namespace)
+    kubeconfig = controller_account(plane, namespace).kubeconfig
     plane.apply(deployment(namespace, replicas=pods))
     async with backends() as (livekit, redis_url), played_node(plane, namespace) as node:
         eu = pods_of(namespace, kubeconfig, livekit, pool={"min_workers": pods, **pool})
@@ -162,8 +163,8 @@ async def calling(livekit: servers.LiveKit, rooms: list[str]) -> AsyncIterator[N
         yield
 
 
-async def test_up_for_callers_and_down_when_they_have_gone(control_plane: ControlPlane, tmp_path: Path) -> None:
-    async with stage(control_plane, tmp_path) as s:
+async def test_up_for_callers_and_down_when_they_have_gone(plane: Plane, tmp_path: Path) -> None:
+    async with stage(plane, tmp_path) as s:
         (first,) = (await s.view())["workers"]
         assert (first["instance"], first["detail"]) == ("running", "")
         s.workers.live[first["id"]] = 2
@@ -215,11 +216,11 @@ async def _is_ready(s: Stage, worker: str) -> bool:
     return any(w["id"] == worker and w["state"] == "ready" for w in (await s.view())["workers"])
 
 
-async def test_no_room_and_no_quota_are_said(control_plane: ControlPlane, tmp_path: Path) -> None:
-    async with stage(control_plane, tmp_path) as s:
+async def test_no_room_and_no_quota_are_said(plane: Plane, tmp_path: Path) -> None:
+    async with stage(plane, tmp_path) as s:
         (first,) = (await s.view())["workers"]
         quota = {"metadata": {"name": "few", "namespace": s.namespace}, "spec": {"hard": {"pods": "1"}}}
-        await asyncio.to_thread(control_plane.apply, {"apiVersion": "v1", "kind": "ResourceQuota", **quota})
+        await asyncio.to_thread(plane.apply, {"apiVersion": "v1", "kind": "ResourceQuota", **quota})
         s.workers.live[first["id"]] = 2
         async with calling(s.livekit, ["r1"]):
             await until(lambda: _says(s, "1 worker pending: ", "exceeded quota: few"), 60.0)
@@ -231,14 +232,14 @@ async def test_no_room_and_no_quota_are_said(control_plane: ControlPlane, tmp_pa
             # It is asked for once, however long it takes.
             path = "jsonpath={.metadata.generation}"
             read = ("get", "deployment", DEPLOYMENT, "-n", s.namespace, "-o", path)
-            before = await kubectl(control_plane, *read)
+            before = await kubectl(plane, *read)
             await asyncio.sleep(3.0)
-            assert await kubectl(control_plane, *read) == before
-            await kubectl(control_plane, "cordon", s.node.name)
-            await kubectl(control_plane, "delete", "quota", "few", "-n", s.namespace)
+            assert await kubectl(plane, *read) == before
+            await kubectl(plane, "cordon", s.node.name)
+            await kubectl(plane, "delete", "quota", "few", "-n", s.namespace)
             await until(lambda: _says(s, "1 worker unschedulable: ", "unschedulable"), 60.0)
             await until(lambda: _counts(s, "unschedulable", 1.0))
-            await kubectl(control_plane, "uncordon", s.node.name)
+            await kubectl(plane, "uncordon", s.node.name)
             await until(lambda: s.ready(2), 60.0)
             assert (await s.view())["reason"] == ""
 
@@ -252,22 +253,21 @@ async def _says(s: Stage, *texts: str) -> bool:
     return all(text in reason for text in texts)
 
 
-async def test_regions_that_cannot_be_used_are_unknown_until_they_are_mended(
-    control_plane: ControlPlane, tmp_path: Path
-) -> None:
+async def test_regions_that_cannot_be_used_are_unknown_until_they_are_mended(plane: Plane, tmp_path: Path) -> None:
     names = ("good", "nofile", "nodeploy", "forbidden", "foreign", "nocontext")
-    spaces = {name: new_namespace(control_plane) for name in names}
-    users = {name: controller_user(control_plane, spaces[name]) for name in names if name != "forbidden"}
-    users["forbidden"] = control_plane.user_kubeconfig("nobody-at-all", "nobody-at-all")
+    spaces = {name: new_namespace(plane) for name in names}
+    users = {n: controller_account(plane, spaces[n]).kubeconfig for n in names if n != "forbidden"}
+    nobody = plane.account(f"nobody-{spaces['forbidden']}")
+    users["forbidden"] = nobody.kubeconfig
     late = tmp_path / "later.kubeconfig"
     users["nofile"], mended = late, users["nofile"]
     for name in names:
         if name != "nodeploy":
             owner = "other/release" if name == "foreign" else OWNER
-            control_plane.apply(deployment(spaces[name], owner=owner, replicas=2))
+            plane.apply(deployment(spaces[name], owner=owner, replicas=2))
     async with backends() as (livekit, redis_url):
         regions = {name: pods_of(spaces[name], users[name], livekit, pool={"min_workers": 3}) for name in names}
-        regions["good"]["kubernetes"]["context"] = control_plane.name
+        regions["good"]["kubernetes"]["context"] = plane.name
         regions["nocontext"]["kubernetes"]["context"] = "later"
         async with controller(tmp_path, livekit, redis_url, owner=OWNER, regions=regions) as c:
 
@@ -286,24 +286,22 @@ async def test_regions_that_cannot_be_used_are_unknown_until_they_are_mended(
             await until(lambda: says("forbidden", "403", "Role of the chart"))
             await until(lambda: says("foreign", "belongs to the controller of other/release", "Give the region"))
             # The good one has too few, and is scaled. The others are left as they are.
-            await until(lambda: _replicas_are(control_plane, spaces["good"], 3), 40.0)
+            await until(lambda: _replicas_are(plane, spaces["good"], 3), 40.0)
             for name in ("nofile", "forbidden", "foreign", "nocontext"):
-                assert await _replicas_are(control_plane, spaces[name], 2), name
+                assert await _replicas_are(plane, spaces[name], 2), name
             late.write_text(mended.read_text())
             path = users["nocontext"]
-            path.write_text(path.read_text().replace(control_plane.name, "later"))
-            await asyncio.to_thread(control_plane.apply, deployment(spaces["nodeploy"], replicas=1))
-            await asyncio.to_thread(control_plane.apply, *rights(spaces["forbidden"], "nobody-at-all"))
+            path.write_text(path.read_text().replace(plane.name, "later"))
+            await asyncio.to_thread(plane.apply, deployment(spaces["nodeploy"], replicas=1))
+            await asyncio.to_thread(plane.apply, *rights(spaces["forbidden"], nobody.user))
             note = f"voicefleet.dev/controller={OWNER}"
-            await kubectl(
-                control_plane, "annotate", "--overwrite", "deployment", DEPLOYMENT, "-n", spaces["foreign"], note
-            )
+            await kubectl(plane, "annotate", "--overwrite", "deployment", DEPLOYMENT, "-n", spaces["foreign"], note)
             for name in names:
                 await until(lambda name=name: known(name), 40.0)  # type: ignore[misc]
-                await until(lambda name=name: _replicas_are(control_plane, spaces[name], 3), 40.0)  # type: ignore[misc]
+                await until(lambda name=name: _replicas_are(plane, spaces[name], 3), 40.0)  # type: ignore[misc]
 
 
-async def _replicas_are(plane: ControlPlane, namespace: str, count: int) -> bool:
+async def _replicas_are(plane: Plane, namespace: str, count: int) -> bool:
     path = "jsonpath={.spec.replicas}"
     return int(await kubectl(plane, "get", "deployment", DEPLOYMENT, "-n", namespace, "-o", path)) == count
 

@@ -17,8 +17,8 @@ import aiohttp
 import pytest
 import yaml
 
-from cluster.control_plane import ControlPlane
-from cluster.kube_pools import DEPLOYMENT, OWNER, controller_user, deployment, new_namespace
+from cluster.kube import Plane
+from cluster.kube_pools import DEPLOYMENT, OWNER, controller_account, deployment, new_namespace
 from cluster.played_node import played_node
 from fakes.controlling import FRONT, region, until
 from voicefleet.controller.adapters.kube.announce import Announcer
@@ -68,7 +68,7 @@ class Replica:
 class Pair:
     """Two replicas of one controller, and the pool that they scale."""
 
-    plane: ControlPlane
+    plane: Plane
     namespace: str
     replicas: list[Replica]
 
@@ -184,23 +184,23 @@ async def _exists(path: Path) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def pair(plane: ControlPlane, tmp_path: Path) -> AsyncIterator[Pair]:
+async def pair(plane: Plane, tmp_path: Path) -> AsyncIterator[Pair]:
     namespace = new_namespace(plane)
-    kubeconfig = controller_user(plane, namespace)
-    plane.apply(*lease(namespace, f"controller-{namespace}"), deployment(namespace, replicas=2))
+    account = controller_account(plane, namespace)
+    plane.apply(*lease(namespace, account.user), deployment(namespace, replicas=2))
     async with contextlib.AsyncExitStack() as stack:
         livekit = await stack.enter_async_context(servers.livekit_server("test"))
         redis = await stack.enter_async_context(servers.redis_server())
         http = await stack.enter_async_context(aiohttp.ClientSession())
         await stack.enter_async_context(played_node(plane, namespace))
-        settings = settings_file(tmp_path, namespace, kubeconfig, livekit)
+        settings = settings_file(tmp_path, namespace, account.kubeconfig, livekit)
         starts = [replica(name, settings, livekit, redis.url, http) for name in ("one", "two")]
         replicas = await asyncio.gather(*(stack.enter_async_context(start) for start in starts))
         yield Pair(plane, namespace, replicas)
 
 
-async def test_one_writes_and_the_other_takes_over_from_the_dead(control_plane: ControlPlane, tmp_path: Path) -> None:
-    async with pair(control_plane, tmp_path) as p:
+async def test_one_writes_and_the_other_takes_over_from_the_dead(plane: Plane, tmp_path: Path) -> None:
+    async with pair(plane, tmp_path) as p:
         leader, other = await p.one_leads()
         assert (await leader.metric("voicefleet_leader"), await other.metric("voicefleet_leader")) == (1.0, 0.0)
         with disturbing(p):
@@ -225,8 +225,8 @@ async def _writes_again(replica: Replica) -> None:
     await until(lambda: _writes(replica, before + 1), 30.0)
 
 
-async def test_a_paused_leader_does_not_write_when_it_wakes(control_plane: ControlPlane, tmp_path: Path) -> None:
-    async with pair(control_plane, tmp_path) as p:
+async def test_a_paused_leader_does_not_write_when_it_wakes(plane: Plane, tmp_path: Path) -> None:
+    async with pair(plane, tmp_path) as p:
         with disturbing(p):
             for _ in range(2):
                 leader, other = await p.one_leads()
@@ -243,8 +243,8 @@ async def test_a_paused_leader_does_not_write_when_it_wakes(control_plane: Contr
                 assert await other.leads()
 
 
-async def test_a_leader_that_ends_gives_the_lease_up(control_plane: ControlPlane, tmp_path: Path) -> None:
-    async with pair(control_plane, tmp_path) as p:
+async def test_a_leader_that_ends_gives_the_lease_up(plane: Plane, tmp_path: Path) -> None:
+    async with pair(plane, tmp_path) as p:
         leader, other = await p.one_leads()
         leader.child.send_signal(signal.SIGTERM)
         # Well before the duration of the lease, which is 6 s.
@@ -252,11 +252,11 @@ async def test_a_leader_that_ends_gives_the_lease_up(control_plane: ControlPlane
         assert (await other.leader())["holder"] == other.name
 
 
-async def test_a_pool_in_trouble_is_an_event_on_the_lease(control_plane: ControlPlane) -> None:
-    namespace = new_namespace(control_plane)
-    kubeconfig = controller_user(control_plane, namespace)
-    control_plane.apply(*lease(namespace, f"controller-{namespace}"))
-    where = ClusterSettings(kubeconfig=kubeconfig)
+async def test_a_pool_in_trouble_is_an_event_on_the_lease(plane: Plane) -> None:
+    namespace = new_namespace(plane)
+    account = controller_account(plane, namespace)
+    plane.apply(*lease(namespace, account.user))
+    where = ClusterSettings(kubeconfig=account.kubeconfig)
     settings = LeaseSettings(where, namespace, LEASE, duration_s=6, renew_deadline_s=4.0, retry_s=1.0)
     clusters, troubles = Clusters(), {"eu": "2 workers unschedulable: no cpu", "us": ""}
     try:
@@ -269,7 +269,7 @@ async def test_a_pool_in_trouble_is_an_event_on_the_lease(control_plane: Control
         await announcer.once()
     finally:
         await clusters.close()
-    told = control_plane.kubectl("describe", "lease", LEASE, "-n", namespace).partition("Events:")[2]
+    told = plane.kubectl("describe", "lease", LEASE, "-n", namespace).partition("Events:")[2]
     assert told.count("PoolInTrouble") == 1
     assert "region eu: 2 workers unschedulable: no cpu" in told
     assert told.count("PoolWell") == 1
