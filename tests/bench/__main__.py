@@ -14,7 +14,7 @@ from bench.answers import Size, default_baseline, platform_overhead
 from bench.callers import callers_per_core
 from bench.controller_scale import controller_scale
 from bench.health import machine_facts
-from bench.policy import CALLS, cells, rivals
+from bench.policy import CALLS, cells, days, rivals
 from bench.reality import simulation_reality
 from bench.row import Row, failed, say
 from bench.scaling import simulate_speed, step_speed
@@ -47,6 +47,7 @@ ROWS: dict[str, Measure] = {
     "step_speed": lambda on, quick, command: asyncio.to_thread(step_speed, quick, command),
     "simulate_speed": lambda on, quick, command: asyncio.to_thread(simulate_speed, quick, command),
     **{f"policy_{mean}": _of(cells, mean) for mean in CALLS},
+    **{f"policy_day_{mean}": _of(days, mean) for mean in CALLS},
     **{f"policy_rivals_{mean}": _of(rivals, mean) for mean in CALLS},
 }
 

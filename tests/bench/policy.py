@@ -11,7 +11,7 @@ from voicefleet.sim.compare import ORACLE, OURS, Swept, known_policies, play, sw
 from voicefleet.sim.outcome import Outcome, oracle_hours, wilson_upper
 from voicefleet.sim.world import World
 from voicefleet.traffic.durations import CallLaw
-from voicefleet.traffic.profiles import generate, known_traffic
+from voicefleet.traffic.profiles import DAY_S, generate, known_traffic
 from voicefleet.traffic.traces import Trace
 
 ALLOWED = 0.001
@@ -54,14 +54,23 @@ class Cell:
 
 def cells(mean_live: int, quick: bool, command: str) -> Row:
     """Every traffic at `mean_live` calls in progress, five seeds each (quick: one, a fifth of the calls)."""
-    seeds, calls = (SEEDS[:1], CALLS[mean_live] // 5) if quick else (SEEDS, CALLS[mean_live])
+    return _table(f"policy_{mean_live}", mean_live, CALLS[mean_live], quick, command)
+
+
+def days(mean_live: int, quick: bool, command: str) -> Row:
+    """The same over a whole day each: what a pool that has learned its traffic costs, its ignorant hours included."""
+    return _table(f"policy_day_{mean_live}", mean_live, round(DAY_S * mean_live / CallLaw().mean_s), quick, command)
+
+
+def _table(name: str, mean_live: int, calls: int, quick: bool, command: str) -> Row:
+    seeds, calls = (SEEDS[:1], calls // 5) if quick else (SEEDS, calls)
     found = []
     for traffic in known_traffic():
         found.append(_cell(traffic, mean_live, calls, seeds))
         say(f"{traffic} {mean_live}: {_figures(found[-1])}")
     missed = [text for cell in found for text in cell.missed()]
     return Row(
-        name=f"policy_{mean_live}",
+        name=name,
         n=sum(cell.offered for cell in found),
         values={"seeds": list(seeds), "calls_a_seed": calls, "cells": {c.traffic: _figures(c) for c in found}},
         verdict="missed" if missed else "met",

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import yaml
 from livekit import api, rtc
 
 from cluster.control_plane import ControlPlane
@@ -331,3 +332,49 @@ async def _unknown(s: Stage) -> bool:
 
 async def _dispatched(s: Stage, room: str) -> bool:
     return bool(await s.running.dispatches(room))
+
+
+async def test_one_controller_and_the_clusters_of_two_regions(plane: Plane, tmp_path: Path) -> None:
+    """Two contexts of one kubeconfig. The one cluster's API is lost, and the other region is scaled all the same."""
+    with run_control_plane("second") as second:
+        clusters: dict[str, Plane] = {"eu": plane, "us": second}
+        spaces = {name: new_namespace(cluster) for name, cluster in clusters.items()}
+        users = {name: controller_account(cluster, spaces[name]).kubeconfig for name, cluster in clusters.items()}
+        for name, cluster in clusters.items():
+            cluster.apply(deployment(spaces[name], replicas=1))
+        both = tmp_path / "both.kubeconfig"
+        both.write_text(merged(*users.values()))
+        async with backends() as (livekit, redis_url):
+            regions = {name: pods_of(spaces[name], both, livekit, pool={"min_workers": 3}) for name in clusters}
+            for name, cluster in clusters.items():
+                regions[name]["kubernetes"]["context"] = cluster.name
+            async with controller(tmp_path, livekit, redis_url, owner=OWNER, regions=regions) as c:
+
+                async def status(name: str, wanted: str) -> bool:
+                    return bool((await view(c, name))["status"] == wanted)
+
+                async def scaled(name: str) -> bool:
+                    return await _replicas_are(clusters[name], spaces[name], 3)
+
+                async def disturb(name: str) -> None:
+                    scale = ("scale", "deployment", DEPLOYMENT, "-n", spaces[name], "--replicas=1")
+                    await kubectl(clusters[name], *scale)
+
+                for name in clusters:
+                    await until(lambda name=name: scaled(name), 40.0)  # type: ignore[misc]
+                await asyncio.to_thread(second.stop_api_server)
+                await until(lambda: status("us", "unknown"), 40.0)
+                assert await status("eu", "ok")
+                await disturb("eu")
+                await until(lambda: scaled("eu"), 40.0)
+                await asyncio.to_thread(second.start_api_server)
+                await disturb("us")
+                await until(lambda: scaled("us"), 40.0)
+                await until(lambda: status("us", "ok"), 40.0)
+
+
+def merged(*kubeconfigs: Path) -> str:
+    """One kubeconfig with the contexts of several."""
+    parts = [yaml.safe_load(path.read_text()) for path in kubeconfigs]
+    lists = {kind: [one for part in parts for one in part[kind]] for kind in ("clusters", "users", "contexts")}
+    return yaml.safe_dump({**parts[0], **lists})

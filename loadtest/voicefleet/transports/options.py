@@ -61,7 +61,7 @@ _QUICK = {
     "rates_kbps": (80.0,),
     "seeds": 1,
     "tries": 1,
-    "seconds": 8.0,
+    "seconds": 6.0,
 }
 
 
