@@ -35,7 +35,7 @@ class FakeJob:
     answers: bool = True
     trouble: str = ""
     joins_only: bool = False
-    """It never says a word to Redis."""
+    """It says no word to Redis unless told to `hold`."""
     epoch: int = 0
     lost: bool = False
     """Its claim is another's now."""
@@ -56,9 +56,13 @@ class FakeJob:
         self._listener = asyncio.create_task(self._listen())
         self._tasks.append(self._listener)
         if not self.joins_only:
-            await self._renew()
-            self._tasks.append(asyncio.create_task(self._keep()))
+            await self.hold()
         return self
+
+    async def hold(self) -> None:
+        """Take the claim, or find that it is this job's by now, and keep it."""
+        await self._renew()
+        self._tasks.append(asyncio.create_task(self._keep()))
 
     async def deafen(self) -> None:
         """It listens no more, as when its process is gone."""

@@ -268,23 +268,28 @@ async def test_a_draining_worker_hands_its_calls_over(tmp_path: Path, livekit: s
         running.worker("w1", live=2, slots=2, state="draining"),
         running.worker("w2", slots=1) as w2,
         live_calls(running, livekit, redis_url, ["w1", "w1"]) as (first, second),
+        contextlib.AsyncExitStack() as stack,
     ):
         # One slot is free elsewhere: one call moves.
         await until(lambda: running.redis.exists(KEYS.handoff(first.room)))
         await until(lambda: dispatched_again(running, first.room))
         assert await running.redis.exists(KEYS.handoff(second.room)) == 0
         claims = first.job.claims
-        successor = "AJ_next"
-        assert isinstance(await claims.accept(first.room, "", worker="w2", job=successor), Succeeding)
+        # One that lives: recovery would take the call from a mere name.
+        successor = FakeJob(livekit, redis_url, first.room, "w2", f"AJ_{next(_numbers)}", joins_only=True)
+        stack.push_async_callback(successor.leave)
+        await successor.start()
+        assert isinstance(await claims.accept(first.room, "", worker="w2", job=successor.job), Succeeding)
         w2["accepting"] = 1
         await running.report("w2", **w2)
-        await claims.ready(first.room, job=successor)
+        await claims.ready(first.room, job=successor.job)
         assert await claims.hand_over(first.room, job=first.job.job) is Yielded.DONE
+        await successor.hold()
         await until(lambda: _counted(running, "voicefleet_calls_handed_off_total", 'region="eu",result="done"', 1))
         await until(lambda: _has(running, first.room, "w2", 2))  # The register is told a moment after the claim.
         assert await running.redis.exists(KEYS.handoff(second.room)) == 0
         # A slot for the other one too; nobody takes it, so it is tried again, and its job keeps it.
-        w2["slots"] = 3  # one for the first call, which waits again: its successor was made up
+        w2["slots"] = 2
         await until(lambda: dispatched_again(running, second.room))
         await running.redis.pexpire(KEYS.handoff(second.room), 100)
         await until(lambda: _counted(running, "voicefleet_calls_handed_off_total", 'region="eu",result="failed"', 1))

@@ -54,9 +54,9 @@ def plan_moves(
     """
     if not leaving:
         return []
-    free = sum(r.free for worker, r in reports.items() if worker not in leaving)
-    # An accepted one has its slot already, and its worker says so.
-    promised = sum(h.state == HandoffState.WANTED for h in handoffs.values())
+    staying = {worker: r for worker, r in reports.items() if worker not in leaving}
+    free = sum(r.free for r in staying.values())
+    promised = sum(h.state == HandoffState.WANTED for h in handoffs.values()) + _not_reported(handoffs, staying)
     spare = free - snapshot.waiting - snapshot.joining - on_the_way - promised
     able = [
         Move(call.room, call.claim)
@@ -70,3 +70,17 @@ def plan_moves(
         and call.room not in not_now
     ]
     return able[: max(0, spare)]
+
+
+def _not_reported(handoffs: Mapping[str, Handoff], reports: Mapping[str, Reported]) -> int:
+    """Calls that a worker accepted as a successor since its last report: they have their slot, which it still calls
+    free."""
+    accepted: dict[str, set[str]] = {}
+    for room, handoff in handoffs.items():
+        if handoff.state != HandoffState.WANTED:
+            accepted.setdefault(handoff.to_worker, set()).add(room)
+    return sum(
+        max(0, len(rooms.difference(reports[worker].report.rooms)) - reports[worker].report.accepting)
+        for worker, rooms in accepted.items()
+        if worker in reports
+    )

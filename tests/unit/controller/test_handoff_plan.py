@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,8 +22,18 @@ pytestmark = pytest.mark.unit
 NOW = 1_000_000
 
 
-def worker(name: str, *, state: str = "ready", slots: int = 4, live: int = 0, silent_s: float = 0.5) -> Reported:
-    return Reported(WorkerReport(name, "eu", state, slots, live, 0, uptime_s=9.0), silent_s, None)
+def worker(
+    name: str,
+    *,
+    state: str = "ready",
+    slots: int = 4,
+    live: int = 0,
+    accepting: int = 0,
+    rooms: Collection[str] = (),
+    silent_s: float = 0.5,
+) -> Reported:
+    report = WorkerReport(name, "eu", state, slots, live, accepting, uptime_s=9.0, rooms=list(rooms))
+    return Reported(report, silent_s, None)
 
 
 def call(room: str, holder: str | None, *, joined: int = 0, renewed: int = NOW - 500, state: str = "live") -> Call:
@@ -66,9 +77,19 @@ def test_slots_that_others_need_are_not_taken() -> None:
     under_way = {"b": Handoff("J-b", "old", "wanted")}
     assert moves(CALLS, LEAVING, handoffs=under_way) == ["a"]
     assert moves(CALLS, {**LEAVING, "new": worker("new", live=3)}, handoffs=under_way) == []
-    # Accepted: its worker counts it itself by now.
-    accepted = {"b": Handoff("J-b", "old", "accepted", "J-n", "new")}
-    assert moves(CALLS, {**LEAVING, "new": worker("new", live=3)}, handoffs=accepted) == ["a"]
+
+
+@pytest.mark.parametrize("state", ["accepted", "ready"])
+def test_a_successor_has_its_slot_before_its_worker_says_so(state: str) -> None:
+    accepted = {"b": Handoff("J-b", "old", state, "J-n", "new")}
+
+    def more(**new: Any) -> list[str]:
+        return moves(CALLS, {**LEAVING, "new": worker("new", **new)}, handoffs=accepted)
+
+    assert more(live=3) == []
+    assert more(live=2, accepting=1) == ["a"]
+    assert more(live=3, rooms=["b", "c", "d"]) == ["a"]
+    assert more(live=2, accepting=2, rooms=["b", "c"]) == []
 
 
 def test_calls_that_cannot_move_now() -> None:
