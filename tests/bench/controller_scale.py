@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from bench.cpu import cpu_seconds_of
 from bench.health import Health
 from bench.row import Row, say
 from bench.scale_world import SLOTS, World
@@ -47,7 +48,6 @@ _AGENT_NAME = "bench-scale"
 _SETTLE_S = 15.0
 _READY_LIMIT_S = 120.0
 _PODS_LIMIT_S = 600.0
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +199,11 @@ async def _measure(
         controller.send_signal(signal.SIGUSR1)
         process.send_signal(signal.SIGUSR1)
         async with health.watch():
-            before_s = _cpu_s(controller.pid)
+            before_s = cpu_seconds_of([controller.pid])
             began_s = asyncio.get_running_loop().time()
             await asyncio.sleep(seconds)
             took_s = asyncio.get_running_loop().time() - began_s
-            cpu_ratio = (_cpu_s(controller.pid) - before_s) / took_s
+            cpu_ratio = (cpu_seconds_of([controller.pid]) - before_s) / took_s
         rss_mb = _peak_mb(controller.pid)
         # The world first: webhooks to a controller that is gone are no failures of it.
         process.terminate()
@@ -312,11 +312,6 @@ async def _ready(controller: Child, file: Path) -> None:
         if not controller.alive or asyncio.get_running_loop().time() > deadline_s:
             raise RuntimeError(f"the controller did not get ready; its last lines:\n{controller.log_tail()}")
         await asyncio.sleep(0.1)
-
-
-def _cpu_s(pid: int) -> float:
-    stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(int(f) for f in stat[11:13]) / _TICKS_PER_S
 
 
 def _peak_mb(pid: int) -> float:

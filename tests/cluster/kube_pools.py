@@ -16,6 +16,7 @@ import pytest
 
 from cluster.kube import Account, Plane
 from cluster.played_node import PlayedNode, node_selector, played_node
+from fakes.controlling import region
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.adapters.kube.client import Clusters
 from voicefleet.controller.adapters.kube.fleet import KubeFleet
@@ -23,6 +24,7 @@ from voicefleet.controller.leadership import AlwaysLeads, Leadership
 from voicefleet.controller.ports import Instance, InstanceState
 from voicefleet.controller.settings_kubernetes import ClusterSettings, KubernetesSettings
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.stack import servers
 
 DEPLOYMENT = "voice-worker"
 OWNER = "voice/release"
@@ -57,6 +59,14 @@ def deployment(namespace: str, *, owner: str | None = OWNER, cpu: str = "10m", *
             **spec,
         },
     }
+
+
+def pods_of(namespace: str, kubeconfig: Path, livekit: servers.LiveKit, **more: Any) -> dict[str, Any]:
+    """A region whose workers are pods."""
+    where = {"namespace": namespace, "deployment": DEPLOYMENT, "kubeconfig": str(kubeconfig)}
+    pool = {"min_workers": 1, "max_workers": 4, "slots": 2, "policy": "buffer", "buffer": 0, "hold_s": 0}
+    pool |= more.pop("pool", {})
+    return region(livekit, kubernetes=where, pool=pool, **more)
 
 
 def rights(namespace: str, user: str) -> list[dict[str, Any]]:

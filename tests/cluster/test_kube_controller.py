@@ -18,9 +18,9 @@ from livekit import api, rtc
 from cluster.control_plane import ControlPlane
 from cluster.control_plane import control_plane as run_control_plane
 from cluster.kube import Plane
-from cluster.kube_pools import DEPLOYMENT, OWNER, controller_account, deployment, new_namespace, rights
+from cluster.kube_pools import DEPLOYMENT, OWNER, controller_account, deployment, new_namespace, pods_of, rights
 from cluster.played_node import PlayedNode, played_node
-from fakes.controlling import KEYS, Running, controller, region, until
+from fakes.controlling import KEYS, Running, controller, until
 from voicefleet.contract import codec
 from voicefleet.contract.reports import WorkerOrder
 from voicefleet.runtime.tasks import end
@@ -33,14 +33,6 @@ pytestmark = pytest.mark.cluster
 async def backends() -> AsyncIterator[tuple[servers.LiveKit, str]]:
     async with servers.livekit_server("test") as livekit, servers.redis_server() as redis:
         yield livekit, redis.url
-
-
-def pods_of(namespace: str, kubeconfig: Path, livekit: servers.LiveKit, **more: Any) -> dict[str, Any]:
-    """A region whose workers are pods."""
-    where = {"namespace": namespace, "deployment": DEPLOYMENT, "kubeconfig": str(kubeconfig)}
-    pool = {"min_workers": 1, "max_workers": 4, "slots": 2, "policy": "buffer", "buffer": 0, "hold_s": 0}
-    pool |= more.pop("pool", {})
-    return region(livekit, kubernetes=where, pool=pool, **more)
 
 
 class Workers:

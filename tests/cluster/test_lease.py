@@ -18,9 +18,9 @@ import pytest
 import yaml
 
 from cluster.kube import Plane
-from cluster.kube_pools import DEPLOYMENT, OWNER, controller_account, deployment, new_namespace
+from cluster.kube_pools import DEPLOYMENT, OWNER, controller_account, deployment, new_namespace, pods_of
 from cluster.played_node import played_node
-from fakes.controlling import FRONT, region, until
+from fakes.controlling import FRONT, until
 from voicefleet.controller.adapters.kube.announce import Announcer
 from voicefleet.controller.adapters.kube.client import Clusters
 from voicefleet.controller.leadership import AlwaysLeads
@@ -139,8 +139,6 @@ def disturbing(pair: Pair) -> Iterator[None]:
 
 
 def settings_file(tmp_path: Path, namespace: str, kubeconfig: Path, livekit: LiveKit) -> Path:
-    where = {"namespace": namespace, "deployment": DEPLOYMENT, "kubeconfig": str(kubeconfig)}
-    pool = {"min_workers": 2, "max_workers": 4, "slots": 2, "policy": "buffer", "buffer": 0, "hold_s": 0}
     raw = {
         "redis_url_env": "TEST_REDIS",
         "listen": "127.0.0.1:0",
@@ -148,7 +146,7 @@ def settings_file(tmp_path: Path, namespace: str, kubeconfig: Path, livekit: Liv
         "tick_s": 0.3,
         "owner": OWNER,
         "kubernetes_lease": {"namespace": namespace, "name": LEASE, "kubeconfig": str(kubeconfig)},
-        "regions": {"eu": region(livekit, kubernetes=where, pool=pool)},
+        "regions": {"eu": pods_of(namespace, kubeconfig, livekit, pool={"min_workers": 2})},
     }
     path = tmp_path / "controller.yaml"
     path.write_text(yaml.safe_dump(raw))
