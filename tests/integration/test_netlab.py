@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
 import signal
 import socket
@@ -9,9 +11,10 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ParamSpec
 
 import pytest
 
@@ -25,7 +28,9 @@ from voicefleet.stack.settings import environment
 
 pytestmark = pytest.mark.integration
 
+P = ParamSpec("P")
 PORT = 7000
+ATTEMPTS = 6
 SAFE_Z = 4.0
 """Standard deviations that a count may be off: one test in 16,000 fails by chance."""
 
@@ -40,7 +45,11 @@ class Bench:
     far: socket.socket
 
     def send(self, count: int, *, every_s: float, size: int = 200) -> dict[int, list[float]]:
-        """Send numbered packets from near to far, evenly; the delays of what arrives, by number."""
+        """Send numbered packets from near to far, evenly; the delays of what arrives, by number. What an earlier call
+        saw is forgotten."""
+        self.order.clear()
+        self.arrivals_s.clear()
+        self.link.readings(reset=True)
         arrived: dict[int, list[float]] = {}
         start_s = time.monotonic() + 0.01
         sent = 0
@@ -90,19 +99,26 @@ def lab() -> Iterator[Lab]:
 
 
 @pytest.fixture(scope="module")
-def sockets(lab: Lab) -> Iterator[Bench]:
+def bench(lab: Lab) -> Iterator[Bench]:
     link = lab.connect("near", "far", Conditions())
     near, far = udp(lab.host("near"), link.near_address), udp(lab.host("far"), link.far_address)
     with near, far:
         yield Bench(lab, link, near, far)
 
 
-@pytest.fixture
-def bench(sockets: Bench) -> Bench:
-    sockets.order.clear()
-    sockets.arrivals_s.clear()
-    sockets.link.readings(reset=True)
-    return sockets
+def undisturbed(test: Callable[P, None]) -> Callable[P, None]:
+    """A test of times that passes if one of its attempts does. A machine that stalls makes packets late, now and then;
+    a link that is wrong is wrong in every attempt."""
+
+    @functools.wraps(test)
+    def attempts(*args: P.args, **kwargs: P.kwargs) -> None:
+        for _ in range(ATTEMPTS - 1):
+            with contextlib.suppress(AssertionError):
+                test(*args, **kwargs)
+                return
+        test(*args, **kwargs)
+
+    return attempts
 
 
 def off_by(count: int, trials: int, share: float) -> float:
@@ -111,6 +127,7 @@ def off_by(count: int, trials: int, share: float) -> float:
 
 
 @pytest.mark.parametrize("delay_ms", [10, 50])
+@undisturbed
 def test_delay_is_as_set_to_a_millisecond(bench: Bench, delay_ms: float) -> None:
     bench.link.configure(Conditions(delay_ms=delay_ms))
     delays = sorted(d for all_of_one in bench.send(300, every_s=0.002).values() for d in all_of_one)
@@ -123,6 +140,7 @@ def test_delay_is_as_set_to_a_millisecond(bench: Bench, delay_ms: float) -> None
     assert readings.up.offered == readings.up.delivered == 300
 
 
+@undisturbed
 def test_jitter_spreads_the_delay_evenly_around_itself(bench: Bench) -> None:
     bench.link.configure(Conditions(delay_ms=30, jitter_ms=10), seed=1)
     delays_ms = [1000 * d[0] for d in bench.send(600, every_s=0.001).values()]
@@ -162,6 +180,7 @@ def test_reordering_and_duplication_are_as_frequent_as_asked(bench: Bench) -> No
 
 
 @pytest.mark.parametrize("rate_kbps", [200, 2000])
+@undisturbed
 def test_rate_is_kept_to_three_percent_and_the_queue_overflows(bench: Bench, rate_kbps: float) -> None:
     bench.link.configure(Conditions(delay_ms=5, rate_kbps=rate_kbps, queue=20))
     size = 1000
@@ -177,6 +196,7 @@ def test_rate_is_kept_to_three_percent_and_the_queue_overflows(bench: Bench, rat
     assert len(arrived) <= count - up.overflow
 
 
+@undisturbed
 def test_the_kernels_tcp_runs_over_it(bench: Bench) -> None:
     bench.link.configure(Conditions(delay_ms=25))
     server = namespaces.within(bench.lab.host("far"), socket.socket)

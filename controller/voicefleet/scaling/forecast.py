@@ -118,6 +118,7 @@ def foretell(
     moments = found.tolist()
     rate, rate_variance, rate_third = arrivals.moments()
     peak = max(arrivals.dispersion, arrivals.peakedness)
+    more = company(peak)
     ahead = []
     for i, worked in enumerate(tables.worked):
         new = rate * worked
@@ -126,7 +127,18 @@ def foretell(
             new += announced[i] * worked
         variance = moments[count + i] + peak * new + error
         third = moments[2 * count + i] + peak * (peak * new + 3.0 * error) + rate_third * worked**3
-        ahead.append((moments[i] + new + margin * (moments[count + i] + new) ** 0.5, variance, third))
+        mean = moments[i] + new + more + margin * (moments[count + i] + new) ** 0.5
+        ahead.append((mean, variance, third))
     stay = moments[LEAD]
     come = (rate + (announced[LEAD] if announced else 0.0)) * tables.worked[LEAD]
     return Forecast(tables.horizons_s[LEAD], tuple(ahead), stay, come, moments[count + LEAD] + come)
+
+
+def company(peak: float) -> float:
+    """How many more calls a caller finds there than somebody who looks at a time of no matter.
+
+    Only Poisson arrivals see time averages (Wolff 1982). Who comes in a crowd sees that crowd: a count with variance
+    `peak` times its mean, weighed by itself, has a mean that is ``peak - 1`` larger. A peak of little above 1 is
+    mostly the error of its measurement, hence the factor ``1 - 1 / peak``.
+    """
+    return (peak - 1.0) ** 2 / peak

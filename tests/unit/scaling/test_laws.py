@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from voicefleet.scaling.forecast import company
 from voicefleet.scaling.laws import ArrivalLaw, DurationLaw, Shortage, StartLaw
 from voicefleet.scaling.laws.durations import age_counts
 from voicefleet.scaling.memory import Memory, dump, load
@@ -120,6 +121,16 @@ def test_tails_are_within_a_factor_of_two_of_the_exact_ones(live: int, new: floa
     for target in (0.05, 0.01, 0.001):
         n = int(np.argmax(tail < target)) - 1
         assert 0.5 < upper_tail(n, mean, variance, third) / tail[n] < 2.0
+
+
+def test_who_comes_in_a_crowd_finds_the_crowd_there() -> None:
+    """Counts of a peaky stream, each seen as often as calls are in it, against the same counts seen by a clock."""
+    peak, mean = 8.0, 100.0
+    counts = np.random.default_rng(2).negative_binomial(mean / (peak - 1), 1 / peak, 100_000).astype(float)
+    by_callers = float((counts * counts).sum() / counts.sum())
+    others_more = by_callers - 1 - float(counts.mean())
+    assert 0.8 * others_more < company(peak) < others_more
+    assert company(1.0) == 0.0, "Poisson arrivals see time averages"
 
 
 def test_tails_at_their_ends() -> None:

@@ -51,11 +51,11 @@ class ArrivalLaw:
     times_s: tuple[float, ...] = (_PRIOR_TIME_S,) * len(MEMORIES_S)
     weights: tuple[float, ...] = PRIOR_WEIGHTS
     peakedness: float = 1.0
-    peak_mass: float = 30.0
+    peak_mass: float = 15.0
     bin_calls: float = 0.0
     bin_s: float = 0.0
     dispersion: float = 1.0
-    spread_mass: float = 15.0
+    spread_mass: float = 8.0
     long_calls: float = 0.0
     long_s: float = 0.0
     long_rate: float = -1.0

@@ -24,7 +24,10 @@ REGRET = 10.0
 times what is promised: a start costs as much as keeping a worker for its length, and what is kept needs no start."""
 SPEND = 0.6
 """Share of the allowed waits that is planned for; the rest is for what no law foretells, and for slow starts."""
-MENDED, MOST_MENDED = 3.5, 3.0
+CROWDED = 0.25
+"""Power of (variance by the calls' own chance / variance in all) by which less is planned for where crowds and jumps
+make the calls: those who wait then are many at once, so that a few such hours decide the share."""
+MENDED, MOST_MENDED = 3.5, 4.0
 """How many times more may be planned for where a worker is small beside the spread of the calls: orders follow one
 another closely there, and what one foretells the next still mends (the share of calls that wait is 1/10 of the foretold
 one at 480 calls and 10 slots, 1/4 at 120, 1/2 at 24, in the simulator). Crowds and jumps of the rate leave no time."""
@@ -43,8 +46,9 @@ def predictive_need(memory: Memory, observation: PoolObservation) -> tuple[Memor
         tables, arrivals, calls=calls, ages_s=observation.ages_s, announced=extra, margin=memory.shortage.margin
     )
     before = memory.desired if memory.desired is not None else observation.supply
-    mended = MENDED * forecast.own / spec.slots**2 * (forecast.own / forecast.sigma**2) ** 2
-    mean = SPEND * min(max(1.0, mended), MOST_MENDED) * spec.wait_ratio
+    calm = forecast.own / forecast.sigma**2
+    mended = MENDED * forecast.own / spec.slots**2 * calm**2
+    mean = SPEND * calm**CROWDED * min(max(1.0, mended), MOST_MENDED) * spec.wait_ratio
     workers, risk = _workers(forecast, before, -(-calls // spec.slots), spec, mean)
     memory = memory.wanting(workers, forecast.own**0.5)
     return memory, Need(workers, _Said(observation, forecast, risk), _inputs(observation, forecast, risk))
