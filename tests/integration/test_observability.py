@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -179,11 +180,12 @@ async def _figures_agree(s: Stand, heard: Sequence[float], health: GeneratorHeal
     told = await s.prometheus.value("sum(voicefleet_turn_ttfa_seconds_sum) / sum(voicefleet_turn_ttfa_seconds_count)")
     assert told is not None
     assert told == pytest.approx(sum(agents) / len(agents), abs=0.01), "metrics and traces say the same"
-    later_s, fastest_s = sum(heard) / len(heard) - told, min(heard) - min(agents)
+    later_s, fastest_s = median(heard) - median(agents), min(heard) - min(agents)
     print(f"TTFA in Prometheus {told:.3f} s; callers heard it {later_s:.3f} s later, the fastest {fastest_s:.3f} s")
-    assert -0.05 < fastest_s < LATER_S + 4 * (health.lag_p99_s or 0.0)
+    most_s = LATER_S + 4 * (health.lag_p99_s or 0.0)
+    assert -0.05 < fastest_s < most_s
     if not health.void:
-        assert -0.05 < later_s < LATER_S
+        assert -0.05 < later_s < most_s
 
 
 async def _exemplars_lead_to_traces(s: Stand) -> None:
