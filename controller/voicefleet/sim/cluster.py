@@ -49,7 +49,8 @@ class Pod:
         self.view_s = -math.inf
         self.drain_s = math.inf
         self.stop_s = math.inf
-        self.cached: Worker | None = None
+        self.cached: dict[int, Worker] = {}
+        """What a scaler made of it, by `busy`; forgotten when anything else about it changes."""
 
 
 @dataclass
@@ -163,7 +164,7 @@ class Cluster:
             return
         pod.state = READY
         pod.ready_s = now_s
-        pod.cached = None
+        pod.cached.clear()
         if start_s is not None:
             self.started_times.append(start_s)
         if not pod.cordoned:
@@ -183,7 +184,7 @@ class Cluster:
     def cordon(self, now_s: float, pod: Pod) -> None:
         """No new calls; with handoff its calls move to others."""
         pod.cordoned = True
-        pod.cached = None
+        pod.cached.clear()
         pod.order_seen_s = now_s + self.world.order_s
         pod.drain_s = min(pod.drain_s, now_s)
         # The order takes a moment to arrive; until then LiveKit still sends calls, as it does in life.
@@ -192,7 +193,7 @@ class Cluster:
     def _cordoned(self, now_s: float, pod: Pod) -> None:
         if not pod.cordoned or pod.state != READY:
             return
-        pod.cached = None
+        pod.cached.clear()
         self._shut(pod)
         if self.world.handoff:
             self._move_all(now_s, pod)
@@ -200,7 +201,7 @@ class Cluster:
     def uncordon(self, now_s: float, pod: Pod) -> None:
         """Take calls again."""
         pod.cordoned = False
-        pod.cached = None
+        pod.cached.clear()
         pod.order_seen_s = now_s + self.world.order_s
         if pod.drain_s < math.inf:
             self.tally.drain_s += now_s - pod.drain_s
@@ -208,7 +209,7 @@ class Cluster:
         self.at(pod.order_seen_s, self._uncordoned, pod)
 
     def _uncordoned(self, now_s: float, pod: Pod) -> None:
-        pod.cached = None
+        pod.cached.clear()
         if not pod.cordoned and pod.state == READY and pod not in self.open:
             self._open(now_s, pod)
 
@@ -220,7 +221,7 @@ class Cluster:
         pod.state = STOPPING
         pod.stop_s = now_s
         pod.drain_s = min(pod.drain_s, now_s)
-        pod.cached = None
+        pod.cached.clear()
         if not pod.busy:
             self.at(now_s + self.world.stop_s, self._gone, pod)
             return
@@ -330,7 +331,6 @@ class Cluster:
     def _begin(self, now_s: float, call: int, pod: Pod) -> None:
         pod.busy += 1
         pod.calls.add(call)
-        pod.cached = None
         self.free -= 1
         self.pod_of[call] = pod
         place = self.live
@@ -349,7 +349,6 @@ class Cluster:
         """Take a call off its worker, without freeing a slot for others."""
         pod.calls.discard(call)
         pod.busy -= 1
-        pod.cached = None
         self.pod_of[call] = None
         place = self._place.pop(call)
         self.live -= 1
@@ -393,7 +392,6 @@ class Cluster:
             return
         target = self._choose(now_s, self._luck[call])
         target.busy += 1
-        target.cached = None
         self.free -= 1
         self.tally.handoffs += 1
         delay_s = self.world.handoff_s * self._moves[self.tally.handoffs % _CHUNK]
@@ -401,7 +399,6 @@ class Cluster:
 
     def _moved(self, now_s: float, call: int, pod: Pod, target: Pod) -> None:
         alive = self.pod_of[call] is pod and target.state in (READY, STOPPING)
-        target.cached = pod.cached = None
         if not alive:
             target.busy -= 1
             if target.state != GONE:

@@ -70,9 +70,9 @@ class Voicefleet:
         self._ticks += 1
         if self._ticks % _REFRESH_TICKS == 0:
             for pod in cluster.pods:
-                pod.cached = None
+                pod.cached.clear()
         slots = self._spec.slots
-        workers = tuple([pod.cached or _worker(pod, now_s, slots) for pod in cluster.pods])
+        workers = tuple([pod.cached.get(pod.busy) or _worker(pod, now_s, slots) for pod in cluster.pods])
         ended, cluster.ended_durations = tuple(cluster.ended_durations), []
         started, cluster.started_times = tuple(cluster.started_times), []
         if seen.missing or seen.stale_s > STALE_AFTER_S:
@@ -108,5 +108,6 @@ def _worker(pod: Pod, now_s: float, slots: int) -> Worker:
         state = SupplyState.DRAINING
     fresh = Worker(pod.id, state, slots, pod.busy, 0, now_s - pod.asked_s, 0.0, pod.cordoned, seen)
     # A starting worker's age tells when it is overdue, an order's arrival changes the state.
-    pod.cached = fresh if seen and state is not SupplyState.STARTING else None
+    if seen and state is not SupplyState.STARTING:
+        pod.cached[pod.busy] = fresh
     return fresh

@@ -51,7 +51,7 @@ class ArrivalLaw:
     times_s: tuple[float, ...] = (_PRIOR_TIME_S,) * len(MEMORIES_S)
     weights: tuple[float, ...] = PRIOR_WEIGHTS
     peakedness: float = 1.0
-    peak_mass: float = 15.0
+    peak_mass: float = 30.0
     bin_calls: float = 0.0
     bin_s: float = 0.0
     dispersion: float = 1.0
