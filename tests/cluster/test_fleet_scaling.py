@@ -27,8 +27,11 @@ async def test_a_burst_is_answered_by_a_fleet_that_grows_and_nobody_is_cut_when_
             known = [outcome for outcome in crowd.outcomes() if outcome.greeting_s is None]
             raise AssertionError(f"{known}\n{trial.cluster.diagnostics(trial.namespace, trial.pool_namespace)}")
         print(f"{BURST} callers on 2 slots: all heard an agent within {time.monotonic() - began_s:.1f} s")
-        grown = await trial.until(lambda seen: seen.live == BURST, 30.0, "all calls are live")
-        assert (grown.ready or 0) >= BURST / grown.slots_per_worker
+        await trial.until(
+            lambda seen: seen.live == BURST and (seen.ready or 0) >= BURST / seen.slots_per_worker,
+            30.0,
+            "all calls are live, on workers that are ready",
+        )
         # Two stay, while the workers around them leave: on whichever they are, they must not notice.
         crowd.finish(crowd.rooms[: BURST - 2])
         await trial.until(
