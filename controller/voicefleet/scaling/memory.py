@@ -137,6 +137,7 @@ def dump(memory: Memory) -> str:
             "starts_s": memory.starts.seen_s,
             "met": memory.shortage.met,
             "met_calls": memory.shortage.calls,
+            "met_squares": memory.shortage.squares,
             "margin": memory.shortage.margin,
         },
         separators=(",", ":"),
@@ -155,14 +156,15 @@ def load(text: str) -> Memory | None:
         spread, spread_mass = float(raw["dispersion"]), float(raw["spread_mass"])
         starts = StartLaw().learn(map(float, raw["starts_s"]))
         met, met_calls, margin = tuple(map(float, raw["met"])), float(raw["met_calls"]), float(raw["margin"])
+        squares = float(raw.get("met_squares", 0.0))  # what an older release left has none
     except (ValueError, KeyError, TypeError):
         return None
     positive = all(0 < x < math.inf for x in (*shapes, *times, *weights, peak, mass, spread, spread_mass))
     sizes = len(shapes) == len(times) == len(weights) == len(MEMORIES_S) and ends.shape == exposure.shape == EDGES.shape
     if not (positive and sizes and (ends >= 0).all() and (exposure >= 0).all()):
         return None
-    if len(met) != BINS or not all(0 <= x < math.inf for x in (*met, met_calls)) or not 0 <= margin <= MOST:
+    if len(met) != BINS or not all(0 <= x < math.inf for x in (*met, met_calls, squares)) or not 0 <= margin <= MOST:
         return None
     arrivals = ArrivalLaw(shapes, times, weights, peak, mass, dispersion=spread, spread_mass=spread_mass)
-    shortage = Shortage(met, met_calls, margin, margin)
+    shortage = Shortage(met, met_calls, margin, margin, squares=squares)
     return Memory(arrivals=arrivals, durations=DurationLaw.of(ends, exposure), starts=starts, shortage=shortage)

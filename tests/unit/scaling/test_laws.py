@@ -153,7 +153,7 @@ def test_what_was_learned_outlives_the_process() -> None:
     assert back is not None
     assert memory.arrivals is not None
     assert back.arrivals == dataclasses.replace(memory.arrivals, bin_calls=0.0, bin_s=0.0, long_calls=0.0, long_s=0.0)
-    assert back.shortage == dataclasses.replace(met, before=met.margin)
+    assert back.shortage == dataclasses.replace(met, before=met.margin, crowd=0.0)
     assert back.starts == memory.starts
     assert np.allclose(back.durations.hazard, law.hazard, rtol=1e-3)
     assert (back.at_s, back.arrived, back.desired, back.tables) == (None, None, None, None)

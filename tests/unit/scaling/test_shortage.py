@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from voicefleet.scaling.laws import Shortage
-from voicefleet.scaling.laws.shortage import BINS, KEPT_CALLS, MOST, PRIOR_CALLS, SHARE, STEP
+from voicefleet.scaling.laws.shortage import BINS, KEPT_CALLS, MOST, PRIOR_CALLS, STEP
 
 pytestmark = pytest.mark.unit
 
@@ -27,8 +27,24 @@ def test_calls_that_find_slots_free_teach_no_margin() -> None:
 
 def test_few_waits_are_within_what_is_allowed() -> None:
     law = calm(Shortage(), 20_000).learn(10, 5, 10.0)
-    assert SHARE * ALLOWED * (PRIOR_CALLS + 20_000) > 10
+    assert ALLOWED * (PRIOR_CALLS + 20_000) > 10 + 10, "ten at once, and their standard error"
     assert law.settle(ALLOWED).margin == 0.0
+
+
+def test_one_crowd_says_less_than_many_who_waited_alone() -> None:
+    """Eighteen of 25,000 would have waited, of 25 that may: by themselves that is well, all at once it may be luck."""
+    alone = calm(Shortage(), 10_000)
+    for _ in range(18):
+        alone = calm(alone.learn(1, 5, 10.0), 500)
+    together = calm(Shortage(), 19_000).learn(18, 5, 10.0)
+    assert alone.calls == pytest.approx(together.calls, rel=0.01)
+    assert alone.settle(ALLOWED).margin == 0.0
+    assert together.settle(ALLOWED).margin > 0.0
+    # Over several looks it is one crowd as well.
+    slowly = calm(Shortage(), 19_000)
+    for _ in range(6):
+        slowly = slowly.learn(3, 5, 10.0)
+    assert slowly.settle(ALLOWED).margin == together.settle(ALLOWED).margin
 
 
 def test_one_burst_teaches_how_large_the_next_may_be() -> None:
