@@ -426,7 +426,7 @@ def transports(
     ] = None,
     reorder: Annotated[str | None, typer.Option(help="Shares of packets that overtake, tried besides; 0.1.")] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs of each cell; 5, or 1 with --quick.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Of speech in each run; 20, or 8 with --quick.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Of speech in each run; 20, or 6 with --quick.")] = None,
     quick: Annotated[bool, typer.Option(help="A few minutes, with wide intervals.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write a page of HTML.", callback=place_for_result)] = None,
     backend: Annotated[str, typer.Option(help="Emulator: netem (the kernel), tun (ours), or auto.")] = "auto",
