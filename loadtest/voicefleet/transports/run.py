@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from voicefleet.contract.errors import MissingPartError, UsageError
+from voicefleet.contract.errors import MissingPartError, UnreachableError, UsageError
 from voicefleet.netlab.readings import Backend
 from voicefleet.stack.find import find_livekit_server, find_turnserver
 from voicefleet.stack.interrupt import Say
@@ -43,8 +43,8 @@ def lacking(arm: Arm) -> str | None:
 
 
 async def run_all(options: LabOptions, backend: Backend, say: Say, results: Results) -> None:
-    """Run every cell with every seed, a void run as often as `options.tries` says. `results` fills up as runs end, so
-    that it holds them if we are stopped."""
+    """Run every cell with every seed; one that is void, or whose server does not answer, as often as `options.tries`
+    says. `results` fills up as runs end, so that it holds them if we are stopped."""
     missing = {arm: lacking(arm) for arm in options.arms}
     room = _Room(_SHARES_A_CORE * len(os.sched_getaffinity(0)))
     broken: dict[Cell, str] = {}
@@ -56,7 +56,8 @@ async def run_all(options: LabOptions, backend: Backend, say: Say, results: Resu
         work += [(cell, seed) for seed in seeds_of(cell, options)]
     # Long and short, heavy and light ones side by side.
     await asyncio.gather(*(_run(cell, seed, options, backend, room, say, results, broken) for cell, seed in work))
-    results.not_run += [NotRun(cell, reason) for cell, reason in broken.items()]
+    ran = {take.cell for take in results.takes}
+    results.not_run += [NotRun(cell, reason) for cell, reason in broken.items() if cell not in ran]
 
 
 async def _run(
@@ -77,6 +78,9 @@ async def _run(
             try:
                 take = await run_one(cell, seed, options, backend)
             except UsageError as error:
+                if isinstance(error, UnreachableError) and attempt < options.tries:
+                    say(f"{cell.describe()}, seed {seed}: {error.field} did not answer; once more")
+                    continue
                 broken[cell] = str(error)
                 say(f"{cell.describe()}: not run: {error}")
                 return
