@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-import shutil
 import signal
 import socket
 import sys
@@ -22,7 +21,7 @@ from voicefleet.contract.errors import UnreachableError, UsageError
 from voicefleet.netlab import namespaces
 from voicefleet.netlab.lab import FAR, NEAR, Lab
 from voicefleet.netlab.link import Link
-from voicefleet.netlab.realtime import SPEAKING_PRIORITY, may_be_realtime
+from voicefleet.netlab.realtime import may_be_realtime
 from voicefleet.stack.children import Child, StopPlan, running
 from voicefleet.stack.config import LiveKitSettings, livekit_config
 from voicefleet.stack.find import find_livekit_server, find_turnserver
@@ -137,8 +136,10 @@ async def _serving(
     lab: Lab, role: str, name: str, command: list[str], address: str, port: int, directory: Path
 ) -> AsyncIterator[None]:
     plan = _LIVEKIT_STOP if name == "livekit-server" else ((signal.SIGTERM, 2.0),)
-    # As the two ends: else a server held up by what else runs here is taken for a slow network.
-    first = ["chrt", "-f", str(SPEAKING_PRIORITY)] if shutil.which("chrt") and may_be_realtime() else []
+    # Before what else runs here: else a server held up by that is taken for a slow network. But not in real time, as
+    # the two ends: livekit-server's threads wait for each other in loops, and at a fixed priority those starve all
+    # others of it, each other and the ends, for ever (seen twice in 110 runs).
+    first = ["nice", "-n", "-20"] if may_be_realtime() else []
     child = Child(name, lab.inside(role, [*first, *command]), log_path=directory / f"{name}.log", stop_plan=plan)
     async with running(child):
         deadline = time.monotonic() + _READY_LIMIT_S
