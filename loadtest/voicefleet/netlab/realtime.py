@@ -4,27 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 
 SPEAKING_PRIORITY = 10
 """Of what talks over a link: below the emulator's, above everything ordinary."""
-
-
-def may_be_realtime() -> bool:
-    """Whether this process is let: tried in a thread of its own, which ends at once."""
-    found: list[bool] = []
-
-    def attempt() -> None:
-        try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
-        except OSError:
-            return
-        found.append(True)
-
-    thread = threading.Thread(target=attempt)
-    thread.start()
-    thread.join()
-    return bool(found)
 
 
 def become_realtime(priority: int) -> bool:

@@ -21,7 +21,6 @@ from voicefleet.contract.errors import UnreachableError, UsageError
 from voicefleet.netlab import namespaces
 from voicefleet.netlab.lab import FAR, NEAR, Lab
 from voicefleet.netlab.link import Link
-from voicefleet.netlab.realtime import may_be_realtime
 from voicefleet.stack.children import Child, StopPlan, running
 from voicefleet.stack.config import LiveKitSettings, livekit_config
 from voicefleet.stack.find import find_livekit_server, find_turnserver
@@ -139,7 +138,7 @@ async def _serving(
     # Before what else runs here: else a server held up by that is taken for a slow network. But not in real time, as
     # the two ends: livekit-server's threads wait for each other in loops, and at a fixed priority those starve all
     # others of it, each other and the ends, for ever (seen twice in 110 runs).
-    first = ["nice", "-n", "-20"] if may_be_realtime() else []
+    first = ["nice", "-n", "-20"]  # where that is not allowed it says so, and runs the command all the same
     child = Child(name, lab.inside(role, [*first, *command]), log_path=directory / f"{name}.log", stop_plan=plan)
     async with running(child):
         deadline = time.monotonic() + _READY_LIMIT_S
