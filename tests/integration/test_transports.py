@@ -169,7 +169,7 @@ def test_an_arm_whose_server_is_missing_is_left_out_and_the_others_go_on(tmp_pat
         "--reorder",
         "",
         "--seeds",
-        "1",
+        "3",  # a machine that stalls voids one run, not all
         "--seconds",
         "4",
         "--backend",
