@@ -67,7 +67,7 @@ class Handoffs:
         try:
             reports = await region.read_reports(REPORTS_AGE_S)
             leaving = emptying(reports, well_for_s=region.redis.well_for_s(now_s))
-            rooms = [c.room for c in snapshot.calls if c.claim and c.claim.worker in leaving]
+            rooms = [c.room for c in snapshot.calls if c.claim and c.claim.worker in leaving] if leaving else []
             under_way = await region.calls.handoffs([*dict.fromkeys([*rooms, *self._begun])])
             region.moving = len(under_way)
             for room in list(self._begun):

@@ -108,9 +108,11 @@ class Region:
 
     def _count_abandoned(self, snapshot: Snapshot) -> None:
         """Callers who waited at the last scan, and are gone without an agent."""
-        here = {call.room for call in snapshot.calls}
-        waited = [call.room for call in self.snapshot.calls if call.state == "waiting"] if self.snapshot else []
-        self.metrics.abandoned.labels(self.name).inc(sum(room not in here for room in waited))
+        if self.snapshot is None or self.snapshot.calls is snapshot.calls:
+            return
+        waited = [call.room for call in self.snapshot.calls if call.claim is None and call.rank is not None]
+        still = len(snapshot.rooms.intersection(waited)) if waited else 0
+        self.metrics.abandoned.labels(self.name).inc(len(waited) - still)
 
     def now_ms(self, snapshot: Snapshot) -> int:
         """Redis's clock now, reckoned from the last scan."""

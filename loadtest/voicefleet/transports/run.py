@@ -54,8 +54,10 @@ async def run_all(options: LabOptions, backend: Backend, say: Say, results: Resu
             results.not_run.append(NotRun(cell, reason))
             continue
         work += [(cell, seed) for seed in seeds_of(cell, options)]
-    # Long and short, heavy and light ones side by side.
-    await asyncio.gather(*(_run(cell, seed, options, backend, room, say, results, broken) for cell, seed in work))
+    # A heavy run that starts disturbs light ones that speak; long and short ones side by side.
+    for heavy in (True, False):
+        group = [(cell, seed) for cell, seed in work if cell.arm.heavy is heavy]
+        await asyncio.gather(*(_run(cell, seed, options, backend, room, say, results, broken) for cell, seed in group))
     ran = {take.cell for take in results.takes}
     results.not_run += [NotRun(cell, reason) for cell, reason in broken.items() if cell not in ran]
 
@@ -93,7 +95,7 @@ async def _run(
 
 
 class _Room:
-    """So much work at a time; heavy work is let in when enough light work is done."""
+    """So much work at a time."""
 
     def __init__(self, size: int) -> None:
         self._free = size

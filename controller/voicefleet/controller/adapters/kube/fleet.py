@@ -75,6 +75,7 @@ class KubeFleet:
         self._departures: list[Departure] = []
         self._written: tuple[int, int] | None = None
         self._missing_s: float | None = None
+        self._waits_for = ""
         self._births = Births()
         self._writer = Writer(region, settings, cluster, leadership)
         self._seen = asyncio.Event()
@@ -262,8 +263,9 @@ class KubeFleet:
             await self._until(lambda: not next_writes(self._view(), start, victims, hurry=hurry).mark)
             view = self._view()
             writes = next_writes(view, start, victims, hurry=hurry)
-        if writes.waits_for:
+        if writes.waits_for and writes.waits_for != self._waits_for:  # asked again at every look
             log.info("victims wait", region=self._region, victims=list(victims), why=writes.waits_for)
+        self._waits_for = writes.waits_for
         if writes.replicas is not None and writes.replicas != view.replicas:
             began_s = self._clock.monotonic()
             version = await self._writer.scale(view.replicas, writes.replicas)
