@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from stalls import Stalls
 
 from voicefleet.stack.children import leftover_pids
 
@@ -17,6 +18,10 @@ CATEGORIES = ("unit", "integration", "browser", "cluster")
 no processor from the others."""
 
 _GONE_LIMIT_S = 5.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Stalls(frozenset(CATEGORIES) - {"unit"}))
 
 
 @pytest.fixture(scope="session", autouse=True)
