@@ -41,7 +41,8 @@ def fake_kubelets(plane: ControlPlane) -> Iterator[None]:
                 find("kwok"),
                 f"--kubeconfig={plane.kubeconfig}",
                 f"--config={_STAGES}",
-                "--node-lease-duration-seconds=40",
+                # While kwok ends hundreds of pods it renews no lease for half a minute; a node is lost after 50 s.
+                "--node-lease-duration-seconds=12",
                 "--manage-all-nodes=false",
                 f"--manage-nodes-with-annotation-selector={mark}",
                 f"--server-address={LOOPBACK}:{ports.tcp()}",
