@@ -13,7 +13,7 @@ from voicefleet.contract.pools import PoolSpec
 from voicefleet.sim.engine import run
 from voicefleet.sim.ours import Voicefleet
 from voicefleet.sim.outcome import Outcome, live_calls, oracle_hours
-from voicefleet.sim.peers import PEERS, PeerKind
+from voicefleet.sim.peers import PEERS
 from voicefleet.sim.peers.base import Peer
 from voicefleet.sim.world import World
 from voicefleet.traffic.traces import Trace
@@ -96,8 +96,7 @@ def play(trace: Trace, world: World, name: str, allowed: float, least: float | N
         return _oracle(trace, world)
     if name == OURS:
         return run(world, trace, Voicefleet(our_spec(world, allowed)), oracle=least)
-    kind = PEERS[name]
-    return _peer(trace, world, kind, kind.default(world, trace), least)
+    return play_peer(trace, world, name, PEERS[name].default(world, trace), least)
 
 
 def our_spec(world: World, allowed: float) -> PoolSpec:
@@ -115,18 +114,28 @@ def our_spec(world: World, allowed: float) -> PoolSpec:
 
 
 def sweep_one(trace: Trace, world: World, name: str, allowed: float, least: float | None = None) -> Swept:
-    """A peer over its knob's values, from careful to cheap, and finer around the best one."""
+    """A peer over its knob's values on one trace."""
+    return sweep(name, trace, world, lambda value: play_peer(trace, world, name, value, least), allowed)
+
+
+def sweep(name: str, trace: Trace, world: World, play_at: Callable[[int], Outcome], allowed: float) -> Swept:
+    """A peer over its knob's values, from careful to cheap, and finer around the best one.
+
+    Args:
+        trace: where the values are taken from.
+        play_at: plays the peer with its knob at a value.
+    """
     kind = PEERS[name]
     tried: dict[int, Outcome] = {}
     for value in kind.values(world, trace):
-        tried[value] = _peer(trace, world, kind, value, least)
+        tried[value] = play_at(value)
         # Values go from careful to cheap: once half the callers of a promise ten times as loose wait, none will do.
         if tried[value].wait_ratio > 20 * allowed:
             break
     found = Swept(name, kind.knob, tuple(sorted(tried.items()))).best(allowed)
     if found is not None:
         for value in _between(found[0], sorted(tried)):
-            tried[value] = _peer(trace, world, kind, value, least)
+            tried[value] = play_at(value)
     return Swept(name, kind.knob, tuple(sorted(tried.items())))
 
 
@@ -137,8 +146,9 @@ def _between(best: int, tried: list[int]) -> list[int]:
     return [m for m in ((best + n) // 2 for n in near) if m not in tried]
 
 
-def _peer(trace: Trace, world: World, kind: PeerKind, value: int, least: float | None) -> Outcome:
-    return run(world, trace, Peer(lambda: kind.make(value), world), oracle=least)
+def play_peer(trace: Trace, world: World, name: str, value: int, least: float | None = None) -> Outcome:
+    """One peer with its knob at `value`."""
+    return run(world, trace, Peer(lambda: PEERS[name].make(value), world), oracle=least)
 
 
 def _oracle(trace: Trace, world: World) -> Outcome:

@@ -15,7 +15,8 @@ from voicefleet.cli.simulate import Source, faults_of, simulate
 from voicefleet.contract.errors import ConfigError
 from voicefleet.sim.advice import advise
 from voicefleet.sim.cluster import GONE, READY, STOPPING, Cluster
-from voicefleet.sim.compare import compare, known_policies, policies_of
+from voicefleet.sim.compare import compare, known_policies, policies_of, sweep_one
+from voicefleet.sim.compare import play as simulated
 from voicefleet.sim.engine import run
 from voicefleet.sim.ours import Voicefleet
 from voicefleet.sim.outcome import oracle_hours, p99, wilson_upper
@@ -172,14 +173,18 @@ def test_any_interleaving_of_events_leaves_consistent_books(script: list[tuple[s
 
 class TestOurs:
     def test_few_wait_nobody_is_killed_and_it_is_cheaper_than_a_buffer_that_does_as_well(self) -> None:
-        trace = generate("stationary", mean_live=60, calls=4_000, law=LAW, seed=3)
-        result = compare(trace, World(seed=3), ("voicefleet", "agones", "keda"), sweep=True)
-        mine = result.outcomes[0]
-        assert mine.wait_ratio <= 0.002
-        assert mine.killed == 0
-        for swept in result.swept:
-            best = swept.best(mine.wait_ratio)
-            assert best is None or best[1].cost_ratio > mine.cost_ratio
+        runs = [(generate("stationary", mean_live=60, calls=4_000, law=LAW, seed=n), World(seed=n)) for n in (3, 4, 5)]
+        mine = [simulated(trace, world, "voicefleet", 0.001) for trace, world in runs]
+        waited, hours = sum(o.waited for o in mine), sum(o.worker_hours for o in mine)
+        assert waited <= 0.002 * 12_000
+        assert not any(o.killed for o in mine)
+        for peer in ("agones", "keda"):
+            # A buffer is chosen once: on one short run some buffer is always lucky.
+            swept = [dict(sweep_one(trace, world, peer, 0.001).tried) for trace, world in runs]
+            for buffer in set.intersection(*map(set, swept)):
+                theirs = [tried[buffer] for tried in swept]
+                as_well = sum(o.waited for o in theirs) <= waited
+                assert not as_well or sum(o.worker_hours for o in theirs) > hours
 
     def test_the_same_seed_gives_the_same_run(self) -> None:
         trace = generate("burst", mean_live=40, calls=1_000, law=LAW, seed=3)

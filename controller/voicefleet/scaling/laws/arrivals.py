@@ -41,7 +41,8 @@ class ArrivalLaw:
     peak_mass: how many short counts `peakedness` rests on.
     bin_calls, bin_s: the short count that is not complete yet.
     dispersion: variance over mean of longer counts, beyond what was known of the rate before they began: jumps of the
-        rate are in it. Forecasts are widened by it.
+        rate are in it. Forecasts are widened by it. A pool that knows nothing expects some: its first minutes are the
+        worst time to learn that there are.
     spread_mass: how many longer counts `dispersion` rests on.
     long_calls, long_s: the longer count that is not complete yet.
     long_rate, long_variance: moments of the rate when it began; a rate below 0: not to be judged.
@@ -54,7 +55,7 @@ class ArrivalLaw:
     peak_mass: float = 30.0
     bin_calls: float = 0.0
     bin_s: float = 0.0
-    dispersion: float = 1.0
+    dispersion: float = 2.0
     spread_mass: float = 8.0
     long_calls: float = 0.0
     long_s: float = 0.0
@@ -74,7 +75,7 @@ class ArrivalLaw:
         """
         if max(self.shapes) > _PRIOR_SHAPE:
             return self
-        return replace(self, times_s=tuple([max(time, _IDLE_S) for time in self.times_s]))
+        return replace(self, times_s=tuple([max(time, _IDLE_S) for time in self.times_s]), dispersion=1.0)
 
     def moments(self) -> tuple[float, float, float]:
         """Mean, variance and third central moment of the rate, in calls per second: what is known of it."""
