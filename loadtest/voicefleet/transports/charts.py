@@ -31,6 +31,10 @@ _COLOURS = {
     "webrtc-turn-tcp": "#a78bfa",
     "webrtc-turn-tls": "#c4b5fd",
 }
+_SCORES = (0.9, 4.75)
+"""PESQ and MOS begin at 1 and end before this."""
+_HEADROOM_RATIO = 1.5
+"""For the legend, over the highest value."""
 _SECONDS = 10.0
 """Of speech in the picture over time: enough to see stalls, few enough to see each."""
 
@@ -50,7 +54,8 @@ def over_time(takes: Sequence[Take], arms: Sequence[str], loss: float) -> str | 
         axis.axhline(take.cell.rtt_ms / 2, color="#9ca3af", lw=0.8, ls=":")
         axis.set_title(BY_ID[take.cell.arm.id].title, loc="left", fontsize=9)
         axis.grid(alpha=0.25)
-        axis.set_ylim(bottom=0)
+    # When all are drawn: a limit ends the scaling to what comes.
+    axes[0].set_ylim(bottom=0)
     axes[-1].set_xlabel("seconds of speech (dotted: the network's own delay)")
     figure.supylabel("mouth to ear, ms", fontsize=9)
     return _svg(figure)
@@ -84,7 +89,7 @@ def distributions(takes: Sequence[Take], losses: Sequence[float]) -> str | None:
 
 
 def quality(rows: Sequence[Mapping[str, Any]], measure: str, name: str) -> str | None:
-    """A score against loss, a line for each arm."""
+    """A score against loss, a line for each arm; what of an interval is no score is cut off."""
     figure = Figure(figsize=(10, 3.4), layout="constrained")
     axis = figure.subplots()
     for arm, colour in _COLOURS.items():
@@ -108,6 +113,7 @@ def quality(rows: Sequence[Mapping[str, Any]], measure: str, name: str) -> str |
                 axis.vlines(at, *spread, color=colour, lw=1, alpha=0.5)
     axis.set_xlabel("packets lost each way, %")
     axis.set_ylabel(name)
+    axis.set_ylim(*_SCORES)
     axis.grid(alpha=0.25)
     if not axis.get_legend_handles_labels()[0]:
         return None
@@ -135,10 +141,10 @@ def estimates(take: Take) -> str:
             axis.plot(*zip(*points, strict=True), color=colour, lw=1.1, label=label, **style)
     for axis, name in ((rtt, "RTT, ms"), (loss, "loss, %"), (buffer, "ms")):
         axis.set_ylabel(name)
-        axis.set_ylim(bottom=0)
+        axis.set_ylim(0, _HEADROOM_RATIO * max(axis.dataLim.y1, 1.0) if axis.lines else 1.0)
         axis.grid(alpha=0.25)
         if axis.get_legend_handles_labels()[0]:
-            axis.legend(fontsize=7, loc="upper right")
+            axis.legend(fontsize=7, loc="upper right", ncols=3)
     buffer.set_xlabel("seconds of speech")
     return _svg(figure)
 
