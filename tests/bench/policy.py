@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from bench.row import Row, say
@@ -86,16 +86,9 @@ def _table(name: str, mean_live: int, calls: int, seeds: Sequence[int], quick: b
     )
 
 
-def _cell(traffic: str, mean_live: int, calls: int, seeds: Iterable[int]) -> Cell:
-    offered = waited = killed = 0
-    hours = least = 0.0
-    for seed in seeds:
-        trace = _trace(traffic, mean_live, calls, seed)
-        oracle = oracle_hours(trace, World().slots)
-        outcome = play(trace, World(seed=seed), OURS, ALLOWED, oracle)
-        offered, waited, killed = offered + outcome.offered, waited + outcome.waited, killed + outcome.killed
-        hours, least = hours + outcome.worker_hours, least + oracle
-    return Cell(traffic, mean_live, offered, waited, killed, hours / least)
+def _cell(traffic: str, mean_live: int, calls: int, seeds: Sequence[int]) -> Cell:
+    ours = Runs.of(traffic, mean_live, calls, seeds).play(OURS)
+    return Cell(traffic, mean_live, ours.offered, ours.waited, ours.killed, ours.cost_ratio)
 
 
 def _trace(traffic: str, mean_live: int, calls: int, seed: int) -> Trace:
@@ -123,11 +116,19 @@ class Runs:
 
     @classmethod
     def of(cls, traffic: str, mean_live: int, calls: int, seeds: Sequence[int]) -> Runs:
-        traces, worlds = [_trace(traffic, mean_live, calls, seed) for seed in seeds], [World(seed=s) for s in seeds]
-        return cls(tuple(traces), tuple(worlds), tuple(oracle_hours(t, World().slots) for t in traces))
+        traces = tuple([_trace(traffic, mean_live, calls, seed) for seed in seeds])
+        least = tuple([oracle_hours(trace, World().slots) for trace in traces])
+        return cls(traces, tuple([World(seed=seed) for seed in seeds]), least)
 
-    def together(self, played: Callable[[Trace, World, float], Outcome]) -> Outcome:
-        """All seeds as one."""
+    def play(self, name: str) -> Outcome:
+        """All seeds together, with one policy at its defaults."""
+        return self._together(lambda trace, world, least: play(trace, world, name, ALLOWED, least))
+
+    def play_at(self, name: str, value: int) -> Outcome:
+        """All seeds together, with one peer's knob at `value`."""
+        return self._together(lambda trace, world, least: play_peer(trace, world, name, value, least))
+
+    def _together(self, played: Callable[[Trace, World, float], Outcome]) -> Outcome:
         each = [played(*run) for run in zip(self.traces, self.worlds, self.least, strict=True)]
         hours = sum(o.worker_hours for o in each)
         return replace(
@@ -148,8 +149,7 @@ def rivals(mean_live: int, quick: bool, command: str) -> Row:
         seeds, calls = seeds[:1], calls // 5
     for traffic in known_traffic()[:1] if quick else known_traffic():
         runs = Runs.of(traffic, mean_live, calls, seeds)
-        ours = runs.together(lambda trace, world, least: play(trace, world, OURS, ALLOWED, least))
-        best = _best_rival(runs)
+        ours, best = runs.play(OURS), _best_rival(runs)
         figures: dict[str, float | str] = {"waited": ours.waited, "offered": ours.offered}
         figures["cost_ratio"] = round(ours.cost_ratio, 4)
         if best is not None:
@@ -176,16 +176,8 @@ def _best_rival(runs: Runs) -> tuple[str, Outcome] | None:
     for name in known_policies():
         if name in (OURS, ORACLE):
             continue
-        found.append((f"{name} (default)", runs.together(functools.partial(_play_default, name))))
-        swept = sweep(name, runs.traces[0], runs.worlds[0], functools.partial(_play_at, runs, name), ALLOWED)
+        found.append((f"{name} (default)", runs.play(name)))
+        swept = sweep(name, runs.traces[0], runs.worlds[0], functools.partial(runs.play_at, name), ALLOWED)
         found += [(f"{name} at {value}", outcome) for value, outcome in swept.tried]
     good = [(name, o) for name, o in found if o.wait_ratio_upper <= ALLOWED and not o.killed]
     return min(good, key=lambda pair: pair[1].cost_ratio, default=None)
-
-
-def _play_default(name: str, trace: Trace, world: World, least: float) -> Outcome:
-    return play(trace, world, name, ALLOWED, least)
-
-
-def _play_at(runs: Runs, name: str, value: int) -> Outcome:
-    return runs.together(lambda trace, world, least: play_peer(trace, world, name, value, least))

@@ -108,11 +108,11 @@ class Region:
 
     def _count_abandoned(self, snapshot: Snapshot) -> None:
         """Callers who waited at the last scan, and are gone without an agent."""
-        if self.snapshot is None or self.snapshot.calls is snapshot.calls:
+        before = self.snapshot
+        if before is None or not before.waiting or before.calls is snapshot.calls:
             return
-        waited = [call.room for call in self.snapshot.calls if call.claim is None and call.rank is not None]
-        still = len(snapshot.rooms.intersection(waited)) if waited else 0
-        self.metrics.abandoned.labels(self.name).inc(len(waited) - still)
+        waited = [call.room for call in before.calls if call.state == "waiting"]
+        self.metrics.abandoned.labels(self.name).inc(sum(room not in snapshot.rooms for room in waited))
 
     def now_ms(self, snapshot: Snapshot) -> int:
         """Redis's clock now, reckoned from the last scan."""

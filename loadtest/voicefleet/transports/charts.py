@@ -141,7 +141,7 @@ def estimates(take: Take) -> str:
             axis.plot(*zip(*points, strict=True), color=colour, lw=1.1, label=label, **style)
     for axis, name in ((rtt, "RTT, ms"), (loss, "loss, %"), (buffer, "ms")):
         axis.set_ylabel(name)
-        axis.set_ylim(0, _HEADROOM_RATIO * max(axis.dataLim.y1, 1.0) if axis.lines else 1.0)
+        axis.set_ylim(0, _HEADROOM_RATIO * max(axis.dataLim.y1, 1.0))
         axis.grid(alpha=0.25)
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize=7, loc="upper right", ncols=3)

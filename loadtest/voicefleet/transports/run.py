@@ -20,7 +20,7 @@ from voicefleet.transports.rows import NotRun
 from voicefleet.transports.run_one import run_one
 from voicefleet.transports.take import Take
 
-_SHARES_A_CORE, _LIGHT_SHARES, _HEAVY_SHARES = 2, 1, 2
+_LIGHT_A_CORE, _HEAVY_A_CORE = 2, 1
 """Four light runs, or two heavy ones, at once on two cores: with more, those that start disturb those that speak."""
 
 
@@ -46,7 +46,6 @@ async def run_all(options: LabOptions, backend: Backend, say: Say, results: Resu
     """Run every cell with every seed; one that is void, or whose server does not answer, as often as `options.tries`
     says. `results` fills up as runs end, so that it holds them if we are stopped."""
     missing = {arm: lacking(arm) for arm in options.arms}
-    room = _Room(_SHARES_A_CORE * len(os.sched_getaffinity(0)))
     broken: dict[Cell, str] = {}
     work = []
     for cell in cells(options):
@@ -55,7 +54,8 @@ async def run_all(options: LabOptions, backend: Backend, say: Say, results: Resu
             continue
         work += [(cell, seed) for seed in seeds_of(cell, options)]
     # A heavy run that starts disturbs light ones that speak; long and short ones side by side.
-    for heavy in (True, False):
+    for heavy, a_core in ((True, _HEAVY_A_CORE), (False, _LIGHT_A_CORE)):
+        room = asyncio.Semaphore(a_core * len(os.sched_getaffinity(0)))
         group = [(cell, seed) for cell, seed in work if cell.arm.heavy is heavy]
         await asyncio.gather(*(_run(cell, seed, options, backend, room, say, results, broken) for cell, seed in group))
     ran = {take.cell for take in results.takes}
@@ -67,14 +67,13 @@ async def _run(
     seed: int,
     options: LabOptions,
     backend: Backend,
-    room: _Room,
+    room: asyncio.Semaphore,
     say: Say,
     results: Results,
     broken: dict[Cell, str],
 ) -> None:
-    weight = _HEAVY_SHARES if cell.arm.heavy else _LIGHT_SHARES
     for attempt in range(1, options.tries + 1):
-        async with room.of(weight):
+        async with room:
             if cell in broken:
                 return
             try:
@@ -92,39 +91,6 @@ async def _run(
             word = f"void, the machine was too busy: {late}" if take.void else "done"
             say(f"{cell.describe()}, seed {seed}: {word}")
             return
-
-
-class _Room:
-    """So much work at a time."""
-
-    def __init__(self, size: int) -> None:
-        self._free = size
-        self._changed = asyncio.Condition()
-
-    def of(self, weight: int) -> _Share:
-        return _Share(self, weight)
-
-    async def take(self, weight: int) -> None:
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._free >= weight)
-            self._free -= weight
-
-    async def give(self, weight: int) -> None:
-        async with self._changed:
-            self._free += weight
-            self._changed.notify_all()
-
-
-@dataclass(frozen=True, slots=True)
-class _Share:
-    room: _Room
-    weight: int
-
-    async def __aenter__(self) -> None:
-        await self.room.take(self.weight)
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.room.give(self.weight)
 
 
 def _require(need: Need) -> None:

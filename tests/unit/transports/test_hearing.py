@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import numpy as np
 import pytest
 
@@ -11,7 +9,6 @@ from voicefleet.transports import align, blocking
 from voicefleet.transports.frames import FRAME_BYTES, FRAME_SAMPLES, SAMPLE_RATE, Frame, Splitter, decode
 from voicefleet.transports.material import speech
 from voicefleet.transports.playout import on_time, play, stalls
-from voicefleet.transports.run import _Room
 from voicefleet.transports.talk import Hearing
 
 pytestmark = pytest.mark.unit
@@ -123,21 +120,3 @@ def test_what_was_never_heard_has_no_delay() -> None:
     _, delay_ms = align.delays(said, 10.0, align.heard(silence, arrived_s, SAMPLE_RATE), SAMPLE_RATE)
     assert delay_ms.size > 5
     assert np.all(np.isnan(delay_ms))
-
-
-async def test_heavy_work_waits_until_there_is_room_for_it() -> None:
-    room, order = _Room(2), []
-    gate = asyncio.Event()
-
-    async def work(name: str, weight: int) -> None:
-        async with room.of(weight):
-            order.append(name)
-            await gate.wait()
-
-    tasks = [asyncio.create_task(work(name, weight)) for name, weight in (("a", 1), ("b", 1), ("heavy", 2))]
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert order == ["a", "b"]
-    gate.set()
-    await asyncio.gather(*tasks)
-    assert order[-1] == "heavy"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,3 +54,33 @@ async def test_a_server_that_ends_is_not_started_again(monkeypatch: pytest.Monke
     assert results.takes == []
     (missed,) = results.not_run
     assert "it ended at its start" in missed.reason
+
+
+async def test_heavy_runs_wait_until_there_is_room_for_them_and_light_ones_for_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    order: list[str] = []
+    gates = {"webrtc-udp": asyncio.Event(), "udp": asyncio.Event()}
+
+    async def run_one(cell: Any, seed: int, *_: object) -> Any:
+        order.append(cell.arm.id)
+        await gates[cell.arm.id].wait()
+        return SimpleNamespace(cell=cell, void=False, error_p99_ms=0.0, pacer_p99_ms=0.0)
+
+    monkeypatch.setattr(run, "run_one", run_one)
+    monkeypatch.setattr(run, "lacking", lambda _: None)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1})
+    arms = (BY_ID["udp"], BY_ID["webrtc-udp"])
+    options = LabOptions(arms=arms, losses=(0.0,), jitters_ms=(), rates_kbps=(), reorders=(), seeds=5)
+    results = Results()
+    lab = asyncio.create_task(run_all(options, "tun", lambda _: None, results))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert order == ["webrtc-udp"] * 2
+    gates["webrtc-udp"].set()
+    for _ in range(50):
+        await asyncio.sleep(0)
+    assert order == ["webrtc-udp"] * 5 + ["udp"] * 4
+    gates["udp"].set()
+    await lab
+    assert len(results.takes) == 10
