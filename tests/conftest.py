@@ -13,6 +13,8 @@ from stalls import Stalls
 
 from voicefleet.stack.children import leftover_pids
 
+pytest_plugins = ["fakes.servers"]
+
 CATEGORIES = ("unit", "integration", "browser", "cluster")
 """In the order they run: the quick ones say first what is wrong, and the fleets of the cluster's session fixtures take
 no processor from the others."""

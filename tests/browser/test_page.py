@@ -8,15 +8,12 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from integration.conftest import livekit, redis_server, redis_url
 
 from fakes.chromium import Page, chromium_page
 from fakes.controlling import FRONT, Running, caller, controller
 from voicefleet.contract.metrics.kinds import LATENCY_S
 from voicefleet.stack import servers
 from voicefleet.stack.settings import environment
-
-__all__ = ["livekit", "redis_server", "redis_url"]
 
 pytestmark = pytest.mark.browser
 

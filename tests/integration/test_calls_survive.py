@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
-from integration.test_worker import KEYS, WorkerProcess, call, claim_of, dispatch, eventually, worker
+from integration.test_worker import call, claim_of, dispatch, eventually
 from livekit import api
 from livekit.protocol.models import DataPacket
 from redis.asyncio import Redis as RedisClient
 
+from fakes.worker_process import KEYS, WorkerProcess, worker
 from voicefleet.contract.claims import Claim, ClaimState, agent_identity, job_of
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC
 from voicefleet.loadtest.outcome import CallOutcome

@@ -10,11 +10,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from integration.test_worker import WorkerProcess, call, ticket, worker
+from integration.test_worker import call, ticket
 from livekit import api
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from fakes.otlp_receiver import Received, attributes, otlp_receiver
+from fakes.worker_process import WorkerProcess, worker
 from voicefleet.chaos.packets import open_filter
 from voicefleet.contract import metrics
 from voicefleet.contract.api import CallTicket

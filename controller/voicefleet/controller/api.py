@@ -190,7 +190,7 @@ class Api:
         metadata = DispatchMetadata(tier=wanted.tier or "", metadata=wanted.metadata, traceparent=header).encode()
         ticket = CallTicket(
             url=region.settings.livekit.url,
-            token=region.livekit.mint(room, identity, metadata),
+            token=region.livekit.mint(room, identity, metadata, data=wanted.data),
             room=room,
             region=region.name,
             identity=identity,

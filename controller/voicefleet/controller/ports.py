@@ -191,8 +191,9 @@ class LiveKitPort(Protocol):
         """Take one participant out. One who is not there is no error."""
         ...
 
-    def mint(self, room: str, identity: str, metadata: str) -> str:
-        """A caller's token for `room`, which also orders an agent for it."""
+    def mint(self, room: str, identity: str, metadata: str, *, data: bool = False) -> str:
+        """A caller's token for `room`, which also orders an agent for it. It may publish a microphone, and only with
+        `data` send data."""
         ...
 
     def mint_hold(self, room: str, text: str) -> str:

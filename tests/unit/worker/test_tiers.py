@@ -53,6 +53,8 @@ def test_built_in_tiers_resolve(name: str) -> None:
         ),
         (("SyntheticSTT", "NoSuch"), "tiers.fast.stt.plugin", "no class NoSuch"),
         (("SyntheticSTT", "a b"), "tiers.fast.stt.plugin", "pattern"),
+        (("stt:", 'session_host: ["*"]\n    stt:'), "tiers.fast.session_host", "every caller"),
+        (("stt:", 'text_input: ["a\\n"]\n    stt:'), "tiers.fast.text_input.0", "pattern"),
         (
             ("latency_s: 0.02", "latency_s: {env: NOT_SET_ANYWHERE}"),
             "tiers.fast.stt.args.latency_s",

@@ -29,6 +29,10 @@ class CallRequest(_Schema):
     identity: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
         default=None, description="The caller's identity in the room; made up when left out"
     )
+    data: bool = Field(
+        default=False,
+        description="The caller may send data to the room (chat, files, RPC) beside its microphone's audio",
+    )
     priority: Annotated[int, Field(ge=0, le=MAX_PRIORITY)] = Field(
         default=0, description="Among waiting calls the higher one is served first; each level is worth 10 s of waiting"
     )

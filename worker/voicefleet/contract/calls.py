@@ -9,6 +9,9 @@ from typing import Any
 
 CALL_TTL_MS = 86_400_000
 
+TICKET_TTL_S = 60
+"""A ticket that lies unused for longer lets nobody in (LiveKit allows a minute more, for clocks that differ)."""
+
 TIER_PATTERN = re.compile(r"^[a-z0-9]([a-z0-9_-]{0,62})$")
 MAX_METADATA_BYTES = 8_192
 

@@ -9,12 +9,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import json
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from livekit.agents import AgentServer, JobContext
-from livekit.agents.utils import http_context
+from livekit import rtc
+from livekit.agents import NOT_GIVEN, AgentServer, AgentSession, JobContext
+from livekit.agents.utils import http_context, shortuuid
 from livekit.agents.utils.aio import ChanClosed
+from livekit.agents.voice.remote_session import TOPIC_SESSION_MESSAGES, RoomSessionTransport, SessionHost
+from livekit.agents.voice.room_io import RoomOptions, room_io
+from livekit.agents.voice.room_io._pre_connect_audio import PreConnectAudioHandler
+from livekit.protocol.agent_pb.agent_session import AgentSessionMessage
 
 
 async def push_status(server: AgentServer) -> None:
@@ -48,3 +55,82 @@ def accepted_attributes(ctx: JobContext) -> Mapping[str, str]:
     payload = ctx._info.token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return claims.get("attributes") or {}
+
+
+def room_options(given: Any, **deprecated: Any) -> RoomOptions:
+    """What `AgentSession.start` makes of its three ways to give room options."""
+    return RoomOptions._ensure_options(NOT_GIVEN if given is None else given, **deprecated)
+
+
+class _NamedTransport(RoomSessionTransport):
+    """Talks to the participants that `allowed` lets in, and to no others."""
+
+    def __init__(self, room: rtc.Room, allowed: Callable[[str], bool]) -> None:
+        super().__init__(room)
+        self._allowed = allowed
+
+    def _on_byte_stream(self, reader: rtc.ByteStreamReader, participant_identity: str) -> None:
+        if self._allowed(participant_identity):
+            super()._on_byte_stream(reader, participant_identity)
+
+    async def send_message(self, msg: AgentSessionMessage) -> None:
+        named = [who for who in self._room.remote_participants if self._allowed(who)]
+        # Without a destination LiveKit sends to everyone. The base class knows one destination at the most.
+        if not named:
+            return
+        async with self._send_lock:
+            if self._recv_ch.closed or not self._room.isconnected():
+                raise RuntimeError("room session transport is closed")
+            await self._room.local_participant.send_bytes(
+                msg.SerializeToString(),
+                name=shortuuid("AS_"),
+                topic=TOPIC_SESSION_MESSAGES,
+                destination_identities=named,
+            )
+
+
+async def open_session_host(session: AgentSession[Any], room: rtc.Room, allowed: Callable[[str], bool]) -> None:
+    """Have `session`, which started without one, host remote sessions of the participants that `allowed` lets in."""
+    if session._session_host is not None:
+        return
+    host = SessionHost(_NamedTransport(room, allowed))
+    host.register_session(session)
+    # Closed with the session.
+    session._session_host = host
+    await host.start()
+
+
+class _OwnVoice(PreConnectAudioHandler):
+    """What a participant said before it was connected, taken from that participant alone."""
+
+    async def _read_audio_task(self, reader: rtc.ByteStreamReader, participant_id: str) -> None:
+        track_id = (reader.info.attributes or {}).get("trackId", "")
+        owner = self._owner(track_id)
+        # None: the stream came before its track, and its sender is looked at when the track has come.
+        if owner is not None and owner.identity != participant_id:
+            return
+        await super()._read_audio_task(reader, participant_id)
+        self._senders[track_id] = participant_id
+
+    async def wait_for_data(self, track_id: str) -> list[rtc.AudioFrame]:
+        owner = self._owner(track_id)
+        # Its client announces such audio and may not send it: waiting would leave the agent deaf for 3 s.
+        if owner is not None and not owner.permissions.can_publish_data:
+            return []
+        frames = await super().wait_for_data(track_id)
+        sender = self._senders.pop(track_id, None)
+        return frames if owner is not None and sender == owner.identity else []
+
+    @functools.cached_property
+    def _senders(self) -> dict[str, str]:
+        return {}
+
+    def _owner(self, track_id: str) -> rtc.RemoteParticipant | None:
+        there = self._room.remote_participants.values()
+        return next((p for p in there if track_id in p.track_publications), None)
+
+
+def guard_pre_connect_audio() -> None:
+    """From now on audio from before a participant's connection counts as its own voice only, and is not waited for
+    where it cannot come."""
+    room_io.PreConnectAudioHandler = _OwnVoice  # type: ignore[attr-defined]

@@ -37,6 +37,7 @@ from voicefleet.worker.pipeline import build_session
 from voicefleet.worker.presence import Presence
 from voicefleet.worker.resume import Phrases, Resumption
 from voicefleet.worker.sdk import accepted_attributes
+from voicefleet.worker.session_access import SessionAccess, close_sessions, open_sessions
 from voicefleet.worker.settings import WorkerSettings
 from voicefleet.worker.silence import Reason
 from voicefleet.worker.telemetry import Telemetry
@@ -66,6 +67,7 @@ def setup(proc: JobProcess) -> None:
         worker=settings.worker_id,
         region=settings.region,
     )
+    close_sessions()
     tiers = resolve_tiers(read_tiers(settings.tiers), settings_module.environment())
     proc.userdata[_USERDATA] = Prepared(settings, tiers, load_factory(settings.agent))
 
@@ -111,6 +113,7 @@ async def entrypoint(ctx: JobContext) -> None:
         await link.connect(settings.job_socket, ctx.job.id)
     before = await reading
     tier = prepared.tiers.pick(dispatch.tier or (before.tier if before else ""))
+    open_sessions(SessionAccess(tier.tier.text_input, tier.tier.session_host))
     session = build_session(tier)
     successor = given.get(SUCCESSOR_ATTRIBUTE) == "1"
     why = HANDED_OVER if successor else RECOVERED if before else ""

@@ -16,6 +16,7 @@ from livekit import api
 from livekit.protocol.models import DataPacket, ParticipantInfo
 from livekit.protocol.webhook import WebhookEvent as ProtoEvent
 
+from voicefleet.contract.calls import TICKET_TTL_S
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.hold import HOLD_ATTRIBUTE, HOLD_TEXT_ATTRIBUTE, hold_identity, is_hold
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC, WORKER_ATTRIBUTE
@@ -32,8 +33,8 @@ from voicefleet.controller.settings import LiveKitSettings
 REQUEST_TIMEOUT_S = 2.0
 """LiveKit's API answers within milliseconds; whoever waits longer holds up a caller."""
 
-TOKEN_TTL = timedelta(minutes=10)
-"""How long a ticket can be used to join; a connected caller's token is renewed by LiveKit."""
+TOKEN_TTL = timedelta(seconds=TICKET_TTL_S)
+"""How long a ticket can be used to join; a connected caller's token is renewed by LiveKit, at once and every 5 min."""
 
 HOLD_TOKEN_TTL = timedelta(minutes=2)
 """Used at once; the rest is for clocks that differ."""
@@ -127,14 +128,21 @@ class LiveKit:
         async with _answered("remove_participant", absent_is_fine=True):
             await self._api.room.remove_participant(api.RoomParticipantIdentity(room=room, identity=identity))
 
-    def mint(self, room: str, identity: str, metadata: str) -> str:
+    def mint(self, room: str, identity: str, metadata: str, *, data: bool = False) -> str:
         configuration = api.RoomConfiguration(
             agents=[api.RoomAgentDispatch(agent_name=self._agent_name, metadata=metadata)],
             empty_timeout=EMPTY_TIMEOUT_S,
             departure_timeout=DEPARTURE_TIMEOUT_S,
         )
         token = api.AccessToken(self._settings.api_key, self._settings.api_secret)
-        grants = api.VideoGrants(room_join=True, room=room)
+        grants = api.VideoGrants(
+            room_join=True,
+            room=room,
+            can_publish=True,
+            can_publish_sources=["microphone"],
+            can_publish_data=data,
+            can_update_own_metadata=False,
+        )
         return (
             token.with_identity(identity)
             .with_grants(grants)

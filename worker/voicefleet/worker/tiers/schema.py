@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from voicefleet.contract.calls import TIER_PATTERN
 
 _Delay = Annotated[float, Field(ge=0, le=10)]
+_Identity = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
 
 
 class _Part(BaseModel):
@@ -117,6 +118,23 @@ class Tier(_Part):
     interruption: Interruption = Field(default_factory=Interruption)
     preemptive_generation: bool = True
     apology: Apology = Field(default_factory=Apology)
+    text_input: tuple[_Identity, ...] = Field(
+        default=(),
+        description="Identities whose text (topic lk.chat) the agent takes for the caller's words; `web-*` stands for"
+        " all that begin so. Empty: text is ignored",
+    )
+    session_host: tuple[_Identity, ...] = Field(
+        default=(),
+        description="Identities that may read and drive the session (topic lk.agent.session: instructions, tools and"
+        " their outputs, input). Never a caller's. Empty: nobody",
+    )
+
+    @field_validator("session_host")
+    @classmethod
+    def _not_everyone(cls, named: tuple[str, ...]) -> tuple[str, ...]:
+        if "*" in named:
+            raise ValueError("`*` gives every caller the agent's instructions: name the identities that may have them")
+        return named
 
     def stages(self) -> dict[str, StageProvider]:
         """The stages that are set, by name."""
