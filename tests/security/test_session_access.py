@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from integration.test_worker import dispatch
 from livekit import api, rtc
 from livekit.agents.voice.remote_session import RemoteSession
 
 from fakes.worker_process import worker
+from voicefleet.contract.claims import job_of
+from voicefleet.runtime.claims import ClaimStore
+from voicefleet.runtime.redis import Scripts
 from voicefleet.stack.servers import LiveKit
 
 pytestmark = pytest.mark.integration
@@ -116,6 +120,30 @@ async def test_an_ordinary_caller_gets_nothing_of_the_session(
         assert events == []
         # Text is no turn: it would have been answered by now.
         assert state == "listening"
+
+
+async def test_a_successor_gives_nothing_away_either(livekit: LiveKit, redis_url: str, tmp_path: Path) -> None:
+    room, env = "moves-1", agent(tmp_path)
+    async with (
+        worker(livekit, redis_url, tmp_path, "w-1", **env),
+        worker(livekit, redis_url, tmp_path, "w-2", **env) as second,
+        joined(livekit, room, "mallory") as here,
+    ):
+        first = await agent_in(here)
+        async with heard(here) as events:
+            claims = ClaimStore(Scripts(second.redis), "test")
+            assert await claims.begin_handoff(room, job=job_of(first))
+            await dispatch(livekit, room)
+            async with asyncio.timeout(20):
+                while not (others := here.remote_participants.keys() - {first}):
+                    await asyncio.sleep(0.05)
+            successor = others.pop()
+            async with asyncio.timeout(20):
+                while first in here.remote_participants:
+                    await asyncio.sleep(0.05)
+        assert await agent_in(here) == successor
+        assert await instructions(here, successor) == ""
+        assert events == []
 
 
 async def test_a_tier_opens_the_session_for_those_it_names_alone(
