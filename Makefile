@@ -46,10 +46,16 @@ soak: ready ## Half an hour of calls and random faults; then the books must clos
 
 PIN := $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links
-lock: ready ## Pin each component's dependencies, with hashes, for its image
-	@for part in worker controller loadtest; do $(PIN) pyproject.toml --extra $$part --output-file $$part/requirements.lock; done
-	@$(PIN) pyproject.toml --extra worker --extra local --output-file worker/requirements-local.lock
-	@$(PIN) --group build --output-file scripts/build.lock
+SAME := --constraint scripts/dev.lock --no-annotate
+lock: ready ## Pin every dependency, with hashes, for set-up and for each image (ARGS="--upgrade": the newest)
+	@$(PIN) $(ARGS) pyproject.toml --extra all --group dev --group build --group compile --group installer \
+		--output-file scripts/dev.lock
+	@$(PIN) $(SAME) --group installer --output-file scripts/installer.lock
+	@$(PIN) pyproject.toml --extra quality --no-deps $(SAME) --output-file scripts/quality.lock
+	@$(PIN) $(SAME) --group build --output-file scripts/build.lock
+	@for part in worker controller loadtest; do \
+		$(PIN) $(SAME) pyproject.toml --extra $$part --output-file $$part/requirements.lock || exit; done
+	@$(PIN) $(SAME) pyproject.toml --extra worker --extra local --output-file worker/requirements-local.lock
 
 clean: ## Remove everything that setup and the tools made
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
