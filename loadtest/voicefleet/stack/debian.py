@@ -99,9 +99,8 @@ def shared_libraries(depends: str) -> list[str]:
 class Apt:
     """APT and dpkg, without questions, recommended packages and services. Lists are fetched once, when needed."""
 
-    def __init__(self, say: Say, policy: Path = POLICY) -> None:
+    def __init__(self, say: Say) -> None:
         self._say = say
-        self._policy = policy
         self._is_fresh = False
 
     def install(self, packages: Sequence[str]) -> None:
@@ -144,7 +143,8 @@ class Apt:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UsageError(f"it did not run: {error}", field=command[0], way_out=_WAY_OUT) from error
         if done.returncode != 0:
-            reason = done.stderr.decode(errors="replace").strip()[-300:]
+            lines = done.stderr.decode(errors="replace").splitlines()
+            reason = " ".join(line for line in lines if not line.startswith("W:"))[:300]
             if say:
                 self._say(f"{' '.join(command[:3])} failed: {reason}")
             raise UsageError(f"it failed: {reason}", field=command[0], way_out=_WAY_OUT)
@@ -152,7 +152,7 @@ class Apt:
 
     def _as_root(self, verb: str, what: Sequence[str]) -> None:
         self._refresh()
-        with no_services(self._policy), contextlib.suppress(UsageError):
+        with no_services(POLICY), contextlib.suppress(UsageError):
             self.run(["apt-get", "-qq", verb, "-y", "--no-install-recommends", *_WAIT, *what])
 
     def _refresh(self) -> None:
@@ -168,7 +168,7 @@ def quiet_environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def no_services(policy: Path = POLICY) -> Iterator[None]:
+def no_services(policy: Path) -> Iterator[None]:
     """Let no maintainer script that we cause start a service.
 
     A policy of the machine's own is left as it is. Ours forbids only what runs with our variable, so that it changes
