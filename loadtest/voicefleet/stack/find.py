@@ -128,12 +128,14 @@ def find_redis_server(env: Mapping[str, str] | None = None) -> Found:
 def _packaged(names: Sequence[str], env: Mapping[str, str] | None, *, missing: str, package: str) -> Found:
     """The first of `names` that is there; `package` is the system's that has it."""
     for name in names:
-        if program := which(name, env):
-            return _found(program, env)
+        # Unpacked without root, one may lack its libraries: it tells no version.
+        if (program := which(name, env)) and (found := _found(program, env)) != Found(program, "the cache", "unknown"):
+            return found
     raise MissingPartError(
         missing,
         field=names[0],
-        way_out=f"Install your system's `{package}` package (Debian and Ubuntu: `apt-get install {package}`).",
+        way_out=f"Run `make setup` as root, or install your system's `{package}` package (Debian: `apt-get install "
+        f"{package}`).",
     )
 
 
