@@ -53,6 +53,7 @@ lock: ready-lock ## Pin every dependency, with hashes, for set-up and for each i
 		--output-file scripts/dev.lock
 	@$(PIN) $(SAME) --group installer --output-file scripts/installer.lock
 	@$(PIN) pyproject.toml --extra quality --no-deps $(SAME) --output-file scripts/quality.lock
+	@$(PIN) $(SAME) --group compile --output-file scripts/compile.lock
 	@$(PIN) $(SAME) --group build --output-file scripts/build.lock
 	@for part in worker controller loadtest; do \
 		$(PIN) $(SAME) pyproject.toml --extra $$part --output-file $$part/requirements.lock || exit; done

@@ -48,7 +48,8 @@ hand_pip_settings_to_uv() {
 
 stamp=.venv/voicefleet-setup
 # What the environment was made from. The path is in it: scripts in a venv that was moved do not run.
-wanted=$(pwd && cksum pyproject.toml scripts/setup.sh scripts/dev.lock scripts/installer.lock scripts/quality.lock)
+wanted=$(pwd && cksum pyproject.toml scripts/setup.sh scripts/dev.lock scripts/installer.lock scripts/compile.lock \
+    scripts/quality.lock)
 
 if [ "$(cat $stamp 2>/dev/null || true)" != "$wanted" ] || ! .venv/bin/python -c '' 2>/dev/null; then
     if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
@@ -63,11 +64,13 @@ if [ "$(cat $stamp 2>/dev/null || true)" != "$wanted" ] || ! .venv/bin/python -c
     (
         hand_pip_settings_to_uv
         uv() { .venv/bin/python -m uv pip "$@"; }
-        # Wheels only: building a package would run code whose own requirements no lock names.
-        uv sync --quiet --compile-bytecode --no-build --require-hashes --python .venv scripts/dev.lock ||
-            fail "the locked packages could not be installed (see above). What has no wheel for this machine is not built here"
+        # Most packages are wheels. What has none for this Python or machine is built from source, whose hash is locked too,
+        # with tools from a lock and nothing else.
+        uv install --quiet --no-build --require-hashes --python .venv --requirement scripts/compile.lock
+        uv sync --quiet --compile-bytecode --no-build-isolation --require-hashes --python .venv scripts/dev.lock ||
+            fail "the locked packages could not be installed (see above). Where one is built, a C compiler and make are needed"
         uv install --quiet --no-deps --no-build-isolation --python .venv --editable .
-        # pesq has no wheels. Its source's hash is locked, and what compiles it is in dev.lock.
+        # pesq has no wheels at all, and is not needed: on its own, so that it may fail.
         uv install --quiet --no-deps --no-build-isolation --require-hashes --python .venv \
             --requirement scripts/quality.lock 2>/dev/null ||
             say "pesq could not be built (it needs a C compiler): the transport lab tells no PESQ"

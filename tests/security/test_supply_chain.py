@@ -38,6 +38,7 @@ CONTENT = {
         *(entry for group in GROUPS.values() for entry in group),
     ],
     "scripts/installer.lock": GROUPS["installer"],
+    "scripts/compile.lock": GROUPS["compile"],
     "scripts/quality.lock": EXTRAS["quality"],
     "scripts/build.lock": GROUPS["build"],
     "worker/requirements.lock": [*BASE, *EXTRAS["worker"]],
@@ -110,17 +111,21 @@ def test_nothing_is_installed_without_its_hash(script: Path) -> None:
             assert "--no-deps" in command, command
         else:
             assert "--require-hashes" in command, command
-        if "--editable" in command or "--wheel-dir" in command or "quality.lock" in command:
+        if not re.search(r"--no-build |--only-binary :all: |--root /project", command):
             assert "--no-build-isolation" in command, f"{command}: a build's own requirements are in no lock"
 
 
 def test_set_up_runs_no_build_that_is_not_locked() -> None:
     text = (TREE / "scripts/setup.sh").read_text().replace("\\\n", " ")
-    assert re.search(r"uv sync .*--no-build .*--require-hashes .*scripts/dev\.lock", text)
-    assert re.search(r"pip install .*--only-binary :all: .*--require-hashes .*scripts/installer\.lock", text)
-    stamp = re.search(r"wanted=.*", text)
+    for form in (
+        r"pip install .*--only-binary :all: .*--require-hashes .*scripts/installer\.lock",
+        r"uv install .*--no-build .*--require-hashes .*scripts/compile\.lock",
+        r"uv sync .*--no-build-isolation .*--require-hashes .*scripts/dev\.lock",
+    ):
+        assert re.search(form, text), form
+    stamp = re.search(r"wanted=.*?\)", text)
     assert stamp is not None
-    for lock in ("dev", "installer", "quality"):
+    for lock in ("compile", "dev", "installer", "quality"):
         assert f"scripts/{lock}.lock" in stamp[0], "a new lock must lead to a new installation"
 
 
