@@ -1,7 +1,7 @@
 # The front door. `make help` lists what it can do; ARGS passes options on: make demo ARGS="--calls 4"
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster demo test lint fmt bench chaos soak lock clean ready parts
+.PHONY: help setup cluster demo test lint fmt bench chaos soak lock clean parts
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -9,47 +9,55 @@ help: ## List the targets
 setup: ## Make .venv, install everything, and show the parts
 	@scripts/setup.sh -v
 
-ready:
-	@scripts/setup.sh
+# Only what the target runs: the demo needs no browser.
+ready-%:
+	@scripts/setup.sh $*
 
-cluster: ready ## Make ready what the cluster tests run: Kubernetes, containerd, images
+cluster: ready-cluster ## Make ready what the cluster tests run: Kubernetes, containerd, images
 	@PYTHONPATH=tests $(BIN)/python -m cluster $(ARGS)
 
-demo: ready ## A fleet with calls on this machine, no accounts needed
+demo: ready-demo ## A fleet with calls on this machine, no accounts needed
 	@$(BIN)/voicefleet demo $(ARGS)
 
 # Not everyone can run a cluster: their cluster tests are skipped, and say why. In CI a missing part fails.
-parts: ready
+parts: ready-test
 	@PYTHONPATH=tests $(BIN)/python -m cluster || [ -z "$$CI" ]
 
 test: parts ## Every test (ARGS="-m unit" or a path for less)
 	@$(BIN)/pytest $(ARGS)
 
-lint: ready ## Style, format, types and layers
+lint: ready-lint ## Style, format, types and layers
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --quiet --check . || { $(BIN)/ruff format --check .; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-cache >.venv/lint-imports.log || { cat .venv/lint-imports.log; exit 1; }
 
-fmt: ready ## Put style and format right
+fmt: ready-fmt ## Put style and format right
 	@$(BIN)/ruff check --fix --quiet .
 	@$(BIN)/ruff format --quiet .
 
-bench: ready ## Measurements, with figures as result
+bench: ready-bench ## Measurements, with figures as result
 	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
-chaos: ready ## One fault per row, measured at the callers' ears (ARGS="--quick")
+chaos: ready-chaos ## One fault per row, measured at the callers' ears (ARGS="--quick")
 	@$(BIN)/voicefleet chaos $(ARGS)
 
-soak: ready ## Half an hour of calls and random faults; then the books must close
+soak: ready-soak ## Half an hour of calls and random faults; then the books must close
 	@$(BIN)/voicefleet soak $(ARGS)
 
 PIN := $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links
-lock: ready ## Pin each component's dependencies, with hashes, for its image
-	@for part in worker controller loadtest; do $(PIN) pyproject.toml --extra $$part --output-file $$part/requirements.lock; done
-	@$(PIN) pyproject.toml --extra worker --extra local --output-file worker/requirements-local.lock
-	@$(PIN) --group build --output-file scripts/build.lock
+SAME := --constraint scripts/dev.lock --no-annotate
+lock: ready-lock ## Pin every dependency, with hashes, for set-up and for each image (ARGS="--upgrade": the newest)
+	@$(PIN) $(ARGS) pyproject.toml --extra all --group dev --group build --group compile --group installer \
+		--output-file scripts/dev.lock
+	@$(PIN) $(SAME) --group installer --output-file scripts/installer.lock
+	@$(PIN) pyproject.toml --extra quality --no-deps $(SAME) --output-file scripts/quality.lock
+	@$(PIN) $(SAME) --group compile --output-file scripts/compile.lock
+	@$(PIN) $(SAME) --group build --output-file scripts/build.lock
+	@for part in worker controller loadtest; do \
+		$(PIN) $(SAME) pyproject.toml --extra $$part --output-file $$part/requirements.lock || exit; done
+	@$(PIN) $(SAME) pyproject.toml --extra worker --extra local --output-file worker/requirements-local.lock
 
 clean: ## Remove everything that setup and the tools made
 	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes .venv and the local servers ready. Says nothing when there is nothing to do (`-v`: one line a part).
-# Packages come from wherever your own pip and uv settings say.
+# Makes .venv and what a target needs ready: `scripts/setup.sh [-v] [TARGET]`; without a target, everything. Says nothing
+# when there is nothing to do (`-v`: one line a part). Packages come from wherever your own pip and uv settings say; which
+# ones, and what they hash to, say the locks (`make lock` writes them). Nothing is run whose hash is not in one.
 set -eu
 cd "$(dirname "$0")/.."
 
@@ -23,7 +24,7 @@ need_venv() {
     package="python$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv"
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         say "installing $package"
-        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package" >/dev/null
+        apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$package" >/dev/null
     else
         fail "$1 cannot make virtual environments. Install the package $package, then run this again"
     fi
@@ -47,7 +48,8 @@ hand_pip_settings_to_uv() {
 
 stamp=.venv/voicefleet-setup
 # What the environment was made from. The path is in it: scripts in a venv that was moved do not run.
-wanted=$(pwd && cksum pyproject.toml scripts/setup.sh)
+wanted=$(pwd && cksum pyproject.toml scripts/setup.sh scripts/dev.lock scripts/installer.lock scripts/compile.lock \
+    scripts/quality.lock)
 
 if [ "$(cat $stamp 2>/dev/null || true)" != "$wanted" ] || ! .venv/bin/python -c '' 2>/dev/null; then
     if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
@@ -56,20 +58,29 @@ if [ "$(cat $stamp 2>/dev/null || true)" != "$wanted" ] || ! .venv/bin/python -c
         say "making .venv with $python"
         "$python" -m venv --clear .venv
     fi
-    if ! .venv/bin/python -m uv --version >/dev/null 2>&1; then
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check uv
-    fi
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+        --require-hashes --requirement scripts/installer.lock
     say "installing Python packages (about 1 GB the first time)"
     (
         hand_pip_settings_to_uv
-        .venv/bin/python -m uv pip install --quiet --compile-bytecode --python .venv --editable '.[all]' --group dev
-        .venv/bin/python -m uv pip install --quiet --python .venv --editable '.[quality]' 2>/dev/null ||
+        uv() { .venv/bin/python -m uv pip "$@"; }
+        # Most packages are wheels. What has none for this Python or machine is built from source, whose hash is locked too,
+        # with tools from a lock and nothing else.
+        uv install --quiet --no-build --require-hashes --python .venv --requirement scripts/compile.lock
+        uv sync --quiet --compile-bytecode --no-build-isolation --require-hashes --python .venv scripts/dev.lock ||
+            fail "the locked packages could not be installed (see above). Where one is built, a C compiler and make are needed"
+        uv install --quiet --no-deps --no-build-isolation --python .venv --editable .
+        # pesq has no wheels at all, and is not needed: on its own, so that it may fail.
+        uv install --quiet --no-deps --no-build-isolation --require-hashes --python .venv \
+            --requirement scripts/quality.lock 2>/dev/null ||
             say "pesq could not be built (it needs a C compiler): the transport lab tells no PESQ"
     )
     printf '%s\n' "$wanted" >$stamp
 fi
 
-case "${1:-}" in
--v) exec .venv/bin/python -m voicefleet.stack.install ;;
-*) exec .venv/bin/python -m voicefleet.stack.install --quiet ;;
-esac
+quiet=--quiet
+if [ "${1:-}" = -v ]; then
+    quiet=
+    shift
+fi
+exec .venv/bin/python -m voicefleet.stack.install $quiet "$@"

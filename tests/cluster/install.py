@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import os
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cluster.programs import GO_PROGRAMS, GoProgram, find, kubernetes_version, missing_packages
+from cluster.programs import GO_PROGRAMS, TOOLS, GoProgram, find, kubernetes_version, missing_packages
 from voicefleet.contract.errors import MissingPartError, UsageError
+from voicefleet.stack.debian import provide
 from voicefleet.stack.find import cache_directory, find_go
 from voicefleet.stack.settings import environment
 
@@ -44,19 +44,12 @@ def install() -> None:
 
 
 def install_packages(packages: Sequence[str]) -> None:
-    """Install packages of the system, which only root on Debian or Ubuntu can.
+    """Install packages of the system, or unpack those with a service: see `voicefleet.stack.debian`.
 
     Raises:
-        MissingPartError: we are not root there, or it did not work.
+        MissingPartError: something is still missing.
     """
-    named = " ".join(packages)
-    if os.geteuid() == 0 and Path("/usr/bin/apt-get").exists():
-        say(f"installing system packages: {named}")
-        quiet = {**environment(), "DEBIAN_FRONTEND": "noninteractive"}
-        for arguments in (["update"], ["install", "-y", "--no-install-recommends", *packages]):
-            done = subprocess.run(["apt-get", "-qq", *arguments], env=quiet, capture_output=True, check=False)
-            if done.returncode != 0:
-                say(f"apt-get {arguments[0]} failed: {done.stderr.decode(errors='replace').strip()[-300:]}")
+    provide(packages, say)
     if left := missing_packages():
         raise MissingPartError(
             f"the cluster tests need these packages: {' '.join(left)}",
@@ -79,13 +72,12 @@ def build(program: GoProgram, which: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     say(f"building {program.name} ({which})")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
-        built = Path(folder) / program.name
-        if program.version is None:
-            command = [str(go.path), "build", "-ldflags", _version_flags(), "-o", str(built), program.package]
-        else:
-            command = [str(go.path), "install", f"{program.package}@{program.version}"]
-        log, built_to = Path(folder) / "build.log", {"GOBIN": folder}
-        follow(command, log, f"go ({program.name})", _BUILD_LIMIT_S, built_to, program.module)
+        built = Path(folder).resolve() / program.name
+        # Whatever GOFLAGS say, go.sum may not be written to, and no workspace around us counts.
+        flags = ["-mod=readonly", *(["-ldflags", _version_flags()] if program.module == TOOLS else [])]
+        command = [str(go.path), "build", *flags, "-o", str(built), program.package]
+        log = Path(folder) / "build.log"
+        follow(command, log, f"go ({program.name})", _BUILD_LIMIT_S, {"GOWORK": "off"}, program.module)
         built.replace(target)
 
 

@@ -1,8 +1,8 @@
 """Where the programs of a Kubernetes are, and how those that are nowhere are made. Finding only looks.
 
 A server is taken from `KUBEBUILDER_ASSETS` (the folder that envtest's tools fill), else from our cache, where
-`make cluster` builds it from the versions pinned in `tests/tools/go.mod`. The rest (etcd, containerd,
-...) are packages of the system.
+`make cluster` builds it from the modules under `tests/tools`: go.mod says which version, go.sum what it hashes to. The
+rest (etcd, containerd, ...) are packages of the system; those with a service are unpacked, not installed.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from voicefleet.contract.errors import MissingPartError
-from voicefleet.stack.find import cache_directory
+from voicefleet.stack.find import cache_directory, which
 from voicefleet.stack.settings import environment
 
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
@@ -32,19 +31,17 @@ class GoProgram:
 
     Args:
         package: the Go package of the program.
-        version: of its module, when it is installed on its own.
-        module: the folder of a module of ours that pins all versions, when it is not.
+        module: the folder of a module of ours that pins all versions and checksums.
     """
 
     name: str
     package: str
-    version: str | None = None
     module: Path = TOOLS
 
     @property
     def cached(self) -> Path:
         """Where it is built to. What it is built from stands in the path, so an old build is never taken for it."""
-        return cache_directory() / "cluster" / f"{self.name}-{self.version or _content(self.module)}" / self.name
+        return cache_directory() / "cluster" / f"{self.name}-{_content(self.module)}" / self.name
 
 
 GO_PROGRAMS = {
@@ -55,8 +52,8 @@ GO_PROGRAMS = {
             for name in ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
         ),
         GoProgram("coredns", ".", module=TOOLS / "dns"),
-        GoProgram("helm", "helm.sh/helm/v3/cmd/helm", "v3.22.0"),
-        GoProgram("kwok", "sigs.k8s.io/kwok/cmd/kwok", "v0.8.0"),
+        GoProgram("helm", "helm.sh/helm/v3/cmd/helm", TOOLS / "helm"),
+        GoProgram("kwok", "sigs.k8s.io/kwok/cmd/kwok", TOOLS / "kwok"),
     )
 }
 
@@ -100,12 +97,12 @@ def find(name: str, env: Mapping[str, str] | None = None) -> Path:
             f"it is neither in {ASSETS_VARIABLE} nor in the cache", field=name, way_out=f"{INSTALL}."
         )
     # Programs for root are in folders that a user's PATH leaves out.
-    on_path = shutil.which(name, path=f"{env.get('PATH', '')}:/usr/sbin:/sbin")
-    if on_path is None:
+    program_file = which(name, {**env, "PATH": f"{env.get('PATH', '')}:/usr/sbin:/sbin"})
+    if program_file is None:
         package = SYSTEM.get(name)
         way = f"Install the package {package}, or run `make cluster` as root" if package else f"Install {name}"
-        raise MissingPartError("it is not in PATH", field=name, way_out=f"{way}.")
-    return Path(on_path)
+        raise MissingPartError("it is neither in PATH nor in the cache", field=name, way_out=f"{way}.")
+    return program_file
 
 
 def missing_packages(env: Mapping[str, str] | None = None) -> list[str]:

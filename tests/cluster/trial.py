@@ -50,12 +50,16 @@ def values(tag: str = TAG, *, beside: bool = False) -> dict[str, Any]:
         share of a starting worker sends its packets late, and callers hear pieces of words."""
         return {"requests": {"cpu": f"{10 if beside else millicores}m", "memory": "64Mi"}}
 
+    def image(name: str) -> dict[str, str]:
+        """A server of this machine as an image: the chart's own goes by a digest, which would go before the tag."""
+        return {"repository": f"localhost/{name}", "tag": TAG, "digest": ""}
+
     return {
         "image": {"tag": tag, "pullPolicy": "Never"},
         "devStack": {
             "enabled": True,
-            "livekit": {"image": {"repository": "localhost/livekit-server", "tag": TAG}, "resources": asks(500)},
-            "redis": {"image": {"repository": "localhost/redis", "tag": TAG}, "resources": asks(100)},
+            "livekit": {"image": image("livekit-server"), "resources": asks(500)},
+            "redis": {"image": image("redis"), "resources": asks(100)},
         },
         # Fleets of two or three workers whose numbers the tests foretell.
         "pool": {

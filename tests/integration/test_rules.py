@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,10 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
+from voicefleet.contract.errors import MissingPartError
 from voicefleet.dashboards.alerts import ALERTS
 from voicefleet.dashboards.generate import RULES, write
 from voicefleet.dashboards.rules import burn_alert_name
 from voicefleet.dashboards.slo import BURNS, OBJECTIVES, Objective, seconds
+from voicefleet.stack.find import find_prometheus
 from voicefleet.stack.settings import environment
 
 pytestmark = pytest.mark.integration
@@ -213,11 +214,12 @@ CAUSES: dict[str, Case] = {
 
 def promtool(*arguments: str | Path) -> str:
     """Run it; where it is not installed, skip (in CI: fail)."""
-    program = shutil.which("promtool")
-    if program is None:
+    try:
+        program = find_prometheus().path.with_name("promtool")
+    except MissingPartError as error:
         if environment().get("CI"):
-            pytest.fail("promtool is missing: install the package prometheus, or run `make setup` as root")
-        pytest.skip("promtool is not installed; `make setup` as root does it")
+            raise
+        pytest.skip(f"{error} Or run `make setup` as root.")
     done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=280, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "FAILED" not in done.stdout + done.stderr, done.stdout + done.stderr

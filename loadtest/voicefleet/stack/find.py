@@ -20,7 +20,7 @@ from voicefleet.stack.settings import environment
 LIVEKIT_VERSION = "1.13.5"
 """The livekit-server that voicefleet is tested with, and installs."""
 
-LIVEKIT_MODULE = "github.com/livekit/livekit-server/cmd/server"
+LIVEKIT_PACKAGE = "github.com/livekit/livekit-server/cmd/server"
 LIVEKIT_VARIABLE = "VOICEFLEET_LIVEKIT_SERVER"
 CACHE_VARIABLE = "VOICEFLEET_CACHE"
 GO_NEEDED = (1, 26)
@@ -59,6 +59,20 @@ def cached_livekit_server(env: Mapping[str, str] | None = None) -> Path:
     return cache_directory(env) / "bin" / "livekit-server"
 
 
+def unpacked_packages(env: Mapping[str, str] | None = None) -> Path:
+    """Where `debian` unpacks the system's packages that would start a service: a folder for each."""
+    return cache_directory(env) / "packages"
+
+
+def which(name: str, env: Mapping[str, str] | None = None) -> Path | None:
+    """A program in PATH, else in an unpacked package."""
+    env = environment() if env is None else env
+    if on_path := shutil.which(name, path=env.get("PATH", "")):
+        return Path(on_path)
+    unpacked = sorted(unpacked_packages(env).glob(f"*/usr/*bin/{name}"))
+    return next((program for program in unpacked if _runnable(program)), None)
+
+
 def find_livekit_server(env: Mapping[str, str] | None = None) -> Found:
     """Look in `VOICEFLEET_LIVEKIT_SERVER`, then PATH, then our cache.
 
@@ -82,9 +96,9 @@ def find_livekit_server(env: Mapping[str, str] | None = None) -> Found:
 
 LIVEKIT_WAYS = (
     "Either run `make setup` or `python -m voicefleet.stack.install` (it builds "
-    f"{LIVEKIT_MODULE}@v{LIVEKIT_VERSION} when Go {GO_NEEDED[0]}.{GO_NEEDED[1]} or newer is installed, else "
-    "downloads the official release from GitHub), or put a livekit-server in PATH, or name one in "
-    f"{LIVEKIT_VARIABLE}."
+    f"{LIVEKIT_PACKAGE} {LIVEKIT_VERSION} when Go {GO_NEEDED[0]}.{GO_NEEDED[1]} or newer is installed, else "
+    "downloads the official release from GitHub and checks its SHA-256), or put a livekit-server in PATH, or "
+    f"name one in {LIVEKIT_VARIABLE}."
 )
 
 
@@ -112,15 +126,16 @@ def find_redis_server(env: Mapping[str, str] | None = None) -> Found:
 
 
 def _packaged(names: Sequence[str], env: Mapping[str, str] | None, *, missing: str, package: str) -> Found:
-    """The first of `names` in PATH; `package` is the system's that has it."""
-    env = environment() if env is None else env
+    """The first of `names` that is there; `package` is the system's that has it."""
     for name in names:
-        if on_path := shutil.which(name, path=env.get("PATH", "")):
-            return Found(Path(on_path), "PATH", program_version(Path(on_path)))
+        # Unpacked without root, one may lack its libraries: it tells no version.
+        if (program := which(name, env)) and (found := _found(program, env)) != Found(program, "the cache", "unknown"):
+            return found
     raise MissingPartError(
         missing,
         field=names[0],
-        way_out=f"Install your system's `{package}` package (Debian and Ubuntu: `apt-get install {package}`).",
+        way_out=f"Run `make setup` as root, or install your system's `{package}` package (Debian: `apt-get install "
+        f"{package}`).",
     )
 
 
@@ -165,19 +180,18 @@ def find_faketime(libraries: Path = Path("/usr/lib")) -> Found:
 
 
 def find_prometheus(env: Mapping[str, str] | None = None) -> Found:
-    """Look in PATH for Prometheus; tests of rules and dashboards run it, and promtool, which comes with it.
+    """Look in PATH and among unpacked packages for Prometheus and its promtool; tests of rules and dashboards run them.
 
     Raises:
         MissingPartError: one of the two is not there.
     """
-    env = environment() if env is None else env
-    found = [shutil.which(name, path=env.get("PATH", "")) for name in ("prometheus", "promtool")]
+    found = [which(name, env) for name in ("prometheus", "promtool")]
     if found[0] and found[1]:
-        return Found(Path(found[0]), "PATH", program_version(Path(found[0])))
+        return _found(found[0], env)
     raise MissingPartError(
-        "prometheus and promtool are not in PATH",
+        "prometheus and promtool are neither in PATH nor in the cache",
         field="prometheus",
-        way_out="Install your system's `prometheus` package (Debian and Ubuntu: `apt-get install prometheus`).",
+        way_out="Run `make setup`, which unpacks Debian's package without its service, or put both in PATH.",
     )
 
 
@@ -193,7 +207,7 @@ def find_chromium(env: Mapping[str, str] | None = None) -> Found:
 
 
 def find_turnserver(env: Mapping[str, str] | None = None) -> Found:
-    """Look in PATH for coturn, the TURN relay; the transport lab sends calls through it.
+    """Look in PATH and among unpacked packages for coturn, the TURN relay; the transport lab sends calls through it.
 
     Raises:
         MissingPartError: it is not there.
@@ -227,6 +241,11 @@ def at_least(version: str, needed: tuple[int, int]) -> bool:
     """Whether a dotted version is new enough; an unknown one is not."""
     match = _VERSION.match(version)
     return match is not None and (int(match[1]), int(match[2])) >= needed
+
+
+def _found(program: Path, env: Mapping[str, str] | None) -> Found:
+    is_ours = program.is_relative_to(unpacked_packages(env))
+    return Found(program, "the cache" if is_ours else "PATH", program_version(program))
 
 
 def _named(program: Path) -> Found:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from voicefleet.contract.errors import MissingPartError, UsageError
-from voicefleet.stack import find, install
+from voicefleet.contract.errors import MissingPartError
+from voicefleet.stack import find, install, livekit_install
 
 pytestmark = pytest.mark.unit
 
@@ -29,16 +29,12 @@ def archive(name: str = "livekit-server") -> bytes:
 class Release:
     """A release site in memory."""
 
-    def __init__(self, body: bytes, digest: str | None = None) -> None:
+    def __init__(self, body: bytes) -> None:
         self.body = body
-        self.digest = digest or hashlib.sha256(body).hexdigest()
         self.asked: list[str] = []
 
     def __call__(self, url: str) -> bytes:
         self.asked.append(url)
-        if url.endswith("checksums.txt"):
-            name = f"livekit_{find.LIVEKIT_VERSION}_linux_amd64.tar.gz"
-            return f"{'0' * 64}  other.tar.gz\n{self.digest}  {name}\n".encode()
         return self.body
 
 
@@ -51,7 +47,13 @@ def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     monkeypatch.setattr(sys, "platform", "linux")
+    pin(archive(), monkeypatch)
     return tmp_path
+
+
+def pin(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    pins = {f"livekit_{find.LIVEKIT_VERSION}_linux_amd64.tar.gz": hashlib.sha256(body).hexdigest()}
+    monkeypatch.setattr(livekit_install, "ARCHIVES", pins)
 
 
 def fake_go(folder: Path, body: str) -> None:
@@ -61,21 +63,22 @@ def fake_go(folder: Path, body: str) -> None:
     go.chmod(0o755)
 
 
-def test_without_go_the_release_is_downloaded_and_checked(bare_machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_go_the_release_is_downloaded_and_checked(bare_machine: Path) -> None:
     release, said = Release(archive()), list[str]()
-    found = install.install_livekit_server(said.append, release)
+    found = livekit_install.install_livekit_server(said.append, release)
     assert found.path == bare_machine / "cache/bin/livekit-server"
     assert found.path.read_bytes() == SERVER
-    assert all(url.startswith("https://github.com/livekit/livekit/releases/download/v1.13.5/") for url in release.asked)
+    name = "livekit_1.13.5_linux_amd64.tar.gz"
+    assert release.asked == [f"https://github.com/livekit/livekit/releases/download/v1.13.5/{name}"]
     assert any("no Go 1.26" in line for line in said)
     assert sorted(path.name for path in found.path.parent.iterdir()) == ["livekit-server", "livekit-server.lock"]
 
 
 def test_a_second_run_does_nothing() -> None:
-    install.install_livekit_server(lambda line: None, Release(archive()))
+    livekit_install.install_livekit_server(lambda line: None, Release(archive()))
     said = list[str]()
     again = Release(b"")
-    assert install.install_livekit_server(said.append, again).how == "the cache"
+    assert livekit_install.install_livekit_server(said.append, again).how == "the cache"
     assert said == []
     assert again.asked == []
 
@@ -83,30 +86,32 @@ def test_a_second_run_does_nothing() -> None:
 def test_a_download_with_another_checksum_is_never_put_in_place(bare_machine: Path) -> None:
     said = list[str]()
     with pytest.raises(MissingPartError, match="neither built nor downloaded"):
-        install.install_livekit_server(said.append, Release(archive(), digest="f" * 64))
+        livekit_install.install_livekit_server(said.append, Release(archive() + b"more"))
     assert any("damaged or was replaced" in line for line in said)
     assert [path.name for path in (bare_machine / "cache/bin").iterdir()] == ["livekit-server.lock"]
 
 
 @pytest.mark.parametrize("body", [b"not an archive", archive("something-else")])
-def test_an_archive_without_the_program_is_a_clear_failure(body: bytes) -> None:
+def test_an_archive_without_the_program_is_a_clear_failure(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    pin(body, monkeypatch)
     with pytest.raises(MissingPartError):
-        install.install_livekit_server(lambda line: None, Release(body))
+        livekit_install.install_livekit_server(lambda line: None, Release(body))
 
 
 def test_go_builds_it_when_it_can(bare_machine: Path) -> None:
-    write = 'printf "#!/bin/sh\\necho livekit-server version 1.13.5 $1 $2\\n" >"$GOBIN/server"'
-    fake_go(bare_machine / "bin", f'{write}; /bin/chmod +x "$GOBIN/server"')
+    write = 'printf "#!/bin/sh\\necho livekit-server version 1.13.5 in $PWD: $*\\n" >"$4"'
+    fake_go(bare_machine / "bin", f'{write}; /bin/chmod +x "$4"')
     release = Release(archive())
-    found = install.install_livekit_server(lambda line: None, release)
-    assert f"install {find.LIVEKIT_MODULE}@v1.13.5" in found.path.read_text()
+    found = livekit_install.install_livekit_server(lambda line: None, release)
+    assert f"in {livekit_install.MODULE}: build -mod=readonly -o" in found.path.read_text()
+    assert find.LIVEKIT_PACKAGE in found.path.read_text()
     assert release.asked == []
 
 
 def test_a_failing_build_says_why_and_falls_back_to_the_download(bare_machine: Path) -> None:
     fake_go(bare_machine / "bin", "echo no route to the module >&2; exit 1")
     said = list[str]()
-    install.install_livekit_server(said.append, Release(archive()))
+    livekit_install.install_livekit_server(said.append, Release(archive()))
     assert any("no route to the module" in line for line in said)
 
 
@@ -114,15 +119,18 @@ def test_a_server_that_the_user_names_wrongly_is_not_replaced(monkeypatch: pytes
     monkeypatch.setenv("VOICEFLEET_LIVEKIT_SERVER", "/no/such")
     release = Release(archive())
     with pytest.raises(MissingPartError, match="VOICEFLEET_LIVEKIT_SERVER"):
-        install.install_livekit_server(lambda line: None, release)
+        livekit_install.install_livekit_server(lambda line: None, release)
     assert release.asked == []
 
 
-def test_checksums_are_matched_by_whole_name() -> None:
-    text = "aa  x.tar.gz.sig\nBB *x.tar.gz\n"
-    assert install.checksum_of("x.tar.gz", text) == "bb"
-    with pytest.raises(UsageError):
-        install.checksum_of("y.tar.gz", text)
+@pytest.mark.parametrize("machine", ["armv7l", "aarch64"])
+def test_an_archive_without_a_known_checksum_is_not_even_fetched(machine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    release, said = Release(archive()), list[str]()
+    with pytest.raises(MissingPartError):
+        livekit_install.install_livekit_server(said.append, release)
+    assert release.asked == []
+    assert any("no SHA-256 of this archive is in the project" in line and "Install Go" in line for line in said)
 
 
 def test_missing_parts_are_counted_not_thrown(
@@ -132,14 +140,16 @@ def test_missing_parts_are_counted_not_thrown(
         raise MissingPartError("gone", field="part", way_out="Get it.")
 
     there = find.Found(Path("/bin/x"), "PATH", "1.0")
-    monkeypatch.setattr(install, "PARTS", {"a": missing, "b": lambda say: there})
-    monkeypatch.setattr(install, "OPTIONAL_PARTS", {"c": missing})
+    monkeypatch.setattr(install, "PARTS", {"a": missing, "b": lambda say: there, "c": missing})
+    monkeypatch.setattr(install, "OPTIONAL", {"c": "the cat"})
+    monkeypatch.setattr(install, "NEEDED", {"setup": ("a", "b", "c"), "lint": ("b",)})
     assert install.main([]) == 1
     out, err = capsys.readouterr()
-    assert out.splitlines()[0] == "b: 1.0, /bin/x (from PATH)"
-    assert out.splitlines()[1].startswith(
-        "c: not there; only parts of `voicefleet chaos` or `transports`, or tests, need it."
-    )
+    assert out.splitlines() == ["b: 1.0, /bin/x (from PATH)", "c: not there; only the cat needs it. Get it."]
     assert err == "part: gone. Get it.\n"
     assert install.main(["--quiet"]) == 1
     assert capsys.readouterr() == ("", "part: gone. Get it.\n")
+    assert install.main(["lint"]) == 0
+    assert capsys.readouterr() == ("b: 1.0, /bin/x (from PATH)\n", "")
+    assert install.main(["diner"]) == 2
+    assert "Use one of setup, lint." in capsys.readouterr().err
