@@ -259,7 +259,7 @@ async def test_the_controller_scales_up_and_down_under_the_policy(release: Relea
         # A mark that is taken back is a write too: with a cost on the wrong pod, that one would go next.
         await fleet._writer.mark(*await asyncio.to_thread(marks, release, names[0]))
         async with asyncio.timeout(LIMIT_S):
-            while COST in await asyncio.to_thread(annotations, release, names[0]):
+            while COST in await asyncio.to_thread(annotations_of, release, names[0]):
                 await fleet.scale(0, ())
                 await asyncio.sleep(0.05)
         assert fleet.trouble() == ""
@@ -271,7 +271,7 @@ def marks(release: Release, name: str) -> tuple[dict[str, str], Writes]:
     return {name: found["metadata"]["uid"]}, Writes(mark=(name,))
 
 
-def annotations(release: Release, name: str) -> dict[str, str]:
+def annotations_of(release: Release, name: str) -> dict[str, str]:
     found: dict[str, str] = release.plane.get("pod", name, "-n", release.pool_namespace)["metadata"]["annotations"]
     return found
 
