@@ -54,14 +54,16 @@ addresses, since not every network takes a pod's address for one.
 {{- $signal = append $signal ($port | default (ternary "443" "80" (regexMatch "^(wss|https):" .)) | int) -}}
 {{- end -}}
 {{- end -}}
-# Names.
+# Names. Packets are looked at after a Service became a pod, and OpenShift's pods listen on 5353.
 - to:
     {{- include "voicefleet.everywhere" .root | nindent 4 }}
   ports:
-    - port: 53
+    {{- range list 53 5353 }}
+    - port: {{ . }}
       protocol: UDP
-    - port: 53
+    - port: {{ . }}
       protocol: TCP
+    {{- end }}
 # Redis.
 {{ include "voicefleet.egressTo" (dict "root" .root "ports" (concat $redis $ports.redis)) }}
 # LiveKit.
