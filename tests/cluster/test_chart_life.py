@@ -152,7 +152,8 @@ MONITORS = ("podmonitors", "PodMonitor"), ("servicemonitors", "ServiceMonitor")
 
 def test_monitors_come_with_the_kinds_that_the_cluster_has(control_plane: ControlPlane) -> None:
     release = Release(control_plane, "watched")
-    wanted = {**TRIAL, "podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}
+    monitors = {"podMonitor": {"enabled": True}, "serviceMonitor": {"enabled": True}}
+    wanted = {**TRIAL, **monitors, "networkPolicy": {"monitoringNamespace": "monitoring"}}
     notes = release.helm("install", wanted, "--create-namespace")
     assert "podMonitor.enabled: this cluster does not know the kind PodMonitor" in notes
     assert "serviceMonitor.enabled: this cluster does not know the kind ServiceMonitor" in notes

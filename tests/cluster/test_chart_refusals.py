@@ -19,6 +19,7 @@ pytestmark = pytest.mark.cluster
 EU = PRODUCTION["regions"][0]
 ONE = {**PRODUCTION, "regions": [EU]}
 """Of one region, so that each fault is said once."""
+INGRESS = {"enabled": True, "tlsSecret": "tls"}
 
 
 def production(**changes: Any) -> dict[str, Any]:
@@ -26,7 +27,8 @@ def production(**changes: Any) -> dict[str, Any]:
 
 
 def controller(**changes: Any) -> dict[str, Any]:
-    return production(controller={**PRODUCTION["controller"], **changes})
+    policy = {"ingressNamespace": "ingress-nginx"}
+    return production(controller={**PRODUCTION["controller"], **changes}, networkPolicy=policy)
 
 
 def trial(**changes: Any) -> dict[str, Any]:
@@ -86,6 +88,12 @@ BY_SCHEMA: dict[str, tuple[dict[str, Any], str]] = {
         trial(worker={"podLabels": {"a": 1}}),
         "/worker/podLabels/a': got number, want string",
     ),
+    "an address that is no range": (
+        trial(networkPolicy={"deniedAddresses": ["169.254.169.254"]}),
+        "/networkPolicy/deniedAddresses/0': '169.254.169.254' does not match",
+    ),
+    "a port that is none": (trial(networkPolicy={"ports": {"redis": [70000]}}), "/networkPolicy/ports/redis/0':"),
+    "no port for Redis": (trial(networkPolicy={"ports": {"redis": []}}), "/networkPolicy/ports/redis': minItems"),
     "a bad digest": (trial(worker={"image": {"digest": "latest"}}), "/worker/image/digest':"),
 }
 
@@ -179,10 +187,10 @@ BY_RENDER: dict[str, tuple[dict[str, Any], str]] = {
         "controller.auth: is none, and controller.apiKeys.existingSecret is set",
     ),
     "an open controller for the whole world": (
-        controller(auth="none", apiKeys={}, ingress={"enabled": True, "host": "x"}),
+        controller(auth="none", apiKeys={}, ingress={**INGRESS, "host": "x"}),
         "controller.auth: is none, and controller.ingress.enabled is true",
     ),
-    "an Ingress without a host": (controller(ingress={"enabled": True}), "controller.ingress.host: is empty"),
+    "an Ingress without a host": (controller(ingress=INGRESS), "controller.ingress.host: is empty"),
     "a Lease renewed too late": (
         controller(lease={"renewDeadlineSeconds": 5}),
         "controller.lease.renewDeadlineSeconds: 5 is not less than controller.lease.durationSeconds (5)",

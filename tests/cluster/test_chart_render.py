@@ -89,6 +89,7 @@ def test_each_pool_has_its_objects_in_its_namespace(case: str, rendered: dict[st
         assert pool["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
         assert objects.one("PodDisruptionBudget", name, namespace)["spec"] == {
             "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
             "selector": {"matchLabels": selector},
         }
         assert objects.one("ServiceAccount", name, namespace)["automountServiceAccountToken"] is False
@@ -140,8 +141,9 @@ def test_no_secret_is_in_anything_but_a_secret(case: str, rendered: dict[str, Ob
 
 def test_the_controllers_rights_are_these_and_no_others(rendered: dict[str, Objects]) -> None:
     objects = rendered["production"]
-    assert objects.of("ClusterRole") == []
-    assert objects.of("ClusterRoleBinding") == []
+    assert {found["kind"] for found in objects if not found["metadata"].get("namespace")} == {
+        *("Namespace", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
+    }
     assert {name_of(role): role["rules"] for role in objects.of("Role")} == {
         ("voice", "voicefleet-controller"): [
             {

@@ -20,7 +20,7 @@ from fakes.dummy_fleet import KEYS, RUN, Harness, dummy_fleet, until
 from voicefleet.contract import codec
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import ConfigError
-from voicefleet.controller.adapters import process
+from voicefleet.controller.adapters import process, worker_logs
 from voicefleet.controller.adapters.records import Record, Records
 from voicefleet.controller.settings import load_settings
 from voicefleet.runtime.clock import SystemClock
@@ -176,6 +176,29 @@ async def test_what_counts_as_a_failed_start(
     await until(lambda: _ended(fleet))
     assert started.read_text() == ("x" if failed else "xx"), "a failed start is not followed by the next at once"
     await fleet.close()
+
+
+async def test_a_worker_that_dies_again_and_again_does_not_fill_the_disk(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_logs, "KEPT", 2)
+    monkeypatch.setattr(process, "END_BYTES", 1_000)
+    monkeypatch.setattr(worker_logs, "END_BYTES", 1_000)
+    monkeypatch.setattr(process, "age_s", lambda record: 61.0)  # so that no start is held back
+    for name, value in (("TEST_SECRET", "s" * 32), ("TEST_REDIS", "redis://h"), ("TEST_API_KEYS", "me:secret-of-me")):
+        monkeypatch.setenv(name, value)
+    command = [sys.executable, "-S", "-c", "print('a line of a log\\n' * 1000 + 'the end'); raise SystemExit(3)"]
+    region = load_settings(harness.settings(command=command)).regions["eu"]
+    fleet = process.ProcessFleet(region, SystemClock(), environment={}, hidden=())
+    fleet.open()
+    for _ in range(5):
+        await fleet.scale(1, ())
+        await until(lambda: _ended(fleet))
+    assert all("the end" in departure.detail for departure in fleet.departures())
+    await fleet.close()
+    left = {path.name: path.stat().st_size for path in harness.logs.glob("eu-*.log")}
+    assert left.keys() == {"eu-3.log", "eu-4.log", "eu-5.log"}, "the last one ended after its files were looked at"
+    assert all(size <= 1_000 for size in left.values())
 
 
 async def _ended(fleet: process.ProcessFleet) -> bool:

@@ -40,7 +40,7 @@ from voicefleet.controller.settings import RegionSettings, Settings, inherited_e
 from voicefleet.controller.web import add_page
 from voicefleet.controller.webhooks import Webhooks
 from voicefleet.controller.workers import WorkerBook
-from voicefleet.runtime.clock import Clock, SystemClock
+from voicefleet.runtime.clock import BootClock, Clock
 from voicefleet.runtime.http import HttpServer, health_routes
 from voicefleet.runtime.logs import get_logger
 from voicefleet.runtime.redis import RedisClient, Scripts, check_redis, connect_redis, listen
@@ -76,7 +76,7 @@ async def run_controller(
     stop = stop or asyncio.Event()
     async with contextlib.AsyncExitStack() as stack:
         _obey_signals(stack, stop)
-        clock, metrics = SystemClock(), Metrics()
+        clock, metrics = BootClock(), Metrics()
         redis = connect_redis(settings.redis_url)
         stack.push_async_callback(redis.aclose)
         await check_redis(redis, settings.redis_url, field=settings.redis_field)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.controller.leadership import Term
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs import get_logger
 
@@ -38,6 +39,8 @@ class LeaseRecord:
     transitions: int
     acquired: str
     version: str
+    uid: str = ""
+    """Another one for a Lease that was deleted and made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,11 @@ class Election:
             return ""
         lasts_s = max(sighting.record.duration_s, self._terms.duration_s)
         return sighting.record.holder if self._clock.monotonic() - sighting.since_s <= lasts_s else ""
+
+    @property
+    def term(self) -> Term | None:
+        sighting = self._sighting
+        return None if sighting is None else Term(sighting.record.uid, sighting.record.transitions)
 
     @property
     def trouble(self) -> str:

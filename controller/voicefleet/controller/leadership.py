@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One replica's time as the leader. Of two terms of one Lease, the higher number is the later one."""
+
+    lease: str
+    """The Lease's uid: one that was made anew counts from the beginning."""
+    number: int
 
 
 class Leadership(Protocol):
@@ -26,6 +36,12 @@ class Leadership(Protocol):
         """Why nobody can be elected now; empty when all is well."""
         ...
 
+    @property
+    def term(self) -> Term | None:
+        """The term of this replica when it leads; None where nobody else can. What cannot be taken back carries it, so
+        that a leader who sleeps between a look at `leads` and the deed is refused when somebody else leads since."""
+        ...
+
     def remaining_s(self) -> float:
         """How long what this replica begins to write now may take; 0 when it does not lead."""
         ...
@@ -40,6 +56,7 @@ class AlwaysLeads:
 
     leads = True
     trouble = ""
+    term = None
 
     def __init__(self, replica: str) -> None:
         self.holder = replica

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from voicefleet.contract.api import DecisionView
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.reports import WorkerState
-from voicefleet.controller.leadership import Leadership
+from voicefleet.controller.leadership import Leadership, Term
 from voicefleet.controller.learner import Learner
 from voicefleet.controller.observe import compose
 from voicefleet.controller.ports import Departure, Instance, InstanceState
@@ -50,6 +51,7 @@ class PoolLoop:
         self._known_s: dict[str, float] = {}
         self._departed: list[Departure] = []
         self._told = Actions()
+        self._entered: Term | None = None
         self._telemetry = PoolTelemetry(region.metrics)
         self._registered: frozenset[str] = frozenset()
         self._learner = Learner(region)
@@ -110,6 +112,8 @@ class PoolLoop:
         if leads:
             await self._learner.save(self._state.memory)
         try:
+            if leads:
+                await self._enter()
             if not managed or (leads and known):
                 await self._act(actions, region.instances, reported, leaving)
             elif leads or self._nobody_leads_and_callers_wait():
@@ -225,11 +229,22 @@ class PoolLoop:
         victims = [v for v in wanted if v in own and v not in ending]
         await region.fleet.scale(actions.start, victims)
 
+    async def _enter(self) -> None:
+        """Once for each term: leaders before are refused from now on, whatever they slept through. When Redis does not
+        answer, the next tick tries again: growth needs no Redis."""
+        term = self._leadership.term
+        if term is not None and term != self._entered:
+            with contextlib.suppress(UnknownStateError):
+                await self._region.workers.enter(term)
+                self._entered = term
+
     async def _order(self, orders: Mapping[str, bool], reported: Mapping[str, Reported]) -> None:
         for worker, cordon in orders.items():
             if cordon and not self._leadership.leads:
                 continue  # lost meanwhile
-            await self._region.workers.order(worker, cordon=cordon, after=_seen(reported.get(worker)))
+            # Only a scale-down is the leader's alone: anybody may bring a worker back.
+            term = self._leadership.term if cordon else None
+            await self._region.workers.order(worker, cordon=cordon, after=_seen(reported.get(worker)), term=term)
 
     def _nobody_leads_and_callers_wait(self) -> bool:
         """With no API server nobody is elected, and workers that were about to leave could serve these callers. Every

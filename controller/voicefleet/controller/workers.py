@@ -12,12 +12,16 @@ from voicefleet.contract import codec
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import STALE_AFTER_S, WorkerOrder, WorkerReport, WorkerState
+from voicefleet.controller.leadership import Term
 from voicefleet.runtime.redis import RedisClient, Scripts, answered
 
 PROMPT_S = 3.0
 """A worker silent for longer may hang: its free slots are not counted on."""
 
 _OVERDUE_S, _FORSAKEN_S = 2.0, 120.0
+
+_ORDER_S = 86_400
+"""A day: an order outlives any silence of its worker, and does not stay for ever once that is gone."""
 
 FORGET_AFTER_S = 3_600.0
 """A worker silent for an hour is taken off the books; its report has expired by then."""
@@ -96,14 +100,38 @@ class WorkerBook:
         self._said = said
         return found
 
-    async def order(self, worker: str, *, cordon: bool, after: int, leave: bool = False) -> None:
-        """Give an order with a serial above `after`, the last one the worker may have seen."""
+    async def order(
+        self, worker: str, *, cordon: bool, after: int, leave: bool = False, term: Term | None = None
+    ) -> None:
+        """Give an order with a serial above `after`, the last one the worker may have seen.
+
+        Args:
+            term: the leader's; the order is refused when a later leader has given orders. None: anybody may give it.
+
+        Raises:
+            UnknownStateError: Redis did not answer, or another replica leads since.
+        """
         with answered():
             seconds, micros = await self._redis.time()
             serial = max(after + 1, int(seconds) * 1000 + int(micros) // 1000)
             text = codec.dump(WorkerOrder(serial=serial, cordon=cordon, leave=leave))
-            # A day: an order outlives any silence of its worker, and does not stay for ever once that is gone.
-            await self._redis.set(self._keys.order(worker), text, ex=86_400)
+            if term is None:
+                await self._redis.set(self._keys.order(worker), text, ex=_ORDER_S)
+                return
+        await self._as_leader(term, [self._keys.order(worker)], [text])
+
+    async def enter(self, term: Term) -> None:
+        """Say that `term` has begun: from now on, orders of leaders before are refused.
+
+        Raises:
+            UnknownStateError: Redis did not answer, or another replica leads since.
+        """
+        await self._as_leader(term, [], [])
+
+    async def _as_leader(self, term: Term, keys: list[str], arguments: list[str | int | float]) -> None:
+        first = [self._keys.term(term.lease)]
+        if not int(await self._scripts.run("order", [*first, *keys], [term.number, _ORDER_S, *arguments])):
+            raise UnknownStateError("nothing was ordered: another replica leads since")
 
     async def drain(self, worker: str) -> None:
         """Have `worker` drained and ended, by whichever controller can."""

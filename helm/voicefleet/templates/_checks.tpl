@@ -164,9 +164,13 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- if and $controller.ingress.enabled (not $controller.ingress.host) -}}
 {{- $wrong = append $wrong "controller.ingress.host: is empty, and controller.ingress.enabled is true: give the host name" -}}
 {{- end -}}
+{{- if and $controller.ingress.enabled (not $controller.ingress.tlsSecret) (not $controller.ingress.tlsElsewhere) -}}
+{{- $wrong = append $wrong "controller.ingress.tlsSecret: is empty, and controller.ingress.enabled is true, so keys and tickets would travel in the clear: name the Secret with the certificate, or set controller.ingress.tlsElsewhere to true if TLS ends before the Ingress" -}}
+{{- end -}}
 {{- if and $controller.ingress.enabled (eq $controller.auth "none") -}}
 {{- $wrong = append $wrong "controller.auth: is none, and controller.ingress.enabled is true, so everyone could place calls: set controller.auth to bearer" -}}
 {{- end -}}
+{{- $wrong = concat $wrong (include "voicefleet.networkChecks" . | fromJsonArray) -}}
 
 {{- if $wrong -}}
 {{- fail (printf "\n\nThese values cannot be used:\n  - %s\n" (join "\n  - " $wrong)) -}}

@@ -47,3 +47,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace
 {{- define "voicefleet.controllerUrl" -}}
 {{- printf "http://%s-controller.%s.svc:%d" (include "voicefleet.fullname" .) .Release.Namespace (int .Values.controller.service.port) -}}
 {{- end -}}
+
+{{/* Not empty when the controller's account is held by an admission policy: it is wanted, and the cluster has the kind. */}}
+{{- define "voicefleet.admissionPolicy" -}}
+{{- if and .Values.admissionPolicy.enabled (semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version) -}}
+yes
+{{- end -}}
+{{- end -}}

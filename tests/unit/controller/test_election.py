@@ -12,6 +12,7 @@ import pytest
 from fakes.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.election import Election, LeaseRecord, LeaseTakenError, Terms
+from voicefleet.controller.leadership import Term
 from voicefleet.runtime.tasks import end
 
 pytestmark = pytest.mark.unit
@@ -202,5 +203,23 @@ def test_two_that_begin_at_once() -> None:
         async with running(*elections):
             await never_two(elections, 20.0)
             assert sum(e.leads for e in elections) == 1
+
+    run(story())
+
+
+def test_every_leaders_term_is_later_than_the_one_before_and_a_sleeper_keeps_its_own() -> None:
+    async def story() -> None:
+        lease = Lease(replace(EMPTY, uid="u"))
+        a, b = candidate(lease, "a"), candidate(lease, "b")
+        assert candidate(lease, "c").term is None
+        await a.once()
+        assert a.term == Term("u", 1)
+        await a.once()
+        assert a.term == Term("u", 1), "a renewal is no new term"
+        # `a` sleeps from here on: it looks at nothing, and nobody tells it.
+        await b.once()
+        await asyncio.sleep(TERMS.duration_s + 0.1)
+        await b.once()
+        assert (b.leads, b.term, a.term) == (True, Term("u", 2), Term("u", 1))
 
     run(story())

@@ -15,6 +15,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import WorkerOrder, WorkerReport
 from voicefleet.controller.calls import Call, Snapshot
+from voicefleet.controller.leadership import Term
 from voicefleet.controller.loop import DecisionLog, PoolLoop
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import Birth, Departure, Instance, InstanceState
@@ -63,6 +64,9 @@ class Book:
 
     reported: dict[str, Reported] = field(default_factory=dict)
     orders: list[tuple[str, bool]] = field(default_factory=list)
+    terms: list[Term | None] = field(default_factory=list)
+    """Of each order, and of each beginning."""
+    away: bool = False
 
     async def read(self) -> dict[str, Reported]:
         return dict(self.reported)
@@ -70,8 +74,16 @@ class Book:
     async def drains(self) -> frozenset[str]:
         return frozenset()
 
-    async def order(self, worker: str, *, cordon: bool, after: int, leave: bool = False) -> None:
+    async def order(
+        self, worker: str, *, cordon: bool, after: int, leave: bool = False, term: Term | None = None
+    ) -> None:
         self.orders.append((worker, cordon))
+        self.terms.append(term)
+
+    async def enter(self, term: Term) -> None:
+        if self.away:
+            raise UnknownStateError("no Redis")
+        self.terms.append(term)
 
     async def forget(self, workers: Iterable[str]) -> None:
         pass
@@ -82,6 +94,7 @@ class Leader:
     leads: bool = True
     holder: str = ""
     trouble: str = ""
+    term: Term | None = None
 
     def remaining_s(self) -> float:
         return 1.0 if self.leads else 0.0
@@ -143,6 +156,38 @@ def test_the_leader_writes_and_orders() -> None:
         pool.calls(1, 0)
         await pool.tick()
         assert pool.book.orders == [("b", True)]
+
+    run(story())
+
+
+def test_a_leader_says_once_that_its_term_began_and_cordons_in_its_name() -> None:
+    async def story() -> None:
+        first, second = Term("lease", 7), Term("lease", 9)
+        leader = Leader(term=first)
+        pool = Pool(leader, live=2, waiting=3)
+        pool.book.away = True
+        await pool.tick()
+        assert (pool.fleet.writes, pool.book.terms) == ([(1, [])], []), "growth needs no Redis"
+        pool.book.away = False
+        await pool.tick()
+        await pool.tick()
+        assert pool.book.terms == [first]
+        pool.calls(1, 0)
+        await pool.tick()
+        assert (pool.book.orders, pool.book.terms) == ([("b", True)], [first, first])
+        leader.term = second
+        await pool.tick()
+        assert pool.book.terms[2] == second
+
+    run(story())
+
+
+def test_whoever_brings_a_worker_back_needs_no_term() -> None:
+    async def story() -> None:
+        pool = Pool(Leader(term=Term("lease", 7)), live=2, waiting=3, cordoned="b")
+        await pool.tick()
+        assert pool.book.orders == [("b", False)]
+        assert pool.book.terms == [Term("lease", 7), None]
 
     run(story())
 

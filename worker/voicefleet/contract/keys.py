@@ -76,6 +76,10 @@ class Keys:
         """`order(worker)` without the worker."""
         return self._key("order", "")
 
+    def term(self, lease: str) -> str:
+        """String: the number of the last term, of the Lease with this uid, whose leader gave orders."""
+        return self._key("term", lease)
+
     def claim(self, room: str) -> str:
         """String: which job holds the call in `room`."""
         return self._key("claim", room)

@@ -57,6 +57,33 @@ class WorkerReport:
         """Slots that can take a call now."""
         return max(0, self.slots - self.busy) if self.state == WorkerState.READY else 0
 
+    @property
+    def status(self) -> WorkerStatus:
+        return WorkerStatus(
+            worker=self.worker,
+            region=self.region,
+            state=self.state,
+            slots=self.slots,
+            live=self.live,
+            accepting=self.accepting,
+            uptime_s=self.uptime_s,
+            startup_s=self.startup_s,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatus:
+    """What whoever reaches a worker's port is told, without a key: how many calls, never which."""
+
+    worker: str
+    region: str
+    state: str
+    slots: int
+    live: int
+    accepting: int
+    uptime_s: float
+    startup_s: float | None
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerOrder:

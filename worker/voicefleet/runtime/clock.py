@@ -23,7 +23,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock."""
+    """The machine's clock. On Linux its `monotonic` stands still while the machine sleeps."""
 
     def monotonic(self) -> float:
         return time.monotonic()
@@ -33,3 +33,17 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+class BootClock(SystemClock):
+    """The machine's clock that goes on while the machine sleeps, where it tells (Linux). For whoever holds something
+    for a time, as a controller its Lease: one that slept through the end of it must know when it wakes.
+
+    No point of its time can be compared with one of `SystemClock`.
+    """
+
+    def monotonic(self) -> float:
+        return time.clock_gettime(_BOOT)
+
+
+_BOOT: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)

@@ -116,7 +116,7 @@ class Worker:
         health_routes(app, self._registry, ready=self._not_ready, alive=lambda: self._failure)
 
         async def status(_: web.Request) -> web.Response:
-            return web.Response(text=codec.dump(self.report()), content_type="application/json")
+            return web.Response(text=codec.dump(self.report().status), content_type="application/json")
 
         app.router.add_get("/status", status)
         return app

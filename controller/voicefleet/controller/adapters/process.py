@@ -19,6 +19,7 @@ import aiohttp
 
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.controller.adapters.records import Record, Records, age_s
+from voicefleet.controller.adapters.worker_logs import END_BYTES, WorkerLogs
 from voicefleet.controller.ports import Departure, Instance, InstanceState
 from voicefleet.controller.settings import ProcessSettings, RegionSettings, inherited_environment
 from voicefleet.runtime.clock import Clock
@@ -84,6 +85,7 @@ class ProcessFleet:
         self._processes: dict[str, _Process] = {}
         self._departures: list[Departure] = []
         self._records: Records | None = None
+        self._logs = WorkerLogs(self._settings.log_dir, region.name)
         self._failures = 0
         self._failure = ""
         self._not_before_s = 0.0
@@ -204,7 +206,7 @@ class ProcessFleet:
         }
         try:
             child = Child(
-                worker, self._settings.command, log_path=self._log_path(worker), env=environment, outlive=True
+                worker, self._settings.command, log_path=self._logs.path(worker), env=environment, outlive=True
             )
         except (MissingPartError, OSError) as error:
             self._records.remove(worker)
@@ -214,6 +216,7 @@ class ProcessFleet:
         # A process that ended in this instant has no start time; its child tells of the end.
         record = dataclasses.replace(record, pid=child.pid, ticks=start_time(child.pid) or "gone")
         self._note(_Process(record, child))
+        self._logs.remove_old(self._processes)
         log.info("worker started", region=self._region, worker=worker, pid=child.pid)
 
     def _note(self, process: _Process) -> None:
@@ -230,9 +233,11 @@ class ProcessFleet:
             self._records.remove(worker)
             asked = process.record.stopping
             detail = self._describe(process)
+            self._logs.cut([worker], END_BYTES)
             self._departures.append(Departure(worker, asked, detail))
             if not asked and age_s(process.record) < (ORDERLY_AFTER_S if process.ended_well else PROVEN_AFTER_S):
                 self._failed(f"{worker} {detail}")
+        self._logs.cut(self._processes)
         if any(not p.record.stopping and age_s(p.record) >= PROVEN_AFTER_S for p in self._processes.values()):
             self._failures, self._failure = 0, ""
 
@@ -252,11 +257,8 @@ class ProcessFleet:
         after = f" after {age_s(process.record):.0f} s"
         if process.record.stopping:
             return how + after
-        tail = _last_lines(self._log_path(process.record.id))
+        tail = _last_lines(self._logs.path(process.record.id))
         return f"{how}{after}" + (f", its last lines: {tail}" if tail else "")
-
-    def _log_path(self, worker: str) -> Path:
-        return self._settings.log_dir / f"{worker}.log"
 
 
 def _last_lines(path: Path, lines: int = 3) -> str:

@@ -71,4 +71,5 @@ def _record(manifest: dict[str, Any]) -> LeaseRecord:
         transitions=spec.get("leaseTransitions") or 0,
         acquired=spec.get("acquireTime") or "",
         version=manifest["metadata"]["resourceVersion"],
+        uid=manifest["metadata"]["uid"],
     )
