@@ -95,8 +95,9 @@ def controller(
     from voicefleet.controller.app import run_controller
     from voicefleet.controller.settings import load_settings
     from voicefleet.runtime.logs import configure_logs
+    from voicefleet.runtime.settings import log_personal_data
 
-    configure_logs(log_level)
+    configure_logs(log_level, personal_data=log_personal_data())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run_controller(load_settings(config), ready_file=ready_file))
 
