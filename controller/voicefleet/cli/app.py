@@ -239,6 +239,17 @@ def drain(
     raise typer.Exit(run_it(options, json_path=json_path))
 
 
+@app.command(name="redis-acl")
+def redis_acl(
+    regions: Annotated[list[str], typer.Argument(help="Regions that are on this Redis.", metavar="REGION...")],
+    controller_user: Annotated[str, typer.Option(help="The controller's user.")] = "voicefleet-controller",
+) -> None:
+    """Print, for redis-cli, what our Redis users may do: one user for the controller, and one a region for workers."""
+    from voicefleet.cli.redis_acl import redis_acl as made
+
+    print(made(regions, controller_user))
+
+
 dashboards_app = typer.Typer(no_args_is_help=True, help="Grafana dashboards, Prometheus rules and runbooks.")
 app.add_typer(dashboards_app, name="dashboards")
 

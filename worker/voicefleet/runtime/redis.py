@@ -176,6 +176,13 @@ def script_text(name: str) -> str:
     return (resources.files("voicefleet.runtime") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
 
 
+@cache
+def script_names() -> tuple[str, ...]:
+    """Of all Lua scripts."""
+    files = (file.name for file in (resources.files("voicefleet.runtime") / "lua").iterdir())
+    return tuple(sorted(name.removesuffix(".lua") for name in files if name.endswith(".lua")))
+
+
 class Scripts:
     """The Lua scripts over one client. Redis keeps a script until it restarts; redis-py loads it again then."""
 
