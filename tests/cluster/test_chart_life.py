@@ -112,7 +112,8 @@ def test_keys_that_somebody_changed_stay_and_are_nowhere_but_in_secrets(control_
     release.helm("upgrade", {**TRIAL, "secretsRevision": "2"})
     for name, key in marks.items():
         assert release.secret(name)[key] == f"recognisable-{key}"
-    assert "recognisable-password" in release.secret("voicefleet-redis", "keys-local")["url"]
+    assert "recognisable-password" in release.secret("voicefleet-redis")["url"]
+    assert list(release.secret("voicefleet-redis", "keys-local")) == ["url-worker-local"]
     assert release.secret("voicefleet-livekit", "keys-local")["apiSecret"] == "recognisable-apiSecret"
     assert release.secret("voicefleet-livekit")["keys"] == "devstack: recognisable-apiSecret"
     text = release.all_but_secrets()

@@ -354,15 +354,15 @@ def test_in_a_trial_livekit_tells_the_controller_and_gives_its_pods_address(rend
 
 def test_in_a_trial_every_namespace_has_the_same_keys(rendered: dict[str, Objects]) -> None:
     objects = rendered["trial, two regions"]
-    for name, key in (("voicefleet-livekit", "apiSecret"), ("voicefleet-redis", "url")):
-        seen = {
-            objects.one("Secret", name, namespace)["stringData"][key] for namespace in ("voice", "voice-eu", "voice-us")
-        }
-        assert len(seen) == 1
+    seen = {
+        objects.one("Secret", "voicefleet-livekit", namespace)["stringData"]["apiSecret"]
+        for namespace in ("voice", "voice-eu", "voice-us")
+    }
+    assert len(seen) == 1
     livekit = objects.one("Secret", "voicefleet-livekit")["stringData"]
     assert yaml.safe_load(livekit["keys"]) == {livekit["apiKey"]: livekit["apiSecret"]}
     keys = objects.one("Secret", "voicefleet-api-keys")["stringData"]
-    assert keys["keys"] == f"caller:{keys['caller']}"
+    assert keys["keys"] == f"helm-test:{keys['caller']}:call,operator:{keys['operator']}:call+operate"
 
 
 def test_monitors_are_left_out_where_the_cluster_does_not_know_them() -> None:

@@ -95,8 +95,9 @@ def controller(
     from voicefleet.controller.app import run_controller
     from voicefleet.controller.settings import load_settings
     from voicefleet.runtime.logs import configure_logs
+    from voicefleet.runtime.settings import log_personal_data
 
-    configure_logs(log_level)
+    configure_logs(log_level, personal_data=log_personal_data())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run_controller(load_settings(config), ready_file=ready_file))
 
@@ -236,6 +237,17 @@ def drain(
 
     options = DrainOptions(worker, controller_url, wait, timeout)
     raise typer.Exit(run_it(options, json_path=json_path))
+
+
+@app.command(name="redis-acl")
+def redis_acl(
+    regions: Annotated[list[str], typer.Argument(help="Regions that are on this Redis.", metavar="REGION...")],
+    controller_user: Annotated[str, typer.Option(help="The controller's user.")] = "voicefleet-controller",
+) -> None:
+    """Print, for redis-cli, what our Redis users may do: one user for the controller, and one a region for workers."""
+    from voicefleet.cli.redis_acl import redis_acl as made
+
+    print(made(regions, controller_user))
 
 
 dashboards_app = typer.Typer(no_args_is_help=True, help="Grafana dashboards, Prometheus rules and runbooks.")

@@ -1,13 +1,16 @@
 {{/* How Redis is reached: environment, and the volume of its authority. */}}
 
+{{/* Arguments: root, user (of devStack's Redis): controller, or worker-REGION. */}}
 {{- define "voicefleet.redisEnv" -}}
+{{- $user := .user -}}
+{{- with .root -}}
 {{- $redis := .Values.redis -}}
 {{- if or .Values.devStack.enabled $redis.existingSecret }}
 - name: VOICEFLEET_REDIS_URL
   valueFrom:
     secretKeyRef:
       name: {{ $redis.existingSecret | default (printf "%s-redis" (include "voicefleet.fullname" .)) }}
-      key: {{ ternary "url" $redis.urlKey (and .Values.devStack.enabled (not $redis.existingSecret)) }}
+      key: {{ ternary (printf "url-%s" $user) $redis.urlKey (and .Values.devStack.enabled (not $redis.existingSecret)) }}
 {{- else }}
 {{- if $redis.passwordSecret }}
 - name: REDIS_PASSWORD
@@ -23,6 +26,7 @@
 - name: VOICEFLEET_REDIS_CA_FILE
   value: /etc/voicefleet-redis/{{ $redis.caKey }}
 {{- end }}
+{{- end -}}
 {{- end -}}
 
 {{/* The address for `redis.hosts`; Kubernetes puts the password in when the container starts. */}}

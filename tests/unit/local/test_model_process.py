@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog.testing
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.local import model_process
@@ -148,12 +149,16 @@ async def test_requests_that_make_no_sense_are_refused_for_good(
 
 
 async def test_a_model_that_fails_is_worth_a_retry_and_does_not_stop_the_server(
-    client: Client, model: GatedModel, capsys: pytest.CaptureFixture[str]
+    client: Client, model: GatedModel
 ) -> None:
     model.gate.set()
-    reply = await client.ask(RECOGNIZE, b"!!")
+    with structlog.testing.capture_logs() as said:
+        reply = await client.ask(RECOGNIZE, b"!!")
     assert (reply["ok"], reply["retryable"]) == (False, True)
-    assert "a model's own trouble" in capsys.readouterr().err
+    assert "trouble" not in str(reply)
+    assert [(record["event"], str(record["exc_info"])) for record in said] == [
+        ("recognition failed", "a model's own trouble")
+    ]
     assert (await client.ask(RECOGNIZE, b"ok"))["text"] == "ok"
 
 

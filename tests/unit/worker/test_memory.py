@@ -131,7 +131,10 @@ def test_keys() -> None:
             decode(text, cipher)
         assert caught.value.loss is Loss.UNDECRYPTABLE
     plain, _ = encode(Remembered("", [message("from before")]), 10_000)
-    assert decode(plain, build_cipher(NEW)).items == [message("from before")]
+    with pytest.raises(LostMemoryError) as refused:
+        decode(plain, build_cipher(NEW))
+    assert refused.value.loss is Loss.PLAINTEXT
+    assert decode(plain, build_cipher(NEW), plaintext=True).items == [message("from before")]
 
 
 def test_a_bad_key_is_one_clear_error() -> None:

@@ -40,7 +40,7 @@ def load(kind: type[T], text: str | bytes) -> T:
         names = _names(kind)
         return kind(**{name: value for name, value in raw.items() if name in names})
     except (ValueError, TypeError) as error:
-        raise UnknownStateError(f"unreadable {kind.__name__}: {error}") from error
+        raise UnknownStateError(f"unreadable {kind.__name__} ({type(error).__name__})") from error
 
 
 _KNOWN: dict[type, frozenset[str]] = {}

@@ -24,6 +24,11 @@ class Keys:
         return ":".join((PREFIX, f"{{{self.region}}}", *parts))
 
     @property
+    def region_prefix(self) -> str:
+        """What every key and channel of the region begins with."""
+        return self._key("")
+
+    @property
     def workers(self) -> str:
         """Sorted set: worker id -> time of its last report."""
         return self._key("workers")

@@ -17,10 +17,8 @@ import contextlib
 import json
 import os
 import signal
-import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -37,11 +35,15 @@ from voicefleet.local.protocol import (
     read_message,
 )
 from voicefleet.local.recognition import BrokenModelError, Recognition, Recognizer
+from voicefleet.runtime.logs import configure_logs, get_logger
+from voicefleet.runtime.settings import log_personal_data
 
 MAX_WAITING = 64
 """Requests that may wait for a thread; at 0.1-0.3 s each, later ones would be answered too late for a call."""
 
 _READ_LIMIT_S = 10.0
+
+log = get_logger(__name__)
 
 
 def load(models: tuple[str, ...], threads: int) -> dict[str, Recognizer]:
@@ -162,7 +164,7 @@ class RecognitionServer:
             # Only a fresh process, from the supervisor, mends it.
             asyncio.get_running_loop().call_soon(os._exit, 1)
         if error is not None:
-            traceback.print_exception(error, file=sys.stderr)
+            log.error("recognition failed", exc_info=error)
             return _refusal(f"recognition failed ({type(error).__name__})", retryable=True)
         recognition, began, ended = work.result()
         return {
@@ -236,6 +238,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--threads", type=int, default=2, help="recognitions at a time")
     parser.add_argument("--supervised", action="store_true", help="end when stdin ends")
     chosen = parser.parse_args(arguments)
+    configure_logs("WARNING", personal_data=log_personal_data(), process="models")
     try:
         models = load(tuple(m for m in chosen.models.split(",") if m), max(1, chosen.threads))
         asyncio.run(_serve(chosen.socket, models, max(1, chosen.threads), chosen.supervised))

@@ -22,6 +22,7 @@ import structlog
 from voicefleet.contract.errors import ConfigError, MissingPartError
 from voicefleet.local.protocol import MODELS, Message, ProtocolError, encode, read_message
 from voicefleet.local.settings import MODEL_SOCKET_VARIABLE, model_server_environment
+from voicefleet.runtime.log_errors import told
 
 log = structlog.get_logger(__name__)
 
@@ -171,7 +172,7 @@ class ModelServer:
             try:
                 await self._launch()
             except (MissingPartError, OSError) as error:
-                log.error("model server did not start", error=str(error))
+                log.error("model server did not start", error=told(error))
                 await self._end_process()
 
     async def _answers(self) -> bool:

@@ -1,49 +1,81 @@
 """Logging: structlog over the standard library's logging, JSON in pods, readable in a terminal.
 
-Events are static sentences with fields. Keys that may carry a secret or personal data are dropped before they reach
-any output, whoever logs them.
+Events are static sentences with fields. Everything a process of ours says goes through one filter, whoever says it:
+fields that may carry a secret or personal data are hidden (`log_fields`), errors are told without their texts and
+without anybody's locals (`log_errors`), and of other libraries' messages only the words that stand in their source
+(`log_words`). Personal data, asked for, opens all but the secrets.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 import structlog
 
+from voicefleet.runtime.log_errors import show_texts, tell_the_uncaught, told, told_in_full
+from voicefleet.runtime.log_fields import guard, guard_others
+from voicefleet.runtime.log_words import own_words
+
+__all__ = ["LogFormat", "bind_call", "configure_logs", "get_logger", "told"]
+
 LogFormat = Literal["auto", "json", "console"]
 
-_SECRET_KEYS = frozenset(
-    {"token", "api_secret", "secret", "password", "authorization", "jwt", "access_token", "api_key"}
-)
-_PERSONAL_KEYS = frozenset(
-    {
-        "transcript",
-        "text",
-        "metadata",
-        "job_request",
-        "user_transcript",
-        "user_input",
-        "chat_ctx",
-        "identity",
-        "participant",
-        "participant_identity",
-    }
-)
-_PERSONAL_PREFIX = "lk.pii."
-"""livekit-agents marks its own so."""
+_Event = MutableMapping[str, Any]
 
-_configured_personal = False
+_ASYNCIO_DETAILS = re.compile(r"[(<\n].*", re.DOTALL)
+"""asyncio puts arguments, results and errors of others into its messages, after the words."""
+
+_personal_data = False
 
 
-def _guard(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    for key in list(event):
-        personal = key in _PERSONAL_KEYS or key.startswith(_PERSONAL_PREFIX)
-        if key in _SECRET_KEYS or (personal and not _configured_personal):
-            event[key] = "[hidden]"
+def _ours(_: Any, __: str, event: _Event) -> _Event:
+    return guard(_with_error(event), personal_data=_personal_data)
+
+
+def _others(_: Any, __: str, event: _Event) -> _Event:
+    record: logging.LogRecord = event["_record"]
+    args = event.pop("positional_args")  # the record, a copy, has none
+    if _personal_data:
+        event["event"] = str(record.msg) % args if args else str(record.msg)
+    else:
+        event["event"] = _words(record, args)
+        if not event.get("exc_info") and record.exc_text:
+            event["exception"] = "from another process, not told"
+    return guard_others(_with_error(event), personal_data=_personal_data)
+
+
+def _words(record: logging.LogRecord, args: Any) -> str:
+    if record.name == "asyncio" and isinstance(record.msg, str):
+        return _ASYNCIO_DETAILS.sub("", record.msg).strip()
+    # The line says where to read the rest.
+    return own_words(record.pathname, record.lineno, args) or f"a message at {record.module}:{record.lineno}"
+
+
+def _with_error(event: _Event) -> _Event:
+    """`exception` instead of `exc_info`, whatever form that has."""
+    given = event.pop("exc_info", None)
+    event.pop("stack_info", None)
+    if given is True:
+        given = sys.exc_info()
+    error = given[1] if isinstance(given, tuple) and len(given) == 3 else given
+    if isinstance(error, BaseException):
+        event["exception"] = told_in_full(error)
     return event
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """To stderr. Of a record that cannot be written, the standard handler would print all that is in it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        with contextlib.suppress(Exception):
+            kind = told(error) if error else "unknown"
+            self.stream.write(f"a record of {record.name} at {record.module}:{record.lineno} cannot be told: {kind}\n")
 
 
 def configure_logs(
@@ -54,29 +86,27 @@ def configure_logs(
     Args:
         level: least level shown.
         log_format: ``auto`` is console on a terminal, else JSON.
-        personal_data: show transcripts, metadata and identities; off by default everywhere.
+        personal_data: show transcripts, metadata, identities and the texts of errors; off by default everywhere.
         bound: fields that stand on every line, e.g. ``worker`` and ``region``.
     """
-    global _configured_personal
-    _configured_personal = personal_data
+    global _personal_data
+    _personal_data = personal_data
+    show_texts(personal_data)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _guard,
     ]
     as_json = log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
     renderer: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(pad_event_to=40)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared[:-1], structlog.stdlib.ExtraAdder(), _guard],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *([structlog.processors.format_exc_info] if as_json else []),
-                renderer,
-            ],
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared, _others],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            use_get_message=False,
+            pass_foreign_args=True,
         )
     )
     root = logging.getLogger()
@@ -88,6 +118,7 @@ def configure_logs(
         processors=[
             structlog.stdlib.filter_by_level,
             *shared,
+            _ours,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -96,6 +127,7 @@ def configure_logs(
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**bound)
+    tell_the_uncaught(get_logger(__name__).error)
 
 
 def bind_call(**ids: str) -> None:

@@ -19,9 +19,11 @@ from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnec
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.maint_notifications import MaintNotificationsConfig
 
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
 from voicefleet.runtime.redis_address import SentinelAddress, is_sentinel, parse_sentinel, shown_address
+from voicefleet.runtime.redis_following import follow_the_master
 
 COMMAND_TIMEOUT_S = 1.0
 MAX_CONNECTIONS = 2_000
@@ -49,8 +51,9 @@ def connect_redis(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S) -> RedisCli
     """A client of the Redis at `url`. It connects on first use.
 
     ``redis://``, ``rediss://`` for TLS, ``unix://``, or Sentinels (`redis_address.SentinelAddress`), who are asked
-    for the master at each new connection. Commands fail within about `timeout_s`; they are not retried here, because
-    the callers repeat on their own beat.
+    for the master at each new connection. A server that is no master any more loses all our connections
+    (`redis_following`), so that its name can lead elsewhere. Commands fail within about `timeout_s`; they are not
+    retried here, because the callers repeat on their own beat.
 
     Raises:
         ConfigError: `url` is not a Redis address.
@@ -61,13 +64,18 @@ def connect_redis(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S) -> RedisCli
         "health_check_interval": 15,
         "retry": Retry(NoBackoff(), 1),
         "decode_responses": True,
+        # Neither is in the rights of a user of ours (`redis_acl`), and nobody needs them.
+        "driver_info": None,
+        "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         # redis-py's own 100 are too few for the loops of a controller with many regions.
         "max_connections": MAX_CONNECTIONS,
     }
     try:
         if is_sentinel(url):
             return _SentinelRedis(parse_sentinel(url), options)
-        return Redis.from_url(url, **options)
+        client: RedisClient = Redis.from_url(url, **options)
+        follow_the_master(client.connection_pool)
+        return client
     except ValueError as error:
         raise ConfigError(
             f"not a Redis address ({error})",
@@ -99,6 +107,7 @@ class _SentinelRedis(Redis):
             **options,
             **secured,
         )
+        follow_the_master(pool)
         super().__init__(connection_pool=pool)
         self.auto_close_connection_pool = True
 
@@ -165,6 +174,13 @@ async def listen(client: RedisClient, channels: Iterable[str], heard: Callable[[
 def script_text(name: str) -> str:
     """The Lua script ``lua/<name>.lua``."""
     return (resources.files("voicefleet.runtime") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+
+
+@cache
+def script_names() -> tuple[str, ...]:
+    """Of all Lua scripts."""
+    files = (file.name for file in (resources.files("voicefleet.runtime") / "lua").iterdir())
+    return tuple(sorted(name.removesuffix(".lua") for name in files if name.endswith(".lua")))
 
 
 class Scripts:

@@ -31,6 +31,8 @@ class Loss(enum.StrEnum):
     """What the agent kept: it is no JSON, or alone too large."""
     UNREADABLE = "unreadable"
     UNDECRYPTABLE = "undecryptable"
+    PLAINTEXT = "plaintext"
+    """It is not encrypted, and there is a key: anybody who reaches Redis may have put it there."""
     UNREACHABLE = "unreachable"
     RESTORE_FAILED = "restore_failed"
     """The team's agent raised on what was kept."""
@@ -125,13 +127,19 @@ def encode(memory: Remembered, max_bytes: int, cipher: Cipher | None = None) -> 
     return (cipher.encrypt(text.encode()).decode() if cipher else text), tuple(lost)
 
 
-def decode(text: str, cipher: Cipher | None = None) -> Remembered:
-    """The memory in `text`. Plain text is read also where there is a key: it may be from before the key was set.
+def decode(text: str, cipher: Cipher | None = None, *, plaintext: bool = False) -> Remembered:
+    """The memory in `text`.
+
+    Args:
+        plaintext: read plain text also where there is a key, while calls from before the key go on.
 
     Raises:
-        LostMemoryError: it is none that this release reads.
+        LostMemoryError: it is none that this release reads, or plain text where there is a key.
     """
-    if not text.startswith("{"):
+    if text.startswith("{"):
+        if cipher is not None and not plaintext:
+            raise LostMemoryError(Loss.PLAINTEXT)
+    else:
         try:
             if cipher is None:
                 raise ValueError("no key")

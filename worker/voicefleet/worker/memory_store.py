@@ -23,6 +23,7 @@ class MemoryStore:
     logged, without its content, and counted.
 
     Args:
+        plaintext: see `memory.decode`.
         lost: told each kind of loss, once a call.
     """
 
@@ -36,6 +37,7 @@ class MemoryStore:
         ttl_s: int,
         max_bytes: int,
         cipher: Cipher | None,
+        plaintext: bool = False,
         lost: Callable[[Loss], None],
     ) -> None:
         self._redis = redis
@@ -45,6 +47,7 @@ class MemoryStore:
         self._ttl_ms = ttl_s * 1000
         self._max_bytes = max_bytes
         self._cipher = cipher
+        self._plaintext = plaintext
         self._lost = lost
         self._told: set[Loss] = set()
         self._next: Callable[[], Remembered] | None = None
@@ -55,7 +58,7 @@ class MemoryStore:
         try:
             async with asyncio.timeout(_READ_LIMIT_S):
                 text = await self._redis.get(self._keys[-1])
-            return decode(str(text), self._cipher) if text else None
+            return decode(str(text), self._cipher, plaintext=self._plaintext) if text else None
         except REDIS_FAILURES:
             self.missed(Loss.UNREACHABLE)
         except LostMemoryError as error:

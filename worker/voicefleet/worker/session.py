@@ -212,6 +212,7 @@ def _memory(settings: WorkerSettings, redis: RedisClient, keys: Keys, ctx: JobCo
         ttl_s=settings.memory_ttl_s,
         max_bytes=settings.memory_max_bytes,
         cipher=build_cipher(settings.memory_key.get_secret_value()),
+        plaintext=settings.memory_plaintext == "read",
         lost=lambda loss: _count_loss(link, loss),
     )
 

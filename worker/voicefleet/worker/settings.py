@@ -63,6 +63,10 @@ class WorkerSettings(BaseSettings):
     memory_key: SecretStr = Field(
         SecretStr(""), description="Fernet key that encrypts it in Redis; several, comma-separated, the newest first"
     )
+    memory_plaintext: Annotated[str, Field(pattern="^(refuse|read)$")] = Field(
+        "refuse",
+        description="with a key: conversations that lie unencrypted in Redis; read: only while a key is introduced",
+    )
     resume_phrase: Annotated[str, Field(max_length=500)] = Field(
         "Sorry, where were we? {last}", description="first words after a recovery; {last}: the agent's last sentence"
     )

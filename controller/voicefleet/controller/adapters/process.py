@@ -23,7 +23,7 @@ from voicefleet.controller.adapters.worker_logs import END_BYTES, WorkerLogs
 from voicefleet.controller.ports import Departure, Instance, InstanceState
 from voicefleet.controller.settings import ProcessSettings, RegionSettings, inherited_environment
 from voicefleet.runtime.clock import Clock
-from voicefleet.runtime.logs import get_logger
+from voicefleet.runtime.logs import get_logger, told
 from voicefleet.stack.children import Child
 from voicefleet.stack.guard import start_time
 
@@ -210,8 +210,8 @@ class ProcessFleet:
             )
         except (MissingPartError, OSError) as error:
             self._records.remove(worker)
-            self._failed(str(error))
-            log.error("worker cannot be started", region=self._region, worker=worker, error=str(error))
+            self._failed(told(error))
+            log.error("worker cannot be started", region=self._region, worker=worker, error=told(error))
             return
         # A process that ended in this instant has no start time; its child tells of the end.
         record = dataclasses.replace(record, pid=child.pid, ticks=start_time(child.pid) or "gone")

@@ -22,7 +22,8 @@ from livekit import rtc
 from voicefleet.contract.hold import is_hold
 from voicefleet.controller.hold.clip import Clip, read_clip
 from voicefleet.controller.hold.protocol import Answer, Order, Result
-from voicefleet.runtime.logs import configure_logs, get_logger
+from voicefleet.runtime.logs import configure_logs, get_logger, told
+from voicefleet.runtime.settings import log_personal_data
 
 JOIN_S = 5.0
 PUBLISH_S = 3.0
@@ -76,7 +77,7 @@ class Message:
             await self._speak()
         except Exception as error:
             # The SDK raises bare exceptions; one room's trouble must not end the messages of the others.
-            log.warning("hold message failed", room=self._order.room, error=f"{type(error).__name__}: {error}")
+            log.warning("hold message failed", room=self._order.room, error=told(error))
             self.stop(Result.FAILED)
         finally:
             await self._leave(joining)
@@ -172,7 +173,7 @@ class Announcer:
         try:
             message = Message(order, _clip(order.audio))
         except Exception as error:
-            log.error("hold message cannot be spoken", room=order.room, error=str(error))
+            log.error("hold message cannot be spoken", room=order.room, error=told(error))
             self._answer(Answer(order.number, Result.FAILED))
             return
         task = asyncio.create_task(self._run(order, message))
@@ -223,7 +224,7 @@ def main() -> None:
     # Only answers may go to the pipe, whatever a library prints.
     answers = os.dup(1)
     os.dup2(2, 1)
-    configure_logs("WARNING", process="announcer")
+    configure_logs("WARNING", personal_data=log_personal_data(), process="announcer")
     asyncio.run(_serve(answers))
 
 

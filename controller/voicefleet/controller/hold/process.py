@@ -15,7 +15,7 @@ from pathlib import Path
 
 from voicefleet.controller.hold.protocol import Answer, Order, Result
 from voicefleet.runtime.clock import Clock
-from voicefleet.runtime.logs import get_logger
+from voicefleet.runtime.logs import get_logger, told
 from voicefleet.runtime.tasks import end
 
 MOST_AT_ONCE = 50
@@ -116,7 +116,7 @@ class AnnouncerProcess:
                 *_ARGV, stdin=pipe, stdout=pipe, env=self._environment, start_new_session=True
             )
         except OSError as error:
-            return str(error)
+            return told(error)
         self._process = process
         self._up.set()
         try:

@@ -175,6 +175,7 @@ MEMORY_LOST = Metric(
             "kept_refused",
             "unreadable",
             "undecryptable",
+            "plaintext",
             "unreachable",
             "restore_failed",
             "other",
