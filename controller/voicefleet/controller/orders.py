@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
-from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.spans import TraceContext
 from voicefleet.controller.region import Region
 from voicefleet.runtime.tracing import child_of, emit
 
 
-async def order_agent(region: Region, room: str, attempt: int) -> None:
+async def order_agent(region: Region, room: str, attempt: int, records: Mapping[str, CallRecord] | None = None) -> None:
     """Ask LiveKit for an agent in `room`, with the tier and metadata that the call came with.
+
+    Args:
+        records: those of the calls, if they were read already.
 
     Raises `UnknownStateError`.
     """
-    record = (await region.calls.records([room])).get(room)
+    record = (await region.calls.records([room]) if records is None else records).get(room)
     if record is not None:
         metadata = DispatchMetadata(
             tier=record.tier, metadata=record.metadata, attempt=attempt, traceparent=record.traceparent

@@ -96,7 +96,7 @@ class Region:
             # What Redis holds after an outage may be less than there is: wait for the next whole listing.
             self.listed_at_s = None
             raise
-        self._count_abandoned(snapshot)
+        self.metrics.abandoned.labels(self.name).inc(snapshot.abandoned)
         self.snapshot, self.snapshot_at_s = snapshot, self.clock.monotonic()
         self.redis.well(self.snapshot_at_s)
         self.scanned.set()
@@ -105,14 +105,6 @@ class Region:
         for wait_s in snapshot.served_after_s:
             self.metrics.call_wait.labels(self.name).observe(wait_s)
         return snapshot
-
-    def _count_abandoned(self, snapshot: Snapshot) -> None:
-        """Callers who waited at the last scan, and are gone without an agent."""
-        before = self.snapshot
-        if before is None or not before.waiting or before.calls is snapshot.calls:
-            return
-        waited = [call.room for call in before.calls if call.state == "waiting"]
-        self.metrics.abandoned.labels(self.name).inc(sum(room not in snapshot.rooms for room in waited))
 
     def now_ms(self, snapshot: Snapshot) -> int:
         """Redis's clock now, reckoned from the last scan."""
@@ -185,6 +177,14 @@ class Region:
             return None
         listed = self.listed_at_s is not None and now - self.listed_at_s <= STALE_AFTER_S
         return self.snapshot if listed else None
+
+    def sure_snapshot(self) -> Snapshot | None:
+        """The calls in Redis, if they were read lately and Redis answers now, however old the last whole listing is:
+        what webhooks and claims put there is there, though there may be more. Else None."""
+        now = self.clock.monotonic()
+        if self.snapshot is None or now - self.snapshot_at_s > STALE_AFTER_S or self.redis.away_for_s(now):
+            return None
+        return self.snapshot
 
     def fresh_reports(self) -> dict[str, Reported] | None:
         """The workers' reports, if they were read lately; else None."""
