@@ -4,8 +4,8 @@ Which rooms there are is one request. Who is in them is one request each, so onl
 asked about, bounded in number and time. N new rooms are found within ``ceil(N / ROOMS_A_TURN)`` turns, of `every_s` +
 `LOOK_S` and a request each at the most; the rooms of W waiting calls come after them in rotation, so that a caller who
 left without a webhook is found within ``ceil(W / ROOMS_A_TURN)`` turns. No agent is sent to them meanwhile: the
-dispatcher asks before each dispatch. Of a LiveKit that takes r seconds to answer at most ``_PARALLEL * LOOK_S / r`` rooms
-are asked in a turn, and the turns are as many more.
+dispatcher asks before each dispatch. A LiveKit that takes r seconds to answer is asked about ``_PARALLEL * LOOK_S / r``
+rooms a turn at the most, and the turns are as many more.
 """
 
 from __future__ import annotations
@@ -118,7 +118,8 @@ class Lister:
         self._say(unknown, found.error)
         if rotation.too_many_unknown:
             raise UnknownStateError(f"who is in {unknown} of {len(unsure)} rooms cannot be told: {found.error}")
-        if unseen := rotation.unseen(known.keys(), unsure):
+        # Webhooks told of some meanwhile.
+        if unseen := rotation.unseen(region.snapshot.rooms if region.snapshot else (), unsure):
             raise UnknownStateError(f"{unseen} new rooms are still to be looked at")
 
     async def _ask(self, due: Sequence[Room], before: Snapshot, known: Collection[str]) -> _Found:
