@@ -1,9 +1,9 @@
 """A LiveKit that is played: a real HTTP server that speaks the part of LiveKit's API that the controller asks, for more
 callers than a real one could have here. It takes its time, and some rooms, or all, may not be answered for.
 
-``python -m fakes.played_livekit PORT ROOMS DELAY_S`` is one with so many callers, in a process of its own, so that its
-cost is not the controller's. It prints ``ready``, and runs until its input ends; then it prints when each room was
-first dispatched to, on the machine's monotonic clock.
+``python -m fakes.played_livekit PORT DELAY_S`` is one in a process of its own, so that its cost is not the
+controller's. Callers join by ``POST /callers`` with a JSON list of rooms. It prints ``ready``, and runs until its input
+ends; then it prints when each room was first dispatched to, on the machine's monotonic clock.
 """
 
 from __future__ import annotations
@@ -49,6 +49,10 @@ class PlayedLiveKit:
     def call(self, *names: str) -> None:
         """Callers join."""
         self.joined_ms |= dict.fromkeys(names, round(time.time() * 1000))
+
+    async def join(self, request: web.Request) -> web.Response:
+        self.call(*await request.json())
+        return web.json_response({})
 
     async def answer(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -98,6 +102,7 @@ def _error(status: int, code: str) -> web.Response:
 async def played_livekit(played: PlayedLiveKit, port: int = 0) -> AsyncIterator[PlayedLiveKit]:
     """`played` on a port of its own."""
     app = web.Application()
+    app.router.add_post("/callers", played.join)
     app.router.add_post("/twirp/livekit.{method:.*}", played.answer)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
@@ -111,9 +116,8 @@ async def played_livekit(played: PlayedLiveKit, port: int = 0) -> AsyncIterator[
         await runner.cleanup()
 
 
-async def _serve(port: int, rooms: int, delay_s: float) -> None:
+async def _serve(port: int, delay_s: float) -> None:
     played = PlayedLiveKit(delay_s)
-    played.call(*(f"call-{number:08d}" for number in range(rooms)))
     async with played_livekit(played, port):
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.read)
@@ -121,4 +125,4 @@ async def _serve(port: int, rooms: int, delay_s: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])))
+    asyncio.run(_serve(int(sys.argv[1]), float(sys.argv[2])))
