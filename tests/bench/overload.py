@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -22,13 +23,16 @@ from typing import Any
 import aiohttp
 import redis.asyncio
 import yaml
+from bench.cpu import cpu_seconds_of
 from bench.health import Health
 from bench.row import Row, say
 from bench.stand import Stand
 
 from voicefleet.contract import codec
+from voicefleet.contract.calls import CallRecord
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import WorkerReport
+from voicefleet.runtime.redis import script_text
 from voicefleet.runtime.tasks import end
 from voicefleet.stack.children import Child, running
 from voicefleet.stack.lifeline import lifeline
@@ -45,6 +49,9 @@ _REGION, _FAR = "eu", "us"
 _MOST = {_REGION: 1_500, _FAR: 900}
 """The far one's LiveKit does not answer at all: what is known of its calls is what Redis has."""
 _KEYS = Keys(_REGION)
+_SCRIPTS = {
+    hashlib.sha1(script_text(n).encode()).hexdigest(): n for n in ("queue_scan", "queue_take", "reports", "callers")
+}
 
 
 @dataclass
@@ -58,8 +65,10 @@ class Seen:
     """Of each run: slots open -> the first dispatch of each call, in order."""
     commands_s: list[float] = field(default_factory=list)
     """The longest of each run."""
+    by_command_s: dict[str, float] = field(default_factory=dict)
+    cpu_s: list[float] = field(default_factory=list)
+    """What the controller took of a core from the opening to the end."""
     at_once: list[int] = field(default_factory=list)
-    lags_s: list[float] = field(default_factory=list)
 
 
 async def overload(on: Stand, runs: int, seconds: float, command: str) -> list[Row]:
@@ -120,7 +129,9 @@ def _figures(seen: Seen) -> dict[str, Any]:
         "grown_without_livekit_after_s": [round(s, 2) for s in seen.grown_unknown_s],
         "dispatched_p50_s": round(last[len(last) // 2], 2) if last else None,
         "all_dispatched_after_s": [round(t[OPENED - 1], 2) if len(t) >= OPENED else None for t in seen.dispatched_s],
+        "redis_longest_by_command_ms": {name: round(s * 1000, 1) for name, s in sorted(seen.by_command_s.items())},
         "redis_longest_ms": [round(s * 1000, 1) for s in seen.commands_s],
+        "controller_cpu_s": [round(s, 2) for s in seen.cpu_s],
         "livekit_most_at_once": seen.at_once,
     }
 
@@ -148,13 +159,23 @@ async def _run(on: Stand, run: int, seconds: float, seen: Seen) -> None:
             while time.monotonic() - began_s < seconds:
                 seen.known.append(await _known(http))
                 await asyncio.sleep(_LOOK_S)
-            opened_s = time.monotonic()
+            before_s, opened_s = cpu_seconds_of([child.pid]), time.monotonic()
             await reports.open()
             await asyncio.sleep(max(6.0, 2 * DISPATCHED_S))
-            seen.commands_s.append(max([int(e["duration"]) for e in await client.slowlog_get(10_000)], default=0) / 1e6)
+            slow = [(_named(e["command"]), int(e["duration"]) / 1e6) for e in await client.slowlog_get(10_000)]
+            seen.commands_s.append(max((took_s for _, took_s in slow), default=0.0))
+            for name, took_s in slow:
+                seen.by_command_s[name] = max(took_s, seen.by_command_s.get(name, 0.0))
+            seen.cpu_s.append(cpu_seconds_of([child.pid]) - before_s)
             said = await livekit.end()
             seen.dispatched_s.append(sorted(at_s - opened_s for at_s in said["dispatched_s"].values()))
             seen.at_once.append(said["most_at_once"])
+
+
+def _named(command: bytes | str) -> str:
+    """A script by its name, another command by its own."""
+    first, _, rest = (command.decode() if isinstance(command, bytes) else command).partition(" ")
+    return _SCRIPTS.get(rest.partition(" ")[0], first) if first == "EVALSHA" else first
 
 
 async def _known(http: aiohttp.ClientSession) -> bool:
@@ -170,7 +191,7 @@ async def _view(http: aiohttp.ClientSession, name: str) -> dict[str, Any]:
 async def _grown_by(client: Any, http: aiohttp.ClientSession, name: str, livekit_port: int) -> float:
     """Callers come, and webhooks tell of them; how long until the pool's maximum is wanted. Without a port LiveKit is
     away."""
-    keys, began_s = Keys(name), time.monotonic()
+    keys = Keys(name)
     seconds, micros = await client.time()
     now = seconds * 1000 + micros // 1000
     for start in range(0, WAITING, 500):
@@ -181,7 +202,10 @@ async def _grown_by(client: Any, http: aiohttp.ClientSession, name: str, livekit
         async with client.pipeline(transaction=True) as pipe:
             pipe.zadd(keys.callers, rooms)
             pipe.zadd(keys.changed, dict.fromkeys(rooms, now))
+            for room in rooms:  # as for every call with a ticket of the API
+                pipe.set(keys.call(room), codec.dump(CallRecord(room, name, key="front")))
             await pipe.execute()
+    began_s = time.monotonic()  # the last of them is there: now all of them are needed
     await _until(lambda: _wants_all(http, name))
     return time.monotonic() - began_s
 

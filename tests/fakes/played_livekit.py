@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 from aiohttp import web
+from google.protobuf.message import Message
 from livekit import api
 from livekit.protocol.models import ParticipantInfo
 from livekit.protocol.models import Room as RoomProto
@@ -90,8 +91,8 @@ class PlayedLiveKit:
         return _said(api.ListParticipantsResponse(participants=[caller] if joined_ms else []))
 
 
-def _said(message: api.ListRoomsResponse | api.ListParticipantsResponse | object) -> web.Response:
-    return web.Response(body=message.SerializeToString(), content_type="application/protobuf")  # type: ignore[attr-defined]
+def _said(message: Message) -> web.Response:
+    return web.Response(body=message.SerializeToString(), content_type="application/protobuf")
 
 
 def _error(status: int, code: str) -> web.Response:

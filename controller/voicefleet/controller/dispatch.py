@@ -18,7 +18,7 @@ from voicefleet.contract.claims import job_of
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.calls import DISPATCH_TTL_MS, TAKEN_AT_ONCE, Snapshot
 from voicefleet.controller.flow import Flow
-from voicefleet.controller.orders import order_agent
+from voicefleet.controller.orders import send_order, wording
 from voicefleet.controller.ports import Participant
 from voicefleet.controller.probe import Witness, ask
 from voicefleet.controller.region import Region
@@ -33,7 +33,7 @@ FAST_ATTEMPTS = 4
 MISLED_TTL_MS = 500
 """A worker that is well has claimed the call by then: LiveKit takes 0.2 s to offer it, the worker some milliseconds."""
 LONGEST_PAUSE_MS = 4_000
-LEAST_AT_ONCE, MOST_AT_ONCE = 16, 256
+LEAST_AT_ONCE, MOST_AT_ONCE = 64, 256
 """Dispatches under way to one LiveKit: as many as it answers in time."""
 SLOW_S = 1.5
 """A dispatch, of two or three requests, that takes longer is no reason to ask for more at once."""
@@ -137,14 +137,19 @@ class Dispatcher:
 
     async def _serve(self, room: str, snapshot: Snapshot, records: Mapping[str, CallRecord]) -> str:
         region = self._region
-        there = await region.livekit.list_participants(room)
+        record = records.get(room)
+        orders: tuple[str, ...] = ()
+        if record is None:
+            there, orders = await asyncio.gather(region.livekit.list_participants(room), region.livekit.orders(room))
+        else:
+            there = await region.livekit.list_participants(room)
         if not any(p.caller for p in there):
             await region.calls.left(room)
             return "no_caller"
         if any(p.serves for p in there) and not await self._remove_dead(room, there, snapshot):
             return "agent_there"
         attempt = self._attempts[room] = self._attempts.get(room, 0) + 1
-        await order_agent(region, room, attempt, records)
+        await send_order(region, room, wording(record, orders, attempt))
         self._idle_until_s.pop(room, None)
         await self._postpone(room, pause_ms(attempt, misled=region.misled()), snapshot)
         log.info("waiting call dispatched", region=region.name, room=room, attempt=attempt)

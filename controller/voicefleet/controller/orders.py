@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.spans import TraceContext
@@ -11,22 +10,26 @@ from voicefleet.controller.region import Region
 from voicefleet.runtime.tracing import child_of, emit
 
 
-async def order_agent(region: Region, room: str, attempt: int, records: Mapping[str, CallRecord] | None = None) -> None:
+async def order_agent(region: Region, room: str, attempt: int) -> None:
     """Ask LiveKit for an agent in `room`, with the tier and metadata that the call came with.
-
-    Args:
-        records: those of the calls, if they were read already.
 
     Raises `UnknownStateError`.
     """
-    record = (await region.calls.records([room]) if records is None else records).get(room)
-    if record is not None:
-        metadata = DispatchMetadata(
-            tier=record.tier, metadata=record.metadata, attempt=attempt, traceparent=record.traceparent
-        )
-    else:
+    record = (await region.calls.records([room])).get(room)
+    orders = () if record is not None else await region.livekit.orders(room)
+    await send_order(region, room, wording(record, orders, attempt))
+
+
+def wording(record: CallRecord | None, orders: tuple[str, ...], attempt: int) -> DispatchMetadata:
+    """What an order says, by the record of the call or, without one, by the orders there are."""
+    if record is None:
         # It came with a token of the front end's own, or Redis lost it: LiveKit still knows the first order.
-        metadata = again(await region.livekit.orders(room), attempt)
+        return again(orders, attempt)
+    return DispatchMetadata(tier=record.tier, metadata=record.metadata, attempt=attempt, traceparent=record.traceparent)
+
+
+async def send_order(region: Region, room: str, metadata: DispatchMetadata) -> None:
+    """Ask LiveKit for an agent in `room`. Raises `UnknownStateError`."""
     began_s = region.clock.wall().timestamp()
     await region.livekit.create_dispatch(room, metadata.encode())
     parent = TraceContext.parse(metadata.traceparent)
@@ -40,7 +43,7 @@ async def order_agent(region: Region, room: str, attempt: int, records: Mapping[
             region.clock.wall().timestamp(),
             parent=parent,
             kind="producer",
-            attributes={"voicefleet.region": region.name, "voicefleet.dispatch.attempt": attempt},
+            attributes={"voicefleet.region": region.name, "voicefleet.dispatch.attempt": metadata.attempt},
         )
 
 

@@ -63,6 +63,8 @@ class Region:
     reports_old: bool = False
     """A worker said since then that something changed."""
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _hanging: bool = False
+    """Whether a worker hung when the reports were last read."""
     instances: tuple[Instance, ...] = ()
     """What the fleet last told of; see `instances_at_s`."""
     instances_at_s: float | None = None
@@ -134,6 +136,7 @@ class Region:
                     self.reports_old = True
                     raise
                 self.reported_at_s = began_s
+                self._hanging = any(r.hanging for r in self.reported.values())
                 self.metrics.calls_silent.labels(self.name).set(self.silent or 0)
             return self.reported
 
@@ -156,7 +159,7 @@ class Region:
         """Whether LiveKit may offer calls to a worker that hangs, or that it does not reach: it picks at random among
         those it thinks are there, so many an offer is lost."""
         lately = self.cut_off_at_s is not None and self.clock.monotonic() - self.cut_off_at_s < CUT_OFF_S
-        return lately or any(report.hanging for report in self.reported.values())
+        return lately or self._hanging
 
     def promise(self, room: str) -> None:
         """A ticket for `room` was given: its caller needs a slot before any list of calls shows it."""

@@ -19,10 +19,11 @@ TOLERATED, TOLERATED_SHARE = 3, 0.5
 
 @dataclass(slots=True)
 class _Looked:
-    """What became of a room's looks. `since_ms` is when the listing began that did not show it yet; None: unknown."""
+    """What became of a room's looks. `since_ms` is when the listing began that did not show it yet; None: unknown.
+    `number` counts the looks at all rooms; 0: never."""
 
     since_ms: int | None
-    at_s: float | None = None
+    number: int = 0
     failures: int = 0
     not_before_s: float = 0.0
     foreign: bool = False
@@ -34,6 +35,7 @@ class Rotation:
     def __init__(self) -> None:
         self._rooms: dict[str, _Looked] = {}
         self._listed: list[str] = []
+        self._looks = 0
 
     def take_over(self, rooms: Iterable[Room], since_ms: int | None) -> None:
         """The rooms there are. Those that are new came after a listing that began at `since_ms`."""
@@ -49,9 +51,9 @@ class Rotation:
         self._listed = [r.sid for r in unsure]
         able = [r for r in unsure if self._rooms[r.sid].not_before_s <= now_s]
 
-        def urgency(room: Room) -> tuple[bool, float]:
-            at_s = self._rooms[room.sid].at_s
-            return at_s is not None or room.name in calls, -1.0 if at_s is None else at_s
+        def urgency(room: Room) -> tuple[bool, int]:
+            number = self._rooms[room.sid].number
+            return bool(number) or room.name in calls, number
 
         return sorted(able, key=urgency)[:most]
 
@@ -68,7 +70,8 @@ class Rotation:
         """It was looked at, in a listing that began at `began_ms`: whoever is new to it later came after that."""
         looked = self._rooms[room.sid]
         looked.since_ms = began_ms
-        looked.at_s, looked.failures, looked.foreign = now_s, 0, foreign
+        self._looks += 1
+        looked.number, looked.failures, looked.foreign = self._looks, 0, foreign
         looked.not_before_s = now_s + FOREIGN_S if foreign else 0.0
 
     def failed(self, room: Room, now_s: float) -> None:
@@ -85,7 +88,7 @@ class Rotation:
     def unseen(self, calls: Collection[str], rooms: Sequence[Room]) -> int:
         """Rooms without a known call that were never looked at, and could have been."""
         return sum(
-            looked.at_s is None and not looked.failures
+            not looked.number and not looked.failures
             for room in rooms
             if room.name not in calls and (looked := self._rooms.get(room.sid))
         )

@@ -33,7 +33,8 @@ from voicefleet.controller.settings import LiveKitSettings
 REQUEST_TIMEOUT_S = 2.0
 """LiveKit's API answers within milliseconds; whoever waits longer holds up a caller."""
 
-CONNECTIONS = 512
+CONNECTIONS = 1_024
+"""More than all who ask bound themselves to, together."""
 
 TOKEN_TTL = timedelta(seconds=TICKET_TTL_S)
 """How long a ticket can be used to join; a connected caller's token is renewed by LiveKit, at once and every 5 min."""
