@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import json
 import operator
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,11 +31,23 @@ VANISHED_MEMORY_MS = 60_000
 """The conversation of a room that is gone without a word: its caller may come back into a room of the same name."""
 
 LOOK_AT_ALL_MS = 5_000
-"""Scans tell what changed; so often every call is looked at all the same. Jobs of an older release do not say all that
-they change, and a Redis that took over may have lost some."""
+"""Scans tell what changed; so often a round through every call begins all the same. Jobs of an older release do not say
+all that they change, and a Redis that took over may have lost some."""
 
 LISTEN_EVERY_MS = 200
 """Who listens is asked in every scan of the beat, not in those between two of them."""
+
+PART = 1_000
+"""So many calls are looked through in one scan: Redis does nothing else meanwhile."""
+
+LISTENERS_PART = 4_000
+"""So many jobs are asked about in one scan: whether they listen."""
+
+TAKEN_AT_ONCE = 500
+"""Calls taken from the queue by one command."""
+
+ORPHAN_MS = 15_000
+"""A claim that ran out, of a call without a caller, stays in the book for so long: its job may come back."""
 
 WATCHED = 64
 """So many calls of the queue, the next to be served, are looked at in every scan."""
@@ -86,6 +99,10 @@ class Snapshot:
     """A job says that something is wrong with its call; the claims of such calls are as they are now."""
     server: str = ""
     """Which life of Redis says so: another one after a restart, or when a replica took over. Empty: unknown."""
+    abandoned: int = 0
+    """Callers who waited until this scan, and are gone without an agent."""
+    counted: tuple[int, int] | None = None
+    """Calls with a claim, and waiting ones, where that is known already."""
 
     @property
     def live(self) -> int:
@@ -102,6 +119,8 @@ class Snapshot:
     @cached_property
     def _counts(self) -> tuple[int, int]:
         """Calls with a claim, and waiting ones."""
+        if self.counted is not None:
+            return self.counted
         without = [call for call in self.calls if call.claim is None]
         return len(self.calls) - len(without), sum(call.rank is not None for call in without)
 
@@ -109,6 +128,25 @@ class Snapshot:
     def rooms(self) -> frozenset[str]:
         """The rooms of all calls."""
         return frozenset(call.room for call in self.calls)
+
+
+@dataclass(slots=True)
+class _Round:
+    """A walk through all calls, part by part."""
+
+    through: int = 1
+    """1: the callers. 2: the queue, for what nobody waits in any more."""
+    cursor: str = "0"
+    seen: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class _Scanned:
+    """What the looks of one scan found."""
+
+    now_ms: int = 0
+    overdue: list[str] = field(default_factory=list)
+    served: list[float] = field(default_factory=list)
 
 
 _JOINED = operator.attrgetter("joined_ms", "room")
@@ -133,16 +171,33 @@ class CallBook:
         self._calls: tuple[Call, ...] = ()
         self._in_order = True
         """`_known` has the one who joined first first."""
-        self._restless: set[str] = set()
+        self._past: dict[str, Call] = {}
+        """What was known before all of it had to be learned anew."""
+        self._restless: dict[str, None] = {}
         """Rooms whose calls change without a word of anybody: the grace ends, a claim expires."""
         self._troubled: set[str] = set()
         self._queued: dict[str, float] = {}
         """Room of each waiting call -> its rank."""
         self._silent: dict[str, str] = {}
         """Job that does not listen -> room of its call."""
+        self._live = self._abandoned = 0
+        self._first: list[str] | None = None
+        """The next to be served; None: not known."""
+        self._doubtful: list[str] = []
+        """Rooms that the last round did not come by."""
+        self._changed = False
         self._scanned_ms = 0
-        self._all_scanned_ms = 0
+        self._round: _Round | None = _Round()
+        """None between two rounds."""
+        self._whole = False
+        """A round was made since nothing was known."""
+        self._round_ms = 0
         self._heard_ms = 0
+        self._listeners_at = "0"
+        self._silent_now: dict[str, str] = {}
+        self._orphans: dict[str, int] = {}
+        """Room of a claim that ran out, without a caller -> when that was first seen."""
+        self._orphans_now: list[str] = []
         self._server = ""
 
     @property
@@ -153,18 +208,36 @@ class CallBook:
         """Bring the queue up to date and return it. Costs what changed since the last scan, not what there is."""
         async with self._scanning:
             try:
-                answer = await self._look()
-                if self._server and answer[2] != self._server:
-                    # What changed before this server's life began, or before it took over, it may not know.
-                    self._scanned_ms = 0
-                    answer = await self._look()
+                snapshot = await self._scan()
             except BaseException:
-                self._scanned_ms = 0
+                self._forget()
                 raise
-            return self._take_over(answer)
+            await self._close_orphans(snapshot.now_ms)
+            return snapshot
+
+    async def _scan(self) -> Snapshot:
+        scanned = _Scanned()
+        while True:
+            answer = await self._look()
+            if self._scanned_ms and (answer[3] != self._server or int(answer[0]) < self._scanned_ms):
+                # What changed before this server's life began, or before it took over, it may not know.
+                self._forget()
+                scanned = _Scanned()
+                continue
+            self._take_over(answer, scanned)
+            if self._whole and self._scanned_ms == scanned.now_ms:
+                return self._snapshot(scanned)
+
+    def _forget(self) -> None:
+        """Nothing is known any more: the next scan goes through everything."""
+        self._past = self._known or self._past
+        self._known, self._restless, self._troubled, self._queued = {}, {}, set(), {}
+        self._live, self._first, self._doubtful, self._in_order = 0, None, [], True
+        self._scanned_ms, self._whole, self._round = 0, False, _Round()
+        self._listeners_at, self._silent_now, self._orphans, self._orphans_now = "0", {}, {}, []
 
     async def _look(self) -> list[Any]:
-        k = self._keys
+        k, walk = self._keys, self._round
         arguments: list[str | int | float] = [
             k.claim_prefix,
             self._grace_ms,
@@ -174,63 +247,103 @@ class CallBook:
             RENEWAL_OVERDUE_MS,
             CHANGES_KEPT_MS,
             self._scanned_ms,
-            self._all_scanned_ms,
-            LOOK_AT_ALL_MS,
+            walk.through if walk else 0,
+            walk.cursor if walk else "0",
+            self._listeners_at,
             self._heard_ms,
             LISTEN_EVERY_MS,
+            PART,
+            LISTENERS_PART,
         ]
         keys = [*self._queue, k.changed, k.renewed, k.held]
         return list(await self._scripts.run("queue_scan", keys, [*arguments, *self._watched()]))
 
-    def _take_over(self, answer: list[Any]) -> Snapshot:
-        now, full, server, heard, *rows = answer
+    def _take_over(self, answer: list[Any], scanned: _Scanned) -> None:
+        now, told, cursor, server, next_held, silent, orphans, *rows = answer
         now_ms = int(now)
         known = self._known
-        if full:
-            self._known, self._restless, self._troubled, self._queued = {}, set(), set(), {}
-            self._all_scanned_ms = now_ms
-        overdue: list[str] = []
-        served: list[float] = []
-        changed = bool(full)
+        del self._doubtful[:PART]
         for room, joined, rank, text, served_rank in rows:
             before = known.get(room)
-            call = _call(room, joined, rank, _claim(text), now_ms, before) if joined else None
-            if full or call != before:
-                changed = True
+            past = before or self._past.get(room)
+            call = _call(room, joined, rank, _claim(text), now_ms, past) if joined else None
+            if call != before:
+                self._changed = True
                 self._note(room, call)
+            if self._round is not None:
+                self._round.seen.add(room)
             if call is None:
                 continue
             if call.claim and call.claim.renewed_ms and now_ms - call.claim.renewed_ms > RENEWAL_OVERDUE_MS:
-                overdue.append(room)
+                scanned.overdue.append(room)
             if served_rank and float(served_rank) > 0:
-                served.append(max(0, now_ms - call.joined_ms) / 1000)
-        if changed:
-            if not self._in_order or full:
+                scanned.served.append(max(0, now_ms - call.joined_ms) / 1000)
+        self._scanned_ms, self._server, scanned.now_ms = int(told), server, now_ms
+        self._go_round(str(cursor), now_ms)
+        self._hear(str(next_held), silent, orphans, now_ms)
+
+    def _go_round(self, cursor: str, now_ms: int) -> None:
+        walk = self._round
+        if walk is None:
+            if now_ms - self._round_ms >= LOOK_AT_ALL_MS:
+                self._round, self._round_ms = _Round(), now_ms
+        elif cursor != "0":
+            walk.cursor = cursor
+        elif walk.through == 1:
+            walk.through, walk.cursor = 2, "0"
+        else:
+            self._doubtful = [room for room in self._known if room not in walk.seen] if self._whole else []
+            self._round_ms = self._round_ms if self._whole else now_ms
+            self._round, self._whole, self._past = None, True, {}
+
+    def _hear(self, cursor: str, silent: list[Any], orphans: list[str], now_ms: int) -> None:
+        """Who does not listen: one of them is known at once, one who listens again at the end of a round."""
+        if not cursor:
+            return
+        if self._listeners_at == "0":
+            self._heard_ms = now_ms
+        found = {str(job): str(room) for job, room in silent}
+        self._silent_now |= found
+        self._silent |= found
+        self._orphans_now += orphans
+        self._listeners_at = cursor
+        if cursor == "0":
+            self._silent, self._silent_now = self._silent_now, {}
+            self._orphans = {room: self._orphans.get(room, now_ms) for room in self._orphans_now}
+            self._orphans_now = []
+
+    def _snapshot(self, scanned: _Scanned) -> Snapshot:
+        if self._changed:
+            if not self._in_order:
                 self._known = {call.room: call for call in sorted(self._known.values(), key=_JOINED)}
                 self._in_order = True
             self._calls = tuple(self._known.values())
-        self._scanned_ms, self._server = now_ms, server
-        if heard:
-            self._silent, self._heard_ms = dict(heard[1:]), now_ms
+        abandoned, self._abandoned, self._changed = self._abandoned, 0, False
         return Snapshot(
-            now_ms,
+            scanned.now_ms,
             self._calls,
-            tuple(served),
-            overdue=frozenset(overdue),
+            tuple(scanned.served),
+            overdue=frozenset(scanned.overdue),
             silent=frozenset(self._silent),
             troubled=bool(self._troubled),
-            server=server,
+            server=self._server,
+            abandoned=abandoned,
+            counted=(self._live, len(self._queued)),
         )
 
     def _note(self, room: str, call: Call | None) -> None:
         """What is known of a call now; None: it is over."""
-        self._restless.discard(room)
+        before = self._known.get(room)
+        self._restless.pop(room, None)
         self._troubled.discard(room)
-        self._queued.pop(room, None)
+        if self._queued.pop(room, None) is not None:
+            self._first = None
+            self._abandoned += call is None
+        self._live -= before is not None and before.claim is not None
         if call is None:
             self._known.pop(room, None)
             return
-        before = self._known.get(room)
+        self._live += call.claim is not None
         if before is not None:
             self._in_order = self._in_order and before.joined_ms == call.joined_ms
         elif self._known:
@@ -240,28 +353,47 @@ class CallBook:
         self._known[room] = call
         if call.claim is None and call.rank is not None:
             self._queued[room] = call.rank
+            self._first = None
         elif call.claim is None or call.claim.state != ClaimState.LIVE:
-            self._restless.add(room)
+            self._restless[room] = None
         elif call.claim.trouble:
             self._troubled.add(room)
 
     def _watched(self) -> Iterator[str]:
         """Rooms to look at in any case: time alone changes them, they are next to be served, or `recovery` is to
-        judge them by their claims of now."""
-        yield from self._restless
+        judge them by their claims of now. Those that join count only some at a time: the next scan is soon."""
+        if self._first is None:
+            self._first = heapq.nsmallest(WATCHED, self._queued, key=self._queued.__getitem__)
+        for room in list(itertools.islice(self._restless, PART)):
+            del self._restless[room]
+            self._restless[room] = None  # the others first, next time
+            yield room
         yield from self._troubled
-        yield from heapq.nsmallest(WATCHED, self._queued, key=self._queued.__getitem__)
+        yield from self._first
         yield from self._silent.values()
+        yield from self._doubtful[:PART]
 
-    async def take(self, limit: int) -> str | None:
-        """The waiting call to serve next, left alone by all replicas for `DISPATCH_TTL_MS`.
+    async def _close_orphans(self, now_ms: int) -> None:
+        """Close in the book what nobody will close any more."""
+        due = [room for room, since_ms in self._orphans.items() if now_ms - since_ms >= ORPHAN_MS][:TAKEN_AT_ONCE]
+        if not due:
+            return
+        k = self._keys
+        await self._scripts.run("held_expire", [k.callers, k.held, k.ledger], [k.claim_prefix, *due])
+        for room in due:
+            del self._orphans[room]
+
+    async def take(self, limit: int, *, most: int = 1, for_ms: int = DISPATCH_TTL_MS) -> list[str]:
+        """The waiting calls to serve next, the first of the queue first, at most `TAKEN_AT_ONCE`.
 
         Args:
             limit: dispatches that may be under way at once, over all replicas.
+            most: calls to take now.
+            for_ms: so long all replicas leave them alone.
         """
         keys = [self._keys.waiting, self._keys.inflight]
-        taken = await self._scripts.run("queue_take", keys, [self._keys.claim_prefix, limit, DISPATCH_TTL_MS])
-        return str(taken[0]) if taken else None
+        arguments: list[str | int | float] = [self._keys.claim_prefix, limit, for_ms, min(most, TAKEN_AT_ONCE)]
+        return [str(room) for room in await self._scripts.run("queue_take", keys, arguments)]
 
     async def look_again(self, room: str, after_ms: int, now_ms: int) -> None:
         """Leave a taken call alone for `after_ms` more."""
@@ -334,12 +466,13 @@ class CallBook:
 
     async def records(self, rooms: Sequence[str]) -> dict[str, CallRecord]:
         """What is known of the calls in `rooms`; a call that came without us has no record."""
-        if not rooms:
-            return {}
-        with answered():
-            texts = await self._redis.mget([self._keys.call(room) for room in rooms])
-        found = zip(rooms, texts, strict=True)
-        return {room: codec.load(CallRecord, text) for room, text in found if text}
+        found: dict[str, CallRecord] = {}
+        for start in range(0, len(rooms), PART):
+            part = rooms[start : start + PART]
+            with answered():
+                texts = await self._redis.mget([self._keys.call(room) for room in part])
+            found |= {room: codec.load(CallRecord, text) for room, text in zip(part, texts, strict=True) if text}
+        return found
 
 
 def _call(room: str, joined: str, rank: str, claim: Claim | None, now_ms: int, before: Call | None) -> Call:

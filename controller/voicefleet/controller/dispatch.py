@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from voicefleet.contract.calls import CallRecord
 from voicefleet.contract.claims import job_of
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.calls import DISPATCH_TTL_MS, Snapshot
-from voicefleet.controller.orders import order_agent
+from voicefleet.controller.calls import DISPATCH_TTL_MS, TAKEN_AT_ONCE, Snapshot
+from voicefleet.controller.flow import Flow
+from voicefleet.controller.orders import send_order, wording
 from voicefleet.controller.ports import Participant
 from voicefleet.controller.probe import Witness, ask
 from voicefleet.controller.region import Region
@@ -31,7 +33,12 @@ FAST_ATTEMPTS = 4
 MISLED_TTL_MS = 500
 """A worker that is well has claimed the call by then: LiveKit takes 0.2 s to offer it, the worker some milliseconds."""
 LONGEST_PAUSE_MS = 4_000
-_PARALLEL = 16
+LEAST_AT_ONCE, MOST_AT_ONCE = 64, 256
+"""Dispatches under way to one LiveKit: as many as it answers in time."""
+SLOW_S = 1.5
+"""A dispatch, of two or three requests, that takes longer is no reason to ask for more at once."""
+EACH_MS, LONGEST_PROMISE_MS = 4, 6_000
+"""Of many calls taken at once the last waits its turn: so much longer for each the others leave them alone."""
 
 log = get_logger(__name__)
 
@@ -55,14 +62,17 @@ class Dispatcher:
         self._idle_until_s: dict[str, float] = {}
         """Room with an agent in it and no claim -> when it is looked at again."""
         self._repairs = Beside[str](self._failed)
-        self._at_once = asyncio.Semaphore(_PARALLEL)
+        self._flow = Flow(region.clock, least=LEAST_AT_ONCE, most=MOST_AT_ONCE, slow_s=SLOW_S)
 
     async def run(self) -> None:
         """Serve until cancelled."""
         try:
             while True:
                 self._region.wake.clear()
+                began_s = self._region.clock.monotonic()
                 await self.once()
+                # Whoever wakes us again and again gets half of our time for it, the dispatches under way the rest.
+                await self._region.clock.sleep(min(SCAN_EVERY_S, self._region.clock.monotonic() - began_s))
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(SCAN_EVERY_S):
                         await self._region.wake.wait()
@@ -77,12 +87,13 @@ class Dispatcher:
             snapshot = await region.scan()
             self._forget_served(snapshot)
             rooms = await self._take(snapshot) if snapshot.waiting else []
+            records = await region.calls.records(rooms)
         except UnknownStateError as error:
             region.failed("queue", error)
             return
         region.worked("queue")
         for room in rooms:
-            self._repairs.start(room, functools.partial(self._repair, room, snapshot))
+            self._repairs.start(room, functools.partial(self._repair, room, snapshot, records))
 
     def _failed(self, room: str, error: BaseException) -> None:
         log.error("dispatch failed", region=self._region.name, room=room, exc_info=error)
@@ -103,35 +114,42 @@ class Dispatcher:
         # A room that is only looked at again later promises nobody a slot.
         now_s = region.clock.monotonic()
         idle = sum(until_s > now_s for until_s in self._idle_until_s.values())
+        most = min(snapshot.waiting, free + idle)
+        promise_ms = min(LONGEST_PROMISE_MS, DISPATCH_TTL_MS + EACH_MS * most)
         rooms: list[str] = []
-        for _ in range(snapshot.waiting):
-            room = await region.calls.take(free + idle)
-            if room is None:
+        while len(rooms) < most:
+            taken = await region.calls.take(free + idle, most=most - len(rooms), for_ms=promise_ms)
+            rooms += taken
+            if len(taken) < TAKEN_AT_ONCE:
                 break
-            rooms.append(room)
         return rooms
 
-    async def _repair(self, room: str, snapshot: Snapshot) -> None:
+    async def _repair(self, room: str, snapshot: Snapshot, records: Mapping[str, CallRecord]) -> None:
         region = self._region
-        async with self._at_once:
-            try:
-                result = await self._serve(room, snapshot)
-            except UnknownStateError as error:
-                result = "failed"
-                log.warning("dispatch failed, trying again", region=region.name, room=room, error=str(error))
-                await self._postpone(room, FAILED_MS, snapshot)
+        try:
+            async with self._flow.turn():
+                result = await self._serve(room, snapshot, records)
+        except UnknownStateError as error:
+            result = "failed"
+            log.warning("dispatch failed, trying again", region=region.name, room=room, error=str(error))
+            await self._postpone(room, FAILED_MS, snapshot)
         region.metrics.dispatches.labels(region.name, result).inc()
 
-    async def _serve(self, room: str, snapshot: Snapshot) -> str:
+    async def _serve(self, room: str, snapshot: Snapshot, records: Mapping[str, CallRecord]) -> str:
         region = self._region
-        there = await region.livekit.list_participants(room)
+        record = records.get(room)
+        orders: tuple[str, ...] = ()
+        if record is None:
+            there, orders = await asyncio.gather(region.livekit.list_participants(room), region.livekit.orders(room))
+        else:
+            there = await region.livekit.list_participants(room)
         if not any(p.caller for p in there):
             await region.calls.left(room)
             return "no_caller"
         if any(p.serves for p in there) and not await self._remove_dead(room, there, snapshot):
             return "agent_there"
         attempt = self._attempts[room] = self._attempts.get(room, 0) + 1
-        await order_agent(region, room, attempt)
+        await send_order(region, room, wording(record, orders, attempt))
         self._idle_until_s.pop(room, None)
         await self._postpone(room, pause_ms(attempt, misled=region.misled()), snapshot)
         log.info("waiting call dispatched", region=region.name, room=room, attempt=attempt)

@@ -93,6 +93,7 @@ class PoolLoop:
             settled=region.fleet is None or not region.fleet.rolling(),
             reported=reported,
             snapshot=region.fresh_snapshot(),
+            sure=region.sure_snapshot(),
             start_timeout_s=region.settings.start_timeout_s,
             managed=managed,
             leaving=leaving,
@@ -249,7 +250,7 @@ class PoolLoop:
     def _nobody_leads_and_callers_wait(self) -> bool:
         """With no API server nobody is elected, and workers that were about to leave could serve these callers. Every
         replica may bring them back: nobody cordons meanwhile."""
-        snapshot = self._region.fresh_snapshot()
+        snapshot = self._region.sure_snapshot()
         return bool(self._leadership.trouble and snapshot is not None and snapshot.waiting)
 
     def _learn(self, reported: Mapping[str, Reported]) -> None:

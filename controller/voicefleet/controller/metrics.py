@@ -16,6 +16,7 @@ class Metrics:
         self.calls_waiting = gauge(m.CALLS_WAITING, r)
         self.calls_live = gauge(m.CALLS_LIVE, r)
         self.calls_silent = gauge(m.CALLS_SILENT, r)
+        self.rooms_unknown = gauge(m.ROOMS_UNKNOWN, r)
         self.abandoned = counter(m.ABANDONED, r)
         self.call_wait = histogram(m.CALL_WAIT, r)
         self.dispatches = counter(m.DISPATCHES, r)

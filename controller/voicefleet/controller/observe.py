@@ -10,7 +10,7 @@ from voicefleet.contract.reports import WorkerReport, WorkerState
 from voicefleet.controller.calls import Snapshot
 from voicefleet.controller.ports import Instance, InstanceState
 from voicefleet.controller.workers import Reported
-from voicefleet.scaling import PoolObservation, SupplyState, Worker
+from voicefleet.scaling import PoolObservation, SupplyState, SureCalls, Worker
 
 
 def compose(
@@ -20,6 +20,7 @@ def compose(
     instances: Sequence[Instance] | None,
     reported: Mapping[str, Reported] | None,
     snapshot: Snapshot | None,
+    sure: Snapshot | None = None,
     start_timeout_s: float,
     managed: bool = True,
     leaving: Collection[str] = (),
@@ -32,6 +33,7 @@ def compose(
 
     Args:
         instances: what the fleet owns; a report of a worker that is not among them gives load, not supply.
+        sure: the calls that are there whatever else there is, when `snapshot` is not known: a lower bound.
         last_known_s: when a report of each worker was last there. One that reported once and has none now is silent,
             and does not start for the second time: Redis may have lost everything.
         managed: False when nobody here owns the workers: then the reports are the workers.
@@ -49,10 +51,14 @@ def compose(
     else:
         workers = tuple(_stranger(r) for r in reports.values())
     workers = tuple(dataclasses.replace(w, state=SupplyState.STOPPING) if w.id in leaving else w for w in workers)
+    # A call whose claim is not written yet, or whose caller just left, still has a slot.
+    held = _held([r.report for r in reports.values() if r.fresh]) - moving
     live: int | None = None
     if snapshot is not None and reported is not None:
-        # A call whose claim is not written yet, or whose caller just left, still has a slot.
-        live = max(snapshot.live, _held([r.report for r in reports.values() if r.fresh]) - moving)
+        live = max(snapshot.live, held)
+    least: SureCalls | None = None
+    if (found := snapshot or sure) is not None:
+        least = SureCalls(max(found.live, held), found.waiting, found.joining)
     return PoolObservation(
         spec=spec,
         now_s=now_s,
@@ -60,6 +66,7 @@ def compose(
         calls_live=live,
         calls_waiting=snapshot.waiting if snapshot else None,
         calls_joining=snapshot.joining if snapshot else None,
+        sure=least,
         complete=live is not None and (not managed or (instances is not None and instances_known)),
         start_timeout_s=start_timeout_s,
         settled=settled,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.spans import TraceContext
 from voicefleet.controller.region import Region
 from voicefleet.runtime.tracing import child_of, emit
@@ -16,13 +16,20 @@ async def order_agent(region: Region, room: str, attempt: int) -> None:
     Raises `UnknownStateError`.
     """
     record = (await region.calls.records([room])).get(room)
-    if record is not None:
-        metadata = DispatchMetadata(
-            tier=record.tier, metadata=record.metadata, attempt=attempt, traceparent=record.traceparent
-        )
-    else:
+    orders = () if record is not None else await region.livekit.orders(room)
+    await send_order(region, room, wording(record, orders, attempt))
+
+
+def wording(record: CallRecord | None, orders: tuple[str, ...], attempt: int) -> DispatchMetadata:
+    """What an order says, by the record of the call or, without one, by the orders there are."""
+    if record is None:
         # It came with a token of the front end's own, or Redis lost it: LiveKit still knows the first order.
-        metadata = again(await region.livekit.orders(room), attempt)
+        return again(orders, attempt)
+    return DispatchMetadata(tier=record.tier, metadata=record.metadata, attempt=attempt, traceparent=record.traceparent)
+
+
+async def send_order(region: Region, room: str, metadata: DispatchMetadata) -> None:
+    """Ask LiveKit for an agent in `room`. Raises `UnknownStateError`."""
     began_s = region.clock.wall().timestamp()
     await region.livekit.create_dispatch(room, metadata.encode())
     parent = TraceContext.parse(metadata.traceparent)
@@ -36,7 +43,7 @@ async def order_agent(region: Region, room: str, attempt: int) -> None:
             region.clock.wall().timestamp(),
             parent=parent,
             kind="producer",
-            attributes={"voicefleet.region": region.name, "voicefleet.dispatch.attempt": attempt},
+            attributes={"voicefleet.region": region.name, "voicefleet.dispatch.attempt": metadata.attempt},
         )
 
 

@@ -63,6 +63,8 @@ class Region:
     reports_old: bool = False
     """A worker said since then that something changed."""
     _reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _hanging: bool = False
+    """Whether a worker hung when the reports were last read."""
     instances: tuple[Instance, ...] = ()
     """What the fleet last told of; see `instances_at_s`."""
     instances_at_s: float | None = None
@@ -96,7 +98,7 @@ class Region:
             # What Redis holds after an outage may be less than there is: wait for the next whole listing.
             self.listed_at_s = None
             raise
-        self._count_abandoned(snapshot)
+        self.metrics.abandoned.labels(self.name).inc(snapshot.abandoned)
         self.snapshot, self.snapshot_at_s = snapshot, self.clock.monotonic()
         self.redis.well(self.snapshot_at_s)
         self.scanned.set()
@@ -105,14 +107,6 @@ class Region:
         for wait_s in snapshot.served_after_s:
             self.metrics.call_wait.labels(self.name).observe(wait_s)
         return snapshot
-
-    def _count_abandoned(self, snapshot: Snapshot) -> None:
-        """Callers who waited at the last scan, and are gone without an agent."""
-        before = self.snapshot
-        if before is None or not before.waiting or before.calls is snapshot.calls:
-            return
-        waited = [call.room for call in before.calls if call.state == "waiting"]
-        self.metrics.abandoned.labels(self.name).inc(sum(room not in snapshot.rooms for room in waited))
 
     def now_ms(self, snapshot: Snapshot) -> int:
         """Redis's clock now, reckoned from the last scan."""
@@ -142,6 +136,7 @@ class Region:
                     self.reports_old = True
                     raise
                 self.reported_at_s = began_s
+                self._hanging = any(r.hanging for r in self.reported.values())
                 self.metrics.calls_silent.labels(self.name).set(self.silent or 0)
             return self.reported
 
@@ -164,7 +159,7 @@ class Region:
         """Whether LiveKit may offer calls to a worker that hangs, or that it does not reach: it picks at random among
         those it thinks are there, so many an offer is lost."""
         lately = self.cut_off_at_s is not None and self.clock.monotonic() - self.cut_off_at_s < CUT_OFF_S
-        return lately or any(report.hanging for report in self.reported.values())
+        return lately or self._hanging
 
     def promise(self, room: str) -> None:
         """A ticket for `room` was given: its caller needs a slot before any list of calls shows it."""
@@ -185,6 +180,14 @@ class Region:
             return None
         listed = self.listed_at_s is not None and now - self.listed_at_s <= STALE_AFTER_S
         return self.snapshot if listed else None
+
+    def sure_snapshot(self) -> Snapshot | None:
+        """The calls in Redis, if they were read lately and Redis answers now, however old the last whole listing is:
+        what webhooks and claims put there is there, though there may be more. Else None."""
+        now = self.clock.monotonic()
+        if self.snapshot is None or now - self.snapshot_at_s > STALE_AFTER_S or self.redis.away_for_s(now):
+            return None
+        return self.snapshot
 
     def fresh_reports(self) -> dict[str, Reported] | None:
         """The workers' reports, if they were read lately; else None."""

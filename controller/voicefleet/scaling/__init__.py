@@ -12,7 +12,7 @@ plan          what to do about a decision: start, cordon, un-cordon, retire
 
 from voicefleet.scaling.decision import Decision, Reason
 from voicefleet.scaling.memory import Memory
-from voicefleet.scaling.observation import Campaign, PoolObservation, SupplyState, Worker
+from voicefleet.scaling.observation import Campaign, PoolObservation, SupplyState, SureCalls, Worker
 from voicefleet.scaling.plan import Actions, plan
 from voicefleet.scaling.step import State, initial_state, step
 
@@ -25,6 +25,7 @@ __all__ = [
     "Reason",
     "State",
     "SupplyState",
+    "SureCalls",
     "Worker",
     "initial_state",
     "plan",

@@ -30,6 +30,8 @@ class Reason(enum.StrEnum):
     """More is needed than is allowed: callers may have to wait."""
     UNKNOWN = "unknown"
     """A read failed: keep what there is."""
+    PARTIAL = "partial"
+    """Not all calls are known: it grows for those that are there for sure, and gives up nothing."""
     FIXED = "fixed"
     """The settings say how many."""
 

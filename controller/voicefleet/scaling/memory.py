@@ -104,12 +104,12 @@ class Memory:
 
     def _guess(self, observation: PoolObservation) -> ArrivalLaw:
         """In a pool in balance calls arrive as fast as they end."""
-        return ArrivalLaw.guess((observation.calls or 0) / self.durations.mean_s)
+        return ArrivalLaw.guess((observation.least_calls or 0) / self.durations.mean_s)
 
     def arrival_law(self, observation: PoolObservation) -> ArrivalLaw:
         """What is known of the arrivals, or the guess."""
         law = self.arrivals or self._guess(observation)
-        return law if observation.calls or observation.arrived else law.while_idle()
+        return law if observation.least_calls or observation.arrived else law.while_idle()
 
     def wanting(self, desired: int, sigma: float) -> Memory:
         """The same, with what the policy wants now, and the standard deviation of its forecast, in calls."""

@@ -82,6 +82,19 @@ _SUPPLY = frozenset({SupplyState.STARTING, SupplyState.READY, SupplyState.UNKNOW
 
 
 @dataclass(frozen=True, slots=True)
+class SureCalls:
+    """Calls that are there for sure, though there may be more: those in Redis while nobody knows all rooms."""
+
+    live: int
+    waiting: int
+    joining: int
+
+    @property
+    def total(self) -> int:
+        return self.live + self.waiting + self.joining
+
+
+@dataclass(frozen=True, slots=True)
 class Campaign:
     """An announced rise of the rate of calls; times on the observation's clock."""
 
@@ -101,6 +114,8 @@ class PoolObservation:
         calls_live: calls with a claim, or held by a worker; None: unknown.
         calls_waiting: callers without an agent for longer than the grace; None: unknown.
         calls_joining: callers that just joined; None: unknown.
+        sure: a lower bound of the calls for when they are not known: enough to grow by, never to shrink. None: not even
+            that is known.
         complete: every source answered, and lately. A decision to shrink needs this.
         start_timeout_s: a worker that starts for longer is overdue.
         arrived: calls that ever arrived, as far as this process saw; None: unknown.
@@ -128,6 +143,7 @@ class PoolObservation:
     started_s: tuple[float, ...] = ()
     campaigns: tuple[Campaign, ...] = ()
     floor: int = 0
+    sure: SureCalls | None = None
 
     @property
     def calls(self) -> int | None:
@@ -135,6 +151,17 @@ class PoolObservation:
         if self.calls_live is None or self.calls_waiting is None or self.calls_joining is None:
             return None
         return self.calls_live + self.calls_waiting + self.calls_joining
+
+    @property
+    def least_calls(self) -> int | None:
+        """All callers there are, or those that are there for sure; None when nothing is known of them."""
+        calls = self.calls
+        return calls if calls is not None or self.sure is None else self.sure.total
+
+    @property
+    def partial(self) -> bool:
+        """Only a lower bound of the calls is known."""
+        return self.sure is not None and self.calls is None
 
     supply: int = field(init=False, compare=False)
     """Workers whose slots serve calls, now or soon."""

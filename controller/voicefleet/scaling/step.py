@@ -46,37 +46,42 @@ def step(state: State, observation: PoolObservation) -> tuple[State, Decision]:
     """Decide for one pool at ``observation.now_s``.
 
     Invariants: the decision is within the pool's bounds; with anything unknown it is never below what serves calls
-    now (within the bounds) and `may_shrink` is False; with everything known it is never below what the calls there are
+    now (within the bounds), never below what the same sure calls would get with everything known, and `may_shrink` is
+    False; with everything known it is never below what the calls there are
     need (within the bounds), but for machines that are not there.
     """
     spec, now, supply = observation.spec, observation.now_s, observation.supply
     memory, need = POLICIES[spec.policy](state.memory, observation)
-    known = need.workers is not None and observation.complete
-    floor = hold_unknown(state.last, supply)
-    raw = need.workers if need.workers is not None else floor
-    if not known:
-        raw = max(raw, floor)
-    raw, scheduled = at_least_scheduled(raw, observation.floor)
+    counted = need.workers is not None
+    known = counted and observation.complete
+    floor = 0 if known else hold_unknown(state.last, supply)
+    asked, scheduled = at_least_scheduled(need.workers or 0, observation.floor)
+    raw = max(asked, floor)
     usual = Reason.FIXED if spec.policy == "fixed" else Reason.CALLS
-    reason = Reason.UNKNOWN if not known else scheduled or usual
+    reason = scheduled or usual
     predictive = spec.policy == "predictive"
     # The predictive policy holds by its forecast; all it is given is time to learn.
     window, held = hold(state.window, min(raw, spec.max_workers), now, spec.hold_s if spec.policy == "buffer" else 0.0)
     wanted = max(held, raw)
     if predictive:
-        wanted = keep_found(wanted, min(state.found, spec.max_workers), state.since_s, now)
+        found = min(state.found, spec.max_workers)
+        wanted = keep_found(wanted, found, state.since_s, now)
+        asked = keep_found(asked, found, state.since_s, now)
     if wanted > raw:
-        reason = Reason.LEADER if wanted > held and known else Reason.HOLD if known else reason
-    late = overdue(memory.starts, observation) if observation.others and known and predictive else 0
-    reachable, hurried = limit_rate(wanted + late, supply) if known else (wanted, None)
-    # What callers need at once is not held back.
-    reachable = max(reachable, min(wanted, _least(observation)))
+        reason = Reason.LEADER if wanted > held else Reason.HOLD
+    late = overdue(memory.starts, observation) if observation.others and counted and predictive else 0
+    # What is kept while something is unknown has those not counted on in it already.
+    aim = wanted + late if known else max(wanted, asked + late)
+    reachable, hurried = limit_rate(aim, supply) if counted else (wanted, None)
+    # What callers need at once is not held back, and what is kept is kept.
+    reachable = max(reachable, min(wanted, _least(observation)), floor)
     possible, stuck, machines = wait_for_machines(reachable, observation)
     desired, bounded = bound(possible, spec)
     replacements, victims, overdue_said = replace(state.replacements, observation)
     reason = bounded or stuck or hurried or (Reason.OVERDUE if late else reason)
     if not known:
-        reason = Reason.UNKNOWN
+        grows = observation.partial and counted and asked + late >= desired > spec.min_workers
+        reason = Reason.PARTIAL if grows else Reason.UNKNOWN
     decision = Decision(
         desired=desired,
         reason=reason,
@@ -91,7 +96,7 @@ def step(state: State, observation: PoolObservation) -> tuple[State, Decision]:
 
 def _least(observation: PoolObservation) -> int:
     """Workers that the calls there are need."""
-    calls = observation.calls
+    calls = observation.least_calls
     return 0 if calls is None else -(-calls // observation.spec.slots)
 
 
@@ -115,6 +120,8 @@ def _notes(
             said = f"{wanted} wanted, the most allowed is {desired}"
         case Reason.UNKNOWN:
             said = f"something is unknown, so {desired} workers are kept"
+        case Reason.PARTIAL:
+            said = f"not all calls are known: {desired} for those that are there for sure, and nothing is given up"
         case _:
             pass
     if not (said or late or machines or overdue_said):

@@ -77,6 +77,13 @@ ROWS = (
                 "reqps",
                 per_second("voicefleet_observe_failures_total", "source"),
             ),
+            panel(
+                "Rooms that cannot be listed",
+                "LiveKit has them and does not tell who is in them. Their calls stay as they were.",
+                "short",
+                now(f"max {BY} (voicefleet_rooms_unknown{{{SELECT}}})"),
+                red_above=1,
+            ),
         ),
     ),
 )

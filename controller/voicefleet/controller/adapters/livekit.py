@@ -33,6 +33,9 @@ from voicefleet.controller.settings import LiveKitSettings
 REQUEST_TIMEOUT_S = 2.0
 """LiveKit's API answers within milliseconds; whoever waits longer holds up a caller."""
 
+CONNECTIONS = 1_024
+"""More than all who ask bound themselves to, together."""
+
 TOKEN_TTL = timedelta(seconds=TICKET_TTL_S)
 """How long a ticket can be used to join; a connected caller's token is renewed by LiveKit, at once and every 5 min."""
 
@@ -62,15 +65,15 @@ class LiveKit:
     def __init__(self, settings: LiveKitSettings, agent_name: str) -> None:
         self._settings = settings
         self._agent_name = agent_name
-        self._api = api.LiveKitAPI(
-            settings.api_url,
-            settings.api_key,
-            settings.api_secret,
-            timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S),
+        # aiohttp's own limit of 100 connections would hold up requests that their callers bound already, unseen.
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S), connector=aiohttp.TCPConnector(limit=CONNECTIONS)
         )
+        self._api = api.LiveKitAPI(settings.api_url, settings.api_key, settings.api_secret, session=self._session)
 
     async def close(self) -> None:
         await self._api.aclose()
+        await self._session.close()
 
     async def list_rooms(self) -> tuple[Room, ...]:
         async with _answered("list_rooms"):

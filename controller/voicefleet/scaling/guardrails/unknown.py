@@ -1,4 +1,5 @@
-"""Unknown: a failed read is not zero. Keep the larger of what was wanted last and what is there."""
+"""Unknown: a failed read is not zero. Keep the larger of what was wanted last and what is there; only calls that are
+there for sure make it grow."""
 
 from __future__ import annotations
 

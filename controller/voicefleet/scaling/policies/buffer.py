@@ -10,7 +10,8 @@ from voicefleet.scaling.observation import PoolObservation
 def buffer_need(memory: Memory, observation: PoolObservation) -> tuple[Memory, Need]:
     """``ceil((live + waiting + joining + buffer) / slots)``. Nothing is learned.
 
-    Waiting calls are demand: a formula over served calls alone locks once the fleet is full.
+    Waiting calls are demand: a formula over served calls alone locks once the fleet is full. While the calls are not
+    known, those that are there for sure count.
     """
     spec = observation.spec
     inputs: dict[str, float | int | str | None] = {
@@ -20,12 +21,17 @@ def buffer_need(memory: Memory, observation: PoolObservation) -> tuple[Memory, N
         "buffer": spec.buffer,
         "slots": spec.slots,
     }
-    calls = observation.calls
+    calls = observation.least_calls
     if calls is None:
         return memory, Need(None, "the number of calls is unknown", inputs)
+    live, waiting, joining = observation.calls_live, observation.calls_waiting, observation.calls_joining
+    at_least = ""
+    if observation.partial and (sure := observation.sure) is not None:
+        at_least, live, waiting, joining = "at least ", sure.live, sure.waiting, sure.joining
+        inputs["sure"] = calls
     wanted = -(-(calls + spec.buffer) // spec.slots)
     text = (
-        f"{observation.calls_live} live + {observation.calls_waiting} waiting + {observation.calls_joining} joining"
+        f"{at_least}{live} live + {waiting} waiting + {joining} joining"
         f" + {spec.buffer} buffer = {calls + spec.buffer} slots, {spec.slots} a worker: {wanted} workers"
     )
     return memory, Need(wanted, text, inputs)

@@ -11,10 +11,10 @@ from math import log
 
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.scaling.campaigns import announced
-from voicefleet.scaling.decision import Need
+from voicefleet.scaling.decision import Inputs, Need
 from voicefleet.scaling.forecast import Forecast, foretell
 from voicefleet.scaling.memory import Memory
-from voicefleet.scaling.observation import PoolObservation
+from voicefleet.scaling.observation import PoolObservation, SureCalls
 
 REACTION_S = 3.0
 """A tick, and the time that an order takes."""
@@ -35,9 +35,10 @@ _MOST_AHEAD = 100_000
 
 
 def predictive_need(memory: Memory, observation: PoolObservation) -> tuple[Memory, Need]:
-    """The need, and what was learned on the way. No need when the number of calls is unknown."""
+    """The need, and what was learned on the way. By the calls that are there for sure while the rest is unknown: then
+    nothing is given up. No need when not even they are known."""
     memory = memory.learn(observation, reaction_s=REACTION_S, hold_s=HOLD_S)
-    calls, tables, spec = observation.calls, memory.tables, observation.spec
+    calls, tables, spec = observation.least_calls, memory.tables, observation.spec
     if calls is None or tables is None:
         return memory, Need(None, "the number of calls is unknown", {"live": observation.calls_live})
     arrivals = memory.arrival_law(observation)
@@ -49,12 +50,14 @@ def predictive_need(memory: Memory, observation: PoolObservation) -> tuple[Memor
     calm = forecast.own / forecast.sigma**2
     mended = MENDED * forecast.own / spec.slots**2 * calm**2
     mean = SPEND * calm**CROWDED * min(max(1.0, mended), MOST_MENDED) * spec.wait_ratio
-    workers, risk = _workers(forecast, before, -(-calls // spec.slots), spec, mean)
+    workers, risk = _workers(forecast, before, -(-calls // spec.slots), spec, mean, may_fall=not observation.partial)
     memory = memory.wanting(workers, forecast.own**0.5)
     return memory, Need(workers, _Said(observation, forecast, risk), _inputs(observation, forecast, risk))
 
 
-def _workers(forecast: Forecast, before: int, least: int, spec: PoolSpec, mean: float) -> tuple[int, float]:
+def _workers(
+    forecast: Forecast, before: int, least: int, spec: PoolSpec, mean: float, *, may_fall: bool
+) -> tuple[int, float]:
     """The workers to want, from those wanted before, and P(wait) with them."""
     workers, slots = max(before, least), spec.slots
     risk, fewer = forecast.risk(workers * slots), forecast.risk((workers - 1) * slots)
@@ -63,7 +66,7 @@ def _workers(forecast: Forecast, before: int, least: int, spec: PoolSpec, mean: 
             workers += 1
             risk, fewer = forecast.risk(workers * slots), risk
         return workers, risk
-    while workers > least:
+    while workers > least and may_fall:
         lower = forecast.risk((workers - 2) * slots)
         if fewer > allowed(mean, fewer, lower) or forecast.regret((workers - 1) * slots) > REGRET * spec.wait_ratio:
             break
@@ -94,17 +97,22 @@ class _Said:
 
     def __str__(self) -> str:
         o, f = self._observation, self._forecast
-        waiting = (o.calls_waiting or 0) + (o.calls_joining or 0)
+        known = SureCalls(o.calls_live or 0, o.calls_waiting or 0, o.calls_joining or 0)
+        at_least, there = ("at least ", o.sure) if o.partial and o.sure else ("", known)
+        waiting = there.waiting + there.joining
         more = f" and {waiting} waiting" if waiting else ""
-        ends = max(0.0, (o.calls or 0) - f.stay)
+        ends = max(0.0, there.total - f.stay)
         return (
-            f"{o.calls_live} live{more}, {ends:.0f} expected to end, {f.come:.0f} to arrive in {f.lead_s:.0f} s,"
+            f"{at_least}{there.live} live{more}, {ends:.0f} expected to end,"
+            f" {f.come:.0f} to arrive in {f.lead_s:.0f} s,"
             f" P(wait) = {self._risk:.4f}, on average <= {o.spec.wait_ratio:g}"
         )
 
 
 def _inputs(observation: PoolObservation, forecast: Forecast, risk: float) -> dict[str, float | int | str | None]:
+    sure: Inputs = {"sure": observation.least_calls} if observation.partial else {}
     return {
+        **sure,
         "live": observation.calls_live,
         "waiting": observation.calls_waiting,
         "joining": observation.calls_joining,

@@ -25,6 +25,12 @@ CALLS_SILENT = Metric(
     "Calls whose caller has waited for a voice for more than 10 s, as the workers report.",
     ("region",),
 )
+ROOMS_UNKNOWN = Metric(
+    "voicefleet_rooms_unknown",
+    "gauge",
+    "Rooms that LiveKit has, and whose participants it did not tell when last asked. Their calls stay as they were.",
+    ("region",),
+)
 ABANDONED = Metric(
     "voicefleet_calls_abandoned",
     "counter",

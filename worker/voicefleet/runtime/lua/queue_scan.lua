@@ -2,21 +2,22 @@
 -- KEYS: callers, waiting, inflight, changed, renewed, held.
 -- ARGV: claim key prefix, grace_ms, call key prefix, ms of waiting that one level of priority is worth, prefix of the
 -- jobs' channels, ms after which a renewal is overdue, ms that changes are kept, time of the last look (0: none),
--- time of the last look at every call, ms between two of those, time at which it was last asked who listens, ms between
--- two of those, room, ... (to be looked at in any case).
+-- which set to look through (1: callers, 2: waiting, 0: neither), cursor in it, cursor in held (0: a new round), time at
+-- which its last round began, ms between two of those, how many of the set and of held to look through at once, room,
+-- ... (to be looked at in any case).
 -- A caller without a claim for longer than the grace is a waiting call. Its rank is the time it joined, less its
 -- priority: it stays as it is, so that whoever waits longer overtakes every later one in the end.
--- Returns {now_ms, 1 when every call was looked at, id of the server or '', {} when nobody asked who listens, else
--- {1, {job that holds a call and does not listen, its room}, ...}, {room, joined_ms or '', rank or '', claim or '',
--- served}, ...}. Looked at are the calls that changed, those asked
--- for, and those whose job is silent or overdue; without a time of joining there is no such call (any more).
+-- Returns {now_ms, time up to which changes are told (there are more when it is not now), next cursor in the set looked through (0: done), id of the server or '', next cursor in held (0: done;
+-- '': nobody asked), {{job that holds a call and does not listen, its room}, ...}, {room in held without a claim and
+-- without a caller, ...}, {room, joined_ms or '', rank or '', claim or '', served}, ...}. Looked at are the calls that
+-- changed, those of the part looked through, those asked for, and those whose job is silent or overdue; without a time
+-- of joining there is no such call (any more). No look is longer for more calls: whoever wants all of them goes on with
+-- the cursor.
 -- `served` is the rank a call waited with when this very scan found its claim, else '': one scan of one replica sees it.
-local AT_ONCE = 1000
+local AT_ONCE, MOST_CHANGES = 1000, 1000
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local last, last_full = tonumber(ARGV[8]), tonumber(ARGV[9])
--- A clock that went back is another server's: what happened in between is not known.
-local full = last == 0 or now < last or now - last_full >= tonumber(ARGV[10])
+local last, part_size = tonumber(ARGV[8]), ARGV[14]
 local overdue = now - tonumber(ARGV[6])
 
 local rooms, known = {}, {}
@@ -35,51 +36,82 @@ local function in_parts(list, work)
     work(part)
   end
 end
+local function decoded(text)
+  local readable, value = pcall(cjson.decode, text)
+  return readable and type(value) == 'table' and value or nil
+end
 local function priority(room)
   local text = redis.call('GET', ARGV[3] .. room)
-  if not text then
-    return 0
-  end
-  local readable, call = pcall(cjson.decode, text)
-  local level = readable and type(call) == 'table' and tonumber(call.priority) or 0
+  local call = text and decoded(text)
+  local level = call and tonumber(call.priority) or 0
   return math.max(0, math.min(9, level))
 end
 
-if full then
-  redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - tonumber(ARGV[7]))
-  for _, key in ipairs({KEYS[1], KEYS[2]}) do
-    for _, room in ipairs(redis.call('ZRANGE', key, 0, -1)) do
-      look_at(room)
-    end
+local cursor = '0'
+if ARGV[9] ~= '0' then
+  if ARGV[9] == '1' and ARGV[10] == '0' then
+    redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - tonumber(ARGV[7]))
   end
-else
-  for _, room in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], last, '+inf')) do
-    look_at(room)
+  local found = redis.call('ZSCAN', KEYS[tonumber(ARGV[9])], ARGV[10], 'COUNT', part_size)
+  cursor = found[1]
+  for i = 1, #found[2], 2 do
+    look_at(found[2][i])
   end
 end
-for i = 13, #ARGV do
+local told = now
+if last > 0 then
+  local changes = redis.call('ZRANGEBYSCORE', KEYS[4], last, '+inf', 'WITHSCORES', 'LIMIT', 0, MOST_CHANGES)
+  for i = 1, #changes, 2 do
+    look_at(changes[i])
+  end
+  if #changes == 2 * MOST_CHANGES then
+    told = tonumber(changes[#changes])
+    if told == last then
+      -- More than that in one millisecond.
+      for _, room in ipairs(redis.call('ZRANGEBYSCORE', KEYS[4], last, last)) do
+        look_at(room)
+      end
+      told = last + 1
+    end
+  end
+end
+for i = 16, #ARGV do
   look_at(ARGV[i])
 end
 for _, room in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], '-inf', '(' .. overdue)) do
   look_at(room)
 end
-local silent, channels, room_of = {}, {}, {}
-if now - tonumber(ARGV[11]) >= tonumber(ARGV[12]) or now < tonumber(ARGV[11]) then
-  silent[1] = 1
-  local held = redis.call('HGETALL', KEYS[6])
-  for i = 1, #held, 2 do
-    local channel = ARGV[5] .. held[i + 1]
+local next_held, silent, orphans, channels, room_of = '', {}, {}, {}, {}
+local heard = tonumber(ARGV[12])
+if ARGV[11] ~= '0' or now - heard >= tonumber(ARGV[13]) or now < heard then
+  local held = redis.call('HSCAN', KEYS[6], ARGV[11], 'COUNT', ARGV[15])
+  next_held = held[1]
+  for i = 1, #held[2], 2 do
+    local channel = ARGV[5] .. held[2][i + 1]
     channels[#channels + 1] = channel
-    room_of[channel] = held[i]
+    room_of[channel] = held[2][i]
   end
 end
 in_parts(channels, function(part)
+  local quiet, claim_keys = {}, {}
   local counts = redis.call('PUBSUB', 'NUMSUB', unpack(part))
   for i = 1, #counts, 2 do
     if tonumber(counts[i + 1]) == 0 then
-      local room = room_of[counts[i]]
-      silent[#silent + 1] = {string.sub(counts[i], #ARGV[5] + 1), room}
+      quiet[#quiet + 1] = counts[i]
+      claim_keys[#claim_keys + 1] = ARGV[1] .. room_of[counts[i]]
+    end
+  end
+  if #quiet == 0 then
+    return
+  end
+  local claims = redis.call('MGET', unpack(claim_keys))
+  for i, channel in ipairs(quiet) do
+    local room = room_of[channel]
+    if claims[i] then
+      silent[#silent + 1] = {string.sub(channel, #ARGV[5] + 1), room}
       look_at(room)
+    elseif not redis.call('ZSCORE', KEYS[1], room) then
+      orphans[#orphans + 1] = room
     end
   end
 end)
@@ -87,7 +119,7 @@ end)
 -- A Redis that does not let us ask for its server's id does without: other guards are left.
 local server = redis.pcall('INFO', 'server')
 local life = type(server) == 'string' and string.match(server, 'run_id:(%w+)') or ''
-local out = {tostring(now), full and 1 or 0, life, silent}
+local out = {tostring(now), tostring(told), cursor, life, next_held, silent, orphans}
 in_parts(rooms, function(part)
   local claim_keys = {}
   for i, room in ipairs(part) do
@@ -117,10 +149,10 @@ in_parts(rooms, function(part)
       if renewed[i] then
         redis.call('ZREM', KEYS[5], room)
       end
-    elseif full and not renewed[i] then
+    elseif not renewed[i] then
       -- A job of an older release renews its claim and does not say so here.
-      local readable, value = pcall(cjson.decode, claim)
-      if readable and type(value) == 'table' and value.state == 'live' and tonumber(value.renewed_ms) then
+      local value = decoded(claim)
+      if value and value.state == 'live' and tonumber(value.renewed_ms) then
         redis.call('ZADD', KEYS[5], value.renewed_ms, room)
       end
     end
