@@ -152,7 +152,7 @@ class ControllerClient:
             async with self._http.request(method, self._url + path, json=json) as response:
                 answer = await response.json(content_type=None)
                 return response.status, answer, float(response.headers.get("Retry-After", 1.0))
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError) as error:
             raise UnknownStateError(f"the controller at {self._url} did not answer ({type(error).__name__})") from error
 
 

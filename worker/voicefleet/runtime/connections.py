@@ -138,9 +138,6 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if len(data) <= _SLICE:
-            self._take(data)
-            return
         for start in range(0, len(data), _SLICE):
             if self._wire is None or self._wire.is_closing():
                 return
