@@ -34,9 +34,8 @@ def parse_yaml(text: str, *, field: str, value: object | None = None) -> Any:
             raise ConfigError(refusal, field=field, value=value, way_out="Write it flatter.")
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"not YAML{place}", field=field, value=value, way_out="Correct the file.") from error
+        what = f"not YAML {_place(getattr(error, 'problem_mark', None))}".rstrip()
+        raise ConfigError(what, field=field, value=value, way_out="Correct the file.") from error
     except (ValueError, TypeError, OverflowError) as error:
         # PyYAML makes dates and numbers by itself, and says nothing of where.
         what = f"has a date or number that there is not ({error})"
@@ -55,6 +54,10 @@ def parse_json(text: str | bytes, *, field: str, value: object | None = None) ->
         raise ConfigError(f"not JSON{place}", field=field, value=value, way_out="Correct the file.") from error
 
 
+def _place(mark: Any) -> str:
+    return f"at line {mark.line + 1}" if mark else ""
+
+
 def _refusal(text: str) -> str:
     """Why the document is not to be built; empty when it may be. The events come one by one, at any depth."""
     sizes: dict[str, int] = {}
@@ -65,7 +68,7 @@ def _refusal(text: str) -> str:
             open_.append((event.anchor, total))
             total += 1
             if len(open_) > DEEPEST:
-                return f"is nested deeper than {DEEPEST} levels, at line {event.start_mark.line + 1}"
+                return f"is nested deeper than {DEEPEST} levels, {_place(event.start_mark)}"
         elif isinstance(event, yaml.CollectionEndEvent):
             anchor, before = open_.pop()
             if anchor is not None:
@@ -76,7 +79,7 @@ def _refusal(text: str) -> str:
                 sizes[event.anchor] = 1
         elif isinstance(event, yaml.AliasEvent):
             if any(anchor == event.anchor for anchor, _ in open_):
-                return f"has a value that holds itself, at line {event.start_mark.line + 1}"
+                return f"has a value that holds itself, {_place(event.start_mark)}"
             # An anchor that there is not is refused when the document is built.
             total += sizes.get(event.anchor or "", 1)
         if total > MOST_NODES:

@@ -138,20 +138,25 @@ class Connection(web.RequestHandler):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        for start in range(0, len(data), _SLICE):
+        start = 0
+        # A parser that is told to pause keeps what it has: it gets the rest in one piece, and nothing more for now.
+        while start < len(data) and not self._reading_paused:
             if self._wire is None or self._wire.is_closing():
                 return
             self._take(data[start : start + _SLICE])
+            start += _SLICE
+        if start < len(data) or not data:
+            self._take(data[start:])
 
     def _take(self, data: bytes) -> None:
-        before = self._request_count
+        before, loose = self._request_count, self._body is None or self._body.is_eof()
         super().data_received(data)
         now = self._loop.time()
         if self._request_count > before:
-            self.waiting, self._unread, self.deadline_s = False, 0, now + BODY_S
+            self.waiting, self._unread, self.deadline_s = False, 0, now + BODY_S + LINGER_S
             if self._messages:
                 self._body = self._messages[-1][1]
-        elif self.waiting or self._body is None or self._body.is_eof():
+        elif loose and data:
             if self.waiting and self.served and not self._unread:
                 self.deadline_s = now + HEAD_S
             self._unread += len(data)
@@ -162,7 +167,8 @@ class Connection(web.RequestHandler):
     def serving(self, request: web.BaseRequest) -> None:
         """The head of `request` is there, and its handler begins."""
         self.waiting, self.served, self._body = False, True, request.content
-        self.deadline_s = self._loop.time() + BODY_S
+        # Whoever waits for the body gives up first, and says so.
+        self.deadline_s = self._loop.time() + BODY_S + LINGER_S
 
     def answered(self) -> None:
         """An answer was written, as far as the client takes it."""
