@@ -51,6 +51,8 @@ _KEY = web.RequestKey("voicefleet_key", str)
 _STORE_LIMIT_S = 0.5
 _FULL_RETRY_S = 5.0
 _WORKERS_NAMED = 20
+WORKERS_LISTED = 500
+"""Of one region in one answer."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = get_logger(__name__)
@@ -332,7 +334,7 @@ def region_view(region: Region) -> RegionView:
 
     draining, stopping = count(SupplyState.DRAINING), count(SupplyState.STOPPING)
     views: list[WorkerView] = []
-    for worker in workers:
+    for worker in workers[:WORKERS_LISTED]:
         reported, instance = (reports or {}).get(worker.id), instances.get(worker.id)
         views.append(
             WorkerView(
@@ -364,4 +366,5 @@ def region_view(region: Region) -> RegionView:
         waiting=snapshot.waiting if snapshot is not None else None,
         silent=region.silent,
         workers=views,
+        more_workers=len(workers) - len(views),
     )
