@@ -441,6 +441,9 @@ class Running:
         body = await request.read()
         match request.match_info["method"]:
             case "RoomService/ListRooms":
+                if names := api.ListRoomsRequest.FromString(body).names:
+                    there = [self.room_of(place.calls[name]) for name in names if name in place.calls]
+                    return _protobuf(api.ListRoomsResponse(rooms=there).SerializeToString())
                 if (listing := self.listings.get(place.name)) is None:
                     listing = api.ListRoomsResponse(rooms=map(self.room_of, place.calls.values())).SerializeToString()
                     self.listings[place.name] = listing

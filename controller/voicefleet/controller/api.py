@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import itertools
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 from pydantic import ValidationError
 
+from voicefleet.contract.answers import (
+    CALLS_A_PAGE,
+    MOST_CALLS_A_PAGE,
+    DecisionList,
+    HistoryView,
+    RegionList,
+)
 from voicefleet.contract.api import (
     CallRequest,
     CallTicket,
-    CallView,
     DrainView,
     LeaderView,
     RegionView,
@@ -23,15 +30,18 @@ from voicefleet.contract.api import (
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.spans import TraceContext
+from voicefleet.controller.call_pages import Cursor, page
 from voicefleet.controller.history import EVERY_S, History
 from voicefleet.controller.leadership import Leadership
 from voicefleet.controller.limits import Limiter
 from voicefleet.controller.loop import DECISIONS_KEPT, DecisionLog
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.problems import problem
+from voicefleet.controller.reads import ReadBudget, number, told
 from voicefleet.controller.region import Region
 from voicefleet.controller.room_for_calls import Room, choose, room_in
 from voicefleet.controller.settings import Settings
+from voicefleet.runtime.connections import read_body
 from voicefleet.runtime.logs import get_logger
 from voicefleet.runtime.redis import REDIS_FAILURES
 from voicefleet.runtime.tracing import child_of, emit
@@ -41,6 +51,8 @@ _KEY = web.RequestKey("voicefleet_key", str)
 _STORE_LIMIT_S = 0.5
 _FULL_RETRY_S = 5.0
 _WORKERS_NAMED = 20
+WORKERS_LISTED = 500
+"""Of one region in one answer."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = get_logger(__name__)
@@ -66,6 +78,7 @@ class Api:
         self._metrics = metrics
         self._histories = histories
         self._leadership = leadership
+        self._reads = ReadBudget(next(iter(regions.values())).clock)
 
     def add_routes(self, app: web.Application) -> None:
         app.middlewares.append(self._guard)
@@ -91,6 +104,8 @@ class Api:
                 answer.headers["Allow"] = error.headers["Allow"]
         except asyncio.CancelledError:
             raise
+        except (web.RequestPayloadError, ConnectionError):
+            answer = problem(400, "the request is broken off")
         except Exception:
             log.exception("request failed", method=request.method, path=request.path)
             answer = problem(500, "an error of ours, see the controller's log")
@@ -108,7 +123,7 @@ class Api:
             )
         request[_KEY] = key
         if request.method != "POST":
-            return None  # reads come from memory, and dashboards poll
+            return self._reads.refusal(key or "anyone", request)
         wait_s = await self._limiter.request(key or "anyone")
         if wait_s is None:
             return None
@@ -132,7 +147,7 @@ class Api:
     async def create_call(self, request: web.Request) -> web.Response:
         """201 with a ticket. 400, 429, or 503 with Retry-After when no region has room."""
         try:
-            wanted = CallRequest.model_validate_json(await request.read() or b"{}")
+            wanted = CallRequest.model_validate_json(await read_body(request) or b"{}")
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             field = ".".join(str(part) for part in first["loc"]) or "body"
@@ -209,45 +224,35 @@ class Api:
         return web.Response(text=ticket.model_dump_json(), status=201, content_type="application/json")
 
     async def regions(self, _: web.Request) -> web.Response:
-        views = [region_view(region).model_dump(mode="json") for region in self._regions.values()]
         leader = LeaderView(
             replica=self._settings.replica, leads=self._leadership.leads, holder=self._leadership.holder
         )
-        return web.json_response({"regions": views, "leader": leader.model_dump(mode="json")})
+        return told(RegionList(regions=[region_view(region) for region in self._regions.values()], leader=leader))
 
     async def calls(self, request: web.Request) -> web.Response:
-        """All calls, the oldest first. 503 while a region's calls are unknown; `?region=` asks for one alone."""
+        """A page of calls, the oldest first. 503 while a region's calls are unknown; `?region=` asks for one alone."""
         only = request.query.get("region")
         if only is not None and only not in self._regions:
             return problem(400, f"no region {only}", field="region", way_out=f"Known: {', '.join(self._regions)}.")
-        views: list[CallView] = []
-        for region in self._regions.values():
-            if only not in (None, region.name):
-                continue
-            snapshot = region.fresh_snapshot()
-            if snapshot is None:
-                return problem(503, f"the calls of {region.name} are not known now", retry_after_s=2)
-            for call in snapshot.calls:
-                views.append(
-                    CallView(
-                        room=call.room,
-                        region=region.name,
-                        state=call.state,
-                        since_s=max(0.0, round((snapshot.now_ms - call.joined_ms) / 1000, 3)),
-                        worker=call.claim.worker if call.claim else "",
-                        epoch=call.claim.epoch if call.claim else 0,
-                    )
-                )
-        views.sort(key=lambda view: -view.since_s)
-        return web.json_response({"calls": [view.model_dump(mode="json") for view in views]})
+        limit = number(request, "limit", CALLS_A_PAGE, MOST_CALLS_A_PAGE)
+        if isinstance(limit, web.Response):
+            return limit
+        try:
+            text = request.query.get("cursor")
+            after = Cursor.decode(text) if text is not None else None
+        except ValueError:
+            return problem(400, "not a cursor of ours", field="cursor", way_out="Give `next` of the page before.")
+        snapshots = {name: r.fresh_snapshot() for name, r in self._regions.items() if only in (None, name)}
+        known = {name: snapshot for name, snapshot in snapshots.items() if snapshot is not None}
+        if len(known) < len(snapshots):
+            unknown = ", ".join(sorted(snapshots.keys() - known.keys()))
+            return problem(503, f"the calls of {unknown} are not known now", retry_after_s=2)
+        return told(page(known, limit, after))
 
     async def history(self, _: web.Request) -> web.Response:
         """The last half hour of every region, a point every 5 s, the oldest first."""
-        points = {
-            name: [point.model_dump(mode="json") for point in history.points]
-            for name, history in self._histories.items()
-        }
-        return web.json_response({"every_s": EVERY_S, "regions": points})
+        points = {name: list(history.points) for name, history in self._histories.items()}
+        return told(HistoryView(every_s=EVERY_S, regions=points))
 
     async def worker(self, request: web.Request) -> web.Response:
         """One worker. 404 when there is none of that name (any more), 503 while nobody knows."""
@@ -291,11 +296,11 @@ class Api:
 
     async def decisions(self, request: web.Request) -> web.Response:
         """The last `?limit=` decisions (100), the newest first."""
-        text = request.query.get("limit", "100")
-        if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= DECISIONS_KEPT:
-            return problem(400, f"not a number from 1 to {DECISIONS_KEPT}", field="limit", way_out="Give such a one.")
-        newest = list(self._decisions.kept)[::-1][: int(text)]
-        return web.json_response({"decisions": [view.model_dump(mode="json") for view in newest]})
+        limit = number(request, "limit", 100, DECISIONS_KEPT)
+        if isinstance(limit, web.Response):
+            return limit
+        newest = itertools.islice(reversed(self._decisions.kept), limit)
+        return told(DecisionList(decisions=list(newest)))
 
 
 def worker_status(region: Region, worker: str) -> WorkerStatus:
@@ -329,7 +334,7 @@ def region_view(region: Region) -> RegionView:
 
     draining, stopping = count(SupplyState.DRAINING), count(SupplyState.STOPPING)
     views: list[WorkerView] = []
-    for worker in workers:
+    for worker in workers[:WORKERS_LISTED]:
         reported, instance = (reports or {}).get(worker.id), instances.get(worker.id)
         views.append(
             WorkerView(
@@ -361,4 +366,5 @@ def region_view(region: Region) -> RegionView:
         waiting=snapshot.waiting if snapshot is not None else None,
         silent=region.silent,
         workers=views,
+        more_workers=len(workers) - len(views),
     )

@@ -23,6 +23,7 @@ from voicefleet.controller.campaigns import Campaigns
 from voicefleet.controller.dispatch import Dispatcher
 from voicefleet.controller.fleets import open_fleets
 from voicefleet.controller.handoffs import Handoffs
+from voicefleet.controller.health import add_health
 from voicefleet.controller.history import History
 from voicefleet.controller.hold.messages import LOOK_EVERY_S, HoldMessages
 from voicefleet.controller.hold.process import AnnouncerProcess
@@ -33,6 +34,7 @@ from voicefleet.controller.limits import Limiter
 from voicefleet.controller.listing import Lister
 from voicefleet.controller.loop import DecisionLog, PoolLoop
 from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.openapi import add_document
 from voicefleet.controller.ports import CredentialsRefusedError
 from voicefleet.controller.recovery import Recovery
 from voicefleet.controller.region import Region
@@ -41,7 +43,7 @@ from voicefleet.controller.web import add_page
 from voicefleet.controller.webhooks import Webhooks
 from voicefleet.controller.workers import WorkerBook
 from voicefleet.runtime.clock import BootClock, Clock
-from voicefleet.runtime.http import HttpServer, health_routes
+from voicefleet.runtime.http import HttpServer, application, health_routes
 from voicefleet.runtime.logs import get_logger
 from voicefleet.runtime.redis import RedisClient, Scripts, check_redis, connect_redis, listen
 from voicefleet.runtime.tasks import end
@@ -90,7 +92,9 @@ async def run_controller(
         _hold_callers(stack, settings, regions, redis, clock, metrics)
         decisions = DecisionLog.empty()
         histories = {name: History(region) for name, region in regions.items()}
-        server = HttpServer(_web_app(settings, regions, redis, clock, decisions, metrics, histories, leadership))
+        server = HttpServer(
+            _web_app(settings, regions, redis, clock, decisions, metrics, histories, leadership), metrics.registry
+        )
         stack.push_async_callback(server.close)
         await server.start(settings.host, settings.port, field="listen")
         stack.push_async_callback(leadership.release)
@@ -211,21 +215,14 @@ def _web_app(
 ) -> web.Application:
     limits = settings.limits
     limiter = Limiter(redis, clock, per_minute=limits.requests_per_minute, calls=limits.concurrent_calls)
-    app = web.Application()
+    app = application()
     # A token needs neither Redis nor the loops, so whoever answers at all is ready and alive.
     health_routes(app, metrics.registry, ready=lambda: "", alive=lambda: "")
-
-    async def healthz(_: web.Request) -> web.Response:
-        regions_known = {name: region.reason or "ok" for name, region in regions.items()}
-        leader = {"replica": settings.replica, "leads": leadership.leads, "holder": leadership.holder}
-        if leadership.trouble:
-            leader["trouble"] = leadership.trouble
-        return web.json_response({"status": "ok", "regions": regions_known, "leader": leader})
-
-    app.router.add_get("/healthz", healthz)
+    add_health(app, settings.replica, regions, leadership)
     Api(settings, regions, limiter, decisions, metrics, histories, leadership).add_routes(app)
     Campaigns(regions).add_routes(app)
     Webhooks(regions, limiter, metrics).add_routes(app)
+    add_document(app)
     add_page(app)
     return app
 

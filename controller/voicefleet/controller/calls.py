@@ -439,10 +439,10 @@ class CallBook:
             texts = await self._redis.mget([self._keys.handoff(room) for room in rooms])
         return {room: codec.load(Handoff, text) for room, text in zip(rooms, texts, strict=True) if text}
 
-    async def forget_conversation(self, room: str) -> None:
-        """Nobody may carry on with what was said in `room`."""
-        with answered():
-            await self._redis.delete(self._keys.memory(room))
+    async def forget_conversation(self, room: str, room_sid: str) -> None:
+        """Nobody may carry on with what was said in `room` while it had this sid."""
+        keys = [self._keys.memory(room), self._keys.memory_of(room)]
+        await self._scripts.run("memory_forget", keys, [room_sid])
 
     async def vanished(self, rooms: Iterable[str]) -> None:
         """Rooms that are gone although nobody said so: keep their conversations only a little longer."""
@@ -450,13 +450,14 @@ class CallBook:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for room in rooms:
                     pipe.pexpire(self._keys.memory(room), VANISHED_MEMORY_MS)
+                    pipe.pexpire(self._keys.memory_of(room), VANISHED_MEMORY_MS)
                 await pipe.execute()
 
     async def finished(self, room: str, room_sid: str) -> bool:
         """The room is over. False when its name belongs to a newer room by now."""
         k = self._keys
         room_keys = [k.claim(room), k.call(room), k.memory(room), k.handoff(room)]
-        keys = [*room_keys, k.held, k.ledger, *self._queue, k.changed, k.renewed]
+        keys = [*room_keys, k.held, k.ledger, *self._queue, k.changed, k.renewed, k.memory_of(room)]
         return bool(await self._scripts.run("room_finished", keys, [room, room_sid]))
 
     async def store(self, record: CallRecord) -> None:

@@ -12,6 +12,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.laws import CampaignRecord
 from voicefleet.controller.problems import problem
 from voicefleet.controller.region import Region
+from voicefleet.runtime.connections import read_body
 
 
 class Campaigns:
@@ -27,7 +28,7 @@ class Campaigns:
     async def announce(self, request: web.Request) -> web.Response:
         """201 with the campaign. 400 for what is none, 503 while Redis does not take it."""
         try:
-            wanted = CampaignRequest.model_validate_json(await request.read() or b"{}")
+            wanted = CampaignRequest.model_validate_json(await read_body(request) or b"{}")
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             field = ".".join(str(part) for part in first["loc"]) or "body"

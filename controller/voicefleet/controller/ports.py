@@ -200,8 +200,19 @@ class LiveKitPort(Protocol):
         """A token, valid for a moment, for the hold voice of `room`; `text` is what it says."""
         ...
 
-    def read_webhook(self, body: bytes, authorization: str) -> WebhookEvent:
-        """The event in `body`. Raises `WebhookRefusedError` or `WebhookMalformedError`."""
+    async def sid_of(self, room: str) -> str:
+        """The id of the room that has this name now; empty when there is none."""
+        ...
+
+    def check_webhook(self, authorization: str) -> bytes:
+        """Who signed, and when; the SHA-256 of the body that was signed. Raises `WebhookRefusedError`.
+
+        A signature is good for some minutes: whoever captured one may repeat its webhook so long.
+        """
+        ...
+
+    def read_webhook(self, body: bytes, signed: bytes) -> WebhookEvent:
+        """The event in `body`. Raises `WebhookRefusedError` (it is not what was signed) or `WebhookMalformedError`."""
         ...
 
     async def close(self) -> None: ...

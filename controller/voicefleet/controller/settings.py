@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import ValidationError
 
+from voicefleet.contract.documents import parse_yaml
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.keys import REGION_PATTERN
 from voicefleet.contract.pools import PoolSpec
@@ -153,15 +153,14 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> S
     """
     env = os.environ if environment is None else environment
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(
             f"cannot be read ({error.strerror})", field=str(path), way_out="Give the path of a settings file."
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        place = getattr(error, "problem_mark", None)
-        where = f" at line {place.line + 1}" if place else ""
-        raise ConfigError(f"not YAML{where}", field=str(path), way_out="Correct the file.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError("not YAML", field=str(path), way_out="Correct the file.") from error
+    raw = parse_yaml(text, field=str(path))
     if not isinstance(raw, dict):
         raise ConfigError("not a mapping of fields", field=str(path), way_out="Start with `regions:`.")
     try:

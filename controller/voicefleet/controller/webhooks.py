@@ -13,8 +13,13 @@ from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import WebhookEvent, WebhookMalformedError, WebhookRefusedError
 from voicefleet.controller.problems import problem
 from voicefleet.controller.region import Region
+from voicefleet.runtime.connections import read_body
 from voicefleet.runtime.logs import get_logger
 from voicefleet.runtime.redis import REDIS_FAILURES
+
+MAX_EVENT_BYTES = 512 * 1024
+"""LiveKit lets a room's and a participant's metadata and a participant's attributes have 64 kB each, and an event may
+have them all, escaped as JSON. Only what bears a signature of the region's may send so much."""
 
 log = get_logger(__name__)
 
@@ -26,6 +31,8 @@ class Webhooks:
         self._regions = regions
         self._limiter = limiter
         self._metrics = metrics
+        self._reading: set[str] = set()
+        """Signatures whose bodies are on the way: each may hold up memory once."""
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_post("/webhooks/livekit", self.receive)
@@ -62,8 +69,19 @@ class Webhooks:
             )
         region = candidates[0]
         try:
-            event = region.livekit.read_webhook(await request.read(), authorization)
+            # The signature comes first: what nobody signed is not read at all.
+            signed = region.livekit.check_webhook(authorization)
+            if authorization in self._reading:
+                return "failed", problem(503, "this webhook is on the way already", retry_after_s=1)
+            self._reading.add(authorization)
+            try:
+                body = await read_body(request, MAX_EVENT_BYTES)
+            finally:
+                self._reading.discard(authorization)
+            event = region.livekit.read_webhook(body, signed)
             return await self._take(region, event), web.json_response({})
+        except web.HTTPException as error:
+            return "malformed", problem(error.status, error.reason.lower(), field="body")
         except WebhookRefusedError as error:
             return "bad_signature", problem(401, str(error), field="Authorization")
         except WebhookMalformedError as error:
@@ -86,9 +104,9 @@ class Webhooks:
                 if not await self._caller_in(region, event.room):
                     await region.calls.left(event.room)
             case "room_finished":
-                if await self._caller_in(region, event.room):
+                if await region.livekit.sid_of(event.room) not in ("", event.room_sid):
                     # Names recur and this is late: the call there now is another one. Only what was said is over.
-                    await region.calls.forget_conversation(event.room)
+                    await region.calls.forget_conversation(event.room, event.room_sid)
                     return "late"
                 await self._finished(region, event)
             case _:

@@ -157,7 +157,7 @@ def load(text: str) -> Memory | None:
         starts = StartLaw().learn(map(float, raw["starts_s"]))
         met, met_calls, margin = tuple(map(float, raw["met"])), float(raw["met_calls"]), float(raw["margin"])
         squares = float(raw.get("met_squares", 0.0))  # what an older release left has none
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
     positive = all(0 < x < math.inf for x in (*shapes, *times, *weights, peak, mass, spread, spread_mass))
     sizes = len(shapes) == len(times) == len(weights) == len(MEMORIES_S) and ends.shape == exposure.shape == EDGES.shape

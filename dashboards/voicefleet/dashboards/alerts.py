@@ -213,7 +213,7 @@ ALERTS = (
         "Calls are still served and repaired; no pool changes its size.",
         ("sum by (cluster) (voicefleet_leader)",),
         (
-            "`/healthz` of a controller says who holds the Lease and what troubles the election.",
+            "`GET /v1/health` of a controller (with a key) says who holds the Lease and what troubles the election.",
             "The Lease and the controller's right to update it: `kubectl get lease`.",
         ),
     ),

@@ -6,12 +6,11 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from voicefleet.contract.metrics import callers as catalogue
 from voicefleet.loadtest.outcome import CallOutcome
-from voicefleet.runtime.http import HttpServer, health_routes, parse_listen
+from voicefleet.runtime.http import HttpServer, application, health_routes, parse_listen
 from voicefleet.runtime.metrics import counter, gauge, histogram
 
 
@@ -74,9 +73,9 @@ async def serving(listen: str | None) -> AsyncIterator[CallerMetrics]:
         yield metrics
         return
     host, port = parse_listen(listen, field="--metrics")
-    app = web.Application()
+    app = application()
     health_routes(app, registry, ready=lambda: "", alive=lambda: "")
-    server = HttpServer(app)
+    server = HttpServer(app, registry)
     await server.start(host, port, field="--metrics")
     try:
         yield metrics

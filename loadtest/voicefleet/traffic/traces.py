@@ -5,7 +5,6 @@ Nothing is guessed: a line that is not a call is refused by its number, with the
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from voicefleet.contract.documents import parse_json
 from voicefleet.contract.errors import ConfigError
 from voicefleet.traffic.durations import Law, check_positive
 
@@ -197,11 +197,11 @@ def parse_prometheus(text: str, *, source: str, law: Law, rng: np.random.Generat
         ConfigError: not such an answer, a step that is missing, or a value that is no count.
     """
     way_out = "Give the answer of /api/v1/query_range."
+    answer = parse_json(text, field=source)
     try:
-        answer = json.loads(text)
         series = answer["data"]["result"]
         rows: list[list[tuple[float, float]]] = [[(float(t), float(v)) for t, v in s["values"]] for s in series]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ConfigError("is no answer of a Prometheus range query", field=source, way_out=way_out) from error
     sums: dict[float, float] = {}
     for row in rows:

@@ -66,7 +66,7 @@ def test_a_wrong_shape_is_refused(text: str) -> None:
 def test_broken_yaml_names_its_line() -> None:
     with pytest.raises(ConfigError) as caught:
         parse_answers("a: 1\nb: [", "mine.yaml")
-    assert caught.value.field.startswith("mine.yaml, line ")
+    assert str(caught.value).startswith("mine.yaml: not YAML at line 2")
 
 
 def test_a_key_that_stands_twice_is_refused() -> None:

@@ -100,7 +100,7 @@ def test_counts_of_prometheus_become_calls_of_their_steps() -> None:
     ("text", "reason"),
     [
         ("{}", "no answer of a Prometheus range query"),
-        ("not json", "no answer of a Prometheus range query"),
+        ("not json", "not JSON at line 1"),
         (answer([(60, "NaN"), (120, "1")]), "not a count of calls"),
         (answer([(60, "-1"), (120, "1")]), "not a count of calls"),
         (answer([(60, "1"), (120, "1"), (600, "1")]), "no data for 420 s: unknown is not zero"),

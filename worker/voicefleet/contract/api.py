@@ -102,7 +102,8 @@ class RegionView(_Schema):
     silent: int | None = Field(
         default=None, description="Calls whose caller has waited for a voice for more than 10 s, as workers report"
     )
-    workers: list[WorkerView]
+    workers: list[WorkerView] = Field(description="The first of them, as many as an answer may hold")
+    more_workers: int = Field(default=0, description="Workers that are not in `workers`")
 
 
 class LeaderView(_Schema):

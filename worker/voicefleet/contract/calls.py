@@ -70,7 +70,7 @@ class DispatchMetadata:
         is not ours is the call's metadata, whole."""
         try:
             raw = json.loads(text) if text else {}
-        except ValueError:
+        except (ValueError, RecursionError):
             return cls(metadata=text)
         if not isinstance(raw, dict) or "v" not in raw:
             return cls(metadata=text)
@@ -83,6 +83,6 @@ class DispatchMetadata:
                 traceparent=str(raw.get("traceparent", "")),
                 extra={k: v for k, v in raw.items() if k not in known},
             )
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             # Somebody else's JSON that happens to have a "v": a caller must not be left in silence for it.
             return cls(metadata=text)

@@ -39,7 +39,7 @@ def load(kind: type[T], text: str | bytes) -> T:
             raise ValueError("not a value of a version this release reads")
         names = _names(kind)
         return kind(**{name: value for name, value in raw.items() if name in names})
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise UnknownStateError(f"unreadable {kind.__name__} ({type(error).__name__})") from error
 
 

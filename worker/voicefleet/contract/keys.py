@@ -110,6 +110,10 @@ class Keys:
         """String: the conversation in `room` so far, for an agent that takes it over."""
         return self._key("memory", room)
 
+    def memory_of(self, room: str) -> str:
+        """String: the sid of the room that `memory(room)` is of. Names recur, and a memory may be encrypted."""
+        return self._key("memory_of", room)
+
     @property
     def held(self) -> str:
         """Hash: room -> job whose claim was opened last and not closed since."""

@@ -17,8 +17,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from voicefleet.contract.documents import parse_yaml
 from voicefleet.contract.errors import ConfigError
 
 _SENTENCES = ("greeting", "follow_up", "fallback")
@@ -63,12 +62,7 @@ def parse_answers(text: str, where: str) -> Answers:
     Raises:
         ConfigError: not YAML, or a field is wrong; it names the field.
     """
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        at = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError("is not YAML", field=f"{where}{at}", way_out="Mend the syntax.") from error
+    data = parse_yaml(text, field=where)
     if not isinstance(data, dict):
         raise _wrong(where, "", data, "must be a mapping", "Start with `questions:`.")
     for name in data:

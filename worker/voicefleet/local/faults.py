@@ -49,7 +49,7 @@ class Faults:
             named = json.loads(self._path.read_bytes()).get(self._stage)
         except FileNotFoundError:
             named = None
-        except (OSError, ValueError, AttributeError):
+        except (OSError, ValueError, AttributeError, RecursionError):
             return self._last
         try:
             self._last = Fault(named) if named else None

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import BaseModel, ValidationError
 
+from voicefleet.contract.answers import MOST_CALLS_A_PAGE, CallPage
 from voicefleet.contract.api import (
     CallRequest,
     CallTicket,
@@ -24,6 +25,7 @@ from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.runtime.clock import Clock, SystemClock
 
 REQUEST_TIMEOUT_S = 5.0
+_CALLS = f"/v1/calls?limit={MOST_CALLS_A_PAGE}"
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -77,8 +79,17 @@ class ControllerClient:
         return [self._read(RegionView, r) for r in await self._get_list("/v1/regions", "regions")]
 
     async def calls(self) -> list[CallView]:
-        """Every call there is. Raises UnknownStateError when the controller does not say."""
-        return [self._read(CallView, c) for c in await self._get_list("/v1/calls", "calls")]
+        """Every call there is, page by page. Raises UnknownStateError when the controller does not say."""
+        found: list[CallView] = []
+        path: str | None = _CALLS
+        while path is not None:
+            status, answer, _ = await self._ask("GET", path)
+            if status != 200:
+                raise UnknownStateError(f"GET {self._url}/v1/calls was answered with {status}")
+            page = self._read(CallPage, answer)
+            found += page.calls
+            path = f"{_CALLS}&cursor={quote(page.next, safe='')}" if page.next else None
+        return found
 
     async def decisions(self, limit: int = 100) -> list[DecisionView]:
         """The last decisions, newest first. Raises UnknownStateError when the controller does not say."""
@@ -141,7 +152,7 @@ class ControllerClient:
             async with self._http.request(method, self._url + path, json=json) as response:
                 answer = await response.json(content_type=None)
                 return response.status, answer, float(response.headers.get("Retry-After", 1.0))
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError) as error:
             raise UnknownStateError(f"the controller at {self._url} did not answer ({type(error).__name__})") from error
 
 

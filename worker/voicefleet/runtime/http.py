@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from voicefleet.contract.errors import ConfigError, UnreachableError
+from voicefleet.contract.metrics.http import HTTP_REFUSED
+from voicefleet.runtime.connections import MAX_BODY_BYTES, Connection, Gate
+from voicefleet.runtime.metrics import counter
+from voicefleet.runtime.tasks import end
 
 
 def health_routes(
@@ -57,10 +62,18 @@ def parse_listen(text: str, *, field: str) -> tuple[str, int]:
 
 
 class HttpServer:
-    """One listening aiohttp application, started and closed once."""
+    """One listening aiohttp application, started and closed once; see `runtime.connections` for what it bears.
 
-    def __init__(self, app: web.Application) -> None:
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=2.0)
+    Args:
+        registry: gets the counter of what was given up.
+    """
+
+    def __init__(self, app: web.Application, registry: CollectorRegistry) -> None:
+        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=2.0)
+        refused = counter(HTTP_REFUSED, registry)
+        self._gate = Gate(lambda reason: refused.labels(reason).inc())
+        self._listening: asyncio.Server | None = None
+        self._sweeping: asyncio.Task[None] | None = None
         self.host = ""
         self.port = 0
 
@@ -71,9 +84,13 @@ class HttpServer:
             UnreachableError: the address is taken, not this machine's, or not ours to use.
         """
         await self._runner.setup()
-        site = web.TCPSite(self._runner, host, port)
+        server, loop = self._runner.server, asyncio.get_running_loop()
+        assert server is not None
+        server.request_handler = _told(server.request_handler)
         try:
-            await site.start()
+            self._listening = await loop.create_server(
+                lambda: Connection(self._gate, server, loop), host, port, backlog=1024
+            )
         except OSError as error:
             await self._runner.cleanup()
             taken = error.errno == errno.EADDRINUSE
@@ -83,7 +100,30 @@ class HttpServer:
                 value=f"{host}:{port}",
                 way_out="Stop what uses it, or choose another port (0 takes a free one).",
             ) from error
-        self.host, self.port = host, self._runner.addresses[0][1]
+        self._sweeping = asyncio.create_task(self._gate.sweep(), name="connections")
+        self.host, self.port = host, self._listening.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
+        if self._listening is not None:
+            self._listening.close()
         await self._runner.cleanup()
+        self._gate.end()
+        if self._sweeping is not None:
+            await end([self._sweeping])
+
+
+def application() -> web.Application:
+    """An application whose handlers are given no body longer than `MAX_BODY_BYTES`."""
+    return web.Application(client_max_size=MAX_BODY_BYTES)
+
+
+def _told(handler: Callable[[web.BaseRequest], Any]) -> Callable[[web.BaseRequest], Any]:
+    """`handler`, whose connection is told that it begins."""
+
+    async def serve(request: web.BaseRequest) -> web.StreamResponse:
+        if isinstance(request.protocol, Connection):
+            request.protocol.serving(request)
+        answer: web.StreamResponse = await handler(request)
+        return answer
+
+    return serve

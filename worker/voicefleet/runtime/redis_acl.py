@@ -65,7 +65,7 @@ def worker_rights(region: str) -> Rights:
     k = Keys(region)
     keys = (
         *(k.workers, k.held, k.ledger, k.changed, k.renewed, k.report(_ANY), k.order(_ANY)),
-        *(k.claim(_ANY), k.epoch(_ANY), k.fenced(_ANY), k.handoff(_ANY), k.memory(_ANY)),
+        *(k.claim(_ANY), k.epoch(_ANY), k.fenced(_ANY), k.handoff(_ANY), k.memory(_ANY), k.memory_of(_ANY)),
     )
     return Rights(keys, (k.events, k.job_channel(_ANY)), _commands(WORKER_SCRIPTS, WORKER_COMMANDS))
 

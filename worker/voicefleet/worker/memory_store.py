@@ -42,7 +42,8 @@ class MemoryStore:
     ) -> None:
         self._redis = redis
         self._scripts = Scripts(redis)
-        self._keys = [keys.claim(room), keys.fenced(room), keys.memory(room)]
+        self._memory = keys.memory(room)
+        self._keys = [keys.claim(room), keys.fenced(room), self._memory, keys.memory_of(room)]
         self._job = job
         self._ttl_ms = ttl_s * 1000
         self._max_bytes = max_bytes
@@ -57,7 +58,7 @@ class MemoryStore:
         """The memory, or None: there is none, or it cannot be read."""
         try:
             async with asyncio.timeout(_READ_LIMIT_S):
-                text = await self._redis.get(self._keys[-1])
+                text = await self._redis.get(self._memory)
             return decode(str(text), self._cipher, plaintext=self._plaintext) if text else None
         except REDIS_FAILURES:
             self.missed(Loss.UNREACHABLE)

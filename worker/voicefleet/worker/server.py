@@ -19,7 +19,7 @@ from voicefleet.contract.reports import WorkerOrder, WorkerReport, WorkerState
 from voicefleet.local.model_server import ModelServer
 from voicefleet.runtime.claims import ClaimStore
 from voicefleet.runtime.clock import Clock, SystemClock
-from voicefleet.runtime.http import HttpServer, health_routes, parse_listen
+from voicefleet.runtime.http import HttpServer, application, health_routes, parse_listen
 from voicefleet.runtime.logs import get_logger
 from voicefleet.runtime.processes import process_age_s
 from voicefleet.runtime.redis import Scripts, check_redis, connect_redis
@@ -77,7 +77,7 @@ class Worker:
             wake=self._reporter.wake,
         )
         self._server.rtc_session(session.entrypoint, agent_name=settings.agent_name, on_request=admission.answer)
-        self._http = HttpServer(self._app())
+        self._http = HttpServer(self._app(), self._registry)
 
     # What others see
 
@@ -112,7 +112,7 @@ class Worker:
         return self._failure or ("" if self._registered_after_s is not None else "not registered with LiveKit yet")
 
     def _app(self) -> web.Application:
-        app = web.Application()
+        app = application()
         health_routes(app, self._registry, ready=self._not_ready, alive=lambda: self._failure)
 
         async def status(_: web.Request) -> web.Response:

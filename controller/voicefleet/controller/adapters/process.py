@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import re
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import aiohttp
 
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.controller.adapters.records import Record, Records, age_s
+from voicefleet.controller.adapters.redaction import redacted, secrets_in
 from voicefleet.controller.adapters.worker_logs import END_BYTES, WorkerLogs
 from voicefleet.controller.ports import Departure, Instance, InstanceState
 from voicefleet.controller.settings import ProcessSettings, RegionSettings, inherited_environment
@@ -82,6 +84,7 @@ class ProcessFleet:
         self._clock = clock
         self._environment = environment
         self._hidden = hidden
+        self._secrets = secrets_in({**inherited_environment(), **environment, **self._settings.env})
         self._processes: dict[str, _Process] = {}
         self._departures: list[Departure] = []
         self._records: Records | None = None
@@ -257,15 +260,24 @@ class ProcessFleet:
         after = f" after {age_s(process.record):.0f} s"
         if process.record.stopping:
             return how + after
-        tail = _last_lines(self._logs.path(process.record.id))
+        tail = _shown(_last_lines(self._logs.path(process.record.id)), self._secrets)
         return f"{how}{after}" + (f", its last lines: {tail}" if tail else "")
 
 
 def _last_lines(path: Path, lines: int = 3) -> str:
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LOG_BYTES))
+            start = max(0, path.stat().st_size - _LOG_BYTES)
+            file.seek(start)
             text = file.read().decode(errors="replace")
     except OSError:
         return ""
-    return " | ".join(line.strip() for line in text.strip().splitlines()[-lines:])[:600]
+    if start:
+        # The first word may be half a secret.
+        text = re.sub(r"^\S*", "", text)
+    return " | ".join(line.strip() for line in text.strip().splitlines()[-lines:])
+
+
+def _shown(tail: str, secrets: Iterable[str]) -> str:
+    """Cut after the secrets are out: half of one would not be found."""
+    return redacted(tail, secrets)[:600]

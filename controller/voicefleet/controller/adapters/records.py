@@ -85,7 +85,7 @@ class Records:
         """Every record of the region; an unreadable file is left out."""
         found: list[Record] = []
         for path in sorted(self._directory.glob("*.json")):
-            with contextlib.suppress(OSError, ValueError, TypeError):
+            with contextlib.suppress(OSError, ValueError, TypeError, RecursionError):
                 record = Record(**json.loads(path.read_text()))
                 if record.region == self._region:
                     found.append(record)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import ModuleType
 
-from voicefleet.contract.metrics import callers, controller, exports, worker
+from voicefleet.contract.metrics import callers, controller, exports, http, worker
 from voicefleet.contract.metrics.kinds import MOST_VALUES, Metric
 
 WORKER_SERIES_MOST = 1_500
@@ -21,10 +21,10 @@ def _of(*modules: ModuleType) -> tuple[Metric, ...]:
     return tuple(value for module in modules for value in vars(module).values() if isinstance(value, Metric))
 
 
-WORKER: tuple[Metric, ...] = _of(worker, exports)
-CONTROLLER: tuple[Metric, ...] = _of(controller, exports)
-CALLERS: tuple[Metric, ...] = _of(callers)
-CATALOGUE: tuple[Metric, ...] = _of(worker, controller, callers, exports)
+WORKER: tuple[Metric, ...] = _of(worker, exports, http)
+CONTROLLER: tuple[Metric, ...] = _of(controller, exports, http)
+CALLERS: tuple[Metric, ...] = _of(callers, http)
+CATALOGUE: tuple[Metric, ...] = _of(worker, controller, callers, exports, http)
 
 _BY_SAMPLE: Mapping[str, Metric] = {sample: metric for metric in CATALOGUE for sample in metric.samples}
 

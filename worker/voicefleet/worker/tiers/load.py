@@ -10,9 +10,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
+from voicefleet.contract.documents import parse_yaml
 from voicefleet.contract.errors import ConfigError, MissingPartError, UsageError
 from voicefleet.contract.validation import config_error
 from voicefleet.worker.tiers.schema import LONE_TIMEOUT_S, Provider, StageProvider, Tier, TiersFile
@@ -91,12 +91,7 @@ def read_tiers(where: str) -> TiersFile:
                 value=where,
                 way_out=f"Give a YAML file, or one of {', '.join(BUILT_IN)}.",
             ) from error
-    try:
-        raw = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" at line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"not YAML{place}", field="--tiers", value=where, way_out="Correct the file.") from error
+    raw = parse_yaml(text, field="--tiers", value=where)
     try:
         return TiersFile.model_validate(raw)
     except ValidationError as error:

@@ -1,0 +1,44 @@
+"""The last lines of a worker's log, before anybody sees them."""
+
+from __future__ import annotations
+
+import pytest
+
+from voicefleet.controller.adapters.redaction import redacted, secrets_in
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("line", "secret"),
+    [
+        ("OPENAI_API_KEY=planted-hush-4242 is refused", "planted-hush-4242"),
+        ('{"api_key": "planted-hush-4242", "event": "refused"}', "planted-hush-4242"),
+        ("api_secret: planted-hush-4242", "planted-hush-4242"),
+        ("Authorization: Bearer planted-hush-4242", "planted-hush-4242"),
+        ("cannot reach redis://fleet:planted-hush@10.0.0.1:6379/0", "planted-hush"),
+        ("Incorrect API key provided: sk-proj-AbCdEfGhIjKlMnOp1234", "sk-proj-AbCdEfGhIjKlMnOp1234"),
+        ("token eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJrIn0.c2lnbmF0dXJl was refused", "c2lnbmF0dXJl"),
+        ("the model said no: hush-of-the-environment", "hush-of-the-environment"),
+        ("redis refuses hush@address", "hush@address"),
+    ],
+)
+def test_a_secret_in_a_log_line_is_not_shown(line: str, secret: str) -> None:
+    known = secrets_in(
+        {"SOME_PROVIDER_TOKEN": "hush-of-the-environment", "VOICEFLEET_REDIS_URL": "redis://u:hush%40address@h:1"}
+    )
+    shown = redacted(line, known)
+    assert secret not in shown
+    assert "[hidden]" in shown
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "LIVEKIT_URL = ws://127.0.0.1:7880: LiveKit does not answer. Start LiveKit there.",
+        "VOICEFLEET_MEMORY_KEY: not a Fernet key (32 bytes in URL-safe base64), or a list of them.",
+        "ModuleNotFoundError: No module named 'numpy'",
+    ],
+)
+def test_what_helps_is_left(line: str) -> None:
+    assert redacted(line, secrets_in({"LIVEKIT_URL": "ws://127.0.0.1:7880", "KEY": "1", "PATH": "/usr/bin"})) == line
