@@ -38,16 +38,22 @@ class Objects(list[Manifest]):
 
 
 def render(
-    values: Values, *, release: str = RELEASE, namespace: str = NAMESPACE, apis: Sequence[str] = (), tests: bool = True
+    values: Values,
+    *,
+    release: str = RELEASE,
+    namespace: str = NAMESPACE,
+    apis: Sequence[str] = (),
+    tests: bool = True,
+    kubernetes: str = KUBERNETES,
 ) -> Objects:
-    """All objects, as `helm template` writes them; with `tests`, `helm test`'s too.
+    """All objects, as `helm template` writes them for that version of Kubernetes; with `tests`, `helm test`'s too.
 
     Raises:
         CommandError: helm refuses the values.
     """
     argv = [
         *(str(find("helm")), "template", release, str(CHART), "--namespace", namespace, "--values", "-"),
-        *("--kube-version", KUBERNETES),
+        *("--kube-version", kubernetes),
         *(part for api in apis for part in ("--api-versions", api)),
         *(() if tests else ("--skip-tests",)),
     ]

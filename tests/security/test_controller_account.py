@@ -296,3 +296,5 @@ def test_two_releases_have_policies_of_their_own(release: Release) -> None:
         wait_for(lambda: "second.fleet-voicefleet" in said(second, worker, IMAGE, *TRIED), LIMIT_S, "the policy holds")
         assert "guarded.fleet-voicefleet" in said(release, release.worker(), IMAGE)
         assert said(second, worker, MARK) == ""
+    left = [found["metadata"]["name"] for found in release.plane.items("validatingadmissionpolicies")]
+    assert left == ["guarded.fleet-voicefleet-controller"], "an uninstallation takes its own with it, and no other"
