@@ -82,6 +82,7 @@ def others() -> None:
     logging.getLogger("aiohttp.server").error("Error handling request from %s", WHO, exc_info=error)
     logging.getLogger("redis").warning("redis said %r", error)
     log.error("with stack", stack_info=True)
+    log.error("as text", extra={"exception": CARD, "error": CARD})
 
 
 async def of_tasks() -> None:
