@@ -77,9 +77,12 @@ def others() -> None:
     log.warning(str(error))
     log.error("bad arguments %d", CARD)
     log.log(logging.ERROR, "by level %s", CARD)
+    place = "livekit_ffi::server"
+    log.log(logging.WARNING, "%s:%s:%s - %s", place, 279, place, CARD)
     logging.getLogger("aiohttp.server").error("Error handling request from %s", WHO, exc_info=error)
     logging.getLogger("redis").warning("redis said %r", error)
     log.error("with stack", stack_info=True)
+    log.error("as text", extra={"exception": CARD, "error": CARD})
 
 
 async def of_tasks() -> None:

@@ -1,4 +1,4 @@
-"""The trial's secrets: the same at each rendering when asked; each user of its Redis has its own rights and password."""
+"""The trial's secrets: the same at each rendering when asked; each user of its Redis has rights of its own."""
 
 from __future__ import annotations
 

@@ -86,6 +86,7 @@ def test_of_other_libraries_only_the_words_in_their_source_are_told() -> None:
     events = [record["event"] for record in records()]
     assert "participant … left after 7 s" in events
     assert "closing due to unrecoverable error: …" in events
+    assert "livekit_ffi::server:279:livekit_ffi::server - …" in events
     left = said("participant … has left, and said …")
     assert left["participant"] == left["note"] == "[hidden]"
     assert left["room"] == "room-1"

@@ -370,3 +370,17 @@ def test_every_call_of_a_script_is_seen() -> None:
         text = script_text(name)
         calls = text.count("redis.call(") + text.count("redis.pcall(")
         assert len(rules._CALL.findall(text)) == calls, name
+
+
+def test_every_key_in_the_workers_code_is_granted() -> None:
+    rights = rules.worker_rights("eu")
+    granted = {*rights.keys, *rights.channels}
+    missing = []
+    for path in sorted((TREE / "worker/voicefleet/worker").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value).rpartition(".")[2] in ("keys", "_keys"):
+                found = getattr(Keys("eu"), node.attr, None)
+                pattern = found if isinstance(found, str) else found("*") if found else None
+                if pattern is not None and pattern not in granted:
+                    missing.append(f"{path.relative_to(TREE)}:{node.lineno}: {node.attr}")
+    assert not missing, "add them to worker_rights in runtime/redis_acl.py: " + ", ".join(missing)

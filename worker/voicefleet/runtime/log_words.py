@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ast
 import linecache
+import re
 import textwrap
 from functools import lru_cache
 from typing import Any
 
 _GAP = "…"
 _METHODS = frozenset({"debug", "info", "warning", "warn", "error", "exception", "critical", "fatal", "log"})
+_RUST = re.compile(r"[a-z0-9_]+(::[a-z0-9_]+)+")
 _LINES = 20
 """Longest call that is looked at."""
 
@@ -40,13 +42,14 @@ def own_words(path: str, line: int, args: Any) -> str:
         return parts[0]
     try:
         given = args if isinstance(args, tuple) else (args,)
-        return parts[0] % tuple(value if _number(value) else _Gap() for value in given)
+        return parts[0] % tuple(value if _harmless(value) else _Gap() for value in given)
     except (TypeError, ValueError, KeyError):
         return parts[0]
 
 
-def _number(value: object) -> bool:
-    return isinstance(value, (int, float))
+def _harmless(value: object) -> bool:
+    """Numbers, and the places in Rust that LiveKit's native part names: ``livekit_ffi::server``."""
+    return isinstance(value, (int, float)) or (isinstance(value, str) and _RUST.fullmatch(value) is not None)
 
 
 @lru_cache(maxsize=1024)

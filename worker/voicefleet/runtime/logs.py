@@ -44,9 +44,10 @@ def _others(_: Any, __: str, event: _Event) -> _Event:
         event["event"] = str(record.msg) % args if args else str(record.msg)
     else:
         event["event"] = _words(record, args)
-        if not event.get("exc_info") and record.exc_text:
-            event["exception"] = "from another process, not told"
-    return guard_others(_with_error(event), personal_data=_personal_data)
+    event = _with_error(event)
+    if "exception" not in event and record.exc_text:
+        event["exception"] = record.exc_text if _personal_data else "made into text elsewhere, not told"
+    return guard_others(event, personal_data=_personal_data)
 
 
 def _words(record: logging.LogRecord, args: Any) -> str:
@@ -59,7 +60,8 @@ def _words(record: logging.LogRecord, args: Any) -> str:
 def _with_error(event: _Event) -> _Event:
     """`exception` instead of `exc_info`, whatever form that has."""
     given = event.pop("exc_info", None)
-    event.pop("stack_info", None)
+    for name in ("stack_info", "exception"):
+        event.pop(name, None)  # somebody's text
     if given is True:
         given = sys.exc_info()
     error = given[1] if isinstance(given, tuple) and len(given) == 3 else given

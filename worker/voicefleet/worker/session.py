@@ -67,9 +67,14 @@ def setup(proc: JobProcess) -> None:
         worker=settings.worker_id,
         region=settings.region,
     )
-    close_sessions()
-    tiers = resolve_tiers(read_tiers(settings.tiers), settings_module.environment())
-    proc.userdata[_USERDATA] = Prepared(settings, tiers, load_factory(settings.agent))
+    try:
+        close_sessions()
+        tiers = resolve_tiers(read_tiers(settings.tiers), settings_module.environment())
+        proc.userdata[_USERDATA] = Prepared(settings, tiers, load_factory(settings.agent))
+    except Exception:
+        # What livekit-agents makes of it, in the main process, has neither the type nor the frames.
+        log.exception("a job process cannot be made ready")
+        raise
 
 
 async def entrypoint(ctx: JobContext) -> None:
