@@ -150,6 +150,16 @@ class QueueMachine(RuleBasedStateMachine):
         """Its next scan goes through everything anew, as after an outage."""
         self.books[who]._forget()
 
+    @rule()
+    def redis_forgets_all(self) -> None:
+        """It restarts empty, and nothing comes back by itself. Its server's id tells, which does not change here."""
+        self.run(self._client.flushdb())
+        for memory in (self.joined, self.priority, self.claimed, self.queued):
+            memory.clear()
+        self.under_way.clear()
+        for book in self.books:
+            book._server = "another"
+
     @rule(who=st.integers(0, 1))
     def scans(self, who: int) -> None:
         snapshot = self.run(self.books[who].scan())
@@ -235,4 +245,4 @@ def play(url: str, examples: int) -> None:
 
 
 def test_the_queue_is_what_callers_and_claims_make_it(redis_server: servers.Redis) -> None:
-    play(redis_server.url, 60)
+    play(redis_server.url, 150)
