@@ -233,6 +233,7 @@ class CallBook:
         self._past = self._known or self._past
         self._known, self._restless, self._troubled, self._queued = {}, {}, set(), {}
         self._live, self._first, self._doubtful, self._in_order = 0, None, [], True
+        self._changed = True  # even if nothing is there any more
         self._scanned_ms, self._whole, self._round = 0, False, _Round()
         self._listeners_at, self._silent_now, self._orphans, self._orphans_now = "0", {}, {}, []
 
