@@ -14,6 +14,7 @@ from bench.answers import Size, default_baseline, platform_overhead
 from bench.callers import callers_per_core
 from bench.controller_scale import controller_scale
 from bench.health import machine_facts
+from bench.overload_http import overload_http
 from bench.policy import CALLS, cells, days, rivals
 from bench.reality import simulation_reality
 from bench.row import Row, failed, say
@@ -44,6 +45,7 @@ ROWS: dict[str, Measure] = {
     "callers_per_core": lambda on, quick, command: callers_per_core(on, 1 if quick else 5, 3 if quick else 8, command),
     "controller_scale": lambda on, quick, command: controller_scale(on, 15.0 if quick else 60.0, command),
     "simulation_reality": lambda on, quick, command: simulation_reality(60.0 if quick else 600.0, command),
+    "overload_http": overload_http,
     "step_speed": lambda on, quick, command: asyncio.to_thread(step_speed, quick, command),
     "simulate_speed": lambda on, quick, command: asyncio.to_thread(simulate_speed, quick, command),
     **{f"policy_{mean}": _of(cells, mean) for mean in CALLS},
