@@ -15,6 +15,7 @@ from bench.callers import callers_per_core
 from bench.controller_scale import controller_scale
 from bench.health import machine_facts
 from bench.overload import overload
+from bench.overload_http import overload_http
 from bench.policy import CALLS, cells, days, rivals
 from bench.reality import simulation_reality
 from bench.row import Row, failed, say
@@ -28,6 +29,11 @@ Measure = Callable[[Stand, bool, str], Awaitable[Row | list[Row]]]
 
 def _of(what: Callable[[int, bool, str], Row], mean_live: int) -> Measure:
     return lambda on, quick, command: asyncio.to_thread(what, mean_live, quick, command)
+
+
+async def _overload(on: Stand, quick: bool, command: str) -> list[Row]:
+    calls = await overload(on, 1 if quick else 5, 10.0 if quick else 60.0, command)
+    return [*calls, *await overload_http(on, quick, command)]
 
 
 ROWS: dict[str, Measure] = {
@@ -44,7 +50,7 @@ ROWS: dict[str, Measure] = {
     "startup": lambda on, quick, command: startup(on, 2 if quick else 12, command),
     "callers_per_core": lambda on, quick, command: callers_per_core(on, 1 if quick else 5, 3 if quick else 8, command),
     "controller_scale": lambda on, quick, command: controller_scale(on, 15.0 if quick else 60.0, command),
-    "overload": lambda on, quick, command: overload(on, 1 if quick else 5, 10.0 if quick else 60.0, command),
+    "overload": _overload,
     "simulation_reality": lambda on, quick, command: simulation_reality(60.0 if quick else 600.0, command),
     "step_speed": lambda on, quick, command: asyncio.to_thread(step_speed, quick, command),
     "simulate_speed": lambda on, quick, command: asyncio.to_thread(simulate_speed, quick, command),

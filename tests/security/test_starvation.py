@@ -7,9 +7,11 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
+from typing import cast
 
 import aiohttp
 import pytest
+import uvloop
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
@@ -70,8 +72,8 @@ async def ended(readers: Iterable[asyncio.StreamReader], limit_s: float = 10.0) 
     return list(await asyncio.wait_for(asyncio.gather(*(all_of(reader) for reader in readers)), limit_s))
 
 
-@pytest.fixture
-async def served() -> AsyncIterator[Served]:
+@contextlib.asynccontextmanager
+async def serving() -> AsyncIterator[Served]:
     registry, app = CollectorRegistry(), application()
     health_routes(app, registry, ready=lambda: "", alive=lambda: "")
 
@@ -89,6 +91,12 @@ async def served() -> AsyncIterator[Served]:
         yield Served(server, registry)
     finally:
         await server.close()
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    async with serving() as made:
+        yield made
 
 
 def posted(length: int, body: bytes) -> bytes:
@@ -124,8 +132,7 @@ async def test_a_head_that_comes_byte_by_byte_is_not_waited_for_either(served: S
 async def test_who_takes_nothing_of_an_answer_is_given_up(served: Served) -> None:
     for request in (b"GET /large HTTP/1.1\r\nHost: h\r\n\r\n", b"GET /large HTTP/1.0\r\n\r\n"):
         _, writer = await asyncio.open_connection("127.0.0.1", served.server.port, limit=1024)
-        transport = writer.transport
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, writer.transport)
         transport.pause_reading()
         writer.write(request)
         await _until(lambda: served.open == 1)
@@ -214,6 +221,26 @@ async def test_what_is_no_http_is_one_line_and_a_counter(
     assert "Traceback" not in said
     assert planted.decode() not in said + b"".join(answers).decode()
     assert said.count("HTTP request given up") == 1
+
+
+@pytest.mark.usefixtures("soon")
+def test_on_uvloop_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Controllers run on it, and its transports are not asyncio's."""
+
+    async def all_of_it() -> None:
+        for attack in (
+            test_half_a_head_and_half_a_body_are_not_waited_for,
+            test_who_takes_nothing_of_an_answer_is_given_up,
+            test_heads_are_bounded_those_behind_a_request_too,
+            test_bodies_are_bounded,
+        ):
+            async with serving() as served:
+                await attack(served)
+        async with serving() as served:
+            await test_the_number_of_connections_is_bounded_and_the_honest_one_gets_in(served, monkeypatch)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(all_of_it())
 
 
 async def test_sixty_half_sent_webhooks_and_sixty_half_sent_heads(

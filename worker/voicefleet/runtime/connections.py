@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from aiohttp import StreamReader, web
 from aiohttp.abc import AbstractAccessLogger
@@ -33,9 +33,11 @@ LINGER_S = 1.0
 MAX_CONNECTIONS = 512
 MAX_BODY_BYTES = 64 * 1024
 MAX_HEAD_BYTES = 16 * 1024
+RECEIVE_BYTES = 32 * 1024
+"""Of a connection, before anybody reads them; Linux takes twice as many."""
 SWEEP_S = 0.5
 
-_SLICE = 4096
+_SLICE = MAX_HEAD_BYTES
 """Parsed at once, so that what comes after a request is not mistaken for a part of it."""
 _SAID_EVERY_S = 10.0
 
@@ -53,7 +55,8 @@ class Gate:
         self._refused = refused
         self._most = most
         self._said: dict[str, tuple[float, int]] = {}
-        self.connections: set[Connection] = set()
+        self.connections: dict[Connection, None] = {}
+        """The oldest first."""
 
     def refused(self, reason: str) -> None:
         """Count it, and say so, at most once in `_SAID_EVERY_S` for each reason."""
@@ -69,13 +72,16 @@ class Gate:
     def admit(self, new: Connection) -> None:
         """Take `new` in; at the bound another one makes room, or it is refused."""
         if len(self.connections) >= self._most:
-            waiting = [c for c in self.connections if c.waiting]
             self.refused("too_many_connections")
-            if not waiting:
+            waiting = (c for c in self.connections if c.waiting)
+            # In a flood the very first has never been of use: no other is looked at.
+            idle = next((c for c in self.connections if c.waiting and not c.served), None)
+            idle = idle or min(waiting, key=lambda c: c.deadline_s, default=None)
+            if idle is None:
                 new.abort()
                 return
-            min(waiting, key=lambda c: (c.served, c.deadline_s)).abort()
-        self.connections.add(new)
+            idle.abort()
+        self.connections[new] = None
 
     async def sweep(self) -> None:
         """Give up those whose time is over, until cancelled."""
@@ -98,7 +104,18 @@ class Gate:
 class Connection(web.RequestHandler):
     """One connection, with a deadline for whatever comes next."""
 
-    __slots__ = ("_body", "_closing_s", "_gate", "_unread", "_wire", "_write_by_s", "deadline_s", "served", "waiting")
+    __slots__ = (
+        "_body",
+        "_closing_s",
+        "_dropped",
+        "_gate",
+        "_unread",
+        "_wire",
+        "_write_by_s",
+        "deadline_s",
+        "served",
+        "waiting",
+    )
 
     def __init__(self, gate: Gate, manager: web.Server, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -119,6 +136,7 @@ class Connection(web.RequestHandler):
         self._body: StreamReader | None = None
         self._unread = 0
         """Bytes received that belong to no whole head and to no body."""
+        self._dropped = 0
         self._write_by_s: float | None = None
         self._closing_s: float | None = None
         self.waiting = True
@@ -127,17 +145,22 @@ class Connection(web.RequestHandler):
         self.deadline_s = loop.time() + HEAD_S
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._wire = transport
+        # Those of uvloop are not asyncio's own, and do all the same.
+        self._wire = cast(asyncio.Transport, transport)
         super().connection_made(transport)
         self._gate.admit(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._gate.connections.discard(self)
+        self._gate.connections.pop(self, None)
         self._wire = None
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self.waiting and self._body is not None and not self._body.is_eof():
+            # The body of a request that is answered already.
+            self._dropped += len(data)
+            if self._dropped > MAX_BODY_BYTES:
+                return
         start = 0
         # A parser that is told to pause keeps what it has: it gets the rest in one piece, and nothing more for now.
         while start < len(data) and not self._reading_paused:
@@ -205,7 +228,7 @@ class Connection(web.RequestHandler):
 
     def abort(self) -> None:
         """Give it up, whatever is still to be sent."""
-        self._gate.connections.discard(self)
+        self._gate.connections.pop(self, None)
         if self._wire is not None:
             self._wire.abort()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from prometheus_client.exposition import choose_encoder
 
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.contract.metrics.http import HTTP_REFUSED
-from voicefleet.runtime.connections import MAX_BODY_BYTES, Connection, Gate
+from voicefleet.runtime.connections import MAX_BODY_BYTES, RECEIVE_BYTES, Connection, Gate
 from voicefleet.runtime.metrics import counter
 from voicefleet.runtime.tasks import end
 
@@ -100,6 +101,9 @@ class HttpServer:
                 value=f"{host}:{port}",
                 way_out="Stop what uses it, or choose another port (0 takes a free one).",
             ) from error
+        for listening in self._listening.sockets:
+            # Those that it accepts have it from here: what nobody reads stays small in the kernel too.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         self._sweeping = asyncio.create_task(self._gate.sweep(), name="connections")
         self.host, self.port = host, self._listening.sockets[0].getsockname()[1]
 
@@ -118,12 +122,20 @@ def application() -> web.Application:
 
 
 def _told(handler: Callable[[web.BaseRequest], Any]) -> Callable[[web.BaseRequest], Any]:
-    """`handler`, whose connection is told that it begins."""
+    """`handler`, whose connection is told that it begins, and ends with a body that nobody wants."""
 
     async def serve(request: web.BaseRequest) -> web.StreamResponse:
         if isinstance(request.protocol, Connection):
             request.protocol.serving(request)
-        answer: web.StreamResponse = await handler(request)
+        answer: web.StreamResponse
+        try:
+            answer = await handler(request)
+        except web.HTTPException as error:
+            answer = error
+        if not request.content.is_eof():
+            answer.force_close()
+        if isinstance(answer, web.HTTPException):
+            raise answer
         return answer
 
     return serve
