@@ -23,11 +23,12 @@ from voicefleet.cli.redis_acl import redis_acl
 from voicefleet.contract import codec
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.claims import Claim, ClaimState
-from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.errors import ConfigError, UnknownStateError
 from voicefleet.contract.keys import PREFIX, Keys
 from voicefleet.loadtest.caller import Caller
 from voicefleet.runtime import redis_acl as rules
-from voicefleet.runtime.redis import connect_redis, script_names, script_text
+from voicefleet.runtime.claims import ClaimStore
+from voicefleet.runtime.redis import Scripts, connect_redis, script_names, script_text
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack.ports import Ports
 from voicefleet.stack.servers import LiveKit, livekit_server
@@ -279,6 +280,18 @@ async def test_a_controller_of_one_region_reaches_no_other(users: Users) -> None
     assert not await refuses(url, "GET", KEYS.laws)
     for command in (("GET", THEIRS.laws), ("DEL", THEIRS.waiting), ("PUBLISH", THEIRS.events, "x")):
         assert await refuses(url, *command)
+
+
+@pytest.mark.parametrize("lacks", ["-zadd", "-evalsha", "resetkeys"])
+async def test_a_user_that_lacks_a_right_is_told_the_way_out(users: Users, lacks: str) -> None:
+    """As after an upgrade that needs one more: not as if Redis were away."""
+    await users.server.admin.execute_command("ACL", "SETUSER", "voicefleet-worker-test", lacks)  # type: ignore[no-untyped-call]
+    client = connect_redis(users.worker("test"))
+    try:
+        with pytest.raises(UnknownStateError, match="voicefleet redis-acl REGION"):
+            await ClaimStore(Scripts(client), "test").accept("room", "", worker="w", job="J1")
+    finally:
+        await client.aclose()
 
 
 async def test_the_lines_may_be_run_again_and_keep_the_passwords(users: Users) -> None:

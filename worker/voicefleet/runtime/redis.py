@@ -18,7 +18,7 @@ from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import MasterNotFoundError, Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 from redis.commands.core import AsyncScript
-from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
@@ -44,7 +44,18 @@ def answered() -> Iterator[None]:
     try:
         yield
     except REDIS_FAILURES as error:
+        if _refuses_rights(error):
+            raise UnknownStateError(
+                "Redis refuses our user a command or a key. Give it what `voicefleet redis-acl REGION` prints"
+            ) from error
         raise UnknownStateError(f"Redis did not answer ({type(error).__name__})") from error
+
+
+def _refuses_rights(error: BaseException) -> bool:
+    """Whether our user lacks a right; a script is refused in words of its own."""
+    return isinstance(error, NoPermissionError) or (
+        isinstance(error, ResponseError) and any(words in str(error) for words in ("can't run this", "can't access at"))
+    )
 
 
 def connect_redis(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S) -> RedisClient:
