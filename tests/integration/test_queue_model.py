@@ -8,7 +8,7 @@ calls that nobody has under way, never one twice, and never more than there are 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 from unittest import mock
 
@@ -54,6 +54,10 @@ return false
 """What a replica of the release before takes a call with."""
 
 
+async def _awaited(work: Awaitable[T]) -> T:
+    return await work
+
+
 class QueueMachine(RuleBasedStateMachine):
     """One region's queue, and what should be in it."""
 
@@ -73,8 +77,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.time_ms = 1_000
         self.jobs = 0
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(work)
+    def run(self, work: Awaitable[T]) -> T:
+        return self._runner.run(_awaited(work))
 
     @rule(room=ROOM, priority=st.sampled_from([0, 0, 0, 5]))
     def caller_joins(self, room: str, priority: int) -> None:
@@ -214,7 +218,7 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 def play(url: str, examples: int) -> None:
-    small = {"PART": 3, "LISTENERS_PART": 2, "LOOK_AT_ALL_MS": 0}
+    small: dict[str, Any] = {"PART": 3, "LISTENERS_PART": 2, "LOOK_AT_ALL_MS": 0}
     with (
         asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner,
         mock.patch.multiple("voicefleet.controller.calls", **small),
@@ -224,7 +228,7 @@ def play(url: str, examples: int) -> None:
         client = connect_redis(url, timeout_s=60.0)
         # Small sets are walked through whole; these are not small to it, so that the parts are parts.
         for name in ("zset-max-listpack-entries", "hash-max-listpack-entries"):
-            runner.run(client.config_set(name, 0))
+            runner.run(_awaited(client.config_set(name, 0)))
         try:
             factory: Any = lambda: QueueMachine(runner, client)  # noqa: E731 (as in test_claims_model)
             run_state_machine_as_test(
