@@ -152,7 +152,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(who=st.integers(0, 1))
     def forgets_all(self, who: int) -> None:
         """Its next scan goes through everything anew, as after an outage."""
-        self.books[who]._forget()
+        self.books[who].scanner.forget()
 
     @rule()
     def redis_forgets_all(self) -> None:
@@ -162,7 +162,7 @@ class QueueMachine(RuleBasedStateMachine):
             memory.clear()
         self.under_way.clear()
         for book in self.books:
-            book._server = "another"
+            book.scanner._server = "another"
 
     @rule(who=st.integers(0, 1))
     def scans(self, who: int) -> None:
@@ -191,15 +191,15 @@ class QueueMachine(RuleBasedStateMachine):
         """Claims that ran out, of calls that are over, leave the book; no other does."""
         held = self.run(self._client.hkeys(KEYS.held))
         gone = {room for room in held if room not in self.claimed and room not in self.joined}
-        with mock.patch("voicefleet.controller.calls.ORPHAN_MS", 0):
-            self.books[0]._forget()
+        with mock.patch("voicefleet.controller.scanning.ORPHAN_MS", 0):
+            self.books[0].scanner.forget()
             self.run(self._two_rounds())
         self._scanned()
         assert set(self.run(self._client.hkeys(KEYS.held))) == set(held) - gone
 
     async def _two_rounds(self) -> None:
         """Two times through all that is held: in the first an orphan is seen, after it it is closed."""
-        book = self.books[0]
+        book = self.books[0].scanner
         for _ in range(2):
             book._heard_ms = 0
             await book.scan()
@@ -221,7 +221,7 @@ def play(url: str, examples: int) -> None:
     small: dict[str, Any] = {"PART": 3, "LISTENERS_PART": 2, "LOOK_AT_ALL_MS": 0}
     with (
         asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner,
-        mock.patch.multiple("voicefleet.controller.calls", **small),
+        mock.patch.multiple("voicefleet.controller.scanning", **small),
         # A claim must run out only where the model says so.
         mock.patch("voicefleet.runtime.claims.ACCEPTED_TTL_MS", FOR_MS),
     ):

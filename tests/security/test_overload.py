@@ -12,7 +12,7 @@ import pytest_asyncio
 
 from fakes.controlling import KEYS, Running, controller, region, until
 from fakes.played_livekit import PlayedLiveKit, played_livekit
-from voicefleet.controller import calls
+from voicefleet.controller import scanning
 from voicefleet.controller.calls import CallBook
 from voicefleet.runtime.claims import ClaimStore
 from voicefleet.runtime.redis import RedisClient, Scripts, connect_redis
@@ -178,7 +178,7 @@ async def test_1000_calls_are_taken_in_two_commands(redis: RedisClient) -> None:
 
 
 async def test_claims_whose_call_is_gone_leave_the_book(redis: RedisClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "ORPHAN_MS", 300)
+    monkeypatch.setattr(scanning, "ORPHAN_MS", 300)
     scripts = Scripts(redis)
     claims, book = ClaimStore(scripts, "eu"), CallBook(redis, scripts, "eu", grace_ms=0)
     rooms = [f"call-{number}" for number in range(200)]
