@@ -117,6 +117,10 @@ class ModelRedis:
         """A way to the scripts for one job."""
         return Wire(self._scripts)
 
+    async def close_orphans(self, rooms: tuple[str, ...]) -> None:
+        """Close in the book the claims that ran out, as a controller does when their callers are gone."""
+        await self._scripts.run("held_expire", [KEYS.callers, KEYS.held, KEYS.ledger], [KEYS.claim_prefix, *rooms])
+
     async def shift(self, rooms: tuple[str, ...], seconds: float) -> None:
         """So much time goes by for the claims and handoffs in `rooms`."""
         keys = [key for room in rooms for key in (KEYS.claim(room), KEYS.handoff(room))]

@@ -186,6 +186,11 @@ class ClaimsMachine(RuleBasedStateMachine):
     def order_successor_again(self, n: int) -> None:
         self.fleet.order_successor(one([r for r in ROOMS if self.fleet.unanswered(self.seen, r)], n))
 
+    @rule()
+    def book_is_cleaned(self) -> None:
+        """Claims that ran out, of rooms without a caller as far as Redis knows: here none is known of, ever."""
+        self.redis.run(self.redis.close_orphans(ROOMS))
+
     # Misfortune
 
     @precondition(lambda self: self.awake())
@@ -312,6 +317,11 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
         "recover",
         "if claim.worker ~= ARGV[2] or claim.job ~= ARGV[3] then",
         "if false then",
+    ),
+    "a claim that stands is closed": (
+        "held_expire",
+        "  if redis.call('EXISTS', ARGV[1] .. room) == 0 and not redis.call('ZSCORE', KEYS[1], room) then",
+        "  if true then",
     ),
     "a recovered call stays in the book": ("recover", "redis.call('HDEL', KEYS[5], room)", ""),
 }

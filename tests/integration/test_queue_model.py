@@ -8,7 +8,7 @@ calls that nobody has under way, never one twice, and never more than there are 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 from unittest import mock
 
@@ -54,6 +54,10 @@ return false
 """What a replica of the release before takes a call with."""
 
 
+async def _awaited(work: Awaitable[T]) -> T:
+    return await work
+
+
 class QueueMachine(RuleBasedStateMachine):
     """One region's queue, and what should be in it."""
 
@@ -73,8 +77,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.time_ms = 1_000
         self.jobs = 0
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        return self._runner.run(work)
+    def run(self, work: Awaitable[T]) -> T:
+        return self._runner.run(_awaited(work))
 
     @rule(room=ROOM, priority=st.sampled_from([0, 0, 0, 5]))
     def caller_joins(self, room: str, priority: int) -> None:
@@ -148,7 +152,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(who=st.integers(0, 1))
     def forgets_all(self, who: int) -> None:
         """Its next scan goes through everything anew, as after an outage."""
-        self.books[who]._forget()
+        self.books[who].scanner.forget()
 
     @rule()
     def redis_forgets_all(self) -> None:
@@ -158,7 +162,7 @@ class QueueMachine(RuleBasedStateMachine):
             memory.clear()
         self.under_way.clear()
         for book in self.books:
-            book._server = "another"
+            book.scanner._server = "another"
 
     @rule(who=st.integers(0, 1))
     def scans(self, who: int) -> None:
@@ -187,15 +191,15 @@ class QueueMachine(RuleBasedStateMachine):
         """Claims that ran out, of calls that are over, leave the book; no other does."""
         held = self.run(self._client.hkeys(KEYS.held))
         gone = {room for room in held if room not in self.claimed and room not in self.joined}
-        with mock.patch("voicefleet.controller.calls.ORPHAN_MS", 0):
-            self.books[0]._forget()
+        with mock.patch("voicefleet.controller.scanning.ORPHAN_MS", 0):
+            self.books[0].scanner.forget()
             self.run(self._two_rounds())
         self._scanned()
         assert set(self.run(self._client.hkeys(KEYS.held))) == set(held) - gone
 
     async def _two_rounds(self) -> None:
         """Two times through all that is held: in the first an orphan is seen, after it it is closed."""
-        book = self.books[0]
+        book = self.books[0].scanner
         for _ in range(2):
             book._heard_ms = 0
             await book.scan()
@@ -214,17 +218,17 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 def play(url: str, examples: int) -> None:
-    small = {"PART": 3, "LISTENERS_PART": 2, "LOOK_AT_ALL_MS": 0}
+    small: dict[str, Any] = {"PART": 3, "LISTENERS_PART": 2, "LOOK_AT_ALL_MS": 0}
     with (
         asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner,
-        mock.patch.multiple("voicefleet.controller.calls", **small),
+        mock.patch.multiple("voicefleet.controller.scanning", **small),
         # A claim must run out only where the model says so.
         mock.patch("voicefleet.runtime.claims.ACCEPTED_TTL_MS", FOR_MS),
     ):
         client = connect_redis(url, timeout_s=60.0)
         # Small sets are walked through whole; these are not small to it, so that the parts are parts.
         for name in ("zset-max-listpack-entries", "hash-max-listpack-entries"):
-            runner.run(client.config_set(name, 0))
+            runner.run(_awaited(client.config_set(name, 0)))
         try:
             factory: Any = lambda: QueueMachine(runner, client)  # noqa: E731 (as in test_claims_model)
             run_state_machine_as_test(

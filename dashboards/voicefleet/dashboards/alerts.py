@@ -112,9 +112,9 @@ ALERTS = (
         "2m",
         f"time() - max {BY} (voicefleet_scaler_last_success_timestamp_seconds) > 60",
         "{{ $labels.region }}: the scaler has made no whole pass for {{ $value | humanizeDuration }}",
-        "The pool stays as it is: nothing is known well enough to change it.",
+        "The pool gives nothing up, and grows only for calls that Redis tells of.",
         "voicefleet-scaling",
-        "Load that grows is not followed; callers will wait.",
+        "Load that grows may not be followed; callers may wait.",
         (
             "sum by (cluster, region, source) (rate(voicefleet_observe_failures_total[5m]))",
             "time() - max by (cluster, region) (voicefleet_scaler_last_success_timestamp_seconds)",

@@ -14,7 +14,7 @@ from voicefleet.controller.observe import compose
 from voicefleet.controller.ports import Instance, InstanceState
 from voicefleet.controller.room_for_calls import Room, choose
 from voicefleet.controller.workers import Reported
-from voicefleet.scaling import PoolObservation, SupplyState, Worker
+from voicefleet.scaling import PoolObservation, SupplyState, SureCalls, Worker
 
 pytestmark = pytest.mark.unit
 
@@ -49,6 +49,7 @@ def observe(
     leaving: Collection[str] = (),
     moving: int = 0,
     last_known_s: dict[str, float] | None = None,
+    sure: Snapshot | None = None,
 ) -> PoolObservation:
     instances = (Instance("eu-1", state, 50.0),)
     return compose(
@@ -62,6 +63,7 @@ def observe(
         leaving=leaving,
         moving=moving,
         last_known_s=last_known_s,
+        sure=sure,
     )
 
 
@@ -101,6 +103,17 @@ def test_unknown_is_not_zero() -> None:
     for observation in (observe(None), observe(reported(), None)):
         assert not observation.complete
         assert observation.calls is None
+
+
+def test_calls_in_redis_are_a_lower_bound_while_the_rooms_are_unknown() -> None:
+    observation = observe(reported(live=3), None, sure=SNAPSHOT)
+    assert (observation.calls, observation.complete, observation.partial) == (None, False, True)
+    assert observation.sure == SureCalls(live=3, waiting=1, joining=1)
+    assert observation.least_calls == 5
+    without = observe(None, None, sure=SNAPSHOT)
+    assert without.sure == SureCalls(1, 1, 1)
+    whole = observe(reported(live=1))
+    assert (whole.partial, whole.least_calls) == (False, whole.calls)
 
 
 def test_with_redis_away_nobody_counts_as_lost() -> None:

@@ -1,0 +1,103 @@
+"""The calls of a region as values: what one scan saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from voicefleet.contract import codec
+from voicefleet.contract.claims import Claim, ClaimState
+from voicefleet.contract.errors import UnknownStateError
+
+_UNREADABLE = Claim(worker="", job="", epoch=0, state=ClaimState.LIVE)
+"""Stands for a claim that this release cannot read: somebody has the call."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call, as one scan saw it. Times are milliseconds of the Redis server's clock."""
+
+    room: str
+    joined_ms: int
+    rank: float | None
+    """Place in the queue, lower first; None when it does not wait. Below zero: it had an agent, which died."""
+    claim: Claim | None
+    held_since_ms: int = field(default=0, compare=False)
+    """When a scan first saw its claim in the hands of this job; 0 without a claim."""
+
+    @property
+    def state(self) -> str:
+        """joining, waiting, accepted or live."""
+        if self.claim is not None:
+            return str(ClaimState(self.claim.state))
+        return "joining" if self.rank is None else "waiting"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Every call of the region at one moment.
+
+    A claim's time of renewal is that of the last look at it, which is old for jobs that go on renewing: see `overdue`.
+    """
+
+    now_ms: int
+    calls: tuple[Call, ...]
+    """The one who joined first is first."""
+    served_after_s: tuple[float, ...]
+    """Joined -> claim of the calls whose waiting this scan ended; a call that lost its agent is not among them."""
+    overdue: frozenset[str] = frozenset()
+    """Rooms whose live claim was not renewed for `RENEWAL_OVERDUE_MS`; their claims are as they are now."""
+    silent: frozenset[str] = frozenset()
+    """Jobs that hold a call, as Redis has it, and do not listen; the claims of their calls are as they are now."""
+    troubled: bool = False
+    """A job says that something is wrong with its call; the claims of such calls are as they are now."""
+    server: str = ""
+    """Which life of Redis says so: another one after a restart, or when a replica took over. Empty: unknown."""
+    abandoned: int = 0
+    """Callers who waited until this scan, and are gone without an agent."""
+    counted: tuple[int, int] | None = None
+    """Calls with a claim, and waiting ones, where that is known already."""
+
+    @property
+    def live(self) -> int:
+        return self._counts[0]
+
+    @property
+    def waiting(self) -> int:
+        return self._counts[1]
+
+    @property
+    def joining(self) -> int:
+        return len(self.calls) - self.live - self.waiting
+
+    @cached_property
+    def _counts(self) -> tuple[int, int]:
+        """Calls with a claim, and waiting ones."""
+        if self.counted is not None:
+            return self.counted
+        without = [call for call in self.calls if call.claim is None]
+        return len(self.calls) - len(without), sum(call.rank is not None for call in without)
+
+    @cached_property
+    def rooms(self) -> frozenset[str]:
+        """The rooms of all calls."""
+        return frozenset(call.room for call in self.calls)
+
+
+def read_call(room: str, joined: str, rank: str, claim: Claim | None, now_ms: int, before: Call | None) -> Call:
+    """One row of a scan; `before` is what was known of the call."""
+    since_ms = 0
+    if claim is not None:
+        same = before is not None and before.claim is not None and before.claim.job == claim.job
+        since_ms = before.held_since_ms if before is not None and same else now_ms
+    return Call(room, int(float(joined)), float(rank) if rank else None, claim, since_ms)
+
+
+def read_claim(text: str | bytes) -> Claim | None:
+    """The claim in `text`; None without one."""
+    if not text:
+        return None
+    try:
+        return codec.load(Claim, text)
+    except UnknownStateError:
+        return _UNREADABLE  # one value of a newer release must not hide every other call
