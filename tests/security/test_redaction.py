@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from voicefleet.controller.adapters.kube.pods import read_pod
 from voicefleet.controller.adapters.redaction import redacted, secrets_in
 
 pytestmark = pytest.mark.unit
@@ -42,3 +43,17 @@ def test_a_secret_in_a_log_line_is_not_shown(line: str, secret: str) -> None:
 )
 def test_what_helps_is_left(line: str) -> None:
     assert redacted(line, secrets_in({"LIVEKIT_URL": "ws://127.0.0.1:7880", "KEY": "1", "PATH": "/usr/bin"})) == line
+
+
+def test_the_last_words_of_a_container_are_redacted_too() -> None:
+    last = {"terminated": {"exitCode": 2, "reason": "Error", "message": "OPENAI_API_KEY=planted-hush-4242 is refused"}}
+    container = {"name": "worker", "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": last}
+    pod = read_pod(
+        {
+            "metadata": {"name": "p", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"nodeName": "n"},
+            "status": {"phase": "Running", "containerStatuses": [{**container, "restartCount": 3}]},
+        }
+    )
+    assert "is refused" in pod.detail
+    assert "planted-hush-4242" not in pod.detail

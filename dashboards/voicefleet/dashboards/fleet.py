@@ -140,6 +140,12 @@ ROWS = (
                 Query("sum by (result) (rate(voicefleet_webhooks_total[$__rate_interval]))", "{{result}}"),
             ),
             panel(
+                "Requests given up",
+                "By every HTTP server of ours, per second, by why. Malformed or slow ones come from no client of ours.",
+                "reqps",
+                Query("sum by (reason) (rate(voicefleet_http_refused_total[$__rate_interval]))", "{{reason}}"),
+            ),
+            panel(
                 "Traces",
                 "Spans per second, by what became of them. Empty where nobody traces.",
                 "reqps",

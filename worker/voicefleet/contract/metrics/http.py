@@ -7,7 +7,7 @@ from voicefleet.contract.metrics.kinds import Metric
 HTTP_REFUSED = Metric(
     "voicefleet_http_refused",
     "counter",
-    "Connections and requests given up before any route was reached, by why.",
+    "Connections and requests given up, by why.",
     ("reason",),
     values={"reason": ("malformed", "too_large", "slow_head", "slow_body", "slow_reader", "too_many_connections")},
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from voicefleet.controller.adapters.redaction import redacted
 from voicefleet.controller.ports import InstanceState
 
 COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
@@ -165,5 +166,6 @@ def _seconds(text: str | None) -> float | None:
 
 
 def _clip(reason: str, message: str) -> str:
-    text = f"{reason}: {message}" if reason and message else reason or message
+    # A container's last words are those of a program: there may be a secret in them.
+    text = redacted(f"{reason}: {message}" if reason and message else reason or message, ())
     return text if len(text) <= _LONGEST_DETAIL else text[: _LONGEST_DETAIL - 1] + "…"
