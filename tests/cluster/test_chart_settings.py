@@ -20,7 +20,7 @@ from voicefleet.worker.tiers.load import read_tiers
 
 pytestmark = pytest.mark.cluster
 
-SECRETS = {"VOICEFLEET_API_KEYS": "web:secret", "VOICEFLEET_REDIS_URL": "rediss://redis:6379/0"}
+SECRETS = {"VOICEFLEET_API_KEYS": "web:the-secret-of-web:call", "VOICEFLEET_REDIS_URL": "rediss://redis:6379/0"}
 FILES: dict[str, Callable[[], bytes]] = {
     "/etc/voicefleet-redis/ca.crt": lambda: b"a certificate",
     "/etc/voicefleet-hold/us/hold.wav": lambda: built_in().read_bytes(),

@@ -6,6 +6,7 @@ import asyncio
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.calls import Call, Snapshot
+from voicefleet.controller.joins import Joins
 from voicefleet.controller.ports import Participant, Room
 from voicefleet.controller.region import Region
 from voicefleet.runtime.logs import get_logger
@@ -21,12 +22,14 @@ class Lister:
     """Lists one region.
 
     Args:
+        joins: counts the callers that a listing finds.
         every_s: seconds between two listings.
         max_duration_s: bound of a call that came without us; 0 for none.
     """
 
-    def __init__(self, region: Region, *, every_s: float, max_duration_s: float) -> None:
+    def __init__(self, region: Region, joins: Joins, *, every_s: float, max_duration_s: float) -> None:
         self._region = region
+        self._joins = joins
         self._every_s = every_s
         self._max_duration_s = max_duration_s
         self._began_ms: int | None = None
@@ -51,9 +54,10 @@ class Lister:
             taken_out = await region.calls.listed(before.now_ms, here, [*gone, *empty])
             # Nobody said that they are over; LiveKit may have restarted, and the callers come back.
             await region.calls.vanished(set(gone).intersection(taken_out))
-            region.listed_at_s = region.clock.monotonic()
+            region.listed_at_s, region.listed_rooms = region.clock.monotonic(), frozenset(names)
             self._began_ms = before.now_ms
             await region.scan()
+            await self._joins.look(region, [room for room, _ in here])
         except UnknownStateError as error:
             region.failed("listing", error)
             return

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.adapters.livekit import issuer
+from voicefleet.controller.joins import Joins
 from voicefleet.controller.limits import Limiter
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import WebhookEvent, WebhookMalformedError, WebhookRefusedError
@@ -22,9 +23,10 @@ log = get_logger(__name__)
 class Webhooks:
     """`POST /webhooks/livekit/{region}`, and `/webhooks/livekit` where the signing key tells the region."""
 
-    def __init__(self, regions: Mapping[str, Region], limiter: Limiter, metrics: Metrics) -> None:
+    def __init__(self, regions: Mapping[str, Region], limiter: Limiter, joins: Joins, metrics: Metrics) -> None:
         self._regions = regions
         self._limiter = limiter
+        self._joins = joins
         self._metrics = metrics
 
     def add_routes(self, app: web.Application) -> None:
@@ -79,6 +81,7 @@ class Webhooks:
                 if not await self._caller_in(region, event.room) or not await region.ours(event.room):
                     return "ignored"
                 await region.calls.joined(event.room)
+                await self._joins.look(region, [event.room])
             case "participant_joined" if event.agent:
                 region.hear()
             case "participant_left" | "participant_connection_aborted" if event.caller:
@@ -105,6 +108,6 @@ class Webhooks:
             return
         try:
             await self._limiter.release(record.key, region.name, [event.room])
-        except REDIS_FAILURES as error:
+        except (*REDIS_FAILURES, UnknownStateError) as error:
             # The limit finds out by itself once the call is not in the region's snapshot any more.
             log.info("could not count a call as over", region=region.name, error=type(error).__name__)

@@ -1,0 +1,97 @@
+"""Callers that join are counted as calls of the API key whose ticket they have.
+
+The ticket says whose it is (a participant attribute that a caller cannot change), so a call is counted, and gets a
+record again, when Redis knows nothing of it. A room is ended only where it was over before and was opened again with
+its old ticket: if its call was ended on purpose, or its key has all the calls by now that it may have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from voicefleet.contract.calls import CallRecord, DispatchMetadata
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.controller.limits import Limiter
+from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.region import Region
+from voicefleet.runtime.logs import get_logger
+from voicefleet.runtime.redis import REDIS_FAILURES
+
+_AT_ONCE = 32
+
+log = get_logger(__name__)
+
+
+class Refusal(StrEnum):
+    """Why a room that a caller opened again is ended."""
+
+    ENDED = "ended"
+    """The call was ended by `DELETE /v1/calls/{room}`."""
+    OVER_LIMIT = "over_limit"
+    """The key has as many calls as it may."""
+
+
+class Joins:
+    """Counts the callers that webhooks and listings find."""
+
+    def __init__(
+        self, regions: Mapping[str, Region], limiter: Limiter, metrics: Metrics, *, max_duration_s: float
+    ) -> None:
+        self._regions = regions
+        self._limiter = limiter
+        self._metrics = metrics
+        self._max_duration_s = max_duration_s
+
+    def gone(self, region: str, room: str) -> bool:
+        """Whether the call in `room` is surely over; so are those of regions that there are no more."""
+        return region not in self._regions or self._regions[region].surely_over(room)
+
+    async def look(self, region: Region, rooms: Sequence[str]) -> None:
+        """Callers are in `rooms`. Raises `UnknownStateError`: they are to be looked at again."""
+        if not rooms:
+            return
+        records, ended = await region.calls.records(rooms), await region.calls.ended(rooms)
+        for start in range(0, len(rooms), _AT_ONCE):
+            part = rooms[start : start + _AT_ONCE]
+            await asyncio.gather(*(self._count(region, room, records.get(room), room in ended) for room in part))
+
+    async def _count(self, region: Region, room: str, record: CallRecord | None, ended: bool) -> None:
+        if ended:
+            await self._end(region, room, Refusal.ENDED, record.key if record else "")
+            return
+        record = record or await self._recorded(region, room)
+        if record is None or not record.key:
+            return  # it came without us
+        try:
+            allowed = await self._limiter.confirm(record.key, region.name, room, self.gone)
+        except REDIS_FAILURES as error:
+            raise UnknownStateError(f"Redis did not count a call ({type(error).__name__})") from error
+        if not allowed:
+            await self._end(region, room, Refusal.OVER_LIMIT, record.key)
+
+    async def _recorded(self, region: Region, room: str) -> CallRecord | None:
+        """A record for a caller whose ticket is one of ours, made anew. None: it came without us."""
+        there = await region.livekit.list_participants(room)
+        key = next((p.key for p in there if p.caller and p.key), "")
+        if not key:
+            return None
+        orders = await region.livekit.orders(room)
+        order = DispatchMetadata.decode(orders[0]) if orders else DispatchMetadata()
+        record = CallRecord(
+            room=room,
+            region=region.name,
+            tier=order.tier,
+            metadata=order.metadata,
+            key=key,
+            max_duration_s=self._max_duration_s,
+            traceparent=order.traceparent,
+        )
+        await region.calls.store(record)
+        return record
+
+    async def _end(self, region: Region, room: str, why: Refusal, key: str) -> None:
+        log.warning("call refused at the join", region=region.name, room=room, reason=why.value, key=key)
+        self._metrics.joins_refused.labels(region.name, why.value).inc()
+        await region.livekit.delete_room(room)
