@@ -22,6 +22,7 @@ SECRET_LEAST = 16
 HASH_FORM = "sha256"
 _HASH = re.compile(r"^[0-9a-f]{64}$")
 _NAME = re.compile(r"^[A-Za-z0-9_.@-]{1,64}$")
+_FORM = re.compile(r"^[a-z0-9-]{1,12}$")
 _WORD = re.compile(r"^[a-z-]{1,12}$")
 _MAKE_ONE = "`voicefleet keys hash NAME --roles ROLES` makes one."
 
@@ -141,12 +142,12 @@ def keys_in_file(text: str, *, field: str, source: str, regions: Collection[str]
                 value=where,
                 way_out=f"Correct it; {_MAKE_ONE}",
             )
-        form, _, hexadecimal = parts[1].partition(":")
+        form, colon, hexadecimal = parts[1].partition(":")
         if form != HASH_FORM or not _HASH.match(hexadecimal):
             raise ConfigError(
                 "a hash of an unknown form",
                 field=field,
-                value=f"{where}: {form if _WORD.match(form) or form == HASH_FORM else '...'}",
+                value=f"{where}: {form if colon and _FORM.match(form) else '...'}",
                 way_out=f"Give {HASH_FORM}: and 64 hexadecimal digits; {_MAKE_ONE}",
             )
         roles = _roles(parts[2].split("+"), field=field, where=where)

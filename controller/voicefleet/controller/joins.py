@@ -49,13 +49,21 @@ class Joins:
         return region not in self._regions or self._regions[region].surely_over(room)
 
     async def look(self, region: Region, rooms: Sequence[str]) -> None:
-        """Callers are in `rooms`. Raises `UnknownStateError`: they are to be looked at again."""
+        """Callers are in `rooms`.
+
+        Raises:
+            UnknownStateError: some could not be counted; the others were. To look again changes nothing for those.
+        """
         if not rooms:
             return
+        failed: list[BaseException] = []
         records, ended = await region.calls.records(rooms), await region.calls.ended(rooms)
         for start in range(0, len(rooms), _AT_ONCE):
             part = rooms[start : start + _AT_ONCE]
-            await asyncio.gather(*(self._count(region, room, records.get(room), room in ended) for room in part))
+            counts = (self._count(region, room, records.get(room), room in ended) for room in part)
+            failed += [e for e in await asyncio.gather(*counts, return_exceptions=True) if e is not None]
+        if failed:
+            raise failed[0]
 
     async def _count(self, region: Region, room: str, record: CallRecord | None, ended: bool) -> None:
         if ended:

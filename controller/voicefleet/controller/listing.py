@@ -35,6 +35,8 @@ class Lister:
         self._began_ms: int | None = None
         self._bounds: dict[tuple[str, int], float] = {}
         self._foreign: dict[str, float] = {}
+        self._counted: dict[str, str] = {}
+        """Room of a call -> sid of the room when its caller was counted."""
 
     async def run(self) -> None:
         """List until cancelled."""
@@ -57,12 +59,24 @@ class Lister:
             region.listed_at_s, region.listed_rooms = region.clock.monotonic(), frozenset(names)
             self._began_ms = before.now_ms
             await region.scan()
-            await self._joins.look(region, [room for room, _ in here])
         except UnknownStateError as error:
             region.failed("listing", error)
             return
         region.worked("listing")
+        await self._count({*(call.room for call in before.calls), *(room for room, _ in here)}, rooms)
         await self._end_overlong()
+
+    async def _count(self, called: set[str], rooms: tuple[Room, ...]) -> None:
+        """Have the joins of calls counted whose rooms are new: a name may recur, and with it an old ticket."""
+        region = self._region
+        sids = {room.name: room.sid for room in rooms if room.name in called}
+        try:
+            await self._joins.look(region, [room for room, sid in sids.items() if self._counted.get(room) != sid])
+        except UnknownStateError as error:
+            region.failed("joins", error)
+            return
+        region.worked("joins")
+        self._counted = sids
 
     async def _callers(self, before: Snapshot, rooms: tuple[Room, ...]) -> tuple[list[tuple[str, int]], list[str]]:
         """Callers new to us with the time they joined, and rooms without any."""
