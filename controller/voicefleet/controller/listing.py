@@ -63,15 +63,17 @@ class Lister:
             region.failed("listing", error)
             return
         region.worked("listing")
-        await self._count({*(call.room for call in before.calls), *(room for room, _ in here)}, rooms)
+        await self._count({call.room for call in before.calls}, {room for room, _ in here}, rooms)
         await self._end_overlong()
 
-    async def _count(self, called: set[str], rooms: tuple[Room, ...]) -> None:
-        """Have the joins of calls counted whose rooms are new: a name may recur, and with it an old ticket."""
+    async def _count(self, known: set[str], here: set[str], rooms: tuple[Room, ...]) -> None:
+        """Have the joins of new calls counted, and of those whose room is another one: a name may recur, and with it an
+        old ticket."""
         region = self._region
-        sids = {room.name: room.sid for room in rooms if room.name in called}
+        sids = {room.name: room.sid for room in rooms if room.name in known | here}
+        new = [room for room, sid in sids.items() if room in here or self._counted.get(room) != sid]
         try:
-            await self._joins.look(region, [room for room, sid in sids.items() if self._counted.get(room) != sid])
+            await self._joins.look(region, new)
         except UnknownStateError as error:
             region.failed("joins", error)
             return
