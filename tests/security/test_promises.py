@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ async def test_a_call_that_redis_forgot_is_counted_and_never_ended(
         async with contextlib.AsyncExitStack() as stack:
             rooms = [await stack.enter_async_context(caller(t["url"], t["token"])) for t in tickets]
             for ticket in tickets:
-                await until(lambda room=ticket["room"]: fleet.redis.zscore(EU.callers, room))
+                await until(partial(fleet.redis.zscore, EU.callers, ticket["room"]))
             await fleet.redis.flushall()
             assert (await ask(fleet, WEB))[0] == 201, "nothing is known of the others yet"
 
