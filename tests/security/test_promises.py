@@ -60,6 +60,22 @@ async def test_one_keys_unused_tickets_close_the_fleet_for_nobody_else(
             assert headers["Retry-After"] == "1"
 
 
+async def test_a_key_cannot_gather_more_tickets_than_there_are_slots(
+    livekit: servers.LiveKit, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ticket lets in for two minutes: without a bound, all could come at once."""
+    monkeypatch.setattr("voicefleet.controller.region.PROMISE_S", 0.05)
+    monkeypatch.setattr("voicefleet.controller.room_for_calls.PROMISE_S", 0.05)
+    fields: dict[str, Any] = {"regions": sixteen(livekit), "limits": {"requests_per_minute": 10_000}}
+    async with controller(tmp_path, livekit, redis_url, keys=KEYS, **fields) as fleet, fleet.worker("w-1", slots=SLOTS):
+        given = 0
+        for _ in range(3 * SLOTS):
+            given += (await ask(fleet, WEB))[0] == 201
+            await asyncio.sleep(0.06)
+        assert given == SLOTS
+        assert (await ask(fleet, OTHER))[0] == 201
+
+
 async def test_an_honest_front_end_fills_the_whole_fleet_at_once_and_then_hears_that_it_is_full(
     livekit: servers.LiveKit, redis_url: str, tmp_path: Path
 ) -> None:

@@ -1,7 +1,7 @@
 """Limits of API keys, shared by all controller replicas through Redis.
 
 Requests: with Redis away, each replica counts its own. Calls at once: a ticket reserves one, a join confirms it, the
-end gives it back. One bound holds for every key now; each method takes it, so that keys may have their own.
+end gives it back. One bound holds for every key; the scripts take it with each call, so that keys may have their own.
 """
 
 from __future__ import annotations

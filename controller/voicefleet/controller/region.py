@@ -10,6 +10,7 @@ from voicefleet.contract.reports import STALE_AFTER_S
 from voicefleet.controller.calls import CallBook, Snapshot
 from voicefleet.controller.hold.messages import HoldMessages
 from voicefleet.controller.laws import LawBook
+from voicefleet.controller.limits import PENDING_S
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.outages import Outages
 from voicefleet.controller.ports import Fleet, Instance, LiveKitPort
@@ -33,7 +34,10 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A ticket that was given, and that nobody is known to have joined with."""
+    """A ticket that was given, and that nobody is known to have joined with.
+
+    For `PROMISE_S` its caller is expected, and needs a slot; after that it may still come.
+    """
 
     at_s: float
     key: str
@@ -186,13 +190,18 @@ class Region:
         """A ticket for `room` was given: its caller needs a slot before any list of calls shows it."""
         self.promised[room] = Promise(self.clock.monotonic(), key)
 
-    def on_the_way(self, snapshot: Snapshot, key: str | None = None) -> int:
-        """Callers with a ticket of the last few seconds who are not in `snapshot` yet; of `key` alone, if given."""
+    def unused(self, snapshot: Snapshot) -> list[Promise]:
+        """Tickets that still let in, and whose callers are not in `snapshot` yet; the oldest first."""
         if self.promised:
-            since = self.clock.monotonic() - PROMISE_S
+            since = self.clock.monotonic() - PENDING_S
             here = snapshot.rooms
             self.promised = {r: p for r, p in self.promised.items() if p.at_s > since and r not in here}
-        return len(self.promised) if key is None else sum(p.key == key for p in self.promised.values())
+        return list(self.promised.values())
+
+    def on_the_way(self, snapshot: Snapshot) -> int:
+        """Callers with a ticket of the last few seconds who are not in `snapshot` yet."""
+        since = self.clock.monotonic() - PROMISE_S
+        return sum(p.at_s > since for p in self.unused(snapshot))
 
     def surely_over(self, room: str) -> bool:
         """Whether the call in `room` has ended: no caller is there, and LiveKit has no such room to come back to."""

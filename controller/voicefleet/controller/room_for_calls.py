@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from voicefleet.controller.region import Region
+from voicefleet.controller.region import PROMISE_S, Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,10 @@ class Room:
     """Callers with a ticket who have not joined yet."""
     own: int = 0
     """Those of them whose ticket is of the key that asks."""
+    held: int = 0
+    """All tickets of that key that still let in, and that nobody has joined with."""
+    slots: int = 0
+    """Slots of the pool at its maximum."""
 
     @property
     def full(self) -> bool:
@@ -34,8 +38,11 @@ class Room:
         return self._free is not None and self._free < 1
 
     def spent(self, ratio: float) -> bool:
-        """Whether the key's unused tickets stand for `ratio` of the free slots, or for one if that is more."""
-        return self._free is not None and self.own >= max(1, math.floor(self._free * ratio))
+        """Whether the key's callers on the way stand for `ratio` of the free slots, or for one if that is more; or it
+        keeps tickets for as many callers as the pool has slots, who could all come at once."""
+        if self._free is None:
+            return False
+        return self.own >= max(1, math.floor(self._free * ratio)) or self.held >= max(1, self.slots)
 
     @property
     def _free(self) -> int | None:
@@ -50,13 +57,17 @@ def room_in(region: Region, key: str) -> Room:
     if snapshot is None or reports is None:
         return Room(region.name, None, None)
     pool = region.settings.pool
-    unserved = snapshot.waiting + snapshot.joining
+    unserved, unused = snapshot.waiting + snapshot.joining, region.unused(snapshot)
+    since_s = region.clock.monotonic() - PROMISE_S
+    own = [promise.at_s > since_s for promise in unused if promise.key == key]
     return Room(
         region.name,
         free_now=sum(r.free for r in reports.values()) - unserved,
         free_at_most=pool.max_workers * pool.slots - snapshot.live - unserved,
         promised=region.on_the_way(snapshot),
-        own=region.on_the_way(snapshot, key),
+        own=sum(own),
+        held=len(own),
+        slots=pool.max_workers * pool.slots,
     )
 
 
