@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 from typing import Any
 
 import pytest
 from livekit import rtc
+from yarl import URL
 
 from fakes.controlling import Running, caller, controller, region, until
 from voicefleet.controller.attempts import BURST
@@ -182,3 +184,52 @@ async def test_an_identity_with_control_characters_is_a_400(
         assert (status, answer["field"]) == (400, "identity")
         assert "control character" in answer["error"]
         assert (await asked(fleet, "POST", "/v1/calls", WEB, {"identity": "Änne O'Hara 愛"}))[0] == 201
+
+
+async def known(fleet: Running) -> bool:
+    _, answer = await asked(fleet, "GET", "/v1/regions", SEES)
+    return bool(answer["regions"][0]["status"] == "ok")
+
+
+ODD = ["%00", "%0a", "..%2f..", "%ff", "%ed%a0%80", "%E2%80%AE", "a" * 3000, "';%20DROP", "{eu}", "*"]
+
+
+async def test_odd_names_of_rooms_campaigns_and_workers_are_404(
+    livekit: LiveKit, redis_url: str, tmp_path: Path
+) -> None:
+    places = (("DELETE", "/v1/calls/"), ("DELETE", "/v1/campaigns/"), ("GET", "/v1/workers/"))
+    async with controller(tmp_path, livekit, redis_url, keys=KEYS) as fleet, fleet.worker("w-1"):
+        await until(lambda: known(fleet))
+        for name, (method, path) in itertools.product(ODD, places):
+            url = URL(fleet.url + path + name, encoded=True)
+            async with fleet.http.request(method, url, headers={"Authorization": f"Bearer {OPS}"}) as answer:
+                assert answer.status == 404, (method, path, await answer.text())
+
+
+@pytest.mark.parametrize(
+    "header", [b"Bearer \xff\xfe", b"Bearer", b"Bearer " + b"x" * 4000, b"\xe2\x80\xae", b"Basic e30="]
+)
+async def test_odd_authorization_is_a_401(header: bytes, livekit: LiveKit, redis_url: str, tmp_path: Path) -> None:
+    async with controller(tmp_path, livekit, redis_url, keys=KEYS) as fleet:
+        host, _, port = fleet.url.removeprefix("http://").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(
+            b"GET /v1/regions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: " + header + b"\r\n\r\n"
+        )
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        assert answer.split()[1] == b"401", answer
+
+
+async def test_keys_without_roles_are_said_once_at_the_start(
+    livekit: LiveKit, redis_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = f"{KEYS},old:the-secret-of-old,older:the-secret-of-older"
+    async with controller(tmp_path, livekit, redis_url, keys=keys) as fleet:
+        for method, path, body in (("GET", "/v1/regions", None), ("POST", "/v1/calls", {})):
+            assert (await asked(fleet, method, path, "the-secret-of-old", body))[0] in (200, 201)
+    said = [line for line in capsys.readouterr().out.splitlines() if "API keys without roles" in line]
+    assert len(said) == 1
+    assert "old" in said[0]
+    assert "older" in said[0]
+    assert "the-secret" not in said[0]
