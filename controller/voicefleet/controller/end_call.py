@@ -9,6 +9,7 @@ from aiohttp import web
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.access import key_of, wrong_region
 from voicefleet.controller.auth import Key, Role
+from voicefleet.controller.joins import key_in
 from voicefleet.controller.limits import Limiter
 from voicefleet.controller.problems import problem
 from voicefleet.controller.region import Region
@@ -71,7 +72,7 @@ async def _owner(region: Region, room: str) -> str | None:
     listed = region.listed_rooms
     if snapshot is not None and listed is not None and room not in listed and room not in snapshot.rooms:
         return None  # LiveKit is slow to answer for rooms that are not there
-    there = [p for p in await region.livekit.list_participants(room) if p.caller]
-    if not there or not await region.ours(room):
+    there = await region.livekit.list_participants(room)
+    if not any(p.caller for p in there) or not await region.ours(room):
         return None
-    return next((p.key for p in there if p.key), "")
+    return key_in(there)

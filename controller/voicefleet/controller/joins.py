@@ -8,13 +8,14 @@ its old ticket: if its call was ended on purpose, or its key has all the calls b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.limits import Limiter
 from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.ports import Participant
 from voicefleet.controller.region import Region
 from voicefleet.runtime.logs import get_logger
 from voicefleet.runtime.redis import REDIS_FAILURES
@@ -22,6 +23,11 @@ from voicefleet.runtime.redis import REDIS_FAILURES
 _AT_ONCE = 32
 
 log = get_logger(__name__)
+
+
+def key_in(there: Iterable[Participant]) -> str:
+    """The API key whose ticket a caller of a room has; empty when no caller has one."""
+    return next((p.key for p in there if p.caller and p.key), "")
 
 
 class Refusal(StrEnum):
@@ -48,8 +54,11 @@ class Joins:
         """Whether the call in `room` is surely over; so are those of regions that there are no more."""
         return region not in self._regions or self._regions[region].surely_over(room)
 
-    async def look(self, region: Region, rooms: Sequence[str]) -> None:
+    async def look(self, region: Region, rooms: Mapping[str, str | None]) -> None:
         """Callers are in `rooms`.
+
+        Args:
+            rooms: room -> the key that its caller's ticket names; empty: none, None: nobody looked.
 
         Raises:
             UnknownStateError: some could not be counted; the others were. To look again changes nothing for those.
@@ -57,19 +66,20 @@ class Joins:
         if not rooms:
             return
         failed: list[BaseException] = []
-        records, ended = await region.calls.records(rooms), await region.calls.ended(rooms)
-        for start in range(0, len(rooms), _AT_ONCE):
-            part = rooms[start : start + _AT_ONCE]
-            counts = (self._count(region, room, records.get(room), room in ended) for room in part)
+        names = list(rooms)
+        records, ended = await region.calls.records(names), await region.calls.ended(names)
+        for start in range(0, len(names), _AT_ONCE):
+            part = names[start : start + _AT_ONCE]
+            counts = (self._count(region, room, rooms[room], records.get(room), room in ended) for room in part)
             failed += [e for e in await asyncio.gather(*counts, return_exceptions=True) if e is not None]
         if failed:
             raise failed[0]
 
-    async def _count(self, region: Region, room: str, record: CallRecord | None, ended: bool) -> None:
+    async def _count(self, region: Region, room: str, key: str | None, record: CallRecord | None, ended: bool) -> None:
         if ended:
             await self._end(region, room, Refusal.ENDED, record.key if record else "")
             return
-        record = record or await self._recorded(region, room)
+        record = record or await self._recorded(region, room, key)
         if record is None or not record.key:
             return  # it came without us
         try:
@@ -79,10 +89,10 @@ class Joins:
         if not allowed:
             await self._end(region, room, Refusal.OVER_LIMIT, record.key)
 
-    async def _recorded(self, region: Region, room: str) -> CallRecord | None:
+    async def _recorded(self, region: Region, room: str, key: str | None) -> CallRecord | None:
         """A record for a caller whose ticket is one of ours, made anew. None: it came without us."""
-        there = await region.livekit.list_participants(room)
-        key = next((p.key for p in there if p.caller and p.key), "")
+        if key is None:
+            key = key_in(await region.livekit.list_participants(room))
         if not key:
             return None
         orders = await region.livekit.orders(room)

@@ -6,7 +6,7 @@ import asyncio
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.calls import Call, Snapshot
-from voicefleet.controller.joins import Joins
+from voicefleet.controller.joins import Joins, key_in
 from voicefleet.controller.ports import Participant, Room
 from voicefleet.controller.region import Region
 from voicefleet.runtime.logs import get_logger
@@ -35,6 +35,8 @@ class Lister:
         self._began_ms: int | None = None
         self._bounds: dict[tuple[str, int], float] = {}
         self._foreign: dict[str, float] = {}
+        self._tickets: dict[str, str] = {}
+        """Room that the last listing found -> the key that its caller's ticket names."""
         self._counted: dict[str, str] = {}
         """Room of a call -> sid of the room when its caller was counted."""
 
@@ -69,9 +71,13 @@ class Lister:
     async def _count(self, known: set[str], here: set[str], rooms: tuple[Room, ...]) -> None:
         """Have the joins of new calls counted, and of those whose room is another one: a name may recur, and with it an
         old ticket."""
-        region = self._region
-        sids = {room.name: room.sid for room in rooms if room.name in known | here}
-        new = [room for room, sid in sids.items() if room in here or self._counted.get(room) != sid]
+        region, before = self._region, self._counted
+        sids = {room.name: room.sid for room in rooms if room.name in known or room.name in here}
+        new = {
+            room: self._tickets.get(room) if room in here else None
+            for room, sid in sids.items()
+            if room in here or before.get(room, sid) != sid
+        }
         try:
             await self._joins.look(region, new)
         except UnknownStateError as error:
@@ -92,6 +98,7 @@ class Lister:
             for room in rooms
             if ((call := known.get(room.name)) is None and not self._foreign_for_now(room)) or (call and not call.claim)
         ]
+        self._tickets.clear()
         here: list[tuple[str, int]] = []
         empty: list[str] = []
         for start in range(0, len(unsure), _PARALLEL):
@@ -100,6 +107,7 @@ class Lister:
             with_callers = {name: callers for name, there in zip(part, lists, strict=True) if (callers := _in(there))}
             empty += [name for name in part if name not in with_callers]
             new = [name for name in with_callers if name not in known]
+            self._tickets.update({name: key_in(with_callers[name]) for name in new})
             ours = await asyncio.gather(*(self._ours(name, sids[name]) for name in new))
             here += [(name, self._joined_ms(with_callers[name])) for name, yes in zip(new, ours, strict=True) if yes]
         return here, empty

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.adapters.livekit import issuer
-from voicefleet.controller.joins import Joins
+from voicefleet.controller.joins import Joins, key_in
 from voicefleet.controller.limits import Limiter
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import WebhookEvent, WebhookMalformedError, WebhookRefusedError
@@ -78,10 +78,11 @@ class Webhooks:
         match event.event:
             case "participant_joined" if event.caller:
                 # It may be late: the caller gone, the room over. LiveKit takes 3 s to answer for a room that is not.
-                if not await self._caller_in(region, event.room) or not await region.ours(event.room):
+                there = await region.livekit.list_participants(event.room)
+                if not any(p.caller for p in there) or not await region.ours(event.room):
                     return "ignored"
                 await region.calls.joined(event.room)
-                await self._joins.look(region, [event.room])
+                await self._joins.look(region, {event.room: key_in(there)})
             case "participant_joined" if event.agent:
                 region.hear()
             case "participant_left" | "participant_connection_aborted" if event.caller:
