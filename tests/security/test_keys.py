@@ -59,6 +59,11 @@ def test_operate_includes_read_and_nothing_includes_call() -> None:
     }
 
 
+def test_those_who_may_call_are_counted_by_region() -> None:
+    ring = of_list(f"a:{SECRET}:call:eu,b:{OTHER}:call+read,c:{SECRET}-3:operate,d:{SECRET}-4:read:eu")
+    assert (ring.callers("eu"), ring.callers("us")) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

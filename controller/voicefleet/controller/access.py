@@ -48,9 +48,10 @@ class Access:
         """The keys are these from now on."""
         self.ring = ring
 
-    def several_callers(self) -> bool:
-        """Whether more than one key may place calls, so that one must leave room for another."""
-        return self._settings.auth != "none" and self.ring.callers() > 1
+    def unused_ratio(self, region: str) -> float:
+        """Share of the free slots of `region` that one key's unused tickets may stand for: all where no other key may
+        place calls."""
+        return self._settings.limits.unused_tickets_ratio if self.ring.callers(region) > 1 else 1.0
 
     @web.middleware
     async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -93,8 +93,12 @@ class Api:
             return problem(400, str(first["msg"]).lower(), field=field, way_out="Correct it and ask again.")
         if wanted.region is not None and (refused := wrong_region(key, wanted.region, self._regions)):
             return refused
-        rooms = [room_in(r, key.name) for name, r in self._seen(key).items() if wanted.region in (None, name)]
-        chosen = choose(rooms, self._settings.limits.unused_tickets_ratio if self._access.several_callers() else 1.0)
+        rooms = [
+            room_in(region, key.name, self._access.unused_ratio(name))
+            for name, region in self._seen(key).items()
+            if wanted.region in (None, name)
+        ]
+        chosen = choose(rooms)
         if chosen is None and not all(room.full for room in rooms):
             return problem(
                 429,

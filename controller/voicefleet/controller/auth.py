@@ -77,9 +77,9 @@ class KeyRing:
                 found = key
         return found
 
-    def callers(self) -> int:
-        """How many keys may place calls."""
-        return sum(key.may(Role.CALL) for key in self.keys)
+    def callers(self, region: str) -> int:
+        """How many keys may place calls in `region`."""
+        return sum(key.may(Role.CALL) and key.sees(region) for key in self.keys)
 
 
 def digest_of(secret: str) -> bytes:

@@ -31,18 +31,21 @@ class Room:
     """All tickets of that key that still let in, and that nobody has joined with."""
     slots: int = 0
     """Slots of the pool at its maximum."""
+    ratio: float = 1.0
+    """Share of the free slots that callers on the way with tickets of one key may stand for."""
 
     @property
     def full(self) -> bool:
         """Surely no slot now and none to come. What is unknown is never full: LiveKit may well have a worker."""
         return self._free is not None and self._free < 1
 
-    def spent(self, ratio: float) -> bool:
-        """Whether the key's callers on the way stand for `ratio` of the free slots, or for one if that is more; or it
+    @property
+    def spent(self) -> bool:
+        """Whether the key's callers on the way stand for its share of the free slots, or for one if that is more; or it
         keeps tickets for as many callers as the pool has slots, who could all come at once."""
         if self._free is None:
             return False
-        return self.own >= max(1, math.floor(self._free * ratio)) or self.held >= max(1, self.slots)
+        return self.own >= max(1, math.floor(self._free * self.ratio)) or self.held >= max(1, self.slots)
 
     @property
     def _free(self) -> int | None:
@@ -51,8 +54,8 @@ class Room:
         return max(self.free_now, self.free_at_most)
 
 
-def room_in(region: Region, key: str) -> Room:
-    """The room that `region` has for a call of `key`, as far as it is known."""
+def room_in(region: Region, key: str, ratio: float) -> Room:
+    """The room that `region` has for a call of `key`, as far as it is known. See `Room.ratio`."""
     snapshot, reports = region.fresh_snapshot(), region.fresh_reports()
     if snapshot is None or reports is None:
         return Room(region.name, None, None)
@@ -68,19 +71,17 @@ def room_in(region: Region, key: str) -> Room:
         own=sum(own),
         held=len(own),
         slots=pool.max_workers * pool.slots,
+        ratio=ratio,
     )
 
 
-def choose(rooms: Sequence[Room], ratio: float = 1.0) -> Room | None:
+def choose(rooms: Sequence[Room]) -> Room | None:
     """The region with the most free slots now, then at its maximum, promises taken off; unknown ones last.
 
-    Args:
-        ratio: share of the free slots that unused tickets of one key may stand for.
-
     Returns:
-        None when every region is full, or has as many unused tickets of the key as it may; see `Room.full`.
+        None when in every region no slot is free, or the key has as many unused tickets as it may; see `Room.full`.
     """
-    able = [room for room in rooms if not room.full and not room.spent(ratio)]
+    able = [room for room in rooms if not room.full and not room.spent]
     if not able:
         return None
 

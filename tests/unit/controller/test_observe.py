@@ -166,15 +166,15 @@ def test_the_region_with_the_most_free_slots_is_chosen() -> None:
 
 
 def test_tickets_that_nobody_joined_with_close_a_region_to_their_own_key_alone() -> None:
-    full, free = Room("a", 0, 0, slots=8), Room("a", 8, 8, slots=8)
-    assert choose([replace(free, promised=50)], 0.5) is not None, "of other keys"
-    assert choose([replace(free, promised=3, own=3, held=3)], 0.5) is not None
-    assert choose([replace(free, promised=4, own=4, held=4)], 0.5) is None
-    assert choose([replace(free, promised=4, own=4, held=4)]) is not None, "no other key calls"
-    assert choose([replace(free, held=8)], 0.5) is None, "they could all come at once"
-    assert choose([replace(free, free_now=0, free_at_most=1, own=0)], 0.5) is not None, "one is always its share"
-    assert choose([replace(full, own=0)], 0.5) is None
-    assert choose([Room("c", None, None, own=99, held=99)], 0.5) is not None, "unknown is not full"
+    full, free = Room("a", 0, 0, slots=8, ratio=0.5), Room("a", 8, 8, slots=8, ratio=0.5)
+    assert choose([replace(free, promised=50)]) is not None, "of other keys"
+    assert choose([replace(free, promised=3, own=3, held=3)]) is not None
+    assert choose([replace(free, promised=4, own=4, held=4)]) is None
+    assert choose([replace(free, promised=4, own=4, held=4, ratio=1.0)]) is not None, "no other key calls"
+    assert choose([replace(free, held=8)]) is None, "they could all come at once"
+    assert choose([replace(free, free_now=0, free_at_most=1, own=0)]) is not None, "one is always its share"
+    assert choose([replace(full, own=0)]) is None
+    assert choose([Room("c", None, None, own=99, held=99, ratio=0.5)]) is not None, "unknown is not full"
     # Promises still tell where there is less room.
     assert choose([replace(free, promised=7), Room("b", 2, 8, slots=8)]) == Room("b", 2, 8, slots=8)
 
