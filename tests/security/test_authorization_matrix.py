@@ -170,7 +170,14 @@ async def test_every_route_asks_for_its_role_and_keeps_to_the_regions_of_the_key
                 problem = await tried(fleet, method, path, name, private)
                 if problem:
                     wrong.append(f"{method} {path} with {name or 'no key'}: {problem}")
-    assert not wrong, "\n".join(wrong)
+            assert not wrong, "\n".join(wrong)
+            for name, query, status in (("read-us", "eu", 403), ("read-us", "us", 200), ("read-all", "mars", 400)):
+                url = f"{fleet.url}/v1/calls?region={query}"
+                async with fleet.http.get(url, headers=bearer(name)) as answer:
+                    assert answer.status == status, (name, query)
+            for name in ("call-us", "call-eu"):  # any region with room, of the key's
+                async with fleet.http.post(f"{fleet.url}/v1/calls", json={}, headers=bearer(name)) as answer:
+                    assert (await answer.json())["region"] == name.removeprefix("call-")
 
 
 def of_its_own(server: LiveKit, folder: Path, pool: dict[str, Any]) -> dict[str, Any]:
