@@ -10,14 +10,15 @@ import aiohttp
 import pytest
 
 from fakes.chromium import Page, chromium_page
-from fakes.controlling import FRONT, Running, caller, controller
+from fakes.controlling import API_KEYS, Running, caller, controller
 from voicefleet.contract.metrics.kinds import LATENCY_S
 from voicefleet.stack import servers
 from voicefleet.stack.settings import environment
 
 pytestmark = pytest.mark.browser
 
-KEY = FRONT["Authorization"].removeprefix("Bearer ")
+KEY, CALLS = "the-secret-of-who-sees", "the-secret-of-who-calls"
+KEYS = f"{API_KEYS},sees:{KEY}:read,calls:{CALLS}:call"
 FAST, SLOW = [0] * (len(LATENCY_S) + 1), [0] * (len(LATENCY_S) + 1)
 FAST[4], SLOW[4], SLOW[8] = 40, 60, 12
 
@@ -38,7 +39,7 @@ async def test_the_shell_is_public_and_its_data_is_not(
 
 async def test_the_page_shows_the_fleet(tmp_path: Path, livekit: servers.LiveKit, redis_url: str) -> None:
     async with (
-        controller(tmp_path, livekit, redis_url) as running,
+        controller(tmp_path, livekit, redis_url, keys=KEYS) as running,
         running.worker("worker-<b>1</b>", live=2, slots=2, silent=1, ttfa=FAST) as one,
         running.worker("worker-2", live=1, slots=2, ttfa=FAST),
         chromium_page(tmp_path) as page,
@@ -54,6 +55,8 @@ async def test_the_page_shows_the_fleet(tmp_path: Path, livekit: servers.LiveKit
 
         await _log_in(page, "wrong")
         await page.until("document.querySelector('#state').textContent.includes('not valid')")
+        await _log_in(page, CALLS)
+        await page.until("document.querySelector('#state').textContent.includes('lacks the role read')")
         await _log_in(page, KEY)
         await page.until("!document.querySelector('#fleet').hidden")
         one["ttfa"] = SLOW
@@ -72,7 +75,7 @@ async def test_the_page_shows_the_fleet(tmp_path: Path, livekit: servers.LiveKit
         assert (tmp_path / "page.png").stat().st_size > 20_000
         if (kept := environment().get("VOICEFLEET_SCREENSHOTS")) is not None:
             (Path(kept) / "page.png").write_bytes((tmp_path / "page.png").read_bytes())
-        assert [said for said in page.said if "401" not in said] == []
+        assert [said for said in page.said if "401" not in said and "403" not in said] == []
         assert {url for url in page.requests if not url.startswith((running.url, "data:"))} == set()
         await _survives_an_outage(page, running)
 

@@ -104,7 +104,8 @@ EVERYTHING: dict[str, Any] = {
     "controller": {
         "image": {"repository": "example/controller", "tag": "1.2.4"},
         "replicas": 3,
-        "apiKeys": {"existingSecret": "api-keys", "keysKey": "all", "callerKey": "test"},
+        "apiKeys": {"existingSecret": "api-keys", "keysKey": "all", "hashed": True, "callerKey": "test"},
+        "trustedProxies": ["10.0.0.0/8"],
         "limits": {"requestsPerMinute": 60, "concurrentCalls": 2_000_000, "maxCallDurationSeconds": 0},
         "tickSeconds": 1.5,
         "listingSeconds": 1,

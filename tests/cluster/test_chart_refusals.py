@@ -182,6 +182,10 @@ BY_RENDER: dict[str, tuple[dict[str, Any], str]] = {
         controller(apiKeys={}),
         "controller.apiKeys.existingSecret: is empty, and controller.auth is bearer",
     ),
+    "hashed keys that nobody made": (
+        {"devStack": {"enabled": True}, "controller": {"apiKeys": {"hashed": True}}},
+        "controller.apiKeys.hashed: is true, and controller.apiKeys.existingSecret is empty",
+    ),
     "keys that nobody asks for": (
         controller(auth="none"),
         "controller.auth: is none, and controller.apiKeys.existingSecret is set",

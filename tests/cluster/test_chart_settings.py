@@ -10,6 +10,7 @@ import pytest
 from chart.matrix import MATRIX
 from chart.render import Manifest, Objects, environment_of, render
 
+from voicefleet.controller.auth import line_of
 from voicefleet.controller.hold.clip import built_in
 from voicefleet.controller.settings import Settings, load_settings
 from voicefleet.controller.settings_kubernetes import LeaseSettings
@@ -20,8 +21,9 @@ from voicefleet.worker.tiers.load import read_tiers
 
 pytestmark = pytest.mark.cluster
 
-SECRETS = {"VOICEFLEET_API_KEYS": "web:secret", "VOICEFLEET_REDIS_URL": "rediss://redis:6379/0"}
+SECRETS = {"VOICEFLEET_API_KEYS": "web:the-secret-of-web:call", "VOICEFLEET_REDIS_URL": "rediss://redis:6379/0"}
 FILES: dict[str, Callable[[], bytes]] = {
+    "/etc/voicefleet-keys/keys": lambda: line_of("web", "the-secret-of-web", "call", "").encode(),
     "/etc/voicefleet-redis/ca.crt": lambda: b"a certificate",
     "/etc/voicefleet-hold/us/hold.wav": lambda: built_in().read_bytes(),
 }
@@ -48,6 +50,7 @@ def mounted(text: str, folder: Path) -> str:
             path = folder / place.lstrip("/")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content())
+            path.chmod(0o600)
             text = text.replace(place, str(path))
     return text
 

@@ -20,7 +20,7 @@ import yaml
 from cluster.kube import Plane
 from cluster.kube_pools import DEPLOYMENT, OWNER, controller_account, deployment, new_namespace, pods_of
 from cluster.played_node import played_node
-from fakes.controlling import FRONT, until
+from fakes.controlling import API_KEYS, FRONT, until
 from voicefleet.controller.adapters.kube.announce import Announcer
 from voicefleet.controller.adapters.kube.client import Clusters
 from voicefleet.controller.leadership import AlwaysLeads
@@ -165,7 +165,7 @@ async def replica(
         env={
             "TEST_REDIS": redis_url,
             "TEST_SECRET": livekit.api_secret,
-            "TEST_API_KEYS": "front:front-secret",
+            "TEST_API_KEYS": API_KEYS,
             "VOICEFLEET_REPLICA": name,
         },
     )

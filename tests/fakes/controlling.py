@@ -27,8 +27,10 @@ from voicefleet.runtime.tasks import end
 from voicefleet.stack import servers
 
 KEYS = Keys("eu")
-SECRETS = {"TEST_API_KEYS": "front:front-secret,other:other-secret"}
-FRONT = {"Authorization": "Bearer front-secret"}
+FRONT_SECRET, OTHER_SECRET = "the-secret-of-front", "the-secret-of-other"
+ALL = "call+read+operate"
+API_KEYS = f"front:{FRONT_SECRET}:{ALL},other:{OTHER_SECRET}:{ALL}"
+FRONT, OTHER = ({"Authorization": f"Bearer {secret}"} for secret in (FRONT_SECRET, OTHER_SECRET))
 
 
 def region(livekit: servers.LiveKit, **more: Any) -> dict[str, Any]:
@@ -105,13 +107,13 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def controller(
-    tmp_path: Path, livekit: servers.LiveKit, redis_url: str, *, port: int = 0, **fields: Any
+    tmp_path: Path, livekit: servers.LiveKit, redis_url: str, *, port: int = 0, keys: str = API_KEYS, **fields: Any
 ) -> AsyncIterator[Running]:
-    """A controller of region eu; `fields` go into its settings file."""
+    """A controller of region eu; `fields` go into its settings file, `keys` into the environment."""
     raw = {
         "redis_url_env": "TEST_REDIS",
         "listen": f"127.0.0.1:{port}",
-        "api_keys_env": "TEST_API_KEYS",
+        **({} if "api_keys_file" in fields else {"api_keys_env": "TEST_API_KEYS"}),
         "regions": {"eu": region(livekit)},
         "tick_s": 0.2,
         "listing_s": 0.4,
@@ -119,7 +121,7 @@ async def controller(
     }
     path = tmp_path / "controller.yaml"
     path.write_text(yaml.safe_dump(raw))
-    settings = load_settings(path, {**SECRETS, "TEST_REDIS": redis_url, "TEST_SECRET": livekit.api_secret})
+    settings = load_settings(path, {"TEST_API_KEYS": keys, "TEST_REDIS": redis_url, "TEST_SECRET": livekit.api_secret})
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stop = asyncio.Event()
     run = asyncio.create_task(

@@ -25,6 +25,9 @@ from voicefleet.stack.children import Child, running
 from voicefleet.stack.guard import start_time
 
 KEYS = Keys("eu")
+SECRET = "the-secret-of-me"
+API_KEYS = f"me:{SECRET}:call+read+operate"
+ME = {"Authorization": f"Bearer {SECRET}"}
 DUMMY = Path(__file__).with_name("dummy_worker.py")
 RUN = """
 import asyncio, sys
@@ -89,7 +92,7 @@ class Harness:
             env={
                 "TEST_REDIS": self.redis_url,
                 "TEST_SECRET": self.livekit.api_secret,
-                "TEST_API_KEYS": "me:top-secret",
+                "TEST_API_KEYS": API_KEYS,
             },
         )
 
@@ -111,14 +114,14 @@ class Harness:
     async def get(self, path: str) -> dict[str, Any]:
         """What the controller answers to a GET of `path`."""
         url = json.loads(self.ready.read_text())["url"]
-        async with self.http.get(url + path, headers={"Authorization": "Bearer top-secret"}) as answer:
+        async with self.http.get(url + path, headers=ME) as answer:
             assert answer.status == 200, await answer.text()
             return dict(await answer.json())
 
     async def post(self, path: str, body: Any) -> int:
         """The status of the answer to a POST of `body` to `path`."""
         url = json.loads(self.ready.read_text())["url"]
-        async with self.http.post(url + path, json=body, headers={"Authorization": "Bearer top-secret"}) as answer:
+        async with self.http.post(url + path, json=body, headers=ME) as answer:
             return answer.status
 
     async def text(self, path: str) -> str:
@@ -132,7 +135,7 @@ class Harness:
         url = json.loads(self.ready.read_text())["url"]
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "voicefleet.cli.app", *arguments),
-            env={**os.environ, "VOICEFLEET_CONTROLLER_URL": url, "VOICEFLEET_CONTROLLER_KEY": "top-secret"},
+            env={**os.environ, "VOICEFLEET_CONTROLLER_URL": url, "VOICEFLEET_CONTROLLER_KEY": SECRET},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )

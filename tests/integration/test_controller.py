@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from livekit import api, rtc
 
-from fakes.controlling import FRONT, KEYS, Running, caller, controller, region, until
+from fakes.controlling import FRONT, FRONT_SECRET, KEYS, OTHER, Running, caller, controller, region, until
 from voicefleet.contract import codec
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.claims import Claim
@@ -266,7 +266,7 @@ async def test_a_call_ends_at_its_longest_duration(tmp_path: Path, livekit: serv
 
 async def test_refused_requests(tmp_path: Path, livekit: servers.LiveKit, redis_url: str) -> None:
     async with controller(tmp_path, livekit, redis_url) as running:
-        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "Basic front-secret"}):
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Basic {FRONT_SECRET}"}):
             status, answer, _ = await running.post({}, headers=headers)
             assert (status, answer["field"]) == (401, "Authorization")
         status, answer, _ = await running.post({"teir": "fast"})
@@ -291,7 +291,8 @@ async def test_refused_requests(tmp_path: Path, livekit: servers.LiveKit, redis_
 
 async def test_limits_of_a_key(tmp_path: Path, livekit: servers.LiveKit, redis_url: str) -> None:
     limits = {"requests_per_minute": 6, "concurrent_calls": 2}
-    async with controller(tmp_path, livekit, redis_url, limits=limits) as running:
+    regions = {"eu": region(livekit, pool={"max_workers": 4})}
+    async with controller(tmp_path, livekit, redis_url, limits=limits, regions=regions) as running:
         seconds, _ = await running.redis.time()
         if seconds % 60 > 55:
             await asyncio.sleep(61 - seconds % 60)  # one window for the whole test
@@ -300,14 +301,13 @@ async def test_limits_of_a_key(tmp_path: Path, livekit: servers.LiveKit, redis_u
         status, answer, headers = await running.post({})
         assert (status, answer["error"]) == (429, "more than 2 calls at once")
         assert int(headers["Retry-After"]) >= 1
-        other = {"Authorization": "Bearer other-secret"}
-        assert (await running.post({}, headers=other))[0] == 201
+        assert (await running.post({}, headers=OTHER))[0] == 201
         for _ in range(3):
             await running.post({"teir": ""})
         status, answer, headers = await running.post({})
         assert (status, answer["error"]) == (429, "more than 6 requests for calls a minute")
         assert 1 <= int(headers["Retry-After"]) <= 60
-        assert (await running.post({}, headers=other))[0] == 201
+        assert (await running.post({}, headers=OTHER))[0] == 201
 
 
 async def test_a_full_fleet_says_so(tmp_path: Path, livekit: servers.LiveKit, redis_url: str) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from fakes.dummy_fleet import KEYS, RUN, Harness, dummy_fleet, until
+from fakes.dummy_fleet import API_KEYS, KEYS, RUN, SECRET, Harness, dummy_fleet, until
 from voicefleet.contract import codec
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import ConfigError
@@ -42,7 +42,7 @@ async def test_grows_with_waiting_calls_and_shrinks_only_past_live_ones(harness:
         pid = harness.records()["eu-1"]
         environ = Path(f"/proc/{pid}/environ").read_bytes()
         assert b"LIVEKIT_API_SECRET=" + harness.livekit.api_secret.encode() in environ
-        assert b"top-secret" not in environ  # the controller's own keys are not a worker's business
+        assert SECRET.encode() not in environ  # the controller's own keys are not a worker's business
         assert harness.livekit.api_secret.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
         async with harness.callers("a", "b", "c"):
             await until(lambda: _ready(harness, {"eu-1", "eu-2"}))
@@ -104,7 +104,7 @@ async def test_workers_survive_kill_9_of_the_controller_and_are_adopted(harness:
             env={
                 "TEST_REDIS": harness.redis_url,
                 "TEST_SECRET": harness.livekit.api_secret,
-                "TEST_API_KEYS": "me:top-secret",
+                "TEST_API_KEYS": API_KEYS,
             },
         )
         assert await second.wait() == 1
@@ -161,7 +161,7 @@ async def test_what_counts_as_a_failed_start(
     code: int, lived_s: float, failed: bool, harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "age_s", lambda record: lived_s)
-    for name, value in (("TEST_SECRET", "s" * 32), ("TEST_REDIS", "redis://h"), ("TEST_API_KEYS", "me:secret-of-me")):
+    for name, value in (("TEST_SECRET", "s" * 32), ("TEST_REDIS", "redis://h"), ("TEST_API_KEYS", API_KEYS)):
         monkeypatch.setenv(name, value)
     started = harness.directory / "started"
     program = f"open({str(started)!r}, 'a').write('x'); raise SystemExit({code})"

@@ -85,7 +85,7 @@ async def test_a_campaign_by_the_api_raises_the_pool_before_it_begins(harness: H
         await until(lambda: _running(harness, 1))
         quiet = [d["desired"] for d in await _decisions(harness)]
         assert max(quiet) == 1
-        body = {"region": "eu", "starts_in_s": 3600, "duration_s": 60, "calls": 600}
+        body = {"region": "eu", "starts_in_s": 3600, "duration_s": 60, "calls": 50}
         assert await harness.post("/v1/campaigns", body) == 201
         await asyncio.sleep(6.0)  # longer than the controller takes to hear of it
         assert len(harness.records()) == 1, "that is not yet"
@@ -100,7 +100,7 @@ async def test_a_campaign_by_the_api_raises_the_pool_before_it_begins(harness: H
 
 async def test_a_campaign_in_the_settings_raises_the_pool_before_it_begins(harness: Harness) -> None:
     start = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=25)
-    campaign = {"start": start.isoformat(), "duration_s": 60, "calls": 600}
+    campaign = {"start": start.isoformat(), "duration_s": 60, "calls": 50}
     async with harness.controller(harness.settings(pool={**PREDICTIVE, "campaigns": [campaign]})):
         await until(lambda: _running(harness, 3), limit_s=24.0)
         assert dt.datetime.now(dt.UTC) < start

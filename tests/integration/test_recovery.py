@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from livekit import api, rtc
 
-from fakes.controlling import KEYS, Running, caller, controller, until
+from fakes.controlling import FRONT_SECRET, KEYS, Running, caller, controller, until
 from fakes.job import FakeJob
 from voicefleet.contract import codec
 from voicefleet.contract.api import DrainView, WorkerStatus
@@ -320,7 +320,7 @@ async def test_drain_by_the_api(tmp_path: Path, livekit: servers.LiveKit, redis_
     async with (
         controller(tmp_path, livekit, redis_url) as running,
         running.worker("w1", live=1, slots=2),
-        ControllerClient(running.url, key="front-secret") as client,
+        ControllerClient(running.url, key=FRONT_SECRET) as client,
     ):
         await until(lambda: _known(client, "w1"))
         with pytest.raises(UnreachableError, match=r"no worker w7\. Known: w1\."):

@@ -278,6 +278,23 @@ def verify(
     raise typer.Exit(run_it(prometheus, rate_interval=rate_interval, json_path=json_path))
 
 
+keys_app = typer.Typer(no_args_is_help=True, help="API keys of the controller.")
+app.add_typer(keys_app, name="keys")
+
+
+@keys_app.command(name="hash")
+def keys_hash(
+    name: Annotated[str, typer.Argument(help="The key's name.")],
+    roles: Annotated[str, typer.Option(help="call, read or operate; several joined by +.")],
+    regions: Annotated[str, typer.Option(help="eu+us; all of them when left out.")] = "",
+    stdin: Annotated[bool, typer.Option("--stdin", help="Read the secret from stdin; else one is made.")] = False,
+) -> None:
+    """Print a line for `api_keys_file`. A secret that is made is shown once, on stderr."""
+    from voicefleet.cli.keys import hash_key
+
+    raise typer.Exit(hash_key(name, roles=roles, regions=regions, stdin=stdin))
+
+
 SlotsOption = Annotated[int, typer.Option(help="Calls a worker serves at once.")]
 StartP50Option = Annotated[float, typer.Option("--start-p50", help="Median start time of a worker, seconds.")]
 StartSigmaOption = Annotated[float, typer.Option(help="Spread of start times: sigma of their lognormal law.")]

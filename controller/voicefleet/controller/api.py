@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hmac
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from aiohttp import web
 from pydantic import ValidationError
@@ -30,14 +29,17 @@ from voicefleet.contract.api import (
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.spans import TraceContext
+from voicefleet.controller.access import Access, key_of, wrong_region
+from voicefleet.controller.auth import Key
 from voicefleet.controller.call_pages import Cursor, page
 from voicefleet.controller.history import EVERY_S, History
+from voicefleet.controller.joins import Joins
 from voicefleet.controller.leadership import Leadership
 from voicefleet.controller.limits import Limiter
 from voicefleet.controller.loop import DECISIONS_KEPT, DecisionLog
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.problems import problem
-from voicefleet.controller.reads import ReadBudget, number, told
+from voicefleet.controller.reads import number, told
 from voicefleet.controller.region import Region
 from voicefleet.controller.room_for_calls import Room, choose, room_in
 from voicefleet.controller.settings import Settings
@@ -47,13 +49,13 @@ from voicefleet.runtime.redis import REDIS_FAILURES
 from voicefleet.runtime.tracing import child_of, emit
 from voicefleet.scaling import SupplyState
 
-_KEY = web.RequestKey("voicefleet_key", str)
 _STORE_LIMIT_S = 0.5
 _FULL_RETRY_S = 5.0
+_UNUSED_RETRY_S = 1.0
+"""Callers join within about as long."""
 _WORKERS_NAMED = 20
 WORKERS_LISTED = 500
 """Of one region in one answer."""
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 log = get_logger(__name__)
 
@@ -65,6 +67,8 @@ class Api:
         self,
         settings: Settings,
         regions: Mapping[str, Region],
+        access: Access,
+        joins: Joins,
         limiter: Limiter,
         decisions: DecisionLog,
         metrics: Metrics,
@@ -73,15 +77,15 @@ class Api:
     ) -> None:
         self._settings = settings
         self._regions = regions
+        self._access = access
+        self._joins = joins
         self._limiter = limiter
         self._decisions = decisions
         self._metrics = metrics
         self._histories = histories
         self._leadership = leadership
-        self._reads = ReadBudget(next(iter(regions.values())).clock)
 
     def add_routes(self, app: web.Application) -> None:
-        app.middlewares.append(self._guard)
         app.router.add_post("/v1/calls", self.create_call)
         app.router.add_get("/v1/calls", self.calls)
         app.router.add_get("/v1/regions", self.regions)
@@ -90,73 +94,30 @@ class Api:
         app.router.add_get("/v1/workers/{worker}", self.worker)
         app.router.add_post("/v1/workers/{worker}/drain", self.drain)
 
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Authorization, limits, counting; and no answer ever shows a stack trace."""
-        ours = request.path.startswith("/v1/")
-        try:
-            refused = await self._refused(request) if ours else None
-            answer = refused or await handler(request)
-        except web.HTTPException as error:
-            way_out = "See /v1/regions, /v1/calls, /v1/workers/ID, /v1/decisions." if error.status == 404 else ""
-            answer = problem(error.status, error.reason.lower(), way_out=way_out)
-            if "Allow" in error.headers:
-                answer.headers["Allow"] = error.headers["Allow"]
-        except asyncio.CancelledError:
-            raise
-        except (web.RequestPayloadError, ConnectionError):
-            answer = problem(400, "the request is broken off")
-        except Exception:
-            log.exception("request failed", method=request.method, path=request.path)
-            answer = problem(500, "an error of ours, see the controller's log")
-        if ours:
-            resource = request.match_info.route.resource
-            route = resource.canonical if resource else "other"
-            self._metrics.api_requests.labels(route, str(answer.status)).inc()
-        return answer
-
-    async def _refused(self, request: web.Request) -> web.Response | None:
-        key = self._key(request)
-        if key is None:
-            return problem(
-                401, "no valid API key", field="Authorization", way_out="Send `Authorization: Bearer SECRET`."
-            )
-        request[_KEY] = key
-        if request.method != "POST":
-            return self._reads.refusal(key or "anyone", request)
-        wait_s = await self._limiter.request(key or "anyone")
-        if wait_s is None:
-            return None
-        most = self._settings.limits.requests_per_minute
-        return problem(
-            429, f"more than {most} requests for calls a minute", way_out="Come back later.", retry_after_s=wait_s
-        )
-
-    def _key(self, request: web.Request) -> str | None:
-        """The name of the request's key; empty without authorization, None when it is refused."""
-        if self._settings.auth == "none":
-            return ""
-        scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
-        found: str | None = None
-        # Every key is compared, in constant time, so that the time taken tells nothing.
-        for known, name in self._settings.api_keys.items():
-            if hmac.compare_digest(known.encode(), secret.strip().encode("utf-8", "surrogateescape")):
-                found = name
-        return found if scheme.lower() == "bearer" else None
-
     async def create_call(self, request: web.Request) -> web.Response:
-        """201 with a ticket. 400, 429, or 503 with Retry-After when no region has room."""
+        """201 with a ticket. 400, 403, 429, or 503 with Retry-After when no region has room."""
+        key = key_of(request)
         try:
             wanted = CallRequest.model_validate_json(await read_body(request) or b"{}")
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             field = ".".join(str(part) for part in first["loc"]) or "body"
             return problem(400, str(first["msg"]).lower(), field=field, way_out="Correct it and ask again.")
-        if wanted.region is not None and wanted.region not in self._regions:
-            known = ", ".join(sorted(self._regions))
-            return problem(400, f"no region {wanted.region}", field="region", way_out=f"Known: {known}.")
-        rooms = [room_in(r) for name, r in self._regions.items() if wanted.region in (None, name)]
+        if wanted.region is not None and (refused := wrong_region(key, wanted.region, self._regions)):
+            return refused
+        rooms = [
+            room_in(region, key.name, self._access.unused_ratio(name))
+            for name, region in self._seen(key).items()
+            if wanted.region in (None, name)
+        ]
         chosen = choose(rooms)
+        if chosen is None and not all(room.full for room in rooms):
+            return problem(
+                429,
+                f"the key {key.name} has as many tickets that nobody joined with as it may",
+                way_out="Come back when its callers have joined.",
+                retry_after_s=_UNUSED_RETRY_S,
+            )
         if chosen is None:
             return problem(
                 503,
@@ -164,7 +125,7 @@ class Api:
                 way_out="Come back later, or raise max_workers.",
                 retry_after_s=_FULL_RETRY_S,
             )
-        return await self._ticket(request[_KEY], wanted, chosen, request.headers.get("traceparent", ""))
+        return await self._ticket(key.name, wanted, chosen, request.headers.get("traceparent", ""))
 
     async def _ticket(self, key: str, wanted: CallRequest, chosen: Room, traceparent: str) -> web.Response:
         region = self._regions[chosen.region]
@@ -176,23 +137,17 @@ class Api:
         header = span.header if span else ""
         identity = wanted.identity or f"caller-{secrets.token_hex(4)}"
         # Before anything is awaited: the next request must not be promised the same slot.
-        region.promise(room)
+        region.promise(room, key)
+        if refused := await self._count(key, region, room):
+            region.promised.pop(room, None)
+            return refused
         try:
-            snapshots = {name: r.fresh_snapshot() for name, r in self._regions.items()}
-            if not await self._limiter.reserve(key or "anyone", region.name, room, snapshots):
-                region.promised.pop(room, None)
-                return problem(
-                    429,
-                    f"more than {limits.concurrent_calls} calls at once",
-                    way_out="Let some of them end.",
-                    retry_after_s=_FULL_RETRY_S,
-                )
             record = CallRecord(
                 room=room,
                 region=region.name,
                 tier=wanted.tier or "",
                 metadata=wanted.metadata,
-                key=key or "anyone",
+                key=key,
                 max_duration_s=limits.max_call_duration_s,
                 priority=wanted.priority,
                 traceparent=header,
@@ -205,7 +160,7 @@ class Api:
         metadata = DispatchMetadata(tier=wanted.tier or "", metadata=wanted.metadata, traceparent=header).encode()
         ticket = CallTicket(
             url=region.settings.livekit.url,
-            token=region.livekit.mint(room, identity, metadata, data=wanted.data),
+            token=region.livekit.mint(room, identity, metadata, key=key, data=wanted.data),
             room=room,
             region=region.name,
             identity=identity,
@@ -223,17 +178,39 @@ class Api:
             )
         return web.Response(text=ticket.model_dump_json(), status=201, content_type="application/json")
 
-    async def regions(self, _: web.Request) -> web.Response:
+    async def _count(self, key: str, region: Region, room: str) -> web.Response | None:
+        """Count the ticket as a call of `key`; the answer when it may have no more. A key without a bound gets its
+        ticket although nobody can count, one with a bound does not."""
+        most = self._settings.limits.concurrent_calls
+        try:
+            if await self._limiter.reserve(key, region.name, room, self._joins.gone):
+                return None
+        except (*REDIS_FAILURES, UnknownStateError) as error:
+            if not most:
+                return None
+            log.warning("no ticket, calls cannot be counted", region=region.name, key=key, error=type(error).__name__)
+            return problem(
+                503, "the calls of this key cannot be counted now", way_out="Come back later.", retry_after_s=2.0
+            )
+        return problem(
+            429, f"more than {most} calls at once", way_out="Let some of them end.", retry_after_s=_FULL_RETRY_S
+        )
+
+    def _seen(self, key: Key) -> dict[str, Region]:
+        return {name: region for name, region in self._regions.items() if key.sees(name)}
+
+    async def regions(self, request: web.Request) -> web.Response:
+        seen = self._seen(key_of(request))
         leader = LeaderView(
             replica=self._settings.replica, leads=self._leadership.leads, holder=self._leadership.holder
         )
-        return told(RegionList(regions=[region_view(region) for region in self._regions.values()], leader=leader))
+        return told(RegionList(regions=[region_view(region) for region in seen.values()], leader=leader))
 
     async def calls(self, request: web.Request) -> web.Response:
         """A page of calls, the oldest first. 503 while a region's calls are unknown; `?region=` asks for one alone."""
-        only = request.query.get("region")
-        if only is not None and only not in self._regions:
-            return problem(400, f"no region {only}", field="region", way_out=f"Known: {', '.join(self._regions)}.")
+        key, only = key_of(request), request.query.get("region")
+        if only is not None and (refused := wrong_region(key, only, self._regions)):
+            return refused
         limit = number(request, "limit", CALLS_A_PAGE, MOST_CALLS_A_PAGE)
         if isinstance(limit, web.Response):
             return limit
@@ -242,21 +219,22 @@ class Api:
             after = Cursor.decode(text) if text is not None else None
         except ValueError:
             return problem(400, "not a cursor of ours", field="cursor", way_out="Give `next` of the page before.")
-        snapshots = {name: r.fresh_snapshot() for name, r in self._regions.items() if only in (None, name)}
+        snapshots = {name: r.fresh_snapshot() for name, r in self._seen(key).items() if only in (None, name)}
         known = {name: snapshot for name, snapshot in snapshots.items() if snapshot is not None}
         if len(known) < len(snapshots):
             unknown = ", ".join(sorted(snapshots.keys() - known.keys()))
             return problem(503, f"the calls of {unknown} are not known now", retry_after_s=2)
         return told(page(known, limit, after))
 
-    async def history(self, _: web.Request) -> web.Response:
+    async def history(self, request: web.Request) -> web.Response:
         """The last half hour of every region, a point every 5 s, the oldest first."""
-        points = {name: list(history.points) for name, history in self._histories.items()}
+        seen = self._seen(key_of(request))
+        points = {name: list(history.points) for name, history in self._histories.items() if name in seen}
         return told(HistoryView(every_s=EVERY_S, regions=points))
 
     async def worker(self, request: web.Request) -> web.Response:
         """One worker. 404 when there is none of that name (any more), 503 while nobody knows."""
-        found = self._find_worker(request.match_info["worker"])
+        found = self._find_worker(key_of(request), request.match_info["worker"])
         if isinstance(found, web.Response):
             return found
         view = worker_status(found, request.match_info["worker"])
@@ -265,7 +243,7 @@ class Api:
     async def drain(self, request: web.Request) -> web.Response:
         """202: the worker hands its calls over and ends. Saying it again changes nothing. 404, 503 as above."""
         worker = request.match_info["worker"]
-        region = self._find_worker(worker)
+        region = self._find_worker(key_of(request), worker)
         if isinstance(region, web.Response):
             return region
         try:
@@ -273,14 +251,14 @@ class Api:
         except UnknownStateError:
             return problem(503, "the state is not reachable now", way_out="Ask again.", retry_after_s=2)
         region.pool_wake.set()
-        log.info("worker is to drain and end", region=region.name, worker=worker, key=request[_KEY])
+        log.info("worker is to drain and end", region=region.name, worker=worker, key=key_of(request).name)
         view = DrainView(worker=worker, region=region.name, live=worker_status(region, worker).live)
         return web.json_response(view.model_dump(mode="json"), status=202)
 
-    def _find_worker(self, worker: str) -> Region | web.Response:
+    def _find_worker(self, key: Key, worker: str) -> Region | web.Response:
         known: list[str] = []
         unknown: list[str] = []
-        for region in self._regions.values():
+        for region in self._seen(key).values():
             reports = region.fresh_reports()
             if reports is None:
                 unknown.append(region.name)
@@ -299,7 +277,8 @@ class Api:
         limit = number(request, "limit", 100, DECISIONS_KEPT)
         if isinstance(limit, web.Response):
             return limit
-        newest = itertools.islice(reversed(self._decisions.kept), limit)
+        seen = self._seen(key_of(request))
+        newest = itertools.islice((view for view in reversed(self._decisions.kept) if view.region in seen), limit)
         return told(DecisionList(decisions=list(newest)))
 
 

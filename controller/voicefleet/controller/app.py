@@ -15,12 +15,14 @@ from aiohttp import web
 
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.contract.keys import Keys
+from voicefleet.controller.access import Access
 from voicefleet.controller.adapters.livekit import LiveKit
 from voicefleet.controller.api import Api
 from voicefleet.controller.blind import BlindRepair
 from voicefleet.controller.calls import CallBook
 from voicefleet.controller.campaigns import Campaigns
 from voicefleet.controller.dispatch import Dispatcher
+from voicefleet.controller.end_call import EndCall
 from voicefleet.controller.fleets import open_fleets
 from voicefleet.controller.handoffs import Handoffs
 from voicefleet.controller.health import add_health
@@ -28,6 +30,8 @@ from voicefleet.controller.history import History
 from voicefleet.controller.hold.messages import LOOK_EVERY_S, HoldMessages
 from voicefleet.controller.hold.process import AnnouncerProcess
 from voicefleet.controller.hung import HungWorkers
+from voicefleet.controller.joins import Joins
+from voicefleet.controller.key_file import KeyFile
 from voicefleet.controller.laws import LawBook
 from voicefleet.controller.leadership import Leadership
 from voicefleet.controller.limits import Limiter
@@ -38,6 +42,7 @@ from voicefleet.controller.openapi import add_document
 from voicefleet.controller.ports import CredentialsRefusedError
 from voicefleet.controller.recovery import Recovery
 from voicefleet.controller.region import Region
+from voicefleet.controller.routes import require_entries
 from voicefleet.controller.settings import RegionSettings, Settings, inherited_environment
 from voicefleet.controller.web import add_page
 from voicefleet.controller.webhooks import Webhooks
@@ -87,21 +92,29 @@ async def run_controller(
             for name, region in settings.regions.items()
         }
         _trace(stack, settings, regions, metrics)
+        if unlimited := [key.name for key in settings.keys.keys if key.unlimited]:
+            log.warning("API keys without roles may do everything; give them as name:secret:ROLES", names=unlimited)
         await _check_livekit(regions)
         leadership, election = await open_fleets(stack, settings, regions, clock, metrics)
         _hold_callers(stack, settings, regions, redis, clock, metrics)
         decisions = DecisionLog.empty()
         histories = {name: History(region) for name, region in regions.items()}
-        server = HttpServer(
-            _web_app(settings, regions, redis, clock, decisions, metrics, histories, leadership), metrics.registry
+        limiter = Limiter(
+            redis, clock, per_minute=settings.limits.requests_per_minute, calls=settings.limits.concurrent_calls
         )
+        joins = Joins(regions, limiter, metrics, max_duration_s=settings.limits.max_call_duration_s)
+        access = Access(settings, limiter, metrics, clock)
+        app = _web_app(settings, regions, access, joins, limiter, decisions, metrics, histories, leadership)
+        server = HttpServer(app, metrics.registry)
         stack.push_async_callback(server.close)
         await server.start(settings.host, settings.port, field="listen")
         stack.push_async_callback(leadership.release)
-        listers = [_lister(settings, region) for region in regions.values()]
+        listers = [_lister(settings, region, joins) for region in regions.values()]
         # The first decisions should know the calls; a region that does not answer is unknown from the start.
         await asyncio.gather(*(lister.once() for lister in listers))
         loops = _loops(settings, regions, listers, redis, decisions, histories, leadership)
+        if settings.api_keys_file is not None:
+            loops["API keys"] = KeyFile(settings.api_keys_file, settings.regions, clock, access.take).run
         await stack.enter_async_context(_running({**election, **loops}))
         _tell_ready(f"http://{settings.host}:{server.port}", on_ready, ready_file)
         await stop.wait()
@@ -206,29 +219,30 @@ async def _check_livekit(regions: dict[str, Region]) -> None:
 def _web_app(
     settings: Settings,
     regions: dict[str, Region],
-    redis: RedisClient,
-    clock: Clock,
+    access: Access,
+    joins: Joins,
+    limiter: Limiter,
     decisions: DecisionLog,
     metrics: Metrics,
     histories: dict[str, History],
     leadership: Leadership,
 ) -> web.Application:
-    limits = settings.limits
-    limiter = Limiter(redis, clock, per_minute=limits.requests_per_minute, calls=limits.concurrent_calls)
-    app = application()
+    app = application(middlewares=[access.guard])
     # A token needs neither Redis nor the loops, so whoever answers at all is ready and alive.
     health_routes(app, metrics.registry, ready=lambda: "", alive=lambda: "")
     add_health(app, settings.replica, regions, leadership)
-    Api(settings, regions, limiter, decisions, metrics, histories, leadership).add_routes(app)
-    Campaigns(regions).add_routes(app)
-    Webhooks(regions, limiter, metrics).add_routes(app)
+    Api(settings, regions, access, joins, limiter, decisions, metrics, histories, leadership).add_routes(app)
+    EndCall(regions, limiter).add_routes(app)
+    Campaigns(regions, most=settings.limits.campaigns).add_routes(app)
+    Webhooks(regions, limiter, joins, metrics).add_routes(app)
     add_document(app)
     add_page(app)
+    require_entries(app)
     return app
 
 
-def _lister(settings: Settings, region: Region) -> Lister:
-    return Lister(region, every_s=settings.listing_s, max_duration_s=settings.limits.max_call_duration_s)
+def _lister(settings: Settings, region: Region, joins: Joins) -> Lister:
+    return Lister(region, joins, every_s=settings.listing_s, max_duration_s=settings.limits.max_call_duration_s)
 
 
 def _loops(

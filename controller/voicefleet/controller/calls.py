@@ -31,6 +31,9 @@ RECORDS_AT_ONCE = 1_000
 TAKEN_AT_ONCE = 500
 """Calls taken from the queue by one command."""
 
+ENDED_MS = 900_000
+"""A call ended on purpose is remembered for so long; see `limits.OVER_S`."""
+
 
 class CallBook:
     """The calls of `region`.
@@ -136,6 +139,19 @@ class CallBook:
         """Keep what is known of a call until its end, or a day."""
         with answered():
             await self._redis.set(self._keys.call(record.room), codec.dump(record), px=CALL_TTL_MS)
+
+    async def end(self, room: str) -> None:
+        """The call in `room` is ended on purpose: whoever joins there again with an old ticket is sent away."""
+        with answered():
+            await self._redis.set(self._keys.ended(room), "1", px=ENDED_MS)
+
+    async def ended(self, rooms: Sequence[str]) -> frozenset[str]:
+        """Those of `rooms` whose call was ended on purpose."""
+        if not rooms:
+            return frozenset()
+        with answered():
+            found = await self._redis.mget([self._keys.ended(room) for room in rooms])
+        return frozenset(room for room, text in zip(rooms, found, strict=True) if text)
 
     async def records(self, rooms: Sequence[str]) -> dict[str, CallRecord]:
         """What is known of the calls in `rooms`; a call that came without us has no record."""

@@ -6,7 +6,9 @@ Every method raises `UnknownStateError` when Redis does not answer.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from voicefleet.contract import codec
 from voicefleet.contract.errors import UnknownStateError
@@ -25,6 +27,18 @@ class CampaignRecord:
     rate: float
     """Additional calls per second."""
     id: str = ""
+    key: str = ""
+    """Name of the API key that announced it; empty: the settings, or an older release."""
+
+
+def crowd(campaign: CampaignRecord, mean_call_s: float) -> float:
+    """Its calls there will be at once, on average."""
+    return campaign.rate * min(mean_call_s, (campaign.end_ms - campaign.start_ms) / 1000)
+
+
+def beside(campaign: CampaignRecord, others: Sequence[CampaignRecord]) -> tuple[CampaignRecord, ...]:
+    """Those of `others` that run while `campaign` does."""
+    return tuple(c for c in others if c.start_ms < campaign.end_ms and c.end_ms > campaign.start_ms)
 
 
 class LawBook:
@@ -48,10 +62,18 @@ class LawBook:
 
     async def announce(self, campaign: CampaignRecord) -> CampaignRecord:
         """Keep a campaign until it is over. Returns it with its id."""
-        known = CampaignRecord(campaign.start_ms, campaign.end_ms, campaign.rate, secrets.token_hex(4))
+        known = CampaignRecord(campaign.start_ms, campaign.end_ms, campaign.rate, secrets.token_hex(4), campaign.key)
         with answered():
             await self._redis.zadd(self._keys.campaigns, {codec.dump(known): known.end_ms})
         return known
+
+    async def take_back(self, campaign: str) -> bool:
+        """Forget the campaign of this id. False when there is none."""
+        with answered():
+            for text in await self._redis.zrange(self._keys.campaigns, 0, -1):
+                if (known := _read(text)) is not None and known.id == campaign:
+                    return bool(await self._redis.zrem(self._keys.campaigns, str(text)))
+        return False
 
     async def now_ms(self) -> int:
         """Redis's clock."""
@@ -64,10 +86,11 @@ class LawBook:
         with answered():
             await self._redis.zremrangebyscore(self._keys.campaigns, "-inf", now_ms)
             texts = await self._redis.zrange(self._keys.campaigns, 0, -1)
-        found = []
-        for text in texts:
-            try:
-                found.append(codec.load(CampaignRecord, text if isinstance(text, bytes) else str(text)))
-            except UnknownStateError:
-                continue
-        return tuple(found)
+        return tuple(known for text in texts if (known := _read(text)) is not None)
+
+
+def _read(text: Any) -> CampaignRecord | None:
+    try:
+        return codec.load(CampaignRecord, text if isinstance(text, bytes) else str(text))
+    except UnknownStateError:
+        return None

@@ -1,20 +1,30 @@
-"""Limits of API keys, shared by all controller replicas through Redis; with Redis away, each replica's own."""
+"""Limits of API keys, shared by all controller replicas through Redis.
+
+Requests: with Redis away, each replica counts its own. Calls at once: a ticket reserves one, a join confirms it, the
+end gives it back. One bound holds for every key; the scripts take it with each call, so that keys may have their own.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection
 
+from voicefleet.contract.calls import TICKET_TTL_S
 from voicefleet.contract.keys import PREFIX
-from voicefleet.controller.calls import Snapshot
 from voicefleet.runtime.clock import Clock
-from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient
+from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient, Scripts
 
 WINDOW_S = 60
-PENDING_S = 60
-"""A ticket counts as a call for this long before its caller joins."""
+PENDING_S = TICKET_TTL_S + 60 + 5
+"""A ticket counts as a call for as long as its caller may still join: LiveKit allows a minute more."""
+OVER_S = 900
+"""A call that is over is remembered for so long: LiveKit renews the token of a caller who is in a room every few
+minutes, for 10 minutes, and it lets in again, into a new room of the same name."""
 _REDIS_LIMIT_S = 0.5
 """`POST /v1/calls` must not wait for a slow Redis."""
+
+Gone = Callable[[str, str], bool]
+"""Whether the call in (region, room) is surely over."""
 
 
 class Limiter:
@@ -22,9 +32,11 @@ class Limiter:
 
     def __init__(self, redis: RedisClient, clock: Clock, *, per_minute: int, calls: int) -> None:
         self._redis = redis
+        self._scripts = Scripts(redis)
         self._clock = clock
         self._per_minute = per_minute
-        self._calls = calls
+        self.calls = calls
+        """At once; 0 for no bound."""
         self._local: dict[str, tuple[int, int]] = {}
 
     async def request(self, key: str) -> float | None:
@@ -45,49 +57,56 @@ class Limiter:
             self._local[key] = (window, count)
         return None if count <= self._per_minute else float(WINDOW_S - passed)
 
-    async def reserve(self, key: str, region: str, room: str, now: Mapping[str, Snapshot | None]) -> bool:
-        """Count a new call of `key`, unless that would be one too many.
-
-        Args:
-            now: every region's calls, None where they are unknown; a call in such a region is not over.
+    async def reserve(self, key: str, region: str, room: str, gone: Gone) -> bool:
+        """Count the ticket for a new call of `key`, unless that would be one call too many.
 
         Returns:
             False when the key has as many calls as it may.
 
         Raises:
-            One of REDIS_FAILURES: Redis is away or slow, so nobody knows; the call is not counted.
+            One of REDIS_FAILURES, or UnknownStateError: Redis is away or slow; the call may be counted or not.
         """
         async with asyncio.timeout(_REDIS_LIMIT_S):
-            name = _calls_key(key)
-            seconds, _ = await self._redis.time()
-            # Counted first and checked after: two replicas may both refuse the last call, and never both allow it.
-            await self._redis.zadd(name, {f"{region}/{room}": int(seconds)})
-            refused = False
-            # Those that are over without a word of LiveKit's are only looked for when they would make a difference.
-            if await self._redis.zcard(name) > self._calls:
-                found = [str(member) for member in await self._redis.zrange(name, 0, -1)]
-                pending = await self._redis.zcount(name, int(seconds) - PENDING_S, "+inf")
-                over = [member for member in found[: len(found) - pending] if _over(member, now)]
-                refused = len(found) - len(over) > self._calls
-                if refused:
-                    over.append(f"{region}/{room}")
-                if over:
-                    await self._redis.zrem(name, *over)
-            await self._redis.expire(name, 86_400)
-        return not refused
+            return await self._count(key, region, room, "ticket", gone)
+
+    async def confirm(self, key: str, region: str, room: str, gone: Gone) -> bool:
+        """Count a call of `key` whose caller is in the room; saying it again changes nothing.
+
+        Returns:
+            False when the call was over before and the key has as many calls as it may: its ticket is used again.
+
+        Raises: as `reserve`.
+        """
+        return await self._count(key, region, room, "join", gone)
 
     async def release(self, key: str, region: str, rooms: Collection[str]) -> None:
-        """Calls of `key` are over. Raises one of REDIS_FAILURES."""
+        """Calls of `key` are over. Raises one of REDIS_FAILURES, or UnknownStateError."""
         if key and rooms:
-            await self._redis.zrem(_calls_key(key), *(f"{region}/{room}" for room in rooms))
+            await self._over(key, [f"{region}/{room}" for room in rooms])
+
+    async def _count(self, key: str, region: str, room: str, what: str, gone: Gone) -> bool:
+        for last in (False, True):
+            arguments: list[str | int | float] = [f"{region}/{room}", self.calls, what]
+            if await self._scripts.run("call_count", _keys(key), arguments):
+                return True
+            # Those that are over without a word of LiveKit's are only looked for when they would make a difference.
+            if last or not await self._clear(key, gone):
+                break
+        return False
+
+    async def _clear(self, key: str, gone: Gone) -> bool:
+        """Whether any call of `key` was over and is not counted any more."""
+        seconds, _ = await self._redis.time()
+        counted = await self._redis.zrangebyscore(_keys(key)[0], "-inf", int(seconds) - PENDING_S)
+        over = [str(member) for member in counted if gone(*str(member).split("/", 1))]
+        if over:
+            await self._over(key, over)
+        return bool(over)
+
+    async def _over(self, key: str, members: Collection[str]) -> None:
+        await self._scripts.run("call_over", _keys(key), [OVER_S, *members])
 
 
-def _over(member: str, now: Mapping[str, Snapshot | None]) -> bool:
-    """Whether the call `member` (``region/room``) is surely over."""
-    where, _, room = member.partition("/")
-    snapshot = now.get(where)
-    return where not in now or (snapshot is not None and room not in snapshot.rooms)
-
-
-def _calls_key(key: str) -> str:
-    return f"{PREFIX}:calls:{{{key}}}"
+def _keys(key: str) -> list[str]:
+    """The calls of `key` with the time they were counted at, and those that are over with the time of that."""
+    return [f"{PREFIX}:calls:{{{key}}}", f"{PREFIX}:over:{{{key}}}"]

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.calls import Call, Snapshot
+from voicefleet.controller.joins import Joins, key_in
 from voicefleet.controller.ports import Participant, Room
 from voicefleet.controller.region import Region
 from voicefleet.controller.rotation import Rotation
@@ -37,9 +38,11 @@ _T = TypeVar("_T")
 
 @dataclass
 class _Found:
-    """What one turn found: (room, joined_ms) of callers new to us, rooms without any, and the last error."""
+    """What one turn found: (room, joined_ms) of callers new to us, their rooms with the key that the caller's ticket
+    names (empty: none), rooms without any caller, and the last error."""
 
     here: list[tuple[str, int]] = field(default_factory=list)
+    tickets: dict[str, str] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
     error: str = ""
 
@@ -48,18 +51,22 @@ class Lister:
     """Lists one region.
 
     Args:
+        joins: counts the callers that a listing finds.
         every_s: seconds between two listings.
         max_duration_s: bound of a call that came without us; 0 for none.
     """
 
-    def __init__(self, region: Region, *, every_s: float, max_duration_s: float) -> None:
+    def __init__(self, region: Region, joins: Joins, *, every_s: float, max_duration_s: float) -> None:
         self._region = region
+        self._joins = joins
         self._every_s = every_s
         self._max_duration_s = max_duration_s
         self._began_ms: int | None = None
         self._bounds: dict[tuple[str, int], float] = {}
         self._rotation = Rotation()
         self._said_unknown = False
+        self._counted: dict[str, str] = {}
+        """Room of a call -> sid of the room when its caller was counted."""
 
     async def run(self) -> None:
         """List until cancelled."""
@@ -81,7 +88,7 @@ class Lister:
             # Nobody said that they are over; LiveKit may have restarted, and the callers come back.
             await region.calls.vanished(set(gone).intersection(taken_out))
             await self._look(before, rooms)
-            region.listed_at_s = region.clock.monotonic()
+            region.listed_at_s, region.listed_rooms = region.clock.monotonic(), frozenset(names)
             self._began_ms = before.now_ms
             await region.scan()
         except UnknownStateError as error:
@@ -89,6 +96,20 @@ class Lister:
             return
         region.worked("listing")
         await self._end_overlong()
+
+    async def _count(self, known: set[str], tickets: Mapping[str, str], rooms: Sequence[Room]) -> None:
+        """Have the joins of new calls counted, and of those whose room is another one: a name may recur, and with it an
+        old ticket. `tickets`: room of a new call -> the key that its caller's ticket names."""
+        region, before = self._region, self._counted
+        sids = {room.name: room.sid for room in rooms if room.name in known or room.name in tickets}
+        new = {room: tickets.get(room) for room, sid in sids.items() if room in tickets or before.get(room, sid) != sid}
+        try:
+            await self._joins.look(region, new)
+        except UnknownStateError as error:
+            region.failed("joins", error)
+            return
+        region.worked("joins")
+        self._counted = sids
 
     async def _take_over(self, before: Snapshot, here: Sequence[tuple[str, int]], gone: Sequence[str]) -> list[str]:
         """Callers found and rooms without any into the books, some at a time; the rooms that were taken out."""
@@ -113,6 +134,7 @@ class Lister:
         ]
         found = await self._ask(rotation.due(unsure, known.keys(), now_s, ROOMS_A_TURN), before, known.keys())
         await self._take_over(before, found.here, found.empty)
+        await self._count({call.room for call in before.calls}, found.tickets, rooms)
         unknown = rotation.unknown
         region.metrics.rooms_unknown.labels(region.name).set(unknown)
         self._say(unknown, found.error)
@@ -149,6 +171,7 @@ class Lister:
             foreign = not await region.ours(room.name)
             if not foreign:
                 found.here.append((room.name, self._joined_ms(room, callers)))
+                found.tickets[room.name] = key_in(callers)
         self._rotation.looked(room, region.clock.monotonic(), began_ms, foreign=foreign)
 
     def _joined_ms(self, room: Room, callers: list[Participant]) -> int:

@@ -106,6 +106,7 @@ class PoolLoop:
         before = region.decision
         self._state, decision = step(self._state, observation)
         region.observation, region.decision = observation, decision
+        region.mean_call_s = self._state.memory.durations.mean_s
         actions = plan(observation, decision) if managed and observation.spec.act else Actions()
         leads = self._leadership.leads
         self._say(before, decision, actions if leads else Actions())

@@ -28,6 +28,8 @@ class Metrics:
         self.workers_killed = counter(m.WORKERS_KILLED, r)
         self.hold_messages = counter(m.HOLD_MESSAGES, r)
         self.webhooks = counter(m.WEBHOOKS, r)
+        self.auth_failures = counter(m.AUTH_FAILURES, r)
+        self.joins_refused = counter(m.JOINS_REFUSED, r)
         self.api_requests = counter(m.API_REQUESTS, r)
         self.workers = gauge(m.WORKERS, r)
         self.instances = gauge(m.INSTANCES, r)
@@ -56,6 +58,7 @@ class Metrics:
             open_series(instrument, metric, region=region)
         for counted, metric in (
             (self.abandoned, m.ABANDONED),
+            (self.joins_refused, m.JOINS_REFUSED),
             (self.dispatches, m.DISPATCHES),
             (self.recoveries, m.RECOVERIES),
             (self.probes, m.PROBES),

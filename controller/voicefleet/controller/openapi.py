@@ -21,10 +21,13 @@ _REASONS = {
     200: "Here it is",
     201: "Made",
     202: "It will be done",
+    204: "Done",
     400: "Something that was sent is wrong",
     401: "No valid API key, or no valid signature",
+    403: "The key lacks the role, or is not for the region",
     404: "There is none of that name",
     408: "The body did not come in time",
+    409: "There are as many as there may be",
     413: "The body is too long",
     429: "Too much was asked for, come back later",
     503: "Not possible, or not known, now; come back later",
@@ -71,10 +74,10 @@ def document(routes: Iterable[Route]) -> dict[str, Any]:
 def problems_of(route: Route) -> set[int]:
     """Statuses that `route` may answer with a `Problem`."""
     found = set(route.problems)
-    if route.role == "livekit":
+    if route.signed:
         found |= {400, 401, 408, 413}
-    elif route.role != "public":
-        found |= {401, 429}
+    elif route.roles:
+        found |= {401, 403, 429}
         if route.body is not None:
             found |= {400, 408, 413}
     return found
@@ -85,10 +88,10 @@ def _operation(route: Route) -> dict[str, Any]:
     responses |= {str(status): _answer(status, Problem) for status in sorted(problems_of(route))}
     operation: dict[str, Any] = {
         "summary": route.summary,
-        "description": f"Who may: {route.role}.",
+        "description": _who_may(route),
         "operationId": _operation_id(route),
         "responses": responses,
-        "security": [] if route.role in ("public", "livekit") else [{"key": []}],
+        "security": [{"key": []}] if route.roles else [],
     }
     if route.parameters:
         operation["parameters"] = [_parameter(parameter) for parameter in route.parameters]
@@ -97,6 +100,12 @@ def _operation(route: Route) -> dict[str, Any]:
     elif route.body is not None:
         operation["requestBody"] = {"content": {"application/webhook+json": {"schema": dict(route.body)}}}
     return operation
+
+
+def _who_may(route: Route) -> str:
+    if route.signed:
+        return "LiveKit, by its signature."
+    return f"A key with the role {' or '.join(route.roles)}." if route.roles else "Anybody."
 
 
 def _operation_id(route: Route) -> str:
@@ -115,6 +124,8 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 
 def _answer(status: int, body: type[BaseModel] | str) -> dict[str, Any]:
+    if body == "":
+        return {"description": _REASONS[status]}
     content = {body: {}} if isinstance(body, str) else {"application/json": {"schema": _reference(body)}}
     answer: dict[str, Any] = {"description": _REASONS[status], "content": content}
     return {**answer, "headers": _RETRY} if status in (429, 503) and body is Problem else answer

@@ -138,6 +138,8 @@ class Participant:
     """Nonce of the last probe that it answered."""
     worker: str = ""
     """Whose agent it is; empty for a caller, and for an agent that is none of this fleet's."""
+    key: str = ""
+    """Name of the API key whose ticket it joined with; empty when that came from elsewhere."""
 
     @property
     def serves(self) -> bool:
@@ -191,9 +193,9 @@ class LiveKitPort(Protocol):
         """Take one participant out. One who is not there is no error."""
         ...
 
-    def mint(self, room: str, identity: str, metadata: str, *, data: bool = False) -> str:
-        """A caller's token for `room`, which also orders an agent for it. It may publish a microphone, and only with
-        `data` send data."""
+    def mint(self, room: str, identity: str, metadata: str, *, key: str, data: bool = False) -> str:
+        """A caller's token for `room`, which also orders an agent for it, and says which API `key` asked for it. It may
+        publish a microphone, and only with `data` send data."""
         ...
 
     def mint_hold(self, room: str, text: str) -> str:

@@ -10,6 +10,7 @@ from voicefleet.contract.reports import STALE_AFTER_S
 from voicefleet.controller.calls import CallBook, Snapshot
 from voicefleet.controller.hold.messages import HoldMessages
 from voicefleet.controller.laws import LawBook
+from voicefleet.controller.limits import PENDING_S
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.outages import Outages
 from voicefleet.controller.ports import Fleet, Instance, LiveKitPort
@@ -20,13 +21,27 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs import get_logger
 from voicefleet.runtime.tracing import NoTracer, Tracer
 from voicefleet.scaling import Decision, PoolObservation
+from voicefleet.scaling.laws import DurationLaw
 
 PROMISE_S = 5.0
 """A caller joins within this of its ticket, or its slot is promised to the next."""
+USUAL_CALL_S = DurationLaw.prior().mean_s
 CUT_OFF_S = 20.0
 """LiveKit drops a worker whose connection says nothing for about as long."""
 
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A ticket that was given, and that nobody is known to have joined with.
+
+    For `PROMISE_S` its caller is expected, and needs a slot; after that it may still come.
+    """
+
+    at_s: float
+    key: str
+    """The API key that asked for it."""
 
 
 @dataclass
@@ -71,10 +86,15 @@ class Region:
     start_times: StartTimes = field(default_factory=StartTimes)
     laws: LawBook | None = None
     """Where learned laws and announced campaigns are kept; None: nowhere."""
+    mean_call_s: float = USUAL_CALL_S
+    """How long calls last, as far as it was learned."""
     observation: PoolObservation | None = None
     decision: Decision | None = None
-    promised: dict[str, float] = field(default_factory=dict)
-    """Room of a ticket whose caller may be on the way -> when the ticket was given."""
+    promised: dict[str, Promise] = field(default_factory=dict)
+    """Room of a ticket whose caller may be on the way -> whose it is. Of this replica: each of several may promise as
+    much, which is no harm, because no key is refused for what another one was promised."""
+    listed_rooms: frozenset[str] | None = None
+    """LiveKit's rooms, callers in them or not, at `listed_at_s`."""
     troubles: dict[str, str] = field(default_factory=dict)
     """Source -> why its last read failed."""
     hold_messages: HoldMessages | None = None
@@ -161,17 +181,28 @@ class Region:
         lately = self.cut_off_at_s is not None and self.clock.monotonic() - self.cut_off_at_s < CUT_OFF_S
         return lately or self._hanging
 
-    def promise(self, room: str) -> None:
+    def promise(self, room: str, key: str) -> None:
         """A ticket for `room` was given: its caller needs a slot before any list of calls shows it."""
-        self.promised[room] = self.clock.monotonic()
+        self.promised[room] = Promise(self.clock.monotonic(), key)
+
+    def unused(self, snapshot: Snapshot) -> list[Promise]:
+        """Tickets that still let in, and whose callers are not in `snapshot` yet; the oldest first."""
+        if self.promised:
+            since = self.clock.monotonic() - PENDING_S
+            here = snapshot.rooms
+            self.promised = {r: p for r, p in self.promised.items() if p.at_s > since and r not in here}
+        return list(self.promised.values())
 
     def on_the_way(self, snapshot: Snapshot) -> int:
         """Callers with a ticket of the last few seconds who are not in `snapshot` yet."""
-        if self.promised:
-            since = self.clock.monotonic() - PROMISE_S
-            here = snapshot.rooms
-            self.promised = {room: at for room, at in self.promised.items() if at > since and room not in here}
-        return len(self.promised)
+        since = self.clock.monotonic() - PROMISE_S
+        return sum(p.at_s > since for p in self.unused(snapshot))
+
+    def surely_over(self, room: str) -> bool:
+        """Whether the call in `room` has ended: no caller is there, and LiveKit has no such room to come back to."""
+        snapshot = self.fresh_snapshot()
+        listed = self.listed_rooms
+        return snapshot is not None and listed is not None and room not in snapshot.rooms and room not in listed
 
     def fresh_snapshot(self) -> Snapshot | None:
         """The calls, if they were read lately and follow from a whole listing; else None."""

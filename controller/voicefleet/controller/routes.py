@@ -1,5 +1,8 @@
-"""Every route of the controller, described once: the OpenAPI document is made from this table, and a test fails when a
-route is registered that is not in it."""
+"""Every route of the controller, described once, with the roles that it asks for.
+
+Whoever adds a route adds it here: the controller does not start with one that is missing. The OpenAPI document is made
+from this table, and `tests/security/test_authorization_matrix.py` walks it.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from aiohttp import web
 from pydantic import BaseModel
 
 from voicefleet.contract import answers
@@ -19,10 +23,10 @@ from voicefleet.contract.api import (
     WorkerStatus,
 )
 from voicefleet.contract.keys import REGION_PATTERN
+from voicefleet.controller.auth import Role
 from voicefleet.controller.loop import DECISIONS_KEPT
 
-Role = Literal["public", "livekit", "call", "read", "operate"]
-"""Who may ask: anybody; LiveKit by its signature; keys of a role."""
+PUBLIC: tuple[Role, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,19 +44,23 @@ class Route:
     """One method of one path.
 
     Args:
-        answers: status -> its body: a model, or a media type where it is no JSON.
+        path: as aiohttp's router has it, with ``{names}``.
+        roles: any one of them will do; empty: no key is asked for.
+        answers: status -> its body: a model, a media type where it is no JSON, or empty where there is none.
         problems: statuses answered with a `Problem`, beside those that every route of its kind has (see `openapi`).
         body: what is posted; None: nothing.
+        signed: LiveKit asks, and its signature stands for a key.
     """
 
     method: str
     path: str
-    role: Role
+    roles: tuple[Role, ...]
     summary: str
     answers: Mapping[int, type[BaseModel] | str]
     problems: tuple[int, ...] = ()
     body: type[BaseModel] | Mapping[str, Any] | None = None
     parameters: tuple[Parameter, ...] = field(default=())
+    signed: bool = False
 
 
 _REGION = Parameter("region", "query", "Of this region alone", {"type": "string", "pattern": REGION_PATTERN.pattern})
@@ -71,11 +79,20 @@ def _limit(default: int, most: int) -> Parameter:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("POST", "/v1/calls", "call", "Ask for a call", {201: CallTicket}, (503,), CallRequest, (_TRACE,)),
+    Route("POST", "/v1/calls", (Role.CALL,), "Ask for a call", {201: CallTicket}, (503,), CallRequest, (_TRACE,)),
+    Route(
+        "DELETE",
+        "/v1/calls/{room}",
+        (Role.CALL, Role.OPERATE),
+        "End a call: one's own, or any with operate",
+        {204: ""},
+        (400, 404, 503),
+        parameters=(Parameter("room", "path", "The call's room", {"type": "string", "minLength": 1}), _REGION),
+    ),
     Route(
         "GET",
         "/v1/calls",
-        "read",
+        (Role.READ,),
         "Calls, the oldest first, a page at a time",
         {200: answers.CallPage},
         (400, 503),
@@ -85,23 +102,31 @@ ROUTES: tuple[Route, ...] = (
             Parameter("cursor", "query", "`next` of the page before", {"type": "string", "maxLength": 2048}),
         ),
     ),
-    Route("GET", "/v1/regions", "read", "Regions with their workers, and who leads", {200: answers.RegionList}),
+    Route("GET", "/v1/regions", (Role.READ,), "Regions with their workers, and who leads", {200: answers.RegionList}),
     Route(
         "GET",
         "/v1/decisions",
-        "read",
+        (Role.READ,),
         "The last decisions, the newest first",
         {200: answers.DecisionList},
         (400,),
         parameters=(_limit(100, DECISIONS_KEPT),),
     ),
-    Route("GET", "/v1/history", "read", "The last half hour of every region", {200: answers.HistoryView}),
-    Route("GET", "/v1/health", "read", "What is wrong where, in words", {200: answers.HealthView}),
-    Route("GET", "/v1/workers/{worker}", "read", "One worker", {200: WorkerStatus}, (404, 503), parameters=(_WORKER,)),
+    Route("GET", "/v1/history", (Role.READ,), "The last half hour of every region", {200: answers.HistoryView}),
+    Route("GET", "/v1/health", (Role.READ,), "What is wrong where, in words", {200: answers.HealthView}),
+    Route(
+        "GET",
+        "/v1/workers/{worker}",
+        (Role.READ,),
+        "One worker",
+        {200: WorkerStatus},
+        (404, 503),
+        parameters=(_WORKER,),
+    ),
     Route(
         "POST",
         "/v1/workers/{worker}/drain",
-        "operate",
+        (Role.OPERATE,),
         "Have a worker hand its calls over and end",
         {202: DrainView},
         (404, 503),
@@ -110,39 +135,77 @@ ROUTES: tuple[Route, ...] = (
     Route(
         "POST",
         "/v1/campaigns",
-        "operate",
+        (Role.OPERATE,),
         "Announce calls that will come beside the usual ones",
         {201: CampaignView},
-        (503,),
+        (409, 503),
         CampaignRequest,
     ),
-    Route("GET", "/v1/campaigns", "read", "Announced campaigns that are not over", {200: answers.CampaignList}, (503,)),
-    Route("GET", "/v1/openapi.json", "read", "This document", {200: "application/json"}),
-    Route("GET", "/healthz", "public", "Whether the state of every region is known", {200: answers.Healthz}),
-    Route("GET", "/livez", "public", "Alive", {200: "text/plain", 503: "text/plain"}),
-    Route("GET", "/readyz", "public", "Ready", {200: "text/plain", 503: "text/plain"}),
-    Route("GET", "/metrics", "public", "Metrics for Prometheus", {200: "text/plain"}),
-    Route("GET", "/", "public", "The page", {200: "text/html"}),
-    Route("GET", "/page.css", "public", "A file of the page", {200: "text/css"}),
-    Route("GET", "/page.js", "public", "A file of the page", {200: "text/javascript"}),
+    Route(
+        "DELETE",
+        "/v1/campaigns/{id}",
+        (Role.OPERATE,),
+        "Take a campaign back",
+        {204: ""},
+        (404, 503),
+        parameters=(Parameter("id", "path", "Id of the campaign", {"type": "string", "minLength": 1}),),
+    ),
+    Route(
+        "GET",
+        "/v1/campaigns",
+        (Role.READ,),
+        "Announced campaigns that are not over",
+        {200: answers.CampaignList},
+        (503,),
+    ),
+    Route("GET", "/v1/openapi.json", (Role.READ,), "This document", {200: "application/json"}),
+    Route("GET", "/healthz", PUBLIC, "Whether the state of every region is known", {200: answers.Healthz}),
+    Route("GET", "/livez", PUBLIC, "Alive", {200: "text/plain", 503: "text/plain"}),
+    Route("GET", "/readyz", PUBLIC, "Ready", {200: "text/plain", 503: "text/plain"}),
+    Route("GET", "/metrics", PUBLIC, "Metrics for Prometheus", {200: "text/plain"}),
+    Route("GET", "/", PUBLIC, "The page", {200: "text/html"}),
+    Route("GET", "/page.css", PUBLIC, "A file of the page", {200: "text/css"}),
+    Route("GET", "/page.js", PUBLIC, "A file of the page", {200: "text/javascript"}),
     Route(
         "POST",
         "/webhooks/livekit",
-        "livekit",
+        PUBLIC,
         "LiveKit's webhooks, where its key tells the region",
         {200: "application/json"},
         (404, 503),
         _EVENT,
         (_REGION,),
+        signed=True,
     ),
     Route(
         "POST",
         "/webhooks/livekit/{region}",
-        "livekit",
+        PUBLIC,
         "LiveKit's webhooks of one region",
         {200: "application/json"},
         (404, 503),
         _EVENT,
         (Parameter("region", "path", "The region", {"type": "string", "minLength": 1}),),
+        signed=True,
     ),
 )
+_BY_PLACE = {(route.method, route.path): route for route in ROUTES}
+
+
+def route_of(request: web.Request) -> Route | None:
+    """The entry of the route that `request` goes to; None when it goes to none."""
+    resource = request.match_info.route.resource
+    return None if resource is None else entry(request.method, resource.canonical)
+
+
+def entry(method: str, path: str) -> Route | None:
+    """What the table says of a route; a HEAD is a GET."""
+    return _BY_PLACE.get(("GET" if method == "HEAD" else method, path))
+
+
+def require_entries(app: web.Application) -> None:
+    """Raises `RuntimeError` when `app` has a route that is not in the table: nobody knows who may use it."""
+    for route in app.router.routes():
+        path = route.resource.canonical if route.resource else "?"
+        if entry(route.method, path) is None:
+            raise RuntimeError(f"{route.method} {path} has no entry in voicefleet.controller.routes")

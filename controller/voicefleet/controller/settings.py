@@ -19,6 +19,8 @@ from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.keys import REGION_PATTERN
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.validation import config_error
+from voicefleet.controller.attempts import Network
+from voicefleet.controller.auth import KeyRing
 from voicefleet.controller.hold.clip import BUILT_IN_TEXT, built_in, read_clip
 from voicefleet.controller.laws import CampaignRecord
 from voicefleet.controller.schedule import Shift
@@ -32,6 +34,7 @@ from voicefleet.controller.settings_file import (
     Rooms,
     SettingsFile,
 )
+from voicefleet.controller.settings_keys import key_ring, proxies
 from voicefleet.controller.settings_kubernetes import (
     KubernetesSettings,
     LeaseSettings,
@@ -53,8 +56,14 @@ class Limits:
 
     requests_per_minute: int
     concurrent_calls: int
+    """0 for no bound. With one, nobody gets a ticket while Redis, which counts them, does not answer."""
     max_call_duration_s: float
     """A call is ended after this; 0 for no bound. Holds for calls that came without us too."""
+    unused_tickets_ratio: float
+    """Share of the free slots that tickets of one key may stand for before anybody joins with them; 1 where no other
+    key places calls."""
+    campaigns: int
+    """Announced by one key in one region, and not over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +135,12 @@ class Settings:
     host: str
     port: int
     auth: Auth
-    api_keys: Mapping[str, str] = field(repr=False)
-    """Secret -> name of the key."""
+    keys: KeyRing = field(repr=False)
+    """As they were at the start; see `api_keys_file`."""
+    api_keys_file: Path | None
+    """Where the keys are read anew; None: they stay as they are."""
+    trusted_proxies: tuple[Network, ...]
+    """Whose X-Forwarded-For tells who asks."""
     secret_variables: tuple[str, ...]
     """Environment variables that workers must not inherit."""
     limits: Limits
@@ -188,7 +201,9 @@ def _freeze(file: SettingsFile, env: Mapping[str, str]) -> Settings:
         host=host,
         port=port,
         auth=file.auth,
-        api_keys=_api_keys(file, env),
+        keys=key_ring(file, lambda name, field: _variable(name, field, env)),
+        api_keys_file=file.api_keys_file,
+        trusted_proxies=proxies(file),
         secret_variables=tuple(name for name in secrets if name),
         limits=Limits(**file.limits.model_dump()),
         regions={name: _region(name, region, env) for name, region in file.regions.items()},
@@ -219,36 +234,6 @@ def _redis_url(file: SettingsFile, env: Mapping[str, str]) -> tuple[str, str]:
     return url, "redis_url"
 
 
-def _api_keys(file: SettingsFile, env: Mapping[str, str]) -> dict[str, str]:
-    if file.auth == "none":
-        if file.api_keys_env is not None:
-            raise ConfigError(
-                "names keys, but auth is none",
-                field="api_keys_env",
-                value=file.api_keys_env,
-                way_out="Set auth: bearer, or remove this field.",
-            )
-        return {}
-    if file.api_keys_env is None:
-        raise ConfigError(
-            "is missing, and auth is bearer",
-            field="api_keys_env",
-            way_out='Name a variable that holds "name:secret,name2:secret2", or set auth: none (open to everyone).',
-        )
-    keys: dict[str, str] = {}
-    for pair in _variable(file.api_keys_env, "api_keys_env", env).split(","):
-        name, _, secret = pair.strip().partition(":")
-        if not name or not secret or secret in keys or name in keys.values():
-            raise ConfigError(
-                "does not hold name:secret pairs with different names and secrets",
-                field="api_keys_env",
-                value=file.api_keys_env,
-                way_out='Set it to "name:secret,name2:secret2".',
-            )
-        keys[secret] = name
-    return keys
-
-
 def _region(name: str, region: RegionFields, env: Mapping[str, str]) -> RegionSettings:
     at = f"regions.{name}"
     if not REGION_PATTERN.match(name):
@@ -266,7 +251,7 @@ def _region(name: str, region: RegionFields, env: Mapping[str, str]) -> RegionSe
         rooms=region.rooms,
         pool=pool_spec(f"{at}.pool", name, pool),
         schedule=shifts(f"{at}.pool", pool),
-        campaigns=campaigns(pool),
+        campaigns=campaigns(f"{at}.pool", pool),
         start_timeout_s=pool.start_timeout_s,
         process=_process(region.process) if region.process else None,
         kubernetes=kubernetes_settings(at, region) if region.kubernetes else None,

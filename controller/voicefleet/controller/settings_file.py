@@ -20,8 +20,10 @@ class _Model(BaseModel):
 
 class LimitsFields(_Model):
     requests_per_minute: Annotated[int, Field(ge=1)] = 600
-    concurrent_calls: Annotated[int, Field(ge=1)] = 1000
+    concurrent_calls: Annotated[int, Field(ge=0)] = 0
     max_call_duration_s: Annotated[float, Field(ge=0)] = 3600.0
+    unused_tickets_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    campaigns: Annotated[int, Field(ge=1, le=1000)] = 20
 
 
 class LiveKitFields(_Model):
@@ -117,6 +119,8 @@ class SettingsFile(_Model):
     listen: str = "127.0.0.1:8080"
     auth: Auth = "bearer"
     api_keys_env: str | None = None
+    api_keys_file: Path | None = None
+    trusted_proxies: list[str] = []
     limits: LimitsFields = LimitsFields()
     regions: Annotated[dict[str, RegionFields], Field(min_length=1)]
     kubernetes_lease: LeaseFields | None = None

@@ -10,6 +10,9 @@ from voicefleet.controller.laws import CampaignRecord
 from voicefleet.controller.schedule import DAYS, Shift
 from voicefleet.controller.settings_file import PoolFields
 
+SHORT_CALL_S = 30.0
+"""Calls that people make last longer."""
+
 
 def pool_spec(at: str, region: str, pool: PoolFields) -> PoolSpec:
     """The pool's bounds and policy. Raises `ConfigError` for bounds that contradict each other."""
@@ -77,8 +80,18 @@ def shifts(at: str, pool: PoolFields) -> tuple[Shift, ...]:
     return tuple(found)
 
 
-def campaigns(pool: PoolFields) -> tuple[CampaignRecord, ...]:
-    """The announced campaigns, on the wall clock in milliseconds."""
+def campaigns(at: str, pool: PoolFields) -> tuple[CampaignRecord, ...]:
+    """The announced campaigns, on the wall clock in milliseconds. Raises `ConfigError` for one that a pool of this size
+    cannot take, however short its calls are."""
+    room = pool.max_workers * pool.slots
+    for place, c in enumerate(pool.campaigns):
+        if c.calls / c.duration_s * min(SHORT_CALL_S, c.duration_s) > room:
+            raise ConfigError(
+                f"more than {room} slots ({pool.max_workers} workers of {pool.slots}) can take",
+                field=f"{at}.campaigns.{place}.calls",
+                value=c.calls,
+                way_out="Lower it, or raise max_workers.",
+            )
     return tuple(
         CampaignRecord(
             start_ms := round(c.start.timestamp() * 1000), start_ms + round(c.duration_s * 1000), c.calls / c.duration_s

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.adapters.livekit import issuer
+from voicefleet.controller.joins import Joins, key_in
 from voicefleet.controller.limits import Limiter
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import WebhookEvent, WebhookMalformedError, WebhookRefusedError
@@ -27,9 +28,10 @@ log = get_logger(__name__)
 class Webhooks:
     """`POST /webhooks/livekit/{region}`, and `/webhooks/livekit` where the signing key tells the region."""
 
-    def __init__(self, regions: Mapping[str, Region], limiter: Limiter, metrics: Metrics) -> None:
+    def __init__(self, regions: Mapping[str, Region], limiter: Limiter, joins: Joins, metrics: Metrics) -> None:
         self._regions = regions
         self._limiter = limiter
+        self._joins = joins
         self._metrics = metrics
         self._reading: set[str] = set()
         """Signatures whose bodies are on the way: each may hold up memory once."""
@@ -94,9 +96,11 @@ class Webhooks:
         match event.event:
             case "participant_joined" if event.caller:
                 # It may be late: the caller gone, the room over. LiveKit takes 3 s to answer for a room that is not.
-                if not await self._caller_in(region, event.room) or not await region.ours(event.room):
+                there = await region.livekit.list_participants(event.room)
+                if not any(p.caller for p in there) or not await region.ours(event.room):
                     return "ignored"
                 await region.calls.joined(event.room)
+                await self._joins.look(region, {event.room: key_in(there)})
             case "participant_joined" if event.agent:
                 region.hear()
             case "participant_left" | "participant_connection_aborted" if event.caller:
@@ -123,6 +127,6 @@ class Webhooks:
             return
         try:
             await self._limiter.release(record.key, region.name, [event.room])
-        except REDIS_FAILURES as error:
+        except (*REDIS_FAILURES, UnknownStateError) as error:
             # The limit finds out by itself once the call is not in the region's snapshot any more.
             log.info("could not count a call as over", region=region.name, error=type(error).__name__)

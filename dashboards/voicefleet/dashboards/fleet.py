@@ -146,6 +146,13 @@ ROWS = (
                 Query("sum by (reason) (rate(voicefleet_http_refused_total[$__rate_interval]))", "{{reason}}"),
             ),
             panel(
+                "Refused keys and joins",
+                "Requests with an API key that is none, and old tickets used again; per second.",
+                "reqps",
+                Query("sum by (result) (rate(voicefleet_auth_failures_total[$__rate_interval]))", "key {{result}}"),
+                Query("sum by (reason) (rate(voicefleet_joins_refused_total[$__rate_interval]))", "join {{reason}}"),
+            ),
+            panel(
                 "Traces",
                 "Spans per second, by what became of them. Empty where nobody traces.",
                 "reqps",

@@ -145,6 +145,9 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- $wrong = append $wrong "redis.tls: is false, and redis.caSecret is set: set redis.tls to true, or leave redis.caSecret out" -}}
 {{- end -}}
 {{- end -}}
+{{- if and $controller.enabled (eq $controller.auth "bearer") $controller.apiKeys.hashed (not $controller.apiKeys.existingSecret) -}}
+{{- $wrong = append $wrong "controller.apiKeys.hashed: is true, and controller.apiKeys.existingSecret is empty: name the Secret with the hashed keys" -}}
+{{- end -}}
 {{- if and (eq $controller.auth "none") $controller.apiKeys.existingSecret -}}
 {{- $wrong = append $wrong "controller.auth: is none, and controller.apiKeys.existingSecret is set: set controller.auth to bearer, or leave the Secret out" -}}
 {{- end -}}

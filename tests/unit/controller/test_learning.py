@@ -120,9 +120,15 @@ class TestSettings:
         )
         (found,) = shifts("p", pool)
         assert (found.days, found.end) == (frozenset({0, 6}), dt.time(18, 30))
-        (campaign,) = campaigns(pool)
+        (campaign,) = campaigns("p", pool)
         assert campaign.start_ms == utc("2026-12-01T08:00:00").timestamp() * 1000
         assert (campaign.end_ms - campaign.start_ms, campaign.rate) == (600_000, 0.5)
+
+    def test_a_campaign_that_no_pool_of_this_size_can_take_is_refused(self) -> None:
+        campaign = {"start": "2026-12-01T09:00:00+01:00", "duration_s": 600, "calls": 321}  # 16.05 of 30 s
+        pool = PoolFields.model_validate({"max_workers": 4, "slots": 4, "campaigns": [campaign]})
+        with pytest.raises(ConfigError, match=r"p\.campaigns\.0\.calls = 321\.0: more than 16 slots"):
+            campaigns("p", pool)
 
     def test_a_time_zone_that_is_none_and_too_many_workers(self) -> None:
         entry = {"days": ["mon"], "begin": "08:00", "end": "18:00", "min_workers": 2, "timezone": "Mars/Base"}

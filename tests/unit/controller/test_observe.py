@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import pytest
 
@@ -175,6 +176,20 @@ def test_the_region_with_the_most_free_slots_is_chosen() -> None:
     assert choose([Room("a", 0, 0), c]) == c  # unknown is not full
     assert choose([Room("a", 0, 0), Room("b", -2, 0)]) is None
     assert choose([Room("a", 2, 0)]) is not None  # draining ones give slots beyond the maximum
+
+
+def test_tickets_that_nobody_joined_with_close_a_region_to_their_own_key_alone() -> None:
+    full, free = Room("a", 0, 0, slots=8, ratio=0.5), Room("a", 8, 8, slots=8, ratio=0.5)
+    assert choose([replace(free, promised=50)]) is not None, "of other keys"
+    assert choose([replace(free, promised=3, own=3, held=3)]) is not None
+    assert choose([replace(free, promised=4, own=4, held=4)]) is None
+    assert choose([replace(free, promised=4, own=4, held=4, ratio=1.0)]) is not None, "no other key calls"
+    assert choose([replace(free, held=8)]) is None, "they could all come at once"
+    assert choose([replace(free, free_now=0, free_at_most=1, own=0)]) is not None, "one is always its share"
+    assert choose([replace(full, own=0)]) is None
+    assert choose([Room("c", None, None, own=99, held=99, ratio=0.5)]) is not None, "unknown is not full"
+    # Promises still tell where there is less room.
+    assert choose([replace(free, promised=7), Room("b", 2, 8, slots=8)]) == Room("b", 2, 8, slots=8)
 
 
 def test_a_worker_whose_report_redis_lost_is_unknown_and_not_starting() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from voicefleet.contract.calls import MAX_METADATA_BYTES, MAX_PRIORITY, TIER_PATTERN
 from voicefleet.contract.keys import REGION_PATTERN
@@ -12,6 +13,17 @@ from voicefleet.contract.keys import REGION_PATTERN
 
 class _Schema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_NOT_PLAIN = frozenset({"Cc", "Cs", "Zl", "Zp"})
+_BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def _plain(text: str) -> str:
+    """A name that is one line, and shown as it is. NUL ends a text in C; a new line makes two of one in a log."""
+    if any(unicodedata.category(c) in _NOT_PLAIN or c in _BIDI for c in text):
+        raise ValueError("it holds a control character")
+    return text
 
 
 class CallRequest(_Schema):
@@ -26,7 +38,7 @@ class CallRequest(_Schema):
     metadata: Annotated[str, Field(max_length=MAX_METADATA_BYTES)] = Field(
         default="", description="Passed to the agent as it is; never logged"
     )
-    identity: Annotated[str, Field(min_length=1, max_length=128)] | None = Field(
+    identity: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_plain)] | None = Field(
         default=None, description="The caller's identity in the room; made up when left out"
     )
     data: bool = Field(
@@ -144,6 +156,7 @@ class CampaignView(_Schema):
     starts_in_s: float = Field(description="Below 0: it runs")
     ends_in_s: float
     calls_per_s: float
+    key: str = Field(default="", description="Name of the API key that announced it")
 
 
 class DecisionView(_Schema):

@@ -12,6 +12,10 @@ CALL_TTL_MS = 86_400_000
 TICKET_TTL_S = 60
 """A ticket that lies unused for longer lets nobody in (LiveKit allows a minute more, for clocks that differ)."""
 
+KEY_ATTRIBUTE = "voicefleet.key"
+"""Participant attribute of a caller with a ticket: name of the API key that asked for it. Signed with the ticket, and a
+caller may not change its own attributes."""
+
 TIER_PATTERN = re.compile(r"^[a-z0-9]([a-z0-9_-]{0,62})$")
 MAX_METADATA_BYTES = 8_192
 

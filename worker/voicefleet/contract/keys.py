@@ -155,6 +155,10 @@ class Keys:
         """String: what is known of the call in `room`."""
         return self._key("call", room)
 
+    def ended(self, room: str) -> str:
+        """String: the call in `room` was ended on purpose, and is not to go on with the same ticket."""
+        return self._key("ended", room)
+
     def hold(self, room: str) -> str:
         """String: a replica speaks, or spoke a moment ago, to the waiting caller in `room`."""
         return self._key("hold", room)

@@ -75,7 +75,8 @@ class ControllerClient:
             await asyncio.sleep(retry_after_s)
 
     async def regions(self) -> list[RegionView]:
-        """Every region's state. Raises UnknownStateError when the controller does not say."""
+        """Every region's state. As all reads of lists it raises UnknownStateError when the controller does not say, and
+        UnreachableError when it refuses our key."""
         return [self._read(RegionView, r) for r in await self._get_list("/v1/regions", "regions")]
 
     async def calls(self) -> list[CallView]:
@@ -99,6 +100,8 @@ class ControllerClient:
     async def history(self) -> dict[str, list[HistoryPoint]]:
         """The last half hour of each region, the oldest first. Raises UnknownStateError when it does not say."""
         status, answer, _ = await self._ask("GET", "/v1/history")
+        if status in (401, 403):
+            raise _refused("GET /v1/history", status, answer, "Give a key that may read.")
         regions = answer.get("regions") if status == 200 and isinstance(answer, dict) else None
         if not isinstance(regions, dict):
             raise UnknownStateError(f"GET {self._url}/v1/history was answered with {status}")
@@ -142,6 +145,8 @@ class ControllerClient:
 
     async def _get_list(self, path: str, name: str) -> list[Any]:
         status, answer, _ = await self._ask("GET", path)
+        if status in (401, 403):
+            raise _refused(f"GET {path}", status, answer, "Give a key that may read.")
         if status != 200 or not isinstance(answer, dict) or not isinstance(answer.get(name), list):
             raise UnknownStateError(f"GET {self._url}{path} was answered with {status}")
         return list(answer[name])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
@@ -116,9 +117,9 @@ class HttpServer:
             await end([self._sweeping])
 
 
-def application() -> web.Application:
+def application(middlewares: Iterable[Middleware] = ()) -> web.Application:
     """An application whose handlers are given no body longer than `MAX_BODY_BYTES`."""
-    return web.Application(client_max_size=MAX_BODY_BYTES)
+    return web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
 
 
 def _told(handler: Callable[[web.BaseRequest], Any]) -> Callable[[web.BaseRequest], Any]:

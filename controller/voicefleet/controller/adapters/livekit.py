@@ -17,7 +17,7 @@ from livekit import api
 from livekit.protocol.models import DataPacket, ParticipantInfo
 from livekit.protocol.webhook import WebhookEvent as ProtoEvent
 
-from voicefleet.contract.calls import TICKET_TTL_S
+from voicefleet.contract.calls import KEY_ATTRIBUTE, TICKET_TTL_S
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.hold import HOLD_ATTRIBUTE, HOLD_TEXT_ATTRIBUTE, hold_identity, is_hold
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC, WORKER_ATTRIBUTE
@@ -98,6 +98,7 @@ class LiveKit:
                     joined_ms=p.joined_at_ms,
                     alive=p.attributes.get(ALIVE_ATTRIBUTE, ""),
                     worker=p.attributes.get(WORKER_ATTRIBUTE, ""),
+                    key=p.attributes.get(KEY_ATTRIBUTE, ""),
                 )
                 for p in answer.participants
                 if p.state != ParticipantInfo.State.DISCONNECTED
@@ -138,7 +139,7 @@ class LiveKit:
         async with _answered("remove_participant", absent_is_fine=True):
             await self._api.room.remove_participant(api.RoomParticipantIdentity(room=room, identity=identity))
 
-    def mint(self, room: str, identity: str, metadata: str, *, data: bool = False) -> str:
+    def mint(self, room: str, identity: str, metadata: str, *, key: str, data: bool = False) -> str:
         configuration = api.RoomConfiguration(
             agents=[api.RoomAgentDispatch(agent_name=self._agent_name, metadata=metadata)],
             empty_timeout=EMPTY_TIMEOUT_S,
@@ -155,6 +156,7 @@ class LiveKit:
         )
         return (
             token.with_identity(identity)
+            .with_attributes({KEY_ATTRIBUTE: key})
             .with_grants(grants)
             .with_room_config(configuration)
             .with_ttl(TOKEN_TTL)

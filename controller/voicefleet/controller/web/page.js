@@ -10,7 +10,8 @@ class Refused extends Error {}
 async function get(path) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const answer = await fetch(path, { headers, cache: "no-store" });
-  if (answer.status === 401) throw new Refused();
+  if (answer.status === 401 || answer.status === 429) throw new Refused("this key is not valid");
+  if (answer.status === 403) throw new Refused("this key lacks the role read");
   if (answer.status === 503) return null; // not known now
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
   return answer.json();
@@ -150,7 +151,7 @@ async function look() {
     if (error instanceof Refused) {
       $("fleet").hidden = true;
       $("login").hidden = false;
-      say(token ? "this key is not valid" : "an API key is needed", Boolean(token));
+      say(token ? error.message : "an API key is needed", Boolean(token));
       return; // asking again without a key only fills the log
     }
     say("the controller does not answer", true);

@@ -72,8 +72,15 @@
       "waiting_grace_s" $controller.waitingGraceSeconds
       "kubernetes_lease" (dict "namespace" .Release.Namespace "name" (printf "%s-controller" (include "voicefleet.fullname" .)) "duration_s" (int $controller.lease.durationSeconds) "renew_deadline_s" $controller.lease.renewDeadlineSeconds "retry_s" $controller.lease.retrySeconds)
       "regions" $regions -}}
+{{- with $controller.trustedProxies -}}
+{{- $_ := set $config "trusted_proxies" . -}}
+{{- end -}}
 {{- if eq $controller.auth "bearer" -}}
+{{- if $controller.apiKeys.hashed -}}
+{{- $_ := set $config "api_keys_file" "/etc/voicefleet-keys/keys" -}}
+{{- else -}}
 {{- $_ := set $config "api_keys_env" "VOICEFLEET_API_KEYS" -}}
+{{- end -}}
 {{- end -}}
 {{- with .Values.redis.caSecret -}}
 {{- $_ := set $config "redis_ca_file" (printf "/etc/voicefleet-redis/%s" $root.Values.redis.caKey) -}}

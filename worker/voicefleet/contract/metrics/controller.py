@@ -94,6 +94,20 @@ WEBHOOKS = Metric(
     ("result",),
     values={"result": ("ok", "unsigned", "unknown_region", "bad_signature", "malformed", "failed", "ignored", "late")},
 )
+AUTH_FAILURES = Metric(
+    "voicefleet_auth_failures",
+    "counter",
+    "Requests with an API key that is none: refused, or limited after too many from one address.",
+    ("result",),
+    values={"result": ("refused", "limited")},
+)
+JOINS_REFUSED = Metric(
+    "voicefleet_joins_refused",
+    "counter",
+    "Calls ended at once, because the ticket of one that was over was used again.",
+    ("region", "reason"),
+    values={"reason": ("ended", "over_limit")},
+)
 API_REQUESTS = Metric(
     "voicefleet_api_requests", "counter", "Requests to /v1, by route and status.", ("route", "status")
 )
