@@ -51,7 +51,7 @@ _KEY = web.RequestKey("voicefleet_key", str)
 _STORE_LIMIT_S = 0.5
 _FULL_RETRY_S = 5.0
 _WORKERS_NAMED = 20
-WORKERS_LISTED = 500
+WORKERS_LISTED = 200
 """Of one region in one answer."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
