@@ -12,6 +12,7 @@ import pytest
 
 from fakes.controlling import FRONT, controller, region, until
 from voicefleet.contract.answers import MOST_CALLS_A_PAGE
+from voicefleet.controller import api as controller_api
 from voicefleet.controller.calls import Call, Snapshot
 from voicefleet.controller.reads import READS_PER_MINUTE
 from voicefleet.controller.region import Region
@@ -93,6 +94,19 @@ async def test_ten_thousand_calls_are_read_a_page_at_a_time(
                 for path in ("/v1/calls", "/v1/decisions") if name == "limit" else ("/v1/calls",):
                     async with fleet.http.get(fleet.url + path, params={name: value}, headers=FRONT) as answer:
                         assert (answer.status, (await answer.json())["field"]) == (400, name)
+
+
+async def test_the_workers_of_one_answer_are_bounded(
+    tmp_path: Path, livekit: LiveKit, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(controller_api, "WORKERS_LISTED", 1)
+    async with controller(tmp_path, livekit, redis_url) as fleet, fleet.worker("w-1"), fleet.worker("w-2"):
+
+        async def ready() -> bool:
+            (view,) = (await fleet.get("/v1/regions"))["regions"]
+            return bool(view["ready"] == 2 and len(view["workers"]) == 1 and view["more_workers"] == 1)
+
+        await until(ready)
 
 
 async def test_who_reads_without_end_is_slowed_down_and_alone(

@@ -163,6 +163,8 @@ def _workers(regions: Sequence[RegionView]) -> Table:
         for worker in view.workers:
             age = "–" if worker.age_s is None else f"{worker.age_s:.0f} s"
             table.add_row(view.region, worker.id, worker.state, str(worker.live), str(worker.slots), age)
+        if view.more_workers:
+            table.add_row(view.region, f"and {view.more_workers} more")
     return table
 
 

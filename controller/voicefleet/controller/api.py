@@ -54,7 +54,7 @@ _FULL_RETRY_S = 5.0
 _UNUSED_RETRY_S = 1.0
 """Callers join within about as long."""
 _WORKERS_NAMED = 20
-WORKERS_LISTED = 500
+WORKERS_LISTED = 200
 """Of one region in one answer."""
 
 log = get_logger(__name__)

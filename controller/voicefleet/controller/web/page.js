@@ -13,6 +13,7 @@ async function get(path) {
   if (answer.status === 401 || answer.status === 429) throw new Refused("this key is not valid");
   if (answer.status === 403) throw new Refused("this key lacks the role read");
   if (answer.status === 503) return null; // not known now
+  if (answer.status === 429) throw new Error("too many look with this key, it is shown again soon");
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
   return answer.json();
 }
@@ -109,10 +110,10 @@ function draw(regions, calls, decisions, history) {
     [seconds(last(r.region).ttfa_p50_s), "n"], [seconds(last(r.region).ttfa_p95_s), "n"],
     [r.status === "ok" ? "ok" : `${r.status}: ${r.reason}`, r.status === "ok" ? "good" : "bad"],
   ]), "no region");
-  fill("workers", regions.flatMap((r) => r.workers.map((w) => [
+  fill("workers", regions.flatMap((r) => [...r.workers.map((w) => [
     [r.region], [w.id], [w.state, w.state === "ready" ? "good" : ""], [slots(w.live, w.slots)],
     [w.age_s === null ? "–" : `${Math.round(w.age_s)} s`, "n"],
-  ])), "no worker");
+  ]), ...(r.more_workers ? [[[r.region], [`and ${r.more_workers} more`], [""], [""], [""]]] : [])]), "no worker");
   fill("calls", (calls || []).slice(0, 100).map((c) => [
     [c.room], [c.region], [c.state, c.state === "waiting" ? "bad" : ""], [`${Math.round(c.since_s)} s`, "n"], [c.worker],
   ]), calls === null ? "not known now" : "no call");
@@ -154,7 +155,7 @@ async function look() {
       say(token ? error.message : "an API key is needed", Boolean(token));
       return; // asking again without a key only fills the log
     }
-    say("the controller does not answer", true);
+    say(error.message.startsWith("too many") ? error.message : "the controller does not answer", true);
   }
   setTimeout(look, EVERY_MS);
 }
