@@ -89,7 +89,7 @@ class Trial:
         self.pool_namespace = f"{namespace}-{REGION}"
         self.pool = f"deployment/{RELEASE}-{REGION}"
         self._addresses: dict[str, str] = {}
-        self._caller_key = ""
+        self._api_key = ""
         self.first_voice_s: float | None = None
         """From `helm install` to the first sound of an agent at a caller's ear, seconds."""
 
@@ -146,11 +146,11 @@ class Trial:
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[ControllerClient]:
-        """A client of the controllers' Service, with the caller's key."""
+        """A client of the controllers' Service, with the operator's key: it places calls, sees and drains."""
         url = await asyncio.to_thread(lambda: f"http://{self.address('controller')}")
-        if not self._caller_key:
-            self._caller_key = await asyncio.to_thread(self.secret, "api-keys", "caller")
-        async with ControllerClient(url, key=self._caller_key) as client:
+        if not self._api_key:
+            self._api_key = await asyncio.to_thread(self.secret, "api-keys", "operator")
+        async with ControllerClient(url, key=self._api_key) as client:
             yield client
 
     async def region(self, client: ControllerClient) -> RegionView | None:

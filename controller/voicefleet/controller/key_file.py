@@ -18,6 +18,7 @@ from pathlib import Path
 from voicefleet.contract.errors import ConfigError
 from voicefleet.controller.auth import KeyRing, keys_in_file
 from voicefleet.runtime.clock import Clock
+from voicefleet.runtime.log_errors import told
 from voicefleet.runtime.logs import get_logger
 
 FIELD = "api_keys_file"
@@ -104,7 +105,7 @@ class KeyFile:
             ring, seen = read_key_file(self._path, self._regions)
         except (ConfigError, OSError) as error:
             if str(error) != self._trouble:
-                log.error("API keys are not read anew, those before stay", error=str(error))
+                log.error("API keys are not read anew, those before stay", error=told(error))
             self._trouble = str(error)
             return
         if self._seen is not None or self._trouble:
