@@ -44,7 +44,7 @@ ROWS: dict[str, Measure] = {
     "startup": lambda on, quick, command: startup(on, 2 if quick else 12, command),
     "callers_per_core": lambda on, quick, command: callers_per_core(on, 1 if quick else 5, 3 if quick else 8, command),
     "controller_scale": lambda on, quick, command: controller_scale(on, 15.0 if quick else 60.0, command),
-    "overload": lambda on, quick, command: overload(on, 1 if quick else 5, 10.0 if quick else 60.0, command),
+    "overload": lambda on, quick, command: overload(on, 1 if quick else 5, 10.0 if quick else 30.0, command),
     "simulation_reality": lambda on, quick, command: simulation_reality(60.0 if quick else 600.0, command),
     "step_speed": lambda on, quick, command: asyncio.to_thread(step_speed, quick, command),
     "simulate_speed": lambda on, quick, command: asyncio.to_thread(simulate_speed, quick, command),
