@@ -27,7 +27,7 @@ all that they change, and a Redis that took over may have lost some."""
 LISTEN_EVERY_MS = 200
 """Who listens is asked in every scan of the beat, not in those between two of them."""
 
-PART = 500
+PART = 300
 """So many calls are looked through in one scan: Redis does nothing else meanwhile."""
 
 LISTENERS_PART = 4_000
