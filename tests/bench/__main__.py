@@ -32,7 +32,7 @@ def _of(what: Callable[[int, bool, str], Row], mean_live: int) -> Measure:
 
 
 async def _overload(on: Stand, quick: bool, command: str) -> list[Row]:
-    calls = await overload(on, 1 if quick else 5, 10.0 if quick else 60.0, command)
+    calls = await overload(on, 1 if quick else 5, 10.0 if quick else 30.0, command)
     return [*calls, *await overload_http(on, quick, command)]
 
 

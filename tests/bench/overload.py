@@ -32,7 +32,8 @@ from voicefleet.contract import codec
 from voicefleet.contract.calls import CallRecord
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import WorkerReport
-from voicefleet.runtime.redis import script_text
+from voicefleet.controller.calls import CallBook
+from voicefleet.runtime.redis import Scripts, script_text
 from voicefleet.runtime.tasks import end
 from voicefleet.stack.children import Child, running
 from voicefleet.stack.lifeline import lifeline
@@ -191,20 +192,17 @@ async def _view(http: aiohttp.ClientSession, name: str) -> dict[str, Any]:
 async def _grown_by(client: Any, http: aiohttp.ClientSession, name: str, livekit_port: int) -> float:
     """Callers come, and webhooks tell of them; how long until the pool's maximum is wanted. Without a port LiveKit is
     away."""
-    keys = Keys(name)
-    seconds, micros = await client.time()
-    now = seconds * 1000 + micros // 1000
+    keys, book = Keys(name), CallBook(client, Scripts(client), name, grace_ms=1_000)
     for start in range(0, WAITING, 500):
-        rooms = {f"call-{number:08d}": now + start for number in range(start, start + 500)}
+        rooms = [f"call-{number:08d}" for number in range(start, start + 500)]
         if livekit_port:
-            async with http.post(f"http://127.0.0.1:{livekit_port}/callers", json=list(rooms)) as answer:
+            async with http.post(f"http://127.0.0.1:{livekit_port}/callers", json=rooms) as answer:
                 answer.raise_for_status()
         async with client.pipeline(transaction=True) as pipe:
-            pipe.zadd(keys.callers, rooms)
-            pipe.zadd(keys.changed, dict.fromkeys(rooms, now))
             for room in rooms:  # as for every call with a ticket of the API
                 pipe.set(keys.call(room), codec.dump(CallRecord(room, name, key="front")))
             await pipe.execute()
+        await book.listed(0, [(room, 0) for room in rooms], [])
     began_s = time.monotonic()  # the last of them is there: now all of them are needed
     await _until(lambda: _wants_all(http, name))
     return time.monotonic() - began_s

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fakes.controlling import FRONT, controller, region, until
+from fakes.controlling import FRONT, FRONT_SECRET, OTHER_SECRET, controller, region, until
 from voicefleet.contract.answers import MOST_CALLS_A_PAGE
 from voicefleet.controller import api as controller_api
 from voicefleet.controller.calls import Call, Snapshot
@@ -86,7 +86,7 @@ async def test_ten_thousand_calls_are_read_a_page_at_a_time(
         # What one answer costs does not grow with the calls there are.
         most = await fleet.get("/v1/calls", params={"limit": str(MOST_CALLS_A_PAGE)})
         assert len(most["calls"]) == MOST_CALLS_A_PAGE
-        async with ControllerClient(fleet.url, key="front-secret") as client:
+        async with ControllerClient(fleet.url, key=FRONT_SECRET) as client:
             assert [call.room for call in await client.calls()] == [call.room for call in crowd.calls]
         wrong: dict[str, list[Any]] = {"limit": [0, MOST_CALLS_A_PAGE + 1, "9" * 5_000, "ten", ""], "cursor": ["x", ""]}
         for name, values in wrong.items():
@@ -122,12 +122,12 @@ async def test_who_reads_without_end_is_slowed_down_and_alone(
                 return answer.status, answer.headers.get("Retry-After")
 
         pages = READS_PER_MINUTE // (1 + MOST_CALLS_A_PAGE // 100)
-        answers = [await read("front-secret") for _ in range(2 * pages)]
+        answers = [await read(FRONT_SECRET) for _ in range(2 * pages)]
         refused = [wait for status, wait in answers if status == 429]
         assert refused
         assert all(wait == "1" for wait in refused)
         assert answers[0][0] == 200
-        assert (await read("other-secret"))[0] == 200
+        assert (await read(OTHER_SECRET))[0] == 200
         # A call is no read.
         assert (await fleet.post({}))[0] in (201, 503)
         await asyncio.sleep(0)

@@ -116,7 +116,7 @@ async def test_a_fleet_lives_on_these_rights_and_redis_never_refuses_it(users: U
 
 
 async def a_day(users: Users, running: Running) -> None:
-    wanted = {"region": "test", "starts_in_s": 600, "duration_s": 60, "calls": 5}
+    wanted = {"region": "test", "starts_in_s": 600, "duration_s": 60, "calls": 3}
     async with running.http.post(f"{running.url}/v1/campaigns", json=wanted, headers=FRONT) as answer:
         assert answer.status == 201, await answer.text()
     assert len((await running.get("/v1/campaigns"))["campaigns"]) == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from integration.test_worker import dispatch
+from integration.test_worker import claim_of, dispatch
 from livekit import api, rtc
 from livekit.agents.voice.remote_session import RemoteSession
 
@@ -125,13 +125,16 @@ async def test_an_ordinary_caller_gets_nothing_of_the_session(
 async def test_a_successor_gives_nothing_away_either(livekit: LiveKit, redis_url: str, tmp_path: Path) -> None:
     room, env = "moves-1", agent(tmp_path)
     async with (
-        worker(livekit, redis_url, tmp_path, "w-1", **env),
-        worker(livekit, redis_url, tmp_path, "w-2", **env) as second,
+        worker(livekit, redis_url, tmp_path, "w-1", **env) as one,
+        worker(livekit, redis_url, tmp_path, "w-2", **env) as other,
         joined(livekit, room, "mallory") as here,
     ):
         first = await agent_in(here)
         async with heard(here) as events:
-            claims = ClaimStore(Scripts(second.redis), "test")
+            claims = ClaimStore(Scripts(one.redis), "test")
+            held = await claim_of(one.redis, room)
+            assert held is not None
+            await (one if held.worker == one.name else other).order(1, cordon=True)
             assert await claims.begin_handoff(room, job=job_of(first))
             await dispatch(livekit, room)
             async with asyncio.timeout(20):

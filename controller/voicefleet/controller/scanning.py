@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import itertools
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,7 +27,7 @@ all that they change, and a Redis that took over may have lost some."""
 LISTEN_EVERY_MS = 200
 """Who listens is asked in every scan of the beat, not in those between two of them."""
 
-PART = 1_000
+PART = 300
 """So many calls are looked through in one scan: Redis does nothing else meanwhile."""
 
 LISTENERS_PART = 4_000
@@ -123,16 +123,22 @@ class Scanner:
 
     async def _scan(self) -> Snapshot:
         scanned = _Scanned()
+        behind = False
         while True:
-            answer = await self._look()
+            # Many changes at once are told in parts: for the further ones of them alone.
+            walk = None if behind else self._round
+            answer = await self._look(walk, () if behind else self._watched())
             if self._scanned_ms and (answer[3] != self._server or int(answer[0]) < self._scanned_ms):
                 # What changed before this server's life began, or before it took over, it may not know.
                 self.forget()
-                scanned = _Scanned()
+                scanned, behind = _Scanned(), False
                 continue
             self._take_over(answer, scanned)
+            if not behind:
+                self._go_round(str(answer[2]), scanned.now_ms)
             if self._whole and self._scanned_ms == scanned.now_ms:
                 return self._snapshot(scanned)
+            behind = self._whole
 
     def forget(self) -> None:
         """Nothing is known any more: the next scan goes through everything."""
@@ -143,8 +149,8 @@ class Scanner:
         self._scanned_ms, self._whole, self._round = 0, False, _Round()
         self._listeners_at, self._silent_now, self._orphans, self._orphans_now = "0", {}, {}, []
 
-    async def _look(self) -> list[Any]:
-        k, walk = self._keys, self._round
+    async def _look(self, walk: _Round | None, watched: Iterable[str]) -> list[Any]:
+        k = self._keys
         arguments: list[str | int | float] = [
             k.claim_prefix,
             self._grace_ms,
@@ -163,13 +169,12 @@ class Scanner:
             LISTENERS_PART,
         ]
         keys = [k.callers, k.waiting, k.inflight, k.changed, k.renewed, k.held]
-        return list(await self._scripts.run("queue_scan", keys, [*arguments, *self._watched()]))
+        return list(await self._scripts.run("queue_scan", keys, [*arguments, *watched]))
 
     def _take_over(self, answer: list[Any], scanned: _Scanned) -> None:
-        now, told, cursor, server, next_held, silent, orphans, *rows = answer
+        now, told, _, server, next_held, silent, orphans, *rows = answer
         now_ms = int(now)
         known = self._known
-        del self._doubtful[:PART]
         for room, joined, rank, text, served_rank in rows:
             before = known.get(room)
             past = before or self._past.get(room)
@@ -186,7 +191,6 @@ class Scanner:
             if served_rank and float(served_rank) > 0:
                 scanned.served.append(max(0, now_ms - call.joined_ms) / 1000)
         self._scanned_ms, self._server, scanned.now_ms = int(told), server, now_ms
-        self._go_round(str(cursor), now_ms)
         self._hear(str(next_held), silent, orphans, now_ms)
 
     def _go_round(self, cursor: str, now_ms: int) -> None:
@@ -279,6 +283,7 @@ class Scanner:
         yield from self._first
         yield from self._silent.values()
         yield from self._doubtful[:PART]
+        del self._doubtful[:PART]
 
     async def _close_orphans(self, now_ms: int) -> None:
         """Close in the book what nobody will close any more."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from voicefleet.contract import codec
 from voicefleet.contract.errors import UnknownStateError
@@ -22,6 +23,9 @@ _OVERDUE_S, _FORSAKEN_S = 2.0, 120.0
 
 _ORDER_S = 86_400
 """A day: an order outlives any silence of its worker, and does not stay for ever once that is gone."""
+
+PART = 300
+"""So many reports are read by one command; Redis does nothing else meanwhile."""
 
 FORGET_AFTER_S = 3_600.0
 """A worker silent for an hour is taken off the books; its report has expired by then."""
@@ -84,21 +88,28 @@ class WorkerBook:
 
     async def read(self) -> dict[str, Reported]:
         """Every worker that reported within the last hour, by id. An unreadable report leaves its worker out."""
-        k = self._keys
-        arguments: list[str | int | float] = [k.report_prefix, k.order_prefix, round(FORGET_AFTER_S * 1000)]
-        now, *rows = await self._scripts.run("reports", [k.workers], arguments)
-        now_ms = int(now)
         found: dict[str, Reported] = {}
         said: dict[str, _Said] = {}
-        for worker, at, text, order in rows:
-            # Several look at the same words: they are read once.
-            known = self._said.get(worker)
-            said[worker] = known if known and known.texts == (text, order) else _read(text, order)
-            if (report := said[worker].report) is not None:
-                at_ms = int(float(at))
-                found[worker] = Reported(report, max(0.0, (now_ms - at_ms) / 1000), said[worker].order, at_ms)
+        cursor = ""
+        while cursor != "0":
+            now_ms, cursor, rows = await self._read_part(cursor or "0")
+            for worker, at, text, order in rows:
+                # Several look at the same words: they are read once.
+                known = self._said.get(worker)
+                said[worker] = known if known and known.texts == (text, order) else _read(text, order)
+                if (report := said[worker].report) is not None:
+                    at_ms = int(float(at))
+                    found[worker] = Reported(report, max(0.0, (now_ms - at_ms) / 1000), said[worker].order, at_ms)
         self._said = said
         return found
+
+    async def _read_part(self, cursor: str) -> tuple[int, str, list[Any]]:
+        """Redis's time, the next cursor, and some rows."""
+        k = self._keys
+        forget_ms = round(FORGET_AFTER_S * 1000)
+        arguments: list[str | int | float] = [k.report_prefix, k.order_prefix, forget_ms, cursor, PART]
+        now, next_cursor, *rows = await self._scripts.run("reports", [k.workers], arguments)
+        return int(now), str(next_cursor), rows
 
     async def order(
         self, worker: str, *, cordon: bool, after: int, leave: bool = False, term: Term | None = None

@@ -14,7 +14,7 @@
 -- of joining there is no such call (any more). No look is longer for more calls: whoever wants all of them goes on with
 -- the cursor.
 -- `served` is the rank a call waited with when this very scan found its claim, else '': one scan of one replica sees it.
-local AT_ONCE, MOST_CHANGES = 1000, 1000
+local AT_ONCE, MOST_CHANGES = 1000, 300
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 local last, part_size = tonumber(ARGV[8]), ARGV[14]
