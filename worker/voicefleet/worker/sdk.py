@@ -68,13 +68,16 @@ class _NamedTransport(RoomSessionTransport):
     def __init__(self, room: rtc.Room, allowed: Callable[[str], bool]) -> None:
         super().__init__(room)
         self._allowed = allowed
+        self._asked: set[str] = set()
 
     def _on_byte_stream(self, reader: rtc.ByteStreamReader, participant_identity: str) -> None:
         if self._allowed(participant_identity):
+            self._asked.add(participant_identity)
             super()._on_byte_stream(reader, participant_identity)
 
     async def send_message(self, msg: AgentSessionMessage) -> None:
-        named = [who for who in self._room.remote_participants if self._allowed(who)]
+        # Who has just joined may ask before the room shows it.
+        named = sorted({who for who in self._room.remote_participants if self._allowed(who)} | self._asked)
         # Without a destination LiveKit sends to everyone. The base class knows one destination at the most.
         if not named:
             return
