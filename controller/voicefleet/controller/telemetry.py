@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from voicefleet.contract.metrics import MOST_VALUES
+import dataclasses
+
 from voicefleet.controller.metrics import Metrics
 from voicefleet.scaling import Decision, PoolObservation, SupplyState
 
-_WAIT_PROBABILITY = "wait_probability"
-"""The input by which a policy tells the chance that a new caller has to wait."""
 _LEAVING = frozenset({SupplyState.DRAINING, SupplyState.STOPPING})
 
 
@@ -17,6 +16,7 @@ class PoolTelemetry:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._signals: set[str] = set()
+        self._told_chance = False
         self._draining_since: dict[str, float] = {}
 
     def tell(self, observation: PoolObservation, decision: Decision) -> None:
@@ -28,17 +28,15 @@ class PoolTelemetry:
             self._tell_drains(region, observation)
 
     def _tell_signals(self, region: str, decision: Decision) -> None:
-        numbers = {
-            name: float(value)
-            for name, value in decision.inputs.items()
-            if isinstance(value, int | float) and not isinstance(value, bool)
-        }
-        chance = numbers.pop(_WAIT_PROBABILITY, None)
+        # Unknown is not zero: a number that is not known now has no value.
+        chance = decision.inputs.wait_probability
         if chance is not None:
             self._metrics.wait_probability.labels(region).set(chance)
-        kept = dict(sorted(numbers.items())[: MOST_VALUES["signal"]])
+        elif self._told_chance:
+            self._metrics.wait_probability.remove(region)
+        self._told_chance = chance is not None
+        kept = dataclasses.replace(decision.inputs, wait_probability=None).numbers()
         for name in self._signals - kept.keys():
-            # Unknown is not zero: a signal that is not known now has no value.
             self._metrics.signal.remove(region, name)
         self._signals = set(kept)
         for name, value in kept.items():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-Inputs = dict[str, float | int | str | None]
+from voicefleet.contract.decisions import DecisionInputs
+
+_NOTHING = DecisionInputs()
 
 
 class Reason(enum.StrEnum):
@@ -45,7 +47,7 @@ class Need:
 
     workers: int | None
     detail: object
-    inputs: Inputs = field(default_factory=dict)
+    inputs: DecisionInputs = _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class Decision:
     desired: int
     reason: Reason
     said: object
-    inputs: Inputs = field(default_factory=dict)
+    inputs: DecisionInputs = _NOTHING
     may_shrink: bool = True
     replace: tuple[str, ...] = ()
     """Workers that never got ready in time and are to be replaced."""

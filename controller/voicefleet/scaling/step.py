@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 
 from voicefleet.scaling.decision import Decision, Reason
@@ -86,7 +87,7 @@ def step(state: State, observation: PoolObservation) -> tuple[State, Decision]:
         desired=desired,
         reason=reason,
         said=need.detail,
-        inputs={**need.inputs, "need": need.workers, "held": held, "supply": supply, "wanted": wanted},
+        inputs=dataclasses.replace(need.inputs, need=need.workers, held=held, supply=supply, wanted=wanted),
         may_shrink=known,
         replace=victims,
         notes=_notes(reason, observation, desired, wanted, late, machines, overdue_said),

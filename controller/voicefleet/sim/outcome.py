@@ -29,9 +29,10 @@ class Outcome:
     policy: str
     offered: int
     waited: int
-    """Calls without an agent for more than a second, those whose caller hung up included."""
+    """Calls without an agent for more than `World.wait_counts_s`, those whose caller hung up after that included."""
     wait_p99_s: float
     lost: int
+    """Calls whose caller hung up before an agent came, however soon."""
     killed: int
     worker_hours: float
     cost_ratio: float

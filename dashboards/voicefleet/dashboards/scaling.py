@@ -50,7 +50,7 @@ ROWS = (
             ),
             panel(
                 "Chance that a new caller waits",
-                "As the policy reckons it; empty for a policy that does not.",
+                "As the predictive policy reckons it; the buffer policy does not, and has no line here.",
                 "percentunit",
                 now(f"max {BY} (voicefleet_scaler_wait_probability{{{SELECT}}})"),
                 most=1,

@@ -19,7 +19,6 @@ _LIMIT_S = 30.0
 
 EXEMPT: Mapping[str, str] = {
     "voicefleet-scaling / Reads that failed / A": "only an outage of Redis, LiveKit or Kubernetes fills it",
-    "voicefleet-scaling / Chance that a new caller waits / A": "only a policy that reckons it fills it",
     "voicefleet-worker / Drains that ended / A": "only a drain fills it",
     "voicefleet-worker / Drains that ended / B": "only a drain fills it",
     "voicefleet-region / Time to notice / A": "only a job that died fills it",

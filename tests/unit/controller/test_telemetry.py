@@ -6,12 +6,14 @@ import dataclasses
 
 import pytest
 
+from voicefleet.contract.decisions import DecisionInputs
 from voicefleet.contract.metrics.kinds import LATENCY_S
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.controller.history import TtfaWindow
 from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.settings_file import PoolFields
 from voicefleet.controller.telemetry import PoolTelemetry
-from voicefleet.scaling import Decision, PoolObservation, SupplyState
+from voicefleet.scaling import Decision, PoolObservation, SupplyState, initial_state, step
 from voicefleet.scaling.decision import Reason
 from voicefleet.scaling.observation import Worker
 
@@ -24,8 +26,14 @@ def seen(now_s: float, *workers: Worker, complete: bool = True) -> PoolObservati
     return PoolObservation(SPEC, now_s, workers, 1, 0, 0, complete)
 
 
-def decided(**inputs: float | int | str | None) -> Decision:
-    return Decision(2, Reason.CALLS, "because", inputs)
+def decided(inputs: DecisionInputs | None = None) -> Decision:
+    return Decision(2, Reason.CALLS, "because", inputs or DecisionInputs())
+
+
+def made_by(policy: str) -> PoolObservation:
+    """One worker and one call, in a pool of that policy."""
+    spec = PoolSpec(region="eu", min_workers=0, max_workers=4, slots=2, buffer=1, hold_s=0, policy=policy, fixed=1)
+    return PoolObservation(spec, 0.0, (Worker("w1", SupplyState.READY, 2, 1),), 1, 0, 0, True)
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -35,22 +43,40 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 def test_a_decisions_numbers_are_signals_and_unknown_ones_vanish() -> None:
     metrics = Metrics()
     told = PoolTelemetry(metrics)
-    told.tell(seen(0.0), decided(live=3, waiting=1, policy="buffer", forecast=None))
+    told.tell(seen(0.0), decided(DecisionInputs(live=3, waiting=1)))
     assert value(metrics, "voicefleet_scaler_signal", signal="live") == 3
-    assert value(metrics, "voicefleet_scaler_signal", signal="policy") is None
-    told.tell(seen(1.0), decided(live=None, waiting=2))
+    assert value(metrics, "voicefleet_scaler_signal", signal="come") is None
+    told.tell(seen(1.0), decided(DecisionInputs(live=None, waiting=2)))
     assert value(metrics, "voicefleet_scaler_signal", signal="live") is None, "unknown is not zero"
     assert value(metrics, "voicefleet_scaler_signal", signal="waiting") == 2
 
 
-def test_a_chance_to_wait_is_told_where_a_policy_reckons_it() -> None:
+def test_the_chance_to_wait_has_a_series_under_the_default_policy_and_none_while_it_is_unknown() -> None:
     metrics = Metrics()
-    told = PoolTelemetry(metrics)
-    told.tell(seen(0.0), decided(live=3))
+    told, observation = PoolTelemetry(metrics), made_by(PoolFields().policy)
+    state, decision = step(initial_state(0.0, 1), observation)
+    told.tell(observation, decision)
+    assert decision.inputs.wait_probability is not None
+    assert value(metrics, "voicefleet_scaler_wait_probability") == decision.inputs.wait_probability
+    assert value(metrics, "voicefleet_scaler_signal", signal="wait_probability") is None, "it has a metric of its own"
+    later = dataclasses.replace(observation, now_s=2.0, calls_live=None, calls_waiting=None, calls_joining=None)
+    told.tell(later, step(state, dataclasses.replace(later, complete=False))[1])
     assert value(metrics, "voicefleet_scaler_wait_probability") is None
-    told.tell(seen(1.0), decided(live=3, wait_probability=0.02))
-    assert value(metrics, "voicefleet_scaler_wait_probability") == 0.02
-    assert value(metrics, "voicefleet_scaler_signal", signal="wait_probability") is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "not_reckoned"),
+    [
+        ("predictive", {"sure", "buffer", "predictive"}),
+        ("fixed", {"sure", "buffer"}),
+        # It learns nothing, so it foretells nothing.
+        ("buffer", {"sure", "stay", "come", "lead_s", "wait_probability", "predictive"}),
+    ],
+)
+def test_every_number_is_one_that_the_policy_tells_or_is_named_here(policy: str, not_reckoned: set[str]) -> None:
+    _, decision = step(initial_state(0.0, 1), made_by(policy))
+    every = {field.name for field in dataclasses.fields(DecisionInputs)}
+    assert every - decision.inputs.numbers().keys() == not_reckoned
 
 
 def test_a_drain_is_timed_from_the_order_to_the_end() -> None:

@@ -57,7 +57,7 @@ def test_sure_calls_grow_a_pool_whose_calls_are_not_known(policy: str) -> None:
     assert (decision.reason, decision.may_shrink) == (Reason.PARTIAL, False)
     assert decision.detail.startswith("at least 8 live")
     assert "for those that are there for sure, and nothing is given up" in decision.detail
-    assert (decision.inputs["sure"], decision.inputs["live"]) == (100, None)
+    assert (decision.inputs.sure, decision.inputs.live) == (100, None)
     actions = plan(seen, decision)
     assert actions.start == decision.desired - 2
 

@@ -56,7 +56,7 @@ def test_it_says_why_in_numbers() -> None:
     assert decision.detail.startswith("120 live, ")
     for part in ("expected to end", "to arrive in", "P(wait) = 0.", "on average <= 0.001"):
         assert part in decision.detail
-    risk = decision.inputs["p_wait"]
+    risk = decision.inputs.wait_probability
     assert isinstance(risk, float)
     assert 0 < risk < 0.01
 

@@ -27,7 +27,7 @@ def test_waiting_and_joining_calls_are_demand() -> None:
     _, decision = step(initial_state(0, 1), pool(1, live=4, waiting=2, joining=1))
     assert (decision.desired, decision.reason) == (3, Reason.CALLS)
     assert decision.detail == "4 live + 2 waiting + 1 joining + 2 buffer = 9 slots, 4 a worker: 3 workers"
-    assert decision.inputs["waiting"] == 2
+    assert decision.inputs.waiting == 2
 
 
 def test_a_full_pool_with_waiting_calls_keeps_growing() -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from voicefleet.contract.calls import MAX_METADATA_BYTES, MAX_PRIORITY, TIER_PATTERN
+from voicefleet.contract.decisions import DecisionInputs
 from voicefleet.contract.keys import REGION_PATTERN
 
 
@@ -170,7 +171,7 @@ class DecisionView(_Schema):
     shadow: bool = Field(
         default=False, description="Nothing was done about it: this replica did not lead, or the pool's mode is shadow"
     )
-    inputs: dict[str, float | int | str | None]
+    inputs: DecisionInputs
 
 
 class HistoryPoint(_Schema):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from voicefleet.contract.decisions import DecisionInputs
 from voicefleet.scaling.decision import Need
 from voicefleet.scaling.memory import Memory
 from voicefleet.scaling.observation import PoolObservation
@@ -14,21 +15,21 @@ def buffer_need(memory: Memory, observation: PoolObservation) -> tuple[Memory, N
     known, those that are there for sure count.
     """
     spec = observation.spec
-    inputs: dict[str, float | int | str | None] = {
-        "live": observation.calls_live,
-        "waiting": observation.calls_waiting,
-        "joining": observation.calls_joining,
-        "buffer": spec.buffer,
-        "slots": spec.slots,
-    }
     calls = observation.least_calls
+    inputs = DecisionInputs(
+        live=observation.calls_live,
+        waiting=observation.calls_waiting,
+        joining=observation.calls_joining,
+        sure=calls if observation.partial else None,
+        buffer=spec.buffer,
+        slots=spec.slots,
+    )
     if calls is None:
         return memory, Need(None, "the number of calls is unknown", inputs)
     live, waiting, joining = observation.calls_live, observation.calls_waiting, observation.calls_joining
     at_least = ""
     if observation.partial and (sure := observation.sure) is not None:
         at_least, live, waiting, joining = "at least ", sure.live, sure.waiting, sure.joining
-        inputs["sure"] = calls
     wanted = -(-(calls + spec.buffer) // spec.slots)
     text = (
         f"{at_least}{live} live + {waiting} waiting + {joining} joining"

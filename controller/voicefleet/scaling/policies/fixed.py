@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from voicefleet.scaling.decision import Need
 from voicefleet.scaling.memory import Memory
 from voicefleet.scaling.observation import PoolObservation
@@ -13,5 +15,5 @@ def fixed_need(memory: Memory, observation: PoolObservation) -> tuple[Memory, Ne
     memory, need = predictive_need(memory, observation)
     fixed = observation.spec.fixed
     would = "unknown" if need.workers is None else f"{need.workers}"
-    inputs = {**need.inputs, "predictive": need.workers}
+    inputs = dataclasses.replace(need.inputs, predictive=need.workers)
     return memory, Need(fixed, f"{fixed} by the settings; the predictive policy would want {would}", inputs)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from math import log
 
+from voicefleet.contract.decisions import DecisionInputs
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.scaling.campaigns import announced
-from voicefleet.scaling.decision import Inputs, Need
+from voicefleet.scaling.decision import Need
 from voicefleet.scaling.forecast import Forecast, foretell
 from voicefleet.scaling.memory import Memory
 from voicefleet.scaling.observation import PoolObservation, SureCalls
@@ -40,7 +41,7 @@ def predictive_need(memory: Memory, observation: PoolObservation) -> tuple[Memor
     memory = memory.learn(observation, reaction_s=REACTION_S, hold_s=HOLD_S)
     calls, tables, spec = observation.least_calls, memory.tables, observation.spec
     if calls is None or tables is None:
-        return memory, Need(None, "the number of calls is unknown", {"live": observation.calls_live})
+        return memory, Need(None, "the number of calls is unknown", DecisionInputs(live=observation.calls_live))
     arrivals = memory.arrival_law(observation)
     extra = announced(observation.campaigns, observation.now_s, tables.horizons_s, arrivals)
     forecast = foretell(
@@ -109,16 +110,15 @@ class _Said:
         )
 
 
-def _inputs(observation: PoolObservation, forecast: Forecast, risk: float) -> dict[str, float | int | str | None]:
-    sure: Inputs = {"sure": observation.least_calls} if observation.partial else {}
-    return {
-        **sure,
-        "live": observation.calls_live,
-        "waiting": observation.calls_waiting,
-        "joining": observation.calls_joining,
-        "stay": forecast.stay,
-        "come": forecast.come,
-        "lead_s": forecast.lead_s,
-        "p_wait": risk,
-        "slots": observation.spec.slots,
-    }
+def _inputs(observation: PoolObservation, forecast: Forecast, risk: float) -> DecisionInputs:
+    return DecisionInputs(
+        live=observation.calls_live,
+        waiting=observation.calls_waiting,
+        joining=observation.calls_joining,
+        sure=observation.least_calls if observation.partial else None,
+        slots=observation.spec.slots,
+        stay=forecast.stay,
+        come=forecast.come,
+        lead_s=forecast.lead_s,
+        wait_probability=risk,
+    )
