@@ -16,9 +16,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cluster.archive import Image, Start, program_archive
-from cluster.install import alone, follow, say
+from cluster.install import follow, say
 from cluster.programs import find
 from voicefleet.contract.errors import MissingPartError
+from voicefleet.stack.alone import alone
 from voicefleet.stack.children import private_directory
 from voicefleet.stack.find import cache_directory, find_livekit_server
 from voicefleet.stack.settings import environment
@@ -71,7 +72,7 @@ def images() -> list[Image]:
     _folder().mkdir(parents=True, exist_ok=True)
     ours = [component_image(component) for component in COMPONENTS]
     if not all(image.archive.exists() for image in ours):
-        with alone(_folder() / "build.lock", "the images"):
+        with alone(_folder() / "build.lock", "the images", say):
             for component, image in zip(COMPONENTS, ours, strict=True):
                 if not image.archive.exists():
                     _build(component, image)

@@ -6,15 +6,15 @@ Two runs at once wait for each other, and a program comes to its place by one re
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cluster.programs import GO_PROGRAMS, TOOLS, GoProgram, find, kubernetes_version, missing_packages
 from voicefleet.contract.errors import MissingPartError, UsageError
+from voicefleet.stack.alone import alone
 from voicefleet.stack.debian import provide
 from voicefleet.stack.find import cache_directory, find_go
 from voicefleet.stack.settings import environment
@@ -37,7 +37,7 @@ def install() -> None:
         return
     folder = cache_directory() / "cluster"
     folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder / "install.lock", "the cluster's programs"):
+    with alone(folder / "install.lock", "the cluster's programs", say):
         for number, program in enumerate(wanted, 1):
             if not _there(program):
                 build(program, f"{number} of {len(wanted)}")
@@ -133,18 +133,6 @@ def _there(program: GoProgram) -> bool:
     with contextlib.suppress(MissingPartError):
         return find(program.name).exists()
     return False
-
-
-@contextlib.contextmanager
-def alone(lock: Path, what: str) -> Iterator[None]:
-    """Hold a lock file for the block, so that two runs do not make the same thing at once."""
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another run makes {what}; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def say(line: str) -> None:

@@ -14,7 +14,8 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from cluster.install import alone
+from cluster.install import say
+from voicefleet.stack.alone import alone
 from voicefleet.stack.find import cache_directory
 
 _LOADED = "loaded.json"
@@ -29,7 +30,7 @@ def restore(folder: Path) -> dict[str, str]:
     kept = _kept()
     loaded: dict[str, str] = {}
     kept.parent.mkdir(parents=True, exist_ok=True)
-    with alone(kept.with_suffix(".lock"), "the store of images"):
+    with alone(kept.with_suffix(".lock"), "the store of images", say):
         if kept.exists():
             try:
                 _copy(kept, folder)
@@ -42,7 +43,7 @@ def restore(folder: Path) -> dict[str, str]:
 def keep(folder: Path, loaded: Mapping[str, str]) -> None:
     """Keep a store, of which nothing may be in use now, for the next cluster."""
     kept = _kept()
-    with alone(kept.with_suffix(".lock"), "the store of images"):
+    with alone(kept.with_suffix(".lock"), "the store of images", say):
         try:
             work = Path(tempfile.mkdtemp(dir=kept.parent, prefix=".store-"))
             _copy(folder, work / "new")

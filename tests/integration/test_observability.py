@@ -148,7 +148,7 @@ def own_ticket(livekit: LiveKit, room: str) -> CallTicket:
 
 async def test_every_query_returns_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The default policy: what is shown of it must be there.
-    shape = PoolShape(slots=2, min_workers=1, max_workers=2, buffer=1, hold_s=2.0, policy="predictive")
+    shape = PoolShape(slots=2, min_workers=1, max_workers=2, buffer=1, hold_s=2.0, policy="predictive", wait_ratio=0.1)
     async with stand(tmp_path, monkeypatch, WorkerGear("synthetic"), shape) as s:
         async with HealthMeter(SystemClock()) as meter:
             outcomes = await s.place([0.0, 0.5], 4)  # As many calls as slots: the pool grows.
