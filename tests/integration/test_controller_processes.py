@@ -185,7 +185,7 @@ async def test_a_worker_that_dies_again_and_again_does_not_fill_the_disk(
     monkeypatch.setattr(process, "END_BYTES", 1_000)
     monkeypatch.setattr(worker_logs, "END_BYTES", 1_000)
     monkeypatch.setattr(process, "age_s", lambda record: 61.0)  # so that no start is held back
-    for name, value in (("TEST_SECRET", "s" * 32), ("TEST_REDIS", "redis://h"), ("TEST_API_KEYS", "me:secret-of-me")):
+    for name, value in (("TEST_SECRET", "s" * 32), ("TEST_REDIS", "redis://h"), ("TEST_API_KEYS", API_KEYS)):
         monkeypatch.setenv(name, value)
     command = [sys.executable, "-S", "-c", "print('a line of a log\\n' * 1000 + 'the end'); raise SystemExit(3)"]
     region = load_settings(harness.settings(command=command)).regions["eu"]
