@@ -27,17 +27,13 @@ async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
     await client.aclose()
 
 
-async def now_ms(client: RedisClient) -> int:
-    seconds, micros = await client.time()
-    return int(seconds) * 1000 + int(micros) // 1000
-
-
 async def said_by_webhooks(client: RedisClient, played: PlayedLiveKit, names: list[str]) -> None:
     """Callers in LiveKit and, as its webhooks tell of them, in Redis."""
     played.call(*names)
-    joined = await now_ms(client)
-    await client.zadd(KEYS.callers, dict.fromkeys(names, joined))
-    await client.zadd(KEYS.changed, dict.fromkeys(names, joined))
+    book = CallBook(client, Scripts(client), "eu", grace_ms=1_000)
+    for start in range(0, len(names), 500):
+        # As `CallBook.joined`, for many at once: the script takes the time when it writes, so no scan misses it.
+        await book.listed(0, [(name, 0) for name in names[start : start + 500]], [])
 
 
 async def view(running: Running) -> dict[str, Any]:
