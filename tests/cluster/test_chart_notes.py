@@ -20,7 +20,8 @@ SHUT = "Its webhooks cannot come in yet: name its pods or nodes in networkPolicy
 def notes(plane: ControlPlane, values: dict[str, Any]) -> str:
     """The notes of an installation that is only tried."""
     said = plane.helm(
-        *("install", "voicefleet", str(CHART), "-n", "voice", "--dry-run=server", "--values", "-"),
+        # Other tests of the session have made namespaces of these names.
+        *("install", "voicefleet", str(CHART), "-n", "voice", "--dry-run=server", "--take-ownership", "--values", "-"),
         stdin=json.dumps(values),
     )
     return said.partition("\nNOTES:\n")[2]
