@@ -151,7 +151,8 @@ async def test_every_query_returns_data(tmp_path: Path, monkeypatch: pytest.Monk
     shape = PoolShape(slots=2, min_workers=1, max_workers=2, buffer=1, hold_s=2.0, policy="predictive", wait_ratio=0.1)
     async with stand(tmp_path, monkeypatch, WorkerGear("synthetic"), shape) as s:
         async with HealthMeter(SystemClock()) as meter:
-            outcomes = await s.place([0.0, 0.5], 4)  # As many calls as slots: the pool grows.
+            # As many calls as slots: the pool grows. Scrapes lie between them: a rate needs a count that rises.
+            outcomes = await s.place([0.0, 3.0], 4)
         assert all(o.answered for o in outcomes), outcomes
         heard = [t.ttfa_s for o in outcomes for t in o.turns if t.ttfa_s is not None]
         await s.prometheus.until("sum(voicefleet_turn_ttfa_seconds_count)", len(heard), 10)
@@ -206,7 +207,8 @@ async def _trouble(s: Stand) -> None:
     assert (await s.place([0.0], 2, INTERRUPTING))[0].answered
     # More callers than slots: some wait. Then a worker dies under its calls, and another drains.
     before = len(s.received.named("join"))
-    crowd = asyncio.create_task(s.place([0.0, 0.1, 0.2, 0.3, 0.4], 2))
+    # Long calls: they are to be there still when the worker dies, on a slow machine too.
+    crowd = asyncio.create_task(s.place([0.0, 0.1, 0.2, 0.3, 0.4], 4))
     await s.prometheus.until("sum(voicefleet_calls_waiting)", 1, 30)
     # Its jobs have told of their joining: what a process has not sent yet dies with it.
     await s.received.until("join", before + ((await s.client.regions())[0].live or 0))
