@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Mapping
 
 from aiohttp import web
-from pydantic import ValidationError
 
 from voicefleet.contract.answers import (
     CALLS_A_PAGE,
@@ -38,12 +37,11 @@ from voicefleet.controller.leadership import Leadership
 from voicefleet.controller.limits import Limiter
 from voicefleet.controller.loop import DECISIONS_KEPT, DecisionLog
 from voicefleet.controller.metrics import Metrics
-from voicefleet.controller.problems import problem
+from voicefleet.controller.problems import posted, problem
 from voicefleet.controller.reads import number, told
 from voicefleet.controller.region import Region
 from voicefleet.controller.room_for_calls import Room, choose, room_in
 from voicefleet.controller.settings import Settings
-from voicefleet.runtime.connections import read_body
 from voicefleet.runtime.logs import get_logger
 from voicefleet.runtime.redis import REDIS_FAILURES
 from voicefleet.runtime.tracing import child_of, emit
@@ -97,12 +95,9 @@ class Api:
     async def create_call(self, request: web.Request) -> web.Response:
         """201 with a ticket. 400, 403, 429, or 503 with Retry-After when no region has room."""
         key = key_of(request)
-        try:
-            wanted = CallRequest.model_validate_json(await read_body(request) or b"{}")
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(str(part) for part in first["loc"]) or "body"
-            return problem(400, str(first["msg"]).lower(), field=field, way_out="Correct it and ask again.")
+        wanted = await posted(request, CallRequest)
+        if isinstance(wanted, web.Response):
+            return wanted
         if wanted.region is not None and (refused := wrong_region(key, wanted.region, self._regions)):
             return refused
         rooms = [

@@ -8,15 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from aiohttp import web
-from pydantic import ValidationError
 
 from voicefleet.contract.api import CampaignRequest, CampaignView
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.access import key_of, wrong_region
 from voicefleet.controller.laws import CampaignRecord, beside, crowd
-from voicefleet.controller.problems import problem
+from voicefleet.controller.problems import posted, problem
 from voicefleet.controller.region import Region
-from voicefleet.runtime.connections import read_body
 from voicefleet.runtime.logs import get_logger
 
 MOST_OF_A_REGION = 200
@@ -44,12 +42,9 @@ class Campaigns:
     async def announce(self, request: web.Request) -> web.Response:
         """201 with the campaign. 400 for what is none, or more than the pool can take; 409 when the key, or the region,
         has as many as it may; 503 while Redis does not take it."""
-        try:
-            wanted = CampaignRequest.model_validate_json(await read_body(request) or b"{}")
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            field = ".".join(str(part) for part in first["loc"]) or "body"
-            return problem(400, str(first["msg"]).lower(), field=field, way_out="Correct it and ask again.")
+        wanted = await posted(request, CampaignRequest)
+        if isinstance(wanted, web.Response):
+            return wanted
         key = key_of(request)
         if refused := wrong_region(key, wanted.region, self._regions):
             return refused

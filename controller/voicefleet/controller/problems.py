@@ -1,12 +1,17 @@
-"""Answers that are not 2xx."""
+"""Answers that are not 2xx, and bodies that may lead to one."""
 
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 from aiohttp import web
+from pydantic import BaseModel, ValidationError
 
 from voicefleet.contract.api import Problem
+from voicefleet.runtime.connections import read_body
+
+Posted = TypeVar("Posted", bound=BaseModel)
 
 
 def problem(
@@ -18,3 +23,13 @@ def problem(
         headers["WWW-Authenticate"] = "Bearer"
     body = Problem(error=error, field=field, way_out=way_out).model_dump_json()
     return web.Response(text=body, status=status, headers=headers, content_type="application/json")
+
+
+async def posted(request: web.Request, model: type[Posted]) -> Posted | web.Response:
+    """What was posted, an empty body for a value of defaults; or the answer 400, which names the first wrong field."""
+    try:
+        return model.model_validate_json(await read_body(request) or b"{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "body"
+        return problem(400, str(first["msg"]).lower(), field=field, way_out="Correct it and ask again.")
