@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from stalls import Stalls
 
-from voicefleet.stack.children import leftover_pids
+from voicefleet.runtime.supervisor.children import leftover_pids
 
-pytest_plugins = ["fakes.servers"]
+pytest_plugins = ["support.servers"]
 
 CATEGORIES = ("unit", "integration", "browser", "cluster")
 """In the order they run: the quick ones say first what is wrong, and the fleets of the cluster's session fixtures take

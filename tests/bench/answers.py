@@ -14,9 +14,9 @@ from bench.row import Row, judged, say
 from bench.stand import Arm, Stand, workers
 from bench.statistics import Block, median, quantile, ratio_of_medians
 
-from voicefleet.loadtest.caller import Caller
-from voicefleet.loadtest.outcome import CallOutcome
-from voicefleet.loadtest.swarm import SwarmSettings, script
+from voicefleet.callers.caller import Caller
+from voicefleet.callers.outcome import CallOutcome
+from voicefleet.callers.swarm import SwarmSettings, script
 from voicefleet.speech.clips import Utterance, load_utterances
 
 CALLERS = 2

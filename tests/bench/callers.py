@@ -21,10 +21,10 @@ from bench.row import Row, say
 from bench.stand import Arm, Stand, workers
 from bench.statistics import median, median_estimate, quantile
 
+from voicefleet.callers.swarm import SwarmSettings, run_swarm
 from voicefleet.contract.api import CallTicket
-from voicefleet.loadtest.swarm import SwarmSettings, run_swarm
+from voicefleet.runtime.supervisor.lifeline import lifeline
 from voicefleet.speech.clips import load_utterances
-from voicefleet.stack.lifeline import lifeline
 
 CALLERS = 4
 _LIMIT_S = 180.0

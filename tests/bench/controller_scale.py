@@ -34,9 +34,9 @@ from cluster.fake_nodes import fake_kubelets, fake_node
 from cluster.kube import is_ready, wait_for
 from cluster.kube_pools import DEPLOYMENT, deployment
 from cluster.played_node import node_selector
-from voicefleet.stack.children import Child, running
-from voicefleet.stack.lifeline import lifeline
-from voicefleet.stack.ports import Ports
+from voicefleet.runtime.supervisor.children import Child, running
+from voicefleet.runtime.supervisor.lifeline import lifeline
+from voicefleet.runtime.supervisor.ports import Ports
 
 TICK_P99_S = 0.25
 RSS_MB = 300.0

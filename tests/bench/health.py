@@ -15,7 +15,7 @@ from typing import Any
 from bench.cpu import cpu_seconds_of
 from bench.statistics import median, quantile
 
-from voicefleet.stack.children import leftover_pids
+from voicefleet.runtime.supervisor.children import leftover_pids
 
 LAG_LIMIT_S = 0.05
 FOREIGN_LIMIT_RATIO = 0.15

@@ -16,9 +16,9 @@ from pathlib import Path
 import uvloop
 
 from voicefleet.controller.app import run_controller
-from voicefleet.controller.loop import PoolLoop
-from voicefleet.controller.settings import load_settings
-from voicefleet.runtime.logs import configure_logs
+from voicefleet.controller.pool.reconciler import PoolLoop
+from voicefleet.controller.settings.load import load_settings
+from voicefleet.runtime.logs.setup import configure_logs
 
 PROBE_S = 0.02
 

@@ -1,7 +1,7 @@
 """Overload: 10,000 callers wait, and LiveKit takes 100 ms to answer each request.
 
-One controller, the real one in a process of its own, with a real Redis; LiveKit is played (`fakes.played_livekit`), in
-a process of its own, and so are the reports of 1,000 workers. Two rows: what the controller knows and wants meanwhile,
+One controller, the real one in a process of its own, with a real Redis; LiveKit is played (`support.played_livekit`),
+in a process of its own, as are the reports of 1,000 workers. Two rows: what the controller knows and wants meanwhile,
 and what happens when 1,000 slots open at once. Redis tells its longest command by its slow log.
 """
 
@@ -32,12 +32,12 @@ from voicefleet.contract import codec
 from voicefleet.contract.calls import CallRecord
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import WorkerReport
-from voicefleet.controller.calls import CallBook
-from voicefleet.runtime.redis import Scripts, script_text
+from voicefleet.controller.calls.call_store import CallBook
+from voicefleet.runtime.redis.connection import Scripts, script_text
+from voicefleet.runtime.supervisor.children import Child, running
+from voicefleet.runtime.supervisor.lifeline import lifeline
+from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.runtime.tasks import end
-from voicefleet.stack.children import Child, running
-from voicefleet.stack.lifeline import lifeline
-from voicefleet.stack.ports import Ports
 
 WAITING, WORKERS, SLOTS = 10_000, 1_000, 10
 OPENED = 1_000
@@ -306,7 +306,7 @@ class _Played:
 @contextlib.asynccontextmanager
 async def _livekit(port: int) -> AsyncIterator[_Played]:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "fakes.played_livekit", str(port), str(DELAY_S)),
+        *(sys.executable, "-m", "support.played_livekit", str(port), str(DELAY_S)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         cwd=Path(__file__).parent.parent,

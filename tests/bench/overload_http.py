@@ -25,8 +25,8 @@ from bench.stand import Stand
 from bench.statistics import quantile
 from livekit import api
 
-from voicefleet.stack.children import Child, running
-from voicefleet.stack.ports import Ports
+from voicefleet.runtime.supervisor.children import Child, running
+from voicefleet.runtime.supervisor.ports import Ports
 
 HALF_OPEN = 1_000
 WEBHOOKS = 200

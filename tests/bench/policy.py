@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from bench.row import Row, say
 
-from voicefleet.sim.compare import ORACLE, OURS, known_policies, play, play_peer, sweep
-from voicefleet.sim.outcome import Outcome, oracle_hours, wilson_upper
-from voicefleet.sim.world import World
+from voicefleet.simulator.compare import ORACLE, OURS, known_policies, play, play_peer, sweep
+from voicefleet.simulator.outcome import Outcome, oracle_hours, wilson_upper
+from voicefleet.simulator.world import World
 from voicefleet.traffic.durations import CallLaw
 from voicefleet.traffic.profiles import DAY_S, generate, known_traffic
 from voicefleet.traffic.traces import Trace

@@ -23,17 +23,17 @@ from numpy.typing import NDArray
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from voicefleet.callers.outcome import CallOutcome
+from voicefleet.callers.swarm import SwarmSettings, run_swarm
 from voicefleet.contract.api import CallRequest, CallTicket
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.metrics.controller import CALL_WAIT, SCALER_STARTUP
 from voicefleet.contract.pools import PoolSpec
-from voicefleet.loadtest.outcome import CallOutcome
-from voicefleet.loadtest.swarm import SwarmSettings, run_swarm
-from voicefleet.runtime.api_client import ControllerClient
-from voicefleet.sim.engine import run
-from voicefleet.sim.ours import Voicefleet
-from voicefleet.sim.outcome import Outcome
-from voicefleet.sim.world import World
+from voicefleet.runtime.http.api_client import ControllerClient
+from voicefleet.simulator.engine import run
+from voicefleet.simulator.outcome import Outcome
+from voicefleet.simulator.voicefleet_policy import Voicefleet
+from voicefleet.simulator.world import World
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack.fleet import PoolShape, WorkerGear, running_fleet
 from voicefleet.traffic.arrivals import poisson

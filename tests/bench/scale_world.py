@@ -37,10 +37,10 @@ from voicefleet.contract.claims import RENEW_EVERY_S, agent_identity
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.contract.reports import REPORT_EVERY_S, WorkerReport
-from voicefleet.runtime.claims import ClaimStore
-from voicefleet.runtime.redis import Scripts, script_text
+from voicefleet.runtime.redis.claim_store import ClaimStore
+from voicefleet.runtime.redis.connection import Scripts, script_text
 from voicefleet.runtime.tasks import end
-from voicefleet.worker.reporter import REPORT_TTL_MS
+from voicefleet.worker.server.reporter import REPORT_TTL_MS
 
 SLOTS = 12
 BEATS = 20

@@ -9,8 +9,8 @@ from bench.row import Row
 
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.scaling import PoolObservation, SupplyState, Worker, initial_state, plan, step
-from voicefleet.sim.compare import play
-from voicefleet.sim.world import World
+from voicefleet.simulator.compare import play
+from voicefleet.simulator.world import World
 from voicefleet.traffic.durations import CallLaw
 from voicefleet.traffic.profiles import generate
 

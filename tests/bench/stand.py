@@ -16,7 +16,7 @@ from pathlib import Path
 from livekit import api
 
 from voicefleet.contract.api import CallTicket
-from voicefleet.stack.children import Child, running
+from voicefleet.runtime.supervisor.children import Child, running
 from voicefleet.stack.servers import LiveKit, Redis, livekit_server, redis_server
 
 TIERS = Path(__file__).with_name("tiers.yaml")

@@ -7,7 +7,7 @@ from bench.row import Row, judged
 from bench.stand import Arm, Stand
 from bench.statistics import ratio_of_sums
 
-from fakes.otlp_receiver import otlp_receiver
+from support.otlp_receiver import otlp_receiver
 
 
 async def telemetry(on: Stand, size: Size, command: str) -> list[Row]:

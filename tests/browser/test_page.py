@@ -9,11 +9,11 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from fakes.chromium import Page, chromium_page
-from fakes.controlling import API_KEYS, Running, caller, controller
+from support.chromium import Page, chromium_page
+from support.controlling import API_KEYS, Running, caller, controller
 from voicefleet.contract.metrics.kinds import LATENCY_S
+from voicefleet.runtime.supervisor.settings import environment
 from voicefleet.stack import servers
-from voicefleet.stack.settings import environment
 
 pytestmark = pytest.mark.browser
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 from chart.values_table import CHART
 
-from voicefleet.runtime.redis_acl import controller_rights, worker_rights
+from voicefleet.runtime.redis.acl import controller_rights, worker_rights
 
 FILE = CHART / "files" / "redis-acl.yaml"
 REGION = "REGION"

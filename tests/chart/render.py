@@ -13,7 +13,7 @@ from chart.values_table import CHART
 
 from cluster.kube import CommandError, run
 from cluster.programs import find
-from voicefleet.stack.settings import environment
+from voicefleet.runtime.supervisor.settings import environment
 
 RELEASE, NAMESPACE = "voicefleet", "voice"
 KUBERNETES = "1.34.0"

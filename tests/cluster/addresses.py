@@ -68,5 +68,5 @@ def free_block() -> Iterator[Block]:
         "every block of test addresses is in use",
         field="addresses",
         value=f"10.{_SECOND_OCTETS[0]}.0.0 to 10.{_SECOND_OCTETS[-1]}.255.255",
-        way_out="End runs that are no longer needed.",
+        hint="End runs that are no longer needed.",
     )

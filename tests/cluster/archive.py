@@ -114,6 +114,6 @@ def _libraries(program: Path) -> list[Path]:
         return []
     if done.returncode != 0:
         raise UsageError(
-            f"its libraries cannot be found: {done.stderr.strip()}", field=str(program), way_out="Check the program."
+            f"its libraries cannot be found: {done.stderr.strip()}", field=str(program), hint="Check the program."
         )
     return [Path(match[1]) for match in _LIBRARY.finditer(done.stdout)]

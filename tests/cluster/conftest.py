@@ -22,7 +22,7 @@ from cluster.machine import cgroups, link_exists
 from cluster.trial import Trial, install
 from cluster.whole import Cluster, whole_cluster
 from voicefleet.contract.errors import MissingPartError
-from voicefleet.stack.settings import environment
+from voicefleet.runtime.supervisor.settings import environment
 
 S = TypeVar("S")
 

@@ -17,8 +17,8 @@ from cluster.certificates import Authority
 from cluster.kube import Account, CommandError, Plane, inline, signed_in, write_kubeconfig
 from cluster.process import Daemons
 from cluster.programs import find
-from voicefleet.stack.children import private_directory
-from voicefleet.stack.ports import LOOPBACK, Ports
+from voicefleet.runtime.supervisor.children import private_directory
+from voicefleet.runtime.supervisor.ports import LOOPBACK, Ports
 
 _READY_LIMIT_S = 60.0
 _STOP_GRACE_S = 3.0

@@ -14,8 +14,8 @@ import yaml
 
 from cluster.kube import Account, CommandError, Plane, write_kubeconfig
 from voicefleet.contract.errors import ConfigError, UsageError
-from voicefleet.stack.children import private_directory
-from voicefleet.stack.settings import environment
+from voicefleet.runtime.supervisor.children import private_directory
+from voicefleet.runtime.supervisor.settings import environment
 
 VARIABLE = "VOICEFLEET_TEST_KUBECONFIG"
 _ACCOUNTS = "voicefleet-test-accounts"
@@ -43,7 +43,7 @@ class ExistingCluster(Plane):
                 f"it has no current context that names a cluster ({error})",
                 field=VARIABLE,
                 value=str(kubeconfig),
-                way_out="Choose one with `kubectl config use-context`, or unset it: tests run one of their own.",
+                hint="Choose one with `kubectl config use-context`, or unset it: tests run one of their own.",
             ) from error
 
     def namespace(self, name: str, **labels: str) -> str:
@@ -58,7 +58,7 @@ class ExistingCluster(Plane):
                     "it is in the cluster already",
                     field="namespace",
                     value=name,
-                    way_out=f"If an earlier run left it, `kubectl delete namespace {name}`.",
+                    hint=f"If an earlier run left it, `kubectl delete namespace {name}`.",
                 )
             self._made.append(name)
         return super().namespace(name, **labels)
@@ -99,7 +99,7 @@ def named() -> Path | None:
             "no such file",
             field=VARIABLE,
             value=value,
-            way_out="Name a kubeconfig, or unset the variable: tests then run a control plane of their own.",
+            hint="Name a kubeconfig, or unset the variable: tests then run a control plane of their own.",
         )
     return path
 

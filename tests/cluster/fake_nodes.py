@@ -9,7 +9,7 @@ from typing import Any
 
 from cluster.control_plane import ControlPlane
 from cluster.programs import find
-from voicefleet.stack.ports import LOOPBACK, Ports
+from voicefleet.runtime.supervisor.ports import LOOPBACK, Ports
 
 _STAGES = Path(__file__).with_name("fake_kubelets.yaml")
 _MARK = {"kwok.x-k8s.io/node": "fake"}

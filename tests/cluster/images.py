@@ -19,10 +19,10 @@ from cluster.archive import Image, Start, program_archive
 from cluster.install import follow, say
 from cluster.programs import find
 from voicefleet.contract.errors import MissingPartError
+from voicefleet.runtime.supervisor.children import private_directory
+from voicefleet.runtime.supervisor.settings import environment
 from voicefleet.stack.alone import alone
-from voicefleet.stack.children import private_directory
 from voicefleet.stack.find import cache_directory, find_livekit_server
-from voicefleet.stack.settings import environment
 
 ROOT = Path(__file__).parent.parent.parent
 COMPONENTS = ("worker", "controller", "loadtest")
@@ -82,7 +82,7 @@ def images() -> list[Image]:
 def _build(component: str, image: Image) -> None:
     if os.geteuid() != 0:
         raise MissingPartError(
-            "images are built as root", field="user", value=os.geteuid(), way_out="Run the cluster tests as root."
+            "images are built as root", field="user", value=os.geteuid(), hint="Run the cluster tests as root."
         )
     with private_directory("images") as work:
         buildah = _Buildah(work)

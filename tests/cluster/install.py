@@ -14,10 +14,10 @@ from pathlib import Path
 
 from cluster.programs import GO_PROGRAMS, TOOLS, GoProgram, find, kubernetes_version, missing_packages
 from voicefleet.contract.errors import MissingPartError, UsageError
+from voicefleet.runtime.supervisor.settings import environment
 from voicefleet.stack.alone import alone
 from voicefleet.stack.debian import provide
 from voicefleet.stack.find import cache_directory, find_go
-from voicefleet.stack.settings import environment
 
 _BUILD_LIMIT_S = 3600.0
 _TICK_S = 30.0
@@ -54,7 +54,7 @@ def install_packages(packages: Sequence[str]) -> None:
         raise MissingPartError(
             f"the cluster tests need these packages: {' '.join(left)}",
             field="system packages",
-            way_out=f"Install them (Debian and Ubuntu: `apt-get install {' '.join(left)}`).",
+            hint=f"Install them (Debian and Ubuntu: `apt-get install {' '.join(left)}`).",
         )
 
 
@@ -67,7 +67,7 @@ def build(program: GoProgram, which: str) -> None:
     """
     go = find_go()
     if go is None:
-        raise MissingPartError("no Go 1.26 or newer in PATH", field="go", way_out="Install it from go.dev.")
+        raise MissingPartError("no Go 1.26 or newer in PATH", field="go", hint="Install it from go.dev.")
     target = program.cached
     target.parent.mkdir(parents=True, exist_ok=True)
     say(f"building {program.name} ({which})")
@@ -118,7 +118,7 @@ def follow(
         said = answer.read().decode(errors="replace")
     if process.returncode != 0:
         last = "\n".join([*log.read_text(errors="replace").splitlines()[-8:], *said.splitlines()[-8:]])
-        raise UsageError(f"it ended with {process.returncode}:\n{last}\n", field=name, way_out="Mend what it says.")
+        raise UsageError(f"it ended with {process.returncode}:\n{last}\n", field=name, hint="Mend what it says.")
     return said
 
 

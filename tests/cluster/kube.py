@@ -16,7 +16,7 @@ import yaml
 
 from cluster.certificates import Pair
 from cluster.programs import find
-from voicefleet.stack.settings import environment
+from voicefleet.runtime.supervisor.settings import environment
 
 T = TypeVar("T")
 _COMMAND_LIMIT_S = 120.0

@@ -16,13 +16,13 @@ import pytest
 
 from cluster.kube import Account, Plane
 from cluster.played_node import PlayedNode, node_selector, played_node
-from fakes.controlling import region
+from support.controlling import region
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.adapters.kube.client import Clusters
-from voicefleet.controller.adapters.kube.fleet import KubeFleet
-from voicefleet.controller.leadership import AlwaysLeads, Leadership
+from voicefleet.controller.adapters.kubernetes.client import Clusters
+from voicefleet.controller.adapters.kubernetes.fleet import KubeFleet
+from voicefleet.controller.leader.leadership import AlwaysLeads, Leadership
 from voicefleet.controller.ports import Instance, InstanceState
-from voicefleet.controller.settings_kubernetes import ClusterSettings, KubernetesSettings
+from voicefleet.controller.settings.kubernetes import ClusterSettings, KubernetesSettings
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.stack import servers
 

@@ -19,7 +19,7 @@ from cluster.addresses import Block
 from cluster.process import Daemons
 from cluster.programs import find
 from voicefleet.contract.errors import MissingPartError
-from voicefleet.stack.guard import start_time
+from voicefleet.runtime.supervisor.guard import start_time
 
 CGROUPS = Path("/sys/fs/cgroup")
 _PREFIX = "voicefleet-"
@@ -64,7 +64,7 @@ class Machine:
                 "a node needs root",
                 field="user",
                 value=os.geteuid(),
-                way_out="Run the cluster tests as root.",
+                hint="Run the cluster tests as root.",
             )
         remove_stale_cgroups()
         script = _INIT.format(name=self.name, folder=self._folder)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from voicefleet.contract.errors import UnreachableError, UsageError
-from voicefleet.stack.children import Child
+from voicefleet.runtime.supervisor.children import Child
 
 _POLL_S = 0.05
 _KILL_LIMIT_S = 5.0
@@ -57,14 +57,14 @@ class Daemons:
             for child in self._running.values():
                 if (death := child.death()) is not None:
                     raise UsageError(
-                        f"it ended: {death.describe()}", field=child.name, way_out="Mend what its last lines say."
+                        f"it ended: {death.describe()}", field=child.name, hint="Mend what its last lines say."
                     )
             if time.monotonic() > deadline:
                 tails = "\n".join(f"--- {child.name}\n{child.log_tail(5)}" for child in self._running.values())
                 raise UnreachableError(
                     f"not so after {limit_s:.0f} s; last lines of the servers:\n{tails}",
                     field=what,
-                    way_out="Check the load of this machine, then start again.",
+                    hint="Check the load of this machine, then start again.",
                 )
             time.sleep(_POLL_S)
 

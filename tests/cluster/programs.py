@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicefleet.contract.errors import MissingPartError
+from voicefleet.runtime.supervisor.settings import environment
 from voicefleet.stack.find import cache_directory, which
-from voicefleet.stack.settings import environment
 
 ASSETS_VARIABLE = "KUBEBUILDER_ASSETS"
 TOOLS = Path(__file__).parent.parent / "tools"
@@ -93,15 +93,13 @@ def find(name: str, env: Mapping[str, str] | None = None) -> Path:
     if program is not None:
         if _runnable(program.cached):
             return program.cached
-        raise MissingPartError(
-            f"it is neither in {ASSETS_VARIABLE} nor in the cache", field=name, way_out=f"{INSTALL}."
-        )
+        raise MissingPartError(f"it is neither in {ASSETS_VARIABLE} nor in the cache", field=name, hint=f"{INSTALL}.")
     # Programs for root are in folders that a user's PATH leaves out.
     program_file = which(name, {**env, "PATH": f"{env.get('PATH', '')}:/usr/sbin:/sbin"})
     if program_file is None:
         package = SYSTEM.get(name)
         way = f"Install the package {package}, or run `make cluster` as root" if package else f"Install {name}"
-        raise MissingPartError("it is neither in PATH nor in the cache", field=name, way_out=f"{way}.")
+        raise MissingPartError("it is neither in PATH nor in the cache", field=name, hint=f"{way}.")
     return program_file
 
 
@@ -123,7 +121,7 @@ def kubernetes_version() -> str:
     match = re.search(r"^\s*k8s\.io/kubernetes (v[\d.]+)", (TOOLS / "go.mod").read_text(), re.MULTILINE)
     if match is None:
         raise MissingPartError(
-            "it names no k8s.io/kubernetes", field=str(TOOLS / "go.mod"), way_out="Add `require k8s.io/kubernetes`."
+            "it names no k8s.io/kubernetes", field=str(TOOLS / "go.mod"), hint="Add `require k8s.io/kubernetes`."
         )
     return match[1]
 

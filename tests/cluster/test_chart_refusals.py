@@ -12,7 +12,7 @@ from chart.values_table import CHART
 
 from cluster.kube import CommandError, run
 from cluster.programs import find
-from voicefleet.stack.settings import environment
+from voicefleet.runtime.supervisor.settings import environment
 
 pytestmark = pytest.mark.cluster
 

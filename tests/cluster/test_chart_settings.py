@@ -10,13 +10,13 @@ import pytest
 from chart.matrix import MATRIX
 from chart.render import Manifest, Objects, environment_of, render
 
-from voicefleet.controller.auth import line_of
-from voicefleet.controller.hold.clip import built_in
-from voicefleet.controller.settings import Settings, load_settings
-from voicefleet.controller.settings_kubernetes import LeaseSettings
-from voicefleet.runtime.redis import connect_redis
-from voicefleet.worker.settings import WorkerSettings
-from voicefleet.worker.settings import load_settings as load_worker_settings
+from voicefleet.controller.http.auth.keys import line_of
+from voicefleet.controller.settings.kubernetes import LeaseSettings
+from voicefleet.controller.settings.load import Settings, load_settings
+from voicefleet.controller.waiting_message.clip import built_in
+from voicefleet.runtime.redis.connection import connect_redis
+from voicefleet.worker.server.settings import WorkerSettings
+from voicefleet.worker.server.settings import load_settings as load_worker_settings
 from voicefleet.worker.tiers.load import read_tiers
 
 pytestmark = pytest.mark.cluster

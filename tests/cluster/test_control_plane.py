@@ -6,7 +6,7 @@ import pytest
 
 from cluster.control_plane import ControlPlane, control_plane
 from cluster.kube import CommandError, Kube, wait_for
-from voicefleet.stack.children import leftover_pids
+from voicefleet.runtime.supervisor.children import leftover_pids
 
 pytestmark = pytest.mark.cluster
 

@@ -12,7 +12,7 @@ from cluster.control_plane import ControlPlane
 from cluster.existing import VARIABLE, existing_cluster, named
 from cluster.images import ROOT
 from voicefleet.contract.errors import ConfigError, UsageError
-from voicefleet.stack.settings import environment
+from voicefleet.runtime.supervisor.settings import environment
 
 pytestmark = pytest.mark.cluster
 

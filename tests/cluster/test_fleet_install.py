@@ -13,8 +13,8 @@ import pytest
 
 from cluster.kube import wait_for
 from cluster.trial import RELEASE, SLOTS, Trial
-from voicefleet.stack.children import Child, running
-from voicefleet.stack.ports import Ports
+from voicefleet.runtime.supervisor.children import Child, running
+from voicefleet.runtime.supervisor.ports import Ports
 
 pytestmark = pytest.mark.cluster
 

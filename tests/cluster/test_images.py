@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from cluster.image_content import Content, content
 from cluster.images import COMPONENTS, ROOT, images
 from voicefleet.contract.errors import MissingPartError
-from voicefleet.stack.settings import environment
+from voicefleet.runtime.supervisor.settings import environment
 
 pytestmark = pytest.mark.cluster
 

@@ -20,7 +20,7 @@ from cluster.control_plane import control_plane as run_control_plane
 from cluster.kube import Plane
 from cluster.kube_pools import DEPLOYMENT, OWNER, controller_account, deployment, new_namespace, pods_of, rights
 from cluster.played_node import PlayedNode, played_node
-from fakes.controlling import KEYS, Running, controller, until
+from support.controlling import KEYS, Running, controller, until
 from voicefleet.contract import codec
 from voicefleet.contract.reports import WorkerOrder
 from voicefleet.runtime.tasks import end

@@ -20,14 +20,14 @@ import yaml
 from cluster.kube import Plane
 from cluster.kube_pools import DEPLOYMENT, OWNER, controller_account, deployment, new_namespace, pods_of
 from cluster.played_node import played_node
-from fakes.controlling import API_KEYS, FRONT, until
-from voicefleet.controller.adapters.kube.announce import Announcer
-from voicefleet.controller.adapters.kube.client import Clusters
-from voicefleet.controller.leadership import AlwaysLeads
-from voicefleet.controller.settings_kubernetes import ClusterSettings, LeaseSettings
+from support.controlling import API_KEYS, FRONT, until
+from voicefleet.controller.adapters.kubernetes.client import Clusters
+from voicefleet.controller.adapters.kubernetes.event_recorder import Announcer
+from voicefleet.controller.leader.leadership import AlwaysLeads
+from voicefleet.controller.settings.kubernetes import ClusterSettings, LeaseSettings
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.supervisor.children import Child
 from voicefleet.stack import servers
-from voicefleet.stack.children import Child
 from voicefleet.stack.servers import LiveKit
 
 pytestmark = pytest.mark.cluster

@@ -13,10 +13,10 @@ from cluster.certificates import Authority
 from cluster.process import Daemons
 from cluster.programs import find
 from voicefleet.contract.errors import UnreachableError
-from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient, check_redis, connect_redis, listen
-from voicefleet.runtime.redis_address import with_authority
-from voicefleet.stack.children import private_directory
-from voicefleet.stack.ports import LOOPBACK, Ports
+from voicefleet.runtime.redis.address import with_authority
+from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, check_redis, connect_redis, listen
+from voicefleet.runtime.supervisor.children import private_directory
+from voicefleet.runtime.supervisor.ports import LOOPBACK, Ports
 
 pytestmark = pytest.mark.cluster
 

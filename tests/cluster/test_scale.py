@@ -19,14 +19,14 @@ from cluster.control_plane import control_plane as run_control_plane
 from cluster.fake_nodes import fake_kubelets, fake_node
 from cluster.kube_pools import DEPLOYMENT, OWNER, deployment, rights
 from voicefleet.contract.errors import MissingPartError, UnknownStateError
-from voicefleet.controller.adapters.kube.cache import WINDOW_S
-from voicefleet.controller.adapters.kube.client import Clusters
-from voicefleet.controller.adapters.kube.fleet import KubeFleet
-from voicefleet.controller.leadership import AlwaysLeads
+from voicefleet.controller.adapters.kubernetes.client import Clusters
+from voicefleet.controller.adapters.kubernetes.fleet import KubeFleet
+from voicefleet.controller.adapters.kubernetes.reflector import WINDOW_S
+from voicefleet.controller.leader.leadership import AlwaysLeads
 from voicefleet.controller.ports import InstanceState
-from voicefleet.controller.settings_kubernetes import ClusterSettings, KubernetesSettings
+from voicefleet.controller.settings.kubernetes import ClusterSettings, KubernetesSettings
 from voicefleet.runtime.clock import SystemClock
-from voicefleet.stack.settings import environment
+from voicefleet.runtime.supervisor.settings import environment
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 

@@ -18,12 +18,12 @@ from urllib.parse import urlsplit, urlunsplit
 from cluster.images import ROOT, TAG
 from cluster.kube import is_ready
 from cluster.whole import Cluster
-from voicefleet.chaos.crowd import Crowd
+from voicefleet.callers.outcome import CallOutcome
+from voicefleet.chaos.caller_pool import Crowd
 from voicefleet.contract.api import CallRequest, CallTicket, RegionView
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
-from voicefleet.loadtest.outcome import CallOutcome
-from voicefleet.runtime.api_client import ControllerClient
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.http.api_client import ControllerClient
 
 REGION = "local"
 SLOTS = 2

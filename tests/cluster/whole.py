@@ -11,8 +11,8 @@ from cluster.control_plane import ControlPlane, Network
 from cluster.machine import Machine
 from cluster.node import Node
 from cluster.process import Daemons
-from voicefleet.stack.children import private_directory
-from voicefleet.stack.ports import Ports
+from voicefleet.runtime.supervisor.children import private_directory
+from voicefleet.runtime.supervisor.ports import Ports
 
 NODE_NAME = "node-1"
 

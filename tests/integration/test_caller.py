@@ -12,12 +12,12 @@ import pytest
 from livekit import api
 from livekit.rtc._proto.room_pb2 import SimulateScenarioKind
 
-from fakes.echo_agent import EchoAgent, token
+from support.echo_agent import EchoAgent, token
+from voicefleet.callers.behavior import Manners
+from voicefleet.callers.caller import _LEAVING, Caller, CallerSettings
+from voicefleet.callers.outcome import CallOutcome, summary
+from voicefleet.callers.swarm import SwarmSettings, run_swarm, script
 from voicefleet.contract.api import CallTicket
-from voicefleet.loadtest.caller import _LEAVING, Caller, CallerSettings
-from voicefleet.loadtest.manners import Manners
-from voicefleet.loadtest.outcome import CallOutcome, summary
-from voicefleet.loadtest.swarm import SwarmSettings, run_swarm, script
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack.servers import LiveKit
 

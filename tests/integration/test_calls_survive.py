@@ -18,14 +18,14 @@ from livekit import api
 from livekit.protocol.models import DataPacket
 from redis.asyncio import Redis as RedisClient
 
-from fakes.worker_process import KEYS, WorkerProcess, worker
+from support.worker_process import KEYS, WorkerProcess, worker
+from voicefleet.callers.outcome import CallOutcome
 from voicefleet.contract.claims import Claim, ClaimState, agent_identity, job_of
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC
-from voicefleet.loadtest.outcome import CallOutcome
-from voicefleet.runtime.claims import ClaimStore, Succeeding
-from voicefleet.runtime.redis import Scripts
+from voicefleet.runtime.redis.claim_store import ClaimStore, Succeeding
+from voicefleet.runtime.redis.connection import Scripts
 from voicefleet.stack.servers import LiveKit
-from voicefleet.worker.memory import Cipher, Remembered, build_cipher, decode, encode
+from voicefleet.worker.conversation.transcript import Cipher, Remembered, build_cipher, decode, encode
 
 pytestmark = pytest.mark.integration
 
@@ -101,7 +101,7 @@ class Fleet:
 @asynccontextmanager
 async def fleet(livekit: LiveKit, redis_url: str, tmp_path: Path, key: str = "") -> AsyncIterator[Fleet]:
     env = {
-        "VOICEFLEET_AGENT": "fakes.counting_agent:create",
+        "VOICEFLEET_AGENT": "support.counting_agent:create",
         "VOICEFLEET_MEMORY_KEY": key,
         "PYTHONPATH": os.pathsep.join([TESTS, os.environ.get("PYTHONPATH", "")]),
     }

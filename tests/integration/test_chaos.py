@@ -18,8 +18,8 @@ from aiohttp import web
 
 from voicefleet.chaos import packets
 from voicefleet.chaos.relay import Mode, Relay
-from voicefleet.stack.guard import TAG_VARIABLE, tagged_pids
-from voicefleet.stack.ports import Ports
+from voicefleet.runtime.supervisor.guard import TAG_VARIABLE, tagged_pids
+from voicefleet.runtime.supervisor.ports import Ports
 
 pytestmark = pytest.mark.integration
 

@@ -25,9 +25,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from fakes.model_fleet import ROOMS, Fleet
-from fakes.model_job import ModelJob, Stage
-from fakes.model_redis import Line, ModelRedis, Seen, model_redis
+from support.model_fleet import ROOMS, Fleet
+from support.model_job import ModelJob, Stage
+from support.model_redis import Line, ModelRedis, Seen, model_redis
 from voicefleet.contract.claims import Claim
 from voicefleet.stack import servers
 

@@ -14,13 +14,13 @@ import pytest
 from livekit import api
 from rich.console import Console
 
-from fakes.echo_agent import EchoAgent, token
+from support.echo_agent import EchoAgent, token
+from voicefleet.callers.outcome import CallOutcome
+from voicefleet.callers.settings import CallingSettings
 from voicefleet.contract.api import CallTicket
 from voicefleet.loadtest import command_call
 from voicefleet.loadtest.command_call import CallOptions
-from voicefleet.loadtest.outcome import CallOutcome
-from voicefleet.loadtest.settings import CallingSettings
-from voicefleet.stack.guard import TAG_VARIABLE, tagged_pids
+from voicefleet.runtime.supervisor.guard import TAG_VARIABLE, tagged_pids
 from voicefleet.stack.servers import LiveKit
 
 pytestmark = pytest.mark.integration

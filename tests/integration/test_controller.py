@@ -15,15 +15,15 @@ from typing import Any
 import pytest
 from livekit import api, rtc
 
-from fakes.controlling import FRONT, FRONT_SECRET, KEYS, OTHER, Running, caller, controller, region, until
+from support.controlling import FRONT, FRONT_SECRET, KEYS, OTHER, Running, caller, controller, region, until
 from voicefleet.contract import codec
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import ConfigError, UnreachableError
-from voicefleet.runtime.redis import connect_redis
+from voicefleet.runtime.redis.connection import connect_redis
+from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.runtime.tasks import end
 from voicefleet.stack import servers
-from voicefleet.stack.ports import Ports
 
 pytestmark = pytest.mark.integration
 
@@ -274,7 +274,7 @@ async def test_refused_requests(tmp_path: Path, livekit: servers.LiveKit, redis_
         status, answer, _ = await running.post({"tier": "Not A Tier"})
         assert (status, answer["field"]) == (400, "tier")
         status, answer, _ = await running.post({"region": "mars"})
-        assert (status, answer["field"], answer["way_out"]) == (400, "region", "Known: eu.")
+        assert (status, answer["field"], answer["hint"]) == (400, "region", "Known: eu.")
         async with running.http.post(f"{running.url}/v1/calls", data=b"\xff{", headers=FRONT) as raw:
             assert raw.status == 400
         async with running.http.get(f"{running.url}/v1/nothing", headers=FRONT) as raw:
@@ -319,7 +319,7 @@ async def test_a_full_fleet_says_so(tmp_path: Path, livekit: servers.LiveKit, re
             status, answer, headers = await running.post({})
             assert status == 503
             assert headers["Retry-After"] == "5"
-            assert "raise max_workers" in answer["way_out"]
+            assert "raise max_workers" in answer["hint"]
 
 
 async def test_preflight(tmp_path: Path, livekit: servers.LiveKit, redis_url: str) -> None:

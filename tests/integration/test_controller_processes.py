@@ -16,16 +16,17 @@ from typing import Any
 
 import pytest
 
-from fakes.dummy_fleet import API_KEYS, KEYS, RUN, SECRET, Harness, dummy_fleet, until
+from support.dummy_fleet import API_KEYS, KEYS, RUN, SECRET, Harness, dummy_fleet, until
 from voicefleet.contract import codec
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import ConfigError
-from voicefleet.controller.adapters import process, worker_logs
-from voicefleet.controller.adapters.records import Record, Records
-from voicefleet.controller.settings import load_settings
+from voicefleet.controller.adapters.processes import fleet as process
+from voicefleet.controller.adapters.processes import worker_logs
+from voicefleet.controller.adapters.processes.records import Record, Records
+from voicefleet.controller.settings.load import load_settings
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.supervisor.children import Child
 from voicefleet.stack import servers
-from voicefleet.stack.children import Child
 
 pytestmark = pytest.mark.integration
 

@@ -17,8 +17,8 @@ from typing import TypeVar
 
 import pytest
 
-from voicefleet.stack.guard import TAG_VARIABLE, tagged_pids
-from voicefleet.stack.ports import is_free
+from voicefleet.runtime.supervisor.guard import TAG_VARIABLE, tagged_pids
+from voicefleet.runtime.supervisor.ports import is_free
 
 pytestmark = pytest.mark.integration
 

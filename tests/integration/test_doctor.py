@@ -18,7 +18,7 @@ from voicefleet.doctor.finding import Finding, Verdict
 from voicefleet.doctor.servers import check_servers
 from voicefleet.doctor.settings import Surroundings
 from voicefleet.runtime.clock import SystemClock
-from voicefleet.stack.ports import Ports
+from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.stack.servers import LiveKit
 
 pytestmark = pytest.mark.integration
@@ -87,7 +87,7 @@ async def test_servers_that_are_not_there(around: Surroundings, dead_port: int) 
     assert {name: f.verdict for name, f in found.items()} == dict.fromkeys(
         ("redis", "livekit", "controller"), Verdict.FAILURE
     )
-    assert all(at in f.found and f.way_out for f in found.values())
+    assert all(at in f.found and f.hint for f in found.values())
     assert "geheim" not in str(found)
 
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from livekit import api, rtc
 
-from fakes.controlling import KEYS, Running, caller, controller, region, until
-from fakes.job import FakeJob
-from voicefleet.contract.hold import HOLD_ATTRIBUTE, HOLD_TEXT_ATTRIBUTE, is_hold
-from voicefleet.controller.hold.clip import BUILT_IN_TEXT
+from support.controlling import KEYS, Running, caller, controller, region, until
+from support.job import FakeJob
+from voicefleet.contract.waiting_voice import HOLD_ATTRIBUTE, HOLD_TEXT_ATTRIBUTE, is_hold
+from voicefleet.controller.waiting_message.clip import BUILT_IN_TEXT
 from voicefleet.stack import servers
 
 pytestmark = pytest.mark.integration

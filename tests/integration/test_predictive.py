@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from fakes.dummy_fleet import KEYS, Harness, dummy_fleet, until
+from support.dummy_fleet import KEYS, Harness, dummy_fleet, until
+from voicefleet.callers.swarm import SwarmSettings, run_swarm
 from voicefleet.contract.api import CallRequest, CallTicket
-from voicefleet.loadtest.swarm import SwarmSettings, run_swarm
-from voicefleet.runtime.api_client import ControllerClient
+from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.scaling.memory import load
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack import servers

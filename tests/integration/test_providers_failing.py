@@ -18,15 +18,15 @@ import yaml
 from livekit import api
 from redis.asyncio import Redis as RedisClient
 
+from voicefleet.callers.caller import Caller
+from voicefleet.callers.outcome import CallOutcome
 from voicefleet.contract import codec
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import WorkerReport
-from voicefleet.loadtest.caller import Caller
-from voicefleet.loadtest.outcome import CallOutcome
+from voicefleet.runtime.supervisor.children import Child, running
 from voicefleet.speech.clips import audio_folder, load_utterances
-from voicefleet.stack.children import Child, running
 from voicefleet.stack.servers import LiveKit
 
 pytestmark = pytest.mark.integration

@@ -20,9 +20,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from voicefleet.contract import codec
 from voicefleet.contract.calls import PRIORITY_LEVEL_MS, CallRecord
 from voicefleet.contract.keys import Keys
-from voicefleet.controller.calls import CallBook
-from voicefleet.runtime.claims import Accepted, ClaimStore
-from voicefleet.runtime.redis import RedisClient, Scripts, connect_redis
+from voicefleet.controller.calls.call_store import CallBook
+from voicefleet.runtime.redis.claim_store import Accepted, ClaimStore
+from voicefleet.runtime.redis.connection import RedisClient, Scripts, connect_redis
 from voicefleet.stack import servers
 
 pytestmark = pytest.mark.integration
@@ -191,7 +191,7 @@ class QueueMachine(RuleBasedStateMachine):
         """Claims that ran out, of calls that are over, leave the book; no other does."""
         held = self.run(self._client.hkeys(KEYS.held))
         gone = {room for room in held if room not in self.claimed and room not in self.joined}
-        with mock.patch("voicefleet.controller.scanning.ORPHAN_MS", 0):
+        with mock.patch("voicefleet.controller.calls.scanning.ORPHAN_MS", 0):
             self.books[0].scanner.forget()
             self.run(self._two_rounds())
         self._scanned()
@@ -221,9 +221,9 @@ def play(url: str, examples: int) -> None:
     small: dict[str, Any] = {"PART": 3, "LISTENERS_PART": 2, "LOOK_AT_ALL_MS": 0}
     with (
         asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner,
-        mock.patch.multiple("voicefleet.controller.scanning", **small),
+        mock.patch.multiple("voicefleet.controller.calls.scanning", **small),
         # A claim must run out only where the model says so.
-        mock.patch("voicefleet.runtime.claims.ACCEPTED_TTL_MS", FOR_MS),
+        mock.patch("voicefleet.runtime.redis.claim_store.ACCEPTED_TTL_MS", FOR_MS),
     ):
         client = connect_redis(url, timeout_s=60.0)
         # Small sets are walked through whole; these are not small to it, so that the parts are parts.

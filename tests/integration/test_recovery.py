@@ -1,4 +1,4 @@
-"""Recovery, handoff and drain by the controller: real livekit-server, real Redis, and jobs made up (`fakes.job`)."""
+"""Recovery, handoff and drain by the controller: real livekit-server, real Redis, and jobs made up (`support.job`)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 from livekit import api, rtc
 
-from fakes.controlling import FRONT_SECRET, KEYS, Running, caller, controller, until
-from fakes.job import FakeJob
+from support.controlling import FRONT_SECRET, KEYS, Running, caller, controller, until
+from support.job import FakeJob
 from voicefleet.contract import codec
 from voicefleet.contract.api import DrainView, WorkerStatus
 from voicefleet.contract.claims import agent_identity
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.contract.reports import WorkerOrder
-from voicefleet.runtime.api_client import ControllerClient
-from voicefleet.runtime.claims import Succeeding, Yielded
+from voicefleet.runtime.http.api_client import ControllerClient
+from voicefleet.runtime.redis.claim_store import Succeeding, Yielded
 from voicefleet.stack import servers
 
 pytestmark = pytest.mark.integration

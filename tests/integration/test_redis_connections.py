@@ -16,15 +16,15 @@ import redis.asyncio
 
 from voicefleet.contract.errors import MissingPartError, UnknownStateError
 from voicefleet.contract.keys import Keys
-from voicefleet.controller.calls import CallBook
-from voicefleet.controller.workers import WorkerBook
-from voicefleet.runtime.claims import Accepted, ClaimStore
-from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient, Scripts, connect_redis, listen
+from voicefleet.controller.calls.call_store import CallBook
+from voicefleet.controller.pool.worker_store import WorkerBook
+from voicefleet.runtime.redis.claim_store import Accepted, ClaimStore
+from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scripts, connect_redis, listen
+from voicefleet.runtime.supervisor.children import Child, running
+from voicefleet.runtime.supervisor.ports import Ports
+from voicefleet.runtime.supervisor.settings import environment
 from voicefleet.runtime.tasks import end
-from voicefleet.stack.children import Child, running
 from voicefleet.stack.find import find_redis_server
-from voicefleet.stack.ports import Ports
-from voicefleet.stack.settings import environment
 
 pytestmark = pytest.mark.integration
 

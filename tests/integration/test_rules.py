@@ -16,8 +16,8 @@ from voicefleet.dashboards.alerts import ALERTS
 from voicefleet.dashboards.generate import RULES, write
 from voicefleet.dashboards.rules import burn_alert_name
 from voicefleet.dashboards.slo import BURNS, OBJECTIVES, Objective, seconds
+from voicefleet.runtime.supervisor.settings import environment
 from voicefleet.stack.find import find_prometheus
-from voicefleet.stack.settings import environment
 
 pytestmark = pytest.mark.integration
 

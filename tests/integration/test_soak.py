@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from voicefleet.stack.guard import TAG_VARIABLE
+from voicefleet.runtime.supervisor.guard import TAG_VARIABLE
 
 pytestmark = pytest.mark.integration
 

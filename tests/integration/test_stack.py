@@ -21,9 +21,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from voicefleet.contract.errors import ConfigError, MissingPartError, UsageError
-from voicefleet.stack import ports
-from voicefleet.stack.children import Child, Death, first_death, leftover_pids, private_directory, running
-from voicefleet.stack.guard import start_time
+from voicefleet.runtime.supervisor import ports
+from voicefleet.runtime.supervisor.children import Child, Death, first_death, leftover_pids, private_directory, running
+from voicefleet.runtime.supervisor.guard import start_time
 from voicefleet.stack.servers import LiveKit, Redis, livekit_server, redis_server
 
 pytestmark = pytest.mark.integration
@@ -309,7 +309,7 @@ def test_a_child_may_outlive_a_crash_but_not_the_stack_around_it(tmp_path: Path)
 
 PROGRAM = """
 import asyncio, pathlib, signal, sys
-from voicefleet.stack.children import Child, running
+from voicefleet.runtime.supervisor.children import Child, running
 from voicefleet.stack.servers import livekit_server, redis_server
 folder = pathlib.Path(sys.argv[1])
 
@@ -333,7 +333,7 @@ asyncio.run(main())
 
 NESTED = """
 import asyncio, pathlib, sys
-from voicefleet.stack.children import Child
+from voicefleet.runtime.supervisor.children import Child
 folder = pathlib.Path(sys.argv[1])
 
 async def main(inner):

@@ -14,17 +14,17 @@ from integration.test_worker import call, ticket
 from livekit import api
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from fakes.otlp_receiver import Received, attributes, otlp_receiver
-from fakes.worker_process import WorkerProcess, worker
+from support.otlp_receiver import Received, attributes, otlp_receiver
+from support.worker_process import WorkerProcess, worker
+from voicefleet.callers.caller import Caller
 from voicefleet.chaos.packets import open_filter
 from voicefleet.contract import metrics
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.errors import MissingPartError
-from voicefleet.loadtest.caller import Caller
+from voicefleet.runtime.supervisor.settings import environment
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack.servers import LiveKit
-from voicefleet.stack.settings import environment
 
 pytestmark = pytest.mark.integration
 

@@ -15,14 +15,14 @@ import pytest
 
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.netlab import namespaces
-from voicefleet.stack.settings import environment
-from voicefleet.transports import truth
+from voicefleet.runtime.supervisor.settings import environment
+from voicefleet.transports.analysis import truth
 from voicefleet.transports.arms import ARMS, BY_ID, Arm
 from voicefleet.transports.options import LabOptions
-from voicefleet.transports.report import render
-from voicefleet.transports.result import build
+from voicefleet.transports.report.page import render
+from voicefleet.transports.report.result import build
 from voicefleet.transports.run import Results, lacking, run_all
-from voicefleet.transports.take import Take
+from voicefleet.transports.trial import Take
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 

@@ -13,12 +13,12 @@ import pytest
 from livekit import api
 from redis.asyncio import Redis as RedisClient
 
-from fakes.worker_process import KEYS, command, surroundings, worker
+from support.worker_process import KEYS, command, surroundings, worker
+from voicefleet.callers.caller import Caller
+from voicefleet.callers.outcome import CallOutcome
 from voicefleet.contract import codec
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.claims import Claim, ClaimState
-from voicefleet.loadtest.caller import Caller
-from voicefleet.loadtest.outcome import CallOutcome
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack.servers import LiveKit, redis_server
 

@@ -7,7 +7,7 @@ import logging
 
 from livekit.agents import Agent, llm
 
-from fakes.counting_agent import Counting
+from support.counting_agent import Counting
 from voicefleet.worker.call import CallContext
 
 CARD = "4111 1111"

@@ -14,7 +14,7 @@ import warnings
 from typing import Any, Literal, cast
 
 from voicefleet.contract.errors import ConfigError, UnknownStateError
-from voicefleet.runtime.logs import configure_logs, get_logger, told
+from voicefleet.runtime.logs.setup import configure_logs, get_logger, told
 
 CARD = "4111 1111"
 WHO = "anna@example.com"
@@ -47,7 +47,7 @@ class Settings:
 
 
 def our_own() -> None:
-    log = get_logger("voicefleet.worker.session")
+    log = get_logger("voicefleet.worker.job.entry")
     try:
         look_up(f"my card is {CARD}")
     except ToolError as error:
@@ -60,7 +60,7 @@ def our_own() -> None:
     seen = {"participants": [{"identity": WHO}]}
     log.info("who", identity=WHO, caller_identity=WHO, seen=seen, livekit_token=PRIVATE)
     log.info("what", settings=Settings(), api_secret=PRIVATE, nested=[{"password": PRIVATE}], transcript=CARD)
-    log.error("config", error=told(ConfigError("no such tier", field="tiers", value="fast", way_out="Name another.")))
+    log.error("config", error=told(ConfigError("no such tier", field="tiers", value="fast", hint="Name another.")))
 
 
 def others() -> None:

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from fakes.controlling import Running, caller, controller, region, until
+from support.controlling import Running, caller, controller, region, until
 from voicefleet.controller import app as controller_app
-from voicefleet.controller.auth import Role
-from voicefleet.controller.routes import ROUTES, entry, require_entries
-from voicefleet.runtime.http import HttpServer
+from voicefleet.controller.http.auth.keys import Role
+from voicefleet.controller.http.routes import ROUTES, entry, require_entries
+from voicefleet.runtime.http.server import HttpServer
 from voicefleet.stack import servers
 from voicefleet.stack.servers import LiveKit
 

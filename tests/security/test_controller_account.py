@@ -23,12 +23,12 @@ from cluster.control_plane import ControlPlane
 from cluster.control_plane import control_plane as run_control_plane
 from cluster.kube import CommandError, Kube, inline, wait_for, write_kubeconfig
 from cluster.played_node import node_selector, played_node
-from voicefleet.controller.adapters.kube.client import Clusters
-from voicefleet.controller.adapters.kube.fleet import KubeFleet
-from voicefleet.controller.adapters.kube.writes import Writes
-from voicefleet.controller.leadership import AlwaysLeads
+from voicefleet.controller.adapters.kubernetes.client import Clusters
+from voicefleet.controller.adapters.kubernetes.fleet import KubeFleet
+from voicefleet.controller.adapters.kubernetes.scale_plan import Writes
+from voicefleet.controller.leader.leadership import AlwaysLeads
 from voicefleet.controller.ports import InstanceState
-from voicefleet.controller.settings_kubernetes import ClusterSettings, KubernetesSettings
+from voicefleet.controller.settings.kubernetes import ClusterSettings, KubernetesSettings
 from voicefleet.runtime.clock import SystemClock
 
 pytestmark = pytest.mark.cluster

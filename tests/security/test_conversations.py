@@ -17,11 +17,11 @@ from cryptography.fernet import Fernet
 from integration.test_worker import call
 from security.leaky_agent import CARD
 
-from fakes.worker_process import KEYS, worker
-from voicefleet.runtime.redis import connect_redis
+from support.worker_process import KEYS, worker
+from voicefleet.runtime.redis.connection import connect_redis
 from voicefleet.stack.servers import LiveKit
-from voicefleet.worker.memory import Loss, Remembered, build_cipher, decode, encode
-from voicefleet.worker.memory_store import MemoryStore
+from voicefleet.worker.conversation.transcript import Loss, Remembered, build_cipher, decode, encode
+from voicefleet.worker.conversation.transcript_store import MemoryStore
 
 pytestmark = pytest.mark.integration
 

@@ -14,11 +14,11 @@ from chart.redis_acl import FILE, content
 from chart.render import refusal, render, secret_values
 from redis.exceptions import AuthenticationError, NoPermissionError
 
-from fakes.redis_programs import redis_programs
+from support.redis_programs import redis_programs
 from voicefleet.contract.keys import Keys
-from voicefleet.runtime.redis import REDIS_FAILURES
-from voicefleet.stack.children import Child, running
-from voicefleet.stack.ports import Ports
+from voicefleet.runtime.redis.connection import REDIS_FAILURES
+from voicefleet.runtime.supervisor.children import Child, running
+from voicefleet.runtime.supervisor.ports import Ports
 
 pytestmark = pytest.mark.cluster
 

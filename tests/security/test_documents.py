@@ -11,9 +11,9 @@ import pytest
 from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.codec import load
-from voicefleet.contract.documents import parse_json, parse_yaml
 from voicefleet.contract.errors import ConfigError, UnknownStateError
-from voicefleet.controller.settings import load_settings
+from voicefleet.contract.parsing.documents import parse_json, parse_yaml
+from voicefleet.controller.settings.load import load_settings
 from voicefleet.local.answers import parse_answers
 from voicefleet.worker.tiers.load import read_tiers
 

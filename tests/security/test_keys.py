@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from voicefleet.cli import app
 from voicefleet.contract.errors import ConfigError
-from voicefleet.controller.attempts import ADDRESSES, BURST, REFILL_S, Attempts, client_address
-from voicefleet.controller.auth import KeyRing, Role, digest_of, keys_in_file, keys_in_list, line_of
-from voicefleet.controller.key_file import KeyFile, read_key_file
-from voicefleet.controller.settings_file import SettingsFile
-from voicefleet.controller.settings_keys import proxies
+from voicefleet.controller.http.auth.attempts import ADDRESSES, BURST, REFILL_S, Attempts, client_address
+from voicefleet.controller.http.auth.key_file import KeyFile, read_key_file
+from voicefleet.controller.http.auth.keys import KeyRing, Role, digest_of, keys_in_file, keys_in_list, line_of
+from voicefleet.controller.settings.api_keys import proxies
+from voicefleet.controller.settings.schema import SettingsFile
 from voicefleet.runtime.clock import SystemClock
 
 pytestmark = pytest.mark.unit
@@ -89,7 +89,7 @@ def test_mistakes_in_a_list_are_named_and_no_secret_is_shown(text: str, says: st
         of_list(text)
     assert says in str(caught.value)
     assert caught.value.field == "api_keys_env"
-    assert caught.value.way_out
+    assert caught.value.hint
     assert SECRET not in str(caught.value)
 
 

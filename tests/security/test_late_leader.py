@@ -8,9 +8,9 @@ from voicefleet.contract import codec
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import WorkerOrder
-from voicefleet.controller.leadership import Term
-from voicefleet.controller.workers import WorkerBook
-from voicefleet.runtime.redis import RedisClient, connect_redis
+from voicefleet.controller.leader.leadership import Term
+from voicefleet.controller.pool.worker_store import WorkerBook
+from voicefleet.runtime.redis.connection import RedisClient, connect_redis
 
 pytestmark = pytest.mark.integration
 

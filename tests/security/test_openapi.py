@@ -23,10 +23,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from fakes.controlling import FRONT, controller
+from support.controlling import FRONT, controller
 from voicefleet.controller import app as controller_app
-from voicefleet.controller.openapi import document, problems_of
-from voicefleet.controller.routes import ROUTES
+from voicefleet.controller.http.openapi import document, problems_of
+from voicefleet.controller.http.routes import ROUTES
 from voicefleet.stack.servers import LiveKit
 
 pytestmark = pytest.mark.integration

@@ -10,12 +10,12 @@ from typing import Any, cast
 import pytest
 import pytest_asyncio
 
-from fakes.controlling import KEYS, Running, controller, region, until
-from fakes.played_livekit import PlayedLiveKit, played_livekit
-from voicefleet.controller import scanning
-from voicefleet.controller.calls import CallBook
-from voicefleet.runtime.claims import ClaimStore
-from voicefleet.runtime.redis import RedisClient, Scripts, connect_redis
+from support.controlling import KEYS, Running, controller, region, until
+from support.played_livekit import PlayedLiveKit, played_livekit
+from voicefleet.controller.calls import scanning
+from voicefleet.controller.calls.call_store import CallBook
+from voicefleet.runtime.redis.claim_store import ClaimStore
+from voicefleet.runtime.redis.connection import RedisClient, Scripts, connect_redis
 
 pytestmark = pytest.mark.integration
 

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from livekit import api, rtc
 
-from fakes.controlling import KEYS as EU
-from fakes.controlling import Running, caller, controller, region, until
+from support.controlling import KEYS as EU
+from support.controlling import Running, caller, controller, region, until
 from voicefleet.contract import codec
 from voicefleet.contract.calls import CallRecord
-from voicefleet.controller.limits import PENDING_S
+from voicefleet.controller.http.auth.limits import PENDING_S
+from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.stack import servers
-from voicefleet.stack.ports import Ports
 
 pytestmark = pytest.mark.integration
 
@@ -64,8 +64,8 @@ async def test_a_key_cannot_gather_more_tickets_than_there_are_slots(
     livekit: servers.LiveKit, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ticket lets in for two minutes: without a bound, all could come at once."""
-    monkeypatch.setattr("voicefleet.controller.region.PROMISE_S", 0.05)
-    monkeypatch.setattr("voicefleet.controller.room_for_calls.PROMISE_S", 0.05)
+    monkeypatch.setattr("voicefleet.controller.regions.region.PROMISE_S", 0.05)
+    monkeypatch.setattr("voicefleet.controller.regions.capacity.PROMISE_S", 0.05)
     fields: dict[str, Any] = {"regions": sixteen(livekit), "limits": {"requests_per_minute": 10_000}}
     async with controller(tmp_path, livekit, redis_url, keys=KEYS, **fields) as fleet, fleet.worker("w-1", slots=SLOTS):
         given = 0

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from fakes.controlling import FRONT, FRONT_SECRET, OTHER_SECRET, controller, region, until
+from support.controlling import FRONT, FRONT_SECRET, OTHER_SECRET, controller, region, until
 from voicefleet.contract.answers import MOST_CALLS_A_PAGE
-from voicefleet.controller import api as controller_api
-from voicefleet.controller.calls import Call, Snapshot
-from voicefleet.controller.reads import READS_PER_MINUTE
-from voicefleet.controller.region import Region
-from voicefleet.runtime.api_client import ControllerClient
+from voicefleet.controller.calls.call_store import Call, Snapshot
+from voicefleet.controller.http import api as controller_api
+from voicefleet.controller.http.reads import READS_PER_MINUTE
+from voicefleet.controller.regions.region import Region
+from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.stack.servers import LiveKit, Redis
 
 pytestmark = pytest.mark.integration

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from voicefleet.controller.adapters.kube.pods import read_pod
-from voicefleet.controller.adapters.redaction import redacted, secrets_in
+from voicefleet.controller.adapters.kubernetes.pods import read_pod
+from voicefleet.controller.adapters.processes.redaction import redacted, secrets_in
 
 pytestmark = pytest.mark.unit
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from redis.exceptions import ReadOnlyError, ResponseError
 
-from fakes.redis_programs import PASSWORD, Name, Server, redis_programs, server
+from support.redis_programs import PASSWORD, Name, Server, redis_programs, server
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
-from voicefleet.runtime.claims import Accepted, ClaimStore
-from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient, Scripts, connect_redis, listen
-from voicefleet.runtime.redis_following import is_not_master
+from voicefleet.runtime.redis.claim_store import Accepted, ClaimStore
+from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scripts, connect_redis, listen
+from voicefleet.runtime.redis.following import is_not_master
 from voicefleet.runtime.tasks import end
 
 pytestmark = pytest.mark.integration

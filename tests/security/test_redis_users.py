@@ -17,22 +17,22 @@ import redis.asyncio
 from livekit import api
 from redis.exceptions import NoPermissionError, ResponseError
 
-from fakes.controlling import FRONT, Running, caller, controller, region, until
-from fakes.redis_programs import Server, redis_programs, server
+from support.controlling import FRONT, Running, caller, controller, region, until
+from support.redis_programs import Server, redis_programs, server
+from voicefleet.callers.caller import Caller
 from voicefleet.cli.redis_acl import redis_acl
 from voicefleet.contract import codec
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.claims import Claim, ClaimState
 from voicefleet.contract.errors import ConfigError, UnknownStateError
 from voicefleet.contract.keys import PREFIX, Keys
-from voicefleet.loadtest.caller import Caller
-from voicefleet.runtime import redis_acl as rules
-from voicefleet.runtime.claims import ClaimStore
-from voicefleet.runtime.redis import Scripts, connect_redis, script_names, script_text
+from voicefleet.runtime.redis import acl as rules
+from voicefleet.runtime.redis.claim_store import ClaimStore
+from voicefleet.runtime.redis.connection import Scripts, connect_redis, script_names, script_text
+from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.speech.clips import load_utterances
-from voicefleet.stack.ports import Ports
 from voicefleet.stack.servers import LiveKit, livekit_server
-from voicefleet.worker.memory import decode
+from voicefleet.worker.conversation.transcript import decode
 
 pytestmark = pytest.mark.integration
 
@@ -85,7 +85,7 @@ def service(users: Users, livekit: LiveKit, tmp_path: Path) -> dict[str, Any]:
         livekit,
         pool={"min_workers": 1, "max_workers": 4, "slots": 1, "hold_s": 600},
         process={
-            "command": [*command, "--agent", "fakes.counting_agent:create"],
+            "command": [*command, "--agent", "support.counting_agent:create"],
             "env": env,
             "state_dir": str(tmp_path / "workers"),
             "log_dir": str(tmp_path / "logs"),
@@ -372,7 +372,7 @@ def test_every_command_in_the_code_is_granted(granted: tuple[str, ...], folders:
 def test_every_script_of_a_worker_is_known() -> None:
     """The worker's own, and those of `runtime.claims` that the controller does not keep to itself."""
     named = set()
-    for path in [*(TREE / "worker/voicefleet/worker").rglob("*.py"), TREE / "worker/voicefleet/runtime/claims.py"]:
+    for path in [*(TREE / "worker/voicefleet/worker").rglob("*.py"), TREE / "worker/voicefleet/runtime/redis/claim_store.py"]:
         text = path.read_text(encoding="utf-8")
         named |= {name for name in script_names() if f'"{name}"' in text}
     assert named - {"handoff_begin", "recover", "fence"} == set(rules.WORKER_SCRIPTS)

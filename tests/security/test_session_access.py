@@ -13,10 +13,10 @@ from integration.test_worker import claim_of, dispatch
 from livekit import api, rtc
 from livekit.agents.voice.remote_session import RemoteSession
 
-from fakes.worker_process import worker
+from support.worker_process import worker
 from voicefleet.contract.claims import job_of
-from voicefleet.runtime.claims import ClaimStore
-from voicefleet.runtime.redis import Scripts
+from voicefleet.runtime.redis.claim_store import ClaimStore
+from voicefleet.runtime.redis.connection import Scripts
 from voicefleet.stack.servers import LiveKit
 
 pytestmark = pytest.mark.integration

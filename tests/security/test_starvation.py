@@ -15,9 +15,9 @@ import uvloop
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from fakes.controlling import controller
-from voicefleet.runtime import connections
-from voicefleet.runtime.http import HttpServer, application, health_routes
+from support.controlling import controller
+from voicefleet.runtime.http import connections
+from voicefleet.runtime.http.server import HttpServer, application, health_routes
 from voicefleet.stack.servers import LiveKit
 
 pytestmark = pytest.mark.integration

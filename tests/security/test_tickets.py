@@ -10,7 +10,7 @@ import jwt
 import pytest
 from livekit import rtc
 
-from fakes.controlling import FRONT, Running, controller
+from support.controlling import FRONT, Running, controller
 from voicefleet.contract.calls import TICKET_TTL_S
 from voicefleet.stack.servers import LiveKit
 

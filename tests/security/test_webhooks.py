@@ -19,12 +19,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from livekit import api
 
-from fakes.controlling import KEYS, Running, caller, controller, region, until
+from support.controlling import KEYS, Running, caller, controller, region, until
 from voicefleet.contract import codec
 from voicefleet.contract.calls import CallRecord
 from voicefleet.contract.claims import Claim
-from voicefleet.controller.webhooks import MAX_EVENT_BYTES
-from voicefleet.runtime.connections import MAX_BODY_BYTES
+from voicefleet.controller.rooms.webhooks import MAX_EVENT_BYTES
+from voicefleet.runtime.http.connections import MAX_BODY_BYTES
 from voicefleet.stack.servers import LiveKit
 
 pytestmark = pytest.mark.integration

@@ -11,9 +11,9 @@ import pytest
 from livekit import rtc
 from yarl import URL
 
-from fakes.controlling import Running, caller, controller, region, until
-from voicefleet.controller.attempts import BURST
-from voicefleet.controller.auth import line_of
+from support.controlling import Running, caller, controller, region, until
+from voicefleet.controller.http.auth.attempts import BURST
+from voicefleet.controller.http.auth.keys import line_of
 from voicefleet.stack.servers import LiveKit
 
 pytestmark = pytest.mark.integration
@@ -102,7 +102,7 @@ async def test_a_typo_of_ten_million_calls_is_a_400_that_says_the_cap(
         status, answer = await asked(fleet, "POST", "/v1/campaigns", OPS, typo)
         assert (status, answer["field"]) == (400, "calls")
         assert "eu has 40 slots at most (10 workers of 4" in answer["error"]
-        most = int(answer["way_out"].split("at most ")[1].split()[0])
+        most = int(answer["hint"].split("at most ")[1].split()[0])
         assert (await asked(fleet, "POST", "/v1/campaigns", OPS, {**typo, "calls": most + 1000}))[0] == 400
         made = []
         for calls in (most // 2, most // 2):

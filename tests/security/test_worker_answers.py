@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from livekit import api, rtc
 
-from fakes.worker_process import worker
+from support.worker_process import worker
 from voicefleet.stack.servers import LiveKit
 
 pytestmark = pytest.mark.integration

@@ -55,8 +55,8 @@ def worker(
     log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = None,
 ) -> None:
     """Serve calls with your agent. Secrets come from the environment: LIVEKIT_API_SECRET, VOICEFLEET_REDIS_URL."""
-    from voicefleet.runtime.logs import configure_logs
-    from voicefleet.worker.settings import load_settings
+    from voicefleet.runtime.logs.setup import configure_logs
+    from voicefleet.worker.server.settings import load_settings
 
     settings = load_settings(
         {
@@ -78,7 +78,7 @@ def worker(
         worker=settings.worker_id,
         region=settings.region,
     )
-    from voicefleet.worker.launch import launch
+    from voicefleet.worker.server.launch import launch
 
     launch(settings)
 
@@ -93,8 +93,8 @@ def controller(
     import uvloop
 
     from voicefleet.controller.app import run_controller
-    from voicefleet.controller.settings import load_settings
-    from voicefleet.runtime.logs import configure_logs
+    from voicefleet.controller.settings.load import load_settings
+    from voicefleet.runtime.logs.setup import configure_logs
     from voicefleet.runtime.settings import log_personal_data
 
     configure_logs(log_level, personal_data=log_personal_data())
@@ -338,7 +338,7 @@ def simulate(
     """Play calls against our policy and others', in one simulated world, and compare waits and cost."""
     from voicefleet.cli.simulate import Source, faults_of, named_as_options
     from voicefleet.cli.simulate import simulate as run_it
-    from voicefleet.sim.world import World
+    from voicefleet.simulator.world import World
 
     source = Source(trace, traffic, calls, mean_live, mean_duration, prometheus, query, hours, seed)
     with named_as_options():
@@ -375,8 +375,8 @@ def plan(
     """From a trace and a promise: the least bounds, nodes and cost of each region."""
     from voicefleet.cli.simulate import named_as_options
     from voicefleet.cli.simulate import plan as run_it
-    from voicefleet.sim.provision import Promise
-    from voicefleet.sim.world import World
+    from voicefleet.simulator.provision import Promise
+    from voicefleet.simulator.world import World
 
     with named_as_options():
         world = World(slots=slots, start_p50_s=start_p50, start_sigma=start_sigma, handoff=handoff, seed=seed)
@@ -508,7 +508,7 @@ def main() -> None:
     sys.exit(code)
 
 
-_CALLER = "voicefleet.loadtest.caller"
+_CALLER = "voicefleet.callers.caller"
 """Whoever imported it has had connections to LiveKit in this process."""
 
 

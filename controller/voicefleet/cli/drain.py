@@ -9,12 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 
+from voicefleet.callers.settings import calling_settings
+from voicefleet.callers.tickets import controller_url
 from voicefleet.contract.api import WorkerStatus
 from voicefleet.contract.errors import ConfigError, UnknownStateError
-from voicefleet.loadtest.settings import calling_settings
-from voicefleet.loadtest.tickets import controller_url
-from voicefleet.runtime.api_client import ControllerClient
 from voicefleet.runtime.clock import Clock, SystemClock
+from voicefleet.runtime.http.api_client import ControllerClient
 
 LOOK_EVERY_S = 0.5
 
@@ -35,7 +35,7 @@ class DrainOptions:
 
     def __post_init__(self) -> None:
         if self.timeout_s < 0:
-            raise ConfigError("below zero", field="--timeout", value=self.timeout_s, way_out="Give seconds.")
+            raise ConfigError("below zero", field="--timeout", value=self.timeout_s, hint="Give seconds.")
 
 
 @dataclass(frozen=True, slots=True)

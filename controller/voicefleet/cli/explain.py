@@ -8,11 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from voicefleet.callers.settings import calling_settings
+from voicefleet.callers.tickets import controller_url
 from voicefleet.contract.api import DecisionView
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
-from voicefleet.loadtest.settings import calling_settings
-from voicefleet.loadtest.tickets import controller_url
-from voicefleet.runtime.api_client import ControllerClient
+from voicefleet.runtime.http.api_client import ControllerClient
 
 
 def explain(
@@ -32,7 +32,7 @@ def explain(
             "the controller has not decided for a pool of this name",
             field="POOL",
             value=pool,
-            way_out=f"Known: {known}.",
+            hint=f"Known: {known}.",
         )
     if json_path is not None:
         json_path.write_text(
@@ -52,5 +52,5 @@ async def _ask(controller: str | None) -> list[DecisionView]:
             return await client.decisions(limit=1000)
         except UnknownStateError as error:
             raise UnreachableError(
-                str(error), field="--controller", value=url, way_out="Start it, or give its address."
+                str(error), field="--controller", value=url, hint="Start it, or give its address."
             ) from error

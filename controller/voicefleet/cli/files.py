@@ -31,6 +31,6 @@ def _place(path: Path | None, option: str) -> Path | None:
             "the result cannot be written there",
             field=option,
             value=str(path),
-            way_out="Name a file in a directory that exists and that you may write to.",
+            hint="Name a file in a directory that exists and that you may write to.",
         )
     return path

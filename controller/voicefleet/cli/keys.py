@@ -6,7 +6,7 @@ import secrets
 import sys
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.controller.auth import line_of
+from voicefleet.controller.http.auth.keys import line_of
 
 _LONGEST = 4_096
 
@@ -31,4 +31,4 @@ def _given() -> str:
     try:
         return sys.stdin.read(_LONGEST).strip()
     except UnicodeDecodeError as error:
-        raise ConfigError("not text", field="--stdin", way_out="Give the secret alone.") from error
+        raise ConfigError("not text", field="--stdin", hint="Give the secret alone.") from error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.keys import REGION_PATTERN
-from voicefleet.runtime.redis_acl import setuser_lines
+from voicefleet.runtime.redis.acl import setuser_lines
 
 _USER = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
@@ -24,13 +24,13 @@ def redis_acl(regions: Sequence[str], controller_user: str) -> str:
                 "not a region's name",
                 field="REGION",
                 value=region,
-                way_out="Give up to 32 lowercase letters, digits and hyphens, as in the controller's file.",
+                hint="Give up to 32 lowercase letters, digits and hyphens, as in the controller's file.",
             )
     if not controller_user or set(controller_user) - set(_USER):
         raise ConfigError(
             "not a name for a Redis user",
             field="--controller-user",
             value=controller_user,
-            way_out="Use letters, digits, hyphens, dots and underscores.",
+            hint="Use letters, digits, hyphens, dots and underscores.",
         )
     return "\n".join(setuser_lines(list(dict.fromkeys(regions)), controller=controller_user))

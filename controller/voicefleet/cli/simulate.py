@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from voicefleet.contract.errors import ConfigError, MissingPartError, UnreachableError
-from voicefleet.sim.advice import advise, keeps
-from voicefleet.sim.compare import Comparison, compare, policies_of
-from voicefleet.sim.provision import Promise, Provision, provide
-from voicefleet.sim.world import Fault, FaultKind, World
+from voicefleet.simulator.advice import advise, keeps
+from voicefleet.simulator.compare import Comparison, compare, policies_of
+from voicefleet.simulator.provision import Promise, Provision, provide
+from voicefleet.simulator.world import Fault, FaultKind, World
 from voicefleet.traffic.durations import CallLaw
 from voicefleet.traffic.profiles import generate
 from voicefleet.traffic.traces import Trace, parse_prometheus, read_trace
@@ -50,7 +50,7 @@ class Source:
                 "give one of --trace, --traffic and --prometheus",
                 field="--trace",
                 value=", ".join(given) or None,
-                way_out="Name a trace file, or a generator, e.g. --traffic diurnal.",
+                hint="Name a trace file, or a generator, e.g. --traffic diurnal.",
             )
         law = CallLaw() if self.mean_duration_s is None else CallLaw().scaled_to(self.mean_duration_s)
         if self.traffic is not None:
@@ -70,7 +70,7 @@ async def _ask(url: str, query: str | None, hours: float) -> str:
         raise ConfigError(
             "is missing",
             field="--query",
-            way_out="Give one for the calls that began in a minute: sum(increase(voicefleet_calls_total[1m])).",
+            hint="Give one for the calls that began in a minute: sum(increase(voicefleet_calls_total[1m])).",
         )
     import aiohttp
 
@@ -88,12 +88,12 @@ async def _ask(url: str, query: str | None, hours: float) -> str:
                     f"Prometheus answers {answer.status}: {text[:200]}",
                     field="--prometheus",
                     value=url,
-                    way_out="Correct the query.",
+                    hint="Correct the query.",
                 )
             return text
     except (aiohttp.ClientError, TimeoutError, ValueError) as error:
         raise UnreachableError(
-            f"Prometheus does not answer ({error})", field="--prometheus", value=url, way_out="Give its address."
+            f"Prometheus does not answer ({error})", field="--prometheus", value=url, hint="Give its address."
         ) from error
 
 
@@ -108,7 +108,7 @@ def named_as_options() -> Iterator[None]:
     except ConfigError as error:
         field = error.field if error.field.startswith("-") else f"--{error.field.replace('_', '-')}"
         raise ConfigError(
-            error.what, field=_OPTIONS.get(error.field, field), value=error.value, way_out=error.way_out
+            error.what, field=_OPTIONS.get(error.field, field), value=error.value, hint=error.hint
         ) from error
 
 
@@ -129,7 +129,7 @@ def _fault(text: str) -> Fault:
         fault = None
     if fault is None or not (fault.at_s >= 0 and fault.for_s > 0 and fault.factor > 0):
         raise ConfigError(
-            "not a fault", field="--fault", value=text, way_out=f"Give KIND@AT+FOR in seconds; kinds: {known}."
+            "not a fault", field="--fault", value=text, hint=f"Give KIND@AT+FOR in seconds; kinds: {known}."
         )
     return fault
 
@@ -153,7 +153,7 @@ def simulate(
     console = console or Console(soft_wrap=True, highlight=False)
     names = policies_of(policies)
     if not 0 < allowed < 1:
-        raise ConfigError("not between 0 and 1", field="--allowed", value=allowed, way_out="Give e.g. 0.001.")
+        raise ConfigError("not between 0 and 1", field="--allowed", value=allowed, hint="Give e.g. 0.001.")
     if report is not None:
         _need_pictures()
     trace = source.read()
@@ -162,11 +162,11 @@ def simulate(
             trace, world, names, allowed=allowed, sweep=sweep, say=lambda text: status.update(f"playing {text} ...")
         )
     if json_path is not None:
-        from voicefleet.sim.report import to_json
+        from voicefleet.simulator.report import to_json
 
         json_path.write_text(json.dumps(to_json(result), indent=2) + "\n")
     if report is not None:
-        from voicefleet.sim.report import html
+        from voicefleet.simulator.report import html
 
         report.write_text(html(result))
     console.print(_table(result))
@@ -181,7 +181,7 @@ def _need_pictures() -> None:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise MissingPartError(
-            f"needs {error.name}", field="--report", way_out="Install voicefleet[loadtest], or leave the report out."
+            f"needs {error.name}", field="--report", hint="Install voicefleet[loadtest], or leave the report out."
         ) from error
 
 

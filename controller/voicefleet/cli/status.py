@@ -14,13 +14,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from voicefleet.callers.settings import calling_settings
+from voicefleet.callers.tickets import ask, controller_url
 from voicefleet.contract.api import CallView, DecisionView, HistoryPoint, RegionView
 from voicefleet.contract.errors import ConfigError, UnknownStateError
-from voicefleet.loadtest.figures import shown
-from voicefleet.loadtest.settings import calling_settings
-from voicefleet.loadtest.tickets import ask, controller_url
-from voicefleet.runtime.api_client import ControllerClient
+from voicefleet.reporting.figures import shown
 from voicefleet.runtime.clock import Clock, SystemClock
+from voicefleet.runtime.http.api_client import ControllerClient
 
 _DECISIONS = 5
 _WAITING_NAMED = 5
@@ -42,7 +42,7 @@ class StatusOptions:
 
     def __post_init__(self) -> None:
         if not 0.2 <= self.every_s <= 60:
-            raise ConfigError("out of range", field="--every", value=self.every_s, way_out="Give 0.2 to 60 seconds.")
+            raise ConfigError("out of range", field="--every", value=self.every_s, hint="Give 0.2 to 60 seconds.")
 
 
 @dataclass(frozen=True, slots=True)

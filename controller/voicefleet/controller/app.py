@@ -15,45 +15,45 @@ from aiohttp import web
 
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.contract.keys import Keys
-from voicefleet.controller.access import Access
 from voicefleet.controller.adapters.livekit import LiveKit
-from voicefleet.controller.api import Api
-from voicefleet.controller.blind import BlindRepair
-from voicefleet.controller.calls import CallBook
-from voicefleet.controller.campaigns import Campaigns
-from voicefleet.controller.dispatch import Dispatcher
-from voicefleet.controller.end_call import EndCall
+from voicefleet.controller.calls.call_store import CallBook
+from voicefleet.controller.calls.dispatch import Dispatcher
+from voicefleet.controller.calls.handoffs import Handoffs
+from voicefleet.controller.calls.recovery import Recovery
+from voicefleet.controller.calls.redis_outage import BlindRepair
 from voicefleet.controller.fleets import open_fleets
-from voicefleet.controller.handoffs import Handoffs
-from voicefleet.controller.health import add_health
-from voicefleet.controller.history import History
-from voicefleet.controller.hold.messages import LOOK_EVERY_S, HoldMessages
-from voicefleet.controller.hold.process import AnnouncerProcess
-from voicefleet.controller.hung import HungWorkers
-from voicefleet.controller.joins import Joins
-from voicefleet.controller.key_file import KeyFile
-from voicefleet.controller.laws import LawBook
-from voicefleet.controller.leadership import Leadership
-from voicefleet.controller.limits import Limiter
-from voicefleet.controller.listing import Lister
-from voicefleet.controller.loop import DecisionLog, PoolLoop
+from voicefleet.controller.http.api import Api
+from voicefleet.controller.http.auth.access import Access
+from voicefleet.controller.http.auth.key_file import KeyFile
+from voicefleet.controller.http.auth.limits import Limiter
+from voicefleet.controller.http.campaigns import Campaigns
+from voicefleet.controller.http.end_call import EndCall
+from voicefleet.controller.http.health import add_health
+from voicefleet.controller.http.openapi import add_document
+from voicefleet.controller.http.page import add_page
+from voicefleet.controller.http.routes import require_entries
+from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.metrics import Metrics
-from voicefleet.controller.openapi import add_document
+from voicefleet.controller.pool.hung import HungWorkers
+from voicefleet.controller.pool.model_store import LawBook
+from voicefleet.controller.pool.reconciler import DecisionLog, PoolLoop
+from voicefleet.controller.pool.worker_store import WorkerBook
 from voicefleet.controller.ports import CredentialsRefusedError
-from voicefleet.controller.recovery import Recovery
-from voicefleet.controller.region import Region
-from voicefleet.controller.routes import require_entries
-from voicefleet.controller.settings import RegionSettings, Settings, inherited_environment
-from voicefleet.controller.web import add_page
-from voicefleet.controller.webhooks import Webhooks
-from voicefleet.controller.workers import WorkerBook
+from voicefleet.controller.regions.history import History
+from voicefleet.controller.regions.region import Region
+from voicefleet.controller.rooms.joins import Joins
+from voicefleet.controller.rooms.listing import Lister
+from voicefleet.controller.rooms.webhooks import Webhooks
+from voicefleet.controller.settings.load import RegionSettings, Settings, inherited_environment
+from voicefleet.controller.waiting_message.messages import LOOK_EVERY_S, HoldMessages
+from voicefleet.controller.waiting_message.process import AnnouncerProcess
 from voicefleet.runtime.clock import BootClock, Clock
-from voicefleet.runtime.http import HttpServer, application, health_routes
-from voicefleet.runtime.logs import get_logger
-from voicefleet.runtime.redis import RedisClient, Scripts, check_redis, connect_redis, listen
+from voicefleet.runtime.http.server import HttpServer, application, health_routes
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.redis.connection import RedisClient, Scripts, check_redis, connect_redis, listen
+from voicefleet.runtime.supervisor.lifeline import lifeline
 from voicefleet.runtime.tasks import end
 from voicefleet.runtime.tracing import OtlpTracer, start_tracing
-from voicefleet.stack.lifeline import lifeline
 
 _AGAIN_S = 1.0
 _CALLERS_KNOWN_S = 60.0
@@ -197,7 +197,7 @@ async def _check_livekit(regions: dict[str, Region]) -> None:
                 "LiveKit refuses our credentials",
                 field=f"{at}.api_key",
                 value=livekit.api_key,
-                way_out="Give the key and secret from that server's `keys`.",
+                hint="Give the key and secret from that server's `keys`.",
             ) from error
         except UnknownStateError as error:
             region.failed("listing", error)
@@ -205,7 +205,7 @@ async def _check_livekit(regions: dict[str, Region]) -> None:
                 "LiveKit does not answer",
                 field=f"{at}.api_url",
                 value=livekit.api_url,
-                way_out="Start LiveKit there, or give the address of one that runs.",
+                hint="Start LiveKit there, or give the address of one that runs.",
             )
             failure.__cause__ = error
             return failure

@@ -9,18 +9,18 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.controller.adapters.process import ProcessFleet
-from voicefleet.controller.election import Election, Terms
-from voicefleet.controller.leadership import AlwaysLeads, Leadership
+from voicefleet.controller.adapters.processes.fleet import ProcessFleet
+from voicefleet.controller.leader.election import Election, Terms
+from voicefleet.controller.leader.leadership import AlwaysLeads, Leadership
 from voicefleet.controller.metrics import Metrics
-from voicefleet.controller.region import Region
-from voicefleet.controller.settings import RegionSettings, Settings
-from voicefleet.controller.settings_kubernetes import KubernetesSettings, LeaseSettings
+from voicefleet.controller.regions.region import Region
+from voicefleet.controller.settings.kubernetes import KubernetesSettings, LeaseSettings
+from voicefleet.controller.settings.load import RegionSettings, Settings
 from voicefleet.runtime.clock import Clock
 
 if TYPE_CHECKING:
     # Half a second and 30 MB, for those who run no pods.
-    from voicefleet.controller.adapters.kube.client import Clusters
+    from voicefleet.controller.adapters.kubernetes.client import Clusters
 
 _FIRST_LOOK_S = 3.0
 Loops = dict[str, Callable[[], Awaitable[None]]]
@@ -59,7 +59,7 @@ async def open_fleets(
 
 
 def _clusters(stack: contextlib.AsyncExitStack) -> Clusters:
-    from voicefleet.controller.adapters.kube.client import Clusters
+    from voicefleet.controller.adapters.kubernetes.client import Clusters
 
     clusters = Clusters()
     stack.push_async_callback(clusters.close)
@@ -74,8 +74,8 @@ async def _stand_for_election(
     clock: Clock,
     metrics: Metrics,
 ) -> tuple[Leadership, Loops]:
-    from voicefleet.controller.adapters.kube.announce import Announcer
-    from voicefleet.controller.adapters.kube.lease import KubeLease
+    from voicefleet.controller.adapters.kubernetes.event_recorder import Announcer
+    from voicefleet.controller.adapters.kubernetes.lease import KubeLease
 
     def changed(leads: bool) -> None:
         metrics.leader.set(leads)
@@ -107,7 +107,7 @@ async def _watch(
     clusters: Clusters,
     leadership: Leadership,
 ) -> None:
-    from voicefleet.controller.adapters.kube.fleet import KubeFleet
+    from voicefleet.controller.adapters.kubernetes.fleet import KubeFleet
 
     fleet = KubeFleet(
         region.name,
@@ -130,7 +130,7 @@ def _processes(settings: Settings, region: RegionSettings, clock: Clock) -> Proc
             "no such program",
             field=f"regions.{region.name}.process.command",
             value=region.process.command[0],
-            way_out="Give a program of PATH, or its whole path.",
+            hint="Give a program of PATH, or its whole path.",
         )
     environment = {
         "VOICEFLEET_REGION": region.name,

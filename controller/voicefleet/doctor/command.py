@@ -44,6 +44,6 @@ def _line(finding: Finding, width: int) -> Text:
     """One line, however long, so that it can be searched; `Text`, since what was found may look like markup."""
     line = Text(f"{finding.verdict.value:<{_MARK_WIDTH}}", style=_STYLES[finding.verdict])
     line.append(f"  {finding.subject:<{width}}  {finding.found}", style="default")
-    if finding.way_out:
-        line.append(f"  -> {finding.way_out}", style="dim")
+    if finding.hint:
+        line.append(f"  -> {finding.hint}", style="dim")
     return line

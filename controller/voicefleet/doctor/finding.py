@@ -21,19 +21,19 @@ class Finding:
     verdict: Verdict
     subject: str
     found: str
-    way_out: str = ""
+    hint: str = ""
 
 
 def ok(subject: str, found: str) -> Finding:
     return Finding(Verdict.OK, subject, found)
 
 
-def warning(subject: str, found: str, way_out: str) -> Finding:
-    return Finding(Verdict.WARNING, subject, found, way_out)
+def warning(subject: str, found: str, hint: str) -> Finding:
+    return Finding(Verdict.WARNING, subject, found, hint)
 
 
-def failure(subject: str, found: str, way_out: str) -> Finding:
-    return Finding(Verdict.FAILURE, subject, found, way_out)
+def failure(subject: str, found: str, hint: str) -> Finding:
+    return Finding(Verdict.FAILURE, subject, found, hint)
 
 
 def exit_code(findings: list[Finding]) -> int:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from voicefleet.contract.errors import UsageError
 from voicefleet.doctor.finding import Finding, failure, ok, warning
 from voicefleet.local.available import local_pipeline_missing
+from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.stack.find import Found, find_flite, find_livekit_server, find_redis_server
-from voicefleet.stack.ports import Ports
 
 PINNED = {"livekit-agents": "1.8.9", "livekit": "1.1.21", "livekit-api": "1.2.2"}
 """The versions that the worker's adapter to private parts of the SDK was tested with."""
@@ -58,7 +58,7 @@ def _program(name: str, find: Callable[[], Found]) -> Finding:
     try:
         found = find()
     except UsageError as error:
-        return warning(name, error.what, error.way_out)
+        return warning(name, error.what, error.hint)
     return ok(name, f"{found.version}, {found.path} ({found.how})")
 
 
@@ -74,7 +74,7 @@ def _ports() -> Finding:
         with Ports() as ports:
             return ok("ports", f"free on loopback, for example {ports.tcp()} (tcp) and {ports.udp()} (udp)")
     except UsageError as error:
-        return failure("ports", error.what, error.way_out)
+        return failure("ports", error.what, error.hint)
 
 
 def _cores() -> Finding:

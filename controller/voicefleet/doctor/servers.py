@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from voicefleet.contract.errors import UnknownStateError, UsageError
 from voicefleet.doctor.finding import Finding, failure, ok, warning
 from voicefleet.doctor.settings import Surroundings
-from voicefleet.runtime.api_client import ControllerClient
 from voicefleet.runtime.clock import Clock
-from voicefleet.runtime.redis import REDIS_FAILURES, RedisClient, check_redis, connect_redis
-from voicefleet.runtime.redis_address import shown_address
+from voicefleet.runtime.http.api_client import ControllerClient
+from voicefleet.runtime.redis.address import shown_address
+from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, check_redis, connect_redis
 
 MAX_SKEW_S = 30.0
 """livekit-server refuses tokens of a clock more than a minute off; half of that is time to act."""
@@ -41,7 +41,7 @@ async def _redis(url: str, clock: Clock) -> AsyncIterator[Finding]:
     try:
         client = connect_redis(url)
     except UsageError as error:
-        yield failure("redis", error.what, error.way_out)
+        yield failure("redis", error.what, error.hint)
         return
     try:
         await check_redis(client, url, field="VOICEFLEET_REDIS_URL")
@@ -49,7 +49,7 @@ async def _redis(url: str, clock: Clock) -> AsyncIterator[Finding]:
         yield await _skew(client, clock)
         yield await _eviction(client)
     except UsageError as error:
-        yield failure("redis", f"{error.what} at {shown_address(url)}", error.way_out)
+        yield failure("redis", f"{error.what} at {shown_address(url)}", error.hint)
     except REDIS_FAILURES as error:
         yield failure("redis", f"stopped answering ({type(error).__name__})", "Look at its log.")
     finally:

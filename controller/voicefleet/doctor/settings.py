@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 
-from voicefleet.runtime.redis_address import with_authority
+from voicefleet.runtime.redis.address import with_authority
 
 
 @dataclass(frozen=True, slots=True)

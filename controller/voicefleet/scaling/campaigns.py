@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from voicefleet.scaling.laws import ArrivalLaw
+from voicefleet.scaling.estimators import ArrivalLaw
 from voicefleet.scaling.observation import Campaign
 
 

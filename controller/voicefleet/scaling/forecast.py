@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from voicefleet.scaling.laws import ArrivalLaw, DurationLaw, StartLaw
-from voicefleet.scaling.laws.durations import age_counts
+from voicefleet.scaling.estimators import ArrivalLaw, DurationLaw, StartLaw
+from voicefleet.scaling.estimators.durations import age_counts
 from voicefleet.scaling.tail import upper_tail
 
 Vector = NDArray[np.float64]

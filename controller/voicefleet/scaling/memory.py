@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from voicefleet.scaling.estimators import ArrivalLaw, DurationLaw, Shortage, StartLaw
+from voicefleet.scaling.estimators.arrivals import MEMORIES_S
+from voicefleet.scaling.estimators.durations import EDGES
+from voicefleet.scaling.estimators.shortage import BINS, MOST
 from voicefleet.scaling.forecast import LEAD, Tables
-from voicefleet.scaling.laws import ArrivalLaw, DurationLaw, Shortage, StartLaw
-from voicefleet.scaling.laws.arrivals import MEMORIES_S
-from voicefleet.scaling.laws.durations import EDGES
-from voicefleet.scaling.laws.shortage import BINS, MOST
 from voicefleet.scaling.observation import PoolObservation
 
 REFIT_S = 60.0

@@ -63,7 +63,7 @@ async def verify(prometheus: str, *, rate_interval: str = "1m", clock: Clock | N
             f"no Prometheus answers ({type(error).__name__})",
             field="--prometheus",
             value=prometheus,
-            way_out="Give its address, for example http://127.0.0.1:9090.",
+            hint="Give its address, for example http://127.0.0.1:9090.",
         ) from error
     return result
 

@@ -13,8 +13,8 @@ from rich.table import Table
 
 from voicefleet.chaos.options import ChaosOptions
 from voicefleet.chaos.report import build_result, table
-from voicefleet.chaos.rows import ROWS
 from voicefleet.chaos.run import run_rows
+from voicefleet.chaos.scenarios import ROWS
 from voicefleet.chaos.surroundings import versions
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.stack.interrupt import until_done_or_interrupted

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from voicefleet.loadtest.outcome import CallOutcome, TurnOutcome, quantiles
+from voicefleet.callers.outcome import CallOutcome, TurnOutcome, quantiles
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from voicefleet.chaos.rows import Row, chosen
-from voicefleet.contract.limits import require_between
+from voicefleet.chaos.scenarios import Row, chosen
+from voicefleet.contract.parsing.limits import require_between
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ async def _iptables(*arguments: str) -> str:
             f"refused: {said.decode(errors='replace').strip()}",
             field="iptables",
             value=" ".join(arguments),
-            way_out="Run as root on a kernel with the owner, connmark and statistic matches.",
+            hint="Run as root on a kernel with the owner, connmark and statistic matches.",
         )
     return listing.decode(errors="replace")
 

@@ -11,7 +11,7 @@ import aiohttp
 import numpy as np
 from aiohttp import web
 
-from voicefleet.stack.ports import LOOPBACK, Ports
+from voicefleet.runtime.supervisor.ports import LOOPBACK, Ports
 
 LONGEST_DELAY_S = 3.0
 _KEPT_HEADERS = ("Authorization", "Content-Type")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from voicefleet.chaos.fleet_harness import Stage, stage
 from voicefleet.chaos.measure import Run, row_figures
 from voicefleet.chaos.options import ChaosOptions
 from voicefleet.chaos.report import not_run, run_line
-from voicefleet.chaos.rows import Gear, Row
-from voicefleet.chaos.stage import Stage, stage
+from voicefleet.chaos.scenarios import Gear, Row
 from voicefleet.chaos.surroundings import lacking
 from voicefleet.contract.errors import UsageError
 from voicefleet.runtime.clock import Clock

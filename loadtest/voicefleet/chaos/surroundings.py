@@ -21,7 +21,7 @@ def lacking(needs: Iterable[str]) -> list[str]:
         try:
             _FINDERS[need]()
         except MissingPartError as error:
-            found.append(f"{error.what} ({error.way_out})")
+            found.append(f"{error.what} ({error.hint})")
     return found
 
 

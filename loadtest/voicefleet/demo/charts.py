@@ -12,8 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from voicefleet.callers.outcome import CallOutcome
 from voicefleet.demo.history import History, Sample
-from voicefleet.loadtest.outcome import CallOutcome
 
 _COLOURS = {"live": "#2563eb", "waiting": "#dc2626", "ready": "#16a34a", "starting": "#eab308", "draining": "#a855f7"}
 _REPLY, _QUESTION, _WAIT = "#2563eb", "#f59e0b", "#e5e7eb"

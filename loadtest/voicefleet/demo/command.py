@@ -17,9 +17,9 @@ from voicefleet.demo.options import DemoOptions
 from voicefleet.demo.report import render_report
 from voicefleet.demo.result import PIPELINE_NOTES
 from voicefleet.demo.run import DemoRun, run_demo
-from voicefleet.loadtest.figures import counts_line, waits_table
-from voicefleet.loadtest.verdict import errors_of, shortcomings
 from voicefleet.local.available import local_pipeline_missing
+from voicefleet.reporting.figures import counts_line, waits_table
+from voicefleet.reporting.verdict import errors_of, shortcomings
 from voicefleet.stack.fleet import Fleet
 
 REPORT = Path("demo-report.html")
@@ -56,7 +56,7 @@ def _require_place_for(report: Path) -> None:
             "the report cannot be written there",
             field=str(report),
             value=str(place),
-            way_out="Start the demo in a directory of yours, or use --no-report.",
+            hint="Start the demo in a directory of yours, or use --no-report.",
         )
 
 
@@ -67,7 +67,7 @@ def _choose_pipeline(options: DemoOptions, console: Console) -> str:
             f"this machine does not carry it: {' '.join(missing)}",
             field="--pipeline",
             value="local",
-            way_out="Install what is missing, or use --pipeline synthetic.",
+            hint="Install what is missing, or use --pipeline synthetic.",
         )
     if options.pipeline is None and missing:
         console.print("The real offline pipeline cannot run here, so the synthetic one does:")

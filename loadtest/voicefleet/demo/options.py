@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.contract.limits import require_between
+from voicefleet.contract.parsing.limits import require_between
 
 Pipeline = Literal["local", "synthetic"]
 
@@ -58,4 +58,4 @@ def as_pipeline(name: str | None) -> Pipeline | None:
             return cast(Pipeline, known)
     if name is None:
         return None
-    raise ConfigError("no such pipeline", field="--pipeline", value=name, way_out="Use local or synthetic.")
+    raise ConfigError("no such pipeline", field="--pipeline", value=name, hint="Use local or synthetic.")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from voicefleet.callers.outcome import CallOutcome, summary
 from voicefleet.demo.history import History
-from voicefleet.loadtest.outcome import CallOutcome, summary
 
 
 def build_result(

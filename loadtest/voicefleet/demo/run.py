@@ -16,16 +16,16 @@ import numpy as np
 from rich.console import Console
 from rich.live import Live
 
+from voicefleet.callers.outcome import CallOutcome
+from voicefleet.callers.swarm import SwarmSettings, run_swarm
 from voicefleet.contract.api import CallRequest, CallTicket
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.demo.history import History
 from voicefleet.demo.options import BUFFER, HOLD_S, MIN_WORKERS, REGIONS, DemoOptions, max_workers
 from voicefleet.demo.result import build_result
 from voicefleet.demo.view import picture
-from voicefleet.loadtest.outcome import CallOutcome
-from voicefleet.loadtest.swarm import SwarmSettings, run_swarm
-from voicefleet.runtime.api_client import ControllerClient
 from voicefleet.runtime.clock import Clock, SystemClock
+from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack.fleet import Fleet, PoolShape, WorkerGear, running_fleet
 from voicefleet.traffic.arrivals import poisson
@@ -209,7 +209,7 @@ class _Stage:
             raise UnreachableError(
                 f"no worker was ready within {START_LIMIT_S:.0f} s; the last lines of their logs:\n{fleet.log_tails()}",
                 field="workers",
-                way_out="Mend what they say, or try --pipeline synthetic.",
+                hint="Mend what they say, or try --pipeline synthetic.",
             ) from error
 
     async def until_small(self) -> None:

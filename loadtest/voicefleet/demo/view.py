@@ -9,9 +9,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from voicefleet.callers.outcome import quantiles
 from voicefleet.demo.history import History, Sample
-from voicefleet.loadtest.figures import shown
-from voicefleet.loadtest.outcome import quantiles
+from voicefleet.reporting.figures import shown
 
 
 def fleet_table(history: History, regions: Sequence[str], ttfa_s: dict[str, list[float]]) -> Table:

@@ -9,19 +9,19 @@ from pathlib import Path
 
 from rich.console import Console
 
+from voicefleet.callers.caller import Caller
+from voicefleet.callers.narrator import Narrator
+from voicefleet.callers.outcome import CallOutcome, quantiles
+from voicefleet.callers.settings import CallingSettings, calling_settings
+from voicefleet.callers.swarm import SwarmSettings, script
+from voicefleet.callers.tickets import ask, call_request, controller_url, own_ticket
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
-from voicefleet.contract.limits import require_between
-from voicefleet.loadtest.caller import Caller
-from voicefleet.loadtest.figures import shown
-from voicefleet.loadtest.narrator import Narrator
-from voicefleet.loadtest.outcome import CallOutcome, quantiles
-from voicefleet.loadtest.settings import CallingSettings, calling_settings
-from voicefleet.loadtest.swarm import SwarmSettings, script
-from voicefleet.loadtest.tickets import ask, call_request, controller_url, own_ticket
-from voicefleet.loadtest.verdict import faults
-from voicefleet.runtime.api_client import ControllerClient
+from voicefleet.contract.parsing.limits import require_between
+from voicefleet.reporting.figures import shown
+from voicefleet.reporting.verdict import faults
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.speech.clips import load_utterances
 
 MAX_TURNS = 12
@@ -53,7 +53,7 @@ class CallOptions:
                 "goes to LiveKit without a controller, so only one of the two can be given",
                 field="--livekit-url",
                 value=self.livekit_url,
-                way_out="Leave out --controller or --livekit-url.",
+                hint="Leave out --controller or --livekit-url.",
             )
 
 
@@ -95,7 +95,7 @@ async def _hold(options: CallOptions, settings: CallingSettings, console: Consol
             outcome.error or "no connection",
             field="--livekit-url",
             value=options.livekit_url,
-            way_out="Start LiveKit there, or correct the address, LIVEKIT_API_KEY or LIVEKIT_API_SECRET.",
+            hint="Start LiveKit there, or correct the address, LIVEKIT_API_KEY or LIVEKIT_API_SECRET.",
         )
     return outcome
 

@@ -16,23 +16,23 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
+from voicefleet.callers.behavior import Manners
+from voicefleet.callers.caller import CallerSettings
+from voicefleet.callers.health import MAX_LAG_P99_S, GeneratorHealth, HealthMeter
+from voicefleet.callers.measures import serving
+from voicefleet.callers.outcome import CallOutcome, quantiles, summary
+from voicefleet.callers.settings import calling_settings
+from voicefleet.callers.swarm import SwarmSettings, run_swarm
+from voicefleet.callers.tickets import ask, call_request, controller_url
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
-from voicefleet.contract.limits import require_between
-from voicefleet.contract.validation import nearest
-from voicefleet.loadtest.caller import CallerSettings
+from voicefleet.contract.parsing.limits import require_between
+from voicefleet.contract.parsing.validation import nearest
 from voicefleet.loadtest.command_call import MAX_TURNS
-from voicefleet.loadtest.figures import counts_line, shown, waits_table
-from voicefleet.loadtest.health import MAX_LAG_P99_S, GeneratorHealth, HealthMeter
-from voicefleet.loadtest.manners import Manners
-from voicefleet.loadtest.measures import serving
-from voicefleet.loadtest.outcome import CallOutcome, quantiles, summary
-from voicefleet.loadtest.settings import calling_settings
-from voicefleet.loadtest.swarm import SwarmSettings, run_swarm
-from voicefleet.loadtest.tickets import ask, call_request, controller_url
-from voicefleet.loadtest.verdict import errors_of, shortcomings
-from voicefleet.runtime.api_client import ControllerClient
+from voicefleet.reporting.figures import counts_line, shown, waits_table
+from voicefleet.reporting.verdict import errors_of, shortcomings
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.speech.clips import load_utterances
 from voicefleet.traffic.arrivals import poisson
 
@@ -187,7 +187,7 @@ async def _require_regions(wanted: Sequence[str], url: str, client: ControllerCl
         raise
     for region in wanted:
         if region not in known:
-            raise ConfigError("no such region", field="--regions", value=region, way_out=nearest(region, known))
+            raise ConfigError("no such region", field="--regions", value=region, hint=nearest(region, known))
 
 
 def _print(result: Mapping[str, Any], console: Console) -> None:

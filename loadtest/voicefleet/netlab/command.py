@@ -47,7 +47,7 @@ def run(
     """
     console = console or Console(stderr=True, highlight=False)
     if not command:
-        raise ConfigError("is missing", field="COMMAND", way_out="Give it after --, e.g. -- curl http://{peer}:8080/")
+        raise ConfigError("is missing", field="COMMAND", hint="Give it after --, e.g. -- curl http://{peer}:8080/")
     there = _words(peer) if peer is not None else None
     with open_lab(choose_backend(backend)) as lab:
         link = lab.connect(NEAR, FAR, conditions, seed=seed)
@@ -73,7 +73,7 @@ def _start(lab: Lab, role: str, words: Sequence[str], *, own: str, other: str) -
         return subprocess.Popen(command)
     except OSError as error:
         raise MissingPartError(
-            f"cannot be started: {error.strerror}", field="COMMAND", value=words[0], way_out="Check its name."
+            f"cannot be started: {error.strerror}", field="COMMAND", value=words[0], hint="Check its name."
         ) from error
 
 
@@ -108,11 +108,9 @@ def _words(line: str) -> list[str]:
     try:
         words = shlex.split(line)
     except ValueError as error:
-        raise ConfigError(
-            f"cannot be read: {error}", field="--peer", value=line, way_out="Close its quotes."
-        ) from error
+        raise ConfigError(f"cannot be read: {error}", field="--peer", value=line, hint="Close its quotes.") from error
     if not words:
-        raise ConfigError("is empty", field="--peer", value=line, way_out="Give a command, or leave it out.")
+        raise ConfigError("is empty", field="--peer", value=line, hint="Give a command, or leave it out.")
     return words
 
 

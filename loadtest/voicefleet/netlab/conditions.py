@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.contract.limits import require_between
+from voicefleet.contract.parsing.limits import require_between
 
 MTU = 1500
 """Bytes of the largest packet, its IP header included."""
@@ -51,14 +51,14 @@ class Conditions:
                 "is more than the delay: packets would arrive before they are sent",
                 field="--jitter",
                 value=self.jitter_ms,
-                way_out=f"Use at most the delay, {self.delay_ms:g} ms, or raise the delay.",
+                hint=f"Use at most the delay, {self.delay_ms:g} ms, or raise the delay.",
             )
         if self.reorder and not self.delay_ms:
             raise ConfigError(
                 "without a delay no packet can overtake another",
                 field="--reorder",
                 value=self.reorder,
-                way_out="Give a --delay, or leave the reordering out.",
+                hint="Give a --delay, or leave the reordering out.",
             )
         if self.burst is not None:
             require_between("burst", self.burst, 1, 10_000, "packets")
@@ -67,7 +67,7 @@ class Conditions:
                     f"so much loss cannot come in bursts of {self.burst:g} packets that lose {self.bad_loss:.0%}",
                     field="--loss",
                     value=self.loss,
-                    way_out="Make the bursts longer, or the loss smaller.",
+                    hint="Make the bursts longer, or the loss smaller.",
                 )
 
     @property

@@ -26,7 +26,7 @@ class Lab:
         """The name of the namespace of `role`, made when first asked for."""
         if role not in self._hosts:
             if not role.isalpha() or not role.islower():
-                raise ConfigError("must be lower-case letters", field="role", value=role, way_out="Rename it.")
+                raise ConfigError("must be lower-case letters", field="role", value=role, hint="Rename it.")
             self._hosts[role] = namespaces.make(role)
         return self._hosts[role]
 
@@ -66,7 +66,7 @@ def choose_backend(wanted: str = "auto") -> Backend:
         MissingPartError: we may not make namespaces, or netem was wanted and is not there.
     """
     if wanted not in ("auto", "netem", "tun"):
-        raise ConfigError("no such backend", field="--backend", value=wanted, way_out="Use auto, netem or tun.")
+        raise ConfigError("no such backend", field="--backend", value=wanted, hint="Use auto, netem or tun.")
     namespaces.require_rights()
     if wanted == "tun":
         return "tun"
@@ -74,7 +74,7 @@ def choose_backend(wanted: str = "auto") -> Backend:
         return "netem"
     if wanted == "netem":
         raise MissingPartError(
-            "this kernel has no netem", field="--backend", value=wanted, way_out="Load sch_netem, or use --backend tun."
+            "this kernel has no netem", field="--backend", value=wanted, hint="Load sch_netem, or use --backend tun."
         )
     return "tun"
 

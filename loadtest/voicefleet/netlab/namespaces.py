@@ -41,13 +41,13 @@ def require_rights() -> None:
             "only root can make network namespaces",
             field="netlab",
             value=f"user {os.geteuid()}",
-            way_out="Run it as root, or in a container with the capabilities NET_ADMIN and SYS_ADMIN.",
+            hint="Run it as root, or in a container with the capabilities NET_ADMIN and SYS_ADMIN.",
         )
     if shutil.which("ip") is None:
         raise MissingPartError(
             "the program is not in PATH",
             field="ip",
-            way_out="Install your system's `iproute2` package (Debian and Ubuntu: `apt-get install iproute2`).",
+            hint="Install your system's `iproute2` package (Debian and Ubuntu: `apt-get install iproute2`).",
         )
 
 
@@ -72,14 +72,14 @@ def _run(program: str, *arguments: str) -> str:
         )
     except OSError as error:
         raise MissingPartError(
-            "the program is not in PATH", field=program, way_out="Install your system's `iproute2` package."
+            "the program is not in PATH", field=program, hint="Install your system's `iproute2` package."
         ) from error
     if done.returncode != 0:
         raise MissingPartError(
             f"the kernel refused: {done.stderr.strip()}",
             field=program,
             value=" ".join(arguments),
-            way_out="Run as root on a Linux with network namespaces and TUN devices.",
+            hint="Run as root on a Linux with network namespaces and TUN devices.",
         )
     return done.stdout
 
@@ -169,7 +169,7 @@ def set_kernel(name: str, values: dict[str, str], *, optional: bool = False) -> 
                         f"the kernel refused: {error.strerror}",
                         field=path,
                         value=value,
-                        way_out="Use a kernel that has it, or leave out what needs it.",
+                        hint="Use a kernel that has it, or leave out what needs it.",
                     ) from error
 
     within(name, write)

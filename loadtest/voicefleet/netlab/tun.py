@@ -40,7 +40,7 @@ def open_tun(namespace: str, device: str, address: str, peer: str) -> int:
         raise MissingPartError(
             f"no TUN device can be made: {error.strerror}",
             field="/dev/net/tun",
-            way_out="Load the module `tun`, or give the container the device /dev/net/tun and NET_ADMIN.",
+            hint="Load the module `tun`, or give the container the device /dev/net/tun and NET_ADMIN.",
         ) from error
     try:
         ip("-n", namespace, "address", "add", address, "peer", peer, "dev", device)

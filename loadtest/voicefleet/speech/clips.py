@@ -14,7 +14,7 @@ from importlib.resources.abc import Traversable
 import numpy as np
 
 from voicefleet.contract.errors import ConfigError, MissingPartError
-from voicefleet.speech.ear import Samples
+from voicefleet.speech.onset_detector import Samples
 
 MANIFEST = "manifest.json"
 
@@ -84,7 +84,7 @@ def _read_clip(folder: Traversable, entry: dict[str, object]) -> Utterance:
             "the clip is not the one in the manifest",
             field=name,
             value=digest,
-            way_out="Restore the file, or render all clips again: python -m voicefleet.speech.render",
+            hint="Restore the file, or render all clips again: python -m voicefleet.speech.render",
         )
     with wave.open(io.BytesIO(data)) as wav:
         rate = wav.getframerate()
@@ -97,7 +97,7 @@ def _read_clip(folder: Traversable, entry: dict[str, object]) -> Utterance:
             "the manifest describes another sound (mono, 16 bit, its rate, voiced samples inside)",
             field=name,
             value=shape,
-            way_out="Render all clips again: python -m voicefleet.speech.render",
+            hint="Render all clips again: python -m voicefleet.speech.render",
         )
     samples.flags.writeable = False
     return Utterance(
@@ -118,5 +118,5 @@ def _read(folder: Traversable, name: str) -> bytes:
         raise MissingPartError(
             "a clip of the callers' voices is missing",
             field=name,
-            way_out="Install voicefleet again, or render the clips: python -m voicefleet.speech.render",
+            hint="Install voicefleet again, or render the clips: python -m voicefleet.speech.render",
         ) from error

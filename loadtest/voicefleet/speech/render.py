@@ -18,7 +18,7 @@ import numpy as np
 
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.speech.clips import MANIFEST
-from voicefleet.speech.ear import Samples, voiced_span
+from voicefleet.speech.onset_detector import Samples, voiced_span
 
 SAMPLE_RATE = 16_000
 VOICES = ("slt", "awb", "rms", "kal16")
@@ -61,14 +61,14 @@ def speak(text: str, voice: str) -> Samples:
                 "flite cannot render this voice",
                 field="flite",
                 value=voice,
-                way_out="Install flite 2.2 (apt-get install flite).",
+                hint="Install flite 2.2 (apt-get install flite).",
             ) from error
     if shape != (1, 2, SAMPLE_RATE):
         raise MissingPartError(
             "this flite does not speak 16-bit mono at 16 kHz",
             field="flite",
             value=shape,
-            way_out="Install flite 2.2 with the voices slt, awb, rms and kal16.",
+            hint="Install flite 2.2 with the voices slt, awb, rms and kal16.",
         )
     return np.frombuffer(data, dtype="<i2").astype(np.int16, copy=False)
 
@@ -120,9 +120,7 @@ def render(folder: Path) -> None:
 def _span(samples: Samples) -> tuple[int, int]:
     span = voiced_span(samples)
     if span is None:
-        raise MissingPartError(
-            "flite rendered only silence", field="flite", way_out="Install flite 2.2 with its voices."
-        )
+        raise MissingPartError("flite rendered only silence", field="flite", hint="Install flite 2.2 with its voices.")
     return span
 
 

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from voicefleet.contract.errors import UsageError
+from voicefleet.runtime.supervisor.settings import environment
 from voicefleet.stack.alone import alone
 from voicefleet.stack.find import unpacked_packages
-from voicefleet.stack.settings import environment
 
 Say = Callable[[str], None]
 
@@ -141,13 +141,13 @@ class Apt:
                 command, cwd=folder, env=quiet_environment(), capture_output=True, check=False, timeout=_LIMIT_S
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise UsageError(f"it did not run: {error}", field=command[0], way_out=_WAY_OUT) from error
+            raise UsageError(f"it did not run: {error}", field=command[0], hint=_WAY_OUT) from error
         if done.returncode != 0:
             lines = done.stderr.decode(errors="replace").splitlines()
             reason = " ".join(line for line in lines if not line.startswith("W:"))[:300]
             if say:
                 self._say(f"{' '.join(command[:3])} failed: {reason}")
-            raise UsageError(f"it failed: {reason}", field=command[0], way_out=_WAY_OUT)
+            raise UsageError(f"it failed: {reason}", field=command[0], hint=_WAY_OUT)
         return done.stdout.decode(errors="replace")
 
     def _as_root(self, verb: str, what: Sequence[str]) -> None:

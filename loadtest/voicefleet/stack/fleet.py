@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from voicefleet.contract.errors import UnreachableError, UsageError
-from voicefleet.stack.children import Child, Death
-from voicefleet.stack.ports import Ports
+from voicefleet.runtime.supervisor.children import Child, Death
+from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.stack.servers import LiveKit, Redis, livekit_server, redis_server
 
 READY_LIMIT_S = 30.0
@@ -241,12 +241,12 @@ async def _until_ready(controller: Child, ready_file: Path) -> None:
                     raise UsageError(
                         f"it ended at its start: {death.describe()}",
                         field="controller",
-                        way_out="Mend what its last lines say, then start again.",
+                        hint="Mend what its last lines say, then start again.",
                     )
                 await asyncio.sleep(0.05)
     except TimeoutError as error:
         raise UnreachableError(
             f"it does not answer after {READY_LIMIT_S:.0f} s; its last lines:\n{controller.log_tail()}",
             field="controller",
-            way_out="Check the load of this machine, then start again.",
+            hint="Check the load of this machine, then start again.",
         ) from error

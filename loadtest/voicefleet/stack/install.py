@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 missing += 1
                 print(error, file=sys.stderr, flush=True)
             elif not quiet:
-                _say(f"{name}: not there; only {OPTIONAL[name]} needs it. {error.way_out}")
+                _say(f"{name}: not there; only {OPTIONAL[name]} needs it. {error.hint}")
             continue
         if not quiet:
             _say(f"{name}: {found.version}, {found.path} (from {found.how})")
@@ -64,7 +64,7 @@ def parts_of(target: str) -> Sequence[str]:
         UsageError: there is no such target.
     """
     if target not in NEEDED:
-        raise UsageError("no such target", field="target", value=target, way_out=f"Use one of {', '.join(NEEDED)}.")
+        raise UsageError("no such target", field="target", value=target, hint=f"Use one of {', '.join(NEEDED)}.")
     return NEEDED[target]
 
 

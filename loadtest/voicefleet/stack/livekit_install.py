@@ -21,6 +21,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from voicefleet.contract.errors import MissingPartError, UsageError
+from voicefleet.runtime.supervisor.settings import environment
 from voicefleet.stack.alone import alone
 from voicefleet.stack.find import (
     LIVEKIT_PACKAGE,
@@ -32,7 +33,6 @@ from voicefleet.stack.find import (
     find_go,
     find_livekit_server,
 )
-from voicefleet.stack.settings import environment
 
 RELEASES = f"https://github.com/livekit/livekit/releases/download/v{LIVEKIT_VERSION}"
 MODULE = Path(__file__).with_name("go")
@@ -75,7 +75,7 @@ def install_livekit_server(say: Say, fetch: Fetch | None = None) -> Found:
     raise MissingPartError(
         "livekit-server could be neither built nor downloaded (see the lines above)",
         field="livekit-server",
-        way_out=LIVEKIT_WAYS,
+        hint=LIVEKIT_WAYS,
     )
 
 
@@ -88,7 +88,7 @@ def build(target: Path, say: Say) -> None:
     """
     go = find_go()
     if go is None:
-        raise MissingPartError("no Go 1.26 or newer in PATH", field="go", way_out="Install it from go.dev.")
+        raise MissingPartError("no Go 1.26 or newer in PATH", field="go", hint="Install it from go.dev.")
     say(f"livekit-server: building {LIVEKIT_VERSION} with Go {go.version}; this takes a few minutes, once")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
         # Whatever GOFLAGS say, go.sum may not be written to, and no workspace around us counts.
@@ -113,7 +113,7 @@ def build(target: Path, say: Say) -> None:
             raise UsageError(
                 f"go exited with {process.returncode}: {_last_lines(log)}",
                 field="go build",
-                way_out="Read its message above.",
+                hint="Read its message above.",
             )
         (Path(folder) / "server").replace(target)
 
@@ -145,7 +145,7 @@ def download(target: Path, say: Say, fetch: Fetch | None = None) -> None:
         raise MissingPartError(
             f"there is no official release for {sys.platform} on {platform.machine()}",
             field="livekit-server",
-            way_out="Install it with your package manager (macOS: `brew install livekit`), or install Go.",
+            hint="Install it with your package manager (macOS: `brew install livekit`), or install Go.",
         )
     name = f"livekit_{LIVEKIT_VERSION}_linux_{machine}.tar.gz"
     wanted = ARCHIVES.get(name)
@@ -153,7 +153,7 @@ def download(target: Path, say: Say, fetch: Fetch | None = None) -> None:
         raise MissingPartError(
             "no SHA-256 of this archive is in the project, so it is not installed",
             field=name,
-            way_out="Install Go, which builds it from checked sources, or put a livekit-server of your own in PATH.",
+            hint="Install Go, which builds it from checked sources, or put a livekit-server of your own in PATH.",
         )
     say(f"livekit-server: downloading {name} from {RELEASES}")
     archive = (fetch or _fetch)(f"{RELEASES}/{name}")
@@ -161,7 +161,7 @@ def download(target: Path, say: Say, fetch: Fetch | None = None) -> None:
         raise UsageError(
             f"the download is damaged or was replaced (SHA-256 {got}, not {wanted})",
             field=name,
-            way_out="Try again; if it stays so, do not use it and report it to LiveKit.",
+            hint="Try again; if it stays so, do not use it and report it to LiveKit.",
         )
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".download-") as folder:
         packed = Path(folder) / name

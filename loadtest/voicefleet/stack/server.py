@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from voicefleet.contract.errors import UnreachableError, UsageError
-from voicefleet.stack.children import TERMINATE, Child, Death, StopPlan
-from voicefleet.stack.ports import LOOPBACK
+from voicefleet.runtime.supervisor.children import TERMINATE, Child, Death, StopPlan
+from voicefleet.runtime.supervisor.ports import LOOPBACK
 
 READY_LIMIT_S = 20.0
 _POLL_S = 0.05
@@ -79,7 +79,7 @@ class Server(ABC):
                 raise UsageError(
                     f"it ended at its start: {death.describe()}",
                     field=self.name,
-                    way_out="Mend what its last lines say, then start again.",
+                    hint="Mend what its last lines say, then start again.",
                 )
             if await self.answers():
                 return
@@ -88,7 +88,7 @@ class Server(ABC):
             f"it does not answer after {READY_LIMIT_S:.0f} s; its last lines:\n{child.log_tail()}",
             field=self.name,
             value=f"{LOOPBACK}:{self.port}",
-            way_out="Check the load of this machine, then start again.",
+            hint="Check the load of this machine, then start again.",
         )
 
     async def stop(self, *, kill: bool = False) -> None:

@@ -25,10 +25,10 @@ import yaml
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from voicefleet.stack.children import StopPlan, private_directory
+from voicefleet.runtime.supervisor.children import StopPlan, private_directory
+from voicefleet.runtime.supervisor.ports import ANY, LOOPBACK, Ports, require_free
 from voicefleet.stack.config import LiveKitSettings, livekit_config, redis_config
 from voicefleet.stack.find import find_livekit_server, find_redis_server
-from voicefleet.stack.ports import ANY, LOOPBACK, Ports, require_free
 from voicefleet.stack.server import OnDeath, Server
 
 # livekit-server waits for its participants without limit on the first signal, and leaves on the second.

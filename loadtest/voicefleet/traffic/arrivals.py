@@ -68,7 +68,7 @@ def burst(rate_per_s: float, count: int, rng: np.random.Generator, *, size: int)
     """
     _check(rate_per_s, count)
     if size < 1:
-        raise ConfigError("a burst needs at least one call", field="size", value=size, way_out="Give a size >= 1.")
+        raise ConfigError("a burst needs at least one call", field="size", value=size, hint="Give a size >= 1.")
     bursts = math.ceil(count / size)
     return np.repeat(poisson(rate_per_s / size, bursts, rng), size)[:count]
 
@@ -79,9 +79,7 @@ def _check(rate_per_s: float, count: int) -> None:
             "the rate must be a positive number of calls per second",
             field="rate_per_s",
             value=rate_per_s,
-            way_out="Give a rate above 0, e.g. 0.5 for a call every two seconds.",
+            hint="Give a rate above 0, e.g. 0.5 for a call every two seconds.",
         )
     if count < 0:
-        raise ConfigError(
-            "the number of calls cannot be negative", field="count", value=count, way_out="Give 0 or more."
-        )
+        raise ConfigError("the number of calls cannot be negative", field="count", value=count, hint="Give 0 or more.")

@@ -79,10 +79,10 @@ class FixedLaw:
 Law = CallLaw | ExponentialLaw | FixedLaw
 
 
-def check_positive(field: str, value: float, way_out: str) -> None:
+def check_positive(field: str, value: float, hint: str) -> None:
     """Raises `ConfigError` unless `value` is a finite number above 0."""
     if not (math.isfinite(value) and value > 0):
-        raise ConfigError("must be a finite number above 0", field=field, value=value, way_out=way_out)
+        raise ConfigError("must be a finite number above 0", field=field, value=value, hint=hint)
 
 
 def _phi(z: float) -> float:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.contract.validation import nearest
+from voicefleet.contract.parsing.validation import nearest
 from voicefleet.traffic.durations import Law, check_positive
 from voicefleet.traffic.traces import Trace, azure
 
@@ -104,10 +104,10 @@ def generate(name: str, *, mean_live: float, calls: int, law: Law, seed: int) ->
         ConfigError: an unknown name, or a number out of range.
     """
     if name not in known_traffic():
-        raise ConfigError("no such traffic", field="traffic", value=name, way_out=nearest(name, known_traffic()))
+        raise ConfigError("no such traffic", field="traffic", value=name, hint=nearest(name, known_traffic()))
     check_positive("mean_live", mean_live, "Give the calls in progress to aim at, e.g. 120.")
     if calls < 1:
-        raise ConfigError("must be at least 1", field="calls", value=calls, way_out="Give e.g. 20000.")
+        raise ConfigError("must be at least 1", field="calls", value=calls, hint="Give e.g. 20000.")
     rng = np.random.default_rng([seed, 1])
     if name == SHIPPED:
         return azure(law, rng).stretched(mean_live)

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from voicefleet.contract.documents import parse_json
 from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.parsing.documents import parse_json
 from voicefleet.traffic.durations import Law, check_positive
 
 Seconds = NDArray[np.float64]
@@ -99,7 +99,7 @@ def parse_csv(
                     "not the header of a trace",
                     field=at,
                     value=line,
-                    way_out="Begin with `arrival_s,duration_s`, or `arrival_s`.",
+                    hint="Begin with `arrival_s,duration_s`, or `arrival_s`.",
                 )
             header = cells
             continue
@@ -108,7 +108,7 @@ def parse_csv(
                 f"{len(cells)} values where the header names {len(header)}",
                 field=at,
                 value=line,
-                way_out=f"Give {' and '.join(header)} on each line.",
+                hint=f"Give {' and '.join(header)} on each line.",
             )
         arrival = _number(cells[0], at, "arrival_s", 0.0, MAX_ARRIVAL_S)
         if arrival < last:
@@ -116,7 +116,7 @@ def parse_csv(
                 f"arrival_s is before the one above it ({last:g})",
                 field=at,
                 value=cells[0],
-                way_out="Sort the calls by arrival_s.",
+                hint="Sort the calls by arrival_s.",
             )
         last = arrival
         arrivals.append(arrival)
@@ -127,13 +127,13 @@ def parse_csv(
                     "duration_s is 0: a call that was never there",
                     field=at,
                     value=cells[1],
-                    way_out="Leave this call out.",
+                    hint="Leave this call out.",
                 )
             durations.append(duration)
         if len(arrivals) > MAX_CALLS:
-            raise ConfigError(f"more than {MAX_CALLS} calls", field=at, way_out="Split the trace.")
+            raise ConfigError(f"more than {MAX_CALLS} calls", field=at, hint="Split the trace.")
     if not arrivals:
-        raise ConfigError("there is no call in it", field=source, way_out="Give a header and at least one call.")
+        raise ConfigError("there is no call in it", field=source, hint="Give a header and at least one call.")
     return Trace(Path(source).stem, np.array(arrivals), _durations(durations, len(arrivals), law, rng, source), source)
 
 
@@ -144,26 +144,26 @@ def _durations(
         return np.array(given)
     if law is None or rng is None:
         raise ConfigError(
-            "has no duration_s, and there is no law to draw durations from", field=source, way_out="Add the column."
+            "has no duration_s, and there is no law to draw durations from", field=source, hint="Add the column."
         )
     return law.draw(count, rng)
 
 
 def _number(text: str, at: str, name: str, least: float, most: float) -> float:
     if not text:
-        raise ConfigError(f"{name} is missing", field=at, way_out="Give seconds.")
+        raise ConfigError(f"{name} is missing", field=at, hint="Give seconds.")
     try:
         value = float(text)
     except ValueError:
-        raise ConfigError(f"{name} is no number", field=at, value=text, way_out="Give seconds, e.g. 12.5.") from None
+        raise ConfigError(f"{name} is no number", field=at, value=text, hint="Give seconds, e.g. 12.5.") from None
     if not math.isfinite(value):
-        raise ConfigError(f"{name} is not finite", field=at, value=text, way_out="Give seconds, e.g. 12.5.")
+        raise ConfigError(f"{name} is not finite", field=at, value=text, hint="Give seconds, e.g. 12.5.")
     if value < least:
         what = "seconds from the start, 0 or more" if name == "arrival_s" else "how long the call lasted, in seconds"
-        raise ConfigError(f"{name} is negative", field=at, value=text, way_out=f"Give {what}.")
+        raise ConfigError(f"{name} is negative", field=at, value=text, hint=f"Give {what}.")
     if value > most:
         raise ConfigError(
-            f"{name} is above {most:.0f} s", field=at, value=text, way_out="Give seconds, not milliseconds or a date."
+            f"{name} is above {most:.0f} s", field=at, value=text, hint="Give seconds, not milliseconds or a date."
         )
     return value
 
@@ -178,10 +178,10 @@ def read_trace(path: Path, *, law: Law, rng: np.random.Generator) -> Trace:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(
-            f"cannot be read ({error.strerror})", field=str(path), way_out="Give the path of a trace."
+            f"cannot be read ({error.strerror})", field=str(path), hint="Give the path of a trace."
         ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError("is not text", field=str(path), way_out="Give a CSV file in UTF-8.") from error
+        raise ConfigError("is not text", field=str(path), hint="Give a CSV file in UTF-8.") from error
     if path.suffix == ".json":
         return parse_prometheus(text, source=str(path), law=law, rng=rng)
     return parse_csv(text.splitlines(), source=str(path), law=law, rng=rng)
@@ -196,29 +196,29 @@ def parse_prometheus(text: str, *, source: str, law: Law, rng: np.random.Generat
     Raises:
         ConfigError: not such an answer, a step that is missing, or a value that is no count.
     """
-    way_out = "Give the answer of /api/v1/query_range."
+    hint = "Give the answer of /api/v1/query_range."
     answer = parse_json(text, field=source)
     try:
         series = answer["data"]["result"]
         rows: list[list[tuple[float, float]]] = [[(float(t), float(v)) for t, v in s["values"]] for s in series]
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise ConfigError("is no answer of a Prometheus range query", field=source, way_out=way_out) from error
+        raise ConfigError("is no answer of a Prometheus range query", field=source, hint=hint) from error
     sums: dict[float, float] = {}
     for row in rows:
         for at, value in row:
             if not math.isfinite(value) or value < 0:
-                raise ConfigError("not a count of calls", field=f"{source}: t={at:.0f}", value=value, way_out=way_out)
+                raise ConfigError("not a count of calls", field=f"{source}: t={at:.0f}", value=value, hint=hint)
             sums[at] = sums.get(at, 0.0) + value
     times = sorted(sums)
     if len(times) < 2:
-        raise ConfigError("has fewer than two steps", field=source, way_out="Ask for a longer range.")
+        raise ConfigError("has fewer than two steps", field=source, hint="Ask for a longer range.")
     step_s = min(b - a for a, b in pairwise(times))
     for a, b in pairwise(times):
         if b - a > 1.5 * step_s:
             raise ConfigError(
                 f"no data for {b - a - step_s:.0f} s: unknown is not zero",
                 field=f"{source}: t={a:.0f}",
-                way_out="Ask for a range without gaps.",
+                hint="Ask for a range without gaps.",
             )
     arrivals: list[float] = []
     owed = 0.0
@@ -229,7 +229,7 @@ def parse_prometheus(text: str, *, source: str, law: Law, rng: np.random.Generat
         # `increase` at t counts the calls of the step before it.
         arrivals += (at - times[0] + rng.random(whole) * step_s).tolist()
     if not arrivals:
-        raise ConfigError("there is no call in it", field=source, way_out=way_out)
+        raise ConfigError("there is no call in it", field=source, hint=hint)
     arrivals.sort()
     return Trace(Path(source).stem, np.array(arrivals), law.draw(len(arrivals), rng), source)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.contract.validation import nearest
+from voicefleet.contract.parsing.validation import nearest
 
 Need = Literal["bbr", "httpx", "hypercorn", "livekit-server", "turnserver"]
 Path = Literal["udp", "tcp", "turn-tcp", "turn-tls"]
@@ -79,5 +79,5 @@ def chosen(ids: Iterable[str]) -> tuple[Arm, ...]:
     wanted = tuple(ids)
     for name in wanted:
         if name not in BY_ID:
-            raise ConfigError("no such arm", field="--arms", value=name, way_out=nearest(name, BY_ID))
+            raise ConfigError("no such arm", field="--arms", value=name, hint=nearest(name, BY_ID))
     return tuple(arm for arm in ARMS if not wanted or arm.id in wanted)

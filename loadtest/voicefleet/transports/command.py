@@ -13,20 +13,20 @@ from rich.console import Console
 from rich.table import Table
 
 from voicefleet.contract.errors import MissingPartError
-from voicefleet.loadtest.figures import shown
 from voicefleet.netlab.lab import choose_backend
 from voicefleet.netlab.readings import Backend
+from voicefleet.reporting.figures import shown
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.stack.interrupt import until_done_or_interrupted
 from voicefleet.stack.machine import machine
-from voicefleet.transports import quality
+from voicefleet.transports.analysis import quality
 from voicefleet.transports.arms import ARMS
 from voicefleet.transports.cells import cells
 from voicefleet.transports.options import LabOptions
-from voicefleet.transports.result import build
-from voicefleet.transports.rows import NotRun
+from voicefleet.transports.report.result import build
+from voicefleet.transports.report.rows import NotRun
 from voicefleet.transports.run import Results, lacking, run_all, versions
-from voicefleet.transports.take import Take
+from voicefleet.transports.trial import Take
 
 _PACKAGES = ("voicefleet", "livekit", "aiohttp", "httpx", "h2", "hypercorn", "pesq")
 
@@ -98,7 +98,7 @@ def _tell(
     if json_path is not None:
         json_path.write_text(json.dumps(result, indent=2) + "\n")
     if report is not None:
-        from voicefleet.transports.report import render
+        from voicefleet.transports.report.page import render
 
         report.write_text(render(result, takes))
     # Where it is not a terminal, rich takes it for one of 80 columns.

@@ -21,8 +21,8 @@ import numpy as np
 from voicefleet.netlab.realtime import SPEAKING_PRIORITY, become_realtime
 from voicefleet.transports.arms import BY_ID, Arm
 from voicefleet.transports.material import speech
+from voicefleet.transports.protocols.protocol import Wire
 from voicefleet.transports.talk import Hearing, Mouth
-from voicefleet.transports.wires.wire import Wire
 
 Role = Literal["caller", "agent"]
 _CONNECT_LIMIT_S = 30.0
@@ -61,15 +61,15 @@ class Order:
 def wire_of(arm: Arm) -> type[Wire]:
     """The arm's protocol; imported here, since an arm must not need another's library."""
     if arm.wire == "udp":
-        from voicefleet.transports.wires.udp import UdpWire as Chosen
+        from voicefleet.transports.protocols.udp import UdpWire as Chosen
     elif arm.wire == "tcp":
-        from voicefleet.transports.wires.tcp import TcpWire as Chosen  # type: ignore[assignment]
+        from voicefleet.transports.protocols.tcp import TcpWire as Chosen  # type: ignore[assignment]
     elif arm.wire == "websocket":
-        from voicefleet.transports.wires.websocket import WebSocketWire as Chosen  # type: ignore[assignment]
+        from voicefleet.transports.protocols.websocket import WebSocketWire as Chosen  # type: ignore[assignment]
     elif arm.wire == "http":
-        from voicefleet.transports.wires.http import HttpWire as Chosen  # type: ignore[assignment]
+        from voicefleet.transports.protocols.http import HttpWire as Chosen  # type: ignore[assignment]
     else:
-        from voicefleet.transports.wires.http2 import Http2Wire as Chosen  # type: ignore[assignment]
+        from voicefleet.transports.protocols.http2 import Http2Wire as Chosen  # type: ignore[assignment]
     return Chosen
 
 
@@ -122,7 +122,7 @@ def main(path: str) -> None:
     order = Order(**json.loads(Path(path).read_text()))
     arm = BY_ID[order.arm]
     if arm.webrtc:
-        from voicefleet.transports.webrtc import talk as over_webrtc
+        from voicefleet.transports.protocols.webrtc import talk as over_webrtc
 
         work = over_webrtc(order)
     else:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from voicefleet.speech.clips import load_utterances
-from voicefleet.speech.ear import Samples
-from voicefleet.transports.frames import FRAME_SAMPLES, SAMPLE_RATE
+from voicefleet.speech.onset_detector import Samples
+from voicefleet.transports.protocols.frames import FRAME_SAMPLES, SAMPLE_RATE
 
 _PAUSE_S = 0.6
 """As long as people pause between sentences; a pause that is not sent (DTX) has to last to be noticed."""

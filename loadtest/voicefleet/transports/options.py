@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.contract.limits import require_between
+from voicefleet.contract.parsing.limits import require_between
 from voicefleet.transports.arms import ARMS, Arm, chosen
 
 
@@ -51,7 +51,7 @@ class LabOptions:
                 require_between(name, value, low, high)
         for name, values in (("rtt", self.rtts_ms), ("loss", self.losses)):
             if not values:
-                raise ConfigError("is empty", field=f"--{name}", value="", way_out="Give numbers, a,b.")
+                raise ConfigError("is empty", field=f"--{name}", value="", hint="Give numbers, a,b.")
 
 
 _QUICK = {
@@ -110,5 +110,5 @@ def numbers(name: str, text: str | None) -> tuple[float, ...] | None:
         return tuple(float(part) for part in text.split(",") if part.strip())
     except ValueError as error:
         raise ConfigError(
-            "not numbers with commas between", field=f"--{name}", value=text, way_out="Give them as 0,0.05."
+            "not numbers with commas between", field=f"--{name}", value=text, hint="Give them as 0,0.05."
         ) from error

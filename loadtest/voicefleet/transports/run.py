@@ -16,9 +16,9 @@ from voicefleet.stack.interrupt import Say
 from voicefleet.transports.arms import Arm, Need
 from voicefleet.transports.cells import Cell, cells, seeds_of
 from voicefleet.transports.options import LabOptions
-from voicefleet.transports.rows import NotRun
+from voicefleet.transports.report.rows import NotRun
 from voicefleet.transports.run_one import run_one
-from voicefleet.transports.take import Take
+from voicefleet.transports.trial import Take
 
 _LIGHT_A_CORE, _HEAVY_A_CORE = 2, 1
 """Four light runs, or two heavy ones, at once on two cores: with more, those that start disturb those that speak."""
@@ -38,7 +38,7 @@ def lacking(arm: Arm) -> str | None:
         try:
             _require(need)
         except MissingPartError as error:
-            return f"{error.what}. {error.way_out}"
+            return f"{error.what}. {error.hint}"
     return None
 
 
@@ -101,11 +101,9 @@ def _require(need: Need) -> None:
     elif need == "bbr":
         known = Path("/proc/sys/net/ipv4/tcp_available_congestion_control")
         if "bbr" not in known.read_text().split():
-            raise MissingPartError("this kernel has no BBR", field="bbr", way_out="Load the module tcp_bbr.")
+            raise MissingPartError("this kernel has no BBR", field="bbr", hint="Load the module tcp_bbr.")
     elif find_spec(need) is None or (need == "httpx" and find_spec("h2") is None):
-        raise MissingPartError(
-            f"the package {need} is not installed", field=need, way_out="Install voicefleet[loadtest]."
-        )
+        raise MissingPartError(f"the package {need} is not installed", field=need, hint="Install voicefleet[loadtest].")
 
 
 def versions(names: Sequence[str]) -> dict[str, str]:

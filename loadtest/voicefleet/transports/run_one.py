@@ -18,12 +18,12 @@ from voicefleet.contract.errors import UsageError
 from voicefleet.netlab.lab import FAR, NEAR, Lab, open_lab
 from voicefleet.netlab.link import Link
 from voicefleet.netlab.readings import Backend, Readings
-from voicefleet.stack.children import Child, private_directory, running
+from voicefleet.runtime.supervisor.children import Child, private_directory, running
 from voicefleet.transports.cells import Cell
 from voicefleet.transports.endpoint import Order, Role, write_order
 from voicefleet.transports.options import LabOptions
 from voicefleet.transports.servers import rooms
-from voicefleet.transports.take import Take, read_take
+from voicefleet.transports.trial import Take, read_take
 
 _SECRETS = ("*.order.json", "*.yaml", "*.conf", "*.key")
 """Files that hold a password or a token: they are not kept."""
@@ -88,7 +88,7 @@ async def _talk(cell: Cell, seed: int, options: LabOptions, lab: Lab, directory:
                     await asyncio.wait_for(child.wait(), limit_s)
                 except TimeoutError as error:
                     raise UsageError(
-                        f"the {child.name} does not end", field=cell.arm.id, way_out=child.log_tail()
+                        f"the {child.name} does not end", field=cell.arm.id, hint=child.log_tail()
                     ) from error
         finally:
             reading.cancel()
@@ -134,7 +134,7 @@ async def _until_ready(agent: Child) -> None:
             raise UsageError(
                 f"the agent's end did not start; its last lines:\n{agent.log_tail()}",
                 field="agent",
-                way_out="Mend what they say.",
+                hint="Mend what they say.",
             )
         await asyncio.sleep(0.05)
 
@@ -146,13 +146,13 @@ def _summary(path: Path, child: Child, cell: Cell) -> dict[str, Any]:
         raise UsageError(
             f"the {child.name}'s end failed; its last lines:\n{child.log_tail()}",
             field=cell.arm.id,
-            way_out="Mend what they say.",
+            hint="Mend what they say.",
         ) from error
     if summary.get("failed"):
         raise UsageError(
             f"the {child.name}'s end failed: {summary['failed']}",
             field=cell.arm.id,
-            way_out="Read its log, with --logs.",
+            hint="Read its log, with --logs.",
         )
     return summary
 

@@ -21,11 +21,11 @@ from voicefleet.contract.errors import UnreachableError, UsageError
 from voicefleet.netlab import namespaces
 from voicefleet.netlab.lab import FAR, NEAR, Lab
 from voicefleet.netlab.link import Link
-from voicefleet.stack.children import Child, StopPlan, running
+from voicefleet.runtime.supervisor.children import Child, StopPlan, running
 from voicefleet.stack.config import LiveKitSettings, livekit_config
 from voicefleet.stack.find import find_livekit_server, find_turnserver
 from voicefleet.transports.arms import Arm
-from voicefleet.transports.certificate import make_certificate
+from voicefleet.transports.protocols.certificate import make_certificate
 
 _LIVEKIT_PORT, _UDP_PORT, _TCP_PORT, _TURN_PORT, _TURNS_PORT = 7880, 7882, 7881, 3478, 5349
 _READY_LIMIT_S = 20.0
@@ -124,7 +124,7 @@ async def _relay(lab: Lab, link: Link, arm: Arm, directory: Path) -> AsyncIterat
         if tls:
             near = link.near_address
             words = [near, str(_TURN_PORT), address, str(_TURNS_PORT), str(certificate)]
-            command = [sys.executable, "-m", "voicefleet.transports.tunnel", *words]
+            command = [sys.executable, "-m", "voicefleet.transports.protocols.tunnel", *words]
             await stack.enter_async_context(_serving(lab, NEAR, "tunnel", command, near, _TURN_PORT, directory))
             address = near
         yield {"url": f"turn:{address}:{_TURN_PORT}?transport=tcp", "username": username, "password": password}
@@ -145,14 +145,14 @@ async def _serving(
         while not await asyncio.to_thread(_answers, lab.host(role), address, port):
             if (death := child.death()) is not None:
                 raise UsageError(
-                    f"it ended at its start: {death.describe()}", field=name, way_out="Mend what its last lines say."
+                    f"it ended at its start: {death.describe()}", field=name, hint="Mend what its last lines say."
                 )
             if time.monotonic() > deadline:
                 raise UnreachableError(
                     f"it does not answer after {_READY_LIMIT_S:.0f} s; its last lines:\n{child.log_tail()}",
                     field=name,
                     value=f"{address}:{port}",
-                    way_out="Check the load of this machine.",
+                    hint="Check the load of this machine.",
                 )
             await asyncio.sleep(0.05)
         yield

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import numpy as np
 
 from voicefleet.netlab.lateness import Lateness
-from voicefleet.speech.ear import Samples
-from voicefleet.transports.frames import FRAME_S, FRAME_SAMPLES, Frame
+from voicefleet.speech.onset_detector import Samples
+from voicefleet.transports.protocols.frames import FRAME_S, FRAME_SAMPLES, Frame
 
 
 class Mouth:

@@ -13,7 +13,7 @@ from bench.stand import TIERS
 
 from voicefleet.worker.agents import assistant
 from voicefleet.worker.call import CallContext
-from voicefleet.worker.pipeline import turn_handling
+from voicefleet.worker.providers.pipeline import turn_handling
 from voicefleet.worker.tiers.load import ReadyTier, read_tiers, resolve_tiers
 
 pytestmark = pytest.mark.unit

@@ -11,7 +11,7 @@ from voicefleet.chaos import launcher
 from voicefleet.chaos.faults.orders import leavers
 from voicefleet.chaos.faults.processes import connected_inodes, group
 from voicefleet.chaos.faults.providers import write_faults
-from voicefleet.chaos.stage import breakable_tiers
+from voicefleet.chaos.fleet_harness import breakable_tiers
 
 pytestmark = pytest.mark.unit
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from fakes.outcomes import CUT, FAILED, GOOD, SILENT, TURN, UNHEARD
+from support.outcomes import CUT, FAILED, GOOD, SILENT, TURN, UNHEARD
+from voicefleet.callers.outcome import CallOutcome
 from voicefleet.chaos.measure import Bound, Run, call_figures, row_figures
-from voicefleet.loadtest.outcome import CallOutcome
 
 pytestmark = pytest.mark.unit
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from fakes.outcomes import CUT, GOOD
+from support.outcomes import CUT, GOOD
 from voicefleet.chaos.measure import Bound, Run, row_figures
 from voicefleet.chaos.report import build_result, not_run, run_line, table
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from voicefleet.chaos.options import ChaosOptions
-from voicefleet.chaos.rows import ROWS, chosen
+from voicefleet.chaos.scenarios import ROWS, chosen
 from voicefleet.contract.errors import ConfigError
 
 pytestmark = pytest.mark.unit

@@ -8,10 +8,10 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from fakes.outcomes import CUT, FAILED, GOOD, LOST, SILENT, UNHEARD
+from support.outcomes import CUT, FAILED, GOOD, LOST, SILENT, UNHEARD
 from voicefleet.chaos.measure import Run
-from voicefleet.chaos.soak.books import Ledger, book_problems, call_book, turn_book
 from voicefleet.chaos.soak.growth import Series, growth
+from voicefleet.chaos.soak.invariants import Ledger, book_problems, call_book, turn_book
 from voicefleet.chaos.soak.plan import FAULTS, SoakOptions, rounds
 from voicefleet.contract.errors import ConfigError
 

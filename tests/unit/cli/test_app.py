@@ -23,7 +23,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
 @pytest.mark.parametrize(
     ("error", "says"),
     [
-        (ConfigError("is [wrong]", field="--x", value="[bold]", way_out="Mend it."), "--x = '[bold]': is [wrong]."),
+        (ConfigError("is [wrong]", field="--x", value="[bold]", hint="Mend it."), "--x = '[bold]': is [wrong]."),
         (UnknownStateError("nobody knows"), "nobody knows"),
     ],
 )

@@ -12,8 +12,8 @@ from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.claims import Claim, ClaimState
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
+from voicefleet.contract.parsing.validation import config_error
 from voicefleet.contract.reports import WorkerReport, WorkerState
-from voicefleet.contract.validation import config_error
 
 pytestmark = pytest.mark.unit
 
@@ -105,4 +105,4 @@ def test_config_errors_name_field_value_and_way_out(raw: dict[str, object], fiel
     assert error.field == field
     assert says in str(error)
     assert not hides or hides not in str(error)
-    assert error.way_out
+    assert error.hint

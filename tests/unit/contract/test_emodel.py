@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voicefleet.contract.emodel import Codec, estimated_mos, mos, rating
+from voicefleet.contract.metrics.emodel import Codec, estimated_mos, mos, rating
 
 pytestmark = pytest.mark.unit
 

@@ -6,14 +6,14 @@ import pytest
 
 from voicefleet.contract import metrics
 from voicefleet.contract.metrics import MOST_VALUES, controller, worker
-from voicefleet.contract.quantiles import bucket_quantile
-from voicefleet.controller.hold.protocol import Result
-from voicefleet.controller.probe import Witness
-from voicefleet.controller.suspicion import Reason
+from voicefleet.contract.metrics.quantiles import bucket_quantile
+from voicefleet.controller.calls.liveness import Reason
+from voicefleet.controller.calls.probe import Witness
+from voicefleet.controller.waiting_message.protocol import Result
 from voicefleet.scaling import SupplyState
-from voicefleet.worker.admission import Answer
-from voicefleet.worker.memory import Loss
-from voicefleet.worker.silence import Reason as Silence
+from voicefleet.worker.conversation.transcript import Loss
+from voicefleet.worker.dead_air.detector import Reason as Silence
+from voicefleet.worker.server.admission import Answer
 
 pytestmark = pytest.mark.unit
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fakes.virtual_time import LoopClock
-from voicefleet.controller.call_pages import Cursor, page
-from voicefleet.controller.calls import Call, Snapshot
-from voicefleet.controller.reads import ReadBudget
+from support.virtual_time import LoopClock
+from voicefleet.controller.calls.call_store import Call, Snapshot
+from voicefleet.controller.http.call_pages import Cursor, page
+from voicefleet.controller.http.reads import ReadBudget
 
 pytestmark = pytest.mark.unit
 

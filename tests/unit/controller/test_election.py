@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from fakes.virtual_time import LoopClock, now_s, run
+from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.election import Election, LeaseRecord, LeaseTakenError, Terms
-from voicefleet.controller.leadership import Term
+from voicefleet.controller.leader.election import Election, LeaseRecord, LeaseTakenError, Terms
+from voicefleet.controller.leader.leadership import Term
 from voicefleet.runtime.tasks import end
 
 pytestmark = pytest.mark.unit

@@ -7,9 +7,9 @@ import contextlib
 
 import pytest
 
-from fakes.virtual_time import LoopClock, now_s, run
+from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.flow import Flow
+from voicefleet.controller.rooms.flow import Flow
 
 pytestmark = pytest.mark.unit
 

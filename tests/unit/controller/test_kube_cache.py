@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from fakes.virtual_time import LoopClock, now_s, run
+from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.adapters.kube.cache import Cache
-from voicefleet.controller.adapters.kube.client import KubernetesError, refusal
+from voicefleet.controller.adapters.kubernetes.client import KubernetesError, refusal
+from voicefleet.controller.adapters.kubernetes.reflector import Cache
 from voicefleet.runtime.tasks import end
 
 pytestmark = pytest.mark.unit

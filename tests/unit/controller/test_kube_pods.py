@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from voicefleet.controller.adapters.kube.pods import LOWEST_COST, read_pod
+from voicefleet.controller.adapters.kubernetes.pods import LOWEST_COST, read_pod
 from voicefleet.controller.ports import InstanceState
 
 pytestmark = pytest.mark.unit

@@ -6,9 +6,7 @@ from typing import Any
 
 import pytest
 
-from voicefleet.controller.adapters.kube.births import Births
-from voicefleet.controller.adapters.kube.pods import Pod, read_pod
-from voicefleet.controller.adapters.kube.pool import (
+from voicefleet.controller.adapters.kubernetes.deployment import (
     Happening,
     ownership,
     pulling,
@@ -16,6 +14,8 @@ from voicefleet.controller.adapters.kube.pool import (
     read_pool,
     refused_creation,
 )
+from voicefleet.controller.adapters.kubernetes.pod_startups import Births
+from voicefleet.controller.adapters.kubernetes.pods import Pod, read_pod
 
 pytestmark = pytest.mark.unit
 

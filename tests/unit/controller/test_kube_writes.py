@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicefleet.controller.adapters.kube.overlay import View, instances, rolling, trouble
-from voicefleet.controller.adapters.kube.pods import LOWEST_COST, Pod
-from voicefleet.controller.adapters.kube.writes import COMES_UP_S, Writes, next_writes
+from voicefleet.controller.adapters.kubernetes.deployment_view import View, instances, rolling, trouble
+from voicefleet.controller.adapters.kubernetes.pods import LOWEST_COST, Pod
+from voicefleet.controller.adapters.kubernetes.scale_plan import COMES_UP_S, Writes, next_writes
 from voicefleet.controller.ports import InstanceState
 
 pytestmark = pytest.mark.unit

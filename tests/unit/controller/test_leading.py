@@ -9,20 +9,20 @@ from typing import Any, cast
 
 import pytest
 
-from fakes.virtual_time import LoopClock, now_s, run
+from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import WorkerOrder, WorkerReport
-from voicefleet.controller.calls import Call, Snapshot
-from voicefleet.controller.leadership import Term
-from voicefleet.controller.loop import DecisionLog, PoolLoop
+from voicefleet.controller.calls.call_store import Call, Snapshot
+from voicefleet.controller.leader.leadership import Term
 from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.pool.reconciler import DecisionLog, PoolLoop
+from voicefleet.controller.pool.startups import StartTimes
+from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Birth, Departure, Instance, InstanceState
-from voicefleet.controller.region import Region
-from voicefleet.controller.settings import LiveKitSettings, RegionSettings
-from voicefleet.controller.startups import StartTimes
-from voicefleet.controller.workers import Reported
+from voicefleet.controller.regions.region import Region
+from voicefleet.controller.settings.load import LiveKitSettings, RegionSettings
 
 pytestmark = pytest.mark.unit
 

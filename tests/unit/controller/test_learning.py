@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.controller.calls import Call, Snapshot
-from voicefleet.controller.learning import CallWatch
-from voicefleet.controller.schedule import Shift, floor
-from voicefleet.controller.settings_file import PoolFields
-from voicefleet.controller.settings_pool import campaigns, pool_spec, shifts
-from voicefleet.controller.startups import StartTimes
+from voicefleet.controller.calls.call_store import Call, Snapshot
+from voicefleet.controller.pool.call_stats import CallWatch
+from voicefleet.controller.pool.schedule import Shift, floor
+from voicefleet.controller.pool.startups import StartTimes
+from voicefleet.controller.settings.pool import campaigns, pool_spec, shifts
+from voicefleet.controller.settings.schema import PoolFields
 
 pytestmark = pytest.mark.unit
 

@@ -10,11 +10,11 @@ import pytest
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import WorkerOrder, WorkerReport
-from voicefleet.controller.calls import Call, Snapshot
-from voicefleet.controller.observe import compose
+from voicefleet.controller.calls.call_store import Call, Snapshot
+from voicefleet.controller.pool.observe import compose
+from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceState
-from voicefleet.controller.room_for_calls import Room, choose
-from voicefleet.controller.workers import Reported
+from voicefleet.controller.regions.capacity import Room, choose
 from voicefleet.scaling import PoolObservation, SupplyState, SureCalls, Worker
 
 pytestmark = pytest.mark.unit

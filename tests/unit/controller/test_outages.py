@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from voicefleet.contract.calls import DispatchMetadata
-from voicefleet.controller.dispatch import pause_ms
-from voicefleet.controller.orders import again
-from voicefleet.controller.outages import Outages
+from voicefleet.controller.calls.dispatch import pause_ms
+from voicefleet.controller.calls.dispatch_requests import again
+from voicefleet.controller.regions.outages import Outages
 
 pytestmark = pytest.mark.unit
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.controller.adapters.records import Record, Records, age_s
-from voicefleet.stack.guard import start_time
+from voicefleet.controller.adapters.processes.records import Record, Records, age_s
+from voicefleet.runtime.supervisor.guard import start_time
 
 pytestmark = pytest.mark.unit
 

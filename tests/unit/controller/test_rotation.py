@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicefleet.controller.ports import Room
-from voicefleet.controller.rotation import FOREIGN_S, MOST_FAILED_S, Rotation
+from voicefleet.controller.rooms.rotation import FOREIGN_S, MOST_FAILED_S, Rotation
 
 pytestmark = pytest.mark.unit
 

@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.controller.auth import Role
-from voicefleet.controller.settings import Settings, load_settings
+from voicefleet.controller.http.auth.keys import Role
+from voicefleet.controller.settings.load import Settings, load_settings
 
 pytestmark = pytest.mark.unit
 
@@ -108,7 +108,7 @@ def test_mistakes_are_named(tmp_path: Path, path: str, value: Any, field: str, t
         load(tmp_path, changed(path, value))
     assert caught.value.field == field
     assert text in str(caught.value)
-    assert caught.value.way_out
+    assert caught.value.hint
 
 
 def test_a_password_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> None:

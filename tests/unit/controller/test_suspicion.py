@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from voicefleet.contract.claims import RENEWAL_OVERDUE_MS, Claim
 from voicefleet.contract.reports import WorkerReport
-from voicefleet.controller.suspicion import WELL, Health, Reason, Verdict, fault_of_ours, judge
-from voicefleet.controller.workers import Reported
+from voicefleet.controller.calls.liveness import WELL, Health, Reason, Verdict, fault_of_ours, judge
+from voicefleet.controller.pool.worker_store import Reported
 
 pytestmark = pytest.mark.unit
 

@@ -9,10 +9,10 @@ import pytest
 from voicefleet.contract.decisions import DecisionInputs
 from voicefleet.contract.metrics.kinds import LATENCY_S
 from voicefleet.contract.pools import PoolSpec
-from voicefleet.controller.history import TtfaWindow
 from voicefleet.controller.metrics import Metrics
-from voicefleet.controller.settings_file import PoolFields
-from voicefleet.controller.telemetry import PoolTelemetry
+from voicefleet.controller.pool.telemetry import PoolTelemetry
+from voicefleet.controller.regions.history import TtfaWindow
+from voicefleet.controller.settings.schema import PoolFields
 from voicefleet.scaling import Decision, PoolObservation, SupplyState, initial_state, step
 from voicefleet.scaling.decision import Reason
 from voicefleet.scaling.observation import Worker

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from voicefleet.controller.adapters import worker_logs
-from voicefleet.controller.adapters.worker_logs import KEPT, WorkerLogs
+from voicefleet.controller.adapters.processes import worker_logs
+from voicefleet.controller.adapters.processes.worker_logs import KEPT, WorkerLogs
 
 pytestmark = pytest.mark.unit
 

@@ -9,13 +9,13 @@ from html.parser import HTMLParser
 
 import pytest
 
-from fakes.outcomes import CUT, FAILED, GOOD, SILENT, UNHEARD, region_view
+from support.outcomes import CUT, FAILED, GOOD, SILENT, UNHEARD, region_view
+from voicefleet.callers.outcome import CallOutcome
 from voicefleet.demo.history import History
 from voicefleet.demo.options import REGIONS, DemoOptions
 from voicefleet.demo.report import render_report
 from voicefleet.demo.result import build_result
 from voicefleet.demo.run import DemoRun
-from voicefleet.loadtest.outcome import CallOutcome
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from fakes.outcomes import GOOD, SILENT, region_view
+from support.outcomes import GOOD, SILENT, region_view
 from voicefleet.demo.history import History
 from voicefleet.demo.result import build_result
 

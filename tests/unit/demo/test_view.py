@@ -7,10 +7,10 @@ import io
 import pytest
 from rich.console import Console, RenderableType
 
-from fakes.outcomes import region_view
+from support.outcomes import region_view
 from voicefleet.demo.history import History
 from voicefleet.demo.view import picture
-from voicefleet.loadtest.figures import shown
+from voicefleet.reporting.figures import shown
 
 pytestmark = pytest.mark.unit
 

@@ -84,7 +84,7 @@ def test_secrets_stay_out_of_the_repr(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_missing_program_is_a_warning_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> Found:
-        raise MissingPartError("it is nowhere", field="flite", way_out="Install it.")
+        raise MissingPartError("it is nowhere", field="flite", hint="Install it.")
 
     found_path = Found(Path("livekit-server"), "PATH", "1.13.5")
     monkeypatch.setattr(machine, "find_flite", missing)
@@ -101,7 +101,7 @@ def test_a_missing_program_is_a_warning_with_the_way_out(monkeypatch: pytest.Mon
 def test_another_version_than_the_tested_one_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "PINNED", {"livekit-agents": "0.0.1", "no-such-package-of-ours": "1"})
     agents, absent = machine._packages()
-    assert (agents.verdict, agents.way_out) == ("warning", "pip install livekit-agents==0.0.1")
+    assert (agents.verdict, agents.hint) == ("warning", "pip install livekit-agents==0.0.1")
     assert (absent.verdict, absent.found) == ("warning", "not installed")
 
 

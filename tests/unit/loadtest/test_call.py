@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from livekit import api
 
-from fakes.outcomes import CUT, GOOD, SILENT, UNHEARD
+from support.outcomes import CUT, GOOD, SILENT, UNHEARD
+from voicefleet.callers.narrator import Narrator
+from voicefleet.callers.settings import CallingSettings, calling_settings
+from voicefleet.callers.tickets import ask, call_request, controller_url, own_ticket
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
 from voicefleet.loadtest.command_call import CallOptions
 from voicefleet.loadtest.command_load import LoadOptions
-from voicefleet.loadtest.narrator import Narrator
-from voicefleet.loadtest.settings import CallingSettings, calling_settings
-from voicefleet.loadtest.tickets import ask, call_request, controller_url, own_ticket
-from voicefleet.loadtest.verdict import faults
+from voicefleet.reporting.verdict import faults
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.speech.clips import load_utterances
 
@@ -65,8 +65,8 @@ def test_the_controllers_address_is_the_option_else_the_environment(monkeypatch:
     ("error", "says"),
     [
         (UnknownStateError("the controller did not answer"), "--controller = 'http://c:1'.*did not answer"),
-        (UnreachableError("no valid API key", field="POST", value=401, way_out="x"), "VOICEFLEET_CONTROLLER_KEY"),
-        (UnreachableError("full", field="POST /v1/calls", value=503, way_out="Wait."), "POST /v1/calls = 503: full"),
+        (UnreachableError("no valid API key", field="POST", value=401, hint="x"), "VOICEFLEET_CONTROLLER_KEY"),
+        (UnreachableError("full", field="POST /v1/calls", value=503, hint="Wait."), "POST /v1/calls = 503: full"),
     ],
 )
 async def test_what_the_controller_fails_with_names_the_address_or_the_question(error: Exception, says: str) -> None:

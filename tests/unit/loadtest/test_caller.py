@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from livekit import rtc
 
+from voicefleet.callers.caller import Caller
 from voicefleet.contract.api import CallTicket
-from voicefleet.loadtest.caller import Caller
 
 pytestmark = pytest.mark.unit
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from voicefleet.callers.behavior import Action, Ask, HangUp, Manners
+from voicefleet.callers.dialogue import Dialogue
 from voicefleet.contract.errors import ConfigError
-from voicefleet.loadtest.dialogue import Dialogue
-from voicefleet.loadtest.manners import Action, Ask, HangUp, Manners
 
 pytestmark = pytest.mark.unit
 

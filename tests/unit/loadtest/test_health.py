@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fakes.outcomes import GOOD, SILENT, TURN
+from support.outcomes import GOOD, SILENT, TURN
+from voicefleet.callers.health import GeneratorHealth, HealthMeter
 from voicefleet.loadtest.command_load import LoadOptions, Progress, build_result
-from voicefleet.loadtest.health import GeneratorHealth, HealthMeter
 
 pytestmark = pytest.mark.unit
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from fakes.outcomes import GOOD, TURN
-from voicefleet.loadtest.outcome import CallOutcome, summary
+from support.outcomes import GOOD, TURN
+from voicefleet.callers.outcome import CallOutcome, summary
 
 pytestmark = pytest.mark.unit
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from voicefleet.callers.swarm import SwarmSettings, run_swarm, script
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
-from voicefleet.loadtest.swarm import SwarmSettings, run_swarm, script
 from voicefleet.speech.clips import load_utterances
 
 pytestmark = pytest.mark.unit
@@ -39,7 +39,7 @@ class JumpClock:
 
 
 async def refuse(_call: int) -> CallTicket:
-    raise UnreachableError("no", field="controller", way_out="Start it.")
+    raise UnreachableError("no", field="controller", hint="Start it.")
 
 
 async def test_each_call_is_placed_at_its_time_and_a_refusal_is_an_outcome() -> None:

@@ -54,7 +54,7 @@ def test_a_wrong_field_is_named_with_a_way_out(change: tuple[str, str], field: s
     with pytest.raises(ConfigError) as caught:
         parse_answers(GOOD.replace(*change), "mine.yaml")
     assert caught.value.field == field
-    assert caught.value.way_out
+    assert caught.value.hint
 
 
 @pytest.mark.parametrize("text", ["- a", "3", "greeting: Hi\nfollow_up: a\nfallback: b\nquestions: []"])

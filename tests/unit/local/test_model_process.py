@@ -12,10 +12,10 @@ import pytest
 import structlog.testing
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.local import model_process
-from voicefleet.local.model_process import RecognitionServer, load
-from voicefleet.local.protocol import Message, encode, read_message
-from voicefleet.local.recognition import Recognition
+from voicefleet.local.model_server import process as model_process
+from voicefleet.local.model_server.process import RecognitionServer, load
+from voicefleet.local.model_server.protocol import Message, encode, read_message
+from voicefleet.local.model_server.recognition import Recognition
 
 pytestmark = pytest.mark.unit
 

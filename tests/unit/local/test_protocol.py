@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from voicefleet.local.protocol import (
+from voicefleet.local.model_server.protocol import (
     MAX_HEADER_BYTES,
     MAX_PAYLOAD_BYTES,
     Message,

@@ -14,7 +14,7 @@ from voicefleet.local import available
 from voicefleet.local.answers import read_answers
 from voicefleet.local.available import local_pipeline_missing
 from voicefleet.local.flite_tts import FliteTTS
-from voicefleet.local.model_client import ModelClient
+from voicefleet.local.model_server.client import ModelClient
 from voicefleet.local.pocketsphinx_stt import PocketSphinxSTT
 from voicefleet.local.responder import Responder
 from voicefleet.local.synthetic import SyntheticLLM, SyntheticSTT, SyntheticTTS
@@ -57,7 +57,7 @@ def test_flite_that_is_not_there_is_a_missing_part(monkeypatch: pytest.MonkeyPat
     with pytest.raises(MissingPartError) as caught:
         FliteTTS()
     assert caught.value.field == "tts.plugin"
-    assert "flite" in caught.value.way_out
+    assert "flite" in caught.value.hint
     assert any("flite" in sentence for sentence in local_pipeline_missing())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voicefleet.local.whisper_model import collapse_repeats, window_s
+from voicefleet.local.model_server.whisper import collapse_repeats, window_s
 
 pytestmark = pytest.mark.unit
 

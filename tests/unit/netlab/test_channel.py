@@ -144,7 +144,7 @@ def test_impossible_settings_are_refused_by_name(wrong: dict[str, float], field:
     with pytest.raises(ConfigError) as refused:
         Conditions(**wrong)  # type: ignore[arg-type]
     assert refused.value.field == field
-    assert refused.value.way_out
+    assert refused.value.hint
 
 
 def test_netem_is_told_the_same_in_its_own_words() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.runtime.redis import connect_redis
-from voicefleet.runtime.redis_address import is_sentinel, parse_sentinel, shown_address, with_authority
+from voicefleet.runtime.redis.address import is_sentinel, parse_sentinel, shown_address, with_authority
+from voicefleet.runtime.redis.connection import connect_redis
 
 pytestmark = pytest.mark.unit
 

@@ -7,9 +7,9 @@ import dataclasses
 import numpy as np
 import pytest
 
+from voicefleet.scaling.estimators import ArrivalLaw, DurationLaw, Shortage, StartLaw
+from voicefleet.scaling.estimators.durations import age_counts
 from voicefleet.scaling.forecast import company
-from voicefleet.scaling.laws import ArrivalLaw, DurationLaw, Shortage, StartLaw
-from voicefleet.scaling.laws.durations import age_counts
 from voicefleet.scaling.memory import Memory, dump, load
 from voicefleet.scaling.tail import upper_tail
 

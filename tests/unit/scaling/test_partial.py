@@ -22,7 +22,7 @@ from voicefleet.scaling import (
     plan,
     step,
 )
-from voicefleet.scaling.laws import ArrivalLaw
+from voicefleet.scaling.estimators import ArrivalLaw
 
 pytestmark = pytest.mark.unit
 

@@ -20,7 +20,7 @@ from voicefleet.scaling import (
     plan,
     step,
 )
-from voicefleet.scaling.laws import ArrivalLaw, StartLaw
+from voicefleet.scaling.estimators import ArrivalLaw, StartLaw
 from voicefleet.scaling.policies.predictive import allowed
 
 pytestmark = pytest.mark.unit

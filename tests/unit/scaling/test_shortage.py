@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from voicefleet.scaling.laws import Shortage
-from voicefleet.scaling.laws.shortage import BINS, KEPT_CALLS, MOST, PRIOR_CALLS, STEP
+from voicefleet.scaling.estimators import Shortage
+from voicefleet.scaling.estimators.shortage import BINS, KEPT_CALLS, MOST, PRIOR_CALLS, STEP
 
 pytestmark = pytest.mark.unit
 

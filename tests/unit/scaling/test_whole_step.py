@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.scaling import Actions, Decision, PoolObservation, SupplyState, Worker, initial_state, plan, step
-from voicefleet.sim.engine import run
-from voicefleet.sim.ours import Voicefleet
-from voicefleet.sim.world import Fault, FaultKind, World
+from voicefleet.simulator.engine import run
+from voicefleet.simulator.voicefleet_policy import Voicefleet
+from voicefleet.simulator.world import Fault, FaultKind, World
 from voicefleet.traffic.durations import CallLaw
 from voicefleet.traffic.profiles import generate
 

@@ -13,7 +13,7 @@ import pytest
 from voicefleet.contract.errors import ConfigError, MissingPartError
 from voicefleet.speech import render
 from voicefleet.speech.clips import MANIFEST, audio_folder, load_utterances, read_folder, voices
-from voicefleet.speech.ear import voiced_span
+from voicefleet.speech.onset_detector import voiced_span
 
 pytestmark = pytest.mark.unit
 

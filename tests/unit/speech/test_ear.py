@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.speech.clips import Utterance, load_utterances
-from voicefleet.speech.ear import Ear, EarEvent, EarSettings, EarState, Onset, SpeechEnd, voiced_span
+from voicefleet.speech.onset_detector import Ear, EarEvent, EarSettings, EarState, Onset, SpeechEnd, voiced_span
 
 pytestmark = pytest.mark.unit
 

@@ -56,7 +56,7 @@ def test_a_server_that_is_nowhere_is_reported_with_every_way_to_get_it(env: dict
     with pytest.raises(MissingPartError) as caught:
         find.find_livekit_server(env)
     for way in ("make setup", "Go 1.26", "release", "PATH", "VOICEFLEET_LIVEKIT_SERVER"):
-        assert way in caught.value.way_out
+        assert way in caught.value.hint
 
 
 def test_a_named_server_that_does_not_run_is_not_passed_over(tmp_path: Path, env: dict[str, str]) -> None:

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from voicefleet.stack import guard
-from voicefleet.stack.guard import Register
+from voicefleet.runtime.supervisor import guard
+from voicefleet.runtime.supervisor.guard import Register
 
 pytestmark = pytest.mark.unit
 

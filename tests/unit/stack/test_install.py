@@ -137,7 +137,7 @@ def test_missing_parts_are_counted_not_thrown(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def missing(say: install.Say) -> find.Found:
-        raise MissingPartError("gone", field="part", way_out="Get it.")
+        raise MissingPartError("gone", field="part", hint="Get it.")
 
     there = find.Found(Path("/bin/x"), "PATH", "1.0")
     monkeypatch.setattr(install, "PARTS", {"a": missing, "b": lambda say: there, "c": missing})

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from voicefleet.contract.errors import ConfigError, UsageError
-from voicefleet.stack import ports as module
-from voicefleet.stack.ports import Ports, is_free, require_free
+from voicefleet.runtime.supervisor import ports as module
+from voicefleet.runtime.supervisor.ports import Ports, is_free, require_free
 
 pytestmark = pytest.mark.unit
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voicefleet.transports import align, blocking
-from voicefleet.transports.frames import FRAME_BYTES, FRAME_SAMPLES, SAMPLE_RATE, Frame, Splitter, decode
+from voicefleet.transports.analysis import align, blocking
+from voicefleet.transports.analysis.playout import on_time, play, stalls
 from voicefleet.transports.material import speech
-from voicefleet.transports.playout import on_time, play, stalls
+from voicefleet.transports.protocols.frames import FRAME_BYTES, FRAME_SAMPLES, SAMPLE_RATE, Frame, Splitter, decode
 from voicefleet.transports.talk import Hearing
 
 pytestmark = pytest.mark.unit

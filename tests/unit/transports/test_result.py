@@ -16,18 +16,18 @@ from rich.console import Console
 from voicefleet.contract.errors import ConfigError
 from voicefleet.netlab.channel import Counts
 from voicefleet.netlab.readings import Readings
-from voicefleet.speech.ear import Samples
-from voicefleet.transports import truth
+from voicefleet.speech.onset_detector import Samples
+from voicefleet.transports.analysis import truth
+from voicefleet.transports.analysis.findings import findings, webrtc_findings, when_to_use
 from voicefleet.transports.arms import BY_ID
 from voicefleet.transports.cells import Cell, cells, seeds_of
 from voicefleet.transports.command import transports
-from voicefleet.transports.findings import findings, webrtc_findings, when_to_use
 from voicefleet.transports.options import LabOptions, options_from
-from voicefleet.transports.report import render
-from voicefleet.transports.result import build
-from voicefleet.transports.rows import NotRun, interval, row
+from voicefleet.transports.report.page import render
+from voicefleet.transports.report.result import build
+from voicefleet.transports.report.rows import NotRun, interval, row
 from voicefleet.transports.run import Results
-from voicefleet.transports.take import Ear, Take
+from voicefleet.transports.trial import Ear, Take
 
 pytestmark = pytest.mark.unit
 

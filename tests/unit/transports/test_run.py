@@ -16,8 +16,8 @@ from voicefleet.transports.run import Results, run_all
 
 pytestmark = pytest.mark.unit
 
-SILENT = UnreachableError("it does not answer", field="livekit-server", way_out="Check the load of this machine.")
-ENDED = UsageError("it ended at its start", field="livekit-server", way_out="Mend what its last lines say.")
+SILENT = UnreachableError("it does not answer", field="livekit-server", hint="Check the load of this machine.")
+ENDED = UsageError("it ended at its start", field="livekit-server", hint="Mend what its last lines say.")
 
 
 async def played(monkeypatch: pytest.MonkeyPatch, answers: dict[int, list[Exception | None]]) -> Results:

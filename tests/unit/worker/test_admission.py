@@ -10,8 +10,8 @@ import pytest
 
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.runtime.claims import Accepted, Held
-from voicefleet.worker.admission import EPOCH_ATTRIBUTE, Admission, Answer, Slots
+from voicefleet.runtime.redis.claim_store import Accepted, Held
+from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, Admission, Answer, Slots
 
 pytestmark = pytest.mark.unit
 

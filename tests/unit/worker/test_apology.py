@@ -10,13 +10,13 @@ import pytest
 from livekit.agents import Agent, AgentSession, APIStatusError, function_tool
 from livekit.agents.llm import LLM
 
-from fakes.failing_providers import ScriptedLLM
-from fakes.loudspeaker import Loudspeaker
-from fakes.virtual_time import LoopClock, run
+from support.failing_providers import ScriptedLLM
+from support.loudspeaker import Loudspeaker
+from support.virtual_time import LoopClock, run
 from voicefleet.local.synthetic import SyntheticTTS
-from voicefleet.worker.apology import Apology
-from voicefleet.worker.pipeline import connect_options
-from voicefleet.worker.silence import LINE_GRACE_S
+from voicefleet.worker.dead_air.apology import Apology
+from voicefleet.worker.dead_air.detector import LINE_GRACE_S
+from voicefleet.worker.providers.pipeline import connect_options
 from voicefleet.worker.tiers.load import ReadyTier, resolve_tiers
 from voicefleet.worker.tiers.schema import TiersFile
 

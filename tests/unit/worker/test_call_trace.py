@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from voicefleet.contract.spans import SpanRecord, TraceContext
-from voicefleet.worker.call_trace import CallTrace
+from voicefleet.worker.telemetry.call_trace import CallTrace
 
 pytestmark = pytest.mark.unit
 

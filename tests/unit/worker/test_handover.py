@@ -12,11 +12,11 @@ from livekit.agents import Agent, AgentSession
 from livekit.agents.llm import ChatContext, ChatMessage, ChatRole, FunctionCall, FunctionCallOutput
 from livekit.agents.voice.io import AudioInput
 
-from voicefleet.worker.boundary import UNHEARD_S, TurnBoundary
 from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallContext
-from voicefleet.worker.memory import Loss, Remembered
-from voicefleet.worker.resume import Opening, Phrases, Resumption, conversation, last_sentence, opening
-from voicefleet.worker.voice import Gate
+from voicefleet.worker.conversation.boundary import UNHEARD_S, TurnBoundary
+from voicefleet.worker.conversation.resume import Opening, Phrases, Resumption, conversation, last_sentence, opening
+from voicefleet.worker.conversation.transcript import Loss, Remembered
+from voicefleet.worker.job.voice import Gate
 
 pytestmark = pytest.mark.unit
 

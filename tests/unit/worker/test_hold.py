@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from fakes import virtual_time
+from support import virtual_time
 from voicefleet.contract.claims import RENEW_EVERY_S, Handoff, HandoffState
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.runtime.claims import Live, Yielded
-from voicefleet.worker.hold import SETTLE_LIMIT_S, Hold
+from voicefleet.runtime.redis.claim_store import Live, Yielded
+from voicefleet.worker.job.claim_lease import SETTLE_LIMIT_S, Hold
 
 pytestmark = pytest.mark.unit
 

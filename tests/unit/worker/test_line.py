@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
-from voicefleet.worker.line import EVERY_S, Line, Totals, between, read_totals
+from voicefleet.worker.telemetry.rtp_stats import EVERY_S, Line, Totals, between, read_totals
 
 pytestmark = pytest.mark.unit
 

@@ -11,8 +11,8 @@ import pytest
 from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import DTLS_TRANSPORT_CONNECTED, DTLS_TRANSPORT_CONNECTING, RtcStats
 
-from fakes.virtual_time import LoopClock, run
-from voicefleet.worker.media import STALLED_AFTER_S, TROUBLE, Media
+from support.virtual_time import LoopClock, run
+from voicefleet.worker.job.media import STALLED_AFTER_S, TROUBLE, Media
 
 pytestmark = pytest.mark.unit
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from fakes import virtual_time
+from support import virtual_time
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.keys import Keys
-from voicefleet.worker.memory import Loss, LostMemoryError, Remembered, build_cipher, decode, encode
-from voicefleet.worker.memory_store import MemoryStore
+from voicefleet.worker.conversation.transcript import Loss, LostMemoryError, Remembered, build_cipher, decode, encode
+from voicefleet.worker.conversation.transcript_store import MemoryStore
 
 pytestmark = pytest.mark.unit
 
@@ -143,7 +143,7 @@ def test_a_bad_key_is_one_clear_error() -> None:
         with pytest.raises(ConfigError, match="VOICEFLEET_MEMORY_KEY") as caught:
             build_cipher(bad)
         assert bad not in str(caught.value)
-        assert "generate_key" in caught.value.way_out
+        assert "generate_key" in caught.value.hint
 
 
 class Store:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from voicefleet.worker.observations import WorkerMetrics
-from voicefleet.worker.silence import Reason
+from voicefleet.worker.dead_air.detector import Reason
+from voicefleet.worker.telemetry.metrics import WorkerMetrics
 
 pytestmark = pytest.mark.unit
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voicefleet.worker.overlaps import Overlap, Overlaps
+from voicefleet.worker.telemetry.interruptions import Overlap, Overlaps
 
 pytestmark = pytest.mark.unit
 

@@ -11,7 +11,7 @@ import pytest
 from livekit import rtc
 from livekit.agents.voice.room_io import room_io
 
-from voicefleet.worker.sdk import guard_pre_connect_audio
+from voicefleet.worker.job.sdk import guard_pre_connect_audio
 
 pytestmark = pytest.mark.unit
 

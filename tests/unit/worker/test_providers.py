@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from livekit.agents import APIConnectionError, APIConnectOptions, APITimeoutError, llm, stt, tts
 
-from fakes.failing_providers import FRAME, ScriptedLLM, ScriptedVad, SlowStreamingTTS, StreamingSTT, final
-from fakes.virtual_time import now_s, run
+from support.failing_providers import FRAME, ScriptedLLM, ScriptedVad, SlowStreamingTTS, StreamingSTT, final
+from support.virtual_time import now_s, run
 from voicefleet.local.synthetic import SyntheticLLM, SyntheticSTT, SyntheticTTS
-from voicefleet.worker.apology import failure_kind
-from voicefleet.worker.pipeline import build_stage, connect_options
+from voicefleet.worker.dead_air.apology import failure_kind
 from voicefleet.worker.providers.fallback import FallbackLLM, FallbackSTT, FallbackTTS, adapter_of, members_of
 from voicefleet.worker.providers.limits import limit_llm, limit_stt, limit_tts
-from voicefleet.worker.providers.rescue import RescuedSTT
+from voicefleet.worker.providers.pipeline import build_stage, connect_options
+from voicefleet.worker.providers.streaming_fallback import RescuedSTT
 from voicefleet.worker.tiers.load import resolve_tiers
 from voicefleet.worker.tiers.schema import TiersFile
 
@@ -382,7 +382,7 @@ def test_a_fallback_that_cannot_be_made_costs_no_call() -> None:
 
 def test_a_streaming_first_recogniser_is_rescued() -> None:
     stage = {
-        "plugin": "fakes.failing_providers:StreamingSTT",
+        "plugin": "support.failing_providers:StreamingSTT",
         "fallback": [{"plugin": "voicefleet.local.synthetic:SyntheticSTT"}],
     }
     built = run(_built("stt", tier_of(stt=stage)))

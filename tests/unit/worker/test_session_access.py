@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voicefleet.worker.session_access import matches
+from voicefleet.worker.job.session_access import matches
 
 pytestmark = pytest.mark.unit
 

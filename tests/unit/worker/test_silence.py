@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicefleet.worker.silence import CUT_GRACE_S, FAILED_GRACE_S, LINE_GRACE_S, NO_INPUTS, Reason, SilenceWatch
+from voicefleet.worker.dead_air.detector import (
+    CUT_GRACE_S,
+    FAILED_GRACE_S,
+    LINE_GRACE_S,
+    NO_INPUTS,
+    Reason,
+    SilenceWatch,
+)
 
 pytestmark = pytest.mark.unit
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from voicefleet.contract.errors import ConfigError, MissingPartError
+from voicefleet.worker.dead_air.audio_clips import load_words
 from voicefleet.worker.tiers.load import read_tiers, resolve_tiers
 from voicefleet.worker.tiers.schema import Apology, TiersFile
-from voicefleet.worker.tiers.words import load_words
 
 pytestmark = pytest.mark.unit
 
@@ -157,7 +157,7 @@ def test_an_apology_of_ones_own(tmp_path: Path) -> None:
 def test_the_built_in_apology_is_short_and_what_its_manifest_says() -> None:
     words = load_words(Apology(), "apology")
     assert words.working is not None
-    folder = resources.files("voicefleet.worker") / "audio"
+    folder = resources.files("voicefleet.worker.dead_air") / "audio"
     manifest = json.loads((folder / "manifest.json").read_text())["clips"]
     for clip, entry in zip((words.apology, words.working), manifest, strict=True):
         data = (folder / entry["file"]).read_bytes()

@@ -192,4 +192,4 @@ class Problem(_Schema):
 
     error: str
     field: str = ""
-    way_out: str = ""
+    hint: str = ""

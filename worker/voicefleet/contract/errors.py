@@ -24,18 +24,18 @@ class UsageError(VoicefleetError):
         what: what is wrong, in one sentence, without a full stop.
         field: the option, file field or address it is about, e.g. ``tiers.fast.stt.plugin``.
         value: the offending value as the user wrote it (never a secret).
-        way_out: what to do about it, as an imperative sentence.
+        hint: what to do about it, as an imperative sentence.
     """
 
     exit_code = 2
 
-    def __init__(self, what: str, *, field: str, way_out: str, value: object | None = None) -> None:
+    def __init__(self, what: str, *, field: str, hint: str, value: object | None = None) -> None:
         self.what = what
         self.field = field
         self.value = value
-        self.way_out = way_out
+        self.hint = hint
         shown = "" if value is None else f" = {value!r}"
-        super().__init__(f"{field}{shown}: {what}. {way_out}")
+        super().__init__(f"{field}{shown}: {what}. {hint}")
 
 
 class ConfigError(UsageError):

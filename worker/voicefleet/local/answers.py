@@ -17,8 +17,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from voicefleet.contract.documents import parse_yaml
 from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.parsing.documents import parse_yaml
 
 _SENTENCES = ("greeting", "follow_up", "fallback")
 
@@ -51,7 +51,7 @@ def read_answers(path: str | Path | None = None) -> Answers:
             f"cannot be read ({why})",
             field="llm.args.path",
             value=str(path),
-            way_out="Give the path of a readable question-and-answer file, or leave it out for the built-in one.",
+            hint="Give the path of a readable question-and-answer file, or leave it out for the built-in one.",
         ) from error
     return parse_answers(text, str(path))
 
@@ -97,5 +97,5 @@ def _sentence(where: str, field: str, value: Any) -> str:
     return value.strip()
 
 
-def _wrong(where: str, field: str, value: Any, what: str, way_out: str) -> ConfigError:
-    return ConfigError(what, field=f"{where}: {field}" if field else where, value=value, way_out=way_out)
+def _wrong(where: str, field: str, value: Any, what: str, hint: str) -> ConfigError:
+    return ConfigError(what, field=f"{where}: {field}" if field else where, value=value, hint=hint)

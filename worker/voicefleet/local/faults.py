@@ -58,7 +58,7 @@ class Faults:
                 "no such fault",
                 field=f"{self._path}: {self._stage}",
                 value=named,
-                way_out=f"Write one of {', '.join(Fault)}, or leave the stage out.",
+                hint=f"Write one of {', '.join(Fault)}, or leave the stage out.",
             ) from error
         return self._last
 

@@ -46,11 +46,11 @@ class FliteTTS(tts.TTS[Any]):
     def __init__(self, *, voice: str = "slt", speed_ratio: float = 1.0) -> None:
         if voice not in VOICES:
             raise ConfigError(
-                "not a voice of flite's", field="tts.args.voice", value=voice, way_out=f"Use {', '.join(VOICES)}."
+                "not a voice of flite's", field="tts.args.voice", value=voice, hint=f"Use {', '.join(VOICES)}."
             )
         if not 0.5 <= speed_ratio <= 2.0:
             raise ConfigError(
-                "out of range", field="tts.args.speed_ratio", value=speed_ratio, way_out="Use a number from 0.5 to 2."
+                "out of range", field="tts.args.speed_ratio", value=speed_ratio, hint="Use a number from 0.5 to 2."
             )
         program = shutil.which("flite")
         if program is None:
@@ -58,7 +58,7 @@ class FliteTTS(tts.TTS[Any]):
                 "the program `flite` is not on PATH",
                 field="tts.plugin",
                 value="voicefleet.local.flite_tts:FliteTTS",
-                way_out="Install your system's package `flite`, or choose another text to speech in the tier.",
+                hint="Install your system's package `flite`, or choose another text to speech in the tier.",
             )
         super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=SAMPLE_RATE, num_channels=1)
         self._voice = voice

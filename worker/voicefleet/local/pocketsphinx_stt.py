@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from voicefleet.local.served_stt import ServedSTT
+from voicefleet.local.model_server.served_stt import ServedSTT
 
 
 class PocketSphinxSTT(ServedSTT):

@@ -29,7 +29,7 @@ class Responder(llm.LLM[Any]):
         super().__init__()
         if not 0.0 <= least_score <= 1.0:
             raise ConfigError(
-                "out of range", field="llm.args.least_score", value=least_score, way_out="Use a number from 0 to 1."
+                "out of range", field="llm.args.least_score", value=least_score, hint="Use a number from 0 to 1."
             )
         self._answers = read_answers(path)
         self._matcher = Matcher(self._answers.phrasings)

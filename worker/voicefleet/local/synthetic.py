@@ -31,7 +31,7 @@ _REPLIES = (
 def _at_least(stage: str, name: str, value: float, least: float, *, above: bool = False) -> float:
     if value < least or (above and value == least):
         bound = f"above {least:g}" if above else f"of {least:g} or more"
-        raise ConfigError("out of range", field=f"{stage}.args.{name}", value=value, way_out=f"Use a number {bound}.")
+        raise ConfigError("out of range", field=f"{stage}.args.{name}", value=value, hint=f"Use a number {bound}.")
     return value
 
 
@@ -106,7 +106,7 @@ class SyntheticLLM(llm.LLM[Any]):
         self.tokens_per_s = _at_least("llm", "tokens_per_s", tokens_per_s, 0.0, above=True)
         if not replies or isinstance(replies, str) or not all(r.strip() for r in replies):
             raise ConfigError(
-                "must be a list of sentences", field="llm.args.replies", value=replies, way_out="Give at least one."
+                "must be a list of sentences", field="llm.args.replies", value=replies, hint="Give at least one."
             )
         self.replies = tuple(replies)
         self.faults = Faults(faults_file, "llm")

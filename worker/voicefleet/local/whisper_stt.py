@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.local.served_stt import ServedSTT
+from voicefleet.local.model_server.served_stt import ServedSTT
 
 _WINDOWS_S = (10, 15, 30)
 
@@ -28,10 +28,10 @@ class WhisperSTT(ServedSTT):
     def __init__(self, *, socket_path: str | None = None, window_s: int = 10, beam_size: int = 1) -> None:
         if window_s not in _WINDOWS_S:
             raise ConfigError(
-                "not a window of Whisper's", field="stt.args.window_s", value=window_s, way_out="Use 10, 15 or 30."
+                "not a window of Whisper's", field="stt.args.window_s", value=window_s, hint="Use 10, 15 or 30."
             )
         if not 1 <= beam_size <= 5:
             raise ConfigError(
-                "out of range", field="stt.args.beam_size", value=beam_size, way_out="Use a number from 1 to 5."
+                "out of range", field="stt.args.beam_size", value=beam_size, hint="Use a number from 1 to 5."
             )
         super().__init__(socket_path=socket_path, options={"window_s": window_s, "beam_size": beam_size})

@@ -20,6 +20,6 @@ def log_personal_data(env: Mapping[str, str] | None = None) -> bool:
     text = (os.environ if env is None else env).get(PERSONAL_DATA_VARIABLE, "").strip().lower()
     if text and text not in _WORDS:
         raise ConfigError(
-            "neither true nor false", field=PERSONAL_DATA_VARIABLE, value=text, way_out="Give true or false."
+            "neither true nor false", field=PERSONAL_DATA_VARIABLE, value=text, hint="Give true or false."
         )
     return _WORDS.get(text, False)

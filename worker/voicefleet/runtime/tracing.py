@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.metrics import exports
 from voicefleet.contract.spans import Attribute, SpanKind, SpanRecord, TraceContext
-from voicefleet.runtime.logs import get_logger
+from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.metrics import counter
 
 ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
@@ -91,7 +91,7 @@ def check_endpoint(endpoint: str) -> str:
             "not an http:// or https:// address",
             field=ENDPOINT_VARIABLE,
             value=endpoint,
-            way_out="Give your collector's OTLP/HTTP address, for example http://127.0.0.1:4318; unset: no traces.",
+            hint="Give your collector's OTLP/HTTP address, for example http://127.0.0.1:4318; unset: no traces.",
         )
     return endpoint.rstrip("/")
 

@@ -67,5 +67,5 @@ def _refused(path: str, what: str) -> ConfigError:
         what,
         field="--agent",
         value=path,
-        way_out="Give package.module:function, a function that takes the call's context and returns an Agent.",
+        hint="Give package.module:function, a function that takes the call's context and returns an Agent.",
     )

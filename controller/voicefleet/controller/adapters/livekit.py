@@ -19,8 +19,8 @@ from livekit.protocol.webhook import WebhookEvent as ProtoEvent
 
 from voicefleet.contract.calls import KEY_ATTRIBUTE, TICKET_TTL_S
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.contract.hold import HOLD_ATTRIBUTE, HOLD_TEXT_ATTRIBUTE, hold_identity, is_hold
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC, WORKER_ATTRIBUTE
+from voicefleet.contract.waiting_voice import HOLD_ATTRIBUTE, HOLD_TEXT_ATTRIBUTE, hold_identity, is_hold
 from voicefleet.controller.ports import (
     CredentialsRefusedError,
     Participant,
@@ -29,7 +29,7 @@ from voicefleet.controller.ports import (
     WebhookMalformedError,
     WebhookRefusedError,
 )
-from voicefleet.controller.settings import LiveKitSettings
+from voicefleet.controller.settings.load import LiveKitSettings
 
 REQUEST_TIMEOUT_S = 2.0
 """LiveKit's API answers within milliseconds; whoever waits longer holds up a caller."""

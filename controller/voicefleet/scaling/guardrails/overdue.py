@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from voicefleet.scaling.laws import StartLaw
+from voicefleet.scaling.estimators import StartLaw
 from voicefleet.scaling.observation import PoolObservation, SupplyState
 
 _Z = 2.576

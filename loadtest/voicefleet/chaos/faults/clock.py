@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voicefleet.chaos.scene import Scene
+from voicefleet.chaos.fault_context import Scene
 
 JUMP_S = 300
 WATCHED_S = 4.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from voicefleet.chaos.fault_context import FaultError, Scene
 from voicefleet.chaos.launcher import group_id
-from voicefleet.chaos.scene import FaultError, Scene
 
 LOSS_S = 20.0
 LOSS_RATIO = 0.3

@@ -8,7 +8,7 @@ import signal
 from collections import Counter
 from collections.abc import Mapping
 
-from voicefleet.chaos.scene import FaultError, Scene
+from voicefleet.chaos.fault_context import FaultError, Scene
 from voicefleet.contract.api import WorkerView
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 

@@ -6,8 +6,8 @@ import os
 import signal
 from pathlib import Path
 
-from voicefleet.chaos.scene import FaultError, Scene
-from voicefleet.stack.guard import start_time
+from voicefleet.chaos.fault_context import FaultError, Scene
+from voicefleet.runtime.supervisor.guard import start_time
 
 STALL_S = 18.0
 """What is left of the caller's question (4 s at most), the 10 s after which silence counts, and some more: a stall that

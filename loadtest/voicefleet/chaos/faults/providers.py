@@ -6,7 +6,7 @@ import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from voicefleet.chaos.scene import Scene
+from voicefleet.chaos.fault_context import Scene
 
 OUTAGE_S = 18.0
 """As a stall (see `processes`): long enough to be heard surely, when nobody does anything about it."""

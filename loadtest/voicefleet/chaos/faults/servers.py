@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Awaitable, Callable
 
-from voicefleet.chaos.scene import FaultError, Scene
+from voicefleet.chaos.fault_context import FaultError, Scene
 from voicefleet.contract.errors import UsageError
 
 CONTROLLER_AWAY_S = 2.0

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from voicefleet.chaos.fault_context import Scene
 from voicefleet.chaos.relay import Mode
-from voicefleet.chaos.scene import Scene
 
 WATCHED_S = 4.0
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import redis.asyncio
 
+from voicefleet.chaos.fault_context import REGION
 from voicefleet.chaos.faults.processes import group
-from voicefleet.chaos.scene import REGION
-from voicefleet.chaos.soak.books import Ledger
 from voicefleet.chaos.soak.growth import Series
+from voicefleet.chaos.soak.invariants import Ledger
 from voicefleet.contract.keys import Keys
-from voicefleet.stack.guard import start_time
+from voicefleet.runtime.supervisor.guard import start_time
 
 MEMORY_ALLOWANCE_MIB = 24.0
 """Over half an hour and some two hundred calls: a tenth of a MiB a call. What is cached per room would show."""

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from voicefleet.chaos.rows import NORMAL, ROWS, Row
-from voicefleet.contract.limits import require_between
+from voicefleet.chaos.scenarios import NORMAL, ROWS, Row
+from voicefleet.contract.parsing.limits import require_between
 
 QUICK_MINUTES = 1.0
 _LOSES_THE_BOOKS = ("redis-restart-empty",)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from voicefleet.chaos.fleet_harness import Stage, stage
 from voicefleet.chaos.measure import Run
 from voicefleet.chaos.report import run_line
-from voicefleet.chaos.rows import NORMAL
-from voicefleet.chaos.soak.books import Ledger, book_problems, call_book, double_speech, round_json, turn_book
+from voicefleet.chaos.scenarios import NORMAL
 from voicefleet.chaos.soak.gauges import Gauges, Held, read_redis
 from voicefleet.chaos.soak.growth import growth
+from voicefleet.chaos.soak.invariants import Ledger, book_problems, call_book, double_speech, round_json, turn_book
 from voicefleet.chaos.soak.plan import SoakOptions, rounds
-from voicefleet.chaos.stage import Stage, stage
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.runtime.clock import Clock
 from voicefleet.stack.interrupt import Say

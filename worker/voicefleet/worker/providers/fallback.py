@@ -18,7 +18,7 @@ from typing import Any
 from livekit.agents import APIConnectOptions, NotGivenOr, llm, stt, tts, utils, vad
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
 
-from voicefleet.worker.providers.rescue import RescuedSTT
+from voicefleet.worker.providers.streaming_fallback import RescuedSTT
 
 
 class FallbackLLM(llm.FallbackAdapter):

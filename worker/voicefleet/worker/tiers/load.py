@@ -12,11 +12,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from voicefleet.contract.documents import parse_yaml
 from voicefleet.contract.errors import ConfigError, MissingPartError, UsageError
-from voicefleet.contract.validation import config_error
+from voicefleet.contract.parsing.documents import parse_yaml
+from voicefleet.contract.parsing.validation import config_error
+from voicefleet.worker.dead_air.audio_clips import Words, load_words
 from voicefleet.worker.tiers.schema import LONE_TIMEOUT_S, Provider, StageProvider, Tier, TiersFile
-from voicefleet.worker.tiers.words import Words, load_words
 
 BUILT_IN = ("local", "synthetic")
 
@@ -89,7 +89,7 @@ def read_tiers(where: str) -> TiersFile:
                 f"cannot be read ({error.strerror if isinstance(error, OSError) else 'not UTF-8'})",
                 field="--tiers",
                 value=where,
-                way_out=f"Give a YAML file, or one of {', '.join(BUILT_IN)}.",
+                hint=f"Give a YAML file, or one of {', '.join(BUILT_IN)}.",
             ) from error
     raw = parse_yaml(text, field="--tiers", value=where)
     try:
@@ -142,7 +142,7 @@ def _check_kind(found: Found, stage: str, field: str, plugin: str) -> None:
             f"cannot be used with a fallback: it is no livekit.agents {stage}.{kind.__name__}",
             field=f"{field}.plugin",
             value=plugin,
-            way_out="Remove the fallback, or name a plugin of that kind.",
+            hint="Remove the fallback, or name a plugin of that kind.",
         )
 
 
@@ -155,7 +155,7 @@ def _resolve(provider: Provider, field: str, environment: Mapping[str, str]) -> 
             f"the plugin is not installed (no module named {error.name})",
             field=f"{field}.plugin",
             value=provider.plugin,
-            way_out=f"Install it (for a livekit plugin: pip install {_distribution(module_name)}), or name another.",
+            hint=f"Install it (for a livekit plugin: pip install {_distribution(module_name)}), or name another.",
         ) from error
     except UsageError:
         raise
@@ -164,7 +164,7 @@ def _resolve(provider: Provider, field: str, environment: Mapping[str, str]) -> 
             f"the plugin does not import ({type(error).__name__}: {error})",
             field=f"{field}.plugin",
             value=provider.plugin,
-            way_out="Correct the plugin, or name another.",
+            hint="Correct the plugin, or name another.",
         ) from error
     cls = getattr(module, class_name, None)
     if not inspect.isclass(cls):
@@ -172,7 +172,7 @@ def _resolve(provider: Provider, field: str, environment: Mapping[str, str]) -> 
             f"module {module_name} has no class {class_name}",
             field=f"{field}.plugin",
             value=provider.plugin,
-            way_out="Write dotted.module:Class.",
+            hint="Write dotted.module:Class.",
         )
     args = {
         name: _from_environment(value, f"{field}.args.{name}", environment) for name, value in provider.args.items()
@@ -184,7 +184,7 @@ def _resolve(provider: Provider, field: str, environment: Mapping[str, str]) -> 
         raise ConfigError(
             f"{class_name} does not take these arguments ({error})",
             field=f"{field}.args",
-            way_out=f"It takes: {', '.join(names) or 'none'}.",
+            hint=f"It takes: {', '.join(names) or 'none'}.",
         ) from error
     return Found(cls, args)
 
@@ -195,7 +195,7 @@ def _from_environment(value: Any, field: str, environment: Mapping[str, str]) ->
     name = str(value["env"])
     if name not in environment:
         raise ConfigError(
-            f"the environment variable {name} is not set", field=field, way_out="Set it, or remove the argument."
+            f"the environment variable {name} is not set", field=field, hint="Set it, or remove the argument."
         )
     return environment[name]
 

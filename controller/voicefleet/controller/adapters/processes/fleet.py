@@ -1,0 +1,283 @@
+"""Workers as processes of this machine, behind `Fleet`.
+
+A worker lives in a session of its own and outlives a controller that is killed, because its calls go on; the next
+controller adopts it. Secrets travel in the environment, never in arguments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import os
+import re
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+
+from voicefleet.contract.errors import MissingPartError
+from voicefleet.controller.adapters.processes.records import Record, Records, age_s
+from voicefleet.controller.adapters.processes.redaction import redacted, secrets_in
+from voicefleet.controller.adapters.processes.worker_logs import END_BYTES, WorkerLogs
+from voicefleet.controller.ports import Departure, Instance, InstanceState
+from voicefleet.controller.settings.load import ProcessSettings, RegionSettings, inherited_environment
+from voicefleet.runtime.clock import Clock
+from voicefleet.runtime.logs.setup import get_logger, told
+from voicefleet.runtime.supervisor.children import Child
+from voicefleet.runtime.supervisor.guard import start_time
+
+WORKER_ID_VARIABLE = "VOICEFLEET_WORKER_ID"
+LONGEST_BACKOFF_S = 30.0
+RESPONDS_WITHIN_S = 2.0
+PROVEN_AFTER_S = 60.0
+"""A worker that lived this long did not fail at its start."""
+ORDERLY_AFTER_S = 10.0
+"""Nor did one that lived this long and ended with code 0: a rolling restart, somebody's SIGTERM. A program that ends
+well sooner than that never was a worker."""
+_LOG_BYTES = 4_096
+
+log = get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Process:
+    record: Record
+    child: Child | None
+    """None: started by another controller, so its exit status cannot be known."""
+
+    @property
+    def alive(self) -> bool:
+        return self.child.alive if self.child else self.record.alive
+
+    @property
+    def ended_well(self) -> bool:
+        return self.child is not None and self.child.returncode == 0
+
+    def signal(self, number: signal.Signals, *, group: bool = False) -> None:
+        if self.child is not None:
+            if group:
+                self.child.kill()
+            else:
+                self.child.send_signal(number)
+        elif self.record.alive:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                (os.killpg if group else os.kill)(self.record.pid, number)
+
+
+class ProcessFleet:
+    """The worker processes of one region. `open` adopts those of a controller before us.
+
+    Args:
+        environment: what every worker gets on top of our own environment and `process.env`.
+        hidden: names of our own variables that workers must not see.
+    """
+
+    def __init__(
+        self, region: RegionSettings, clock: Clock, *, environment: Mapping[str, str], hidden: Sequence[str]
+    ) -> None:
+        assert region.process is not None
+        self._region = region.name
+        self._settings: ProcessSettings = region.process
+        self._clock = clock
+        self._environment = environment
+        self._hidden = hidden
+        self._secrets = secrets_in({**inherited_environment(), **environment, **self._settings.env})
+        self._processes: dict[str, _Process] = {}
+        self._departures: list[Departure] = []
+        self._records: Records | None = None
+        self._logs = WorkerLogs(self._settings.log_dir, region.name)
+        self._failures = 0
+        self._failure = ""
+        self._not_before_s = 0.0
+        self._starting: asyncio.Task[None] | None = None
+
+    def open(self) -> None:
+        """Take hold of the state directory and adopt what still runs.
+
+        Raises:
+            ConfigError: another controller holds it, or it cannot be used.
+        """
+        field = f"regions.{self._region}.process.state_dir"
+        self._records = Records(self._settings.state_dir, self._region, field=field)
+        self._settings.log_dir.mkdir(parents=True, exist_ok=True)
+        for record in self._records.all():
+            found = record if record.pid else self._records.find(record)
+            if found is not None and found.alive:
+                self._note(_Process(found, None))
+                log.info("worker adopted", region=self._region, worker=found.id, pid=found.pid)
+            else:
+                self._records.remove(record.id)
+                detail = "ended while no controller ran"
+                self._departures.append(Departure(record.id, record.stopping, detail))
+
+    async def instances(self) -> tuple[Instance, ...]:
+        self._reap()
+        return tuple(
+            Instance(
+                id=p.record.id,
+                state=InstanceState.STOPPING if p.record.stopping else InstanceState.RUNNING,
+                age_s=age_s(p.record),
+                pid=p.record.pid,
+            )
+            for p in self._processes.values()
+        )
+
+    async def scale(self, start: int, victims: Sequence[str]) -> None:
+        self._reap()
+        for victim in victims:
+            if (process := self._processes.get(victim)) is not None and not process.record.stopping:
+                process.record = dataclasses.replace(process.record, stopping=True)
+                self._note(process)
+                process.signal(signal.SIGTERM)
+        for _ in range(start):
+            if self._clock.monotonic() < self._not_before_s:
+                return
+            # Who gives up waiting for a start does not undo it: `close` waits for it, or a worker would be left.
+            self._starting = asyncio.create_task(asyncio.to_thread(self._start))
+            await asyncio.shield(self._starting)
+
+    def rolling(self) -> bool:
+        return False
+
+    def departures(self) -> tuple[Departure, ...]:
+        self._reap()
+        gone, self._departures = tuple(self._departures), []
+        return gone
+
+    async def responds(self, worker: str, port: int) -> bool | None:
+        if worker not in self._processes or not port:
+            return None
+        limit = aiohttp.ClientTimeout(total=RESPONDS_WITHIN_S)
+        try:
+            async with aiohttp.request("GET", f"http://127.0.0.1:{port}/livez", timeout=limit):
+                return True
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            return False
+
+    async def kill(self, worker: str) -> None:
+        if (process := self._processes.get(worker)) is not None:
+            process.signal(signal.SIGKILL, group=True)
+
+    def trouble(self) -> str:
+        if not self._failures:
+            return ""
+        wait_s = self._not_before_s - self._clock.monotonic()
+        when = f"; next start in {wait_s:.0f} s" if wait_s > 0 else ""
+        return f"{self._failures} failed starts in a row{when}; last: {self._failure}"
+
+    async def close(self) -> None:
+        if self._starting is not None:
+            await asyncio.wait({self._starting})
+        if self._settings.on_exit == "stop":
+            await self._stop_all()
+        if self._records is not None:
+            self._records.close()
+            self._records = None
+
+    async def _stop_all(self) -> None:
+        for process in self._processes.values():
+            process.record = dataclasses.replace(process.record, stopping=True)
+            self._note(process)
+            process.signal(signal.SIGTERM)
+        await self._until_gone(self._settings.stop_timeout_s)
+        for process in self._processes.values():
+            log.warning("worker did not end in time, killed", region=self._region, worker=process.record.id)
+            process.signal(signal.SIGKILL, group=True)
+        await self._until_gone(5.0)
+
+    async def _until_gone(self, limit_s: float) -> None:
+        deadline_s = self._clock.monotonic() + limit_s
+        self._reap()
+        while self._processes and self._clock.monotonic() < deadline_s:
+            await self._clock.sleep(0.05)
+            self._reap()
+
+    def _start(self) -> None:
+        assert self._records is not None
+        worker = self._records.next_id()
+        record = Record(worker, self._region)
+        self._records.write(record)
+        environment = {
+            **dict.fromkeys((n for n in self._hidden if n in inherited_environment()), ""),
+            **self._environment,
+            **self._settings.env,
+            WORKER_ID_VARIABLE: worker,
+            **self._records.mark(worker),
+        }
+        try:
+            child = Child(
+                worker, self._settings.command, log_path=self._logs.path(worker), env=environment, outlive=True
+            )
+        except (MissingPartError, OSError) as error:
+            self._records.remove(worker)
+            self._failed(told(error))
+            log.error("worker cannot be started", region=self._region, worker=worker, error=told(error))
+            return
+        # A process that ended in this instant has no start time; its child tells of the end.
+        record = dataclasses.replace(record, pid=child.pid, ticks=start_time(child.pid) or "gone")
+        self._note(_Process(record, child))
+        self._logs.remove_old(self._processes)
+        log.info("worker started", region=self._region, worker=worker, pid=child.pid)
+
+    def _note(self, process: _Process) -> None:
+        assert self._records is not None
+        self._processes[process.record.id] = process
+        self._records.write(process.record)
+
+    def _reap(self) -> None:
+        assert self._records is not None
+        for worker, process in list(self._processes.items()):
+            if process.alive:
+                continue
+            del self._processes[worker]
+            self._records.remove(worker)
+            asked = process.record.stopping
+            detail = self._describe(process)
+            self._logs.cut([worker], END_BYTES)
+            self._departures.append(Departure(worker, asked, detail))
+            if not asked and age_s(process.record) < (ORDERLY_AFTER_S if process.ended_well else PROVEN_AFTER_S):
+                self._failed(f"{worker} {detail}")
+        self._logs.cut(self._processes)
+        if any(not p.record.stopping and age_s(p.record) >= PROVEN_AFTER_S for p in self._processes.values()):
+            self._failures, self._failure = 0, ""
+
+    def _failed(self, detail: str) -> None:
+        now = self._clock.monotonic()
+        self._failure = detail
+        # Workers that fail together fail of one cause: that is one failure.
+        if now >= self._not_before_s:
+            self._failures += 1
+            self._not_before_s = now + min(LONGEST_BACKOFF_S, 2.0 ** min(self._failures - 1, 10))
+
+    def _describe(self, process: _Process) -> str:
+        code = process.child.returncode if process.child else None
+        how = "ended" if code is None else f"exited with {code}"
+        if code is not None and code < 0:
+            how = f"was killed by signal {-code}"
+        after = f" after {age_s(process.record):.0f} s"
+        if process.record.stopping:
+            return how + after
+        tail = _shown(_last_lines(self._logs.path(process.record.id)), self._secrets)
+        return f"{how}{after}" + (f", its last lines: {tail}" if tail else "")
+
+
+def _last_lines(path: Path, lines: int = 3) -> str:
+    try:
+        with path.open("rb") as file:
+            start = max(0, path.stat().st_size - _LOG_BYTES)
+            file.seek(start)
+            text = file.read().decode(errors="replace")
+    except OSError:
+        return ""
+    if start:
+        # The first word may be half a secret.
+        text = re.sub(r"^\S*", "", text)
+    return " | ".join(line.strip() for line in text.strip().splitlines()[-lines:])
+
+
+def _shown(tail: str, secrets: Iterable[str]) -> str:
+    """Cut after the secrets are out: half of one would not be found."""
+    return redacted(tail, secrets)[:600]

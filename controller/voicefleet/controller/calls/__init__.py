@@ -1,0 +1,1 @@
+"""The calls of a region: stored, dispatched, recovered and handed off."""

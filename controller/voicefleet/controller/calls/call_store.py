@@ -1,0 +1,164 @@
+"""The calls of one region in Redis: callers, the queue of waiting calls, dispatches under way, call records.
+
+Every method raises `UnknownStateError` when Redis does not answer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+
+from voicefleet.contract import codec
+from voicefleet.contract.calls import CALL_TTL_MS, CallRecord
+from voicefleet.contract.claims import Claim, Handoff
+from voicefleet.contract.keys import Keys
+from voicefleet.controller.calls.scanning import Scanner
+from voicefleet.controller.calls.snapshots import Call as Call
+from voicefleet.controller.calls.snapshots import Snapshot as Snapshot
+from voicefleet.controller.calls.snapshots import read_claim
+from voicefleet.runtime.redis.claim_store import ClaimStore
+from voicefleet.runtime.redis.connection import RedisClient, Scripts, answered
+
+DISPATCH_TTL_MS = 1_500
+"""A dispatch without a claim after this counts as lost: LiveKit answers 200 to those it drops, and may offer the call
+to a worker that hangs. A second one in the same room is harmless: the claim decides."""
+
+VANISHED_MEMORY_MS = 60_000
+"""The conversation of a room that is gone without a word: its caller may come back into a room of the same name."""
+
+RECORDS_AT_ONCE = 1_000
+
+TAKEN_AT_ONCE = 500
+"""Calls taken from the queue by one command."""
+
+ENDED_MS = 900_000
+"""A call ended on purpose is remembered for so long; see `limits.OVER_S`."""
+
+
+class CallBook:
+    """The calls of `region`.
+
+    Args:
+        grace_ms: a caller without a claim for longer is a waiting call.
+    """
+
+    def __init__(self, redis: RedisClient, scripts: Scripts, region: str, *, grace_ms: int) -> None:
+        self._redis = redis
+        self._scripts = scripts
+        self._keys = Keys(region)
+        self.region = region
+        self.claims = ClaimStore(scripts, region)
+        self.scanner = Scanner(scripts, region, grace_ms=grace_ms)
+
+    @property
+    def _queue(self) -> list[str]:
+        return [self._keys.callers, self._keys.waiting, self._keys.inflight]
+
+    async def scan(self) -> Snapshot:
+        """Bring the queue up to date and return it. Costs what changed since the last scan, not what there is."""
+        return await self.scanner.scan()
+
+    async def take(self, limit: int, *, most: int = 1, for_ms: int = DISPATCH_TTL_MS) -> list[str]:
+        """The waiting calls to serve next, the first of the queue first, at most `TAKEN_AT_ONCE`.
+
+        Args:
+            limit: dispatches that may be under way at once, over all replicas.
+            most: calls to take now.
+            for_ms: so long all replicas leave them alone.
+        """
+        keys = [self._keys.waiting, self._keys.inflight]
+        arguments: list[str | int | float] = [self._keys.claim_prefix, limit, for_ms, min(most, TAKEN_AT_ONCE)]
+        return [str(room) for room in await self._scripts.run("queue_take", keys, arguments)]
+
+    async def look_again(self, room: str, after_ms: int, now_ms: int) -> None:
+        """Leave a taken call alone for `after_ms` more."""
+        with answered():
+            await self._redis.zadd(self._keys.inflight, {room: now_ms + after_ms}, xx=True)
+
+    async def joined(self, room: str) -> None:
+        """A caller joined just now. Saying it again changes nothing."""
+        await self._change([(room, 0)], [], 0)
+
+    async def left(self, room: str) -> None:
+        """The last caller of `room` is gone."""
+        await self._change([], [room], 0)
+
+    async def listed(self, began_ms: int, here: Sequence[tuple[str, int]], gone: Iterable[str]) -> list[str]:
+        """Take over a listing that began at `began_ms`: (room, joined_ms) of callers new to us, rooms without any.
+
+        Returns:
+            The rooms that were taken out.
+        """
+        return await self._change(here, gone, began_ms)
+
+    async def _change(self, add: Sequence[tuple[str, int]], gone: Iterable[str], began_ms: int) -> list[str]:
+        changes = json.dumps({"add": list(add), "gone": list(gone)})
+        return list(await self._scripts.run("callers", [*self._queue, self._keys.changed], [changes, began_ms]))
+
+    async def claim(self, room: str) -> Claim | None:
+        """Who has the call in `room` now."""
+        with answered():
+            text = await self._redis.get(self._keys.claim(room))
+        return read_claim(text or "")
+
+    async def fenced(self, room: str) -> frozenset[str]:
+        """Jobs that must never hold the call in `room` again."""
+        with answered():
+            return frozenset(str(job) for job in await self._redis.smembers(self._keys.fenced(room)))
+
+    async def handoffs(self, rooms: Sequence[str]) -> dict[str, Handoff]:
+        """The handoffs under way in `rooms`."""
+        if not rooms:
+            return {}
+        with answered():
+            texts = await self._redis.mget([self._keys.handoff(room) for room in rooms])
+        return {room: codec.load(Handoff, text) for room, text in zip(rooms, texts, strict=True) if text}
+
+    async def forget_conversation(self, room: str, room_sid: str) -> None:
+        """Nobody may carry on with what was said in `room` while it had this sid."""
+        keys = [self._keys.memory(room), self._keys.memory_of(room)]
+        await self._scripts.run("memory_forget", keys, [room_sid])
+
+    async def vanished(self, rooms: Iterable[str]) -> None:
+        """Rooms that are gone although nobody said so: keep their conversations only a little longer."""
+        with answered():
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for room in rooms:
+                    pipe.pexpire(self._keys.memory(room), VANISHED_MEMORY_MS)
+                    pipe.pexpire(self._keys.memory_of(room), VANISHED_MEMORY_MS)
+                await pipe.execute()
+
+    async def finished(self, room: str, room_sid: str) -> bool:
+        """The room is over. False when its name belongs to a newer room by now."""
+        k = self._keys
+        room_keys = [k.claim(room), k.call(room), k.memory(room), k.handoff(room)]
+        keys = [*room_keys, k.held, k.ledger, *self._queue, k.changed, k.renewed, k.memory_of(room)]
+        return bool(await self._scripts.run("room_finished", keys, [room, room_sid]))
+
+    async def store(self, record: CallRecord) -> None:
+        """Keep what is known of a call until its end, or a day."""
+        with answered():
+            await self._redis.set(self._keys.call(record.room), codec.dump(record), px=CALL_TTL_MS)
+
+    async def end(self, room: str) -> None:
+        """The call in `room` is ended on purpose: whoever joins there again with an old ticket is sent away."""
+        with answered():
+            await self._redis.set(self._keys.ended(room), "1", px=ENDED_MS)
+
+    async def ended(self, rooms: Sequence[str]) -> frozenset[str]:
+        """Those of `rooms` whose call was ended on purpose."""
+        if not rooms:
+            return frozenset()
+        with answered():
+            found = await self._redis.mget([self._keys.ended(room) for room in rooms])
+        return frozenset(room for room, text in zip(rooms, found, strict=True) if text)
+
+    async def records(self, rooms: Sequence[str]) -> dict[str, CallRecord]:
+        """What is known of the calls in `rooms`; a call that came without us has no record."""
+        found: dict[str, CallRecord] = {}
+        for start in range(0, len(rooms), RECORDS_AT_ONCE):
+            part = rooms[start : start + RECORDS_AT_ONCE]
+            with answered():
+                texts = await self._redis.mget([self._keys.call(room) for room in part])
+            found |= {room: codec.load(CallRecord, text) for room, text in zip(part, texts, strict=True) if text}
+        return found

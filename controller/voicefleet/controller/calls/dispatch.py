@@ -1,0 +1,196 @@
+"""Repair: find a worker for every waiting call. Runs on every replica; Redis keeps the replicas apart.
+
+LiveKit has no queue: a dispatch that finds no free worker is answered 200 and dropped. So a call is dispatched only
+while workers say that slots are free, and a dispatch without a claim after `DISPATCH_TTL_MS` is made again. A
+dispatch is never deleted: DeleteDispatch would remove a live agent, and leftovers are harmless because the claim
+decides which agent may speak.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import Mapping, Sequence
+
+from voicefleet.contract.calls import CallRecord
+from voicefleet.contract.claims import job_of
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS, TAKEN_AT_ONCE, Snapshot
+from voicefleet.controller.calls.dispatch_requests import send_order, wording
+from voicefleet.controller.calls.probe import Witness, ask
+from voicefleet.controller.ports import Participant
+from voicefleet.controller.regions.region import Region
+from voicefleet.controller.rooms.flow import Flow
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.tasks import Beside
+
+SCAN_EVERY_S = 0.25
+AGENT_THERE_MS = 3_000
+"""An agent without a claim is looked at again after this: its claim may be on its way."""
+FAILED_MS = 1_000
+FAST_ATTEMPTS = 4
+MISLED_TTL_MS = 500
+"""A worker that is well has claimed the call by then: LiveKit takes 0.2 s to offer it, the worker some milliseconds."""
+LONGEST_PAUSE_MS = 4_000
+LEAST_AT_ONCE, MOST_AT_ONCE = 64, 256
+"""Dispatches under way to one LiveKit: as many as it answers in time."""
+SLOW_S = 1.5
+"""A dispatch, of two or three requests, that takes longer is no reason to ask for more at once."""
+EACH_MS, LONGEST_PROMISE_MS = 4, 6_000
+"""Of many calls taken at once the last waits its turn: so much longer for each the others leave them alone."""
+
+log = get_logger(__name__)
+
+
+def pause_ms(attempt: int, *, misled: bool) -> int:
+    """How long the call is left alone after its `attempt`-th dispatch (1, 2, ...): leftovers must not pile up.
+
+    Args:
+        misled: LiveKit may offer the call to a worker that does not hear it.
+    """
+    first = MISLED_TTL_MS if misled else DISPATCH_TTL_MS
+    return min(LONGEST_PAUSE_MS, first << max(0, min(attempt, 10) - FAST_ATTEMPTS))
+
+
+class Dispatcher:
+    """Serves the queue of one region."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self._attempts: dict[str, int] = {}
+        self._idle_until_s: dict[str, float] = {}
+        """Room with an agent in it and no claim -> when it is looked at again."""
+        self._repairs = Beside[str](self._failed)
+        self._flow = Flow(region.clock, least=LEAST_AT_ONCE, most=MOST_AT_ONCE, slow_s=SLOW_S)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        try:
+            while True:
+                self._region.wake.clear()
+                began_s = self._region.clock.monotonic()
+                await self.once()
+                # Whoever wakes us again and again gets half of our time for it, the dispatches under way the rest.
+                await self._region.clock.sleep(min(SCAN_EVERY_S, self._region.clock.monotonic() - began_s))
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(SCAN_EVERY_S):
+                        await self._region.wake.wait()
+        finally:
+            await self._repairs.end()
+
+    async def once(self) -> None:
+        """One look at the queue, and a dispatch for every waiting call that a free slot awaits. Dispatches are made
+        beside it: a LiveKit that is slow for one call must not hold up the others."""
+        region = self._region
+        try:
+            snapshot = await region.scan()
+            self._forget_served(snapshot)
+            rooms = await self._take(snapshot) if snapshot.waiting else []
+            records = await region.calls.records(rooms)
+        except UnknownStateError as error:
+            region.failed("queue", error)
+            return
+        region.worked("queue")
+        for room in rooms:
+            self._repairs.start(room, functools.partial(self._repair, room, snapshot, records))
+
+    def _failed(self, room: str, error: BaseException) -> None:
+        log.error("dispatch failed", region=self._region.name, room=room, exc_info=error)
+
+    def _forget_served(self, snapshot: Snapshot) -> None:
+        if not self._attempts and not self._idle_until_s:
+            return
+        unserved = {c.room for c in snapshot.calls if c.claim is None}
+        for memory in (self._attempts, self._idle_until_s):
+            for room in memory.keys() - unserved:
+                del memory[room]
+
+    async def _take(self, snapshot: Snapshot) -> list[str]:
+        region = self._region
+        free = sum(r.free for r in (await region.read_reports(SCAN_EVERY_S)).values())
+        if not free:
+            return []
+        # A room that is only looked at again later promises nobody a slot.
+        now_s = region.clock.monotonic()
+        idle = sum(until_s > now_s for until_s in self._idle_until_s.values())
+        most = min(snapshot.waiting, free + idle)
+        promise_ms = min(LONGEST_PROMISE_MS, DISPATCH_TTL_MS + EACH_MS * most)
+        rooms: list[str] = []
+        while len(rooms) < most:
+            taken = await region.calls.take(free + idle, most=most - len(rooms), for_ms=promise_ms)
+            rooms += taken
+            if len(taken) < TAKEN_AT_ONCE:
+                break
+        return rooms
+
+    async def _repair(self, room: str, snapshot: Snapshot, records: Mapping[str, CallRecord]) -> None:
+        region = self._region
+        try:
+            async with self._flow.turn():
+                result = await self._serve(room, snapshot, records)
+        except UnknownStateError as error:
+            result = "failed"
+            log.warning("dispatch failed, trying again", region=region.name, room=room, error=str(error))
+            await self._postpone(room, FAILED_MS, snapshot)
+        region.metrics.dispatches.labels(region.name, result).inc()
+
+    async def _serve(self, room: str, snapshot: Snapshot, records: Mapping[str, CallRecord]) -> str:
+        region = self._region
+        record = records.get(room)
+        orders: tuple[str, ...] = ()
+        if record is None:
+            there, orders = await asyncio.gather(region.livekit.list_participants(room), region.livekit.orders(room))
+        else:
+            there = await region.livekit.list_participants(room)
+        if not any(p.caller for p in there):
+            await region.calls.left(room)
+            return "no_caller"
+        if any(p.serves for p in there) and not await self._remove_dead(room, there, snapshot):
+            return "agent_there"
+        attempt = self._attempts[room] = self._attempts.get(room, 0) + 1
+        await send_order(region, room, wording(record, orders, attempt))
+        self._idle_until_s.pop(room, None)
+        await self._postpone(room, pause_ms(attempt, misled=region.misled()), snapshot)
+        log.info("waiting call dispatched", region=region.name, room=room, attempt=attempt)
+        return "sent"
+
+    async def _postpone(self, room: str, pause: int, snapshot: Snapshot) -> None:
+        # With Redis away the call is taken again when its promise ends, after Redis is back.
+        with contextlib.suppress(UnknownStateError):
+            await self._region.calls.look_again(room, pause, self._region.now_ms(snapshot))
+
+    async def _remove_dead(self, room: str, there: Sequence[Participant], snapshot: Snapshot) -> bool:
+        """True when no agent in the room lives: a call they held can be served again.
+
+        The first witness is that no job holds a claim. The second is LiveKit: an agent that is cut off from Redis has
+        no claim, and lives; its caller keeps it. Twice unanswered, it is fenced, and removed: it never rejoins.
+        """
+        region = self._region
+        fenced = await region.calls.fenced(room)
+        agents = [p.identity for p in there if p.serves]
+        unsure = [identity for identity in agents if job_of(identity) not in fenced]
+        if unsure:
+            self._idle_until_s[room] = region.clock.monotonic() + AGENT_THERE_MS / 1000
+            await self._postpone(room, AGENT_THERE_MS, snapshot)
+            if not all(await asyncio.gather(*(self._dead(room, identity) for identity in unsure))):
+                return False
+            jobs = [job for identity in unsure if (job := job_of(identity))]
+            if jobs and not await region.calls.claims.fence(room, jobs):
+                return False
+            log.warning("dead agents removed from a call", region=region.name, room=room, agents=len(unsure))
+            region.metrics.recoveries.labels(region.name, "no_claim").inc(len(unsure))
+        for identity in agents:
+            await region.livekit.remove_participant(room, identity)
+        return True
+
+    async def _dead(self, room: str, identity: str) -> bool:
+        region = self._region
+        for _ in range(2):
+            witness = await ask(region.livekit, region.clock, room, identity)
+            region.metrics.probes.labels(region.name, witness.value).inc()
+            if witness is Witness.ABSENT:
+                return True
+            if witness is not Witness.UNANSWERED:
+                return False
+        return True

@@ -1,0 +1,53 @@
+"""Ordering an agent for a call of which less may be known than its caller said."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from voicefleet.contract.calls import CallRecord, DispatchMetadata
+from voicefleet.contract.spans import TraceContext
+from voicefleet.controller.regions.region import Region
+from voicefleet.runtime.tracing import child_of, emit
+
+
+async def order_agent(region: Region, room: str, attempt: int) -> None:
+    """Ask LiveKit for an agent in `room`, with the tier and metadata that the call came with.
+
+    Raises `UnknownStateError`.
+    """
+    record = (await region.calls.records([room])).get(room)
+    orders = () if record is not None else await region.livekit.orders(room)
+    await send_order(region, room, wording(record, orders, attempt))
+
+
+def wording(record: CallRecord | None, orders: tuple[str, ...], attempt: int) -> DispatchMetadata:
+    """What an order says, by the record of the call or, without one, by the orders there are."""
+    if record is None:
+        # It came with a token of the front end's own, or Redis lost it: LiveKit still knows the first order.
+        return again(orders, attempt)
+    return DispatchMetadata(tier=record.tier, metadata=record.metadata, attempt=attempt, traceparent=record.traceparent)
+
+
+async def send_order(region: Region, room: str, metadata: DispatchMetadata) -> None:
+    """Ask LiveKit for an agent in `room`. Raises `UnknownStateError`."""
+    began_s = region.clock.wall().timestamp()
+    await region.livekit.create_dispatch(room, metadata.encode())
+    parent = TraceContext.parse(metadata.traceparent)
+    if region.tracer.on and parent is not None:
+        # The job is the order's child already: what is told here is how long LiveKit took to take it.
+        emit(
+            region.tracer,
+            "dispatch",
+            child_of(parent),
+            began_s,
+            region.clock.wall().timestamp(),
+            parent=parent,
+            kind="producer",
+            attributes={"voicefleet.region": region.name, "voicefleet.dispatch.attempt": metadata.attempt},
+        )
+
+
+def again(orders: tuple[str, ...], attempt: int) -> DispatchMetadata:
+    """What the first of `orders` said, as attempt number `attempt`."""
+    first = DispatchMetadata.decode(orders[0]) if orders else DispatchMetadata()
+    return dataclasses.replace(first, attempt=attempt)

@@ -1,0 +1,218 @@
+"""Recovery: find calls whose job is dead or stalled, and free them for another.
+
+Runs on every replica. Nothing is taken from a job before the agent is out of the room, and the claim moves in one
+script, so doing it twice does no harm. Redis shows who is suspect (`suspicion`), LiveKit is the second witness
+(`probe`). While Redis or we ourselves were not well a moment ago, nothing is judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+
+from voicefleet.contract.claims import Claim, ClaimState, agent_identity
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.controller.calls.call_store import Call, Snapshot
+from voicefleet.controller.calls.liveness import LISTENS_AFTER_MS, Health, Reason, Verdict, fault_of_ours, judge
+from voicefleet.controller.calls.probe import Witness, ask
+from voicefleet.controller.regions.region import Region
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.tasks import Beside
+
+PATIENCE_S = 0.5
+"""The dispatcher scans twice as often; without its scans for so long, recovery makes its own."""
+LEFT_ALONE_S = 3.0
+"""An agent that answered is not asked again for this long."""
+_RETRY_S = 0.5
+HELD_BACK_S = 4.0
+"""So long nobody is asked when most workers are suspect at once; then the answers decide."""
+DEPARTED_KEPT_S = 60.0
+PROBES_AT_ONCE = 32
+
+log = get_logger(__name__)
+
+_Key = tuple[str, str]
+"""Room and job."""
+
+
+class Recovery:
+    """Watches the live calls of one region."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self._asking = asyncio.Semaphore(PROBES_AT_ONCE)
+        self._beside = Beside[tuple[str, _Key]](self._failed)
+        self._alone_until_s: dict[_Key, float] = {}
+        self._said: set[_Key] = set()
+        self._server = ""
+        self._many_since_s: float | None = None
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        region = self._region
+        try:
+            while True:
+                region.scanned.clear()
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PATIENCE_S):
+                        await region.scanned.wait()
+                await self.once()
+        finally:
+            await self._beside.end()
+
+    async def once(self) -> None:
+        """One look at every live call. What it starts runs beside it."""
+        region = self._region
+        try:
+            stale = region.clock.monotonic() - region.snapshot_at_s >= PATIENCE_S
+            snapshot = await region.scan() if stale or region.snapshot is None else region.snapshot
+            verdicts = await self._verdicts(snapshot)
+        except UnknownStateError as error:
+            region.failed("recovery", error)
+            return
+        region.worked("recovery")
+        self._act(verdicts)
+
+    async def _verdicts(self, snapshot: Snapshot) -> dict[_Key, tuple[Call, Claim, Verdict]]:
+        """What is thought of every job that holds a call; nothing when all of them are surely well."""
+        region = self._region
+        since_s = region.clock.monotonic() - DEPARTED_KEPT_S
+        for worker in [w for w, at_s in region.departed.items() if at_s < since_s]:
+            del region.departed[worker]
+        if snapshot.server and snapshot.server != self._server:
+            if self._server:
+                log.warning("Redis is another one than before, its claims have to settle", region=region.name)
+            region.redis.restarted(region.clock.monotonic())
+            self._server = snapshot.server
+        if self._alone_until_s or self._said:
+            self._forget(snapshot)
+        if not (snapshot.silent or snapshot.overdue or snapshot.troubled or region.departed):
+            return {}
+        held = [(call, call.claim) for call in snapshot.calls if call.claim]
+        silent = [call for call, claim in held if claim.job in snapshot.silent and claim.state == ClaimState.LIVE]
+        if not (silent or snapshot.overdue or snapshot.troubled or region.departed):
+            return {}
+        if any(snapshot.now_ms - call.held_since_ms >= LISTENS_AFTER_MS for call in silent):
+            await region.read_reports()
+        return {
+            (call.room, claim.job): (
+                call,
+                claim,
+                judge(
+                    claim,
+                    overdue=call.room in snapshot.overdue,
+                    held_for_ms=snapshot.now_ms - call.held_since_ms,
+                    listening=claim.job not in snapshot.silent,
+                    report=region.reported.get(claim.worker),
+                    departed=claim.worker in region.departed,
+                ),
+            )
+            for call, claim in held
+        }
+
+    def _forget(self, snapshot: Snapshot) -> None:
+        held = {(call.room, call.claim.job) for call in snapshot.calls if call.claim}
+        for key in self._alone_until_s.keys() - held:
+            del self._alone_until_s[key]
+        self._said.intersection_update(held)
+
+    def _act(self, verdicts: dict[_Key, tuple[Call, Claim, Verdict]]) -> None:
+        now_s = self._region.clock.monotonic()
+        settled = self._region.redis.settled(now_s)
+        if settled:
+            self._count_suspects(verdicts, now_s)
+        may_ask = settled and not self._held_back(now_s)
+        for key, (call, claim, verdict) in verdicts.items():
+            if verdict.health is Health.DEAD and (settled or verdict.reason is Reason.WORKER_ENDED):
+                self._beside.start(("free", key), functools.partial(self._free, call, claim, verdict.reason))
+            elif verdict.health is Health.SUSPECT and may_ask and self._alone_until_s.get(key, 0.0) <= now_s:
+                self._beside.start(("ask", key), functools.partial(self._ask, key, call, claim, verdict.reason))
+
+    def _count_suspects(self, verdicts: dict[_Key, tuple[Call, Claim, Verdict]], now_s: float) -> None:
+        # Whoever answered lately is cut off from Redis, and known to live.
+        asked = [(c.worker, v) for key, (_, c, v) in verdicts.items() if self._alone_until_s.get(key, 0.0) <= now_s]
+        if not fault_of_ours(asked):
+            self._many_since_s = None
+        elif self._many_since_s is None:
+            self._many_since_s = now_s
+            log.error("most workers are suspect at once: a fault of ours? waiting a little", region=self._region.name)
+
+    def _held_back(self, now_s: float) -> bool:
+        return self._many_since_s is not None and now_s - self._many_since_s < HELD_BACK_S
+
+    def _failed(self, name: tuple[str, _Key], error: BaseException) -> None:
+        log.error("recovery of a call failed", region=self._region.name, room=name[1][0], exc_info=error)
+
+    async def _ask(self, key: _Key, call: Call, claim: Claim, reason: Reason) -> None:
+        region, clock = self._region, self._region.clock
+        async with self._asking:
+            witness = await ask(region.livekit, clock, call.room, agent_identity(claim.job))
+        region.metrics.probes.labels(region.name, witness.value).inc()
+        now_s = clock.monotonic()
+        if witness is Witness.ANSWERED:
+            self._alone_until_s[key] = now_s + LEFT_ALONE_S
+            self._say_alive(key, claim, reason)
+        elif witness in (Witness.UNKNOWN, Witness.NO_CALLER):
+            self._alone_until_s[key] = now_s + _RETRY_S
+        elif region.redis.settled(now_s) and not self._held_back(now_s):
+            await self._decide(key, call, claim, reason)
+
+    async def _decide(self, key: _Key, call: Call, claim: Claim, reason: Reason) -> None:
+        """The agent did not answer. The claim has the last word: it may have been renewed meanwhile."""
+        region = self._region
+        try:
+            now = await region.calls.claim(call.room)
+        except UnknownStateError as error:
+            log.warning("suspect job not judged", region=region.name, room=call.room, error=str(error))
+            return
+        if now is None or now.job != claim.job:
+            return
+        if now.renewed_ms > claim.renewed_ms and not now.trouble:
+            self._alone_until_s[key] = region.clock.monotonic() + LEFT_ALONE_S
+            self._say_alive(key, claim, reason)
+            return
+        await self._free(call, now, reason)
+
+    def _say_alive(self, key: _Key, claim: Claim, reason: Reason) -> None:
+        if key in self._said:
+            return
+        self._said.add(key)
+        room, name = key[0], self._region.name
+        log.warning(
+            "job looked dead and lives, left alone",
+            region=name,
+            room=room,
+            worker=claim.worker,
+            job=claim.job,
+            reason=reason.value,
+        )
+
+    async def _free(self, call: Call, claim: Claim, reason: Reason) -> None:
+        """Agent out of the room first: it may wake at any moment. Then the claim; the call is the next to be served."""
+        region, room = self._region, call.room
+        try:
+            await region.livekit.remove_participant(room, agent_identity(claim.job))
+            if not await region.calls.claims.recover(room, claim):
+                return
+        except UnknownStateError as error:
+            # Still suspect, or dead, at the next look.
+            log.warning("call not recovered yet", region=region.name, room=room, job=claim.job, error=str(error))
+            return
+        if reason is Reason.TROUBLE:
+            region.cut_off_at_s = region.clock.monotonic()
+        silent_s = 0.0
+        if claim.renewed_ms and region.snapshot is not None:
+            silent_s = max(0.0, (region.now_ms(region.snapshot) - claim.renewed_ms) / 1000)
+        region.metrics.recoveries.labels(region.name, reason.value).inc()
+        region.metrics.detection.labels(region.name, reason.value).observe(silent_s)
+        log.warning(
+            "call lost its job, to the head of the queue",
+            region=region.name,
+            room=room,
+            worker=claim.worker,
+            job=claim.job,
+            reason=reason.value,
+            silent_s=round(silent_s, 2),
+        )
+        region.wake.set()

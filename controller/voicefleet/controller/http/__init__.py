@@ -1,0 +1,1 @@
+"""The controller's HTTP API, its OpenAPI document and the status page."""

@@ -1,0 +1,344 @@
+"""The HTTP API, version 1: tickets for calls, and what the controller knows."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from voicefleet.contract.answers import (
+    CALLS_A_PAGE,
+    MOST_CALLS_A_PAGE,
+    DecisionList,
+    HistoryView,
+    RegionList,
+)
+from voicefleet.contract.api import (
+    CallRequest,
+    CallTicket,
+    DrainView,
+    LeaderView,
+    RegionView,
+    WorkerStatus,
+    WorkerView,
+)
+from voicefleet.contract.calls import CallRecord, DispatchMetadata
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.spans import TraceContext
+from voicefleet.controller.http.auth.access import Access, key_of, wrong_region
+from voicefleet.controller.http.auth.keys import Key
+from voicefleet.controller.http.auth.limits import Limiter
+from voicefleet.controller.http.call_pages import Cursor, page
+from voicefleet.controller.http.problems import posted, problem
+from voicefleet.controller.http.reads import number, told
+from voicefleet.controller.leader.leadership import Leadership
+from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.pool.reconciler import DECISIONS_KEPT, DecisionLog
+from voicefleet.controller.regions.capacity import Room, choose, room_in
+from voicefleet.controller.regions.history import EVERY_S, History
+from voicefleet.controller.regions.region import Region
+from voicefleet.controller.rooms.joins import Joins
+from voicefleet.controller.settings.load import Settings
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.redis.connection import REDIS_FAILURES
+from voicefleet.runtime.tracing import child_of, emit
+from voicefleet.scaling import SupplyState
+
+_STORE_LIMIT_S = 0.5
+_FULL_RETRY_S = 5.0
+_UNUSED_RETRY_S = 1.0
+"""Callers join within about as long."""
+_WORKERS_NAMED = 20
+WORKERS_LISTED = 200
+"""Of one region in one answer."""
+
+log = get_logger(__name__)
+
+
+class Api:
+    """`/v1/...`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        regions: Mapping[str, Region],
+        access: Access,
+        joins: Joins,
+        limiter: Limiter,
+        decisions: DecisionLog,
+        metrics: Metrics,
+        histories: Mapping[str, History],
+        leadership: Leadership,
+    ) -> None:
+        self._settings = settings
+        self._regions = regions
+        self._access = access
+        self._joins = joins
+        self._limiter = limiter
+        self._decisions = decisions
+        self._metrics = metrics
+        self._histories = histories
+        self._leadership = leadership
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_post("/v1/calls", self.create_call)
+        app.router.add_get("/v1/calls", self.calls)
+        app.router.add_get("/v1/regions", self.regions)
+        app.router.add_get("/v1/decisions", self.decisions)
+        app.router.add_get("/v1/history", self.history)
+        app.router.add_get("/v1/workers/{worker}", self.worker)
+        app.router.add_post("/v1/workers/{worker}/drain", self.drain)
+
+    async def create_call(self, request: web.Request) -> web.Response:
+        """201 with a ticket. 400, 403, 429, or 503 with Retry-After when no region has room."""
+        key = key_of(request)
+        wanted = await posted(request, CallRequest)
+        if isinstance(wanted, web.Response):
+            return wanted
+        if wanted.region is not None and (refused := wrong_region(key, wanted.region, self._regions)):
+            return refused
+        rooms = [
+            room_in(region, key.name, self._access.unused_ratio(name))
+            for name, region in self._seen(key).items()
+            if wanted.region in (None, name)
+        ]
+        chosen = choose(rooms)
+        if chosen is None and not all(room.full for room in rooms):
+            return problem(
+                429,
+                f"the key {key.name} has as many tickets that nobody joined with as it may",
+                hint="Come back when its callers have joined.",
+                retry_after_s=_UNUSED_RETRY_S,
+            )
+        if chosen is None:
+            return problem(
+                503,
+                "every worker there may be has all its slots taken",
+                hint="Come back later, or raise max_workers.",
+                retry_after_s=_FULL_RETRY_S,
+            )
+        return await self._ticket(key.name, wanted, chosen, request.headers.get("traceparent", ""))
+
+    async def _ticket(self, key: str, wanted: CallRequest, chosen: Room, traceparent: str) -> web.Response:
+        region = self._regions[chosen.region]
+        room, limits = f"call-{secrets.token_hex(8)}", self._settings.limits
+        began_s = region.clock.wall().timestamp()
+        caller = TraceContext.parse(traceparent)
+        # Without tracing of our own, the front end's trace goes on with the worker all the same.
+        span = child_of(caller) if region.tracer.on else caller
+        header = span.header if span else ""
+        identity = wanted.identity or f"caller-{secrets.token_hex(4)}"
+        # Before anything is awaited: the next request must not be promised the same slot.
+        region.promise(room, key)
+        if refused := await self._count(key, region, room):
+            region.promised.pop(room, None)
+            return refused
+        try:
+            record = CallRecord(
+                room=room,
+                region=region.name,
+                tier=wanted.tier or "",
+                metadata=wanted.metadata,
+                key=key,
+                max_duration_s=limits.max_call_duration_s,
+                priority=wanted.priority,
+                traceparent=header,
+            )
+            async with asyncio.timeout(_STORE_LIMIT_S):
+                await region.calls.store(record)
+        except (*REDIS_FAILURES, UnknownStateError) as error:
+            # LiveKit dispatches by itself: the call works, only its repair would not know the metadata.
+            log.warning("ticket without a record", region=region.name, room=room, error=type(error).__name__)
+        metadata = DispatchMetadata(tier=wanted.tier or "", metadata=wanted.metadata, traceparent=header).encode()
+        ticket = CallTicket(
+            url=region.settings.livekit.url,
+            token=region.livekit.mint(room, identity, metadata, key=key, data=wanted.data),
+            room=room,
+            region=region.name,
+            identity=identity,
+        )
+        if region.tracer.on and span is not None:
+            emit(
+                region.tracer,
+                "POST /v1/calls",
+                span,
+                began_s,
+                region.clock.wall().timestamp(),
+                parent=caller,
+                kind="server",
+                attributes={"http.request.method": "POST", "http.route": "/v1/calls", "voicefleet.region": region.name},
+            )
+        return web.Response(text=ticket.model_dump_json(), status=201, content_type="application/json")
+
+    async def _count(self, key: str, region: Region, room: str) -> web.Response | None:
+        """Count the ticket as a call of `key`; the answer when it may have no more. A key without a bound gets its
+        ticket although nobody can count, one with a bound does not."""
+        most = self._settings.limits.concurrent_calls
+        try:
+            if await self._limiter.reserve(key, region.name, room, self._joins.gone):
+                return None
+        except (*REDIS_FAILURES, UnknownStateError) as error:
+            if not most:
+                return None
+            log.warning("no ticket, calls cannot be counted", region=region.name, key=key, error=type(error).__name__)
+            return problem(
+                503, "the calls of this key cannot be counted now", hint="Come back later.", retry_after_s=2.0
+            )
+        return problem(
+            429, f"more than {most} calls at once", hint="Let some of them end.", retry_after_s=_FULL_RETRY_S
+        )
+
+    def _seen(self, key: Key) -> dict[str, Region]:
+        return {name: region for name, region in self._regions.items() if key.sees(name)}
+
+    async def regions(self, request: web.Request) -> web.Response:
+        seen = self._seen(key_of(request))
+        leader = LeaderView(
+            replica=self._settings.replica, leads=self._leadership.leads, holder=self._leadership.holder
+        )
+        return told(RegionList(regions=[region_view(region) for region in seen.values()], leader=leader))
+
+    async def calls(self, request: web.Request) -> web.Response:
+        """A page of calls, the oldest first. 503 while a region's calls are unknown; `?region=` asks for one alone."""
+        key, only = key_of(request), request.query.get("region")
+        if only is not None and (refused := wrong_region(key, only, self._regions)):
+            return refused
+        limit = number(request, "limit", CALLS_A_PAGE, MOST_CALLS_A_PAGE)
+        if isinstance(limit, web.Response):
+            return limit
+        try:
+            text = request.query.get("cursor")
+            after = Cursor.decode(text) if text is not None else None
+        except ValueError:
+            return problem(400, "not a cursor of ours", field="cursor", hint="Give `next` of the page before.")
+        snapshots = {name: r.fresh_snapshot() for name, r in self._seen(key).items() if only in (None, name)}
+        known = {name: snapshot for name, snapshot in snapshots.items() if snapshot is not None}
+        if len(known) < len(snapshots):
+            unknown = ", ".join(sorted(snapshots.keys() - known.keys()))
+            return problem(503, f"the calls of {unknown} are not known now", retry_after_s=2)
+        return told(page(known, limit, after))
+
+    async def history(self, request: web.Request) -> web.Response:
+        """The last half hour of every region, a point every 5 s, the oldest first."""
+        seen = self._seen(key_of(request))
+        points = {name: list(history.points) for name, history in self._histories.items() if name in seen}
+        return told(HistoryView(every_s=EVERY_S, regions=points))
+
+    async def worker(self, request: web.Request) -> web.Response:
+        """One worker. 404 when there is none of that name (any more), 503 while nobody knows."""
+        found = self._find_worker(key_of(request), request.match_info["worker"])
+        if isinstance(found, web.Response):
+            return found
+        view = worker_status(found, request.match_info["worker"])
+        return web.json_response(view.model_dump(mode="json"))
+
+    async def drain(self, request: web.Request) -> web.Response:
+        """202: the worker hands its calls over and ends. Saying it again changes nothing. 404, 503 as above."""
+        worker = request.match_info["worker"]
+        region = self._find_worker(key_of(request), worker)
+        if isinstance(region, web.Response):
+            return region
+        try:
+            await region.workers.drain(worker)
+        except UnknownStateError:
+            return problem(503, "the state is not reachable now", hint="Ask again.", retry_after_s=2)
+        region.pool_wake.set()
+        log.info("worker is to drain and end", region=region.name, worker=worker, key=key_of(request).name)
+        view = DrainView(worker=worker, region=region.name, live=worker_status(region, worker).live)
+        return web.json_response(view.model_dump(mode="json"), status=202)
+
+    def _find_worker(self, key: Key, worker: str) -> Region | web.Response:
+        known: list[str] = []
+        unknown: list[str] = []
+        for region in self._seen(key).values():
+            reports = region.fresh_reports()
+            if reports is None:
+                unknown.append(region.name)
+            elif worker in reports:
+                return region
+            else:
+                known += reports
+        if unknown:
+            return problem(503, f"the workers of {', '.join(unknown)} are not known now", retry_after_s=2)
+        shown = ", ".join(sorted(known)[:_WORKERS_NAMED]) or "none"
+        more = f" and {len(known) - _WORKERS_NAMED} more, see /v1/regions" if len(known) > _WORKERS_NAMED else ""
+        return problem(404, f"no worker {worker}", field="worker", hint=f"Known: {shown}{more}.")
+
+    async def decisions(self, request: web.Request) -> web.Response:
+        """The last `?limit=` decisions (100), the newest first."""
+        limit = number(request, "limit", 100, DECISIONS_KEPT)
+        if isinstance(limit, web.Response):
+            return limit
+        seen = self._seen(key_of(request))
+        newest = itertools.islice((view for view in reversed(self._decisions.kept) if view.region in seen), limit)
+        return told(DecisionList(decisions=list(newest)))
+
+
+def worker_status(region: Region, worker: str) -> WorkerStatus:
+    """What is known of a worker that reported."""
+    reported, snapshot, observation = region.reported[worker], region.fresh_snapshot(), region.observation
+    seen = next((w for w in observation.workers if w.id == worker), None) if observation else None
+    report = reported.report
+    held = sum(c.claim is not None and c.claim.worker == worker for c in snapshot.calls) if snapshot else 0
+    state = seen.state if seen else SupplyState(report.state) if reported.fresh else SupplyState.UNKNOWN
+    return WorkerStatus(
+        worker=worker,
+        region=region.name,
+        state=state.value,
+        slots=report.slots,
+        # A worker that hangs says nothing any more, its claims do.
+        live=max(report.busy, held) if reported.prompt else held,
+        leaving=state is SupplyState.STOPPING or bool(reported.order and reported.order.leave),
+    )
+
+
+def region_view(region: Region) -> RegionView:
+    """What is known of a region; counts are None when they are not known now."""
+    spec, observation, snapshot = region.settings.pool, region.observation, region.fresh_snapshot()
+    reports = region.fresh_reports()
+    known = observation is not None and reports is not None and region.fresh_instances()
+    instances = {instance.id: instance for instance in region.instances}
+    workers = observation.workers if observation is not None else ()
+
+    def count(state: SupplyState) -> int | None:
+        return sum(w.state is state for w in workers) if known else None
+
+    draining, stopping = count(SupplyState.DRAINING), count(SupplyState.STOPPING)
+    views: list[WorkerView] = []
+    for worker in workers[:WORKERS_LISTED]:
+        reported, instance = (reports or {}).get(worker.id), instances.get(worker.id)
+        views.append(
+            WorkerView(
+                id=worker.id,
+                state=worker.state.value,
+                slots=worker.slots,
+                live=worker.busy,
+                age_s=round(worker.age_s, 1),
+                pid=reported.report.pid if reported else 0,
+                instance=instance.state.value if instance else "",
+                detail=instance.detail if instance else "",
+            )
+        )
+    reason = region.reason
+    calls_known = snapshot is not None and known
+    return RegionView(
+        region=region.name,
+        status="ok" if calls_known else "unknown",
+        reason=reason or ("" if calls_known else "not read yet"),
+        min_workers=spec.min_workers,
+        max_workers=spec.max_workers,
+        slots_per_worker=spec.slots,
+        desired_workers=region.decision.desired if region.decision else None,
+        starting=count(SupplyState.STARTING),
+        ready=count(SupplyState.READY),
+        draining=None if draining is None or stopping is None else draining + stopping,
+        slots=sum(w.slots for w in workers if w.state is SupplyState.READY and not w.cordoned) if known else None,
+        live=snapshot.live if snapshot is not None else None,
+        waiting=snapshot.waiting if snapshot is not None else None,
+        silent=region.silent,
+        workers=views,
+        more_workers=len(workers) - len(views),
+    )

@@ -1,0 +1,112 @@
+"""Limits of API keys, shared by all controller replicas through Redis.
+
+Requests: with Redis away, each replica counts its own. Calls at once: a ticket reserves one, a join confirms it, the
+end gives it back. One bound holds for every key; the scripts take it with each call, so that keys may have their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+
+from voicefleet.contract.calls import TICKET_TTL_S
+from voicefleet.contract.keys import PREFIX
+from voicefleet.runtime.clock import Clock
+from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scripts
+
+WINDOW_S = 60
+PENDING_S = TICKET_TTL_S + 60 + 5
+"""A ticket counts as a call for as long as its caller may still join: LiveKit allows a minute more."""
+OVER_S = 900
+"""A call that is over is remembered for so long: LiveKit renews the token of a caller who is in a room every few
+minutes, for 10 minutes, and it lets in again, into a new room of the same name."""
+_REDIS_LIMIT_S = 0.5
+"""`POST /v1/calls` must not wait for a slow Redis."""
+
+Gone = Callable[[str, str], bool]
+"""Whether the call in (region, room) is surely over."""
+
+
+class Limiter:
+    """Requests per minute and calls at once, for each key by its name."""
+
+    def __init__(self, redis: RedisClient, clock: Clock, *, per_minute: int, calls: int) -> None:
+        self._redis = redis
+        self._scripts = Scripts(redis)
+        self._clock = clock
+        self._per_minute = per_minute
+        self.calls = calls
+        """At once; 0 for no bound."""
+        self._local: dict[str, tuple[int, int]] = {}
+
+    async def request(self, key: str) -> float | None:
+        """Count one request. None when it is allowed, else the seconds until the next one will be."""
+        try:
+            async with asyncio.timeout(_REDIS_LIMIT_S):
+                seconds, _ = await self._redis.time()
+                window, passed = divmod(int(seconds), WINDOW_S)
+                name = f"{PREFIX}:requests:{{{key}}}:{window}"
+                async with self._redis.pipeline(transaction=True) as pipe:
+                    pipe.incr(name)
+                    pipe.expire(name, 2 * WINDOW_S)
+                    count, _ = await pipe.execute()
+        except REDIS_FAILURES:
+            window, passed = divmod(int(self._clock.monotonic()), WINDOW_S)
+            before = self._local.get(key, (window, 0))
+            count = before[1] + 1 if before[0] == window else 1
+            self._local[key] = (window, count)
+        return None if count <= self._per_minute else float(WINDOW_S - passed)
+
+    async def reserve(self, key: str, region: str, room: str, gone: Gone) -> bool:
+        """Count the ticket for a new call of `key`, unless that would be one call too many.
+
+        Returns:
+            False when the key has as many calls as it may.
+
+        Raises:
+            One of REDIS_FAILURES, or UnknownStateError: Redis is away or slow; the call may be counted or not.
+        """
+        async with asyncio.timeout(_REDIS_LIMIT_S):
+            return await self._count(key, region, room, "ticket", gone)
+
+    async def confirm(self, key: str, region: str, room: str, gone: Gone) -> bool:
+        """Count a call of `key` whose caller is in the room; saying it again changes nothing.
+
+        Returns:
+            False when the call was over before and the key has as many calls as it may: its ticket is used again.
+
+        Raises: as `reserve`.
+        """
+        return await self._count(key, region, room, "join", gone)
+
+    async def release(self, key: str, region: str, rooms: Collection[str]) -> None:
+        """Calls of `key` are over. Raises one of REDIS_FAILURES, or UnknownStateError."""
+        if key and rooms:
+            await self._over(key, [f"{region}/{room}" for room in rooms])
+
+    async def _count(self, key: str, region: str, room: str, what: str, gone: Gone) -> bool:
+        for last in (False, True):
+            arguments: list[str | int | float] = [f"{region}/{room}", self.calls, what]
+            if await self._scripts.run("call_count", _keys(key), arguments):
+                return True
+            # Those that are over without a word of LiveKit's are only looked for when they would make a difference.
+            if last or not await self._clear(key, gone):
+                break
+        return False
+
+    async def _clear(self, key: str, gone: Gone) -> bool:
+        """Whether any call of `key` was over and is not counted any more."""
+        seconds, _ = await self._redis.time()
+        counted = await self._redis.zrangebyscore(_keys(key)[0], "-inf", int(seconds) - PENDING_S)
+        over = [str(member) for member in counted if gone(*str(member).split("/", 1))]
+        if over:
+            await self._over(key, over)
+        return bool(over)
+
+    async def _over(self, key: str, members: Collection[str]) -> None:
+        await self._scripts.run("call_over", _keys(key), [OVER_S, *members])
+
+
+def _keys(key: str) -> list[str]:
+    """The calls of `key` with the time they were counted at, and those that are over with the time of that."""
+    return [f"{PREFIX}:calls:{{{key}}}", f"{PREFIX}:over:{{{key}}}"]

@@ -1,0 +1,35 @@
+"""Answers that are not 2xx, and bodies that may lead to one."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from voicefleet.contract.api import Problem
+from voicefleet.runtime.http.connections import read_body
+
+Posted = TypeVar("Posted", bound=BaseModel)
+
+
+def problem(
+    status: int, error: str, *, field: str = "", hint: str = "", retry_after_s: float | None = None
+) -> web.Response:
+    """A `Problem` as an answer; `retry_after_s` is sent whole and at least 1."""
+    headers = {} if retry_after_s is None else {"Retry-After": str(max(1, math.ceil(retry_after_s)))}
+    if status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    body = Problem(error=error, field=field, hint=hint).model_dump_json()
+    return web.Response(text=body, status=status, headers=headers, content_type="application/json")
+
+
+async def posted(request: web.Request, model: type[Posted]) -> Posted | web.Response:
+    """What was posted, an empty body for a value of defaults; or the answer 400, which names the first wrong field."""
+    try:
+        return model.model_validate_json(await read_body(request) or b"{}")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "body"
+        return problem(400, str(first["msg"]).lower(), field=field, hint="Correct it and ask again.")

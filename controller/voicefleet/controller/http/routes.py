@@ -1,0 +1,211 @@
+"""Every route of the controller, described once, with the roles that it asks for.
+
+Whoever adds a route adds it here: the controller does not start with one that is missing. The OpenAPI document is made
+from this table, and `tests/security/test_authorization_matrix.py` walks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from aiohttp import web
+from pydantic import BaseModel
+
+from voicefleet.contract import answers
+from voicefleet.contract.api import (
+    CallRequest,
+    CallTicket,
+    CampaignRequest,
+    CampaignView,
+    DrainView,
+    WorkerStatus,
+)
+from voicefleet.contract.keys import REGION_PATTERN
+from voicefleet.controller.http.auth.keys import Role
+from voicefleet.controller.pool.reconciler import DECISIONS_KEPT
+
+PUBLIC: tuple[Role, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a route; those in the path are required."""
+
+    name: str
+    where: Literal["path", "query", "header"]
+    description: str
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path.
+
+    Args:
+        path: as aiohttp's router has it, with ``{names}``.
+        roles: any one of them will do; empty: no key is asked for.
+        answers: status -> its body: a model, a media type where it is no JSON, or empty where there is none.
+        problems: statuses answered with a `Problem`, beside those that every route of its kind has (see `openapi`).
+        body: what is posted; None: nothing.
+        signed: LiveKit asks, and its signature stands for a key.
+    """
+
+    method: str
+    path: str
+    roles: tuple[Role, ...]
+    summary: str
+    answers: Mapping[int, type[BaseModel] | str]
+    problems: tuple[int, ...] = ()
+    body: type[BaseModel] | Mapping[str, Any] | None = None
+    parameters: tuple[Parameter, ...] = field(default=())
+    signed: bool = False
+
+
+_REGION = Parameter("region", "query", "Of this region alone", {"type": "string", "pattern": REGION_PATTERN.pattern})
+_WORKER = Parameter("worker", "path", "Id of the worker", {"type": "string", "minLength": 1})
+_TRACE = Parameter("traceparent", "header", "W3C trace context, goes on to the worker", {"type": "string"})
+_EVENT = {
+    "type": "object",
+    "description": "An event as LiveKit sends it, signed in the header `Authorization`",
+    "properties": {"event": {"type": "string"}},
+}
+
+
+def _limit(default: int, most: int) -> Parameter:
+    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    return Parameter("limit", "query", "As many at most", schema)
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("POST", "/v1/calls", (Role.CALL,), "Ask for a call", {201: CallTicket}, (503,), CallRequest, (_TRACE,)),
+    Route(
+        "DELETE",
+        "/v1/calls/{room}",
+        (Role.CALL, Role.OPERATE),
+        "End a call: one's own, or any with operate",
+        {204: ""},
+        (400, 404, 503),
+        parameters=(Parameter("room", "path", "The call's room", {"type": "string", "minLength": 1}), _REGION),
+    ),
+    Route(
+        "GET",
+        "/v1/calls",
+        (Role.READ,),
+        "Calls, the oldest first, a page at a time",
+        {200: answers.CallPage},
+        (400, 503),
+        parameters=(
+            _REGION,
+            _limit(answers.CALLS_A_PAGE, answers.MOST_CALLS_A_PAGE),
+            Parameter("cursor", "query", "`next` of the page before", {"type": "string", "maxLength": 2048}),
+        ),
+    ),
+    Route("GET", "/v1/regions", (Role.READ,), "Regions with their workers, and who leads", {200: answers.RegionList}),
+    Route(
+        "GET",
+        "/v1/decisions",
+        (Role.READ,),
+        "The last decisions, the newest first",
+        {200: answers.DecisionList},
+        (400,),
+        parameters=(_limit(100, DECISIONS_KEPT),),
+    ),
+    Route("GET", "/v1/history", (Role.READ,), "The last half hour of every region", {200: answers.HistoryView}),
+    Route("GET", "/v1/health", (Role.READ,), "What is wrong where, in words", {200: answers.HealthView}),
+    Route(
+        "GET",
+        "/v1/workers/{worker}",
+        (Role.READ,),
+        "One worker",
+        {200: WorkerStatus},
+        (404, 503),
+        parameters=(_WORKER,),
+    ),
+    Route(
+        "POST",
+        "/v1/workers/{worker}/drain",
+        (Role.OPERATE,),
+        "Have a worker hand its calls over and end",
+        {202: DrainView},
+        (404, 503),
+        parameters=(_WORKER,),
+    ),
+    Route(
+        "POST",
+        "/v1/campaigns",
+        (Role.OPERATE,),
+        "Announce calls that will come beside the usual ones",
+        {201: CampaignView},
+        (409, 503),
+        CampaignRequest,
+    ),
+    Route(
+        "DELETE",
+        "/v1/campaigns/{id}",
+        (Role.OPERATE,),
+        "Take a campaign back",
+        {204: ""},
+        (404, 503),
+        parameters=(Parameter("id", "path", "Id of the campaign", {"type": "string", "minLength": 1}),),
+    ),
+    Route(
+        "GET",
+        "/v1/campaigns",
+        (Role.READ,),
+        "Announced campaigns that are not over",
+        {200: answers.CampaignList},
+        (503,),
+    ),
+    Route("GET", "/v1/openapi.json", (Role.READ,), "This document", {200: "application/json"}),
+    Route("GET", "/healthz", PUBLIC, "Whether the state of every region is known", {200: answers.Healthz}),
+    Route("GET", "/livez", PUBLIC, "Alive", {200: "text/plain", 503: "text/plain"}),
+    Route("GET", "/readyz", PUBLIC, "Ready", {200: "text/plain", 503: "text/plain"}),
+    Route("GET", "/metrics", PUBLIC, "Metrics for Prometheus", {200: "text/plain"}),
+    Route("GET", "/", PUBLIC, "The page", {200: "text/html"}),
+    Route("GET", "/page.css", PUBLIC, "A file of the page", {200: "text/css"}),
+    Route("GET", "/page.js", PUBLIC, "A file of the page", {200: "text/javascript"}),
+    Route(
+        "POST",
+        "/webhooks/livekit",
+        PUBLIC,
+        "LiveKit's webhooks, where its key tells the region",
+        {200: "application/json"},
+        (404, 503),
+        _EVENT,
+        (_REGION,),
+        signed=True,
+    ),
+    Route(
+        "POST",
+        "/webhooks/livekit/{region}",
+        PUBLIC,
+        "LiveKit's webhooks of one region",
+        {200: "application/json"},
+        (404, 503),
+        _EVENT,
+        (Parameter("region", "path", "The region", {"type": "string", "minLength": 1}),),
+        signed=True,
+    ),
+)
+_BY_PLACE = {(route.method, route.path): route for route in ROUTES}
+
+
+def route_of(request: web.Request) -> Route | None:
+    """The entry of the route that `request` goes to; None when it goes to none."""
+    resource = request.match_info.route.resource
+    return None if resource is None else entry(request.method, resource.canonical)
+
+
+def entry(method: str, path: str) -> Route | None:
+    """What the table says of a route; a HEAD is a GET."""
+    return _BY_PLACE.get(("GET" if method == "HEAD" else method, path))
+
+
+def require_entries(app: web.Application) -> None:
+    """Raises `RuntimeError` when `app` has a route that is not in the table: nobody knows who may use it."""
+    for route in app.router.routes():
+        path = route.resource.canonical if route.resource else "?"
+        if entry(route.method, path) is None:
+            raise RuntimeError(f"{route.method} {path} has no entry in voicefleet.controller.http.routes")

@@ -1,0 +1,1 @@
+"""Leader election: of several controllers only one writes to Kubernetes."""

@@ -1,0 +1,1 @@
+"""One pool of workers: observed, decided upon and scaled every tick."""

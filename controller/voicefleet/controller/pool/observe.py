@@ -1,0 +1,126 @@
+"""Observe: reports, instances and calls put together to one observation. Pure: values in, value out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping, Sequence
+
+from voicefleet.contract.pools import PoolSpec
+from voicefleet.contract.reports import WorkerReport, WorkerState
+from voicefleet.controller.calls.call_store import Snapshot
+from voicefleet.controller.pool.worker_store import Reported
+from voicefleet.controller.ports import Instance, InstanceState
+from voicefleet.scaling import PoolObservation, SupplyState, SureCalls, Worker
+
+
+def compose(
+    spec: PoolSpec,
+    now_s: float,
+    *,
+    instances: Sequence[Instance] | None,
+    reported: Mapping[str, Reported] | None,
+    snapshot: Snapshot | None,
+    sure: Snapshot | None = None,
+    start_timeout_s: float,
+    managed: bool = True,
+    leaving: Collection[str] = (),
+    moving: int = 0,
+    last_known_s: Mapping[str, float] | None = None,
+    settled: bool = True,
+    instances_known: bool = True,
+) -> PoolObservation:
+    """The pool at `now_s`; whatever could not be read is None here and unknown there.
+
+    Args:
+        instances: what the fleet owns; a report of a worker that is not among them gives load, not supply.
+        sure: the calls that are there whatever else there is, when `snapshot` is not known: a lower bound.
+        last_known_s: when a report of each worker was last there. One that reported once and has none now is silent,
+            and does not start for the second time: Redis may have lost everything.
+        managed: False when nobody here owns the workers: then the reports are the workers.
+        leaving: workers that somebody ordered to drain and end: no supply from now on.
+        moving: handoffs under way; each has a job in two workers for a moment, and is one call.
+        settled: see `PoolObservation`.
+        instances_known: False when `instances` are the last known ones, because they cannot be read now.
+    """
+    reports = reported or {}
+    silent_since = {worker: now_s - at_s for worker, at_s in (last_known_s or {}).items()}
+    if managed:
+        workers = tuple(
+            _worker(spec, i, reports.get(i.id), reported is not None, silent_since.get(i.id)) for i in instances or ()
+        )
+    else:
+        workers = tuple(_stranger(r) for r in reports.values())
+    workers = tuple(dataclasses.replace(w, state=SupplyState.STOPPING) if w.id in leaving else w for w in workers)
+    # A call whose claim is not written yet, or whose caller just left, still has a slot.
+    held = _held([r.report for r in reports.values() if r.fresh]) - moving
+    live: int | None = None
+    if snapshot is not None and reported is not None:
+        live = max(snapshot.live, held)
+    least: SureCalls | None = None
+    if (found := snapshot or sure) is not None:
+        least = SureCalls(max(found.live, held), found.waiting, found.joining)
+    return PoolObservation(
+        spec=spec,
+        now_s=now_s,
+        workers=workers,
+        calls_live=live,
+        calls_waiting=snapshot.waiting if snapshot else None,
+        calls_joining=snapshot.joining if snapshot else None,
+        sure=least,
+        complete=live is not None and (not managed or (instances is not None and instances_known)),
+        start_timeout_s=start_timeout_s,
+        settled=settled,
+    )
+
+
+def _held(reports: Sequence[WorkerReport]) -> int:
+    """Calls that workers have. One that two have is on its way from the one to the other."""
+    rooms = [room for report in reports for room in report.rooms]
+    return sum(report.busy for report in reports) - (len(rooms) - len(set(rooms)))
+
+
+def _worker(
+    spec: PoolSpec, instance: Instance, known: Reported | None, reports_known: bool, lost_report_s: float | None
+) -> Worker:
+    if known is None and lost_report_s is not None and instance.state is not InstanceState.STOPPING:
+        return Worker(instance.id, SupplyState.UNKNOWN, spec.slots, 0, age_s=instance.age_s, silent_s=lost_report_s)
+    if known is None:
+        starting = SupplyState.STARTING if reports_known else SupplyState.UNKNOWN
+        state = SupplyState.STOPPING if instance.state is InstanceState.STOPPING else starting
+        # How long it was silent is not known either, when no report can be read.
+        silent_s = instance.age_s if reports_known else 0.0
+        stuck = instance.state.stuck
+        return Worker(instance.id, state, spec.slots, 0, age_s=instance.age_s, silent_s=silent_s, stuck=stuck)
+    report, gone_by_itself = known.report, known.left_by_itself
+    if instance.state is InstanceState.STOPPING:
+        state = SupplyState.STOPPING
+    elif not reports_known or not known.fresh:
+        state = SupplyState.UNKNOWN
+    else:
+        state = SupplyState(report.state)
+    return Worker(
+        id=instance.id,
+        state=state,
+        slots=report.slots,
+        live=report.live,
+        accepting=report.accepting,
+        age_s=instance.age_s,
+        silent_s=known.silent_s,
+        # Redis may have lost our order to a worker that carried it out: what it does tells what it was.
+        cordoned=known.order.cordon if known.order else report.state == WorkerState.DRAINING and not gone_by_itself,
+        order_seen=gone_by_itself or (known.order is not None and report.order_seen >= known.order.serial),
+    )
+
+
+def _stranger(known: Reported) -> Worker:
+    report = known.report
+    return Worker(
+        id=report.worker,
+        state=SupplyState(report.state) if known.fresh else SupplyState.UNKNOWN,
+        slots=report.slots,
+        live=report.live,
+        accepting=report.accepting,
+        age_s=report.uptime_s,
+        silent_s=known.silent_s,
+        cordoned=report.state == WorkerState.DRAINING,
+    )

@@ -1,0 +1,81 @@
+"""How long it takes from asking for a worker to its taking calls, learned from those that came. Pure."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from voicefleet.controller.pool.worker_store import Reported
+from voicefleet.controller.ports import Birth, Instance
+
+KEPT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimes:
+    """Seconds from asked for to registered of the last workers, the newest last."""
+
+    seconds: tuple[float, ...] = ()
+    count: int = 0
+    """How many there ever were."""
+
+    def with_another(self, seconds: float) -> StartTimes:
+        return StartTimes((*self.seconds, seconds)[-KEPT:], self.count + 1)
+
+    def quantile(self, q: float) -> float | None:
+        """The smallest time that a share `q` of the workers did not exceed; None when none has come yet."""
+        if not self.seconds:
+            return None
+        ranked = sorted(self.seconds)
+        return ranked[max(0, math.ceil(len(ranked) * q) - 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Startup:
+    """One worker that came: seconds of each phase, and in all."""
+
+    worker: str
+    phases: Mapping[str, float]
+    total_s: float
+
+
+def startups(
+    instances: Iterable[Instance], reported: Mapping[str, Reported], known: frozenset[str], now_s: float
+) -> tuple[tuple[Startup, ...], frozenset[str]]:
+    """Workers that have registered since the last look, and all that are known now.
+
+    Args:
+        known: those of earlier looks. A worker counts once: what it does after a crash is no start of a pod.
+        now_s: the clock of `Birth`.
+    """
+    found: list[Startup] = []
+    seen: set[str] = set()
+    for instance in instances:
+        last = reported.get(instance.id)
+        if instance.id in known:
+            seen.add(instance.id)
+        elif last is not None and last.report.startup_s is not None:
+            seen.add(instance.id)
+            # Its own word on when that was; the tick that hears of it may be seconds later.
+            ago_s = max(0.0, last.report.uptime_s - last.report.startup_s) + last.silent_s
+            if instance.birth is not None:
+                found.append(_startup(instance.id, instance.birth, now_s - ago_s))
+            elif instance.pid:
+                began = {"registration": last.report.startup_s}
+                found.append(Startup(instance.id, began, last.report.startup_s))
+    return tuple(found), frozenset(seen)
+
+
+def _startup(worker: str, birth: Birth, registered_s: float) -> Startup:
+    steps = [
+        ("asked", birth.asked_s),
+        ("creation", birth.made_s),
+        ("scheduling", birth.placed_s),
+        ("start", birth.running_s),
+        ("registration", registered_s),
+    ]
+    taken = [(name, at_s) for name, at_s in steps if at_s is not None]
+    phases = {name: max(0.0, at_s - before_s) for (_, before_s), (name, at_s) in itertools.pairwise(taken)}
+    return Startup(worker, phases, max(0.0, registered_s - taken[0][1]))

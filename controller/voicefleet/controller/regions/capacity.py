@@ -1,0 +1,92 @@
+"""Which region a new call goes to, and whether there is room for it at all. Pure over what is known.
+
+A fleet is full when calls have its slots, or wait for them. Tickets that nobody has joined with close it to nobody but
+the key that holds them: to that one, once they stand for its share of the free slots. Each that is joined with becomes
+a call, so a front end that wants the whole fleet gets it as fast as its callers join.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from voicefleet.controller.regions.region import PROMISE_S, Region
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Room for calls in one region. None: unknown."""
+
+    region: str
+    free_now: int | None
+    """Free slots beyond the calls that wait for one."""
+    free_at_most: int | None
+    """Free slots if the pool were at its maximum."""
+    promised: int = 0
+    """Callers with a ticket who have not joined yet."""
+    own: int = 0
+    """Those of them whose ticket is of the key that asks."""
+    held: int = 0
+    """All tickets of that key that still let in, and that nobody has joined with."""
+    slots: int = 0
+    """Slots of the pool at its maximum."""
+    ratio: float = 1.0
+    """Share of the free slots that callers on the way with tickets of one key may stand for."""
+
+    @property
+    def full(self) -> bool:
+        """Surely no slot now and none to come. What is unknown is never full: LiveKit may well have a worker."""
+        return self._free is not None and self._free < 1
+
+    @property
+    def spent(self) -> bool:
+        """Whether the key's callers on the way stand for its share of the free slots, or for one if that is more; or it
+        keeps tickets for as many callers as the pool has slots, who could all come at once."""
+        if self._free is None:
+            return False
+        return self.own >= max(1, math.floor(self._free * self.ratio)) or self.held >= max(1, self.slots)
+
+    @property
+    def _free(self) -> int | None:
+        if self.free_now is None or self.free_at_most is None:
+            return None
+        return max(self.free_now, self.free_at_most)
+
+
+def room_in(region: Region, key: str, ratio: float) -> Room:
+    """The room that `region` has for a call of `key`, as far as it is known. See `Room.ratio`."""
+    snapshot, reports = region.fresh_snapshot(), region.fresh_reports()
+    if snapshot is None or reports is None:
+        return Room(region.name, None, None)
+    pool = region.settings.pool
+    unserved, unused = snapshot.waiting + snapshot.joining, region.unused(snapshot)
+    since_s = region.clock.monotonic() - PROMISE_S
+    own = [promise.at_s > since_s for promise in unused if promise.key == key]
+    return Room(
+        region.name,
+        free_now=sum(r.free for r in reports.values()) - unserved,
+        free_at_most=pool.max_workers * pool.slots - snapshot.live - unserved,
+        promised=region.on_the_way(snapshot),
+        own=sum(own),
+        held=len(own),
+        slots=pool.max_workers * pool.slots,
+        ratio=ratio,
+    )
+
+
+def choose(rooms: Sequence[Room]) -> Room | None:
+    """The region with the most free slots now, then at its maximum, promises taken off; unknown ones last.
+
+    Returns:
+        None when in every region no slot is free, or the key has as many unused tickets as it may; see `Room.full`.
+    """
+    able = [room for room in rooms if not room.full and not room.spent]
+    if not able:
+        return None
+
+    def rank(room: Room) -> tuple[bool, bool, int, int]:
+        now, most = (room.free_now or 0) - room.promised, (room.free_at_most or 0) - room.promised
+        return room.free_now is not None, now > 0, now, most
+
+    return max(able, key=rank)

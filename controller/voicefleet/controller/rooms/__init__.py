@@ -1,0 +1,1 @@
+"""What LiveKit reports of rooms: webhooks are fast, listings are complete."""

@@ -1,0 +1,75 @@
+"""The recording of the hold message: read and checked once, when the settings are."""
+
+from __future__ import annotations
+
+import array
+import sys
+import wave
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+from voicefleet.contract.errors import ConfigError
+
+BUILT_IN_TEXT = "Thank you for calling. All lines are busy at the moment. Please stay with us."
+SAMPLE_RATES = (16_000, 24_000, 48_000)
+MIN_S, MAX_S = 0.3, 30.0
+_QUIETEST_PEAK = 1_000
+"""About -30 dBFS: a recording whose loudest sample is below it is not heard on a telephone."""
+_RATES = "/".join(str(rate) for rate in SAMPLE_RATES)
+_WAY_OUT = f"Give a WAV file: mono, 16 bit, {_RATES} Hz, {MIN_S:g} to {MAX_S:g} s."
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Mono int16 sound, little-endian, at `sample_rate` Hz."""
+
+    sample_rate: int
+    pcm: bytes = field(repr=False)
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.pcm) / 2 / self.sample_rate
+
+
+def built_in() -> Path:
+    """The English recording that comes with voicefleet: `BUILT_IN_TEXT`."""
+    return Path(str(resources.files("voicefleet.controller.waiting_message"))) / "audio" / "hold-en.wav"
+
+
+def read_clip(path: Path, *, field: str) -> Clip:
+    """The recording in `path`.
+
+    Raises:
+        ConfigError: not there, or not such a sound; it names `field`.
+    """
+    try:
+        with wave.open(str(path)) as wav:
+            shape = (wav.getnchannels(), wav.getsampwidth())
+            clip = Clip(wav.getframerate(), wav.readframes(wav.getnframes()))
+    except OSError as error:
+        raise _refused(f"cannot be read ({error.strerror or error})", path, field) from error
+    except (wave.Error, EOFError) as error:
+        raise _refused(f"not a plain WAV file ({str(error) or 'it ends too early'})", path, field) from error
+    if shape[0] != 1:
+        raise _refused(f"has {shape[0]} channels", path, field)
+    if shape[1] != 2:
+        raise _refused(f"has {shape[1] * 8} bits a sample", path, field)
+    if clip.sample_rate not in SAMPLE_RATES:
+        raise _refused(f"has {clip.sample_rate} samples a second", path, field)
+    if not MIN_S <= clip.duration_s <= MAX_S:
+        raise _refused(f"lasts {clip.duration_s:.1f} s", path, field)
+    if _peak(clip.pcm) < _QUIETEST_PEAK:
+        raise _refused("is silent", path, field)
+    return clip
+
+
+def _peak(pcm: bytes) -> int:
+    samples = array.array("h", pcm)
+    if sys.byteorder == "big":
+        samples.byteswap()
+    return max(max(samples), -min(samples))
+
+
+def _refused(what: str, path: Path, field: str) -> ConfigError:
+    return ConfigError(what, field=field, value=str(path), hint=_WAY_OUT)

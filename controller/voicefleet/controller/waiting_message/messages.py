@@ -1,0 +1,150 @@
+"""The hold messages of one region: whom to speak to, one replica at a time, and what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.keys import Keys
+from voicefleet.contract.waiting_voice import is_hold
+from voicefleet.controller.calls.call_store import Call
+from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.ports import LiveKitPort
+from voicefleet.controller.settings.load import HoldSettings, RegionSettings
+from voicefleet.controller.waiting_message.decide import Wait, begun_anew, due, follow
+from voicefleet.controller.waiting_message.protocol import Result
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient
+from voicefleet.runtime.tasks import end
+
+LOOK_EVERY_S = 0.5
+RETRY_MS = 2_000
+"""A caller who could not be spoken to is tried again after this."""
+OTHERS_MS = 1_000
+"""Another replica speaks to this caller; it may die, so it is asked again after this."""
+_EARLY_MS = 250
+
+log = get_logger(__name__)
+
+
+class Voice(Protocol):
+    """What speaks in a room."""
+
+    @property
+    def free(self) -> int:
+        """How many more rooms it can speak to now."""
+        ...
+
+    async def say(self, *, url: str, token: str, room: str, audio: Path) -> Result:
+        """Play a recording to `room` once; returns when that is over, in bounded time."""
+        ...
+
+
+class HoldMessages:
+    """Speaks to the waiting calls of one region."""
+
+    def __init__(
+        self,
+        region: RegionSettings,
+        hold: HoldSettings,
+        livekit: LiveKitPort,
+        redis: RedisClient,
+        voice: Voice,
+        metrics: Metrics,
+    ) -> None:
+        self._region = region
+        self._hold = hold
+        self._livekit = livekit
+        self._redis = redis
+        self._voice = voice
+        self._metrics = metrics
+        self._keys = Keys(region.name)
+        self._waits: dict[str, Wait] = {}
+        self._speaking: dict[str, asyncio.Task[None]] = {}
+        self._looking = asyncio.Lock()
+
+    async def look(self, calls: Sequence[Call], now_ms: int) -> None:
+        """Have every caller spoken to who is due; returns at once, bounded by Redis's time-out.
+
+        Several loops may call it. A call that is missing in `calls` is not forgotten for 20 s.
+
+        Args:
+            calls: the region's calls, as far as they are known.
+            now_ms: the time now, on the clock of their `joined_ms`.
+        """
+        async with self._looking:
+            known, self._waits = self._waits, follow(self._waits, calls, now_ms)
+            await self._release(begun_anew(known, self._waits))
+            ripe = due(calls, self._waits, now_ms, after_ms=round(self._hold.after_s * 1000))
+            rooms = [room for room in ripe if room not in self._speaking][: max(0, self._voice.free)]
+            granted, alone = await self._ask(rooms)
+            for room in rooms:
+                every_ms = round(self._hold.every_s * 1000) if room in granted else OTHERS_MS
+                self._not_before(room, now_ms + every_ms)
+            for room in granted:
+                task = asyncio.create_task(self._speak(room, now_ms, alone=alone), name=f"hold {room}")
+                self._speaking[room] = task
+
+    async def close(self) -> None:
+        """Stop waiting for what is being said."""
+        await end(list(self._speaking.values()))
+
+    async def _ask(self, rooms: Sequence[str]) -> tuple[list[str], bool]:
+        """The rooms that no other replica speaks to, and whether that is sure. With Redis away, nobody can know."""
+        if not rooms:
+            return [], True
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for room in rooms:
+                    # It ends a little earlier than our own pause, or our next turn would find it still there.
+                    pipe.set(self._keys.hold(room), "1", nx=True, px=round(self._hold.every_s * 1000) - _EARLY_MS)
+                answers = await pipe.execute()
+        except REDIS_FAILURES as error:
+            log.info("holding callers without Redis", region=self._region.name, error=type(error).__name__)
+            return list(rooms), False
+        return [room for room, taken in zip(rooms, answers, strict=True) if taken], True
+
+    async def _release(self, rooms: Sequence[str]) -> None:
+        if not rooms:
+            return
+        try:
+            await self._redis.delete(*(self._keys.hold(room) for room in rooms))
+        except REDIS_FAILURES as error:
+            log.debug("hold keys not released", region=self._region.name, error=type(error).__name__)
+
+    async def _speak(self, room: str, now_ms: int, *, alone: bool) -> None:
+        try:
+            result = await self._say(room, alone=alone)
+        finally:
+            self._speaking.pop(room, None)
+        self._metrics.hold_messages.labels(self._region.name, str(result)).inc()
+        if result in (Result.SPOKEN, Result.OTHER_VOICE):
+            return
+        # The caller heard nothing, or not all, and may still be waiting.
+        self._not_before(room, now_ms + RETRY_MS)
+        await self._release([room])
+
+    async def _say(self, room: str, *, alone: bool) -> Result:
+        """Look into the room first: a token for a room that has ended would make a new one."""
+        try:
+            there = await self._livekit.list_participants(room)
+        except UnknownStateError as error:
+            log.info("speaking to a room unseen", region=self._region.name, room=room, error=str(error))
+        else:
+            if not any(p.caller for p in there):
+                return Result.NO_CALLER
+            if any(p.agent for p in there):
+                return Result.AGENT_CAME
+            if not alone and any(is_hold(p.identity) and not p.caller for p in there):
+                return Result.OTHER_VOICE
+        token = self._livekit.mint_hold(room, self._hold.text)
+        url = self._region.livekit.url
+        return await self._voice.say(url=url, token=token, room=room, audio=self._hold.audio)
+
+    def _not_before(self, room: str, at_ms: int) -> None:
+        if (wait := self._waits.get(room)) is not None:
+            self._waits[room] = dataclasses.replace(wait, not_before_ms=at_ms)

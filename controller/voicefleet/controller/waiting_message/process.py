@@ -1,0 +1,154 @@
+"""The announcer as the controller sees it: one child process, started again when it dies.
+
+It needs no secret: each order carries a token for one room. It ends when its stdin does, so it is not left behind by
+a controller that is killed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from voicefleet.controller.waiting_message.protocol import Answer, Order, Result
+from voicefleet.runtime.clock import Clock
+from voicefleet.runtime.logs.setup import get_logger, told
+from voicefleet.runtime.tasks import end
+
+MOST_AT_ONCE = 50
+"""Rooms spoken to at once; more wait their turn with the caller of `free`."""
+_ARGV = (sys.executable, "-m", "voicefleet.controller.waiting_message.announcer")
+_START_S = 5.0
+_ANSWER_S = 50.0
+"""Longest clip, join and leave: an announcer that has not answered by then hangs."""
+_PROVEN_AFTER_S = 10.0
+_LONGEST_BACKOFF_S = 10.0
+_FIRST_BACKOFF_S = 0.2
+_CLOSE_S = 5.0
+
+log = get_logger(__name__)
+
+
+class AnnouncerProcess:
+    """One announcer for all regions. `start` it, `close` it.
+
+    Args:
+        environment: all that the child gets.
+    """
+
+    def __init__(self, clock: Clock, environment: Mapping[str, str]) -> None:
+        self._clock = clock
+        self._environment = dict(environment)
+        self._process: asyncio.subprocess.Process | None = None
+        self._up = asyncio.Event()
+        self._pending: dict[int, asyncio.Future[Result]] = {}
+        self._numbers = itertools.count(1)
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def free(self) -> int:
+        """How many more rooms can be spoken to now."""
+        return MOST_AT_ONCE - len(self._pending)
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start it, and keep it up."""
+        self._task = asyncio.create_task(self._keep_up(), name="announcer")
+
+    async def close(self) -> None:
+        """End it: it leaves its rooms, or is killed."""
+        process = self._process
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), _CLOSE_S)
+        if self._task is not None:
+            await end([self._task])
+        if process is not None and process.returncode is None:
+            process.kill()
+            await process.wait()
+
+    async def say(self, *, url: str, token: str, room: str, audio: Path) -> Result:
+        """Have the recording `audio` played to `room` once; returns when that is over, in bounded time."""
+        order = Order(next(self._numbers), url, token, room, str(audio))
+        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._pending[order.number] = answer
+        try:
+            async with asyncio.timeout(_START_S):
+                await self._up.wait()
+            process = self._process
+            assert process is not None
+            assert process.stdin is not None
+            if answer.done():
+                return answer.result()
+            process.stdin.write(order.encode())
+            async with asyncio.timeout(_ANSWER_S):
+                return await answer
+        except TimeoutError:
+            if self._up.is_set():
+                log.error("announcer hangs, killed", room=room, pid=self.pid)
+                self._kill()
+            return Result.FAILED
+        finally:
+            del self._pending[order.number]
+
+    async def _keep_up(self) -> None:
+        failures = 0
+        while True:
+            began_s = self._clock.monotonic()
+            detail = await self._once()
+            failures = 0 if self._clock.monotonic() - began_s > _PROVEN_AFTER_S else failures + 1
+            wait_s = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2.0 ** min(failures, 10))
+            log.warning("announcer ended, starting another", detail=detail, in_s=round(wait_s, 1))
+            await self._clock.sleep(wait_s)
+
+    async def _once(self) -> str:
+        """Run one process to its end; how it ended."""
+        pipe = asyncio.subprocess.PIPE
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *_ARGV, stdin=pipe, stdout=pipe, env=self._environment, start_new_session=True
+            )
+        except OSError as error:
+            return told(error)
+        self._process = process
+        self._up.set()
+        try:
+            assert process.stdout is not None
+            async for line in process.stdout:
+                self._take(line)
+            code = await process.wait()
+        finally:
+            self._up.clear()
+            self._process = None
+            self._kill_one(process)
+            for answer in self._pending.values():
+                if not answer.done():
+                    answer.set_result(Result.LOST)
+        return f"exited with {code}" if code >= 0 else f"killed by signal {-code}"
+
+    def _take(self, line: bytes) -> None:
+        try:
+            answer = Answer.decode(line)
+        except (ValueError, TypeError, KeyError):
+            log.error("the announcer's answer cannot be read")
+            return
+        waiting = self._pending.get(answer.number)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer.result)
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._kill_one(self._process)
+
+    @staticmethod
+    def _kill_one(process: asyncio.subprocess.Process) -> None:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()

@@ -1,0 +1,170 @@
+"""Several policies on one trace in one world, and each peer at its best buffer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.pools import PoolSpec
+from voicefleet.simulator.baselines import PEERS
+from voicefleet.simulator.baselines.base import Peer
+from voicefleet.simulator.engine import run
+from voicefleet.simulator.outcome import Outcome, live_calls, oracle_hours
+from voicefleet.simulator.voicefleet_policy import Voicefleet
+from voicefleet.simulator.world import World
+from voicefleet.traffic.traces import Trace
+
+OURS, ORACLE = "voicefleet", "oracle"
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """One peer with its knob at every value that was tried."""
+
+    policy: str
+    knob: str
+    tried: tuple[tuple[int, Outcome], ...]
+
+    def best(self, allowed: float) -> tuple[int, Outcome] | None:
+        """The cheapest that keeps the promise: waits within `allowed`, nobody killed; None when none does."""
+        good = [(v, o) for v, o in self.tried if o.wait_ratio <= allowed and not o.killed]
+        return min(good, key=lambda pair: pair[1].cost_ratio, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    trace: Trace
+    world: World
+    allowed: float
+    oracle_hours: float
+    outcomes: tuple[Outcome, ...]
+    swept: tuple[Swept, ...] = ()
+
+
+def known_policies() -> tuple[str, ...]:
+    """The names that `policies_of` takes, `all` aside."""
+    return (OURS, *PEERS, ORACLE)
+
+
+def policies_of(text: str) -> tuple[str, ...]:
+    """Names from ``all`` or a list ``a,b``. Raises `ConfigError` that lists the known ones."""
+    if text.strip() == "all":
+        return known_policies()
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    unknown = [name for name in names if name not in known_policies()]
+    if unknown or not names:
+        raise ConfigError(
+            "no such policy" if unknown else "names no policy",
+            field="--policies",
+            value=unknown[0] if unknown else text,
+            hint=f"Known: all, {', '.join(known_policies())}.",
+        )
+    return names
+
+
+def compare(
+    trace: Trace,
+    world: World,
+    policies: Sequence[str],
+    *,
+    allowed: float = 0.001,
+    sweep: bool = False,
+    say: Progress = lambda _: None,
+) -> Comparison:
+    """Play `trace` once with each policy, all in the same world, and with `sweep` each peer at many buffers."""
+    least = oracle_hours(trace, world.slots)
+    outcomes = []
+    for name in policies:
+        say(name)
+        outcomes.append(play(trace, world, name, allowed, least))
+    swept = []
+    for name in policies if sweep else ():
+        if name in PEERS:
+            say(f"{name}, sweeping")
+            swept.append(sweep_one(trace, world, name, allowed, least))
+    return Comparison(trace, world, allowed, least, tuple(outcomes), tuple(swept))
+
+
+def play(trace: Trace, world: World, name: str, allowed: float, least: float | None = None) -> Outcome:
+    """One policy at its defaults."""
+    if name == ORACLE:
+        return _oracle(trace, world)
+    if name == OURS:
+        return run(world, trace, Voicefleet(our_spec(world, allowed)), oracle=least)
+    return play_peer(trace, world, name, PEERS[name].default(world, trace), least)
+
+
+def our_spec(world: World, allowed: float) -> PoolSpec:
+    """Our pool's settings in `world`: the defaults, and its bounds."""
+    return PoolSpec(
+        region="simulated",
+        min_workers=world.min_workers,
+        max_workers=world.max_workers,
+        slots=world.slots,
+        buffer=0,
+        hold_s=0.0,
+        policy="predictive",
+        wait_ratio=allowed,
+    )
+
+
+def sweep_one(trace: Trace, world: World, name: str, allowed: float, least: float | None = None) -> Swept:
+    """A peer over its knob's values on one trace."""
+    return sweep(name, trace, world, lambda value: play_peer(trace, world, name, value, least), allowed)
+
+
+def sweep(name: str, trace: Trace, world: World, play_at: Callable[[int], Outcome], allowed: float) -> Swept:
+    """A peer over its knob's values, from careful to cheap, and finer around the best one.
+
+    Args:
+        trace: where the values are taken from.
+        play_at: plays the peer with its knob at a value.
+    """
+    kind = PEERS[name]
+    tried: dict[int, Outcome] = {}
+    for value in kind.values(world, trace):
+        tried[value] = play_at(value)
+        # Values go from careful to cheap: once half the callers of a promise ten times as loose wait, none will do.
+        if tried[value].wait_ratio > 20 * allowed:
+            break
+    found = Swept(name, kind.knob, tuple(sorted(tried.items()))).best(allowed)
+    if found is not None:
+        for value in _between(found[0], sorted(tried)):
+            tried[value] = play_at(value)
+    return Swept(name, kind.knob, tuple(sorted(tried.items())))
+
+
+def _between(best: int, tried: list[int]) -> list[int]:
+    """Values half way from the best one to its neighbours."""
+    place = tried.index(best)
+    near = [tried[i] for i in (place - 1, place + 1) if 0 <= i < len(tried)]
+    return [m for m in ((best + n) // 2 for n in near) if m not in tried]
+
+
+def play_peer(trace: Trace, world: World, name: str, value: int, least: float | None = None) -> Outcome:
+    """One peer with its knob at `value`."""
+    return run(world, trace, Peer(lambda: PEERS[name].make(value), world), oracle=least)
+
+
+def _oracle(trace: Trace, world: World) -> Outcome:
+    """A policy that knows the future and moves calls for free."""
+    hours = oracle_hours(trace, world.slots)
+    _, live = live_calls(trace)
+    workers = np.ceil(live / world.slots)
+    return Outcome(
+        policy=ORACLE,
+        offered=len(trace),
+        waited=0,
+        wait_p99_s=0.0,
+        lost=0,
+        killed=0,
+        worker_hours=hours,
+        cost_ratio=1.0 if hours else math.inf,
+        scale_actions=int(np.count_nonzero(np.diff(workers))),
+        drain_hours=0.0,
+    )

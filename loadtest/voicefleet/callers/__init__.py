@@ -1,0 +1,1 @@
+"""Simulated callers with real speech, and what each of them heard."""

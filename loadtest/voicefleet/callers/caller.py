@@ -1,0 +1,309 @@
+"""One simulated caller in one room: joins, listens, asks, times what it hears, hangs up.
+
+The conversation is `dialogue.py`; this module is the room around it. Everything that happens in the
+room is reported to the dialogue at once, and its `tick` decides what to do next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from livekit import rtc
+
+from voicefleet.callers.behavior import Ask, HangUp, Manners
+from voicefleet.callers.dialogue import Dialogue
+from voicefleet.callers.outcome import CallOutcome
+from voicefleet.callers.tracks import SAMPLE_RATE, Hearing, Mouth
+from voicefleet.contract.api import CallTicket
+from voicefleet.contract.waiting_voice import is_hold
+from voicefleet.runtime.clock import Clock, SystemClock
+from voicefleet.speech.clips import Utterance
+
+OnEvent = Callable[[str, str, float, Mapping[str, Any]], None]
+"""``on_event(call_id, kind, t_s, data)``: t_s is seconds since the join, on the caller's clock."""
+
+_LEAVE_TIMEOUT_S = 5.0
+_PUBLISH_GRACE_S = 2.0
+_LEAVING: set[asyncio.Task[None]] = set()
+"""Rooms being left, some by callers that gave up on a join: it must still be left if it comes off after all."""
+
+
+def _ignore(_call: str, _kind: str, _t_s: float, _data: Mapping[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSettings:
+    """How callers behave.
+
+    Attributes:
+        manners: time-outs and patience.
+        connect_timeout_s: a join that takes longer has failed.
+        options: passed to `room.connect`; None for the SDK's defaults.
+    """
+
+    manners: Manners = field(default_factory=Manners)
+    connect_timeout_s: float = 10.0
+    options: rtc.RoomOptions | None = None
+
+
+class Caller:
+    """One call. `run()` once; cancelling it hangs up, closes everything and raises CancelledError.
+
+    Args:
+        call_id: names the call in events and in the outcome.
+        ticket: where to join.
+        utterances: the questions, asked in order; all 16 kHz.
+        settings: how the caller behaves.
+        on_event: told of every event as it happens; must return at once.
+    """
+
+    def __init__(
+        self,
+        call_id: str,
+        ticket: CallTicket,
+        utterances: Sequence[Utterance],
+        settings: CallerSettings | None = None,
+        *,
+        on_event: OnEvent = _ignore,
+        clock: Clock | None = None,
+    ) -> None:
+        self._call_id = call_id
+        self._ticket = ticket
+        self._utterances = tuple(utterances)
+        self._settings = settings or CallerSettings()
+        self._on_event = on_event
+        self._clock = clock or SystemClock()
+        self._room = rtc.Room()
+        self._wake = asyncio.Event()
+        self._dialogue: Dialogue | None = None
+        self._mouth: Mouth | None = None
+        self._hearings: dict[str, Hearing] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+        self._events: list[tuple[float, str]] = []
+        self._joined_s = 0.0
+        self._gave_up = False
+        self._left: asyncio.Task[None] | None = None
+
+    async def run(self) -> CallOutcome:
+        """Hold the call. Failures to connect or to publish are outcomes (`error`), not exceptions."""
+        blank = CallOutcome(
+            call_id=self._call_id,
+            region=self._ticket.region,
+            room=self._ticket.room,
+            voice=self._utterances[0].voice if self._utterances else "",
+            t_start_s=0.0,
+            lag_s=0.0,
+            place_s=0.0,
+        )
+        began_s = self._clock.monotonic()
+        self._joined_s = began_s
+        connecting = asyncio.create_task(self._connect(), name="caller-connect")
+        error: str | None = None
+        try:
+            # Never cancel a join halfway: the native side would finish it and leave a ghost in the room.
+            done, _ = await asyncio.wait({connecting}, timeout=self._settings.connect_timeout_s)
+            if not done:
+                self._gave_up = True
+                error = f"connect: no answer within {self._settings.connect_timeout_s:g} s"
+            elif (failure := connecting.exception()) is not None:
+                error = f"connect: {failure!r}"
+            dialogue = self._dialogue
+            if error is not None or dialogue is None:
+                self._joined_s = self._clock.monotonic()
+                self._note("connect_failed", self._joined_s)
+                return replace(blank, error=error, events=tuple(self._events))
+            blank = replace(blank, connect_s=self._joined_s - began_s, joined_at_s=self._joined_s)
+            try:
+                await self._converse(dialogue)
+            except (RuntimeError, rtc.participant.PublishTrackError) as failure:
+                error = f"call: {failure!r}"
+            ended_s = self._clock.monotonic()
+            dialogue.hung_up(ended_s)
+            await self._leave(connecting)
+            return self._outcome(blank, dialogue, ended_s, error)
+        finally:
+            await self._leave(connecting)
+
+    def finish(self) -> None:
+        """Ask nothing more: hang up after the answer to the question under way."""
+        if self._dialogue is not None:
+            self._dialogue.no_more()
+            self._wake.set()
+
+    # --- the room ---
+
+    async def _connect(self) -> None:
+        room = self._room
+        room.on("participant_connected", self._on_participant)
+        room.on("participant_disconnected", self._on_participant_left)
+        room.on("track_subscribed", self._on_track)
+        room.on("track_unsubscribed", self._on_track_gone)
+        room.on("reconnecting", lambda: self._note("reconnecting", self._clock.monotonic()))
+        room.on("reconnected", lambda: self._note("reconnected", self._clock.monotonic()))
+        room.on("disconnected", self._on_disconnected)
+        # Each attempt of the SDK gets our time-out; it makes several, so the join may end after we gave up.
+        options = self._settings.options or rtc.RoomOptions(connect_timeout=self._settings.connect_timeout_s)
+        await room.connect(self._ticket.url, self._ticket.token, options)
+        if not self._gave_up:
+            # Here, not in run(): the SDK delivers room events from now on, and run() resumes a few loop
+            # turns later. An agent's track that came in between would never be heard.
+            self._enter()
+
+    def _enter(self) -> None:
+        self._joined_s = self._clock.monotonic()
+        self._note("joined", self._joined_s)
+        texts = [u.text for u in self._utterances]
+        self._dialogue = Dialogue(texts, self._joined_s, self._settings.manners, self._note)
+        for participant in self._room.remote_participants.values():
+            self._on_participant(participant)
+
+    def _on_participant(self, participant: rtc.RemoteParticipant) -> None:
+        if self._dialogue is not None and _is_agent(participant):
+            # In the room when we joined: waited 0 s.
+            self._dialogue.agent_joined(participant.identity, self._clock.monotonic())
+            self._wake.set()
+
+    def _on_participant_left(self, participant: rtc.RemoteParticipant) -> None:
+        if self._dialogue is not None and _is_agent(participant):
+            self._dialogue.agent_left(participant.identity, self._clock.monotonic())
+            self._wake.set()
+
+    def _on_track(
+        self, track: rtc.Track, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
+    ) -> None:
+        # Only the voice: an agent's background sound is a track of another source.
+        is_voice = publication.source == rtc.TrackSource.SOURCE_MICROPHONE
+        dialogue = self._dialogue
+        if dialogue is None or self._gave_up or not is_voice or not isinstance(track, rtc.RemoteAudioTrack):
+            return
+        agent = _is_agent(participant)
+        if not agent and not _is_hold(participant):
+            return
+        who = participant.identity
+
+        def began(t_s: float) -> None:
+            (dialogue.voice_began if agent else dialogue.hold_began)(who, t_s)
+            self._wake.set()
+
+        def ended(t_s: float) -> None:
+            (dialogue.voice_ended if agent else dialogue.hold_ended)(who, t_s)
+            self._wake.set()
+
+        if agent:
+            self._note("agent_audio", self._clock.monotonic())
+        self._hearings[publication.sid] = Hearing(track, self._clock, began=began, ended=ended)
+
+    def _on_track_gone(
+        self, _track: rtc.Track, publication: rtc.RemoteTrackPublication, _who: rtc.RemoteParticipant
+    ) -> None:
+        hearing = self._hearings.pop(publication.sid, None)
+        if hearing is not None:
+            task = asyncio.create_task(hearing.aclose())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    def _on_disconnected(self, _reason: object) -> None:
+        if self._dialogue is not None:
+            self._dialogue.disconnected(self._clock.monotonic())
+            self._wake.set()
+
+    # --- the conversation ---
+
+    async def _converse(self, dialogue: Dialogue) -> None:
+        self._mouth = Mouth(self._clock)
+        microphone = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        publishing = asyncio.create_task(self._room.local_participant.publish_track(self._mouth.track, microphone))
+        try:
+            await asyncio.wait({publishing}, timeout=self._settings.connect_timeout_s)
+            if not publishing.done():
+                raise RuntimeError("the caller's track was not published in time")
+            publishing.result()
+            while True:
+                self._wake.clear()
+                action = dialogue.tick(self._clock.monotonic())
+                if isinstance(action, HangUp):
+                    self._note("hangup", self._clock.monotonic(), reason=action.reason)
+                    return
+                if isinstance(action, Ask):
+                    await self._ask(dialogue, self._mouth, self._utterances[action.index])
+                    continue
+                await self._wait(dialogue.due_s())
+        finally:
+            # Cancelled halfway, the SDK is still told of the track, and stumbles over it in the log.
+            await asyncio.wait({publishing}, timeout=_PUBLISH_GRACE_S)
+            if publishing.done() and not publishing.cancelled():
+                publishing.exception()  # retrieved: whoever was interrupted has another error to tell
+            publishing.cancel()
+
+    async def _ask(self, dialogue: Dialogue, mouth: Mouth, utterance: Utterance) -> None:
+        await mouth.until_silent()
+        first_s = await mouth.say(utterance.samples)
+        start_s = first_s + utterance.speech_start_sample / SAMPLE_RATE
+        dialogue.asked(start_s, first_s + utterance.speech_end_sample / SAMPLE_RATE)
+
+    async def _wait(self, due_s: float | None) -> None:
+        timeout_s = None if due_s is None else max(0.0, due_s - self._clock.monotonic())
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
+        except TimeoutError:
+            pass
+
+    # --- the end ---
+
+    async def _leave(self, connecting: asyncio.Task[None]) -> None:
+        """Close everything, in bounded time; safe to call twice."""
+        self._gave_up = True  # from here on nothing new is opened
+        mouth, self._mouth = self._mouth, None
+        if mouth is not None:
+            await mouth.aclose()
+        hearings, self._hearings = list(self._hearings.values()), {}
+        await asyncio.gather(*(hearing.aclose() for hearing in hearings), *self._closing)
+        if self._left is None:
+            self._left = asyncio.create_task(self._leave_room(connecting), name="caller-leave")
+            _LEAVING.add(self._left)
+            self._left.add_done_callback(_LEAVING.discard)
+        await asyncio.wait({self._left}, timeout=_LEAVE_TIMEOUT_S)
+
+    async def _leave_room(self, connecting: asyncio.Task[None]) -> None:
+        await asyncio.wait({connecting})
+        if not connecting.cancelled() and connecting.exception() is None:
+            await self._room.disconnect()
+
+    def _outcome(self, blank: CallOutcome, dialogue: Dialogue, ended_s: float, error: str | None) -> CallOutcome:
+        zero = self._joined_s
+        return replace(
+            blank,
+            ended_s=ended_s - zero,
+            wait_s=_since(zero, dialogue.first_agent_s),
+            greeting_s=_since(zero, dialogue.first_voice_s),
+            hold_s=_since(zero, dialogue.first_hold_s),
+            turns=dialogue.turns(ended_s),
+            silent=dialogue.silent,
+            cut=dialogue.cut,
+            double_speech=dialogue.double_speech(),
+            voices=dialogue.voices(),
+            answered=dialogue.first_voice_s is not None,
+            error=error,
+            events=tuple(self._events),
+        )
+
+    def _note(self, kind: str, t_s: float, **data: object) -> None:
+        at_s = t_s - self._joined_s
+        self._events.append((at_s, kind))
+        self._on_event(self._call_id, kind, at_s, data)
+
+
+def _is_agent(participant: rtc.RemoteParticipant) -> bool:
+    return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and not is_hold(participant.identity)
+
+
+def _is_hold(participant: rtc.RemoteParticipant) -> bool:
+    return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and is_hold(participant.identity)
+
+
+def _since(zero_s: float, t_s: float | None) -> float | None:
+    return None if t_s is None else max(0.0, t_s - zero_s)

@@ -1,0 +1,328 @@
+"""The caller's side of a conversation, as a state machine. No clock, no I/O: times are arguments.
+
+    GREETING --voice--> LISTENING --settle_s of quiet--> ASKING --asked()--> WAITING --voice after T0--+
+       |                   |    ^                                              |                      |
+       |                   |    +----------------------------------------------|----------------------+
+       +---- patience ----> DONE <---- all questions asked, room closed, patience
+
+Invariants: a voice that begins before T0 never gives a TTFA; silence longer than `turn_timeout_s` always
+sets `silent`, even if a voice comes later; a question is asked only after `settle_s` of quiet (or after
+`max_listen_s` of an agent that never pauses). The hold voice ends a silence, and a new one begins when it stops;
+it answers nothing, starts no conversation and takes no patience: only an agent does.
+
+The shell (`caller.py`) reports what it hears and calls `tick(now)`; times may be reported late, by the
+60 ms the ear needs plus the delivery, so time-outs are judged `hearing_lag_s` after they fall due.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from voicefleet.callers.behavior import Action, Ask, HangUp, Manners
+from voicefleet.callers.outcome import TurnOutcome
+
+Note = Callable[[str, float], None]
+
+
+class Step(enum.Enum):
+    """Where the conversation stands."""
+
+    GREETING = "greeting"
+    LISTENING = "listening"
+    ASKING = "asking"
+    WAITING = "waiting"
+    DONE = "done"
+
+
+@dataclass
+class _Turn:
+    asked_s: float
+    t0_s: float
+    ttfa_s: float | None = None
+    answered: bool = False
+    cut_in: bool = False
+    waited_s: float | None = None
+    reply_end_s: float | None = None
+
+
+@dataclass
+class Dialogue:
+    """One conversation; create it at the moment of joining.
+
+    Args:
+        texts: the questions, asked in order; may be empty (the caller only hears the greeting).
+        joined_s: monotonic time of the join.
+        manners: the caller's patience and time-outs.
+        note: told of every event as ``note(kind, monotonic time)``.
+    """
+
+    texts: Sequence[str]
+    joined_s: float
+    manners: Manners = field(default_factory=Manners)
+    note: Note = lambda _kind, _t: None
+
+    step: Step = field(default=Step.GREETING, init=False)
+    silent: bool = field(default=False, init=False)
+    cut: bool = field(default=False, init=False)
+    first_agent_s: float | None = field(default=None, init=False)
+    first_voice_s: float | None = field(default=None, init=False)
+    first_hold_s: float | None = field(default=None, init=False)
+    _turns: list[_Turn] = field(default_factory=list, init=False)
+    _agents: set[str] = field(default_factory=set, init=False)
+    _gone_since: float | None = field(default=None, init=False)
+    _open: dict[str, float] = field(default_factory=dict, init=False)  # who speaks -> since
+    _holding: dict[str, float] = field(default_factory=dict, init=False)  # hold voices that speak -> since
+    _held_until: float = field(default=float("-inf"), init=False)
+    _spoken: list[tuple[str, float, float]] = field(default_factory=list, init=False)
+    _quiet_since: float = field(default=0.0, init=False)
+    _listen_since: float = field(default=0.0, init=False)
+    _talked_over: bool = field(default=False, init=False)  # a voice between the decision to ask and asked()
+
+    # --- what the caller perceives ---
+
+    def agent_joined(self, who: str, t_s: float) -> None:
+        """An AGENT participant is in the room."""
+        if self.first_agent_s is None:
+            self.first_agent_s = t_s
+        self._judge_absence(t_s)
+        self._gone_since = None
+        self._agents.add(who)
+        self.note("agent_joined", t_s)
+
+    def agent_left(self, who: str, t_s: float) -> None:
+        """An AGENT participant left the room (or was removed)."""
+        self._agents.discard(who)
+        if not self._agents:
+            self._gone_since = t_s
+        self.note("agent_left", t_s)
+
+    def hold_began(self, who: str, t_s: float) -> None:
+        """The first voiced sample of a hold message was heard at `t_s`; `who` says it."""
+        if self.step is Step.DONE:
+            return
+        since = self._silent_since()
+        if since is not None:
+            self._judge_silence(since, t_s)
+        self._holding.setdefault(who, t_s)
+        if self.first_hold_s is None:
+            self.first_hold_s = t_s
+        self.note("hold", t_s)
+
+    def hold_ended(self, who: str, t_s: float) -> None:
+        """The last voiced sample of a hold message was heard at `t_s`."""
+        since = self._holding.pop(who, None)
+        if since is not None:
+            self._spoken.append((who, since, t_s))
+            self._held_until = max(self._held_until, t_s)
+
+    def voice_began(self, who: str, t_s: float) -> None:
+        """The first voiced sample of agent `who` was heard at `t_s`."""
+        if self.step is Step.DONE:
+            return
+        self._open.setdefault(who, t_s)
+        if self.first_voice_s is None:
+            self.first_voice_s = t_s
+            self.note("greeting", t_s)
+        if self.step is Step.GREETING:
+            self._judge_silence(max(self.joined_s, self._held_until), t_s)
+            self._listen(t_s)
+        elif self.step is Step.ASKING:
+            self._talked_over = True
+        elif self.step is Step.WAITING:
+            self._hear_reply(self._turns[-1], t_s)
+
+    def voice_ended(self, who: str, t_s: float) -> None:
+        """The last voiced sample of agent `who` was heard at `t_s`."""
+        since = self._open.pop(who, None)
+        if since is None:
+            return
+        self._spoken.append((who, since, t_s))
+        self._quiet_since = max(self._quiet_since, t_s)
+        turn = self._turns[-1] if self._turns else None
+        # A cut-in that goes on past the question is the (premature) reply to it.
+        if self.step is Step.WAITING and turn is not None and turn.cut_in and t_s > turn.t0_s + _TAIL_S:
+            self._answer(turn, turn.t0_s)
+
+    def asked(self, start_s: float, t0_s: float) -> None:
+        """The question of the last `Ask` plays; its voiced samples go from `start_s` to `t0_s`."""
+        turn = _Turn(asked_s=start_s, t0_s=t0_s)
+        self._turns.append(turn)
+        self.step = Step.WAITING
+        self.note("asked", start_s)
+        if self._open or self._talked_over:
+            self._mark_cut_in(turn, start_s)
+
+    def disconnected(self, t_s: float) -> None:
+        """The room closed, and not because the caller hung up: the platform ended the call."""
+        if self.step is Step.DONE:
+            return
+        self._mark_cut(t_s)
+        self._finish(t_s)
+
+    def hung_up(self, t_s: float) -> None:
+        """The caller left for a reason of its own; what the room does from now on is not the platform's doing."""
+        if self.step is not Step.DONE:
+            self._finish(t_s)
+
+    def no_more(self) -> None:
+        """Ask nothing after the question under way: the call is done once the agent has answered it."""
+        self.texts = self.texts[: len(self._turns) + (self.step is Step.ASKING)]
+
+    # --- what the caller does ---
+
+    def tick(self, now_s: float) -> Action | None:
+        """What to do now, if anything. Call it after every report and at `due_s()`."""
+        if self.step is Step.DONE:
+            return HangUp("disconnected")
+        self._judge_absence(now_s)
+        if self.step is Step.LISTENING and self._may_speak(now_s):
+            if self._turns and self._turns[-1].reply_end_s is None and not self._open:
+                self._turns[-1].reply_end_s = self._quiet_since
+            if len(self._turns) < len(self.texts):
+                self.step = Step.ASKING
+                self._talked_over = False
+                return Ask(len(self._turns))
+            self._finish(now_s)
+            return HangUp("done")
+        lag_s = self.manners.hearing_lag_s
+        silent_since, since = self._silent_since(), self._waiting_since()
+        if silent_since is not None and now_s >= silent_since + self.manners.turn_timeout_s + lag_s:
+            self._mark_silent(silent_since)
+        if since is not None and now_s >= since + self.manners.patience_s + lag_s:
+            self._finish(now_s)
+            return HangUp("patience")
+        return None
+
+    def due_s(self) -> float | None:
+        """The next time at which `tick` may have something to do without a report."""
+        m, due = self.manners, []
+        if self._gone_since is not None and not self.cut:
+            due.append(self._gone_since + m.cut_after_s)
+        if self.step is Step.LISTENING:
+            due.append(self._listen_since + m.max_listen_s)
+            if not self._open and not self._holding:
+                due.append(max(self._quiet_since, self._held_until) + m.settle_s)
+        silent_since, since = self._silent_since(), self._waiting_since()
+        if silent_since is not None and not self.silent:
+            due.append(silent_since + m.turn_timeout_s + m.hearing_lag_s)
+        if since is not None:
+            due.append(since + m.patience_s + m.hearing_lag_s)
+        return min(due, default=None)
+
+    # --- the result ---
+
+    def turns(self, ended_s: float) -> tuple[TurnOutcome, ...]:
+        """The turns whose question was said to its end by `ended_s`, times relative to the join."""
+        zero = self.joined_s
+        return tuple(
+            TurnOutcome(
+                index=i,
+                text=self.texts[i],
+                asked_at_s=turn.asked_s - zero,
+                t0_s=turn.t0_s - zero,
+                ttfa_s=turn.ttfa_s,
+                answered=turn.answered,
+                cut_in=turn.cut_in,
+                waited_s=turn.waited_s if turn.waited_s is not None else ended_s - turn.t0_s,
+                reply_end_s=None if turn.reply_end_s is None else turn.reply_end_s - zero,
+            )
+            for i, turn in enumerate(self._turns)
+            if turn.t0_s <= ended_s
+        )
+
+    def double_speech(self) -> int:
+        """How often one voice, hold voices included, began or went on while another spoke, for longer than a click."""
+        spoken = self._spoken
+        return sum(
+            a[0] != b[0] and min(a[2], b[2]) - max(a[1], b[1]) > _OVERLAP_S
+            for i, a in enumerate(spoken)
+            for b in spoken[:i]
+        )
+
+    def voices(self) -> tuple[tuple[str, float, float], ...]:
+        """Who spoke from when to when, by begin, relative to the join; complete once the conversation is over."""
+        zero = self.joined_s
+        return tuple((who, begin - zero, end - zero) for who, begin, end in sorted(self._spoken, key=lambda v: v[1]))
+
+    # --- inside ---
+
+    def _may_speak(self, now_s: float) -> bool:
+        if now_s >= self._listen_since + self.manners.max_listen_s:
+            return True
+        quiet_since = max(self._quiet_since, self._held_until)
+        return not self._open and not self._holding and now_s >= quiet_since + self.manners.settle_s
+
+    def _silent_since(self) -> float | None:
+        """Since when the caller has heard nothing, although it should; None when it need not, or hears a voice."""
+        since = self._waiting_since()
+        return None if since is None or self._holding else max(since, self._held_until)
+
+    def _waiting_since(self) -> float | None:
+        """Since when the caller has been waiting for an agent's voice; None when it is not."""
+        if self._open:
+            return None
+        if self.step is Step.GREETING:
+            return self.joined_s
+        return self._turns[-1].t0_s if self.step is Step.WAITING else None
+
+    def _hear_reply(self, turn: _Turn, t_s: float) -> None:
+        if t_s < turn.t0_s:
+            self._mark_cut_in(turn, t_s)
+            return
+        self._judge_silence(max(turn.t0_s, self._held_until), t_s)
+        if t_s > turn.t0_s + self.manners.turn_timeout_s:
+            turn.waited_s = t_s - turn.t0_s
+            self.note("late_reply", t_s)
+            self._listen(t_s)
+            return
+        if not turn.cut_in:
+            turn.ttfa_s = t_s - turn.t0_s
+        self.note("reply", t_s)
+        self._answer(turn, t_s)
+
+    def _answer(self, turn: _Turn, t_s: float) -> None:
+        turn.answered = True
+        turn.waited_s = t_s - turn.t0_s
+        self._listen(t_s)
+
+    def _listen(self, t_s: float) -> None:
+        self.step = Step.LISTENING
+        self._listen_since = t_s
+
+    def _mark_cut_in(self, turn: _Turn, t_s: float) -> None:
+        if not turn.cut_in:
+            turn.cut_in = True
+            self.note("cut_in", t_s)
+
+    def _judge_silence(self, since_s: float, voice_s: float) -> None:
+        """The voice ended a silence, unless a hold voice speaks too; one that was too long makes the call silent."""
+        if not self._holding and voice_s > since_s + self.manners.turn_timeout_s:
+            self._mark_silent(since_s)
+
+    def _mark_silent(self, since_s: float) -> None:
+        if not self.silent:
+            self.silent = True
+            self.note("silent", since_s + self.manners.turn_timeout_s)
+
+    def _judge_absence(self, now_s: float) -> None:
+        if self._gone_since is not None and now_s >= self._gone_since + self.manners.cut_after_s:
+            self._mark_cut(self._gone_since + self.manners.cut_after_s)
+
+    def _mark_cut(self, t_s: float) -> None:
+        if not self.cut:
+            self.cut = True
+            self.note("cut", t_s)
+
+    def _finish(self, t_s: float) -> None:
+        for who in list(self._open):
+            self.voice_ended(who, t_s)
+        for who in list(self._holding):
+            self.hold_ended(who, t_s)
+        self.step = Step.DONE
+
+
+_TAIL_S = 0.3
+"""An agent that cut in and stops within this time after T0 was interrupted; it has not answered."""
+_OVERLAP_S = 0.06

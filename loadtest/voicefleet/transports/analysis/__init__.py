@@ -1,0 +1,1 @@
+"""From frames sent and received to delay, loss, blocking and quality. Pure."""

@@ -1,0 +1,1 @@
+"""The result of the transport lab as JSON, table, figures and HTML page."""

@@ -1,0 +1,62 @@
+"""The lab's report: one HTML file that needs nothing else, its sentences written from the measured values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from voicefleet.transports.analysis.findings import findings, webrtc_findings, when_to_use
+from voicefleet.transports.arms import BY_ID
+from voicefleet.transports.report import charts
+from voicefleet.transports.trial import Take
+
+_OVER_TIME = ("tcp-cubic", "websocket", "webrtc-tcp", "udp", "webrtc-udp")
+
+
+def render(result: Mapping[str, Any], takes: Sequence[Take]) -> str:
+    """The whole page."""
+    environment = Environment(
+        loader=PackageLoader("voicefleet.transports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters |= {"ms": _ms, "percent": _percent, "score": _score, "thousands": _thousands}
+    rows = result["rows"]
+    healthy = [take for take in takes if not take.void]
+    losses = sorted({take.cell.loss for take in healthy})
+    worst = losses[-1] if losses else 0.0
+    watched = next((t for t in healthy if t.cell.arm.id == "webrtc-udp" and t.cell.loss == worst), None)
+    svgs = {
+        "over_time": charts.over_time(healthy, _OVER_TIME, worst),
+        "distributions": charts.distributions(healthy, losses[:1] + losses[-2:] if len(losses) > 2 else losses),
+        "pesq": charts.quality(rows, "pesq", "PESQ (wideband, 1 to 4.6)"),
+        "mos": charts.quality(rows, "mos", "estimated MOS (E-model, 1 to 4.5)"),
+        "estimates": charts.estimates(watched) if watched is not None else None,
+    }
+    return environment.get_template("report.html.j2").render(
+        r=result,
+        titles={arm: BY_ID[arm].title for arm in BY_ID},
+        worst=worst,
+        watched=watched,
+        findings=findings(result),
+        webrtc_findings=webrtc_findings(result),
+        choices=when_to_use(result),
+        svgs={name: Markup(svg) if svg is not None else None for name, svg in svgs.items()},
+    )
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _score(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _thousands(value: float | None) -> str:
+    return "–" if value is None else f"{value / 1000:.1f} k"

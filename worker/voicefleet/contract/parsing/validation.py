@@ -1,0 +1,71 @@
+"""Turn pydantic's errors into ours: the field's path, the value as written and the way out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from voicefleet.contract.errors import ConfigError
+
+_SECRET_WORDS = ("secret", "password", "token", "key")
+
+
+def config_error(error: ValidationError, model: type[BaseModel], *, source: str, at: str = "") -> ConfigError:
+    """The first thing wrong, as a `ConfigError`; how many more there are stands in its text.
+
+    Args:
+        model: what was validated, to name the fields there are.
+        source: the file or surroundings the values came from.
+        at: path of `model` inside `source`, when it is a part of it.
+    """
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    path = [str(p) for p in first["loc"]]
+    field = ".".join(filter(None, [at, *path]))
+    more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""
+    kind = first["type"]
+    value: Any = first.get("input")
+    if kind == "extra_forbidden":
+        what = "no such field"
+        value = None
+        hint = _known_names(path, model)
+    elif kind == "missing":
+        what = "is missing"
+        value = None
+        hint = "Add it."
+    else:
+        what = str(first["msg"]).removeprefix("Value error, ")
+        hint = "Correct it."
+        if isinstance(value, dict | list) or any(w in path[-1].lower() for w in _SECRET_WORDS if path):
+            value = None
+    return ConfigError(f"{what}, in {source}{more}", field=field or source, value=value, hint=hint)
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A sentence that names the nearest of `known`, or all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"Did you mean {close[0]}?" if close else f"Known: {', '.join(names)}."
+
+
+def _known_names(path: list[str], model: type[BaseModel]) -> str:
+    here: Any = model
+    for step in path[:-1]:
+        found = here.model_fields.get(step) if isinstance(here, type) and issubclass(here, BaseModel) else None
+        here = _model_of(found.annotation) if found else here
+        if here is None:
+            return "Remove it."
+    fields = here.model_fields if isinstance(here, type) and issubclass(here, BaseModel) else {}
+    return nearest(path[-1], fields) if fields else "Remove it."
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        if found := _model_of(inner):
+            return found
+    return None

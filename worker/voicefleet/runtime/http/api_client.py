@@ -1,0 +1,169 @@
+"""Client of the controller's HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+from pydantic import BaseModel, ValidationError
+
+from voicefleet.contract.answers import MOST_CALLS_A_PAGE, CallPage
+from voicefleet.contract.api import (
+    CallRequest,
+    CallTicket,
+    CallView,
+    DecisionView,
+    DrainView,
+    HistoryPoint,
+    RegionView,
+    WorkerStatus,
+)
+from voicefleet.contract.errors import UnknownStateError, UnreachableError
+from voicefleet.runtime.clock import Clock, SystemClock
+
+REQUEST_TIMEOUT_S = 5.0
+_CALLS = f"/v1/calls?limit={MOST_CALLS_A_PAGE}"
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class ControllerClient:
+    """Talks to one controller. Use as an async context manager.
+
+    Args:
+        url: the controller's address, ``http://HOST:PORT``.
+        key: bearer token; empty when the controller asks for none.
+    """
+
+    def __init__(self, url: str, *, key: str = "", clock: Clock | None = None) -> None:
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._clock = clock or SystemClock()
+        self._http: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._http = aiohttp.ClientSession(
+            headers=self._headers, timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S)
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._http is not None
+        await self._http.close()
+
+    async def create_call(self, request: CallRequest, *, patience_s: float = 0.0) -> CallTicket:
+        """Ask for a call. While the fleet is full (503) or asks to slow down (429), try again as told, up to
+        `patience_s` seconds.
+
+        Raises:
+            UnreachableError: refused for good, or still full after `patience_s`.
+            UnknownStateError: no answer.
+        """
+        deadline = self._clock.monotonic() + patience_s
+        body = request.model_dump(mode="json", exclude_none=True)
+        while True:
+            status, answer, retry_after_s = await self._ask("POST", "/v1/calls", json=body)
+            if status == 201 or status == 200:
+                return self._read(CallTicket, answer)
+            if status not in (429, 503) or self._clock.monotonic() + retry_after_s > deadline:
+                raise _refused("POST /v1/calls", status, answer, "See the controller's log.")
+            await asyncio.sleep(retry_after_s)
+
+    async def regions(self) -> list[RegionView]:
+        """Every region's state. As all reads of lists it raises UnknownStateError when the controller does not say, and
+        UnreachableError when it refuses our key."""
+        return [self._read(RegionView, r) for r in await self._get_list("/v1/regions", "regions")]
+
+    async def calls(self) -> list[CallView]:
+        """Every call there is, page by page. Raises UnknownStateError when the controller does not say."""
+        found: list[CallView] = []
+        path: str | None = _CALLS
+        while path is not None:
+            status, answer, _ = await self._ask("GET", path)
+            if status != 200:
+                raise UnknownStateError(f"GET {self._url}/v1/calls was answered with {status}")
+            page = self._read(CallPage, answer)
+            found += page.calls
+            path = f"{_CALLS}&cursor={quote(page.next, safe='')}" if page.next else None
+        return found
+
+    async def decisions(self, limit: int = 100) -> list[DecisionView]:
+        """The last decisions, newest first. Raises UnknownStateError when the controller does not say."""
+        found = await self._get_list(f"/v1/decisions?limit={limit}", "decisions")
+        return [self._read(DecisionView, d) for d in found]
+
+    async def history(self) -> dict[str, list[HistoryPoint]]:
+        """The last half hour of each region, the oldest first. Raises UnknownStateError when it does not say."""
+        status, answer, _ = await self._ask("GET", "/v1/history")
+        if status in (401, 403):
+            raise _refused("GET /v1/history", status, answer, "Give a key that may read.")
+        regions = answer.get("regions") if status == 200 and isinstance(answer, dict) else None
+        if not isinstance(regions, dict):
+            raise UnknownStateError(f"GET {self._url}/v1/history was answered with {status}")
+        return {name: [self._read(HistoryPoint, point) for point in points] for name, points in regions.items()}
+
+    async def drain_worker(self, worker: str) -> DrainView:
+        """Tell a worker to hand its calls over and leave. Saying it again changes nothing.
+
+        Raises:
+            UnreachableError: refused; there is no such worker, or it cannot be drained.
+            UnknownStateError: no answer.
+        """
+        path = f"/v1/workers/{quote(worker, safe='')}/drain"
+        status, answer, _ = await self._ask("POST", path)
+        if status != 202:
+            raise _refused(f"POST {path}", status, answer, "See GET /v1/regions for the workers there are.")
+        return self._read(DrainView, answer)
+
+    async def worker(self, worker: str) -> WorkerStatus | None:
+        """A worker's state and calls; None when there is no such worker, or it has ended.
+
+        Raises:
+            UnreachableError: refused.
+            UnknownStateError: the controller does not answer, or does not know now.
+        """
+        path = f"/v1/workers/{quote(worker, safe='')}"
+        status, answer, _ = await self._ask("GET", path)
+        if status == 404:
+            return None
+        if status == 503:
+            raise UnknownStateError(f"GET {self._url}{path} was answered with {status}")
+        if status != 200:
+            raise _refused(f"GET {path}", status, answer, "See the controller's log.")
+        return self._read(WorkerStatus, answer)
+
+    def _read(self, kind: type[M], answer: Any) -> M:
+        try:
+            return kind.model_validate(answer)
+        except ValidationError as error:
+            raise UnknownStateError(f"{self._url} does not answer as a controller does") from error
+
+    async def _get_list(self, path: str, name: str) -> list[Any]:
+        status, answer, _ = await self._ask("GET", path)
+        if status in (401, 403):
+            raise _refused(f"GET {path}", status, answer, "Give a key that may read.")
+        if status != 200 or not isinstance(answer, dict) or not isinstance(answer.get(name), list):
+            raise UnknownStateError(f"GET {self._url}{path} was answered with {status}")
+        return list(answer[name])
+
+    async def _ask(self, method: str, path: str, *, json: Any = None) -> tuple[int, Any, float]:
+        assert self._http is not None, "enter the client first"
+        try:
+            async with self._http.request(method, self._url + path, json=json) as response:
+                answer = await response.json(content_type=None)
+                return response.status, answer, float(response.headers.get("Retry-After", 1.0))
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, RecursionError) as error:
+            raise UnknownStateError(f"the controller at {self._url} did not answer ({type(error).__name__})") from error
+
+
+def _refused(request: str, status: int, answer: Any, hint: str) -> UnreachableError:
+    """What the controller said no with, and its own way out if it gave one."""
+    said = answer if isinstance(answer, dict) else {}
+    return UnreachableError(
+        str(said.get("error", f"answer {status}")), field=request, value=status, hint=said.get("hint") or hint
+    )

@@ -1,0 +1,1 @@
+"""Structured logs that never show secrets, and personal data only on request."""

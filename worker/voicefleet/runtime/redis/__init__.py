@@ -1,0 +1,1 @@
+"""Connections to Redis, its access rights, and the Lua scripts that change claims."""

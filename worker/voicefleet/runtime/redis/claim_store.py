@@ -1,0 +1,156 @@
+"""Claims in Redis. Every change is a Lua script: one atomic move of the protocol in `contract.claims`."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from voicefleet.contract import codec
+from voicefleet.contract.claims import (
+    ACCEPTED_TTL_MS,
+    EPOCH_TTL_MS,
+    HANDOFF_READY_TTL_MS,
+    HANDOFF_TTL_MS,
+    LIVE_TTL_MS,
+    Claim,
+    Handoff,
+)
+from voicefleet.contract.keys import Keys
+from voicefleet.runtime.redis.connection import Scripts
+
+_Args: TypeAlias = list[str | int | float]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The call is ours to take; `epoch` is our place in the room's history."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeding:
+    """Another job has the call and is to hand it to us: join, get ready, and be silent until it has."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Another job has the call, or this one is fenced (then `by` may be None)."""
+
+    by: Claim | None
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """The call is ours. `handoff` is the one that we are to make, if any."""
+
+    epoch: int
+    handoff: Handoff | None
+
+
+class Turn(enum.Enum):
+    """What a successor hears: not yet; the call is its; it will not be."""
+
+    WAIT = 1
+    OURS = 2
+    OVER = 0
+
+
+class Yielded(enum.Enum):
+    """What a holder hears that hands over: done; it keeps the call; the call is another's already."""
+
+    DONE = 1
+    KEPT = 0
+    LOST = -1
+
+
+class ClaimStore:
+    """Claims of one region. Every method raises `UnknownStateError` when Redis does not answer: then the move may or
+    may not have been made."""
+
+    def __init__(self, scripts: Scripts, region: str) -> None:
+        self._scripts = scripts
+        self._keys = Keys(region)
+
+    async def accept(self, room: str, room_sid: str, *, worker: str, job: str) -> Accepted | Succeeding | Held:
+        """Reserve the call in `room` for `job`; asking again for the same job is answered alike."""
+        args: _Args = [room, worker, job, room_sid, ACCEPTED_TTL_MS, EPOCH_TTL_MS, HANDOFF_TTL_MS]
+        answer, value = await self._scripts.run("claim_accept", [*self._protocol(room), self._keys.changed], args)
+        match int(answer):
+            case 1:
+                return Accepted(int(value))
+            case 2:
+                return Succeeding(int(value))
+            case _:
+                return Held(codec.load(Claim, value) if value else None)
+
+    async def live(
+        self, room: str, room_sid: str, *, worker: str, job: str, epoch: int, trouble: str = ""
+    ) -> Live | None:
+        """Take or renew the live claim. Called by the job itself, only while it is connected to the room.
+
+        Args:
+            epoch: what `accept` gave; 0 when the call was accepted while Redis was away.
+            trouble: what the job finds wrong with its own call; the controller then looks for itself.
+
+        Returns:
+            None when the call is another job's: leave without a word.
+        """
+        args: _Args = [room, worker, job, room_sid, epoch, LIVE_TTL_MS, EPOCH_TTL_MS, trouble]
+        held, handoff = await self._scripts.run("claim_live", self._holding(room), args)
+        return Live(int(held), codec.load(Handoff, handoff) if handoff else None) if int(held) else None
+
+    async def release(self, room: str, *, job: str) -> bool:
+        """Give the claim back; True when it was this job's. A claim of another job is left alone."""
+        keys = self._keys
+        released = [keys.claim(room), keys.held, keys.ledger, keys.changed, keys.renewed]
+        return bool(await self._scripts.run("claim_release", released, [room, job]))
+
+    async def begin_handoff(self, room: str, *, job: str) -> bool:
+        """Want the call in `room` moved away from `job`. False: it does not hold it, or a handoff is under way."""
+        keys = [self._keys.claim(room), self._keys.handoff(room)]
+        return bool(await self._scripts.run("handoff_begin", keys, [job, HANDOFF_TTL_MS]))
+
+    async def ready(self, room: str, *, job: str) -> Turn:
+        """As the successor `job`, in the room: ready. To be said every second until the answer is not `WAIT`."""
+        keys = [self._keys.claim(room), self._keys.handoff(room)]
+        args: _Args = [job, HANDOFF_READY_TTL_MS, self._keys.job_channel_prefix]
+        answer, _ = await self._scripts.run("handoff_ready", keys, args)
+        return Turn(int(answer))
+
+    async def hand_over(self, room: str, *, job: str) -> Yielded:
+        """As the holder `job`, silent by now: give the call to the successor that is ready."""
+        args: _Args = [room, job, LIVE_TTL_MS, EPOCH_TTL_MS, self._keys.job_channel_prefix]
+        answer, _ = await self._scripts.run("handoff_yield", self._holding(room), args)
+        return Yielded(int(answer))
+
+    async def recover(self, room: str, claim: Claim) -> bool:
+        """Free a call whose job is gone for sure, and put it at the head of the queue. False: it moved on."""
+        keys = self._keys
+        queue = [keys.callers, keys.waiting, keys.inflight]
+        args: _Args = [room, claim.worker, claim.job, EPOCH_TTL_MS]
+        every = [*self._protocol(room), *queue, keys.changed, keys.renewed]
+        return bool(await self._scripts.run("recover", every, args))
+
+    async def fence(self, room: str, jobs: Sequence[str]) -> bool:
+        """Keep `jobs`, whose agents are removed from `room`, from ever holding its call. False: one holds it."""
+        keys = [self._keys.claim(room), self._keys.epoch(room), self._keys.fenced(room)]
+        return bool(await self._scripts.run("fence", keys, [EPOCH_TTL_MS, *jobs]))
+
+    def _protocol(self, room: str) -> list[str]:
+        keys = self._keys
+        return [
+            keys.claim(room),
+            keys.epoch(room),
+            keys.fenced(room),
+            keys.handoff(room),
+            keys.held,
+            keys.ledger,
+        ]
+
+    def _holding(self, room: str) -> list[str]:
+        return [*self._protocol(room), self._keys.changed, self._keys.renewed]

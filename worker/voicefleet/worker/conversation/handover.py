@@ -1,0 +1,165 @@
+"""A live call moves to another worker: the part of the job that has it, and of the one that takes it.
+
+    ready successor -> boundary -> memory stored -> still boundary: deaf and mute -> claim handed over -> leave
+                                   '---- anything else: hear and speak again, the call stays here ----'
+
+The holder has the call until the very end, and the successor is deaf and mute until the call is its own: there is never
+a voice too many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from livekit.agents import AgentSession
+
+from voicefleet.contract.claims import HANDOFF_READY_TTL_MS, agent_identity
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.runtime.clock import Clock
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.redis.claim_store import ClaimStore, Turn
+from voicefleet.worker.conversation.boundary import TurnBoundary
+from voicefleet.worker.conversation.transcript_store import MemoryStore
+from voicefleet.worker.job.claim_lease import Hold
+from voicefleet.worker.job.voice import Gate
+
+LOOK_EVERY_S = 0.05
+STORE_LIMIT_S = 0.5
+LINGER_S = 0.3
+"""The last words may still be in the caller's jitter buffer; leaving the room cuts them."""
+SUCCESSION_LIMIT_S = 15.0
+"""A successor waits no longer than this for its turn; the controller asks for another."""
+READY_EVERY_S = 1.0
+GONE_AFTER_S = HANDOFF_READY_TTL_MS / 1000 + 0.2
+"""No holder gives a call to a successor that has not said for so long that it is ready."""
+
+log = get_logger(__name__)
+
+
+class Handover:
+    """The holder's part, on one call.
+
+    Args:
+        store: stores the conversation as it is now; None without a memory.
+        present: whether a participant of this identity is in the room.
+    """
+
+    def __init__(
+        self,
+        session: AgentSession[Any],
+        hold: Hold,
+        *,
+        memory: MemoryStore | None,
+        store: Callable[[], None],
+        present: Callable[[str], bool],
+        clock: Clock,
+    ) -> None:
+        self._session = session
+        self._hold = hold
+        self._memory = memory
+        self._store = store
+        self._present = present
+        self._clock = clock
+        self._boundary = TurnBoundary()
+        self.gate: Gate | None = None
+        """Before the session's input, once it has started."""
+
+    def watch(self) -> None:
+        """Begin to follow the turns; before the session starts."""
+        self._session.on("user_state_changed", self._on_caller)
+        self._session.on(
+            "agent_state_changed", lambda e: self._boundary.agent(e.new_state not in ("listening", "idle"))
+        )
+
+    def _on_caller(self, event: Any) -> None:
+        self._boundary.caller(event.new_state == "speaking", self._clock.monotonic())
+
+    async def run(self) -> bool:
+        """Wait for a boundary as long as the handoff stands, and give the call away there.
+
+        Returns:
+            True: the call is the successor's, leave. False: it stays here.
+        """
+        while (handoff := self._hold.handoff) is not None and not self._hold.lost:
+            if not self._between_turns():
+                await self._clock.sleep(LOOK_EVERY_S)
+                continue
+            if not await self._stored():
+                log.warning("the conversation could not be stored, so the call stays here")
+                return False
+            # The caller may have begun to speak meanwhile.
+            if self._between_turns():
+                return await self._give(agent_identity(handoff.to_job))
+        return False
+
+    def _between_turns(self) -> bool:
+        pending = self._session.current_speech is not None
+        return self._boundary.reached(self._clock.monotonic(), speech_pending=pending)
+
+    async def _stored(self) -> bool:
+        if self._memory is None:
+            return True
+        self._store()
+        return await self._memory.flush(STORE_LIMIT_S)
+
+    async def _give(self, successor: str) -> bool:
+        began_s = self._clock.monotonic()
+        self._hear_and_speak(False)
+        gone = await self._hold.hand_over()
+        if gone is None and self._present(successor):
+            # Better a successor that still waits for Redis than two voices.
+            self._hold.let_go()
+            gone = True
+        log.info("handover", gone=gone, took_ms=round((self._clock.monotonic() - began_s) * 1000, 1))
+        if not gone:
+            self._hear_and_speak(True)
+            return False
+        await self._clock.sleep(LINGER_S)
+        return True
+
+    def _hear_and_speak(self, yes: bool) -> None:
+        if self.gate is not None:
+            self.gate.close(not yes)
+        if self._session.output.audio is not None:
+            self._session.output.set_audio_enabled(yes)
+
+
+async def wait_for_turn(
+    claims: ClaimStore,
+    renew: Callable[[], Any],
+    room: str,
+    job: str,
+    *,
+    woken: asyncio.Event,
+    connected: Callable[[], bool],
+    clock: Clock,
+) -> bool:
+    """As the successor: say that we are ready until the call is ours (True) or will not be (False).
+
+    Args:
+        renew: asks for the claim as its holder does; gives whether it is ours.
+        woken: set when our channel woke us.
+    """
+    deadline_s = clock.monotonic() + SUCCESSION_LIMIT_S
+    while connected() and clock.monotonic() < deadline_s:
+        woken.clear()
+        try:
+            turn = await claims.ready(room, job=job)
+        except UnknownStateError:
+            turn = Turn.WAIT
+        if turn is not Turn.WAIT:
+            return turn is Turn.OURS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READY_EVERY_S):
+                await woken.wait()
+    if not connected():
+        return False
+    # Up to here the holder may give us the call in any moment: leave only when it cannot any more.
+    await clock.sleep(GONE_AFTER_S)
+    try:
+        return bool(await renew())
+    except UnknownStateError:
+        return False

@@ -1,0 +1,195 @@
+"""How an agent carries on with a call that another agent had: the conversation, what was kept, the first words."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from livekit import rtc
+from livekit.agents import Agent, AgentSession
+from livekit.agents.llm import ChatContext, ChatItem, ChatMessage
+
+from voicefleet.runtime.clock import Clock
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.worker.call import HANDED_OVER, RECOVERED, AgentFactory, CallContext
+from voicefleet.worker.conversation.transcript import Loss, Remembered
+
+LONGEST_QUOTE = 120
+_STORED = frozenset({"message", "function_call", "function_call_output"})
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Phrases:
+    """First words after a recovery. `resume`: ``{last}`` is the agent's last sentence. `answer` comes before the answer
+    to what the caller said last and nobody answered."""
+
+    resume: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What to do first: say `words`, then answer the caller or not."""
+
+    words: str
+    answer: bool = False
+
+
+def opening(why: str, past: list[ChatItem], phrases: Phrases) -> Opening:
+    """What an agent does first that takes a call up. After a handoff nothing: the caller is not to notice."""
+    if why != RECOVERED:
+        return Opening("")
+    told = [item for item in past if item.type in _STORED and getattr(item, "role", "") not in ("system", "developer")]
+    if told and not (isinstance(told[-1], ChatMessage) and told[-1].role == "assistant"):
+        return Opening(phrases.answer.strip(), answer=True)
+    last = last_sentence(told[-1].text_content or "") if told and isinstance(told[-1], ChatMessage) else ""
+    return Opening(phrases.resume.replace("{last}", last).strip())
+
+
+def last_sentence(text: str) -> str:
+    """The last sentence of `text`, or as much of its beginning as 120 characters hold."""
+    sentences = [s for s in re.split(r"(?<=[.!?…])\s+|(?<=[。！？])", text.strip()) if s]
+    last = sentences[-1] if sentences else ""
+    return last if len(last) <= LONGEST_QUOTE else last[: LONGEST_QUOTE - 1].rstrip() + "…"
+
+
+def conversation(session: AgentSession[Any]) -> list[dict[str, Any]]:
+    """What was said in `session`, and its function calls, without images and audio, as JSON."""
+    plain = ChatContext([item for item in session.history.items if item.type in _STORED])
+    items: list[dict[str, Any]] = plain.to_dict(exclude_timestamp=False, exclude_metrics=True)["items"]
+    return items
+
+
+class Resumption:
+    """Makes the agent of one call, new or not, and has it carry on.
+
+    Args:
+        before: the conversation so far; None for a new call, or one whose memory is lost.
+        lost: told what could not be restored.
+        note: takes observations for the worker's metrics.
+    """
+
+    def __init__(
+        self,
+        session: AgentSession[Any],
+        call: CallContext,
+        before: Remembered | None,
+        phrases: Phrases,
+        *,
+        clock: Clock,
+        lost: Callable[[Loss], None],
+        note: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._session = session
+        self._call = call
+        self._before = before
+        self._phrases = phrases
+        self._clock = clock
+        self._lost = lost
+        self._note = note
+
+    async def make_agent(self, factory: AgentFactory) -> Agent:
+        """The team's agent; one that raises over what was kept is made again without it."""
+        if self._before is not None:
+            self._call.kept.update(self._before.kept)
+        try:
+            agent = await _made(factory, self._call)
+        except Exception as error:
+            if not self._call.kept:
+                raise
+            log.warning("the agent's factory failed, trying without what was kept", error=type(error).__name__)
+            self._drop_kept()
+            agent = await _made(factory, self._call)
+        if self._before is not None:
+            await self._restore(agent, self._before)
+        if self._call.resumed:
+            _enter_by(agent, self._open)
+        return agent
+
+    async def start_silent(self, agent: Agent, room: rtc.Room) -> None:
+        """Start as a successor: all runs and its track is in the room, but it neither hears nor speaks."""
+        session = self._session
+        session.input.set_audio_enabled(False)
+        session.output.set_audio_enabled(False)
+        await session.start(agent, room=room)
+
+    async def take_over(self, agent: Agent, memory: Remembered | None) -> None:
+        """The call is ours: know what was said up to now, and speak."""
+        if memory is not None:
+            self._call.kept.clear()
+            self._call.kept.update(memory.kept)
+            await self._restore(agent, memory)
+        self._session.output.set_audio_enabled(True)
+        self._note({"kind": "resumed", "why": HANDED_OVER})
+        await self._own_resume(agent)
+
+    async def _restore(self, agent: Agent, memory: Remembered) -> None:
+        try:
+            past = ChatContext.from_dict({"items": list(memory.items)}).items
+        except (ValueError, TypeError) as error:
+            log.warning("the conversation cannot be restored", error=type(error).__name__)
+            self._lost(Loss.UNREADABLE)
+            return
+        past = [item for item in past if item.type in _STORED]
+        # livekit sorts by time, and the clock of the machine that wrote this may be ahead of ours.
+        ahead_s = max((item.created_at for item in past), default=0.0) - self._clock.wall().timestamp()
+        for item in past:
+            item.created_at -= max(0.0, ahead_s)
+        known = {item.id for item in past}
+        own = [item for item in agent.chat_ctx.items if item.id not in known]
+        await agent.update_chat_ctx(ChatContext([*own, *past]), exclude_invalid_function_calls=False)
+        # What is stored next is this history: old and new, each once.
+        history = self._session.history
+        history.items = [*(item for item in history.items if item.id not in known), *past]
+
+    async def _open(self) -> None:
+        """What a resumed agent does in place of its first `on_enter`."""
+        if self._call.resumed == HANDED_OVER:
+            return
+        self._note({"kind": "resumed", "why": RECOVERED})
+        session = self._session
+        first = opening(RECOVERED, session.history.items, self._phrases)
+        if await self._own_resume(session.current_agent):
+            return
+        if first.words:
+            # Not in the conversation: after another fault these are not the words to go back to.
+            session.say(first.words, add_to_chat_ctx=False)
+        if first.answer:
+            session.generate_reply()
+
+    async def _own_resume(self, agent: Agent) -> bool:
+        """Call the agent's `on_resume` if it has one; True when it has done its part."""
+        hook = getattr(agent, "on_resume", None)
+        if hook is None:
+            return False
+        try:
+            await hook(self._call.resumed)
+        except Exception as error:
+            log.warning("the agent's on_resume failed, the call goes on without", error=type(error).__name__)
+            self._drop_kept()
+            return False
+        return True
+
+    def _drop_kept(self) -> None:
+        self._call.kept.clear()
+        self._lost(Loss.RESTORE_FAILED)
+
+
+def _enter_by(agent: Agent, enter: Callable[[], Any]) -> None:
+    """Have `enter` called in place of the agent's next `on_enter`, which would greet again."""
+
+    async def once() -> None:
+        vars(agent).pop("on_enter", None)
+        await enter()
+
+    vars(agent)["on_enter"] = once
+
+
+async def _made(factory: AgentFactory, call: CallContext) -> Agent:
+    made = factory(call)
+    return await made if inspect.isawaitable(made) else made

@@ -1,0 +1,238 @@
+"""No caller waits in silence for a provider that fails, or for an answer to a question that was lost with the line:
+past its time the agent says a recorded apology. So it does to a caller who may not have heard it greet.
+
+`silence.SilenceWatch` decides; this module hears the session's events for it, and speaks. The same events tell of
+providers that failed and of fallbacks that took over, so they are reported from here as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from livekit.agents import AgentSession, APIConnectionError, APIStatusError, APITimeoutError
+from livekit.agents.llm import ChatMessage
+
+from voicefleet.runtime.clock import Clock
+from voicefleet.runtime.logs.setup import get_logger, told
+from voicefleet.worker.dead_air.detector import Reason, SilenceWatch, Verdict
+from voicefleet.worker.providers.fallback import adapter_of, members_of
+from voicefleet.worker.tiers.load import ReadyTier
+
+Note = Callable[[dict[str, Any]], None]
+"""Takes one observation, to be counted by the worker's main process."""
+
+_CLEARING_S = 1.0
+"""A provider that does not let go within this time is not waited for: livekit would wait 5 s."""
+
+_STAGES: Mapping[str, str] = {
+    "stt_error": "stt",
+    "llm_error": "llm",
+    "realtime_model_error": "llm",
+    "tts_error": "tts",
+}
+
+log = get_logger(__name__)
+
+
+class Apology:
+    """Watches one session. `watch` before it starts, `end` when the call is over."""
+
+    def __init__(self, session: AgentSession[Any], tier: ReadyTier, clock: Clock, note: Note) -> None:
+        self._session = session
+        self._words = tier.words
+        self._enabled = tier.tier.apology.enabled
+        self._tier = tier.name
+        self._clock = clock
+        self._note = note
+        limits = tier.tier.apology
+        self._watch = SilenceWatch(
+            after_s=limits.after_s, min_speech_s=limits.min_speech_s, no_input_s=limits.no_input_s
+        )
+        self._timer: asyncio.TimerHandle | None = None
+        self._speaking: asyncio.Task[None] | None = None
+        self._speech_began = 0.0
+        self._ended = False
+
+    def watch(self) -> None:
+        """Begin; before the session starts, so that no event is missed."""
+        for name, hear in (
+            ("user_state_changed", self._on_caller),
+            ("agent_state_changed", self._on_agent),
+            ("user_input_transcribed", self._on_transcript),
+            ("conversation_item_added", self._on_item),
+            ("speech_created", self._on_speech),
+            ("tool_execution_updated", self._on_tool),
+            ("function_tools_executed", self._on_tools_done),
+            ("error", self._on_error),
+        ):
+            self._session.on(name, self._then_set_timer(hear))  # type: ignore[arg-type]
+        for stage in ("stt", "llm", "tts"):
+            provider = getattr(self._session, stage)
+            for member in members_of(provider):
+                member.on("error", lambda error, stage=stage: self._count_failure(stage, error.error))
+            if members_of(provider):
+                adapter_of(provider).on(f"{stage}_availability_changed", self._on_availability(stage))
+
+    def line_back(self) -> None:
+        """The room was joined anew after an outage of LiveKit or of the way to it."""
+        self._watch.line_back(self._clock.monotonic())
+        self._set_timer()
+
+    @property
+    def waits_since_s(self) -> float | None:
+        """See `SilenceWatch.waits_since_s`."""
+        return self._watch.waits_since_s
+
+    def end(self) -> None:
+        """Stop watching."""
+        self._ended = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._speaking is not None:
+            self._speaking.cancel()
+
+    # What is heard of the session
+
+    def _on_caller(self, event: Any) -> None:
+        # The events' own times: they are set back to where speech began and ended.
+        if event.new_state == "speaking":
+            self._speech_began = event.created_at
+            self._watch.caller_started(self._clock.monotonic())
+        elif event.old_state == "speaking":
+            self._watch.caller_stopped(self._clock.monotonic(), max(0.0, event.created_at - self._speech_began))
+
+    def _on_agent(self, event: Any) -> None:
+        if event.new_state == "speaking":
+            self._watch.agent_started()
+        elif event.old_state == "speaking":
+            self._watch.agent_stopped(self._clock.monotonic())
+
+    def _on_transcript(self, event: Any) -> None:
+        if event.is_final and event.transcript.strip():
+            self._watch.understood(self._clock.monotonic())
+
+    def _on_item(self, event: Any) -> None:
+        if isinstance(event.item, ChatMessage) and event.item.role == "user":
+            self._watch.understood(self._clock.monotonic())
+
+    def _on_speech(self, _: Any) -> None:
+        self._watch.reply_attempted()
+        subscribed = self._caller_hears()
+        if subscribed is None or subscribed.done():
+            self._watch.greeting_due(self._clock.monotonic())
+        else:
+            # The greeting waits for a caller who can hear it, and so does its time.
+            subscribed.add_done_callback(lambda _: self._greet_now())
+
+    def _caller_hears(self) -> asyncio.Future[None] | None:
+        try:
+            return self._session.room_io.subscribed_fut
+        except RuntimeError:  # A session without a room.
+            return None
+
+    def _greet_now(self) -> None:
+        self._watch.greeting_due(self._clock.monotonic())
+        self._set_timer()
+
+    def _on_tool(self, event: Any) -> None:
+        if event.update.type == "tool_call_started":
+            self._watch.tool_started(event.update.function_call.call_id)
+        elif event.update.type == "tool_call_ended":
+            self._watch.tool_ended(event.update.call_id)
+
+    def _on_tools_done(self, event: Any) -> None:
+        self._watch.tools_done(self._clock.monotonic(), reply_follows=event.has_tool_reply)
+
+    def _on_error(self, event: Any) -> None:
+        stage = _STAGES.get(getattr(event.error, "type", ""))
+        if stage is None:
+            return
+        if not members_of(event.source):  # An adapter's members are counted one by one.
+            self._count_failure(stage, event.error.error)
+        self._watch.failed(self._clock.monotonic(), speaking_stage=stage != "stt", final=not event.error.recoverable)
+
+    # What is told of it
+
+    def _count_failure(self, stage: str, error: BaseException) -> None:
+        how = failure_kind(error)
+        log.warning("a provider failed", stage=stage, how=how, error=told(error))
+        self._note({"kind": "provider_failure", "stage": stage, "how": how})
+
+    def _on_availability(self, stage: str) -> Callable[[Any], None]:
+        def changed(event: Any) -> None:
+            log.warning("a provider's availability changed", stage=stage, available=event.available)
+            if not event.available:
+                self._note({"kind": "fallback", "stage": stage})
+
+        return changed
+
+    # Speaking
+
+    def _then_set_timer(self, hear: Callable[[Any], None]) -> Callable[[Any], None]:
+        def heard(event: Any) -> None:
+            hear(event)
+            self._set_timer()
+
+        return heard
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due_s = self._watch.due_s()
+        if due_s is None or self._ended or not self._enabled:
+            return
+        delay_s = max(0.0, due_s - self._clock.monotonic())
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._check)
+
+    def _check(self) -> None:
+        verdict = self._watch.check(self._clock.monotonic())
+        if verdict is not None:
+            self._speaking = asyncio.create_task(self._speak(verdict))
+        self._set_timer()
+
+    async def _speak(self, verdict: Verdict) -> None:
+        clip = self._words.apology if verdict.interrupts else self._words.working
+        if clip is None:
+            return
+        log.warning("the caller waited too long, speaking instead", reason=verdict.reason.value, tier=self._tier)
+        try:
+            if verdict.interrupts:
+                await self._clear_the_way(verdict.reason)
+            # Not in the conversation: the LLM is not to take it for an answer.
+            self._session.say(clip.text, audio=clip.frames(), add_to_chat_ctx=False)
+        except RuntimeError as error:
+            log.warning("no apology: the session is over", error=told(error))
+            return
+        self._note({"kind": "apology", "reason": verdict.reason.value})
+
+    async def _clear_the_way(self, reason: Reason) -> None:
+        """End what is pending, so that it is not heard later, on top of something else."""
+        if reason is Reason.UNHEARD:
+            # Opens the recogniser's stream anew as well: one that hangs would keep the next turn waiting too.
+            self._session.clear_user_turn()
+        pending = self._session.current_speech
+        interrupted = self._session.interrupt(force=True)
+        try:
+            async with asyncio.timeout(_CLEARING_S):
+                await interrupted
+        except TimeoutError:
+            log.warning("a provider does not let go", speech=pending.id if pending else "")
+            if pending is not None:
+                # Its audio can no longer be heard (it is interrupted); without this the queue waits for its end.
+                with contextlib.suppress(RuntimeError):
+                    pending._mark_generation_done()
+
+
+def failure_kind(error: BaseException) -> str:
+    """How a provider failed, as a metric label: timeout, refused, connection or other."""
+    if isinstance(error, APITimeoutError | TimeoutError):
+        return "timeout"
+    if isinstance(error, APIStatusError):
+        return "refused"
+    if isinstance(error, APIConnectionError | OSError):
+        return "connection"
+    return "other"

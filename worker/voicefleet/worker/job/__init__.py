@@ -1,0 +1,1 @@
+"""What runs in a job process: one call, from the room to its end."""

@@ -1,0 +1,104 @@
+"""The line between a job process and its worker's main process: one JSON object a line, over a Unix socket.
+
+It never holds up a call: the job drops observations rather than wait, and a main process that hangs is not noticed by
+the caller. Both ends see the other's end as EOF.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from voicefleet.runtime.logs.setup import get_logger
+
+MAX_BUFFERED_BYTES = 64 * 1024
+MAX_LINE_BYTES = 16 * 1024
+
+log = get_logger(__name__)
+
+
+class JobLink:
+    """The job's end."""
+
+    def __init__(self) -> None:
+        self._writer: asyncio.StreamWriter | None = None
+
+    async def connect(self, path: str, job: str) -> None:
+        """Connect if the main process is there within 0.3 s; without it the call goes on all the same."""
+        try:
+            async with asyncio.timeout(0.3):
+                _, self._writer = await asyncio.open_unix_connection(path)
+        except (OSError, TimeoutError) as error:
+            log.warning("no line to the worker's main process", error=type(error).__name__)
+            return
+        self.send({"kind": "hello", "job": job})
+
+    def send(self, observation: dict[str, Any]) -> None:
+        """Send, or drop when the main process does not keep up or is gone."""
+        writer = self._writer
+        if writer is None or writer.is_closing():
+            return
+        if writer.transport.get_write_buffer_size() < MAX_BUFFERED_BYTES:
+            writer.write(json.dumps(observation, separators=(",", ":")).encode() + b"\n")
+
+    async def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await self._writer.wait_closed()
+
+
+class JobLinkServer:
+    """The main process's end: takes the observations of every job.
+
+    Args:
+        on_observation: gets the number of the line it came on, and the observation.
+        on_gone: gets the number of a line that ended: its job is over, or dead.
+        on_bad: told of what could not be read.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        on_observation: Callable[[int, dict[str, Any]], None],
+        on_gone: Callable[[int], None],
+        on_bad: Callable[[], None],
+    ) -> None:
+        self._path = path
+        self._on_observation = on_observation
+        self._on_gone = on_gone
+        self._on_bad = on_bad
+        self._lines = 0
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        self._server = await asyncio.start_unix_server(self._serve, str(self._path), limit=MAX_LINE_BYTES)
+        self._path.chmod(0o600)
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._lines += 1
+        number = self._lines
+        try:
+            while line := await reader.readline():
+                try:
+                    observation = json.loads(line)
+                    if not isinstance(observation, dict):
+                        raise ValueError("not an object")
+                except ValueError:
+                    self._on_bad()
+                else:
+                    self._on_observation(number, observation)
+        except (OSError, ValueError):
+            self._on_bad()
+        finally:
+            self._on_gone(number)
+            writer.close()

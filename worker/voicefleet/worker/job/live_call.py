@@ -1,0 +1,193 @@
+"""Watches one call in progress: its claim, its caller, its turns, its memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from livekit import rtc
+from livekit.agents import AgentSession, JobContext
+
+from voicefleet.contract.probe import WORKER_ATTRIBUTE
+from voicefleet.runtime.clock import Clock
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.tasks import end
+from voicefleet.worker.call import CallContext
+from voicefleet.worker.conversation.handover import Handover
+from voicefleet.worker.conversation.resume import conversation
+from voicefleet.worker.conversation.transcript import Remembered
+from voicefleet.worker.conversation.transcript_store import MemoryStore
+from voicefleet.worker.job.claim_lease import Hold
+from voicefleet.worker.job.ipc import JobLink
+from voicefleet.worker.job.media import Media
+from voicefleet.worker.job.voice import Voice, put_gate
+from voicefleet.worker.telemetry.call_telemetry import Telemetry
+
+_AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+_ROOM_OVER = frozenset({rtc.DisconnectReason.ROOM_DELETED, rtc.DisconnectReason.ROOM_CLOSED})
+
+log = get_logger(__name__)
+
+
+class LiveCall:
+    """One call as its job sees it. `watch` before the session starts, `started` after, `begin` when it is our call."""
+
+    def __init__(
+        self,
+        ctx: JobContext,
+        session: AgentSession[Any],
+        hold: Hold,
+        link: JobLink,
+        media: Media,
+        memory: MemoryStore | None,
+        call: CallContext,
+        *,
+        clock: Clock,
+        caller_gone_s: float,
+        telemetry: Telemetry,
+        trace: str = "",
+    ) -> None:
+        self._ctx = ctx
+        self._session = session
+        self._hold = hold
+        self._link = link
+        self._media = media
+        self._memory = memory
+        self._call = call
+        self._clock = clock
+        self._caller_gone_s = caller_gone_s
+        self._telemetry = telemetry
+        self._trace = trace
+        self._voice = Voice(ctx.room, session)
+        self._handover = Handover(
+            session,
+            hold,
+            memory=memory,
+            store=self.save,
+            present=lambda identity: identity in ctx.room.remote_participants,
+            clock=clock,
+        )
+        self._keeping: asyncio.Task[None] | None = None
+        self._handing_over: asyncio.Task[None] | None = None
+        self._caller_timer: asyncio.TimerHandle | None = None
+        self._caller = ""
+        self._room_over = False
+        self._result = "completed"
+
+    def watch(self) -> None:
+        """Hear of the caller and of the session; before it starts, so that no event is missed."""
+        session, room = self._session, self._ctx.room
+        session.on("conversation_item_added", lambda _: self.save())
+        session.on("function_tools_executed", lambda _: self.save())
+        session.on("close", lambda _: self._ctx.shutdown("session closed"))
+        self._telemetry.watch()
+        self._handover.watch()
+        room.on("participant_connected", lambda _: self._look_for_caller())
+        room.on("participant_disconnected", lambda _: self._look_for_caller())
+        room.on("disconnected", self._on_disconnected)
+        self._look_for_caller()
+
+    def started(self, *, deaf: bool = False) -> None:
+        """The session has started. `deaf`: what the caller says is kept for `hear`, the last moment of it."""
+        self._handover.gate = put_gate(self._session, closed=deaf)
+        if deaf and self._handover.gate is not None:
+            self._session.input.set_audio_enabled(True)
+
+    def hear(self) -> None:
+        """Listen to the caller from here on."""
+        if self._handover.gate is not None:
+            self._handover.gate.close(False)
+
+    def begin(self) -> None:
+        """The call is ours: renew its claim from now on, and count it."""
+        self._keeping = asyncio.create_task(self._keep_hold())
+        self._link.send({"kind": "call_started", "tier": self._call.tier})
+        self._telemetry.begin()
+
+    def others_here(self) -> bool:
+        """Whether another agent of the fleet is in the room."""
+        others = self._ctx.room.remote_participants.values()
+        return any(p.kind == _AGENT and WORKER_ATTRIBUTE in p.attributes for p in others)
+
+    def save(self) -> None:
+        """Store the conversation, in the background."""
+        if self._memory is not None and self._keeping is not None and not self._hold.lost:
+            self._memory.save(self._remembered)
+
+    async def end(self) -> None:
+        """Stop watching and tell the worker; the room is left already."""
+        if self._caller_timer is not None:
+            self._caller_timer.cancel()
+        await end(task for task in (self._keeping, self._handing_over) if task is not None)
+        if self._keeping is not None:
+            self._link.send({"kind": "call_ended", "result": self._result})
+            await self._telemetry.end(self._result)
+        if self._memory is not None:
+            # As long as the caller is there, another agent may yet go on with the call.
+            over = not self._hold.lost and self._keeping is not None and (self._room_over or not self._callers())
+            await self._memory.close(forget=over)
+
+    def _remembered(self) -> Remembered:
+        items, at_s = conversation(self._session), round(self._clock.wall().timestamp(), 3)
+        sid, kept = self._ctx.job.room.sid, dict(self._call.kept)
+        return Remembered(self._call.tier, items, kept, sid, self._caller, at_s, self._trace)
+
+    # The claim
+
+    async def _keep_hold(self) -> None:
+        await self._hold.keep(
+            self._ctx.room.isconnected,
+            trouble=lambda: self._media.trouble,
+            stalled=self._doubt,
+            renewed=self._on_renewed,
+        )
+        if not self._hold.handed_over:
+            log.warning("the call was taken over, leaving", room=self._call.room, job=self._ctx.job.id)
+            await self._leave("taken_over")
+
+    def _doubt(self, doubtful: bool) -> None:
+        if doubtful:
+            log.warning("this process did not run for a while, silent until the claim is confirmed")
+        self._voice.mute(doubtful)
+
+    def _on_renewed(self) -> None:
+        busy = self._handing_over is not None and not self._handing_over.done()
+        if self._hold.handoff is not None and not busy:
+            self._handing_over = asyncio.create_task(self._hand_over())
+
+    async def _hand_over(self) -> None:
+        if await self._handover.run():
+            await self._leave("handed_over")
+
+    async def _leave(self, result: str) -> None:
+        self._result = result
+        # Nobody waits for what the recogniser may still make of the caller's words: the slot is wanted.
+        self._session.options.session_close_transcript_timeout = 0.0
+        # Silence first: the audio already queued must not be heard beside the new agent's.
+        self._voice.mute(True)
+        await self._ctx.room.disconnect()
+        self._ctx.shutdown(result)
+
+    # The caller
+
+    def caller_there(self) -> bool:
+        """Whether a caller is in the room."""
+        return bool(self._callers())
+
+    def _callers(self) -> list[str]:
+        return [p.identity for p in self._ctx.room.remote_participants.values() if p.kind != _AGENT]
+
+    def _look_for_caller(self) -> None:
+        callers = self._callers()
+        if callers:
+            self._caller = callers[0]
+        if callers and self._caller_timer is not None:
+            self._caller_timer.cancel()
+            self._caller_timer = None
+        elif not callers and self._caller_timer is None:
+            # A caller whose network changed comes back within seconds; its call waits for it.
+            loop = asyncio.get_running_loop()
+            self._caller_timer = loop.call_later(self._caller_gone_s, self._ctx.shutdown, "no caller in the room")
+
+    def _on_disconnected(self, reason: Any) -> None:
+        self._room_over = reason in _ROOM_OVER

@@ -1,0 +1,33 @@
+"""A job's presence: as long as it listens on its channel, Redis knows that its process lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from voicefleet.runtime.redis.connection import RedisClient, listen
+from voicefleet.runtime.tasks import end
+
+_AGAIN_S = 1.0
+
+
+class Presence:
+    """Listens on `channel`; every message calls `woken`. The kernel ends a killed process's subscription at once."""
+
+    def __init__(self, redis: RedisClient, channel: str, woken: Callable[[], None]) -> None:
+        self._redis = redis
+        self._channel = channel
+        self._woken = woken
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._listen())
+
+    async def end(self) -> None:
+        if self._task is not None:
+            await end([self._task])
+
+    async def _listen(self) -> None:
+        while True:
+            await listen(self._redis, [self._channel], lambda _: self._woken())
+            await asyncio.sleep(_AGAIN_S)

@@ -1,0 +1,146 @@
+"""Who may have a slot: the worker's own count decides, claims keep two workers off one call.
+
+LiveKit drops a job whose worker takes more than 3 s to answer, and nobody asks again: the answer comes at once, and a
+Redis that is slow or away costs 300 ms and is made up for later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from livekit.agents import JobRequest
+
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.probe import WORKER_ATTRIBUTE
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.redis.claim_store import ClaimStore, Held, Succeeding
+
+CLAIM_TIMEOUT_S = 0.3
+EPOCH_ATTRIBUTE = "voicefleet.epoch"
+SUCCESSOR_ATTRIBUTE = "voicefleet.successor"
+"""Set on an agent that is to take a live call over: it is silent until the claim is its."""
+
+log = get_logger(__name__)
+
+
+class Answer(enum.StrEnum):
+    """What became of an offer. full, draining: the next worker is asked. held: nobody else is."""
+
+    ACCEPTED = "accepted"
+    ACCEPTED_UNCLAIMED = "accepted_unclaimed"
+    SUCCEEDING = "succeeding"
+    FULL = "full"
+    DRAINING = "draining"
+    HELD = "held"
+    FAILED = "failed"
+
+
+@dataclass(slots=True)
+class Slots:
+    """The worker's own count of its slots.
+
+    Invariant: ``active() + len(accepting) <= total`` at every acceptance. A job is in `accepting` from our yes until
+    `accept()` has come back, by when the SDK counts it as active.
+    """
+
+    total: int
+    active: Callable[[], frozenset[str]]
+    """Ids of the jobs that have a process."""
+    accepting: set[str]
+    cordoned: bool = False
+
+    @property
+    def live(self) -> int:
+        return len(self.active())
+
+    @property
+    def pending(self) -> int:
+        """Accepted, but without a process yet."""
+        return len(self.accepting - self.active())
+
+    @property
+    def busy(self) -> int:
+        return self.live + self.pending
+
+    def load(self) -> float:
+        """What LiveKit is told: 0.7 or more means full, for the worker and for the server's own limit alike.
+
+        Reservations are not counted: the SDK adds them itself. ``0.7 * (n / K)`` in this order, because ``0.7 * n / K``
+        stays below 0.7 in floating point for a full worker of 3, 6, 12 or 24 slots.
+        """
+        return 1.0 if self.cordoned else 0.7 * (self.live / self.total)
+
+
+class Admission:
+    """Answers LiveKit's offers for one worker."""
+
+    def __init__(
+        self,
+        slots: Slots,
+        claims: ClaimStore,
+        *,
+        worker: str,
+        count: Callable[[Answer], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self._slots = slots
+        self._claims = claims
+        self._worker = worker
+        self._count = count
+        self._wake = wake
+
+    async def answer(self, request: JobRequest) -> None:
+        """The SDK's ``on_request``."""
+        answer = await self._answer(request)
+        self._count(answer)
+        log.info("call offered", room=request.room.name, job=request.id, answer=answer.value)
+
+    async def _answer(self, request: JobRequest) -> Answer:
+        slots = self._slots
+        if slots.cordoned:
+            await request.reject(terminate=False)
+            return Answer.DRAINING
+        if slots.busy >= slots.total:
+            await request.reject(terminate=False)
+            return Answer.FULL
+        # From here to the end no await may come between the check above and this reservation.
+        slots.accepting.add(request.id)
+        try:
+            return await self._claim_and_accept(request)
+        finally:
+            slots.accepting.discard(request.id)
+            self._wake()
+
+    async def _claim_and_accept(self, request: JobRequest) -> Answer:
+        room, answer = request.room.name, Answer.ACCEPTED
+        attributes = {WORKER_ATTRIBUTE: self._worker, EPOCH_ATTRIBUTE: "0"}
+        try:
+            async with asyncio.timeout(CLAIM_TIMEOUT_S):
+                claim = await self._claims.accept(room, request.room.sid, worker=self._worker, job=request.id)
+        except (UnknownStateError, TimeoutError):
+            answer = Answer.ACCEPTED_UNCLAIMED
+        else:
+            if isinstance(claim, Held):
+                await request.reject(terminate=True)
+                return Answer.HELD
+            attributes[EPOCH_ATTRIBUTE] = str(claim.epoch)
+            if isinstance(claim, Succeeding):
+                answer = Answer.SUCCEEDING
+                attributes[SUCCESSOR_ATTRIBUTE] = "1"
+        try:
+            await request.accept(attributes=attributes)
+        except Exception as error:
+            # accept() raises after 7.5 s when LiveKit gave the job away or forgot it, and when no process starts.
+            log.warning("accepted call was not assigned", room=room, job=request.id, error=type(error).__name__)
+            await self._give_back(room, request.id)
+            return Answer.FAILED
+        return answer
+
+    async def _give_back(self, room: str, job: str) -> None:
+        try:
+            await self._claims.release(room, job=job)
+        except UnknownStateError:
+            log.warning("claim could not be released and will expire", room=room, job=job)

@@ -1,0 +1,43 @@
+"""Starts a worker fast: everything heavy is imported once, then the fork server is forked from this process.
+
+Nothing heavy is imported at the top of this module, so that a wrong setting is said at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+
+from voicefleet.local.settings import MODEL_SOCKET_VARIABLE
+from voicefleet.runtime.http.server import parse_listen
+from voicefleet.runtime.tracing import check_endpoint
+from voicefleet.worker.conversation.transcript import build_cipher
+from voicefleet.worker.server.forkserver import start_by_fork
+from voicefleet.worker.server.preload import preload
+from voicefleet.worker.server.settings import WorkerSettings, environment, export_for_jobs
+from voicefleet.worker.tiers.load import read_tiers, resolve_tiers
+
+
+def launch(settings: WorkerSettings) -> None:
+    """Check everything that can be checked, then serve calls until SIGTERM and the last call's end.
+
+    Raises:
+        UsageError: with the field or address that is wrong, and the way out; nothing is left running.
+    """
+    parse_listen(settings.listen, field="--listen")
+    check_endpoint(settings.otlp_endpoint)
+    # Before the fork server starts: with a key, job processes find the cipher imported.
+    build_cipher(settings.memory_key.get_secret_value())
+    file = read_tiers(settings.tiers)
+    with tempfile.TemporaryDirectory(prefix="voicefleet-") as directory:
+        model_socket = Path(directory) / "models"
+        settings = settings.model_copy(update={"job_socket": str(Path(directory) / "jobs")})
+        # Job processes inherit the environment and the imports as they are when the fork server starts.
+        export_for_jobs(settings, {MODEL_SOCKET_VARIABLE: str(model_socket)})
+        preload()
+        tiers = resolve_tiers(file, environment())
+        start_by_fork()
+        from voicefleet.worker.server.service import serve
+
+        asyncio.run(serve(settings, tiers, model_socket))

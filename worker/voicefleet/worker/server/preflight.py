@@ -1,0 +1,54 @@
+"""Checks before a worker registers: wrong credentials and addresses are said at once, not retried in the dark."""
+
+from __future__ import annotations
+
+import asyncio
+
+import aiohttp
+from livekit import api
+
+from voicefleet.contract.errors import UnreachableError
+from voicefleet.runtime.clock import Clock
+
+PATIENCE_S = 10.0
+"""How long a server that does not answer yet is waited for: it may be starting beside us."""
+
+
+async def check_livekit(url: str, key: str, secret: str, *, clock: Clock, patience_s: float = PATIENCE_S) -> None:
+    """Ask LiveKit for its rooms with our credentials.
+
+    Raises:
+        UnreachableError: refused, or no answer within `patience_s`.
+    """
+    if not secret:
+        raise UnreachableError(
+            "no secret is given",
+            field="LIVEKIT_API_SECRET",
+            hint="Set it to the secret of the key in LIVEKIT_API_KEY.",
+        )
+    deadline = clock.monotonic() + patience_s
+    timeout = aiohttp.ClientTimeout(total=5.0)
+    while True:
+        try:
+            async with api.LiveKitAPI(url, key, secret, timeout=timeout) as client:
+                await client.room.list_rooms(api.ListRoomsRequest(names=["voicefleet-preflight"]))
+            return
+        except api.TwirpError as error:
+            if error.status in (401, 403):
+                raise UnreachableError(
+                    "LiveKit refuses our key and secret",
+                    field="LIVEKIT_API_KEY",
+                    value=key,
+                    hint=f"Set LIVEKIT_API_KEY and LIVEKIT_API_SECRET to a pair that {url} knows.",
+                ) from error
+            failure: Exception = error
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            failure = error
+        if clock.monotonic() >= deadline or isinstance(failure, ValueError | aiohttp.InvalidURL):
+            raise UnreachableError(
+                f"no LiveKit server answers there ({type(failure).__name__})",
+                field="LIVEKIT_URL",
+                value=url,
+                hint="Start the server, or give the address of one that runs (ws://HOST:PORT or wss://HOST).",
+            ) from failure
+        await asyncio.sleep(0.25)

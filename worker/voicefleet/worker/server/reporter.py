@@ -1,0 +1,92 @@
+"""Tells the controller about this worker every second, and at once when something changed; brings back its orders."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from voicefleet.contract import codec
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.keys import Keys
+from voicefleet.contract.reports import REPORT_EVERY_S, WorkerOrder, WorkerReport
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scripts
+
+REPORT_TTL_MS = 3_600_000
+"""A report outlives its worker's silence: how old it is says more than that it is gone."""
+
+log = get_logger(__name__)
+
+
+class Reporter:
+    """One worker's line to the controller, through Redis. Redis being away is counted, said once, and outlived."""
+
+    def __init__(
+        self,
+        redis: RedisClient,
+        region: str,
+        worker: str,
+        *,
+        report: Callable[[], WorkerReport],
+        obey: Callable[[WorkerOrder], Awaitable[None]],
+        failed: Callable[[], None],
+    ) -> None:
+        self._redis = redis
+        self._scripts = Scripts(redis)
+        self._keys = Keys(region)
+        self._worker = worker
+        self._report = report
+        self._obey = obey
+        self._failed = failed
+        self._changed = asyncio.Event()
+        self._away = False
+
+    def wake(self) -> None:
+        """Report now, and wake the controllers."""
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Report until cancelled."""
+        while True:
+            try:
+                async with asyncio.timeout(REPORT_EVERY_S):
+                    await self._changed.wait()
+            except TimeoutError:
+                pass
+            await self.report_once()
+
+    async def report_once(self) -> None:
+        """One report, and its answer obeyed."""
+        urgent = self._changed.is_set()
+        self._changed.clear()
+        keys = self._keys
+        try:
+            answer = await self._scripts.run(
+                "report",
+                [keys.workers, keys.report(self._worker), keys.order(self._worker)],
+                [self._worker, codec.dump(self._report()), REPORT_TTL_MS, keys.events, int(urgent)],
+            )
+            order = codec.load(WorkerOrder, answer) if answer else None
+        except UnknownStateError as error:
+            self._failed()
+            if not self._away:
+                log.warning("reports do not reach Redis, calls go on", error=str(error))
+                self._away = True
+            return
+        if self._away:
+            log.info("reports reach Redis again")
+            self._away = False
+        if order is not None:
+            await self._obey(order)
+
+    async def farewell(self) -> None:
+        """Take this worker off the books: it has ended in good order."""
+        keys = self._keys
+        try:
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.zrem(keys.workers, self._worker)
+                pipe.delete(keys.report(self._worker), keys.order(self._worker))
+                pipe.publish(keys.events, self._worker)
+                await pipe.execute()
+        except REDIS_FAILURES as error:
+            log.warning("could not say goodbye to Redis", error=type(error).__name__)

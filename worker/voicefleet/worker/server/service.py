@@ -1,0 +1,287 @@
+"""A worker from start to end: checks, registration, reports, orders, draining."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from livekit.agents import AgentServer, JobExecutorType
+from prometheus_client import CollectorRegistry
+
+from voicefleet.contract import codec
+from voicefleet.contract.reports import WorkerOrder, WorkerReport, WorkerState
+from voicefleet.local.model_server.keeper import ModelServer
+from voicefleet.runtime.clock import Clock, SystemClock
+from voicefleet.runtime.http.server import HttpServer, application, health_routes, parse_listen
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.processes import process_age_s
+from voicefleet.runtime.redis.claim_store import ClaimStore
+from voicefleet.runtime.redis.connection import Scripts, check_redis, connect_redis
+from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tracing import OtlpTracer, start_tracing
+from voicefleet.worker.call import load_factory
+from voicefleet.worker.job import entry as session
+from voicefleet.worker.job.ipc import JobLinkServer
+from voicefleet.worker.job.sdk import on_job_process_closed, push_status
+from voicefleet.worker.server.admission import Admission, Slots
+from voicefleet.worker.server.preflight import check_livekit
+from voicefleet.worker.server.reporter import Reporter
+from voicefleet.worker.server.settings import WorkerSettings
+from voicefleet.worker.telemetry.metrics import WorkerMetrics
+from voicefleet.worker.tiers.load import Tiers
+
+log = get_logger(__name__)
+
+_ENDLESS_RETRIES = 1_000_000_000
+"""A worker that lost LiveKit keeps its calls and keeps trying; whether to restart it is the probes' business."""
+
+
+class Worker:
+    """One worker process. `run` is its whole life."""
+
+    def __init__(self, settings: WorkerSettings, tiers: Tiers, model_socket: Path, clock: Clock) -> None:
+        self._model_socket = model_socket
+        self._settings = settings
+        self._tiers = tiers
+        self._clock = clock
+        self._registered_after_s: float | None = None
+        self._failure = ""
+        self._order_seen = 0
+        self._stopping = asyncio.Event()
+        self._leaving = False
+        self._registry = CollectorRegistry()
+        self._metrics = WorkerMetrics(self._registry, frozenset(tiers.by_name), settings.agent_name)
+        self._metrics.slots.set(settings.slots)
+        self._slots = Slots(settings.slots, self._active_jobs, set())
+        self._redis = connect_redis(settings.redis_url.get_secret_value())
+        self._server = self._agent_server()
+        self._reporter = Reporter(
+            self._redis,
+            settings.region,
+            settings.worker_id,
+            report=self.report,
+            obey=self._obey,
+            failed=self._metrics.report_failures.inc,
+        )
+        admission = Admission(
+            self._slots,
+            ClaimStore(Scripts(self._redis), settings.region),
+            worker=settings.worker_id,
+            count=self._metrics.answered,
+            wake=self._reporter.wake,
+        )
+        self._server.rtc_session(session.entrypoint, agent_name=settings.agent_name, on_request=admission.answer)
+        self._http = HttpServer(self._app(), self._registry)
+
+    # What others see
+
+    @property
+    def state(self) -> WorkerState:
+        if self._slots.cordoned:
+            return WorkerState.DRAINING
+        return WorkerState.STARTING if self._registered_after_s is None else WorkerState.READY
+
+    def report(self) -> WorkerReport:
+        return WorkerReport(
+            worker=self._settings.worker_id,
+            region=self._settings.region,
+            state=self.state.value,
+            slots=self._slots.total,
+            live=self._slots.live,
+            accepting=self._slots.pending,
+            uptime_s=round(process_age_s(os.getpid()), 3),
+            startup_s=self._registered_after_s,
+            pid=os.getpid(),
+            http_port=self._http.port,
+            rooms=[job.job.room.name for job in self._jobs()],
+            order_seen=self._order_seen,
+            pipeline=self._tiers.pipeline,
+            jobs=[job.job.id for job in self._jobs()],
+            silent=self._metrics.silent_calls,
+            ttfa=list(self._metrics.ttfa_counts),
+        )
+
+    def _not_ready(self) -> str:
+        # Full and draining are not told here: Kubernetes removes NotReady pods first, calls and all.
+        return self._failure or ("" if self._registered_after_s is not None else "not registered with LiveKit yet")
+
+    def _app(self) -> web.Application:
+        app = application()
+        health_routes(app, self._registry, ready=self._not_ready, alive=lambda: self._failure)
+
+        async def status(_: web.Request) -> web.Response:
+            return web.Response(text=codec.dump(self.report().status), content_type="application/json")
+
+        app.router.add_get("/status", status)
+        return app
+
+    # Life
+
+    async def run(self) -> None:
+        """Serve calls until told to stop; then let live calls finish, up to the drain time-out.
+
+        Raises:
+            UsageError: something the user can mend is wrong; nothing is left running.
+        """
+        settings = self._settings
+        url, key = settings.livekit_url, settings.livekit_api_key
+        secret = settings.livekit_api_secret.get_secret_value()
+        await asyncio.gather(
+            check_livekit(url, key, secret, clock=self._clock),
+            check_redis(self._redis, settings.redis_url.get_secret_value(), field="VOICEFLEET_REDIS_URL"),
+        )
+        host, port = parse_listen(settings.listen, field="--listen")
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._redis.aclose)
+            await self._http.start(host, port, field="--listen")
+            stack.push_async_callback(self._http.close)
+            await stack.enter_async_context(self._job_surroundings())
+            self._handle_signals()
+            await self._serve()
+
+    @contextlib.asynccontextmanager
+    async def _job_surroundings(self) -> AsyncIterator[None]:
+        """What job processes reach us and the models by; the models load once for all of them."""
+        settings, metrics = self._settings, self._metrics
+        links = JobLinkServer(Path(settings.job_socket), metrics.observed, metrics.job_gone, metrics.dropped.inc)
+        async with contextlib.AsyncExitStack() as stack:
+            resource = {"service.instance.id": settings.worker_id, "voicefleet.region": settings.region}
+            tracer = start_tracing(settings.otlp_endpoint, "voicefleet-worker", resource, self._registry)
+            if isinstance(tracer, OtlpTracer):
+                metrics.emit = tracer.emit
+                stack.callback(tracer.close)
+            await links.start()
+            stack.push_async_callback(links.close)
+            if models := sorted(self._tiers.required_models):
+                served = ModelServer(models, self._model_socket, threads=self._settings.model_threads)
+                await stack.enter_async_context(served)
+            yield
+
+    async def _serve(self) -> None:
+        self._metrics.startup.labels("init").observe(process_age_s(os.getpid()))
+        self._server.on("worker_started", self._on_started)
+        self._server.on("worker_registered", self._on_registered)
+        reporting = asyncio.create_task(self._reporter.run())
+        serving = asyncio.create_task(self._server.run())
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                self._failure = "the LiveKit worker loop ended"
+                serving.result()
+            else:
+                await self._drain_and_close()
+        finally:
+            await end([reporting, stopping])
+            await self._server.aclose()
+            await asyncio.gather(serving, return_exceptions=True)
+            await self._reporter.farewell()
+        log.info("worker ended")
+
+    async def _drain_and_close(self) -> None:
+        if self._registered_after_s is None:
+            return
+        try:
+            await self._server.drain(self._settings.drain_timeout_s)
+        except TimeoutError:
+            log.error("drain time-out, live calls end now", calls=self._slots.busy)
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        if self._stopping.is_set():
+            log.warning("second signal, live calls end now", calls=self._slots.busy)
+            os._exit(1)
+        self._leave()
+
+    def _leave(self) -> None:
+        log.info("draining: live calls go on or move, no new ones come", calls=self._slots.busy)
+        self._leaving = True
+        self._slots.cordoned = True
+        self._stopping.set()
+        self._reporter.wake()
+
+    # Orders and events
+
+    async def _obey(self, order: WorkerOrder) -> None:
+        if order.serial == self._order_seen:
+            return
+        if order.leave and not self._leaving:
+            self._order_seen = order.serial
+            self._leave()
+            return
+        changed = not self._leaving and self._slots.cordoned != order.cordon
+        if changed:
+            self._slots.cordoned = order.cordon
+            log.info("cordoned" if order.cordon else "un-cordoned", calls=self._slots.busy)
+            await push_status(self._server)
+        # Only after LiveKit was told, since the controller dispatches and retires by this number.
+        self._order_seen = order.serial
+        if changed:
+            self._reporter.wake()
+
+    def _on_started(self) -> None:
+        on_job_process_closed(self._server, self._on_jobs_changed)
+
+    def _on_registered(self, *_: Any) -> None:
+        if self._registered_after_s is None:
+            self._registered_after_s = round(process_age_s(os.getpid()), 3)
+            self._metrics.startup.labels("register").observe(self._registered_after_s)
+            log.info("registered", startup_s=self._registered_after_s, http_port=self._http.port)
+        self._reporter.wake()
+
+    def _on_jobs_changed(self) -> None:
+        self._metrics.active.set(self._slots.live)
+        self._telling = asyncio.create_task(self._tell_everyone())
+
+    async def _tell_everyone(self) -> None:
+        await push_status(self._server)
+        self._reporter.wake()
+
+    # The SDK's side
+
+    def _agent_server(self) -> AgentServer:
+        settings = self._settings
+        return AgentServer(
+            job_executor_type=JobExecutorType.PROCESS,
+            load_fnc=self._slots.load,
+            load_threshold=0.7,
+            setup_fnc=session.setup,
+            num_idle_processes=settings.idle,
+            initialize_process_timeout=60.0,
+            job_memory_warn_mb=0,
+            job_memory_limit_mb=settings.job_memory_limit_mb,
+            drain_timeout=settings.drain_timeout_s,
+            max_retry=_ENDLESS_RETRIES,
+            ws_url=settings.livekit_url,
+            api_key=settings.livekit_api_key,
+            api_secret=settings.livekit_api_secret.get_secret_value(),
+            host="127.0.0.1",
+            port=0,
+        )
+
+    def _jobs(self) -> list[Any]:
+        # The pool exists only once the server runs.
+        return self._server.active_jobs if hasattr(self._server, "_proc_pool") else []
+
+    def _active_jobs(self) -> frozenset[str]:
+        return frozenset(job.job.id for job in self._jobs())
+
+
+async def serve(settings: WorkerSettings, tiers: Tiers, model_socket: Path) -> None:
+    """See `launch.launch`, which is the way in.
+
+    Raises:
+        UsageError: with the field or address that is wrong, and the way out.
+    """
+    load_factory(settings.agent)
+    await Worker(settings, tiers, model_socket, SystemClock()).run()

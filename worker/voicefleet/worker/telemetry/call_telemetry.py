@@ -1,0 +1,237 @@
+"""What one call tells of itself while it lasts: turns, stages, interruptions, silences, the line, its trace.
+
+Hears the session's events and sends observations to the worker's main process. It never says what was said.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from livekit.agents import AgentSession
+from livekit.agents.llm import ChatMessage
+
+from voicefleet.runtime.clock import Clock
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.tasks import end
+from voicefleet.worker.telemetry.call_trace import CallTrace
+from voicefleet.worker.telemetry.interruptions import Overlap, Overlaps
+from voicefleet.worker.telemetry.rtp_stats import Line
+
+SILENT_AFTER_S = 10.0
+_LOOK_EVERY_S = 1.0
+
+Note = Callable[[dict[str, Any]], None]
+
+log = get_logger(__name__)
+
+
+class Telemetry:
+    """One call's. `watch` before the session starts, `joined` after, `begin` when the call is ours, `end` at its end.
+
+    Args:
+        note: takes observations.
+        waits_since: since when the caller has waited for a voice after a turn (monotonic seconds); None: does not.
+        caller_there: whether a caller is in the room.
+        on: False: hears and tells nothing.
+    """
+
+    def __init__(
+        self,
+        session: AgentSession[Any],
+        tier: str,
+        note: Note,
+        trace: CallTrace,
+        clock: Clock,
+        *,
+        waits_since: Callable[[], float | None],
+        caller_there: Callable[[], bool],
+        on: bool = True,
+    ) -> None:
+        self._session = session
+        self._tier = tier
+        self._note = note
+        self._trace = trace
+        self._clock = clock
+        self._waits_since = waits_since
+        self._caller_there = caller_there
+        self._on = on
+        self._began_s = clock.monotonic()
+        self._begun_s: float | None = None
+        self._joined = False
+        self._heard = False
+        self._silent = False
+        self._resumed = False
+        self._asked: Mapping[str, Any] | None = None
+        self._overlaps = Overlaps()
+        self._line = Line()
+        self._looking: asyncio.Task[None] | None = None
+
+    def watch(self) -> None:
+        """Begin to listen; before the session starts, so that no event is missed."""
+        if not self._on:
+            return
+        session = self._session
+        session.on("conversation_item_added", self._on_item)
+        session.on("agent_state_changed", self._on_agent)
+        session.on("user_state_changed", self._on_caller)
+        session.on("agent_false_interruption", lambda _: self._overlapped(self._overlaps.was_false()))
+
+    def joined(self, *, greets: bool = True, successor: bool = False) -> None:
+        """The agent hears the room.
+
+        Args:
+            greets: its first audio is a greeting, not another agent's call going on.
+            successor: it waited for its turn to take a live call over, which is not part of a call's set-up.
+        """
+        self._joined = True
+        if not successor:
+            setup_s = self._clock.monotonic() - self._began_s
+            self._note({"kind": "setup", "result": "ok", "setup_s": round(setup_s, 4)})
+        self._trace.joined(self._wall_s())
+        self._resumed = not greets
+
+    def begin(self) -> None:
+        """The call is ours."""
+        if not self._on:
+            return
+        self._begun_s = self._clock.monotonic()
+        self._looking = asyncio.create_task(self._look())
+
+    def line(self, stats: list[Any]) -> None:
+        """RTC statistics of the room, as they are read for other reasons too."""
+        if self._begun_s is not None and (seen := self._line.read(stats, self._clock.monotonic())) is not None:
+            self._note(seen)
+
+    def apologised(self, unanswered: bool) -> None:
+        """A recorded apology was said; `unanswered`: in place of the reply to a turn, which is counted with it."""
+        if unanswered:
+            self._asked = None
+
+    async def end(self, result: str) -> None:
+        """The call is over for this job."""
+        if self._looking is not None:
+            await end([self._looking])
+        if self._silent:
+            self._note({"kind": "silent", "silent": False})
+        if self._asked is not None:
+            self._note({"kind": "turn", "tier": self._tier, "outcome": "session_closed"})
+        if not self._joined:
+            self._note({"kind": "setup", "result": "failed", "setup_s": self._clock.monotonic() - self._began_s})
+        self._trace.ended(self._wall_s(), result)
+
+    def _wall_s(self) -> float:
+        return self._clock.wall().timestamp()
+
+    # Silence
+
+    async def _look(self) -> None:
+        while True:
+            await self._clock.sleep(_LOOK_EVERY_S)
+            silent = self._is_silent()
+            if silent != self._silent:
+                self._silent = silent
+                self._note({"kind": "silent", "silent": silent})
+                if silent:
+                    log.warning("the caller has waited for a voice", silent_s=SILENT_AFTER_S)
+                    if not self._heard:
+                        self._note({"kind": "greeting", "result": "silent", "greeting_s": SILENT_AFTER_S})
+
+    def _is_silent(self) -> bool:
+        if not self._caller_there():
+            return False
+        since = self._waits_since()
+        if not self._heard and self._begun_s is not None:
+            since = self._begun_s if since is None else min(since, self._begun_s)
+        return since is not None and self._clock.monotonic() - since > SILENT_AFTER_S
+
+    # Voices
+
+    def _on_agent(self, event: Any) -> None:
+        if event.new_state == "speaking":
+            self._overlapped(self._overlaps.agent(True, event.created_at))
+            if not self._heard and self._begun_s is not None:
+                self._heard = True
+                if not self._resumed:
+                    greeting_s = self._clock.monotonic() - self._began_s
+                    self._note({"kind": "greeting", "result": "ok", "greeting_s": round(greeting_s, 4)})
+                    self._trace.greeted(event.created_at)
+        elif event.old_state == "speaking":
+            self._overlapped(self._overlaps.agent(False, event.created_at))
+
+    def _on_caller(self, event: Any) -> None:
+        if event.new_state == "speaking":
+            self._overlapped(self._overlaps.caller(True, event.created_at))
+        elif event.old_state == "speaking":
+            self._overlapped(self._overlaps.caller(False, event.created_at))
+
+    def _overlapped(self, overlap: Overlap | None) -> None:
+        if overlap is not None:
+            self._note({"kind": "overlap", "what": overlap.kind, "stop_s": overlap.stop_s})
+
+    # Turns
+
+    def _on_item(self, event: Any) -> None:
+        item = event.item
+        if not isinstance(item, ChatMessage):
+            return
+        metrics: Mapping[str, Any] = item.metrics or {}
+        if item.role == "user":
+            if self._asked is not None:  # The caller spoke on before a word of the answer.
+                self._note({"kind": "turn", "tier": self._tier, "outcome": "interrupted"})
+            self._asked = dict(metrics)
+        elif item.role == "assistant":
+            self._answered(metrics, interrupted=bool(item.interrupted))
+
+    def _answered(self, metrics: Mapping[str, Any], *, interrupted: bool) -> None:
+        asked, self._asked = self._asked, None
+        if asked is None and "e2e_latency" not in metrics:
+            return  # A greeting, or words that nobody asked for.
+        outcome = "interrupted" if interrupted else "completed"
+        providers = self._providers()
+        self._note(
+            {
+                "kind": "turn",
+                "tier": self._tier,
+                "ttfa_s": metrics.get("e2e_latency"),
+                "outcome": outcome,
+                "trace": self._trace.exemplar,
+                "stages": _stages(asked or {}, metrics, providers),
+            }
+        )
+        if asked is not None:
+            self._trace.turn(asked, metrics, providers=providers, outcome=outcome)
+        if interrupted:
+            self._overlapped(self._overlaps.reply_cut())
+
+    def _providers(self) -> dict[str, str]:
+        session = self._session
+        return {
+            "speech_to_text": provider_name(session.stt),
+            "chat": provider_name(session.llm),
+            "text_to_speech": provider_name(session.tts),
+        }
+
+
+def provider_name(provider: Any) -> str:
+    """What its author calls it, else its class."""
+    if provider is None:
+        return "none"
+    told = getattr(provider, "provider", "unknown")
+    return told if isinstance(told, str) and told not in ("", "unknown") else type(provider).__name__
+
+
+def _stages(
+    asked: Mapping[str, Any], answered: Mapping[str, Any], providers: Mapping[str, str]
+) -> list[tuple[str, str, float]]:
+    """The stages whose time is known: name, provider, seconds."""
+    found = (
+        ("eou", "vad", asked.get("end_of_turn_delay")),
+        ("stt", providers["speech_to_text"], asked.get("transcription_delay")),
+        ("callback", "agent", asked.get("on_user_turn_completed_delay")),
+        ("llm_ttft", providers["chat"], answered.get("llm_node_ttft")),
+        ("tts_ttfb", providers["text_to_speech"], answered.get("tts_node_ttfb")),
+        ("playback", "livekit", answered.get("playback_latency")),
+    )
+    return [(stage, provider, round(s, 5)) for stage, provider, s in found if s is not None and s >= 0]
