@@ -366,13 +366,14 @@ def test_every_command_in_the_code_is_granted(granted: tuple[str, ...], folders:
     sent = list(sent_by(*folders))
     assert len(sent) > 3  # it finds what there is
     missing = [f"{place}: {command}" for place, command in sent if command not in granted]
-    assert not missing, "add them to runtime/redis_acl.py: " + ", ".join(missing)
+    assert not missing, "add them to runtime/redis/acl.py: " + ", ".join(missing)
 
 
 def test_every_script_of_a_worker_is_known() -> None:
-    """The worker's own, and those of `runtime.claims` that the controller does not keep to itself."""
+    """The worker's own, and those of `runtime.redis.claim_store` that the controller does not keep to itself."""
     named = set()
-    for path in [*(TREE / "worker/voicefleet/worker").rglob("*.py"), TREE / "worker/voicefleet/runtime/redis/claim_store.py"]:
+    store = TREE / "worker/voicefleet/runtime/redis/claim_store.py"
+    for path in [*(TREE / "worker/voicefleet/worker").rglob("*.py"), store]:
         text = path.read_text(encoding="utf-8")
         named |= {name for name in script_names() if f'"{name}"' in text}
     assert named - {"handoff_begin", "recover", "fence"} == set(rules.WORKER_SCRIPTS)
@@ -396,4 +397,4 @@ def test_every_key_in_the_workers_code_is_granted() -> None:
                 pattern = found if isinstance(found, str) else found("*") if found else None
                 if pattern is not None and pattern not in granted:
                     missing.append(f"{path.relative_to(TREE)}:{node.lineno}: {node.attr}")
-    assert not missing, "add them to worker_rights in runtime/redis_acl.py: " + ", ".join(missing)
+    assert not missing, "add them to worker_rights in runtime/redis/acl.py: " + ", ".join(missing)
