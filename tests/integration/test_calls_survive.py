@@ -52,7 +52,7 @@ class Fleet:
         return claim
 
     async def memory(self, room: str) -> Remembered | None:
-        text = await self.redis.get(KEYS.memory(room))
+        text = await self.redis.get(KEYS.transcript(room))
         return decode(str(text), self.cipher) if text else None
 
     async def answered(self, room: str, turns: int) -> bool:
@@ -178,7 +178,7 @@ async def killed(f: Fleet) -> None:
     assert speakers(outcome) == [old.job, new.job]
 
     async def clean() -> bool:
-        return not await f.redis.exists(KEYS.memory(room), KEYS.claim(room))
+        return not await f.redis.exists(KEYS.transcript(room), KEYS.claim(room))
 
     assert await eventually(clean, 5.0), "a call that is over leaves nothing"
 
@@ -227,7 +227,7 @@ async def next_caller(f: Fleet) -> None:
     """Names of rooms recur: what an earlier call left behind there is none of this caller's business."""
     room = "recurs"
     left = Remembered("synthetic", [], {"turns": 41}, sid="RM_of_another_day", caller="somebody")
-    await f.redis.set(KEYS.memory(room), encode(left, 10_000)[0])
+    await f.redis.set(KEYS.transcript(room), encode(left, 10_000)[0])
     talking = asyncio.create_task(call(f.livekit, room, turns=2))
     assert await eventually(lambda: f.answered(room, 1), 40.0)
     await known(f, room, why="fresh")

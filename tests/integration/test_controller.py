@@ -22,7 +22,7 @@ from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.runtime.redis.connection import connect_redis
 from voicefleet.runtime.supervisor.ports import Ports
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.stack import servers
 
 pytestmark = pytest.mark.integration
@@ -94,13 +94,13 @@ async def test_webhooks_are_the_fast_path(tmp_path: Path, redis_url: str) -> Non
                 assert await _send(running, hook, livekit, _event("participant_left", ticket["room"])) == 200
                 assert await callers() == 1
                 # The end of an older room of the same name, late: the call there now is another one.
-                await running.redis.set(KEYS.memory(ticket["room"]), "what was said")
+                await running.redis.set(KEYS.transcript(ticket["room"]), "what was said")
                 for of, left in ("RM_another", "what was said"), ("RM_x", None):
-                    await running.redis.set(KEYS.memory_of(ticket["room"]), of)
+                    await running.redis.set(KEYS.transcript_of(ticket["room"]), of)
                     assert await _send(running, hook, livekit, _event("room_finished", ticket["room"])) == 200
                     assert await callers() == 1
                     assert await running.redis.get(KEYS.call(ticket["room"])) is not None
-                    assert await running.redis.get(KEYS.memory(ticket["room"])) == left
+                    assert await running.redis.get(KEYS.transcript(ticket["room"])) == left
             left_s = await until(lambda: _is(callers, 0))
             assert left_s < 1.0
             assert await running.redis.zcard(KEYS.waiting) == 0
@@ -386,6 +386,6 @@ async def test_tasks_end_although_the_redis_client_forgets_a_cancellation(redis_
     for pause_ms in range(0, 60, 3):
         task = asyncio.create_task(for_ever())
         await asyncio.sleep(pause_ms / 20_000)
-        await asyncio.wait_for(end([task]), 5)
+        await asyncio.wait_for(cancel_and_wait([task]), 5)
         assert task.cancelled()
     await client.aclose()

@@ -15,7 +15,7 @@ from livekit import api, rtc
 
 from support.controlling import KEYS, Running, caller, controller, region, until
 from support.job import FakeJob
-from voicefleet.contract.waiting_voice import HOLD_ATTRIBUTE, HOLD_TEXT_ATTRIBUTE, is_hold
+from voicefleet.contract.waiting_voice import WAITING_VOICE_ATTRIBUTE, WAITING_VOICE_TEXT_ATTRIBUTE, is_waiting_voice
 from voicefleet.controller.waiting_message.clip import BUILT_IN_TEXT
 from voicefleet.stack import servers
 
@@ -37,7 +37,7 @@ class Ear:
 
     @property
     def speaking(self) -> bool:
-        return any(is_hold(identity) for identity in self.room.remote_participants)
+        return any(is_waiting_voice(identity) for identity in self.room.remote_participants)
 
     def _subscribed(self, track: rtc.Track, _: object, participant: rtc.RemoteParticipant) -> None:
         self.voices.append(participant)
@@ -69,7 +69,7 @@ async def holding(
 
 
 async def spoken(running: Running, result: str) -> float:
-    return await running.metric(f'voicefleet_hold_messages_total{{region="eu",result="{result}"}}')
+    return await running.metric(f'voicefleet_waiting_messages_total{{region="eu",result="{result}"}}')
 
 
 def announcers() -> list[int]:
@@ -101,8 +101,8 @@ async def test_a_waiting_caller_is_spoken_to_once_by_one_of_two_replicas(
             assert len(ear.voices) == 1
             voice = ear.voices[0]
             assert voice.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-            assert voice.attributes[HOLD_ATTRIBUTE] == "1"
-            assert voice.attributes[HOLD_TEXT_ATTRIBUTE] == BUILT_IN_TEXT
+            assert voice.attributes[WAITING_VOICE_ATTRIBUTE] == "1"
+            assert voice.attributes[WAITING_VOICE_TEXT_ATTRIBUTE] == BUILT_IN_TEXT
             # Nearly all of it: words have gaps, and the codec may swallow an edge.
             assert 2.5 < ear.heard_s < 6.0, ear.heard_s
             # It was neither a caller, nor an agent that serves.

@@ -83,7 +83,7 @@ ROWS = (
                 "Hold messages",
                 "To waiting callers, per second, by how they ended.",
                 "reqps",
-                per_second("voicefleet_hold_messages_total", "result"),
+                per_second("voicefleet_waiting_messages_total", "result"),
             ),
             panel(
                 "Dispatched blind, workers ended",

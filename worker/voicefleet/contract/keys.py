@@ -106,31 +106,31 @@ class Keys:
         """String: the call in `room` is on its way to another worker."""
         return self._key("handoff", room)
 
-    def memory(self, room: str) -> str:
+    def transcript(self, room: str) -> str:
         """String: the conversation in `room` so far, for an agent that takes it over."""
-        return self._key("memory", room)
+        return self._key("transcript", room)
 
-    def memory_of(self, room: str) -> str:
-        """String: the sid of the room that `memory(room)` is of. Names recur, and a memory may be encrypted."""
-        return self._key("memory_of", room)
+    def transcript_of(self, room: str) -> str:
+        """String: the sid of the room that `transcript(room)` is of. Names recur, and a transcript may be encrypted."""
+        return self._key("transcript_of", room)
 
     @property
-    def held(self) -> str:
+    def open_claims(self) -> str:
         """Hash: room -> job whose claim was opened last and not closed since."""
-        return self._key("held")
+        return self._key("open_claims")
 
     @property
     def ledger(self) -> str:
         """Hash of counts: claims opened; closed as released, recovered, handed_over, finished, expired.
 
-        Invariant: opened = the sum of all others + the length of `held`.
+        Invariant: opened = the sum of all others + the length of `open_claims`.
         """
         return self._key("ledger")
 
     @property
-    def laws(self) -> str:
-        """String: what the scaler has learned of this region's calls and workers."""
-        return self._key("laws")
+    def models(self) -> str:
+        """String: what the scaler has learned about this region's calls and workers."""
+        return self._key("models")
 
     @property
     def campaigns(self) -> str:
@@ -159,9 +159,9 @@ class Keys:
         """String: the call in `room` was ended on purpose, and is not to go on with the same ticket."""
         return self._key("ended", room)
 
-    def hold(self, room: str) -> str:
-        """String: a replica speaks, or spoke a moment ago, to the waiting caller in `room`."""
-        return self._key("hold", room)
+    def waiting_message(self, room: str) -> str:
+        """String: a replica plays, or played a moment ago, the waiting message in `room`."""
+        return self._key("waiting_message", room)
 
     @property
     def call_prefix(self) -> str:

@@ -17,7 +17,7 @@ from voicefleet.controller.calls.snapshots import Call as Call
 from voicefleet.controller.calls.snapshots import Snapshot as Snapshot
 from voicefleet.controller.calls.snapshots import read_claim
 from voicefleet.runtime.redis.claim_store import ClaimStore
-from voicefleet.runtime.redis.connection import RedisClient, Scripts, answered
+from voicefleet.runtime.redis.connection import RedisClient, Scripts, translate_redis_errors
 
 DISPATCH_TTL_MS = 1_500
 """A dispatch without a claim after this counts as lost: LiveKit answers 200 to those it drops, and may offer the call
@@ -72,7 +72,7 @@ class CallBook:
 
     async def look_again(self, room: str, after_ms: int, now_ms: int) -> None:
         """Leave a taken call alone for `after_ms` more."""
-        with answered():
+        with translate_redis_errors():
             await self._redis.zadd(self._keys.inflight, {room: now_ms + after_ms}, xx=True)
 
     async def joined(self, room: str) -> None:
@@ -97,59 +97,59 @@ class CallBook:
 
     async def claim(self, room: str) -> Claim | None:
         """Who has the call in `room` now."""
-        with answered():
+        with translate_redis_errors():
             text = await self._redis.get(self._keys.claim(room))
         return read_claim(text or "")
 
     async def fenced(self, room: str) -> frozenset[str]:
         """Jobs that must never hold the call in `room` again."""
-        with answered():
+        with translate_redis_errors():
             return frozenset(str(job) for job in await self._redis.smembers(self._keys.fenced(room)))
 
     async def handoffs(self, rooms: Sequence[str]) -> dict[str, Handoff]:
         """The handoffs under way in `rooms`."""
         if not rooms:
             return {}
-        with answered():
+        with translate_redis_errors():
             texts = await self._redis.mget([self._keys.handoff(room) for room in rooms])
         return {room: codec.load(Handoff, text) for room, text in zip(rooms, texts, strict=True) if text}
 
     async def forget_conversation(self, room: str, room_sid: str) -> None:
         """Nobody may carry on with what was said in `room` while it had this sid."""
-        keys = [self._keys.memory(room), self._keys.memory_of(room)]
-        await self._scripts.run("memory_forget", keys, [room_sid])
+        keys = [self._keys.transcript(room), self._keys.transcript_of(room)]
+        await self._scripts.run("transcript_forget", keys, [room_sid])
 
     async def vanished(self, rooms: Iterable[str]) -> None:
         """Rooms that are gone although nobody said so: keep their conversations only a little longer."""
-        with answered():
+        with translate_redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for room in rooms:
-                    pipe.pexpire(self._keys.memory(room), VANISHED_MEMORY_MS)
-                    pipe.pexpire(self._keys.memory_of(room), VANISHED_MEMORY_MS)
+                    pipe.pexpire(self._keys.transcript(room), VANISHED_MEMORY_MS)
+                    pipe.pexpire(self._keys.transcript_of(room), VANISHED_MEMORY_MS)
                 await pipe.execute()
 
     async def finished(self, room: str, room_sid: str) -> bool:
         """The room is over. False when its name belongs to a newer room by now."""
         k = self._keys
-        room_keys = [k.claim(room), k.call(room), k.memory(room), k.handoff(room)]
-        keys = [*room_keys, k.held, k.ledger, *self._queue, k.changed, k.renewed, k.memory_of(room)]
+        room_keys = [k.claim(room), k.call(room), k.transcript(room), k.handoff(room)]
+        keys = [*room_keys, k.open_claims, k.ledger, *self._queue, k.changed, k.renewed, k.transcript_of(room)]
         return bool(await self._scripts.run("room_finished", keys, [room, room_sid]))
 
     async def store(self, record: CallRecord) -> None:
         """Keep what is known of a call until its end, or a day."""
-        with answered():
+        with translate_redis_errors():
             await self._redis.set(self._keys.call(record.room), codec.dump(record), px=CALL_TTL_MS)
 
     async def end(self, room: str) -> None:
         """The call in `room` is ended on purpose: whoever joins there again with an old ticket is sent away."""
-        with answered():
+        with translate_redis_errors():
             await self._redis.set(self._keys.ended(room), "1", px=ENDED_MS)
 
     async def ended(self, rooms: Sequence[str]) -> frozenset[str]:
         """Those of `rooms` whose call was ended on purpose."""
         if not rooms:
             return frozenset()
-        with answered():
+        with translate_redis_errors():
             found = await self._redis.mget([self._keys.ended(room) for room in rooms])
         return frozenset(room for room, text in zip(rooms, found, strict=True) if text)
 
@@ -158,7 +158,7 @@ class CallBook:
         found: dict[str, CallRecord] = {}
         for start in range(0, len(rooms), RECORDS_AT_ONCE):
             part = rooms[start : start + RECORDS_AT_ONCE]
-            with answered():
+            with translate_redis_errors():
                 texts = await self._redis.mget([self._keys.call(room) for room in part])
             found |= {room: codec.load(CallRecord, text) for room, text in zip(part, texts, strict=True) if text}
         return found

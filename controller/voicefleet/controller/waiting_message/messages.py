@@ -10,7 +10,7 @@ from typing import Protocol
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
-from voicefleet.contract.waiting_voice import is_hold
+from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.controller.calls.call_store import Call
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import LiveKitPort
@@ -19,7 +19,7 @@ from voicefleet.controller.waiting_message.decide import Wait, begun_anew, due, 
 from voicefleet.controller.waiting_message.protocol import Result
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 
 LOOK_EVERY_S = 0.5
 RETRY_MS = 2_000
@@ -91,7 +91,7 @@ class HoldMessages:
 
     async def close(self) -> None:
         """Stop waiting for what is being said."""
-        await end(list(self._speaking.values()))
+        await cancel_and_wait(list(self._speaking.values()))
 
     async def _ask(self, rooms: Sequence[str]) -> tuple[list[str], bool]:
         """The rooms that no other replica speaks to, and whether that is sure. With Redis away, nobody can know."""
@@ -101,7 +101,9 @@ class HoldMessages:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for room in rooms:
                     # It ends a little earlier than our own pause, or our next turn would find it still there.
-                    pipe.set(self._keys.hold(room), "1", nx=True, px=round(self._hold.every_s * 1000) - _EARLY_MS)
+                    pipe.set(
+                        self._keys.waiting_message(room), "1", nx=True, px=round(self._hold.every_s * 1000) - _EARLY_MS
+                    )
                 answers = await pipe.execute()
         except REDIS_FAILURES as error:
             log.info("holding callers without Redis", region=self._region.name, error=type(error).__name__)
@@ -112,7 +114,7 @@ class HoldMessages:
         if not rooms:
             return
         try:
-            await self._redis.delete(*(self._keys.hold(room) for room in rooms))
+            await self._redis.delete(*(self._keys.waiting_message(room) for room in rooms))
         except REDIS_FAILURES as error:
             log.debug("hold keys not released", region=self._region.name, error=type(error).__name__)
 
@@ -121,7 +123,7 @@ class HoldMessages:
             result = await self._say(room, alone=alone)
         finally:
             self._speaking.pop(room, None)
-        self._metrics.hold_messages.labels(self._region.name, str(result)).inc()
+        self._metrics.waiting_messages.labels(self._region.name, str(result)).inc()
         if result in (Result.SPOKEN, Result.OTHER_VOICE):
             return
         # The caller heard nothing, or not all, and may still be waiting.
@@ -139,7 +141,7 @@ class HoldMessages:
                 return Result.NO_CALLER
             if any(p.agent for p in there):
                 return Result.AGENT_CAME
-            if not alone and any(is_hold(p.identity) and not p.caller for p in there):
+            if not alone and any(is_waiting_voice(p.identity) and not p.caller for p in there):
                 return Result.OTHER_VOICE
         token = self._livekit.mint_hold(room, self._hold.text)
         url = self._region.livekit.url

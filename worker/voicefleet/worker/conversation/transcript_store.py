@@ -9,7 +9,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scripts
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.worker.conversation.transcript import Cipher, Loss, LostMemoryError, Remembered, decode, encode
 
 _READ_LIMIT_S = 0.5
@@ -42,8 +42,8 @@ class MemoryStore:
     ) -> None:
         self._redis = redis
         self._scripts = Scripts(redis)
-        self._memory = keys.memory(room)
-        self._keys = [keys.claim(room), keys.fenced(room), self._memory, keys.memory_of(room)]
+        self._memory = keys.transcript(room)
+        self._keys = [keys.claim(room), keys.fenced(room), self._memory, keys.transcript_of(room)]
         self._job = job
         self._ttl_ms = ttl_s * 1000
         self._max_bytes = max_bytes
@@ -84,7 +84,7 @@ class MemoryStore:
         if not forget:
             await self.flush(_AGAIN_S)
         if self._writing is not None:
-            await end([self._writing])
+            await cancel_and_wait([self._writing])
         if forget:
             try:
                 await self._put("")
@@ -117,4 +117,4 @@ class MemoryStore:
                     self.missed(loss)
 
     async def _put(self, text: str) -> None:
-        await self._scripts.run("memory_put", self._keys, [self._job, text, self._ttl_ms])
+        await self._scripts.run("transcript_put", self._keys, [self._job, text, self._ttl_ms])
