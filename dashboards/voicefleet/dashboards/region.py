@@ -57,7 +57,7 @@ ROWS = (
             ),
             panel(
                 "Calls recovered",
-                "Taken from a dead or stalled job, per second, by what told.",
+                "Taken from a dead or stalled job, per second, by what revealed it.",
                 "reqps",
                 per_second("voicefleet_calls_recovered_total", "reason"),
             ),
@@ -80,7 +80,7 @@ ROWS = (
                 per_second("voicefleet_probes_total", "result"),
             ),
             panel(
-                "Hold messages",
+                "Waiting messages",
                 "To waiting callers, per second, by how they ended.",
                 "reqps",
                 per_second("voicefleet_waiting_messages_total", "result"),

@@ -75,7 +75,8 @@ class _Handler(logging.StreamHandler[TextIO]):
         error = sys.exc_info()[1]
         with contextlib.suppress(Exception):
             kind = error_summary(error) if error else "unknown"
-            self.stream.write(
+            where = f"{record.module}:{record.lineno}"
+            self.stream.write(f"a record of {record.name} at {where} cannot be logged: {kind}\n")
                 f"a record of {record.name} at {record.module}:{record.lineno} cannot be logged: {kind}\n"
             )
 
