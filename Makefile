@@ -26,7 +26,7 @@ parts: ready-test
 test: parts ## Every test (ARGS="-m unit" or a path for less)
 	@$(BIN)/pytest $(ARGS)
 
-dashboards: ready-lint ## Make the dashboards, rules and runbooks that are committed anew
+dashboards: ready-dashboards ## Make the dashboards, rules and runbooks that are committed anew
 	@$(BIN)/voicefleet dashboards generate --chart helm/voicefleet/files
 
 lint: ready-lint ## Style, format, types and layers
