@@ -49,19 +49,19 @@ class Campaigns:
         if refused := wrong_region(key, wanted.region, self._regions):
             return refused
         region = self._regions[wanted.region]
-        if region.laws is None:
+        if region.models is None:
             return problem(400, "this region learns nothing", field="region", hint="Name another one.")
         try:
-            now_ms = await region.laws.now_ms()
+            now_ms = await region.models.now_ms()
             start_ms = now_ms + round(wanted.starts_in_s * 1000)
             end_ms = start_ms + round(wanted.duration_s * 1000)
             campaign = CampaignRecord(start_ms, end_ms, wanted.calls / wanted.duration_s, key=key.name)
-            if refused := _too_large(region, campaign, await region.laws.campaigns(now_ms)):
+            if refused := _too_large(region, campaign, await region.models.campaigns(now_ms)):
                 return refused
-            kept = await region.laws.announce(campaign)
+            kept = await region.models.announce(campaign)
             # Counted after it is kept: two at once may both be refused, and never both be one too many.
-            if refused := self._too_many(region, key.name, await region.laws.campaigns(now_ms)):
-                await region.laws.take_back(kept.id)
+            if refused := self._too_many(region, key.name, await region.models.campaigns(now_ms)):
+                await region.models.take_back(kept.id)
                 return refused
         except UnknownStateError:
             return problem(503, "not kept: Redis does not answer", hint="Come back later.", retry_after_s=2.0)
@@ -73,9 +73,9 @@ class Campaigns:
         found: list[CampaignView] = []
         try:
             for name, region in self._regions.items():
-                if region.laws is not None and key_of(request).sees(name):
-                    now_ms = await region.laws.now_ms()
-                    found += [_view(name, c, now_ms) for c in await region.laws.campaigns(now_ms)]
+                if region.models is not None and key_of(request).sees(name):
+                    now_ms = await region.models.now_ms()
+                    found += [_view(name, c, now_ms) for c in await region.models.campaigns(now_ms)]
         except UnknownStateError:
             return problem(503, "Redis does not answer", hint="Come back later.", retry_after_s=2.0)
         return web.json_response({"campaigns": [v.model_dump(mode="json") for v in found]})
@@ -85,7 +85,7 @@ class Campaigns:
         key, wanted = key_of(request), request.match_info["id"]
         try:
             for name, region in self._regions.items():
-                if region.laws is not None and key.sees(name) and await region.laws.take_back(wanted):
+                if region.models is not None and key.sees(name) and await region.models.take_back(wanted):
                     log.info("campaign taken back", region=name, campaign=wanted, key=key.name)
                     return web.Response(status=204)
         except UnknownStateError:

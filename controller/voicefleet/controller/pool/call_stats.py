@@ -11,7 +11,7 @@ from voicefleet.controller.calls.call_store import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class CallStats:
     """Attributes:
     arrived: calls seen since this process began.
     ages_s: of the calls there are, in no order.
@@ -36,7 +36,7 @@ class CallWatch:
     _arrived: int = 0
     _looked_at_ms: int = field(default=0)
 
-    def look(self, snapshot: Snapshot | None, *, longest_gap_ms: int = 10_000) -> Lesson | None:
+    def look(self, snapshot: Snapshot | None, *, longest_gap_ms: int = 10_000) -> CallStats | None:
         """What is to be learned now; None while the calls are unknown."""
         if snapshot is None:
             return None
@@ -50,4 +50,4 @@ class CallWatch:
                 ended = tuple(max(0.001, (now_ms - self._known[call]) / 1000) for call in gone)
         self._known, self._looked_at_ms = here, now_ms
         ages_s = np.maximum(0.0, now_ms - np.array(list(here.values()), dtype=np.float64)) / 1000
-        return Lesson(self._arrived, ages_s, ended)
+        return CallStats(self._arrived, ages_s, ended)

@@ -15,7 +15,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.redis.connection import RedisClient, answered
 
-LAWS_TTL_S = 30 * 86_400
+MODELS_TTL_S = 30 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def beside(campaign: CampaignRecord, others: Sequence[CampaignRecord]) -> tuple[
     return tuple(c for c in others if c.start_ms < campaign.end_ms and c.end_ms > campaign.start_ms)
 
 
-class LawBook:
+class ModelStore:
     """What is known of `region`'s calls beyond the present ones."""
 
     def __init__(self, redis: RedisClient, region: str) -> None:
@@ -51,14 +51,14 @@ class LawBook:
     async def read(self) -> str | None:
         """The laws that the last leader left, as `scaling.memory` dumped them; None: none."""
         with answered():
-            text = await self._redis.get(self._keys.laws)
+            text = await self._redis.get(self._keys.models)
         if text is None:
             return None
         return text.decode() if isinstance(text, bytes) else str(text)
 
     async def write(self, text: str) -> None:
         with answered():
-            await self._redis.set(self._keys.laws, text, ex=LAWS_TTL_S)
+            await self._redis.set(self._keys.models, text, ex=MODELS_TTL_S)
 
     async def announce(self, campaign: CampaignRecord) -> CampaignRecord:
         """Keep a campaign until it is over. Returns it with its id."""

@@ -77,7 +77,7 @@ class _Said:
     order: WorkerOrder | None
 
 
-class WorkerBook:
+class WorkerStore:
     """The workers of `region`."""
 
     def __init__(self, redis: RedisClient, region: str) -> None:
