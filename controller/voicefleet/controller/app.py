@@ -34,6 +34,7 @@ from voicefleet.controller.http.page import add_page
 from voicefleet.controller.http.routes import require_entries
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.hung import HungWorkers
 from voicefleet.controller.pool.model_store import ModelStore
 from voicefleet.controller.pool.reconciler import DecisionLog, PoolReconciler
@@ -154,10 +155,11 @@ async def _open_region(
         livekit=livekit,
         calls=CallBook(redis, Scripts(redis), region.name, grace_ms=round(settings.waiting_grace_s * 1000)),
         workers=WorkerStore(redis, region.name),
+        models=ModelStore(redis, region.name),
+        campaigns=CampaignStore(redis, region.name),
         fleet=None,
         clock=clock,
         metrics=metrics,
-        models=ModelStore(redis, region.name),
     )
 
 

@@ -17,6 +17,7 @@ from voicefleet.contract.reports import WorkerOrder, WorkerReport
 from voicefleet.controller.calls.call_store import Call, Snapshot
 from voicefleet.controller.leader.leadership import Term
 from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.pool.campaign_store import CampaignRecord
 from voicefleet.controller.pool.reconciler import DecisionLog, PoolReconciler
 from voicefleet.controller.pool.startups import StartTimes
 from voicefleet.controller.pool.worker_store import Reported
@@ -89,6 +90,26 @@ class Book:
         pass
 
 
+class Models:
+    """Nothing was learned before."""
+
+    async def read(self) -> str | None:
+        return None
+
+    async def write(self, text: str) -> None:
+        pass
+
+
+class Campaigns:
+    """None is announced."""
+
+    async def now_ms(self) -> int:
+        return 0
+
+    async def current(self, now_ms: int) -> tuple[CampaignRecord, ...]:
+        return ()
+
+
 @dataclass
 class Leader:
     leads: bool = True
@@ -116,6 +137,8 @@ class Pool:
             livekit=cast(Any, None),
             calls=cast(Any, None),
             workers=cast(Any, self.book),
+            models=cast(Any, Models()),
+            campaigns=cast(Any, Campaigns()),
             fleet=cast(Any, self.fleet),
             clock=LoopClock(),
             metrics=Metrics(),

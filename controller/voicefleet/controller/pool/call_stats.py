@@ -1,4 +1,4 @@
-"""What a pool's calls teach: arrivals, ages and durations, from one look at them to the next."""
+"""Arrivals, ages and durations of a pool's calls, from one observation of them to the next. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class CallWatch:
     _looked_at_ms: int = field(default=0)
 
     def look(self, snapshot: Snapshot | None, *, longest_gap_ms: int = 10_000) -> CallStats | None:
-        """What is to be learned now; None while the calls are unknown."""
+        """The statistics now; None while the calls are unknown."""
         if snapshot is None:
             return None
         now_ms = snapshot.now_ms

@@ -199,9 +199,9 @@ class PoolReconciler:
         try:
             await region.workers.forget({d.id for d in self._unforgotten if d.sure})
         except UnknownStateError as error:
-            region.failed("departures", error)
+            region.failed("exits", error)
             return False
-        region.worked("departures")
+        region.worked("exits")
         self._unforgotten.clear()
         return True
 

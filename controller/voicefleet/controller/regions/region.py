@@ -10,6 +10,7 @@ from voicefleet.contract.reports import STALE_AFTER_S
 from voicefleet.controller.calls.call_store import CallBook, Snapshot
 from voicefleet.controller.http.auth.limits import PENDING_S
 from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.model_store import ModelStore
 from voicefleet.controller.pool.startups import StartTimes
 from voicefleet.controller.pool.worker_store import Reported, WorkerStore
@@ -52,6 +53,8 @@ class Region:
     livekit: LiveKitPort
     calls: CallBook
     workers: WorkerStore
+    models: ModelStore
+    campaigns: CampaignStore
     fleet: Fleet | None
     clock: Clock
     metrics: Metrics
@@ -84,8 +87,6 @@ class Region:
     """What the fleet last told of; see `instances_at_s`."""
     instances_at_s: float | None = None
     start_times: StartTimes = field(default_factory=StartTimes)
-    models: ModelStore | None = None
-    """Where learned laws and announced campaigns are kept; None: nowhere."""
     mean_call_s: float = USUAL_CALL_S
     """How long calls last, as far as it was learned."""
     observation: PoolObservation | None = None
