@@ -139,7 +139,7 @@ async def test_fixed_keeps_the_number_and_says_what_it_would_be(harness: Harness
         assert (code, "Known: eu." in said) == (2, True), said
 
 
-async def test_laws_outlive_their_leader(harness: Harness) -> None:
+async def test_learned_models_outlive_their_leader(harness: Harness) -> None:
     """What the first controller learned of starts is what the second one foretells with, from its first decision on."""
     settings = harness.settings(pool={**PREDICTIVE, "min_workers": 3})
     async with harness.controller(settings):

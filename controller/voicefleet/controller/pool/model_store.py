@@ -1,62 +1,35 @@
-"""A pool's learned laws and announced campaigns in Redis, for every controller that is or will be there.
-
-Every method raises `UnknownStateError` when Redis does not answer.
-"""
+"""The models that a pool's leader learned, in Redis, for the next leader."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from voicefleet.contract import codec
-from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.redis.connection import RedisClient, translate_redis_errors
 
-LAWS_TTL_S = 30 * 86_400
+MODELS_TTL_S = 30 * 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class CampaignRecord:
-    """A rise of the rate, on Redis's clock."""
-
-    start_ms: int
-    end_ms: int
-    rate: float
-    """Additional calls per second."""
-    id: str = ""
-    key: str = ""
-    """Name of the API key that announced it; empty: the settings, or an older release."""
-
-
-def crowd(campaign: CampaignRecord, mean_call_s: float) -> float:
-    """Its calls there will be at once, on average."""
-    return campaign.rate * min(mean_call_s, (campaign.end_ms - campaign.start_ms) / 1000)
-
-
-def beside(campaign: CampaignRecord, others: Sequence[CampaignRecord]) -> tuple[CampaignRecord, ...]:
-    """Those of `others` that run while `campaign` does."""
-    return tuple(c for c in others if c.start_ms < campaign.end_ms and c.end_ms > campaign.start_ms)
-
-
-class LawBook:
-    """What is known of `region`'s calls beyond the present ones."""
+class ModelStore:
+    """The learned models of `region`. Every method raises `UnknownStateError` when Redis does not answer."""
 
     def __init__(self, redis: RedisClient, region: str) -> None:
         self._redis = redis
         self._keys = Keys(region)
 
     async def read(self) -> str | None:
+<<<<<<< HEAD
         """The laws that the last leader left, as `scaling.memory` dumped them; None: none."""
         with translate_redis_errors():
+=======
+        """What the last leader wrote, as `scaling.memory` dumped it; None: nothing."""
+        with translate_redis_errors():
+>>>>>>> main
             text = await self._redis.get(self._keys.models)
         if text is None:
             return None
         return text.decode() if isinstance(text, bytes) else str(text)
 
     async def write(self, text: str) -> None:
+<<<<<<< HEAD
         with translate_redis_errors():
             await self._redis.set(self._keys.models, text, ex=LAWS_TTL_S)
 
@@ -94,3 +67,7 @@ def _read(text: Any) -> CampaignRecord | None:
         return codec.load(CampaignRecord, text if isinstance(text, bytes) else str(text))
     except UnknownStateError:
         return None
+=======
+        with translate_redis_errors():
+            await self._redis.set(self._keys.models, text, ex=MODELS_TTL_S)
+>>>>>>> main

@@ -13,8 +13,13 @@ import pytest
 from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.adapters.kubernetes.client import KubernetesError, refusal
+<<<<<<< HEAD:tests/unit/controller/test_kube_cache.py
 from voicefleet.controller.adapters.kubernetes.reflector import Cache
 from voicefleet.runtime.tasks import cancel_and_wait
+=======
+from voicefleet.controller.adapters.kubernetes.reflector import Reflector
+from voicefleet.runtime.tasks import cancel_and_wait
+>>>>>>> main:tests/unit/controller/test_kube_reflector.py
 
 pytestmark = pytest.mark.unit
 
@@ -101,9 +106,9 @@ Change = tuple[str | None, str | None]
 
 
 @contextlib.asynccontextmanager
-async def watching(server: Server, changes: list[Change] | None = None) -> AsyncIterator[Cache[str]]:
+async def watching(server: Server, changes: list[Change] | None = None) -> AsyncIterator[Reflector[str]]:
     told = changes if changes is not None else []
-    cache: Cache[str] = Cache(
+    cache: Reflector[str] = Reflector(
         Cluster(),  # type: ignore[arg-type]
         "things",
         lambda client: server.request,
