@@ -32,7 +32,12 @@ _PACKAGES = ("voicefleet", "livekit", "aiohttp", "httpx", "h2", "hypercorn", "pe
 
 
 def transports(
-    options: LabOptions, *, json_path: Path | None, report: Path | None, console: Console | None = None
+    options: LabOptions,
+    *,
+    json_path: Path | None,
+    report: Path | None,
+    figure: Path | None = None,
+    console: Console | None = None,
 ) -> int:
     """Run the lab to its end.
 
@@ -76,6 +81,11 @@ def transports(
             },
         )
     _tell(result, results.takes, json_path, report, console)
+    if figure is not None:
+        from voicefleet.transports.report.page import save_figure
+
+        if not save_figure(results.takes, figure):
+            console.print(f"{figure} not written: no valid run of the arms it shows", markup=False)
     if not complete:
         console.print("Interrupted; every process has ended and every namespace is gone.")
         return 130

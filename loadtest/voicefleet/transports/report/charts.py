@@ -39,7 +39,7 @@ _SECONDS = 10.0
 """Of speech in the picture over time: enough to see stalls, few enough to see each."""
 
 
-def over_time(takes: Sequence[Take], arms: Sequence[str], loss: float) -> str | None:
+def over_time(takes: Sequence[Take], arms: Sequence[str], loss: float) -> Figure | None:
     """Delay of each frame as it is spoken, one arm below the other, on one scale; a gap is a frame that never came."""
     shown = [take for arm in arms if (take := _plain(takes, arm, loss)) is not None]
     if not shown:
@@ -58,7 +58,7 @@ def over_time(takes: Sequence[Take], arms: Sequence[str], loss: float) -> str | 
     axes[0].set_ylim(bottom=0)
     axes[-1].set_xlabel("seconds of speech (dotted: the network's own delay)")
     figure.supylabel("mouth to ear, ms", fontsize=9)
-    return _svg(figure)
+    return figure
 
 
 def distributions(takes: Sequence[Take], losses: Sequence[float]) -> str | None:
@@ -85,7 +85,7 @@ def distributions(takes: Sequence[Take], losses: Sequence[float]) -> str | None:
     if not drawn:
         return None
     figure.legend(list(drawn.values()), list(drawn), fontsize=7, ncols=4, loc="outside lower center")
-    return _svg(figure)
+    return svg(figure)
 
 
 def quality(rows: Sequence[Mapping[str, Any]], measure: str, name: str) -> str | None:
@@ -118,7 +118,7 @@ def quality(rows: Sequence[Mapping[str, Any]], measure: str, name: str) -> str |
     if not axis.get_legend_handles_labels()[0]:
         return None
     axis.legend(fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return _svg(figure)
+    return svg(figure)
 
 
 def estimates(take: Take) -> str:
@@ -146,7 +146,7 @@ def estimates(take: Take) -> str:
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize=7, loc="upper right", ncols=3)
     buffer.set_xlabel("seconds of speech")
-    return _svg(figure)
+    return svg(figure)
 
 
 def _plain(takes: Sequence[Take], arm: str, loss: float) -> Take | None:
@@ -158,7 +158,8 @@ def _is_plain(take: Take) -> bool:
     return not take.cell.jitter_ms and not take.cell.reorder and take.cell.rate_kbps is None
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
+    """A figure as SVG text that is the same for the same data."""
     out = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "voicefleet"}):
         figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
