@@ -12,20 +12,20 @@ from markupsafe import Markup
 from voicefleet.transports.analysis.findings import findings, webrtc_findings, when_to_use
 from voicefleet.transports.arms import BY_ID
 from voicefleet.transports.report import charts
-from voicefleet.transports.trial import Take
+from voicefleet.transports.trial import Trial
 
 OVER_TIME = ("tcp-cubic", "websocket", "webrtc-tcp", "udp", "webrtc-udp")
 
 
-def render(result: Mapping[str, Any], takes: Sequence[Take]) -> str:
+def render(result: Mapping[str, Any], trials: Sequence[Trial]) -> str:
     """The whole page."""
     environment = Environment(
         loader=PackageLoader("voicefleet.transports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"ms": _ms, "percent": _percent, "score": _score, "thousands": _thousands}
     rows = result["rows"]
-    healthy = [take for take in takes if not take.void]
-    losses = sorted({take.cell.loss for take in healthy})
+    healthy = [trial for trial in trials if not trial.void]
+    losses = sorted({trial.cell.loss for trial in healthy})
     worst = losses[-1] if losses else 0.0
     watched = next((t for t in healthy if t.cell.arm.id == "webrtc-udp" and t.cell.loss == worst), None)
     over_time = charts.over_time(healthy, OVER_TIME, worst)
@@ -48,14 +48,14 @@ def render(result: Mapping[str, Any], takes: Sequence[Take]) -> str:
     )
 
 
-def save_figure(takes: Sequence[Take], path: Path) -> bool:
+def save_figure(trials: Sequence[Trial], path: Path) -> bool:
     """Save the picture of delay over time, at the highest loss, in the format of the file's ending.
 
     Returns:
         False when there is nothing to draw: no run of the arms it shows was valid.
     """
-    healthy = [take for take in takes if not take.void]
-    figure = charts.over_time(healthy, OVER_TIME, max((take.cell.loss for take in healthy), default=0.0))
+    healthy = [trial for trial in trials if not trial.void]
+    figure = charts.over_time(healthy, OVER_TIME, max((trial.cell.loss for trial in healthy), default=0.0))
     if figure is None:
         return False
     figure.savefig(path, dpi=96)
