@@ -15,11 +15,11 @@ from voicefleet.callers.outcome import CallOutcome, quantiles
 from voicefleet.callers.settings import CallingSettings, calling_settings
 from voicefleet.callers.swarm import SwarmSettings, script
 from voicefleet.callers.tickets import ask, call_request, controller_url, own_ticket
+from voicefleet.callers.verdict import faults
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.contract.parsing.limits import require_between
-from voicefleet.reporting.figures import shown
-from voicefleet.reporting.verdict import faults
+from voicefleet.reporting.table import shown
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.speech.clips import load_utterances

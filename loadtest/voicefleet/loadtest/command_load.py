@@ -24,13 +24,13 @@ from voicefleet.callers.outcome import CallOutcome, quantiles, summary
 from voicefleet.callers.settings import calling_settings
 from voicefleet.callers.swarm import SwarmSettings, run_swarm
 from voicefleet.callers.tickets import ask, call_request, controller_url
+from voicefleet.callers.verdict import counts_line, errors_of, shortcomings, waits_table
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.contract.parsing.limits import require_between
 from voicefleet.contract.parsing.validation import nearest
 from voicefleet.loadtest.command_call import MAX_TURNS
-from voicefleet.reporting.figures import counts_line, shown, waits_table
-from voicefleet.reporting.verdict import errors_of, shortcomings
+from voicefleet.reporting.table import shown
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.speech.clips import load_utterances

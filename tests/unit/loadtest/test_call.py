@@ -13,12 +13,12 @@ from support.outcomes import CUT, GOOD, SILENT, UNHEARD
 from voicefleet.callers.event_printer import EventPrinter
 from voicefleet.callers.settings import CallingSettings, calling_settings
 from voicefleet.callers.tickets import ask, call_request, controller_url, own_ticket
+from voicefleet.callers.verdict import faults
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
 from voicefleet.loadtest.command_call import CallOptions
 from voicefleet.loadtest.command_load import LoadOptions
-from voicefleet.reporting.verdict import faults
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.speech.clips import load_utterances
 
