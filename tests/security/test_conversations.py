@@ -1,4 +1,4 @@
-"""With a memory key no conversation is written in the clear, and none that lies there in the clear is believed."""
+"""With a transcript key no conversation is written in the clear, and none that lies there in the clear is believed."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from security.leaky_agent import CARD
 from support.worker_process import KEYS, worker
 from voicefleet.runtime.redis.connection import connect_redis
 from voicefleet.stack.servers import LiveKit
-from voicefleet.worker.conversation.transcript import Loss, Remembered, build_cipher, decode, encode
-from voicefleet.worker.conversation.transcript_store import MemoryStore
+from voicefleet.worker.conversation.transcript import CallTranscript, Loss, build_cipher, decode, encode
+from voicefleet.worker.conversation.transcript_store import TranscriptStore
 
 pytestmark = pytest.mark.integration
 
@@ -30,13 +30,13 @@ TESTS = str(Path(__file__).resolve().parents[1])
 ROOM = "planted"
 
 
-def said(words: str, **more: Any) -> Remembered:
+def said(words: str, **more: Any) -> CallTranscript:
     message = {"id": "i-1", "type": "message", "role": "user", "content": [words]}
-    return Remembered("synthetic", [message], {"turns": 41}, **more)
+    return CallTranscript("synthetic", [message], {"turns": 41}, **more)
 
 
-def store(client: redis.asyncio.Redis, lost: list[Loss], *, plaintext: bool = False) -> MemoryStore:
-    return MemoryStore(
+def store(client: redis.asyncio.Redis, lost: list[Loss], *, plaintext: bool = False) -> TranscriptStore:
+    return TranscriptStore(
         client,
         KEYS,
         ROOM,
@@ -109,7 +109,7 @@ async def test_a_real_call_believes_nothing_planted_and_its_worker_logs_no_word_
     And the team's agent leaks what it can, in a real job process."""
     env: dict[str, Any] = {
         "VOICEFLEET_AGENT": "security.leaky_agent:create",
-        "VOICEFLEET_MEMORY_KEY": KEY,
+        "VOICEFLEET_TRANSCRIPT_KEY": KEY,
         "VOICEFLEET_LOG_FORMAT": "json",
         "PYTHONPATH": os.pathsep.join([TESTS, os.environ.get("PYTHONPATH", "")]),
     }
@@ -123,7 +123,7 @@ async def test_a_real_call_believes_nothing_planted_and_its_worker_logs_no_word_
             http.get(f"http://127.0.0.1:{report.http_port}/metrics") as answer,
         ):
             metrics = await answer.text()
-    assert re.search(r'voicefleet_memory_lost_total\{reason="plaintext"\} 1', metrics), metrics
+    assert re.search(r'voicefleet_transcript_lost_total\{reason="plaintext"\} 1', metrics), metrics
     assert not re.search(r"voicefleet_calls_resumed_total\{.*\} [1-9]", metrics)
     log = (tmp_path / "w-1.log").read_text()
     for word in (CARD, "administrator", KEY, livekit.api_secret, redis_url):

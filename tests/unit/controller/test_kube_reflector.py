@@ -13,13 +13,8 @@ import pytest
 from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.adapters.kubernetes.client import KubernetesError, refusal
-<<<<<<< HEAD:tests/unit/controller/test_kube_cache.py
-from voicefleet.controller.adapters.kubernetes.reflector import Cache
-from voicefleet.runtime.tasks import cancel_and_wait
-=======
 from voicefleet.controller.adapters.kubernetes.reflector import Reflector
 from voicefleet.runtime.tasks import cancel_and_wait
->>>>>>> main:tests/unit/controller/test_kube_reflector.py
 
 pytestmark = pytest.mark.unit
 

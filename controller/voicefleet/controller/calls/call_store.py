@@ -23,7 +23,7 @@ DISPATCH_TTL_MS = 1_500
 """A dispatch without a claim after this counts as lost: LiveKit answers 200 to those it drops, and may offer the call
 to a worker that hangs. A second one in the same room is harmless: the claim decides."""
 
-VANISHED_MEMORY_MS = 60_000
+VANISHED_TRANSCRIPT_MS = 60_000
 """The conversation of a room that is gone without a word: its caller may come back into a room of the same name."""
 
 RECORDS_AT_ONCE = 1_000
@@ -124,8 +124,8 @@ class CallBook:
         with translate_redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for room in rooms:
-                    pipe.pexpire(self._keys.transcript(room), VANISHED_MEMORY_MS)
-                    pipe.pexpire(self._keys.transcript_of(room), VANISHED_MEMORY_MS)
+                    pipe.pexpire(self._keys.transcript(room), VANISHED_TRANSCRIPT_MS)
+                    pipe.pexpire(self._keys.transcript_of(room), VANISHED_TRANSCRIPT_MS)
                 await pipe.execute()
 
     async def finished(self, room: str, room_sid: str) -> bool:

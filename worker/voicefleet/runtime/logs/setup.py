@@ -77,8 +77,6 @@ class _Handler(logging.StreamHandler[TextIO]):
             kind = error_summary(error) if error else "unknown"
             where = f"{record.module}:{record.lineno}"
             self.stream.write(f"a record of {record.name} at {where} cannot be logged: {kind}\n")
-                f"a record of {record.name} at {record.module}:{record.lineno} cannot be logged: {kind}\n"
-            )
 
 
 def configure_logs(
