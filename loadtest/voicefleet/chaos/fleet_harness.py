@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from voicefleet.callers.health import HealthMeter
-from voicefleet.callers.settings import CallingSettings
+from voicefleet.callers.settings import LiveKitKeys
 from voicefleet.callers.tickets import own_ticket
 from voicefleet.chaos import launcher
 from voicefleet.chaos.caller_pool import PATIENCE_S, Crowd
@@ -139,7 +139,7 @@ class Stage:
         """Who comes in the very moment of the fault. They bring a token of their own, as a front end's users may:
         neither the controller nor its Redis has to be there for it."""
         server = scene.livekit
-        keys = CallingSettings(livekit_api_key=server.api_key, livekit_api_secret=server.api_secret)
+        keys = LiveKitKeys(server.api_key, server.api_secret)
         await scene.struck.wait()
         for _ in range(row.waiting):
             ticket = own_ticket(server.url, keys, agent_name="voicefleet", region=REGION, tier=None)

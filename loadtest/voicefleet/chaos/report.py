@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from voicefleet.chaos.measure import Run
-from voicefleet.reporting.figures import shown
+from voicefleet.runtime.command.figures import shown
 
 
 def not_run(row: str, reasons: Sequence[str]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from voicefleet.demo.charts import fleet_chart, timeline_chart, ttfa_chart
 from voicefleet.demo.options import REGIONS
 from voicefleet.demo.result import PIPELINE_NOTES
 from voicefleet.demo.run import DemoRun
-from voicefleet.reporting.figures import shown
 from voicefleet.reporting.verdict import errors_of, shortcomings
+from voicefleet.runtime.command.figures import shown
 
 _WAITS = (
     ("wait_s", "in the room until an agent was there"),

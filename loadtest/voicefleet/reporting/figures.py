@@ -1,4 +1,4 @@
-"""Figures for people's eyes."""
+"""Tables and lines of what callers waited for and what became of their calls."""
 
 from __future__ import annotations
 
@@ -7,14 +7,9 @@ from typing import Any
 
 from rich.table import Table
 
+from voicefleet.runtime.command.figures import shown
+
 _WAITS = (("wait_s", "wait for an agent"), ("greeting_s", "greeting"), ("ttfa_s", "TTFA"))
-
-
-def shown(value: float | None, unit: str = "", digits: int = 2) -> str:
-    """A number for people; a dash for an unknown one."""
-    if value is None:
-        return "–"
-    return f"{value:.{digits}f}{unit}" if isinstance(value, float) else f"{value}{unit}"
 
 
 def waits_table(result: Mapping[str, Any], title: str) -> Table:
