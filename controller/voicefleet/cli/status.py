@@ -16,9 +16,9 @@ from rich.text import Text
 
 from voicefleet.contract.api import CallView, DecisionView, HistoryPoint, RegionView
 from voicefleet.contract.errors import ConfigError, UnknownStateError
+from voicefleet.reporting.table import shown
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.command.asking import ask
-from voicefleet.runtime.command.figures import shown
 from voicefleet.runtime.command.settings import controller_access
 from voicefleet.runtime.http.api_client import ControllerClient
 

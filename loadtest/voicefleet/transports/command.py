@@ -15,8 +15,8 @@ from rich.table import Table
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.netlab.lab import choose_backend
 from voicefleet.netlab.readings import Backend
+from voicefleet.reporting.table import shown
 from voicefleet.runtime.clock import SystemClock
-from voicefleet.runtime.command.figures import shown
 from voicefleet.stack.interrupt import until_done_or_interrupted
 from voicefleet.stack.machine import machine
 from voicefleet.transports.analysis import quality
