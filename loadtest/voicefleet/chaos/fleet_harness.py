@@ -83,7 +83,7 @@ class Stage:
     async def run(self, row: Row, seed: int) -> Run:
         """One seed of a row. What the fault changed is undone when this returns, however it ends."""
         rng = np.random.default_rng([seed, *row.id.encode()])
-        crowd = Crowd(self.clock, seed, HELD_PATIENCE_S if row.gear.hold_message else PATIENCE_S)
+        crowd = Crowd(self.clock, seed, HELD_PATIENCE_S if row.gear.waiting_message else PATIENCE_S)
         failed, settled = "", False
         async with HealthMeter(self.clock) as meter, contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(crowd.aclose)
@@ -177,7 +177,7 @@ async def stage(gear: Gear, clock: Clock, say: Say, keep_logs: Path | None = Non
                 folder,
                 gear=_worker_gear(gear, props),
                 webhooks=props.relay.in_front_of if props.relay else None,
-                overrides={"hold_message": {}} if gear.hold_message else None,
+                overrides={"waiting_message": {}} if gear.waiting_message else None,
             )
         )
         client = await stack.enter_async_context(ControllerClient(fleet.api_url))

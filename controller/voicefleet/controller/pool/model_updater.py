@@ -43,9 +43,9 @@ class Learner:
         try:
             await region.laws.write(dump(memory))
         except UnknownStateError as error:
-            region.failed("laws", error)
+            region.read_failed("laws", error)
             return
-        region.worked("laws")
+        region.read_succeeded("laws")
 
     async def complete(self, observation: PoolObservation, memory: Memory | None) -> PoolObservation:
         """The observation with what it teaches, and what was announced."""
@@ -76,9 +76,9 @@ class Learner:
                 redis_ms = await region.laws.now_ms()
                 kept = await region.laws.campaigns(redis_ms)
             except UnknownStateError as error:
-                region.failed("campaigns", error)
+                region.read_failed("campaigns", error)
             else:
-                region.worked("campaigns")
+                region.read_succeeded("campaigns")
                 shift = round(wall_ms - redis_ms)
                 self._announced = tuple(
                     dataclasses.replace(c, start_ms=c.start_ms + shift, end_ms=c.end_ms + shift) for c in kept

@@ -121,9 +121,9 @@ class PoolLoop:
             elif leads or self._nobody_leads_and_callers_wait():
                 await self._order(dict.fromkeys(actions.uncordon, False), reported or {})
         except UnknownStateError as error:
-            region.failed("orders", error)
+            region.read_failed("orders", error)
             return
-        region.worked("orders")
+        region.read_succeeded("orders")
         if observation.complete:
             region.metrics.last_success.labels(region.name).set(region.clock.wall().timestamp())
 
@@ -152,9 +152,9 @@ class PoolLoop:
         try:
             instances = await region.fleet.instances()
         except UnknownStateError as error:
-            region.failed("instances", error)
+            region.read_failed("instances", error)
             return None
-        region.worked("instances")
+        region.read_succeeded("instances")
         return instances
 
     async def _reports(self) -> dict[str, Reported] | None:
@@ -162,9 +162,9 @@ class PoolLoop:
         try:
             reported = await region.read_reports()
         except UnknownStateError as error:
-            region.failed("reports", error)
+            region.read_failed("reports", error)
             return None
-        region.worked("reports")
+        region.read_succeeded("reports")
         return reported
 
     async def _drains(self) -> frozenset[str]:
@@ -173,9 +173,9 @@ class PoolLoop:
         try:
             drains = await region.workers.drains()
         except UnknownStateError as error:
-            region.failed("drains", error)
+            region.read_failed("drains", error)
             return frozenset()
-        region.worked("drains")
+        region.read_succeeded("drains")
         return drains
 
     async def _bury(self) -> bool:
@@ -199,9 +199,9 @@ class PoolLoop:
         try:
             await region.workers.forget({d.id for d in self._departed if d.sure})
         except UnknownStateError as error:
-            region.failed("departures", error)
+            region.read_failed("departures", error)
             return False
-        region.worked("departures")
+        region.read_succeeded("departures")
         self._departed.clear()
         return True
 
