@@ -133,7 +133,7 @@ class Region:
         return snapshot.now_ms + round((self.clock.monotonic() - self.snapshot_at_s) * 1000)
 
     def note_change(self) -> None:
-        """A worker or a webhook says that something changed. The next reports are read anew, and a call with no agent is
+        """A worker or a webhook tells of a change. The next reports are read anew, and a call without an agent is
         looked at at once; when there is none, the next look is soon enough."""
         self.reports_old = True
         if self.snapshot is None or len(self.snapshot.calls) > self.snapshot.live:
