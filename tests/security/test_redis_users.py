@@ -221,7 +221,7 @@ WORKER_COMMANDS = [
     ("DEL", KEYS.inflight),
     ("GET", KEYS.call("room")),
     ("SADD", KEYS.drains, "w-2"),
-    ("SET", KEYS.laws, "x"),
+    ("SET", KEYS.models, "x"),
     ("ZADD", KEYS.campaigns, "1", "x"),
     ("DEL", KEYS.waiting_message("room")),
     ("INCR", f"{PREFIX}:requests:{{web}}:1"),
@@ -277,8 +277,8 @@ async def test_a_controller_of_one_region_reaches_no_other(users: Users) -> None
     await admin.execute_command(*line.split())  # type: ignore[no-untyped-call]
     await admin.execute_command("ACL", "SETUSER", "one-region", "on", ">one")  # type: ignore[no-untyped-call]
     url = users.server.url("one-region", "one")
-    assert not await refuses(url, "GET", KEYS.laws)
-    for command in (("GET", THEIRS.laws), ("DEL", THEIRS.waiting), ("PUBLISH", THEIRS.events, "x")):
+    assert not await refuses(url, "GET", KEYS.models)
+    for command in (("GET", THEIRS.models), ("DEL", THEIRS.waiting), ("PUBLISH", THEIRS.events, "x")):
         assert await refuses(url, *command)
 
 

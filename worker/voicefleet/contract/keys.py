@@ -128,9 +128,9 @@ class Keys:
         return self._key("ledger")
 
     @property
-    def laws(self) -> str:
+    def models(self) -> str:
         """String: what the scaler has learned of this region's calls and workers."""
-        return self._key("laws")
+        return self._key("models")
 
     @property
     def campaigns(self) -> str:
