@@ -97,7 +97,6 @@ class PoolReconciler:
             start_timeout_s=region.settings.start_timeout_s,
             managed=managed,
             leaving=leaving,
-            moving=region.moving,
             last_known_s=self._last_known(region.instances if managed else None, reported),
         )
         observation = await self._model_updater.complete(observation, self._state.memory if self._state else None)

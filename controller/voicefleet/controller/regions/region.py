@@ -69,8 +69,6 @@ class Region:
     """Worker that ended for sure -> when we heard of it."""
     cut_off_at_s: float | None = None
     """When a call was last taken from a worker that LiveKit does not reach."""
-    moving: int = 0
-    """Handoffs under way: each has a job in two workers for a moment."""
     snapshot: Snapshot | None = None
     snapshot_at_s: float = 0.0
     listed_at_s: float | None = None
