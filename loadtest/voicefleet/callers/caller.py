@@ -185,11 +185,11 @@ class Caller:
         who = participant.identity
 
         def began(t_s: float) -> None:
-            (dialogue.voice_began if agent else dialogue.hold_began)(who, t_s)
+            (dialogue.voice_began if agent else dialogue.waiting_voice_began)(who, t_s)
             self._wake.set()
 
         def ended(t_s: float) -> None:
-            (dialogue.voice_ended if agent else dialogue.hold_ended)(who, t_s)
+            (dialogue.voice_ended if agent else dialogue.waiting_voice_ended)(who, t_s)
             self._wake.set()
 
         if agent:
@@ -280,7 +280,7 @@ class Caller:
             ended_s=ended_s - zero,
             wait_s=_since(zero, dialogue.first_agent_s),
             greeting_s=_since(zero, dialogue.first_voice_s),
-            hold_s=_since(zero, dialogue.first_hold_s),
+            waiting_message_s=_since(zero, dialogue.first_waiting_message_s),
             turns=dialogue.turns(ended_s),
             silent=dialogue.silent,
             cut=dialogue.cut,

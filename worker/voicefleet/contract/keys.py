@@ -129,7 +129,7 @@ class Keys:
 
     @property
     def models(self) -> str:
-        """String: what the scaler has learned about this region's calls and workers."""
+        """String: what the scaler has learned of this region's calls and workers."""
         return self._key("models")
 
     @property
@@ -160,7 +160,7 @@ class Keys:
         return self._key("ended", room)
 
     def waiting_message(self, room: str) -> str:
-        """String: a replica plays, or played a moment ago, the waiting message in `room`."""
+        """String: a replica speaks, or spoke a moment ago, to the waiting caller in `room`."""
         return self._key("waiting_message", room)
 
     @property

@@ -21,8 +21,8 @@ from voicefleet.contract.calls import KEY_ATTRIBUTE, TICKET_TTL_S
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC, WORKER_ATTRIBUTE
 from voicefleet.contract.waiting_voice import (
+    WAITING_TEXT_ATTRIBUTE,
     WAITING_VOICE_ATTRIBUTE,
-    WAITING_VOICE_TEXT_ATTRIBUTE,
     is_waiting_voice,
     waiting_voice_identity,
 )
@@ -45,7 +45,7 @@ CONNECTIONS = 1_024
 TOKEN_TTL = timedelta(seconds=TICKET_TTL_S)
 """How long a ticket can be used to join; a connected caller's token is renewed by LiveKit, at once and every 5 min."""
 
-HOLD_TOKEN_TTL = timedelta(minutes=2)
+WAITING_VOICE_TOKEN_TTL = timedelta(minutes=2)
 """Used at once; the rest is for clocks that differ."""
 
 EMPTY_TIMEOUT_S = 60
@@ -168,8 +168,8 @@ class LiveKit:
             .to_jwt()
         )
 
-    def mint_hold(self, room: str, text: str) -> str:
-        attributes = {WAITING_VOICE_ATTRIBUTE: "1", **({WAITING_VOICE_TEXT_ATTRIBUTE: text} if text else {})}
+    def mint_waiting_voice(self, room: str, text: str) -> str:
+        attributes = {WAITING_VOICE_ATTRIBUTE: "1", **({WAITING_TEXT_ATTRIBUTE: text} if text else {})}
         grants = api.VideoGrants(
             room_join=True, room=room, can_publish=True, can_subscribe=False, can_publish_data=False, hidden=False
         )
@@ -179,7 +179,7 @@ class LiveKit:
             .with_kind("agent")
             .with_attributes(attributes)
             .with_grants(grants)
-            .with_ttl(HOLD_TOKEN_TTL)
+            .with_ttl(WAITING_VOICE_TOKEN_TTL)
             .to_jwt()
         )
 

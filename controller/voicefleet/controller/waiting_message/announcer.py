@@ -78,7 +78,7 @@ class Message:
             await self._speak()
         except Exception as error:
             # The SDK raises bare exceptions; one room's trouble must not end the messages of the others.
-            log.warning("hold message failed", room=self._order.room, error=error_summary(error))
+            log.warning("waiting message failed", room=self._order.room, error=error_summary(error))
             self.stop(Result.FAILED)
         finally:
             await self._leave(joining)
@@ -101,7 +101,7 @@ class Message:
         if self._over.done():
             return
         self._source = source = rtc.AudioSource(self._clip.sample_rate, 1, queue_size_ms=_QUEUE_MS)
-        track = rtc.LocalAudioTrack.create_audio_track("hold-message", source)
+        track = rtc.LocalAudioTrack.create_audio_track("waiting-message", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         publishing = asyncio.create_task(self._room.local_participant.publish_track(track, options))
         # Not cancelled either: the SDK would still be told of the track, and stumble over it.
@@ -174,7 +174,7 @@ class Announcer:
         try:
             message = Message(order, _clip(order.audio))
         except Exception as error:
-            log.error("hold message cannot be spoken", room=order.room, error=error_summary(error))
+            log.error("waiting message cannot be spoken", room=order.room, error=error_summary(error))
             self._answer(Answer(order.number, Result.FAILED))
             return
         task = asyncio.create_task(self._run(order, message))

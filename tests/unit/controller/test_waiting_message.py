@@ -1,4 +1,4 @@
-"""The hold message: to whom and when, who may speak, which recording is taken, and the lines to the announcer."""
+"""The waiting message: to whom and when, who may speak, which recording is taken, and the lines to the announcer."""
 
 from __future__ import annotations
 
@@ -138,10 +138,10 @@ def test_a_recording_of_ones_own(tmp_path: Path) -> None:
 def test_recordings_that_are_refused(shape: dict[str, int], what: str, tmp_path: Path) -> None:
     path = write_wav(tmp_path / "own.wav", **shape)
     with pytest.raises(ConfigError) as refused:
-        read_clip(path, field="regions.eu.hold_message.audio")
+        read_clip(path, field="regions.eu.waiting_message.audio")
     text = str(refused.value)
     assert what in text
-    assert "regions.eu.hold_message.audio" in text
+    assert "regions.eu.waiting_message.audio" in text
     assert "own.wav" in text
     assert "mono, 16 bit" in text
 
