@@ -1,7 +1,7 @@
 # The front door. `make help` lists what it can do; ARGS passes options on: make demo ARGS="--calls 4"
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster demo test lint fmt bench chaos soak lock clean parts
+.PHONY: help setup cluster demo test lint fmt bench chaos soak dashboards lock clean parts
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -25,6 +25,9 @@ parts: ready-test
 
 test: parts ## Every test (ARGS="-m unit" or a path for less)
 	@$(BIN)/pytest $(ARGS)
+
+dashboards: ready-dashboards ## Make the dashboards, rules and runbooks that are committed anew
+	@$(BIN)/voicefleet dashboards generate --chart helm/voicefleet/files
 
 lint: ready-lint ## Style, format, types and layers
 	@$(BIN)/ruff check --quiet .

@@ -22,7 +22,7 @@ from voicefleet.transports.options import LabOptions
 from voicefleet.transports.report.page import render
 from voicefleet.transports.report.result import build
 from voicefleet.transports.run import Results, lacking, run_all
-from voicefleet.transports.trial import Take
+from voicefleet.transports.trial import Trial
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
 
@@ -66,18 +66,18 @@ def results() -> Results:
     return made
 
 
-def find(results: Results, arm: str, loss: float = 0.0) -> Take:
-    return next(t for t in results.takes if t.cell.arm.id == arm and t.cell.loss == loss)
+def find(results: Results, arm: str, loss: float = 0.0) -> Trial:
+    return next(t for t in results.trials if t.cell.arm.id == arm and t.cell.loss == loss)
 
 
 @pytest.mark.parametrize("arm", STREAMS)
 def test_streams_without_loss_bring_every_frame_in_the_network_s_own_time(results: Results, arm: str) -> None:
-    take = find(results, arm)
-    for ear in take.ears:
+    trial = find(results, arm)
+    for ear in trial.ears:
         assert ear.lost_ratio == 0
         # 50 ms one way and the frame's own 20; what comes on top is the machine's.
         assert 70 <= float(np.median(ear.delay_ms)) < 80
-    assert take.bytes_per_s > 50 * 652
+    assert trial.bytes_per_s > 50 * 652
 
 
 def test_what_is_heard_of_plain_frames_is_what_was_said(results: Results) -> None:
@@ -96,31 +96,31 @@ def test_a_post_per_frame_queues_on_one_connection_and_pays_a_handshake_on_many(
 
 @pytest.mark.parametrize("arm", WEBRTC)
 def test_webrtc_is_heard_on_every_path(results: Results, arm: str) -> None:
-    take = find(results, arm)
-    for ear in take.ears:
+    trial = find(results, arm)
+    for ear in trial.ears:
         known = ear.delay_ms[~np.isnan(ear.delay_ms)]
         assert known.size > 0.9 * ear.delay_ms.size, "the speech was recognised in what was heard"
         # 50 ms one way, a frame, the codec and a jitter buffer; a busy machine makes that grow.
         assert 80 < float(np.median(known)) < 250
-    assert take.connect_ms is not None
-    assert take.connect_ms > 100, "no connection is made without a round trip"
+    assert trial.connect_ms is not None
+    assert trial.connect_ms > 100, "no connection is made without a round trip"
 
 
 def test_udp_loses_what_the_emulator_dropped_and_is_never_late_for_it(results: Results) -> None:
-    take = find(results, "udp", LOSS)
-    counts = take.readings[-1][1]
-    missing = sum(int(np.isnan(ear.delay_ms).sum()) for ear in take.ears)
+    trial = find(results, "udp", LOSS)
+    counts = trial.readings[-1][1]
+    missing = sum(int(np.isnan(ear.delay_ms).sum()) for ear in trial.ears)
     # One or two of the dropped packets may have been greetings.
     assert 0 <= counts.up.lost + counts.down.lost - missing <= 2
     assert missing > 0
-    assert float(np.nanmedian(take.agent.delay_ms)) < 80
+    assert float(np.nanmedian(trial.agent.delay_ms)) < 80
 
 
 def test_tcp_loses_nothing_and_makes_frames_wait_instead(results: Results) -> None:
-    take = find(results, "tcp-cubic", LOSS)
-    delays = np.concatenate([ear.delay_ms for ear in take.ears])
+    trial = find(results, "tcp-cubic", LOSS)
+    delays = np.concatenate([ear.delay_ms for ear in trial.ears])
     assert not np.any(np.isnan(delays))
-    assert take.retransmits > 0
+    assert trial.retransmits > 0
     assert np.mean(delays > 130) > LOSS, "each loss holds up several frames"
 
 
@@ -145,7 +145,7 @@ def test_red_makes_up_for_loss_and_costs_bytes(results: Results) -> None:
 def test_the_page_is_made_of_real_runs(results: Results) -> None:
     surroundings = {"complete": True, "wall_s": 1, "machine": {"cpu": "", "cores": 2, "kernel": ""}, "versions": {}}
     result = build(results, "tun", lambda said, heard: None, surroundings)
-    page = render(result, results.takes)
+    page = render(result, results.trials)
     assert page.count("<svg") >= 3
     assert json.dumps(result, allow_nan=False)
 

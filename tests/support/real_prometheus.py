@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from voicefleet.contract.errors import MissingPartError
-from voicefleet.dashboards.generate import RULES, write
+from voicefleet.dashboards.generate import RULES, chart_files
 from voicefleet.runtime.supervisor.children import private_directory
 from voicefleet.runtime.supervisor.ports import LOOPBACK, Ports, require_free
 from voicefleet.runtime.supervisor.settings import environment
@@ -101,12 +101,13 @@ async def prometheus_server(directory: Path) -> AsyncIterator[Prometheus]:
             raise
         pytest.skip(f"{error} Or run `make setup` as root.")
     with Ports() as ports, private_directory("prometheus") as data:
-        write(directory / "dashboards")
+        rules = directory / RULES
+        rules.write_text(chart_files()[RULES])
         targets = directory / "targets.json"
         targets.write_text("[]")
         config: Mapping[str, Any] = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "2s"},
-            "rule_files": [str(directory / "dashboards" / RULES)],
+            "rule_files": [str(rules)],
             "scrape_configs": [
                 {
                     "job_name": "files",

@@ -257,8 +257,8 @@ app.add_typer(dashboards_app, name="dashboards")
 @dashboards_app.command()
 def generate(
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("dashboards"),
-    chart: Annotated[Path | None, typer.Option(help="The chart's folder for its copy; none when left out.")] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only say what is not as the code makes it.")] = False,
+    chart: Annotated[Path | None, typer.Option(help="Write dashboards and rules to this folder instead.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; name the files that differ.")] = False,
 ) -> None:
     """Write the dashboards, rules and runbooks as files."""
     from voicefleet.dashboards.command import generate as run_it
@@ -458,6 +458,9 @@ def transports(
     seconds: Annotated[float | None, typer.Option(help="Of speech in each run; 20, or 6 with --quick.")] = None,
     quick: Annotated[bool, typer.Option(help="A few minutes, with wide intervals.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write a page of HTML.", callback=place_for_result)] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Save the picture of delay over time (.png).", callback=place_for_result)
+    ] = None,
     backend: Annotated[str, typer.Option(help="Emulator: netem (the kernel), tun (ours), or auto.")] = "auto",
     logs: Annotated[Path | None, typer.Option(help="Keep every run's files in this folder.")] = None,
     list_them: Annotated[bool, typer.Option("--list", help="Say which arms there are, and run none.")] = False,
@@ -484,7 +487,7 @@ def transports(
         backend=backend,
         logs=logs,
     )
-    raise typer.Exit(run_it(options, json_path=json_path, report=report))
+    raise typer.Exit(run_it(options, json_path=json_path, report=report, figure=figure))
 
 
 @app.command()

@@ -8,31 +8,31 @@ from pathlib import Path
 
 from rich.console import Console
 
-from voicefleet.dashboards.generate import chart_files, generated, write
+from voicefleet.dashboards.generate import chart_files, guides
 from voicefleet.dashboards.verify import EXEMPT, verify
 
 
 def generate(folder: Path, chart: Path | None = None, *, check: bool, console: Console | None = None) -> int:
-    """Write what is generated below `folder`, and the chart's copy below `chart`; with `check` only say what is not as
-    it should be.
+    """Write what is generated below `folder`; with `chart`, dashboards and rules go below that folder instead.
+
+    With `check` nothing is written, and each file that differs is named.
 
     Returns:
         1 when `check` found a difference.
     """
     console = console or Console()
-    wanted = {folder / name: text for name, text in generated().items()}
-    if chart is not None:
-        wanted |= {chart / name: text for name, text in chart_files().items()}
-    stale = [path for path, text in wanted.items() if _text(path) != text]
-    if not check:
-        write(folder)
-        if chart is not None:
-            write(chart, chart_files())
-        console.print(f"{len(wanted)} files, {len(stale)} of them new or changed")
-        return 0
-    for path in stale:
-        console.print(f"{path} is not what the code makes; run `voicefleet dashboards generate`")
-    return 1 if stale else 0
+    wanted = {(chart or folder) / name: text for name, text in chart_files().items()}
+    wanted |= {folder / name: text for name, text in guides().items()}
+    stale = {path: text for path, text in wanted.items() if _text(path) != text}
+    if check:
+        for path in stale:
+            console.print(f"{path} is not what the code makes; run `voicefleet dashboards generate`")
+        return 1 if stale else 0
+    for path, text in stale.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    console.print(f"{len(wanted)} files, {len(stale)} of them new or changed")
+    return 0
 
 
 def verify_queries(

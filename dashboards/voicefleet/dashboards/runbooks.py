@@ -62,7 +62,7 @@ def markdown() -> str:
     parts = [
         "# Runbooks",
         "<!-- Made by `voicefleet dashboards generate`; the text is in dashboards/voicefleet/dashboards/. -->",
-        "One for each alert of `prometheus/rules.yaml`, under the alert's name. `voicefleet status` shows the fleet "
+        "One for each alert of the Prometheus rules, under the alert's name. `voicefleet status` shows the fleet "
         "without Grafana; its `--json` is for scripts.",
         "\n".join(f"- [{name}](#{name.lower()})" for name in names),
         *(_objective(objective) for objective in OBJECTIVES),

@@ -115,6 +115,7 @@ NEEDED: Mapping[str, Sequence[str]] = {
     "soak": (*_SERVERS, "iptables", "faketime"),
     "cluster": ("livekit-server",),
     "lint": (),
+    "dashboards": (),
     "fmt": (),
     "lock": (),
 }

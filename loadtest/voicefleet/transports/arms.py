@@ -18,7 +18,7 @@ class Arm:
     """One way.
 
     Attributes:
-        wire: which code carries it: a module of `wires`, or ``webrtc``.
+        protocol: which code carries it: a module of `protocols`, or ``webrtc``.
         congestion: TCP's congestion control in both namespaces; every arm pins one, since kernels differ in theirs.
         path: of WebRTC's media.
         red, dtx: of WebRTC's audio track.
@@ -27,7 +27,7 @@ class Arm:
 
     id: str
     title: str
-    wire: Literal["udp", "tcp", "websocket", "http", "http2", "webrtc"]
+    protocol: Literal["udp", "tcp", "websocket", "http", "http2", "webrtc"]
     congestion: Literal["cubic", "bbr"] = "cubic"
     mode: Literal["", "new", "keepalive", "stream"] = ""
     path: Path = "udp"
@@ -39,7 +39,7 @@ class Arm:
     @property
     def webrtc(self) -> bool:
         """Whether LiveKit carries it."""
-        return self.wire == "webrtc"
+        return self.protocol == "webrtc"
 
     @property
     def heavy(self) -> bool:

@@ -26,13 +26,18 @@ from voicefleet.transports.options import LabOptions
 from voicefleet.transports.report.result import build
 from voicefleet.transports.report.rows import NotRun
 from voicefleet.transports.run import Results, lacking, run_all, versions
-from voicefleet.transports.trial import Take
+from voicefleet.transports.trial import Trial
 
 _PACKAGES = ("voicefleet", "livekit", "aiohttp", "httpx", "h2", "hypercorn", "pesq")
 
 
 def transports(
-    options: LabOptions, *, json_path: Path | None, report: Path | None, console: Console | None = None
+    options: LabOptions,
+    *,
+    json_path: Path | None,
+    report: Path | None,
+    figure: Path | None = None,
+    console: Console | None = None,
 ) -> int:
     """Run the lab to its end.
 
@@ -75,7 +80,12 @@ def transports(
                 "versions": versions(_PACKAGES),
             },
         )
-    _tell(result, results.takes, json_path, report, console)
+    _tell(result, results.trials, json_path, report, console)
+    if figure is not None:
+        from voicefleet.transports.report.page import save_figure
+
+        if not save_figure(results.trials, figure):
+            console.print(f"{figure} not written: no valid run of the arms it shows", markup=False)
     if not complete:
         console.print("Interrupted; every process has ended and every namespace is gone.")
         return 130
@@ -93,14 +103,14 @@ def list_arms(console: Console | None = None) -> None:
 
 
 def _tell(
-    result: Mapping[str, Any], takes: Sequence[Take], json_path: Path | None, report: Path | None, console: Console
+    result: Mapping[str, Any], trials: Sequence[Trial], json_path: Path | None, report: Path | None, console: Console
 ) -> None:
     if json_path is not None:
         json_path.write_text(json.dumps(result, indent=2) + "\n")
     if report is not None:
         from voicefleet.transports.report.page import render
 
-        report.write_text(render(result, takes))
+        report.write_text(render(result, trials))
     # Where it is not a terminal, rich takes it for one of 80 columns.
     wide = console if console.is_terminal else Console(file=console.file, width=150)
     wide.print(table(result))

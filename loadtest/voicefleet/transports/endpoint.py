@@ -21,8 +21,8 @@ import numpy as np
 from voicefleet.netlab.realtime import SPEAKING_PRIORITY, become_realtime
 from voicefleet.transports.arms import BY_ID, Arm
 from voicefleet.transports.material import speech
-from voicefleet.transports.protocols.protocol import Wire
-from voicefleet.transports.talk import Hearing, Mouth
+from voicefleet.transports.protocols.protocol import ProtocolEnd
+from voicefleet.transports.talk import SpeechSource, TrackListener
 
 Role = Literal["caller", "agent"]
 _CONNECT_LIMIT_S = 30.0
@@ -58,60 +58,60 @@ class Order:
         return 2 * self.seed + (self.role == "caller")
 
 
-def wire_of(arm: Arm) -> type[Wire]:
+def end_of(arm: Arm) -> type[ProtocolEnd]:
     """The arm's protocol; imported here, since an arm must not need another's library."""
-    if arm.wire == "udp":
-        from voicefleet.transports.protocols.udp import UdpWire as Chosen
-    elif arm.wire == "tcp":
-        from voicefleet.transports.protocols.tcp import TcpWire as Chosen  # type: ignore[assignment]
-    elif arm.wire == "websocket":
-        from voicefleet.transports.protocols.websocket import WebSocketWire as Chosen  # type: ignore[assignment]
-    elif arm.wire == "http":
-        from voicefleet.transports.protocols.http import HttpWire as Chosen  # type: ignore[assignment]
+    if arm.protocol == "udp":
+        from voicefleet.transports.protocols.udp import UdpEnd as Chosen
+    elif arm.protocol == "tcp":
+        from voicefleet.transports.protocols.tcp import TcpEnd as Chosen  # type: ignore[assignment]
+    elif arm.protocol == "websocket":
+        from voicefleet.transports.protocols.websocket import WebSocketEnd as Chosen  # type: ignore[assignment]
+    elif arm.protocol == "http":
+        from voicefleet.transports.protocols.http import HttpEnd as Chosen  # type: ignore[assignment]
     else:
-        from voicefleet.transports.protocols.http2 import Http2Wire as Chosen  # type: ignore[assignment]
+        from voicefleet.transports.protocols.http2 import Http2End as Chosen  # type: ignore[assignment]
     return Chosen
 
 
-async def talk(order: Order, kind: type[Wire]) -> None:
-    """Both mouths at once, until all is heard or the time is over; then the files."""
+async def talk(order: Order, kind: type[ProtocolEnd]) -> None:
+    """Both ends speak at once, until all is heard or the time is over; then the files."""
     arm = BY_ID[order.arm]
-    mouth = Mouth(speech(order.says, order.seconds))
-    hearing = Hearing(mouth.count)
-    wire = kind(mouth, hearing, order.address, arm.mode)
+    source = SpeechSource(speech(order.says, order.seconds))
+    listener = TrackListener(source.count)
+    end = kind(source, listener, order.address, arm.mode)
     caller = order.role == "caller"
     began_s = time.monotonic()
     async with asyncio.timeout(_CONNECT_LIMIT_S):
-        await (wire.connect() if caller else wire.listen())
+        await (end.connect() if caller else end.listen())
     connected_s = time.monotonic()
     if not caller:
         print("ready", flush=True)
-    speaking = asyncio.create_task(wire.speak())
+    speaking = asyncio.create_task(end.speak())
     async with asyncio.timeout(_CONNECT_LIMIT_S):
-        await mouth.begun()
+        await source.begun()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(order.seconds + order.grace_s):
-            await hearing.complete.wait()
+            await listener.complete.wait()
             if not caller or arm.mode != "keepalive":
                 await asyncio.wait({speaking})
     # The other end may still be short of frames that are under way. The agent asks for TCP's counts before the caller
     # hangs up: afterwards the connection does not say any more how it did.
     await asyncio.sleep(order.grace_s / (2 if caller else 4))
     failed = speaking.exception() if speaking.done() and not speaking.cancelled() else None
-    wire.measure()
+    end.measure()
     if not caller:
         await asyncio.sleep(order.grace_s)
-    await wire.close()
+    await end.close()
     speaking.cancel()
     with contextlib.suppress(asyncio.CancelledError, Exception):
         await speaking
-    np.savez(f"{order.out}.npz", spoken_s=hearing.spoken_s, arrived_s=hearing.arrived_s, pcm=hearing.pcm)
+    np.savez(f"{order.out}.npz", spoken_s=listener.spoken_s, arrived_s=listener.arrived_s, pcm=listener.pcm)
     summary = {
         "connect_ms": 1000 * (connected_s - began_s) if caller else None,
-        "first_audio_ms": 1000 * (hearing.first_s - began_s) if caller and hearing.first_s is not None else None,
-        "pacer": mouth.lateness.to_json(),
-        "retransmits": wire.retransmits,
-        "segments": wire.segments,
+        "first_audio_ms": 1000 * (listener.first_s - began_s) if caller and listener.first_s is not None else None,
+        "pacer": source.lateness.to_json(),
+        "retransmits": end.retransmits,
+        "segments": end.segments,
         "failed": None if failed is None else f"{type(failed).__name__}: {failed}",
     }
     Path(f"{order.out}.json").write_text(json.dumps(summary))
@@ -126,7 +126,7 @@ def main(path: str) -> None:
 
         work = over_webrtc(order)
     else:
-        work = talk(order, wire_of(arm))
+        work = talk(order, end_of(arm))
     # Only now: what is imported at this priority holds up every other end that speaks. Threads inherit it.
     become_realtime(SPEAKING_PRIORITY)
     # The default event loop wakes by whole milliseconds; this one does it by microseconds.

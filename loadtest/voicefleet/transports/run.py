@@ -18,7 +18,7 @@ from voicefleet.transports.cells import Cell, cells, seeds_of
 from voicefleet.transports.options import LabOptions
 from voicefleet.transports.report.rows import NotRun
 from voicefleet.transports.run_one import run_one
-from voicefleet.transports.trial import Take
+from voicefleet.transports.trial import Trial
 
 _LIGHT_A_CORE, _HEAVY_A_CORE = 2, 1
 """Four light runs, or two heavy ones, at once on two cores: with more, those that start disturb those that speak."""
@@ -28,7 +28,7 @@ _LIGHT_A_CORE, _HEAVY_A_CORE = 2, 1
 class Results:
     """What was run, and what was not."""
 
-    takes: list[Take] = field(default_factory=list)
+    trials: list[Trial] = field(default_factory=list)
     not_run: list[NotRun] = field(default_factory=list)
 
 
@@ -58,7 +58,7 @@ async def run_all(options: LabOptions, backend: Backend, say: Say, results: Resu
         room = asyncio.Semaphore(a_core * len(os.sched_getaffinity(0)))
         group = [(cell, seed) for cell, seed in work if cell.arm.heavy is heavy]
         await asyncio.gather(*(_run(cell, seed, options, backend, room, say, results, broken) for cell, seed in group))
-    ran = {take.cell for take in results.takes}
+    ran = {trial.cell for trial in results.trials}
     results.not_run += [NotRun(cell, reason) for cell, reason in broken.items() if cell not in ran]
 
 
@@ -77,7 +77,7 @@ async def _run(
             if cell in broken:
                 return
             try:
-                take = await run_one(cell, seed, options, backend)
+                trial = await run_one(cell, seed, options, backend)
             except UsageError as error:
                 if isinstance(error, UnreachableError) and attempt < options.tries:
                     say(f"{cell.describe()}, seed {seed}: {error.field} did not answer; once more")
@@ -85,10 +85,10 @@ async def _run(
                 broken[cell] = str(error)
                 say(f"{cell.describe()}: not run: {error}")
                 return
-        if not take.void or attempt == options.tries:
-            results.takes.append(take)
-            late = f"emulator {take.error_p99_ms or 0:.1f} ms, pacer {take.pacer_p99_ms:.1f} ms late (p99)"
-            word = f"void, the machine was too busy: {late}" if take.void else "done"
+        if not trial.void or attempt == options.tries:
+            results.trials.append(trial)
+            late = f"emulator {trial.error_p99_ms or 0:.1f} ms, pacer {trial.pacer_p99_ms:.1f} ms late (p99)"
+            word = f"void, the machine was too busy: {late}" if trial.void else "done"
             say(f"{cell.describe()}, seed {seed}: {word}")
             return
 

@@ -23,7 +23,7 @@ from voicefleet.transports.cells import Cell
 from voicefleet.transports.endpoint import Order, Role, write_order
 from voicefleet.transports.options import LabOptions
 from voicefleet.transports.servers import rooms
-from voicefleet.transports.trial import Take, read_take
+from voicefleet.transports.trial import Trial, read_trial
 
 _SECRETS = ("*.order.json", "*.yaml", "*.conf", "*.key")
 """Files that hold a password or a token: they are not kept."""
@@ -33,7 +33,7 @@ _READ_EVERY_S = 0.1
 """Bytes between two readings are taken as even, also where speech begins and ends: short, or they come out too few."""
 
 
-async def run_one(cell: Cell, seed: int, options: LabOptions, backend: Backend) -> Take:
+async def run_one(cell: Cell, seed: int, options: LabOptions, backend: Backend) -> Trial:
     """Make all of it, wait, take it away.
 
     Raises:
@@ -61,7 +61,7 @@ async def _lab(backend: Backend) -> AsyncIterator[Lab]:
         await asyncio.to_thread(opened.__exit__, None, None, None)
 
 
-async def _talk(cell: Cell, seed: int, options: LabOptions, lab: Lab, directory: Path) -> Take:
+async def _talk(cell: Cell, seed: int, options: LabOptions, lab: Lab, directory: Path) -> Trial:
     link = await asyncio.to_thread(lab.connect, NEAR, FAR, cell.conditions, seed=seed)
     for host in (NEAR, FAR):
         # Else a connection begins with what the one before it learned of the path.
@@ -97,7 +97,7 @@ async def _talk(cell: Cell, seed: int, options: LabOptions, lab: Lab, directory:
         for child in (caller, agent):
             ends[child.name] = _summary(directory / f"{child.name}.json", child, cell)
         arrays = {name: dict(np.load(directory / f"{name}.npz")) for name in ends}
-        return read_take(cell, seed, options.seconds, ends, arrays, [*series, (time.monotonic(), last)])
+        return read_trial(cell, seed, options.seconds, ends, arrays, [*series, (time.monotonic(), last)])
 
 
 async def _start(

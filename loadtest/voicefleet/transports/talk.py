@@ -13,7 +13,7 @@ from voicefleet.speech.onset_detector import Samples
 from voicefleet.transports.protocols.frames import FRAME_S, FRAME_SAMPLES, Frame
 
 
-class Mouth:
+class SpeechSource:
     """Frames of `samples`, each when its last sample is spoken. `begin` sets the clock going."""
 
     def __init__(self, samples: Samples) -> None:
@@ -48,7 +48,7 @@ class Mouth:
             yield Frame(number, due_s, pcm.astype("<i2").tobytes())
 
 
-class Hearing:
+class TrackListener:
     """What came of the other end's frames: the first copy of each."""
 
     def __init__(self, expected: int) -> None:
@@ -59,7 +59,7 @@ class Hearing:
         self._missing = expected
         self.complete = asyncio.Event()
 
-    def take(self, frame: Frame) -> None:
+    def receive(self, frame: Frame) -> None:
         """A frame is here, and those before it in the stream were."""
         now_s = time.monotonic()
         if self.first_s is None:

@@ -54,7 +54,7 @@ class Ear:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Take:
+class Trial:
     """One run. `ears`: the caller's, which hears over the link's way down, and the agent's."""
 
     cell: Cell
@@ -81,19 +81,19 @@ class Take:
         return max(self.error_p99_ms or 0.0, self.pacer_p99_ms) > HEALTHY_MS
 
 
-def read_take(
+def read_trial(
     cell: Cell,
     seed: int,
     seconds: float,
     ends: Mapping[str, Mapping[str, Any]],
     arrays: Mapping[str, Mapping[str, NDArray[Any]]],
     readings: Series,
-) -> Take:
+) -> Trial:
     """Put it together. `ends` and `arrays` are by role, as `endpoint` and `webrtc` write them."""
     make = _webrtc_ear if cell.arm.webrtc else _frame_ear
     caller = make(2 * seed + 1, seconds, ends["caller"], ends["agent"], arrays["caller"])
     agent = make(2 * seed, seconds, ends["agent"], ends["caller"], arrays["agent"])
-    return Take(
+    return Trial(
         cell,
         seed,
         seconds,

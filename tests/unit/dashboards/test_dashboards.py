@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import json
 import re
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 import yaml
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from rich.console import Console
 
 from voicefleet.contract.metrics import CATALOGUE
 from voicefleet.dashboards.boards import BOARDS, content
-from voicefleet.dashboards.generate import RULES, chart_files, generated
+from voicefleet.dashboards.command import generate
+from voicefleet.dashboards.generate import ALERTMANAGER, RULES, RUNBOOKS, chart_files, guides
 from voicefleet.dashboards.lint import dashboard_findings, expression_findings
 from voicefleet.dashboards.queries import queries, selectors
 from voicefleet.dashboards.rules import recordings, rule_file
@@ -30,20 +33,32 @@ RULE_LIST = [rule for group in rule_file()["groups"] for rule in group["rules"]]
 ALERT_RULES = [rule for rule in RULE_LIST if "alert" in rule]
 
 
-def test_the_charts_copy_is_what_the_code_makes() -> None:
-    """Made with `voicefleet dashboards generate --chart helm/voicefleet/files`."""
-    chart = TREE / "helm" / "voicefleet" / "files"
-    for name, text in chart_files().items():
-        assert (chart / name).read_text() == text, name
-    others = {"redis-acl.yaml"}  # see tests/security/test_devstack.py
-    assert {str(p.relative_to(chart)) for p in chart.rglob("*") if p.is_file()} == set(chart_files()) | others
+@pytest.mark.parametrize(
+    ("folder", "files", "others"),
+    [
+        # `redis-acl.yaml` is made elsewhere: see tests/security/test_devstack.py.
+        ("helm/voicefleet/files", chart_files(), {"redis-acl.yaml"}),
+        ("dashboards", guides(), set()),
+    ],
+    ids=["chart", "guides"],
+)
+def test_what_is_committed_is_what_the_code_makes(folder: str, files: dict[str, str], others: set[str]) -> None:
+    for name, text in files.items():
+        assert (TREE / folder / name).read_text() == text, f"{name}: run `make dashboards`"
+    there = {str(p.relative_to(TREE / folder)) for p in (TREE / folder).rglob("*") if p.is_file()}
+    assert {name for name in there if not name.endswith((".py", ".pyc"))} - {"README.md"} == set(files) | others
 
 
-def test_what_is_committed_is_what_the_code_makes() -> None:
-    for name, text in generated().items():
-        assert (TREE / "dashboards" / name).read_text() == text, f"{name}: run `voicefleet dashboards generate`"
-    committed = {str(p.relative_to(TREE / "dashboards")) for p in (TREE / "dashboards").rglob("*.json")}
-    assert committed == {name for name in generated() if name.endswith(".json")}
+def test_generated_files_go_where_they_are_asked_for_and_a_stale_one_is_named(tmp_path: Path) -> None:
+    told = Console(file=io.StringIO(), width=300)
+    assert generate(tmp_path / "all", check=False, console=told) == 0
+    assert generate(tmp_path / "all", check=True, console=told) == 0
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {"dashboards", RULES, ALERTMANAGER, RUNBOOKS}
+    assert generate(tmp_path / "guides", tmp_path / "chart", check=False, console=told) == 0
+    assert {path.name for path in (tmp_path / "chart").iterdir()} == {"dashboards", RULES}
+    (tmp_path / "chart" / RULES).write_text("")
+    assert generate(tmp_path / "guides", tmp_path / "chart", check=True, console=told) == 1
+    assert f"{tmp_path / 'chart' / RULES} is not what the code makes" in told.file.getvalue()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda b: b.uid)
@@ -89,7 +104,7 @@ def test_a_rule_asks_only_for_what_is_exported(rule: dict[str, Any]) -> None:
 
 
 def test_every_alert_has_words_a_dashboard_and_a_runbook() -> None:
-    runbooks = generated()["runbooks.md"]
+    runbooks = guides()[RUNBOOKS]
     sections = {m.lower(): m for m in re.findall(r"^## (\w+)$", runbooks, re.M)}
     for rule in ALERT_RULES:
         notes = rule["annotations"]
@@ -107,7 +122,7 @@ def test_every_alert_has_words_a_dashboard_and_a_runbook() -> None:
 def test_queries_of_runbooks_ask_only_for_what_is_exported() -> None:
     asked = [
         line
-        for block in re.findall(r"```promql\n(.*?)```", generated()["runbooks.md"], re.S)
+        for block in re.findall(r"```promql\n(.*?)```", guides()[RUNBOOKS], re.S)
         for line in block.strip().splitlines()
     ]
     assert len(asked) > 30
@@ -121,9 +136,9 @@ def test_every_threshold_can_be_reached() -> None:
 
 
 def test_the_rules_are_yaml_and_the_alertmanager_knows_their_names() -> None:
-    rules = yaml.safe_load(generated()[RULES])
+    rules = yaml.safe_load(chart_files()[RULES])
     names = {rule["alert"] for group in rules["groups"] for rule in group["rules"] if "alert" in rule}
-    for named in re.findall(r"Voicefleet\w+", generated()["prometheus/alertmanager.yaml"]):
+    for named in re.findall(r"Voicefleet\w+", guides()[ALERTMANAGER]):
         assert named in names
 
 
@@ -142,6 +157,6 @@ def test_no_metric_is_exported_for_nobody() -> None:
 
 
 def test_files_are_json_of_stable_order() -> None:
-    for name, text in generated().items():
+    for name, text in chart_files().items():
         if name.endswith(".json"):
             assert text == json.dumps(json.loads(text), indent=2, sort_keys=True) + "\n"

@@ -9,7 +9,7 @@ from voicefleet.transports.analysis import align, blocking
 from voicefleet.transports.analysis.playout import on_time, play, stalls
 from voicefleet.transports.material import speech
 from voicefleet.transports.protocols.frames import FRAME_BYTES, FRAME_SAMPLES, SAMPLE_RATE, Frame, Splitter, decode
-from voicefleet.transports.talk import Hearing
+from voicefleet.transports.talk import TrackListener
 
 pytestmark = pytest.mark.unit
 
@@ -30,16 +30,16 @@ def test_frames_survive_any_cut_of_the_stream() -> None:
 
 
 async def test_the_first_copy_of_a_frame_counts_and_strangers_do_not() -> None:
-    hearing = Hearing(2)
-    hearing.take(frame(1))
-    first_s = hearing.arrived_s[1]
-    hearing.take(frame(1))
-    hearing.take(frame(9))
-    assert hearing.arrived_s[1] == first_s
-    assert np.isnan(hearing.arrived_s[0])
-    assert not hearing.complete.is_set()
-    hearing.take(frame(0))
-    assert hearing.complete.is_set()
+    listener = TrackListener(2)
+    listener.receive(frame(1))
+    first_s = listener.arrived_s[1]
+    listener.receive(frame(1))
+    listener.receive(frame(9))
+    assert listener.arrived_s[1] == first_s
+    assert np.isnan(listener.arrived_s[0])
+    assert not listener.complete.is_set()
+    listener.receive(frame(0))
+    assert listener.complete.is_set()
 
 
 def test_speech_is_the_same_for_a_seed_and_other_for_another() -> None:

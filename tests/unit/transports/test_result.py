@@ -27,7 +27,7 @@ from voicefleet.transports.report.page import render
 from voicefleet.transports.report.result import build
 from voicefleet.transports.report.rows import NotRun, interval, row
 from voicefleet.transports.run import Results
-from voicefleet.transports.trial import Ear, Take
+from voicefleet.transports.trial import Ear, Trial
 
 pytestmark = pytest.mark.unit
 
@@ -69,7 +69,7 @@ def plain_ear(delays_ms: Sequence[float]) -> Ear:
     return Ear(at_s, delay_ms, pcm.reshape(-1), np.zeros(0, dtype=np.int16), pcm, lost)
 
 
-def take(arm: str, loss: float, delays_ms: Sequence[float], **more: Any) -> Take:
+def trial(arm: str, loss: float, delays_ms: Sequence[float], **more: Any) -> Trial:
     ear = plain_ear(delays_ms)
     fields: dict[str, Any] = {
         "seed": 1,
@@ -85,11 +85,11 @@ def take(arm: str, loss: float, delays_ms: Sequence[float], **more: Any) -> Take
         "segments": 0,
         **more,
     }
-    return Take(Cell(BY_ID[arm], 100.0, loss), **fields)
+    return Trial(Cell(BY_ID[arm], 100.0, loss), **fields)
 
 
-def webrtc_take(loss: float, delay_ms: float, concealed: float) -> Take:
-    base = take("webrtc-udp", loss, [70.0])
+def webrtc_take(loss: float, delay_ms: float, concealed: float) -> Trial:
+    base = trial("webrtc-udp", loss, [70.0])
     readings = [
         {
             "t_s": float(second),
@@ -128,10 +128,10 @@ def webrtc_take(loss: float, delay_ms: float, concealed: float) -> Take:
 def lab_results() -> Results:
     held_up = [70.0] * 80 + [199.0, 179.0, 159.0, 139.0] + [70.0] * 16
     return Results(
-        takes=[
-            take("tcp-bbr", 0.01, held_up, retransmits=1, segments=100),
-            take("udp", 0.0, [70.5] * 100),
-            take("udp", 0.01, [70.5] * 98 + [np.nan, 70.5]),
+        trials=[
+            trial("tcp-bbr", 0.01, held_up, retransmits=1, segments=100),
+            trial("udp", 0.0, [70.5] * 100),
+            trial("udp", 0.01, [70.5] * 98 + [np.nan, 70.5]),
             webrtc_take(0.0, 108.0, 0.0),
             webrtc_take(0.1, 133.0, 0.002),
             replace(webrtc_take(0.1, 352.0, 0.01), cell=Cell(BY_ID["webrtc-tcp"], 100.0, 0.1)),
@@ -162,7 +162,7 @@ def test_an_arm_that_was_not_run_says_why_and_fails_the_run() -> None:
 
 
 def test_late_lost_and_concealed_are_told_apart() -> None:
-    run = take("udp", 0.02, [70.0] * 96 + [131.0, np.nan, 129.0, 70.0])
+    run = trial("udp", 0.02, [70.0] * 96 + [131.0, np.nan, 129.0, 70.0])
     made = row(run.cell, [run], [run], quality)
     assert made["late_ratio"] == pytest.approx(0.01)
     assert made["lost_ratio"] == pytest.approx(0.01)
@@ -171,7 +171,7 @@ def test_late_lost_and_concealed_are_told_apart() -> None:
 
 
 def test_a_void_run_counts_for_nothing() -> None:
-    good, void = take("udp", 0.0, [70.0] * 50), take("udp", 0.0, [500.0] * 50, error_p99_ms=2.1)
+    good, void = trial("udp", 0.0, [70.0] * 50), trial("udp", 0.0, [500.0] * 50, error_p99_ms=2.1)
     made = row(good.cell, [good, void], [good, void], quality)
     assert (made["delay_p50_ms"], made["seeds"], made["void_runs"], made["void"]) == (70, 1, 1, False)
     alone = row(good.cell, [void], [void], quality)
@@ -207,7 +207,7 @@ def test_what_webrtc_says_is_held_against_what_the_emulator_did() -> None:
 def test_the_page_says_what_was_measured_and_only_that() -> None:
     results = lab_results()
     result = build(results, "tun", quality, SURROUNDINGS)
-    page = render(result, results.takes)
+    page = render(result, results.trials)
     assert page.count("<svg") >= 4
     assert "within 352 ms, over UDP within 133 ms" in " ".join(findings(result))
     assert "not run: coturn" in page

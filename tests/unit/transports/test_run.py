@@ -41,17 +41,17 @@ async def played(monkeypatch: pytest.MonkeyPatch, answers: dict[int, list[Except
 
 async def test_a_server_that_does_not_answer_once_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     results = await played(monkeypatch, {1: [SILENT, None], 2: [None]})
-    assert (len(results.takes), results.not_run) == (2, [])
+    assert (len(results.trials), results.not_run) == (2, [])
 
 
 async def test_what_ran_is_not_called_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
     results = await played(monkeypatch, {1: [None], 2: [SILENT, SILENT]})
-    assert (len(results.takes), results.not_run) == (1, [])
+    assert (len(results.trials), results.not_run) == (1, [])
 
 
 async def test_a_server_that_ends_is_not_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
     results = await played(monkeypatch, {1: [ENDED], 2: []})
-    assert results.takes == []
+    assert results.trials == []
     (missed,) = results.not_run
     assert "it ended at its start" in missed.reason
 
@@ -83,4 +83,4 @@ async def test_heavy_runs_wait_until_there_is_room_for_them_and_light_ones_for_a
     assert order == ["webrtc-udp"] * 5 + ["udp"] * 4
     gates["udp"].set()
     await lab
-    assert len(results.takes) == 10
+    assert len(results.trials) == 10

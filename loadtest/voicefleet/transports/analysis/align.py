@@ -38,7 +38,7 @@ def heard(samples: Samples, arrived_s: Floats, sample_rate: int) -> Heard:
 
 
 def delays(said: Samples, said_s: float, ear: Heard, sample_rate: int) -> tuple[Floats, Floats]:
-    """Mouth-to-ear delay over time.
+    """SpeechSource-to-ear delay over time.
 
     Args:
         said: what was said, from monotonic time `said_s` on.

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from voicefleet.netlab.channel import Counts
-from voicefleet.transports.trial import Ear, Take
+from voicefleet.transports.trial import Ear, Trial
 
 SETTLED_S = 10.0
 """WebRTC's smoothed estimates are believed from then on (in shorter runs: the last ones)."""
 
 
-def over_time(take: Take) -> list[dict[str, Any]]:
+def over_time(trial: Trial) -> list[dict[str, Any]]:
     """One entry per reading of the caller's statistics: what it says, and what is so.
 
     ``loss_said``: of what the caller sent, in the receiver's last report; ``loss_true``: of the same packets, as
@@ -22,9 +22,9 @@ def over_time(take: Take) -> list[dict[str, Any]]:
     """
     out: list[dict[str, Any]] = []
     before = (0, 0)
-    for reading in take.caller.statistics:
-        at_s = reading["t_s"] - take.caller.said_at_s
-        offered, lost = _rtp(take, "up", reading.get("out_ssrc"), reading["t_s"])
+    for reading in trial.caller.statistics:
+        at_s = reading["t_s"] - trial.caller.said_at_s
+        offered, lost = _rtp(trial, "up", reading.get("out_ssrc"), reading["t_s"])
         new = (offered - before[0], lost - before[1])
         before = (offered, lost)
         out.append(
@@ -32,7 +32,7 @@ def over_time(take: Take) -> list[dict[str, Any]]:
                 "t_s": round(at_s, 2),
                 "rtt_said_ms": _ms(reading.get("rtt_s")),
                 "rtcp_rtt_said_ms": _ms(reading.get("rtcp_rtt_s")),
-                "rtt_true_ms": take.cell.rtt_ms,
+                "rtt_true_ms": trial.cell.rtt_ms,
                 "loss_said": reading.get("far_fraction_lost"),
                 "loss_true": new[1] / new[0] if new[0] else None,
                 "jitter_said_ms": _ms(reading.get("in_jitter_s")),
@@ -42,19 +42,19 @@ def over_time(take: Take) -> list[dict[str, Any]]:
     return out
 
 
-def verdict(take: Take) -> dict[str, Any]:
+def verdict(trial: Trial) -> dict[str, Any]:
     """RTT and loss, said and true, of one run over UDP; `within` says whether they agree as the issue asks."""
-    settled = [r for r in take.caller.statistics if r["t_s"] - take.caller.said_at_s >= SETTLED_S]
-    settled = settled or list(take.caller.statistics[-3:])
+    settled = [r for r in trial.caller.statistics if r["t_s"] - trial.caller.said_at_s >= SETTLED_S]
+    settled = settled or list(trial.caller.statistics[-3:])
     rtts = [r["rtt_s"] * 1000 for r in settled if r.get("rtt_s")]
     rtcp = [r["rtcp_rtt_s"] * 1000 for r in settled if r.get("rtcp_rtt_s")]
-    worker = [w["rtt_s"] * 1000 for w in take.caller.worker if "rtt_s" in w]
+    worker = [w["rtt_s"] * 1000 for w in trial.caller.worker if "rtt_s" in w]
     rtt = float(np.median(rtts)) if rtts else None
-    true = take.cell.rtt_ms
+    true = trial.cell.rtt_ms
     # With jitter or reordering every single answer has its own round trip, behind a queue one that nobody set.
-    known = not take.cell.jitter_ms and not take.cell.reorder and take.cell.rate_kbps is None
-    said, sent_lost = _loss_said(take.caller)
-    offered, lost = _span(take)
+    known = not trial.cell.jitter_ms and not trial.cell.reorder and trial.cell.rate_kbps is None
+    said, sent_lost = _loss_said(trial.caller)
+    offered, lost = _span(trial)
     # The receiver counts what it misses between the first and the last it got; both are counts of the same packets.
     share = lost / offered if offered else 0.0
     slack = 2.58 * (offered * max(share, 1e-3) * (1 - share)) ** 0.5 if offered else None
@@ -79,20 +79,20 @@ def _loss_said(caller: Ear) -> tuple[int | None, int]:
     return (None, nacks) if len(told) < 2 else (told[-1]["far_lost"] - told[0]["far_lost"], nacks)
 
 
-def _span(take: Take) -> tuple[int, int]:
+def _span(trial: Trial) -> tuple[int, int]:
     """Packets offered and dropped between the same two readings."""
-    told = [r for r in take.caller.statistics if r.get("far_lost") is not None]
+    told = [r for r in trial.caller.statistics if r.get("far_lost") is not None]
     if len(told) < 2:
         return 0, 0
-    first = _rtp(take, "up", told[0].get("out_ssrc"), told[0]["t_s"])
-    last = _rtp(take, "up", told[-1].get("out_ssrc"), told[-1]["t_s"])
+    first = _rtp(trial, "up", told[0].get("out_ssrc"), told[0]["t_s"])
+    last = _rtp(trial, "up", told[-1].get("out_ssrc"), told[-1]["t_s"])
     return last[0] - first[0], last[1] - first[1]
 
 
-def _rtp(take: Take, way: str, ssrc: int | None, t_s: float) -> tuple[int, int]:
+def _rtp(trial: Trial, way: str, ssrc: int | None, t_s: float) -> tuple[int, int]:
     """Packets of the source that were offered to the link and lost by chance until `t_s`, between its readings."""
     times, offered, lost = [], [], []
-    for at_s, counts in _counts(take, way):
+    for at_s, counts in _counts(trial, way):
         times.append(at_s)
         tally = counts.rtp.get(ssrc or 0, [0, 0])
         offered.append(tally[0])
@@ -102,8 +102,8 @@ def _rtp(take: Take, way: str, ssrc: int | None, t_s: float) -> tuple[int, int]:
     return round(float(np.interp(t_s, times, offered))), round(float(np.interp(t_s, times, lost)))
 
 
-def _counts(take: Take, way: str) -> Iterator[tuple[float, Counts]]:
-    for at_s, readings in take.readings:
+def _counts(trial: Trial, way: str) -> Iterator[tuple[float, Counts]]:
+    for at_s, readings in trial.readings:
         yield at_s, readings.up if way == "up" else readings.down
 
 

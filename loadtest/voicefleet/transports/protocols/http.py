@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 
 from voicefleet.transports.protocols.frames import Frame, Splitter
-from voicefleet.transports.protocols.protocol import PORT, Wire
+from voicefleet.transports.protocols.protocol import PORT, ProtocolEnd
 
 
-class HttpWire(Wire):
+class HttpEnd(ProtocolEnd):
     """Both ends. Modes: ``new``, ``keepalive``, ``stream``."""
 
     def prepare(self) -> None:
@@ -48,11 +48,11 @@ class HttpWire(Wire):
             # Both connections: whoever speaks before the second one is there is late from the first word.
             await opened.wait()
             await self._upload.wait()
-        self.mouth.begin()
+        self.source.begin()
 
     async def speak(self) -> None:
         if self._session is None:
-            async for frame in self.mouth.frames():
+            async for frame in self.source.frames():
                 self._waiting.put_nowait(frame)
         elif self.mode == "stream":
             await self._said_all.wait()
@@ -71,7 +71,7 @@ class HttpWire(Wire):
 
     async def _body(self) -> AsyncIterator[bytes]:
         self._upload.set()
-        async for frame in self.mouth.frames():
+        async for frame in self.source.frames():
             yield frame.encode()
         self._said_all.set()
 
@@ -85,11 +85,11 @@ class HttpWire(Wire):
             opened.set()
             async for data in answer.content.iter_any():
                 for frame in frames.feed(data):
-                    self.hearing.take(frame)
+                    self.listener.receive(frame)
 
     async def _speak_in_posts(self, session: ClientSession) -> None:
         """On connections of their own posts overlap; on one, each waits for the answer to the one before."""
-        async for frame in self.mouth.frames():
+        async for frame in self.source.frames():
             # The connector of one connection makes posts queue, first come first served.
             task = asyncio.create_task(self._post(session, frame))
             self._tasks.add(task)
@@ -101,28 +101,28 @@ class HttpWire(Wire):
         with contextlib.suppress(ClientError):
             async with session.post("/frame", data=frame.encode()) as answer:
                 for heard in frames.feed(await answer.read()):
-                    self.hearing.take(heard)
+                    self.listener.receive(heard)
 
     # --- the agent ---
 
     async def _take_frame(self, request: web.Request) -> web.Response:
-        self.mouth.begin()
+        self.source.begin()
         for frame in Splitter().feed(await request.read()):
-            self.hearing.take(frame)
+            self.listener.receive(frame)
         return web.Response(body=b"".join(self._said()))
 
     async def _take_stream(self, request: web.Request) -> web.Response:
         frames = Splitter()
         async for data in request.content.iter_any():
             for frame in frames.feed(data):
-                self.hearing.take(frame)
+                self.listener.receive(frame)
         return web.Response()
 
     async def _give_stream(self, request: web.Request) -> web.StreamResponse:
         answer = web.StreamResponse()
         answer.enable_chunked_encoding()
         await answer.prepare(request)
-        self.mouth.begin()
+        self.source.begin()
         while True:
             frame = await self._waiting.get()
             await answer.write(frame.encode())

@@ -12,13 +12,13 @@ from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
 from voicefleet.transports.protocols.frames import Frame, Splitter
-from voicefleet.transports.protocols.protocol import PORT, Wire
+from voicefleet.transports.protocols.protocol import PORT, ProtocolEnd
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-class Http2Wire(Wire):
+class Http2End(ProtocolEnd):
     """Both ends."""
 
     def prepare(self) -> None:
@@ -43,13 +43,13 @@ class Http2Wire(Wire):
         opened = asyncio.Event()
         self._tasks.append(asyncio.create_task(self._hear(self._client, opened)))
         await opened.wait()
-        self.mouth.begin()
+        self.source.begin()
 
     async def speak(self) -> None:
         if self._client is not None:
             await self._client.post("/up", content=self._body())
             return
-        async for frame in self.mouth.frames():
+        async for frame in self.source.frames():
             self._waiting.put_nowait(frame)
 
     async def close(self) -> None:
@@ -64,7 +64,7 @@ class Http2Wire(Wire):
                 await self._client.aclose()
 
     async def _body(self) -> AsyncIterator[bytes]:
-        async for frame in self.mouth.frames():
+        async for frame in self.source.frames():
             yield frame.encode()
 
     async def _hear(self, client: httpx.AsyncClient, opened: asyncio.Event) -> None:
@@ -73,7 +73,7 @@ class Http2Wire(Wire):
             opened.set()
             async for data in answer.aiter_raw():
                 for frame in frames.feed(data):
-                    self.hearing.take(frame)
+                    self.listener.receive(frame)
 
     async def _app(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -81,7 +81,7 @@ class Http2Wire(Wire):
         down = scope["path"] == "/down"
         await send({"type": "http.response.start", "status": 200, "headers": []})
         if down:
-            self.mouth.begin()
+            self.source.begin()
             while (frame := await self._waiting.get()) is not None:
                 await send({"type": "http.response.body", "body": frame.encode(), "more_body": True})
             await send({"type": "http.response.body", "body": b""})
@@ -91,6 +91,6 @@ class Http2Wire(Wire):
         while more:
             event = await receive()
             for frame in frames.feed(event.get("body", b"")):
-                self.hearing.take(frame)
+                self.listener.receive(frame)
             more = event["type"] == "http.request" and event.get("more_body", False)
         await send({"type": "http.response.body", "body": b""})

@@ -7,21 +7,21 @@ from abc import ABC, abstractmethod
 from asyncio import BaseTransport
 from socket import IPPROTO_TCP, TCP_INFO
 
-from voicefleet.transports.talk import Hearing, Mouth
+from voicefleet.transports.talk import SpeechSource, TrackListener
 
 PORT = 9000
 
 
-class Wire(ABC):
+class ProtocolEnd(ABC):
     """One end. The agent's listens, the caller's connects.
 
     Args:
-        mouth, hearing: of this end.
+        source, listener: of this end.
         address: the agent's, where it listens.
     """
 
-    def __init__(self, mouth: Mouth, hearing: Hearing, address: str, mode: str = "") -> None:
-        self.mouth, self.hearing, self.address, self.mode = mouth, hearing, address, mode
+    def __init__(self, source: SpeechSource, listener: TrackListener, address: str, mode: str = "") -> None:
+        self.source, self.listener, self.address, self.mode = source, listener, address, mode
         self.segments = 0
         """Segments with data that TCP sent, as far as known."""
         self.retransmits = 0
@@ -33,7 +33,7 @@ class Wire(ABC):
 
     @abstractmethod
     async def listen(self) -> None:
-        """The agent's end: be ready for the caller. Its mouth begins with the caller's connection."""
+        """The agent's end: be ready for the caller. Its source begins with the caller's connection."""
 
     @abstractmethod
     async def connect(self) -> None:
@@ -41,17 +41,17 @@ class Wire(ABC):
 
     @abstractmethod
     async def speak(self) -> None:
-        """Send every frame of the mouth."""
+        """Send every frame of the source."""
 
     @abstractmethod
     async def close(self) -> None:
         """Let go, in bounded time."""
 
     def measure(self) -> None:  # noqa: B027  # most protocols have nothing to say
-        """Take TCP's counts, where they are known; before `close`."""
+        """Trial TCP's counts, where they are known; before `close`."""
 
     def note_tcp(self, transport: BaseTransport | None) -> None:
-        """Take the kernel's counts of a connection before it is closed."""
+        """Trial the kernel's counts of a connection before it is closed."""
         sock = transport.get_extra_info("socket") if transport is not None else None
         if sock is None or sock.fileno() < 0:
             return

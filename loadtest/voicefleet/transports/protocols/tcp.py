@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from voicefleet.transports.protocols.frames import Splitter
-from voicefleet.transports.protocols.protocol import PORT, Wire
+from voicefleet.transports.protocols.protocol import PORT, ProtocolEnd
 
 
-class TcpWire(Wire):
+class TcpEnd(ProtocolEnd):
     """Both ends."""
 
     def prepare(self) -> None:
@@ -24,7 +24,7 @@ class TcpWire(Wire):
 
     async def speak(self) -> None:
         await self._connected.wait()
-        async for frame in self.mouth.frames():
+        async for frame in self.source.frames():
             assert self._transport is not None
             self._transport.write(frame.encode())
 
@@ -41,18 +41,18 @@ class TcpWire(Wire):
         """The connection is there."""
         self._transport = transport
         self._connected.set()
-        self.mouth.begin()
+        self.source.begin()
 
 
 class _Stream(asyncio.Protocol):
-    def __init__(self, wire: TcpWire) -> None:
-        self._wire = wire
+    def __init__(self, end: TcpEnd) -> None:
+        self._end = end
         self._frames = Splitter()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
-        self._wire.opened(transport)
+        self._end.opened(transport)
 
     def data_received(self, data: bytes) -> None:
         for frame in self._frames.feed(data):
-            self._wire.hearing.take(frame)
+            self._end.listener.receive(frame)

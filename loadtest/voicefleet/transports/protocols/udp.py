@@ -6,13 +6,13 @@ import asyncio
 from typing import Any
 
 from voicefleet.transports.protocols.frames import FRAME_BYTES, decode
-from voicefleet.transports.protocols.protocol import PORT, Wire
+from voicefleet.transports.protocols.protocol import PORT, ProtocolEnd
 
 _HELLO = b"hello"
 _AGAIN_S = 0.3
 
 
-class UdpWire(Wire):
+class UdpEnd(ProtocolEnd):
     """Both ends; the agent answers to where the caller's hello came from."""
 
     def prepare(self) -> None:
@@ -30,10 +30,10 @@ class UdpWire(Wire):
                 await asyncio.wait_for(self._greeted.wait(), _AGAIN_S)
             except TimeoutError:
                 continue
-        self.mouth.begin()
+        self.source.begin()
 
     async def speak(self) -> None:
-        async for frame in self.mouth.frames():
+        async for frame in self.source.frames():
             self._transport.sendto(frame.encode(), self._peer)
 
     async def close(self) -> None:
@@ -50,18 +50,18 @@ class UdpWire(Wire):
         """One datagram."""
         if self._is_agent:
             self._peer = sender
-            self.mouth.begin()
+            self.source.begin()
         if data == _HELLO:
             if self._is_agent:
                 self._transport.sendto(_HELLO, sender)
             self._greeted.set()
         elif len(data) == FRAME_BYTES:
-            self.hearing.take(decode(data))
+            self.listener.receive(decode(data))
 
 
 class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, wire: UdpWire) -> None:
-        self._wire = wire
+    def __init__(self, end: UdpEnd) -> None:
+        self._end = end
 
     def datagram_received(self, data: bytes, addr: Any) -> None:
-        self._wire.received(data, addr)
+        self._end.received(data, addr)

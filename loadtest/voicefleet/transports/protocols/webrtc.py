@@ -25,7 +25,7 @@ from voicefleet.transports.arms import BY_ID
 from voicefleet.transports.endpoint import Order
 from voicefleet.transports.material import speech
 from voicefleet.transports.protocols.frames import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE
-from voicefleet.transports.talk import Mouth
+from voicefleet.transports.talk import SpeechSource
 
 _CONNECT_LIMIT_S = 40.0
 _SETTLE_S = 1.0
@@ -46,7 +46,9 @@ class End:
         self._source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=0)
         self._track = rtc.LocalAudioTrack.create_audio_track(order.role, self._source)
         self._speech: Samples = speech(order.says, order.seconds)
-        self._mouth = Mouth(np.concatenate((self._speech, np.zeros(int(order.grace_s * SAMPLE_RATE), dtype=np.int16))))
+        self._speaker = SpeechSource(
+            np.concatenate((self._speech, np.zeros(int(order.grace_s * SAMPLE_RATE), dtype=np.int16)))
+        )
         self._there = asyncio.Event()
         self._heard: list[bytes] = []
         self._heard_at_s: list[float] = []
@@ -91,7 +93,7 @@ class End:
     async def _speak(self) -> None:
         """A quiet tone until the other end can hear us, then the speech. One task, never cancelled."""
         tone = _TONE_PEAK * np.sin(2 * np.pi * _TONE_HZ * np.arange(FRAME_SAMPLES) / SAMPLE_RATE)
-        idle = Mouth(np.tile(tone.astype(np.int16), int(2 * _CONNECT_LIMIT_S / FRAME_S)))
+        idle = SpeechSource(np.tile(tone.astype(np.int16), int(2 * _CONNECT_LIMIT_S / FRAME_S)))
         idle.begin()
         there_s: float | None = None
         async for frame in idle.frames():
@@ -100,8 +102,8 @@ class End:
                 there_s = frame.spoken_s
             if there_s is not None and frame.spoken_s > there_s + _SETTLE_S:
                 break
-        self._mouth.begin()
-        async for frame in self._mouth.frames():
+        self._speaker.begin()
+        async for frame in self._speaker.frames():
             if self.said_s is None:
                 self.said_s = frame.spoken_s - FRAME_S
             await self._send(frame.pcm)
@@ -148,7 +150,7 @@ class End:
         summary = {
             "connect_ms": 1000 * (connected_s - began_s) if caller else None,
             "first_audio_ms": 1000 * (self._first_s - began_s) if caller and self._first_s is not None else None,
-            "pacer": self._mouth.lateness.to_json(),
+            "pacer": self._speaker.lateness.to_json(),
             "said_s": self.said_s,
             "statistics": self._statistics.series,
             "worker": self._statistics.worker,

@@ -7,12 +7,12 @@ import asyncio
 from aiohttp import ClientSession, ClientWebSocketResponse, WSMsgType, web
 
 from voicefleet.transports.protocols.frames import decode
-from voicefleet.transports.protocols.protocol import PORT, Wire
+from voicefleet.transports.protocols.protocol import PORT, ProtocolEnd
 
 Socket = web.WebSocketResponse | ClientWebSocketResponse
 
 
-class WebSocketWire(Wire):
+class WebSocketEnd(ProtocolEnd):
     """Both ends. Messages are not compressed: PCM does not shrink, and it takes time."""
 
     def prepare(self) -> None:
@@ -37,7 +37,7 @@ class WebSocketWire(Wire):
     async def speak(self) -> None:
         await self._ready.wait()
         assert self._socket is not None
-        async for frame in self.mouth.frames():
+        async for frame in self.source.frames():
             await self._socket.send_bytes(frame.encode())
 
     async def close(self) -> None:
@@ -57,7 +57,7 @@ class WebSocketWire(Wire):
     async def _read(self, socket: Socket) -> None:
         self._socket = socket
         self._ready.set()
-        self.mouth.begin()
+        self.source.begin()
         async for message in socket:
             if message.type is WSMsgType.BINARY:
-                self.hearing.take(decode(message.data))
+                self.listener.receive(decode(message.data))

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from voicefleet.transports.analysis import truth
 from voicefleet.transports.arms import BY_ID
-from voicefleet.transports.trial import Take
+from voicefleet.transports.trial import Trial
 
 _COLOURS = {
     "http-post-new": "#a16207",
@@ -39,29 +39,29 @@ _SECONDS = 10.0
 """Of speech in the picture over time: enough to see stalls, few enough to see each."""
 
 
-def over_time(takes: Sequence[Take], arms: Sequence[str], loss: float) -> str | None:
+def over_time(trials: Sequence[Trial], arms: Sequence[str], loss: float) -> Figure | None:
     """Delay of each frame as it is spoken, one arm below the other, on one scale; a gap is a frame that never came."""
-    shown = [take for arm in arms if (take := _plain(takes, arm, loss)) is not None]
+    shown = [trial for arm in arms if (trial := _plain(trials, arm, loss)) is not None]
     if not shown:
         return None
     figure = Figure(figsize=(10, 1.0 + 1.35 * len(shown)), layout="constrained")
     axes = np.atleast_1d(figure.subplots(len(shown), 1, sharex=True, sharey=True))
-    for axis, take in zip(axes, shown, strict=True):
-        ear = take.agent
+    for axis, trial in zip(axes, shown, strict=True):
+        ear = trial.agent
         during = ear.at_s <= _SECONDS
-        colour = _COLOURS[take.cell.arm.id]
+        colour = _COLOURS[trial.cell.arm.id]
         axis.plot(ear.at_s[during], ear.delay_ms[during], color=colour, lw=1.1, drawstyle="steps-post")
-        axis.axhline(take.cell.rtt_ms / 2, color="#9ca3af", lw=0.8, ls=":")
-        axis.set_title(BY_ID[take.cell.arm.id].title, loc="left", fontsize=9)
+        axis.axhline(trial.cell.rtt_ms / 2, color="#9ca3af", lw=0.8, ls=":")
+        axis.set_title(BY_ID[trial.cell.arm.id].title, loc="left", fontsize=9)
         axis.grid(alpha=0.25)
     # When all are drawn: a limit ends the scaling to what comes.
     axes[0].set_ylim(bottom=0)
     axes[-1].set_xlabel("seconds of speech (dotted: the network's own delay)")
     figure.supylabel("mouth to ear, ms", fontsize=9)
-    return _svg(figure)
+    return figure
 
 
-def distributions(takes: Sequence[Take], losses: Sequence[float]) -> str | None:
+def distributions(trials: Sequence[Trial], losses: Sequence[float]) -> str | None:
     """Share of frames that were heard within so many milliseconds, a picture for each loss."""
     if not losses:
         return None
@@ -70,7 +70,7 @@ def distributions(takes: Sequence[Take], losses: Sequence[float]) -> str | None:
     drawn: dict[str, Any] = {}
     for axis, loss in zip(axes, losses, strict=True):
         for arm, colour in _COLOURS.items():
-            ears = [e for t in takes if _is_plain(t) and t.cell.arm.id == arm and t.cell.loss == loss for e in t.ears]
+            ears = [e for t in trials if _is_plain(t) and t.cell.arm.id == arm and t.cell.loss == loss for e in t.ears]
             if not ears:
                 continue
             delays = np.concatenate([ear.delay_ms for ear in ears])
@@ -85,7 +85,7 @@ def distributions(takes: Sequence[Take], losses: Sequence[float]) -> str | None:
     if not drawn:
         return None
     figure.legend(list(drawn.values()), list(drawn), fontsize=7, ncols=4, loc="outside lower center")
-    return _svg(figure)
+    return svg(figure)
 
 
 def quality(rows: Sequence[Mapping[str, Any]], measure: str, name: str) -> str | None:
@@ -118,12 +118,12 @@ def quality(rows: Sequence[Mapping[str, Any]], measure: str, name: str) -> str |
     if not axis.get_legend_handles_labels()[0]:
         return None
     axis.legend(fontsize=7, ncols=2, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    return _svg(figure)
+    return svg(figure)
 
 
-def estimates(take: Take) -> str:
+def estimates(trial: Trial) -> str:
     """What WebRTC says of the network over time, and what is so: RTT, loss, and the jitter buffer."""
-    entries = [entry for entry in truth.over_time(take) if entry["t_s"] >= 0]
+    entries = [entry for entry in truth.over_time(trial) if entry["t_s"] >= 0]
     figure = Figure(figsize=(10, 4.6), layout="constrained")
     rtt, loss, buffer = figure.subplots(3, 1, sharex=True)
     for axis, name, label, colour in (
@@ -146,19 +146,20 @@ def estimates(take: Take) -> str:
         if axis.get_legend_handles_labels()[0]:
             axis.legend(fontsize=7, loc="upper right", ncols=3)
     buffer.set_xlabel("seconds of speech")
-    return _svg(figure)
+    return svg(figure)
 
 
-def _plain(takes: Sequence[Take], arm: str, loss: float) -> Take | None:
-    found = [t for t in takes if _is_plain(t) and t.cell.arm.id == arm and t.cell.loss == loss and not t.void]
+def _plain(trials: Sequence[Trial], arm: str, loss: float) -> Trial | None:
+    found = [t for t in trials if _is_plain(t) and t.cell.arm.id == arm and t.cell.loss == loss and not t.void]
     return found[0] if found else None
 
 
-def _is_plain(take: Take) -> bool:
-    return not take.cell.jitter_ms and not take.cell.reorder and take.cell.rate_kbps is None
+def _is_plain(trial: Trial) -> bool:
+    return not trial.cell.jitter_ms and not trial.cell.reorder and trial.cell.rate_kbps is None
 
 
-def _svg(figure: Figure) -> str:
+def svg(figure: Figure) -> str:
+    """A figure as SVG text that is the same for the same data."""
     out = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "voicefleet"}):
         figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -11,24 +12,25 @@ from markupsafe import Markup
 from voicefleet.transports.analysis.findings import findings, webrtc_findings, when_to_use
 from voicefleet.transports.arms import BY_ID
 from voicefleet.transports.report import charts
-from voicefleet.transports.trial import Take
+from voicefleet.transports.trial import Trial
 
-_OVER_TIME = ("tcp-cubic", "websocket", "webrtc-tcp", "udp", "webrtc-udp")
+OVER_TIME = ("tcp-cubic", "websocket", "webrtc-tcp", "udp", "webrtc-udp")
 
 
-def render(result: Mapping[str, Any], takes: Sequence[Take]) -> str:
+def render(result: Mapping[str, Any], trials: Sequence[Trial]) -> str:
     """The whole page."""
     environment = Environment(
         loader=PackageLoader("voicefleet.transports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"ms": _ms, "percent": _percent, "score": _score, "thousands": _thousands}
     rows = result["rows"]
-    healthy = [take for take in takes if not take.void]
-    losses = sorted({take.cell.loss for take in healthy})
+    healthy = [trial for trial in trials if not trial.void]
+    losses = sorted({trial.cell.loss for trial in healthy})
     worst = losses[-1] if losses else 0.0
     watched = next((t for t in healthy if t.cell.arm.id == "webrtc-udp" and t.cell.loss == worst), None)
+    over_time = charts.over_time(healthy, OVER_TIME, worst)
     svgs = {
-        "over_time": charts.over_time(healthy, _OVER_TIME, worst),
+        "over_time": charts.svg(over_time) if over_time is not None else None,
         "distributions": charts.distributions(healthy, losses[:1] + losses[-2:] if len(losses) > 2 else losses),
         "pesq": charts.quality(rows, "pesq", "PESQ (wideband, 1 to 4.6)"),
         "mos": charts.quality(rows, "mos", "estimated MOS (E-model, 1 to 4.5)"),
@@ -44,6 +46,20 @@ def render(result: Mapping[str, Any], takes: Sequence[Take]) -> str:
         choices=when_to_use(result),
         svgs={name: Markup(svg) if svg is not None else None for name, svg in svgs.items()},
     )
+
+
+def save_figure(trials: Sequence[Trial], path: Path) -> bool:
+    """Save the picture of delay over time, at the highest loss, in the format of the file's ending.
+
+    Returns:
+        False when there is nothing to draw: no run of the arms it shows was valid.
+    """
+    healthy = [trial for trial in trials if not trial.void]
+    figure = charts.over_time(healthy, OVER_TIME, max((trial.cell.loss for trial in healthy), default=0.0))
+    if figure is None:
+        return False
+    figure.savefig(path, dpi=96)
+    return True
 
 
 def _ms(value: float | None) -> str:

@@ -14,7 +14,7 @@ from voicefleet.transports.arms import ARMS
 from voicefleet.transports.cells import Cell
 from voicefleet.transports.report.rows import Quality, by_cell, interval, row, row_not_run
 from voicefleet.transports.run import Results
-from voicefleet.transports.trial import Take
+from voicefleet.transports.trial import Trial
 
 _MODEL_ARMS = {"tcp-bbr": "model", "tcp-cubic": "model_cubic"}
 _ORDER = {arm.id: place for place, arm in enumerate(ARMS)}
@@ -24,37 +24,37 @@ def build(
     results: Results, backend: Backend | None, quality: Quality, surroundings: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Every figure. `passed`: every cell was run, and at least once on a machine that was quiet enough."""
-    rows = [row(cell, takes, results.takes, quality) for cell, takes in by_cell(results.takes).items()]
+    rows = [row(cell, trials, results.trials, quality) for cell, trials in by_cell(results.trials).items()]
     rows += [row_not_run(missing) for missing in results.not_run]
     rows.sort(
         key=lambda r: (_ORDER[r["arm"]], r["rate_kbps"] or 0, r["jitter_ms"], r["reorder"], r["rtt_ms"], r["loss"])
     )
     return {
         "rows": rows,
-        "emulator": emulator(results.takes, backend),
-        **{name: model(results.takes, arm) for arm, name in _MODEL_ARMS.items()},
-        "webrtc": webrtc(results.takes),
+        "emulator": emulator(results.trials, backend),
+        **{name: model(results.trials, arm) for arm, name in _MODEL_ARMS.items()},
+        "webrtc": webrtc(results.trials),
         "passed": bool(rows) and not any(r["void"] for r in rows),
         **surroundings,
     }
 
 
-def emulator(takes: Sequence[Take], backend: Backend | None) -> dict[str, Any]:
+def emulator(trials: Sequence[Trial], backend: Backend | None) -> dict[str, Any]:
     """How well the link kept its settings: the worst run that counts, and how many do not."""
-    healthy = [t.error_p99_ms for t in takes if t.error_p99_ms is not None and not t.void]
+    healthy = [t.error_p99_ms for t in trials if t.error_p99_ms is not None and not t.void]
     return {
         "backend": backend,
         "error_p99_ms": round(max(healthy), 3) if healthy else None,
-        "pacer_p99_ms": round(max((t.pacer_p99_ms for t in takes if not t.void), default=0.0), 3),
-        "runs": len(takes),
-        "void_runs": sum(t.void for t in takes),
+        "pacer_p99_ms": round(max((t.pacer_p99_ms for t in trials if not t.void), default=0.0), 3),
+        "runs": len(trials),
+        "void_runs": sum(t.void for t in trials),
     }
 
 
-def model(takes: Sequence[Take], arm: str) -> list[dict[str, Any]]:
+def model(trials: Sequence[Trial], arm: str) -> list[dict[str, Any]]:
     """Late frames of raw TCP as seen, and as the model of head-of-line blocking has them; see `blocking`."""
     out = []
-    for cell, runs in by_cell([t for t in takes if t.cell.arm.id == arm and t.cell.loss and not t.void]).items():
+    for cell, runs in by_cell([t for t in trials if t.cell.arm.id == arm and t.cell.loss and not t.void]).items():
         if not _is_plain(cell):
             continue
         segments = sum(t.segments for t in runs)
@@ -78,27 +78,27 @@ def model(takes: Sequence[Take], arm: str) -> list[dict[str, Any]]:
     return out
 
 
-def webrtc(takes: Sequence[Take]) -> list[dict[str, Any]]:
+def webrtc(trials: Sequence[Trial]) -> list[dict[str, Any]]:
     """What WebRTC said of the network, for every run over plain UDP, against the emulator's truth."""
     out = []
-    for take in takes:
-        if take.cell.arm.webrtc and take.cell.arm.path == "udp" and not take.void:
+    for trial in trials:
+        if trial.cell.arm.webrtc and trial.cell.arm.path == "udp" and not trial.void:
             head = {
-                "arm": take.cell.arm.id,
-                "loss": take.cell.loss,
-                "jitter_ms": take.cell.jitter_ms,
-                "reorder": take.cell.reorder,
+                "arm": trial.cell.arm.id,
+                "loss": trial.cell.loss,
+                "jitter_ms": trial.cell.jitter_ms,
+                "reorder": trial.cell.reorder,
             }
-            more = {"rate_kbps": take.cell.rate_kbps, "seed": take.seed}
-            out.append({**head, **more, **truth.verdict(take), **sending(take)})
+            more = {"rate_kbps": trial.cell.rate_kbps, "seed": trial.seed}
+            out.append({**head, **more, **truth.verdict(trial), **sending(trial)})
     return out
 
 
-def sending(take: Take) -> dict[str, Any]:
+def sending(trial: Trial) -> dict[str, Any]:
     """What the caller's encoder sent while it spoke: payload bits a second, and the target it was given."""
-    said_s = take.caller.said_at_s
-    begin_s, end_s = take.agent.said_at_s, take.agent.said_at_s + take.seconds
-    during = [r for r in take.caller.statistics if begin_s <= r["t_s"] <= end_s and "out_bytes" in r]
+    said_s = trial.caller.said_at_s
+    begin_s, end_s = trial.agent.said_at_s, trial.agent.said_at_s + trial.seconds
+    during = [r for r in trial.caller.statistics if begin_s <= r["t_s"] <= end_s and "out_bytes" in r]
     if len(during) < 2 or np.isnan(said_s):
         return {"payload_bps": None, "target_bps": None, "packets_per_s": None}
     first, last = during[0], during[-1]

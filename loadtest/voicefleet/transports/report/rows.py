@@ -14,7 +14,7 @@ from voicefleet.speech.onset_detector import Samples
 from voicefleet.transports.analysis.playout import PLAYOUT_MS, on_time, play, stalls
 from voicefleet.transports.cells import Cell
 from voicefleet.transports.protocols.frames import FRAME_S
-from voicefleet.transports.trial import Ear, Take
+from voicefleet.transports.trial import Ear, Trial
 
 Quality = Callable[[Samples, Samples], float | None]
 """Score of what was heard against what was said (both int16, 16 kHz): PESQ; None where it cannot be told."""
@@ -45,7 +45,7 @@ class NotRun:
     reason: str
 
 
-def floor_ms(cell: Cell, takes: Sequence[Take]) -> float:
+def floor_ms(cell: Cell, trials: Sequence[Trial]) -> float:
     """The arm's own mouth-to-ear delay at this round trip, with nothing lost: what a late frame is late against.
 
     Frames of the plain arms can be played the moment they are there. WebRTC's codec and least jitter buffer come on
@@ -54,33 +54,33 @@ def floor_ms(cell: Cell, takes: Sequence[Take]) -> float:
     plain = cell.rtt_ms / 2 + 1000 * FRAME_S
     if not cell.arm.webrtc:
         return plain
-    same = [t for t in takes if t.cell.arm == cell.arm and t.cell.rtt_ms == cell.rtt_ms and not t.void]
+    same = [t for t in trials if t.cell.arm == cell.arm and t.cell.rtt_ms == cell.rtt_ms and not t.void]
     fastest = [np.nanpercentile(ear.delay_ms, 5) for t in same for ear in t.ears if not np.all(np.isnan(ear.delay_ms))]
     return float(min(fastest, default=plain))
 
 
-def figures(take: Take, floor: float, quality: Quality) -> dict[str, float | None]:
+def figures(trial: Trial, floor: float, quality: Quality) -> dict[str, float | None]:
     """One run's."""
-    both = np.concatenate([ear.delay_ms for ear in take.ears])
+    both = np.concatenate([ear.delay_ms for ear in trial.ears])
     known = both[~np.isnan(both)]
     p50, p95, p99 = np.percentile(known, (50, 95, 99)) if known.size else (None, None, None)
     deadline = floor + PLAYOUT_MS
-    concealed = _mean([_concealed(ear, deadline) for ear in take.ears])
+    concealed = _mean([_concealed(ear, deadline) for ear in trial.ears])
     # Plain frames wait for the fixed playout; WebRTC's delay is measured behind its own.
-    to_ear = p50 if take.cell.arm.webrtc else deadline
-    minutes = take.seconds * len(take.ears) / 60
+    to_ear = p50 if trial.cell.arm.webrtc else deadline
+    minutes = trial.seconds * len(trial.ears) / 60
     return {
         "delay_p50_ms": _number(p50),
         "delay_p95_ms": _number(p95),
         "delay_p99_ms": _number(p99),
         "late_ratio": float(np.mean(known > deadline) * known.size / both.size) if known.size else None,
-        "lost_ratio": _mean([ear.lost_ratio for ear in take.ears]),
+        "lost_ratio": _mean([ear.lost_ratio for ear in trial.ears]),
         "concealed_ratio": concealed,
-        "stalls": sum(_stalls(ear, deadline) for ear in take.ears) / minutes,
-        "bytes_per_s": _number(take.bytes_per_s),
-        "connect_ms": take.connect_ms,
-        "first_audio_ms": take.first_audio_ms,
-        "pesq": _mean([quality(ear.said, heard_of(ear, deadline)) for ear in take.ears]),
+        "stalls": sum(_stalls(ear, deadline) for ear in trial.ears) / minutes,
+        "bytes_per_s": _number(trial.bytes_per_s),
+        "connect_ms": trial.connect_ms,
+        "first_audio_ms": trial.first_audio_ms,
+        "pesq": _mean([quality(ear.said, heard_of(ear, deadline)) for ear in trial.ears]),
         "mos": None if concealed is None or to_ear is None else mos(rating_of_delay(float(to_ear), concealed)),
     }
 
@@ -92,18 +92,18 @@ def heard_of(ear: Ear, deadline_ms: float) -> Samples:
     return play(ear.pcm, on_time(ear.delay_ms, deadline_ms))
 
 
-def row(cell: Cell, takes: Sequence[Take], every: Sequence[Take], quality: Quality) -> dict[str, Any]:
+def row(cell: Cell, trials: Sequence[Trial], every: Sequence[Trial], quality: Quality) -> dict[str, Any]:
     """The cell's, of its healthy runs. `every` run of the lab tells the arm's floor."""
-    healthy = [take for take in takes if not take.void]
+    healthy = [trial for trial in trials if not trial.void]
     floor = floor_ms(cell, every)
-    runs = [figures(take, floor, quality) for take in healthy]
+    runs = [figures(trial, floor, quality) for trial in healthy]
     means = {name: _mean([run[name] for run in runs]) for name in FIGURES}
     return {
         **_head(cell),
         **{name: _rounded(value) for name, value in means.items()},
         "void": not healthy,
         "seeds": len(healthy),
-        "void_runs": len(takes) - len(healthy),
+        "void_runs": len(trials) - len(healthy),
         "deadline_ms": round(floor + PLAYOUT_MS, 1),
         "intervals": {name: interval([run[name] for run in runs]) for name in FIGURES},
     }
@@ -162,9 +162,9 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else float(f"{value:.5g}")
 
 
-def by_cell(takes: Sequence[Take]) -> Mapping[Cell, list[Take]]:
+def by_cell(trials: Sequence[Trial]) -> Mapping[Cell, list[Trial]]:
     """The runs of each cell, in order."""
-    out: dict[Cell, list[Take]] = {}
-    for take in takes:
-        out.setdefault(take.cell, []).append(take)
+    out: dict[Cell, list[Trial]] = {}
+    for trial in trials:
+        out.setdefault(trial.cell, []).append(trial)
     return out
