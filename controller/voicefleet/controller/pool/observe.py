@@ -49,7 +49,7 @@ def compose(
             _worker(spec, i, reports.get(i.id), reported is not None, silent_since.get(i.id)) for i in instances or ()
         )
     else:
-        workers = tuple(_stranger(r) for r in reports.values())
+        workers = tuple(_unmanaged_worker(r) for r in reports.values())
     workers = tuple(dataclasses.replace(w, state=SupplyState.STOPPING) if w.id in leaving else w for w in workers)
     # A call whose claim is not written yet, or whose caller just left, still has a slot.
     held = _held([r.report for r in reports.values() if r.fresh]) - moving
@@ -112,7 +112,7 @@ def _worker(
     )
 
 
-def _stranger(known: Reported) -> Worker:
+def _unmanaged_worker(known: Reported) -> Worker:
     report = known.report
     return Worker(
         id=report.worker,

@@ -11,9 +11,10 @@ from voicefleet.controller.calls.call_store import CallStore
 from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.http.auth.limits import PENDING_S
 from voicefleet.controller.metrics import Metrics
-from voicefleet.controller.pool.model_store import LawBook
+from voicefleet.controller.pool.campaign_store import CampaignStore
+from voicefleet.controller.pool.model_store import ModelStore
 from voicefleet.controller.pool.startups import StartTimes
-from voicefleet.controller.pool.worker_store import Reported, WorkerBook
+from voicefleet.controller.pool.worker_store import Reported, WorkerStore
 from voicefleet.controller.ports import Fleet, Instance, LiveKitPort
 from voicefleet.controller.regions.outages import Outages
 from voicefleet.controller.settings.load import RegionSettings
@@ -52,7 +53,9 @@ class Region:
     settings: RegionSettings
     livekit: LiveKitPort
     calls: CallStore
-    workers: WorkerBook
+    workers: WorkerStore
+    models: ModelStore
+    campaigns: CampaignStore
     fleet: Fleet | None
     clock: Clock
     metrics: Metrics
@@ -85,8 +88,6 @@ class Region:
     """What the fleet last told of; see `instances_at_s`."""
     instances_at_s: float | None = None
     start_times: StartTimes = field(default_factory=StartTimes)
-    laws: LawBook | None = None
-    """Where learned laws and announced campaigns are kept; None: nowhere."""
     mean_call_s: float = USUAL_CALL_S
     """How long calls last, as far as it was learned."""
     observation: PoolObservation | None = None

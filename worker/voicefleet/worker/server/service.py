@@ -27,7 +27,7 @@ from voicefleet.runtime.tasks import end
 from voicefleet.runtime.tracing import OtlpTracer, start_tracing
 from voicefleet.worker.call import load_factory
 from voicefleet.worker.job import entry as session
-from voicefleet.worker.job.ipc import JobLinkServer
+from voicefleet.worker.job.ipc import JobChannelServer
 from voicefleet.worker.job.sdk import on_job_process_closed, push_status
 from voicefleet.worker.server.admission import Admission, Slots
 from voicefleet.worker.server.preflight import check_livekit
@@ -149,15 +149,15 @@ class Worker:
     async def _job_surroundings(self) -> AsyncIterator[None]:
         """What job processes reach us and the models by; the models load once for all of them."""
         settings, metrics = self._settings, self._metrics
-        links = JobLinkServer(Path(settings.job_socket), metrics.observed, metrics.job_gone, metrics.dropped.inc)
+        channels = JobChannelServer(Path(settings.job_socket), metrics.observed, metrics.job_gone, metrics.dropped.inc)
         async with contextlib.AsyncExitStack() as stack:
             resource = {"service.instance.id": settings.worker_id, "voicefleet.region": settings.region}
             tracer = start_tracing(settings.otlp_endpoint, "voicefleet-worker", resource, self._registry)
             if isinstance(tracer, OtlpTracer):
                 metrics.emit = tracer.emit
                 stack.callback(tracer.close)
-            await links.start()
-            stack.push_async_callback(links.close)
+            await channels.start()
+            stack.push_async_callback(channels.close)
             if models := sorted(self._tiers.required_models):
                 served = ModelServer(models, self._model_socket, threads=self._settings.model_threads)
                 await stack.enter_async_context(served)
