@@ -83,7 +83,7 @@ class FleetHarness:
     async def run(self, scenario: Scenario, seed: int) -> Run:
         """One seed of a scenario. What the fault changed is undone when this returns, however it ends."""
         rng = np.random.default_rng([seed, *scenario.id.encode()])
-        callers = CallerPool(self.clock, seed, HELD_PATIENCE_S if scenario.profile.hold_message else PATIENCE_S)
+        callers = CallerPool(self.clock, seed, HELD_PATIENCE_S if scenario.profile.waiting_message else PATIENCE_S)
         failed, settled = "", False
         async with HealthMeter(self.clock) as meter, contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(callers.aclose)
@@ -179,7 +179,7 @@ async def running_harness(
                 folder,
                 workers=_worker_options(profile, fixtures),
                 webhooks=fixtures.relay.in_front_of if fixtures.relay else None,
-                overrides={"hold_message": {}} if profile.hold_message else None,
+                overrides={"waiting_message": {}} if profile.waiting_message else None,
             )
         )
         client = await stack.enter_async_context(ControllerClient(fleet.api_url))

@@ -90,9 +90,9 @@ class Dispatcher:
             rooms = await self._take(snapshot) if snapshot.waiting else []
             records = await region.calls.records(rooms)
         except UnknownStateError as error:
-            region.failed("queue", error)
+            region.read_failed("queue", error)
             return
-        region.worked("queue")
+        region.read_succeeded("queue")
         for room in rooms:
             self._repairs.start(room, functools.partial(self._repair, room, snapshot, records))
 
@@ -154,7 +154,7 @@ class Dispatcher:
         attempt = self._attempts[room] = self._attempts.get(room, 0) + 1
         await send_dispatch(region, room, dispatch_metadata(record, orders, attempt))
         self._idle_until_s.pop(room, None)
-        await self._postpone(room, pause_ms(attempt, unreliable=region.misled()), snapshot)
+        await self._postpone(room, pause_ms(attempt, unreliable=region.dispatch_unreliable()), snapshot)
         log.info("waiting call dispatched", region=region.name, room=room, attempt=attempt)
         return "sent"
 

@@ -70,7 +70,6 @@ class Handoffs:
             leaving = emptying(reports, well_for_s=region.redis.well_for_s(now_s))
             rooms = [c.room for c in snapshot.calls if c.claim and c.claim.worker in leaving] if leaving else []
             under_way = await region.calls.handoffs([*dict.fromkeys([*rooms, *self._begun])])
-            region.moving = len(under_way)
             for room in list(self._begun):
                 await self._follow(room, under_way[room].state if room in under_way else None)
             not_now = {room for room, until_s in self._not_before_s.items() if until_s > now_s}
@@ -79,14 +78,14 @@ class Handoffs:
                 reports,
                 leaving,
                 under_way,
-                on_the_way=region.on_the_way(snapshot),
+                reserved_unjoined=region.reserved_unjoined(snapshot),
                 not_now=not_now | self._begun.keys(),
             )
             await asyncio.gather(*(self._begin(move) for move in moves[:AT_ONCE]))
         except UnknownStateError as error:
-            region.failed("handoffs", error)
+            region.read_failed("handoffs", error)
             return
-        region.worked("handoffs")
+        region.read_succeeded("handoffs")
         self._forget(snapshot)
 
     async def _begin(self, move: Move) -> None:

@@ -58,7 +58,7 @@ class Worker:
         self._registry = CollectorRegistry()
         self._metrics = WorkerMetrics(self._registry, frozenset(tiers.by_name), settings.agent_name)
         self._metrics.slots.set(settings.slots)
-        self._slots = Slots(settings.slots, self._active_jobs, set())
+        self._slots = Slots(settings.slots, self._active_jobs)
         self._redis = connect_redis(settings.redis_url.get_secret_value())
         self._server = self._agent_server()
         self._reporter = Reporter(
@@ -99,7 +99,7 @@ class Worker:
             startup_s=self._registered_after_s,
             pid=os.getpid(),
             http_port=self._http.port,
-            rooms=[job.job.room.name for job in self._jobs()],
+            rooms=[*(job.job.room.name for job in self._jobs()), *self._slots.pending_rooms()],
             order_seen=self._order_seen,
             pipeline=self._tiers.pipeline,
             jobs=[job.job.id for job in self._jobs()],
