@@ -18,7 +18,7 @@ from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.scaling.memory import load
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack import servers
-from voicefleet.stack.fleet import PoolShape, WorkerGear, running_fleet
+from voicefleet.stack.fleet import PoolShape, WorkerOptions, running_fleet
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -46,7 +46,7 @@ async def test_calls_are_served_and_the_pool_grows_and_shrinks(tmp_path: Path) -
     # A promise so loose that a few calls, once they are over, are no reason to keep workers for minutes.
     shape = PoolShape(2, min_workers=1, max_workers=3, buffer=0, hold_s=0.0, policy="predictive", wait_ratio=0.2)
     async with (
-        running_fleet(("eu",), shape, tmp_path, gear=WorkerGear("synthetic")) as fleet,
+        running_fleet(("eu",), shape, tmp_path, workers=WorkerOptions("synthetic")) as fleet,
         ControllerClient(fleet.api_url) as client,
     ):
 
