@@ -36,7 +36,7 @@ Handoff is {{ "on" if handoff else "off" }}.</p>
 <td>{{ o.scale_actions }}</td><td>{{ "%.1f" | format(o.drain_hours) }}</td></tr>{% endfor %}</table>
 <p>Grey: does not keep the promise. Least: {{ least }} worker-hours, the integral of calls / {{ slots }},
 rounded up.</p>
-{% if swept %}<h2>Peers at their best</h2>
+{% if swept %}<h2>Baselines at their best</h2>
 <table><tr><th>policy</th><th>knob</th><th>best</th><th>waited</th><th>cost / least</th></tr>
 {% for s, best in swept %}<tr><td>{{ s.policy }}</td><td>{{ s.knob }}</td>
 {% if best %}<td>{{ best[0] }}</td><td>{{ "%.3f %%" | format(100 * best[1].wait_ratio) }}</td>

@@ -168,7 +168,7 @@ async def stage(gear: Gear, clock: Clock, say: Say, keep_logs: Path | None = Non
             clocks=folder / "clocks" if gear.clocks else None,
             packet_filter=await stack.enter_async_context(open_filter()) if gear.packets else None,
         )
-        shape = PoolShape(gear.slots, gear.workers, gear.most, gear.buffer, gear.hold_s)
+        shape = PoolShape(gear.slots, gear.workers, gear.most, gear.buffer, gear.scale_down_delay_s)
         say(f"starting a fleet: {gear.workers} workers of {gear.slots} slots")
         fleet = await stack.enter_async_context(
             running_fleet(

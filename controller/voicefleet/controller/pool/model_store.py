@@ -49,7 +49,7 @@ class LawBook:
         self._keys = Keys(region)
 
     async def read(self) -> str | None:
-        """The laws that the last leader left, as `scaling.memory` dumped them; None: none."""
+        """The laws that the last leader left, as `scaling.policy_state` dumped them; None: none."""
         with answered():
             text = await self._redis.get(self._keys.laws)
         if text is None:

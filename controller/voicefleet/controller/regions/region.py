@@ -21,11 +21,11 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tracing import NoTracer, Tracer
 from voicefleet.scaling import Decision, PoolObservation
-from voicefleet.scaling.estimators import DurationLaw
+from voicefleet.scaling.estimators import DurationEstimator
 
 PROMISE_S = 5.0
 """A caller joins within this of its ticket, or its slot is promised to the next."""
-USUAL_CALL_S = DurationLaw.prior().mean_s
+USUAL_CALL_S = DurationEstimator.prior().mean_s
 CUT_OFF_S = 20.0
 """LiveKit drops a worker whose connection says nothing for about as long."""
 
