@@ -42,10 +42,10 @@ fmt: ready-fmt ## Put style and format right
 bench: ready-bench ## Measurements, with figures as result
 	@PYTHONPATH=tests $(BIN)/python -m bench $(ARGS)
 
-chaos: ready-chaos ## One fault per row, measured at the callers' ears (ARGS="--quick")
+chaos: ready-chaos ## One fault per scenario, measured by what callers hear (ARGS="--quick")
 	@$(BIN)/voicefleet chaos $(ARGS)
 
-soak: ready-soak ## Half an hour of calls and random faults; then the books must close
+soak: ready-soak ## Half an hour of calls and random faults; then all counts must add up
 	@$(BIN)/voicefleet soak $(ARGS)
 
 PIN := $(BIN)/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

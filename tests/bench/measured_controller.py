@@ -16,7 +16,7 @@ from pathlib import Path
 import uvloop
 
 from voicefleet.controller.app import run_controller
-from voicefleet.controller.pool.reconciler import PoolLoop
+from voicefleet.controller.pool.reconciler import PoolReconciler
 from voicefleet.controller.settings.load import load_settings
 from voicefleet.runtime.logs.setup import configure_logs
 
@@ -27,9 +27,9 @@ async def measure(settings: Path, ready: Path, out: Path) -> None:
     """Run the controller until it is told to stop."""
     ticks_s: list[float] = []
     lags_s: list[float] = []
-    plain = PoolLoop.tick
+    plain = PoolReconciler.tick
 
-    async def timed(self: PoolLoop) -> None:
+    async def timed(self: PoolReconciler) -> None:
         began_s = time.monotonic()
         await plain(self)
         ticks_s.append(time.monotonic() - began_s)
@@ -45,7 +45,7 @@ async def measure(settings: Path, ready: Path, out: Path) -> None:
         ticks_s.clear()
         lags_s.clear()
 
-    PoolLoop.tick = timed  # type: ignore[method-assign]
+    PoolReconciler.tick = timed  # type: ignore[method-assign]
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, begin)
     probing = asyncio.create_task(probe())
     try:

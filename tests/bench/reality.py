@@ -35,7 +35,7 @@ from voicefleet.simulator.outcome import Outcome
 from voicefleet.simulator.voicefleet_policy import VoicefleetPolicy
 from voicefleet.simulator.world import World
 from voicefleet.speech.clips import load_utterances
-from voicefleet.stack.fleet import PoolShape, WorkerGear, running_fleet
+from voicefleet.stack.fleet import PoolShape, WorkerOptions, running_fleet
 from voicefleet.traffic.arrivals import poisson
 from voicefleet.traffic.traces import Trace
 
@@ -130,7 +130,7 @@ async def _live(seconds: float, health: Health) -> Seen:
     loop = asyncio.get_running_loop()
     with tempfile.TemporaryDirectory(prefix="voicefleet-bench-") as directory:
         async with (
-            running_fleet((REGION,), shape, Path(directory), gear=WorkerGear(str(TIERS))) as fleet,
+            running_fleet((REGION,), shape, Path(directory), workers=WorkerOptions(str(TIERS))) as fleet,
             ControllerClient(fleet.api_url) as client,
         ):
             watching = asyncio.create_task(_watch(client, seen))

@@ -78,7 +78,7 @@ EVERYTHING: dict[str, Any] = {
         "drainTimeoutSeconds": 1800,
         "idleProcesses": 3,
         "jobMemoryLimitMiB": 800,
-        "memoryKey": {"existingSecret": "memory", "key": "fernet"},
+        "transcriptKey": {"existingSecret": "transcript", "key": "fernet"},
         "logLevel": "DEBUG",
         "extraEnv": [_FROM_SECRET, {"name": "LANG", "value": "C.UTF-8"}],
         "extraEnvFrom": [{"configMapRef": {"name": "shared"}}],

@@ -26,12 +26,12 @@ NEXT = "next"
 async def live_calls(trial: Trial) -> AsyncIterator[Callers]:
     """Calls that had an answer each; after the block they need two more, and are judged."""
     await trial.settled()
-    async with trial.crowd(seed=int(time.monotonic())) as crowd:
-        await crowd.calls(CALLS)
-        assert await crowd.greeted(30.0), trial.cluster.diagnostics(trial.namespace, trial.pool_namespace)
+    async with trial.callers(seed=int(time.monotonic())) as callers:
+        await callers.calls(CALLS)
+        assert await callers.wait_greeted(30.0), trial.cluster.diagnostics(trial.namespace, trial.pool_namespace)
         await trial.until(lambda seen: seen.live == CALLS, 20.0, "the calls are live")
-        yield crowd
-        await crowd.good(2, time.monotonic())
+        yield callers
+        await callers.good(2, time.monotonic())
     await trial.settled()
 
 

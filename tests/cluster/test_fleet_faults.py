@@ -21,16 +21,16 @@ FAILOVER_LIMIT_S = 10.0
 
 async def test_the_api_server_is_away_and_calls_neither_end_nor_wait(trial: Trial) -> None:
     await trial.settled()
-    async with trial.crowd() as crowd:
-        await crowd.call()
-        assert await crowd.greeted(30.0)
+    async with trial.callers() as callers:
+        await callers.call()
+        assert await callers.wait_greeted(30.0)
         before = await asyncio.to_thread(_pods, trial)
         await asyncio.to_thread(trial.cluster.stop_api_server)
         try:
             down_s = time.monotonic()
             # The worker has a free slot, so a new caller needs nothing of Kubernetes.
-            await crowd.call()
-            assert await crowd.greeted(20.0), "a caller who came while the API server was down heard nobody"
+            await callers.call()
+            assert await callers.wait_greeted(20.0), "a caller who came while the API server was down heard nobody"
             await trial.until(
                 lambda seen: (seen.status, seen.live) == ("unknown", 2), 20.0, "the controller says what it cannot see"
             )
@@ -42,15 +42,15 @@ async def test_the_api_server_is_away_and_calls_neither_end_nor_wait(trial: Tria
         print(f"the pool was seen again {time.monotonic() - up_s:.1f} s after the API server was back")
         after = await asyncio.to_thread(_pods, trial)
         assert before.items() <= after.items(), "a pod was replaced or started again while nothing could be seen"
-        await crowd.good(2, up_s)
+        await callers.good(2, up_s)
     await trial.settled()
 
 
 async def test_a_killed_leader_is_replaced_in_time(trial: Trial) -> None:
     await trial.settled()
-    async with trial.crowd() as crowd:
-        await crowd.call()
-        assert await crowd.greeted(30.0)
+    async with trial.callers() as callers:
+        await callers.call()
+        assert await callers.wait_greeted(30.0)
         leader, _ = await asyncio.to_thread(trial.leader)
         (pod,) = [pod for pod in await asyncio.to_thread(trial.controllers) if pod["metadata"]["name"] == leader]
         killed_s, killed = time.monotonic(), SystemClock().wall()
@@ -61,9 +61,9 @@ async def test_a_killed_leader_is_replaced_in_time(trial: Trial) -> None:
             wait_for, lambda: trial.leader()[1] > killed, FAILOVER_LIMIT_S, "a controller leads again"
         )
         print(f"a controller led again {time.monotonic() - killed_s:.1f} s after the kill")
-        await crowd.call()
-        assert await crowd.greeted(20.0)
-        await crowd.good(2, killed_s)
+        await callers.call()
+        assert await callers.wait_greeted(20.0)
+        await callers.good(2, killed_s)
     await trial.settled()
 
 

@@ -39,7 +39,7 @@ async def test_more_pods_and_then_the_victim_goes(plane: Plane) -> None:
         assert (pool.replicas(), len(await pool.fleet.instances())) == (2, 3)
         pool.node.ends = True
         await pool.until_running(2)
-        (departure,) = pool.fleet.departures()
+        (departure,) = pool.fleet.exits()
         assert (departure.id, departure.asked, departure.sure) == (victim, True, True)
 
 
@@ -189,7 +189,7 @@ async def test_somebody_else_scales(plane: Plane) -> None:
 
 async def _scale_on_old_news(pool: KubePool) -> None:
     """As if the watch had not shown the change yet."""
-    await pool.fleet._writer.scale(1, 2)
+    await pool.fleet._scale_client.scale(1, 2)
 
 
 async def test_whether_a_worker_answers(plane: Plane) -> None:

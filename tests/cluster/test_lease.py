@@ -22,7 +22,7 @@ from cluster.kube_pools import DEPLOYMENT, OWNER, controller_account, deployment
 from cluster.played_node import played_node
 from support.controlling import API_KEYS, FRONT, until
 from voicefleet.controller.adapters.kubernetes.client import Clusters
-from voicefleet.controller.adapters.kubernetes.event_recorder import Announcer
+from voicefleet.controller.adapters.kubernetes.event_recorder import EventRecorder
 from voicefleet.controller.leader.leadership import AlwaysLeads
 from voicefleet.controller.settings.kubernetes import ClusterSettings, LeaseSettings
 from voicefleet.runtime.clock import SystemClock
@@ -259,12 +259,12 @@ async def test_a_pool_in_trouble_is_an_event_on_the_lease(plane: Plane) -> None:
     clusters, troubles = Clusters(), {"eu": "2 workers unschedulable: no cpu", "us": ""}
     try:
         leader = AlwaysLeads("one")
-        announcer = Announcer(settings, "one", clusters.get(where), leader, SystemClock(), lambda: troubles)
+        recorder = EventRecorder(settings, "one", clusters.get(where), leader, SystemClock(), lambda: troubles)
         for _ in range(3):
-            await announcer.once()
+            await recorder.once()
         troubles["eu"] = ""
-        await announcer.once()
-        await announcer.once()
+        await recorder.once()
+        await recorder.once()
     finally:
         await clusters.close()
     told = plane.kubectl("describe", "lease", LEASE, "-n", namespace).partition("Events:")[2]

@@ -200,7 +200,7 @@ async def test_many_pools_scale_up_and_down_and_are_not_polled(plane: ControlPla
         down_s = await retired(fleets, chosen)
         for fleet, names in zip(fleets, kept, strict=True):
             assert {i.id for i in await fleet.instances()} == names
-            gone = fleet.departures()
+            gone = fleet.exits()
             assert len(gone) == MOST - FEW
             assert all(departure.asked for departure in gone)
         replicas = {d["metadata"]["namespace"]: d["spec"]["replicas"] for d in plane.items("deployments", "-A")}

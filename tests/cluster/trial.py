@@ -19,7 +19,7 @@ from cluster.images import ROOT, TAG
 from cluster.kube import is_ready
 from cluster.whole import Cluster
 from voicefleet.callers.outcome import CallOutcome
-from voicefleet.chaos.caller_pool import Crowd
+from voicefleet.chaos.caller_pool import CallerPool
 from voicefleet.contract.api import CallRequest, CallTicket, RegionView
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.runtime.clock import SystemClock
@@ -195,7 +195,7 @@ class Trial:
     # --- callers ---
 
     @contextlib.asynccontextmanager
-    async def crowd(self, seed: int = 1) -> AsyncIterator[Callers]:
+    async def callers(self, seed: int = 1) -> AsyncIterator[Callers]:
         """Callers, who hang up when the block ends. What fails there is told with the state of the cluster."""
         livekit = await asyncio.to_thread(self.address, "livekit")
         async with self.client() as client:
@@ -220,9 +220,9 @@ def install(cluster: Cluster, namespace: str) -> Trial:
     trial.helm("install", values(), "--create-namespace")
 
     async def first_call() -> None:
-        async with trial.crowd() as callers:
+        async with trial.callers() as callers:
             await callers.call(_INSTALL_LIMIT_S)
-            if not await callers.greeted(_INSTALL_LIMIT_S) or not all(o.answered for o in callers.outcomes()):
+            if not await callers.wait_greeted(_INSTALL_LIMIT_S) or not all(o.answered for o in callers.outcomes()):
                 raise AssertionError(f"no agent was heard\n{cluster.diagnostics(namespace, trial.pool_namespace)}")
             trial.first_voice_s = time.monotonic() - began_s
             await callers.good(1, began_s)
@@ -233,7 +233,7 @@ def install(cluster: Cluster, namespace: str) -> Trial:
     return trial
 
 
-class Callers(Crowd):
+class Callers(CallerPool):
     """Callers on this machine, with tickets of the controller."""
 
     def __init__(self, client: ControllerClient, livekit: str, seed: int) -> None:
@@ -268,8 +268,8 @@ class Callers(Crowd):
         Raises:
             AssertionError: a caller was silent, cut, never answered, or its call failed.
         """
-        await self.satisfied(answers, since_s, limit_s)
-        assert await self.over(30.0), "a call did not end"
+        await self.wait_answered(answers, since_s, limit_s)
+        assert await self.wait_over(30.0), "a call did not end"
         outcomes = self.outcomes()
         assert len(outcomes) == self.size
         for o in outcomes:

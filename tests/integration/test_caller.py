@@ -13,7 +13,7 @@ from livekit import api
 from livekit.rtc._proto.room_pb2 import SimulateScenarioKind
 
 from support.echo_agent import EchoAgent, token
-from voicefleet.callers.behavior import Manners
+from voicefleet.callers.behavior import CallerBehavior
 from voicefleet.callers.caller import _LEAVING, Caller, CallerSettings
 from voicefleet.callers.outcome import CallOutcome, summary
 from voicefleet.callers.swarm import SwarmSettings, run_swarm, script
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.integration
 CLIPS = load_utterances()
 ONE_WAY_S = (0.0, 0.2)
 """Codec, jitter buffer and playout on loopback: 30-75 ms on an idle machine; wide, since tests share theirs."""
-HASTY = CallerSettings(manners=Manners(turn_timeout_s=2.0, patience_s=3.0, cut_after_s=1.5))
+HASTY = CallerSettings(behavior=CallerBehavior(turn_timeout_s=2.0, patience_s=3.0, cut_after_s=1.5))
 
 
 def new_ticket(livekit: LiveKit) -> CallTicket:
@@ -84,7 +84,7 @@ async def test_ttfa_is_the_agents_delay_plus_the_way_there_and_back(livekit: Liv
         t0_s = outcome.joined_at_s + turn.t0_s
         # T0 against the agent's ears: what it heard last cannot have been said later, nor long before.
         assert ONE_WAY_S[0] < reply.heard_end_s - t0_s < ONE_WAY_S[1]
-        # T1 against the agent's mouth.
+        # T1 against the agent's speech.
         assert ONE_WAY_S[0] < t0_s + turn.ttfa_s - reply.spoke_s < ONE_WAY_S[1]
         assert turn.reply_end_s is not None
         assert turn.reply_end_s - turn.t0_s - turn.ttfa_s == pytest.approx(agent.speech_s, abs=0.05)
@@ -110,7 +110,7 @@ async def test_no_agent_at_all_is_silence(livekit: LiveKit) -> None:
 
 async def test_a_late_greeting_is_both_heard_and_silence(livekit: LiveKit) -> None:
     ticket = new_ticket(livekit)
-    patient = CallerSettings(manners=Manners(turn_timeout_s=1.0, patience_s=20.0))
+    patient = CallerSettings(behavior=CallerBehavior(turn_timeout_s=1.0, patience_s=20.0))
     async with agent_in(livekit, ticket, greets_after_s=2.0):
         outcome = await caller_for(ticket, turns=0, settings=patient).run()
     assert (outcome.silent, outcome.answered) == (True, True)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.integration
 
 RUN_LIMIT_S = 200.0
 START_LIMIT_S = 60.0
-PROMISED = {"fault", "calls", "silent", "cut", "voice_back_p50_s", "voice_back_p95_s", "double_speech", "notes"}
+PROMISED = {"scenario", "calls", "silent", "cut", "voice_back_p50_s", "voice_back_p95_s", "double_speech", "notes"}
 
 
 async def chaos(directory: Path, *arguments: str, mark: str = "") -> asyncio.subprocess.Process:
@@ -53,14 +53,14 @@ async def test_two_rows_and_their_result(tmp_path: Path) -> None:
     process = await chaos(tmp_path, "--quick", "--only", only, "--json", "out.json")
     code, text = await ended(process)
     result = json.loads((tmp_path / "out.json").read_text())
-    assert [row["fault"] for row in result["rows"]] == only.split(",")
-    for row in result["rows"]:
-        assert set(row) >= PROMISED
-        assert row["runs"] + row["void"] >= 1
-        assert row["calls"] == row["live"] + row["waiting"] or row["void"]
-        assert row["voice_back_p50_s"] is None
+    assert [scenario["scenario"] for scenario in result["scenarios"]] == only.split(",")
+    for scenario in result["scenarios"]:
+        assert set(scenario) >= PROMISED
+        assert scenario["runs"] + scenario["void"] >= 1
+        assert scenario["calls"] == scenario["live"] + scenario["waiting"] or scenario["void"]
+        assert scenario["voice_back_p50_s"] is None
     assert result["passed"] is (code == 0)
-    assert all(row["passed"] for row in result["rows"] if not row["void"]), text
+    assert all(scenario["passed"] for scenario in result["scenarios"] if not scenario["void"]), text
     assert result["seeds"] == [1]
     assert set(result["versions"]) >= {"voicefleet", "livekit-agents", "livekit-server", "redis-server"}
     assert "Traceback" not in text
@@ -70,10 +70,12 @@ async def test_a_killed_job_and_a_drained_worker_cost_no_call(tmp_path: Path) ->
     """Not the bounds of time, which a shared machine may miss: nobody is left in silence, and another agent answers."""
     process = await chaos(tmp_path, "--quick", "--only", "job-kill9,drain-handoff", "--json", "out.json")
     _, text = await ended(process)
-    for row in json.loads((tmp_path / "out.json").read_text())["rows"]:
-        if not row["void"]:
-            assert (row["silent"], row["cut"], row["double_speech"], row["lost"]) == (0, 0, 0, 0), text
-            assert row["replaced"] >= 1, text
+    for scenario in json.loads((tmp_path / "out.json").read_text())["scenarios"]:
+        if not scenario["void"]:
+            assert (scenario["silent"], scenario["cut"], scenario["double_speech"], scenario["lost"]) == (0, 0, 0, 0), (
+                text
+            )
+            assert scenario["replaced"] >= 1, text
     assert "Traceback" not in text
 
 
@@ -106,7 +108,7 @@ def _until_stopped(mark: str) -> bool:
 
 async def test_a_wrong_row_is_one_message(tmp_path: Path) -> None:
     code, text = await ended(await chaos(tmp_path, "--only", "worker-kill"), 30)
-    assert (code, text) == (2, "voicefleet: --only = 'worker-kill': no such row. Did you mean worker-kill9?\n")
+    assert (code, text) == (2, "voicefleet: --only = 'worker-kill': no such scenario. Did you mean worker-kill9?\n")
 
 
 async def test_the_relay_passes_loses_and_repeats() -> None:

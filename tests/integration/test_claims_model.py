@@ -164,7 +164,7 @@ class ClaimsMachine(RuleBasedStateMachine):
         return [job for job in self.fleet.jobs if job.runs]
 
     def givers(self) -> list[ModelJob]:
-        return [j for j in self.fleet.in_stage(Stage.LIVE) if j.in_room and j.hold.handoff and not j.hold.lost]
+        return [j for j in self.fleet.in_stage(Stage.LIVE) if j.in_room and j.lease.handoff and not j.lease.lost]
 
     # The controller
 

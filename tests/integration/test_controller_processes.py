@@ -195,7 +195,7 @@ async def test_a_worker_that_dies_again_and_again_does_not_fill_the_disk(
     for _ in range(5):
         await fleet.scale(1, ())
         await until(lambda: _ended(fleet))
-    assert all("the end" in departure.detail for departure in fleet.departures())
+    assert all("the end" in departure.detail for departure in fleet.exits())
     await fleet.close()
     left = {path.name: path.stat().st_size for path in harness.logs.glob("eu-*.log")}
     assert left.keys() == {"eu-3.log", "eu-4.log", "eu-5.log"}, "the last one ended after its files were looked at"

@@ -23,7 +23,7 @@ from rich.console import Console
 
 from support.otlp_receiver import Received, attributes, otlp_receiver
 from support.real_prometheus import Prometheus, prometheus_server
-from voicefleet.callers.behavior import Manners
+from voicefleet.callers.behavior import CallerBehavior
 from voicefleet.callers.caller import Caller, CallerSettings
 from voicefleet.callers.health import GeneratorHealth, HealthMeter
 from voicefleet.callers.outcome import CallOutcome
@@ -37,7 +37,7 @@ from voicefleet.dashboards.verify import verify
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.speech.clips import load_utterances
-from voicefleet.stack.fleet import Fleet, PoolShape, WorkerGear, running_fleet
+from voicefleet.stack.fleet import Fleet, PoolShape, WorkerOptions, running_fleet
 from voicefleet.stack.servers import LiveKit
 from voicefleet.worker.telemetry.call_telemetry import SILENT_AFTER_S
 
@@ -48,7 +48,7 @@ START_LIMIT_S = 200.0
 """A machine that builds images beside this imports slowly."""
 LATER_S = 0.4
 """The ways there and back on loopback, 20 ms frames, the detector's and the ear's windows, and the playout's buffer."""
-INTERRUPTING = Manners(max_listen_s=0.8)
+INTERRUPTING = CallerBehavior(max_listen_s=0.8)
 """Speaks into a voice that goes on for longer."""
 
 
@@ -78,13 +78,15 @@ class Stand:
                 self.prometheus.find([*fixed, *workers])
             await asyncio.sleep(0.5)
 
-    async def place(self, offsets_s: Sequence[float], turns: int, manners: Manners | None = None) -> list[CallOutcome]:
+    async def place(
+        self, offsets_s: Sequence[float], turns: int, behavior: CallerBehavior | None = None
+    ) -> list[CallOutcome]:
         """Calls to their end."""
 
         async def ticket(_: int) -> CallTicket:
             return await self.client.create_call(CallRequest(region=REGION), patience_s=30)
 
-        settings = SwarmSettings(turns=turns, caller=CallerSettings(manners=manners or Manners()))
+        settings = SwarmSettings(turns=turns, caller=CallerSettings(behavior=behavior or CallerBehavior()))
         swarm = run_swarm(offsets_s, ticket, load_utterances(), settings)
         async with contextlib.aclosing(swarm):
             return [outcome async for outcome in swarm]
@@ -113,14 +115,14 @@ class Stand:
 
 @contextlib.asynccontextmanager
 async def stand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gear: WorkerGear, shape: PoolShape
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: WorkerOptions, shape: PoolShape
 ) -> AsyncIterator[Stand]:
     async with otlp_receiver() as received:
         monkeypatch.setattr("voicefleet.stack.fleet.READY_LIMIT_S", START_LIMIT_S)
         # Controller and workers inherit it.
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", received.url)
         async with (
-            running_fleet((REGION,), shape, tmp_path, gear=gear, livekit_metrics=True) as fleet,
+            running_fleet((REGION,), shape, tmp_path, workers=workers, livekit_metrics=True) as fleet,
             prometheus_server(tmp_path) as prometheus,
             ControllerClient(fleet.api_url) as client,
         ):
@@ -151,7 +153,7 @@ async def test_every_query_returns_data(tmp_path: Path, monkeypatch: pytest.Monk
     shape = PoolShape(
         slots=2, min_workers=1, max_workers=2, buffer=1, scale_down_delay_s=2.0, policy="predictive", wait_ratio=0.1
     )
-    async with stand(tmp_path, monkeypatch, WorkerGear("synthetic"), shape) as s:
+    async with stand(tmp_path, monkeypatch, WorkerOptions("synthetic"), shape) as s:
         async with HealthMeter(SystemClock()) as meter:
             # As many calls as slots: the pool grows. Scrapes lie between them: a rate needs a count that rises.
             outcomes = await s.place([0.0, 3.0], 4)
@@ -259,15 +261,17 @@ async def test_callers_who_wait_or_sit_in_silence_are_seen(tmp_path: Path, monke
         if kind == "asked" and not asked.done():
             asked.set_result(clock.monotonic())
 
-    async with stand(tmp_path, monkeypatch, WorkerGear(str(tiers)), shape) as s:
-        impatient = CallerSettings(manners=Manners(patience_s=40))
+    async with stand(tmp_path, monkeypatch, WorkerOptions(str(tiers)), shape) as s:
+        impatient = CallerSettings(behavior=CallerBehavior(patience_s=40))
         ticket = await s.client.create_call(CallRequest(region=REGION))
         first = asyncio.create_task(Caller("silent", ticket, load_utterances()[:1], impatient, on_event=on_event).run())
         asked_s = await asyncio.wait_for(asked, 60)
         # The one slot is taken: a second caller, who came without asking the controller, waits.
         livekit = s.fleet.livekit[REGION]
         second = asyncio.create_task(
-            Caller("waiting", own_ticket(livekit, "waits"), [], CallerSettings(manners=Manners(patience_s=15))).run()
+            Caller(
+                "waiting", own_ticket(livekit, "waits"), [], CallerSettings(behavior=CallerBehavior(patience_s=15))
+            ).run()
         )
         began_s = clock.monotonic()
         await s.until_seen(lambda view: view.waiting == 1, 30)

@@ -18,7 +18,7 @@ from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.scaling.policy_state import load
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack import servers
-from voicefleet.stack.fleet import PoolShape, WorkerGear, running_fleet
+from voicefleet.stack.fleet import PoolShape, WorkerOptions, running_fleet
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -48,7 +48,7 @@ async def test_calls_are_served_and_the_pool_grows_and_shrinks(tmp_path: Path) -
         2, min_workers=1, max_workers=3, buffer=0, scale_down_delay_s=0.0, policy="predictive", wait_ratio=0.2
     )
     async with (
-        running_fleet(("eu",), shape, tmp_path, gear=WorkerGear("synthetic")) as fleet,
+        running_fleet(("eu",), shape, tmp_path, workers=WorkerOptions("synthetic")) as fleet,
         ControllerClient(fleet.api_url) as client,
     ):
 
@@ -141,14 +141,14 @@ async def test_fixed_keeps_the_number_and_says_what_it_would_be(harness: Harness
         assert (code, "Known: eu." in said) == (2, True), said
 
 
-async def test_laws_outlive_their_leader(harness: Harness) -> None:
-    """What the first controller learned of starts is what the second one predicts with, from its first decision on."""
+async def test_learned_models_outlive_their_leader(harness: Harness) -> None:
+    """What the first controller learned of starts is what the second one foretells with, from its first decision on."""
     settings = harness.settings(pool={**PREDICTIVE, "min_workers": 3})
     async with harness.controller(settings):
         await until(lambda: _ready(harness, 3))
         assert (await _decisions(harness))[-1]["inputs"]["lead_s"] > PRIOR_LEAD_S
         await asyncio.sleep(1.0)  # a tick that has seen the starts
-    kept = load(str(await harness.redis.get(KEYS.laws)))
+    kept = load(str(await harness.redis.get(KEYS.models)))
     assert kept is not None
     assert len(kept.starts.seen_s) == 3
     assert all(0 < seen_s < PRIOR_LEAD_S / 2 for seen_s in kept.starts.seen_s)
@@ -157,7 +157,7 @@ async def test_laws_outlive_their_leader(harness: Harness) -> None:
         first = (await _decisions(harness))[-1]
         assert first["inputs"]["lead_s"] < PRIOR_LEAD_S / 2, first
     # One that it cannot read is learned anew, and does not keep it from starting.
-    await harness.redis.set(KEYS.laws, '{"v": 99}')
+    await harness.redis.set(KEYS.models, '{"v": 99}')
     async with harness.controller(settings):
         await until(lambda: _decides(harness, 3))
         assert (await _decisions(harness))[-1]["inputs"]["lead_s"] > PRIOR_LEAD_S

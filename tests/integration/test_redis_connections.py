@@ -17,7 +17,7 @@ import redis.asyncio
 from voicefleet.contract.errors import MissingPartError, UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.controller.calls.call_store import CallBook
-from voicefleet.controller.pool.worker_store import WorkerBook
+from voicefleet.controller.pool.worker_store import WorkerStore
 from voicefleet.runtime.redis.claim_store import Accepted, ClaimStore
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scripts, connect_redis, listen
 from voicefleet.runtime.supervisor.children import Child, running
@@ -167,7 +167,7 @@ async def test_claims_outlive_the_master_and_everybody_follows(tmp_path: Path, p
                 after = await book.scan()
                 assert [(c.room, c.state) for c in after.calls] == [("room", "live")]
                 assert after.server != before.server
-                assert (await WorkerBook(controller, "eu").read()) == {}
+                assert (await WorkerStore(controller, "eu").read()) == {}
                 await _until(lambda: _listens(book), _UP_LIMIT_S)
                 info = await controller.info("replication")
                 assert info["role"] == "master"

@@ -25,7 +25,7 @@ from cluster.kube import CommandError, Kube, inline, wait_for, write_kubeconfig
 from cluster.played_node import node_selector, played_node
 from voicefleet.controller.adapters.kubernetes.client import Clusters
 from voicefleet.controller.adapters.kubernetes.fleet import KubeFleet
-from voicefleet.controller.adapters.kubernetes.scale_plan import Writes
+from voicefleet.controller.adapters.kubernetes.scale_plan import ScalePlan
 from voicefleet.controller.leader.leadership import AlwaysLeads
 from voicefleet.controller.ports import InstanceState
 from voicefleet.controller.settings.kubernetes import ClusterSettings, KubernetesSettings
@@ -257,7 +257,7 @@ async def test_the_controller_scales_up_and_down_under_the_policy(release: Relea
         await fleet.scale(0, [names[1]])
         assert await until_running(fleet, 2) == [names[0], names[2]]
         # A mark that is taken back is a write too: with a cost on the wrong pod, that one would go next.
-        await fleet._writer.mark(*await asyncio.to_thread(marks, release, names[0]))
+        await fleet._scale_client.mark(*await asyncio.to_thread(marks, release, names[0]))
         async with asyncio.timeout(LIMIT_S):
             while COST in await asyncio.to_thread(annotations_of, release, names[0]):
                 await fleet.scale(0, ())
@@ -265,10 +265,10 @@ async def test_the_controller_scales_up_and_down_under_the_policy(release: Relea
         assert fleet.trouble() == ""
 
 
-def marks(release: Release, name: str) -> tuple[dict[str, str], Writes]:
+def marks(release: Release, name: str) -> tuple[dict[str, str], ScalePlan]:
     """What the adapter's writer needs to mark that pod."""
     found = release.plane.get("pod", name, "-n", release.pool_namespace)
-    return {name: found["metadata"]["uid"]}, Writes(mark=(name,))
+    return {name: found["metadata"]["uid"]}, ScalePlan(mark=(name,))
 
 
 def annotations_of(release: Release, name: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import WorkerOrder
 from voicefleet.controller.leader.leadership import Term
-from voicefleet.controller.pool.worker_store import WorkerBook
+from voicefleet.controller.pool.worker_store import WorkerStore
 from voicefleet.runtime.redis.connection import RedisClient, connect_redis
 
 pytestmark = pytest.mark.integration
@@ -26,7 +26,7 @@ async def order_of(redis: RedisClient, worker: str) -> WorkerOrder | None:
 async def test_what_a_leader_before_orders_is_refused_once_another_leads(redis_url: str) -> None:
     redis = connect_redis(redis_url)
     try:
-        before, now = WorkerBook(redis, "eu"), WorkerBook(redis, "eu")
+        before, now = WorkerStore(redis, "eu"), WorkerStore(redis, "eu")
         await before.enter(SLEEPER)
         await before.order("a", cordon=True, after=0, term=SLEEPER)
         first = await order_of(redis, "a")

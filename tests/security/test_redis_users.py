@@ -134,11 +134,11 @@ async def a_day(users: Users, running: Running) -> None:
     assert first is not None
 
     async def kept() -> bool:
-        text = await users.server.admin.get(KEYS.memory(ticket["room"]))
+        text = await users.server.admin.get(KEYS.transcript(ticket["room"]))
         return text is not None and decode(str(text)).kept.get("pid") is not None
 
     await until(kept, 20.0)
-    text = str(await users.server.admin.get(KEYS.memory(ticket["room"])))
+    text = str(await users.server.admin.get(KEYS.transcript(ticket["room"])))
     os.kill(int(decode(text).kept["pid"]), signal.SIGKILL)
 
     async def recovered() -> bool:
@@ -212,7 +212,7 @@ SERVER_COMMANDS = [
 WORKER_COMMANDS = [
     ("GET", THEIRS.claim("room")),
     ("SET", THEIRS.claim("room"), "x"),
-    ("GET", THEIRS.memory("room")),
+    ("GET", THEIRS.transcript("room")),
     ("ZADD", THEIRS.workers, "1", "w"),
     ("PUBLISH", THEIRS.events, "x"),
     ("SUBSCRIBE", THEIRS.job_channel("J1")),
@@ -221,7 +221,7 @@ WORKER_COMMANDS = [
     ("DEL", KEYS.inflight),
     ("GET", KEYS.call("room")),
     ("SADD", KEYS.drains, "w-2"),
-    ("SET", KEYS.laws, "x"),
+    ("SET", KEYS.models, "x"),
     ("ZADD", KEYS.campaigns, "1", "x"),
     ("DEL", KEYS.hold("room")),
     ("INCR", f"{PREFIX}:requests:{{web}}:1"),
@@ -259,8 +259,8 @@ async def test_a_script_gives_no_rights_that_its_user_has_not(users: Users) -> N
     client = connect_redis(users.worker("test"))
     try:
         for body, keys in {
-            "return redis.call('GET', KEYS[1])": [THEIRS.memory("room")],
-            f"return redis.call('GET', '{THEIRS.memory('room')}')": [KEYS.claim("room")],
+            "return redis.call('GET', KEYS[1])": [THEIRS.transcript("room")],
+            f"return redis.call('GET', '{THEIRS.transcript('room')}')": [KEYS.claim("room")],
             "return redis.call('FLUSHALL')": [KEYS.claim("room")],
             f"return redis.call('ZREM', '{KEYS.waiting}', 'room')": [KEYS.claim("room")],
         }.items():
@@ -277,8 +277,8 @@ async def test_a_controller_of_one_region_reaches_no_other(users: Users) -> None
     await admin.execute_command(*line.split())  # type: ignore[no-untyped-call]
     await admin.execute_command("ACL", "SETUSER", "one-region", "on", ">one")  # type: ignore[no-untyped-call]
     url = users.server.url("one-region", "one")
-    assert not await refuses(url, "GET", KEYS.laws)
-    for command in (("GET", THEIRS.laws), ("DEL", THEIRS.waiting), ("PUBLISH", THEIRS.events, "x")):
+    assert not await refuses(url, "GET", KEYS.models)
+    for command in (("GET", THEIRS.models), ("DEL", THEIRS.waiting), ("PUBLISH", THEIRS.events, "x")):
         assert await refuses(url, *command)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from livekit import api, rtc
 from numpy.typing import NDArray
 
-from voicefleet.speech.onset_detector import Ear, EarSettings, Onset
+from voicefleet.speech.onset_detector import Onset, OnsetDetector, OnsetSettings
 
 RATE = 48_000
 _FRAME = RATE // 100
@@ -133,7 +133,7 @@ class EchoAgent:
             self._listeners.append(asyncio.create_task(self._listen(track)))
 
     async def _listen(self, track: rtc.Track) -> None:
-        ear = Ear(EarSettings(sample_rate=RATE, hangover_s=self.hangover_s))
+        ear = OnsetDetector(OnsetSettings(sample_rate=RATE, hangover_s=self.hangover_s))
         stream = rtc.AudioStream(track, sample_rate=RATE, num_channels=1)
         try:
             async for event in stream:

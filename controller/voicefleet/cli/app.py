@@ -170,21 +170,21 @@ def loadtest(
 
 @app.command()
 def chaos(
-    only: Annotated[str, typer.Option(help="Rows to run, a,b; all when left out. See --list.")] = "",
-    seeds: Annotated[int | None, typer.Option(help="Runs of each row; 5, or 1 with --quick.")] = None,
+    only: Annotated[str, typer.Option(help="Scenarios to run, a,b; all when left out. See --list.")] = "",
+    seeds: Annotated[int | None, typer.Option(help="Runs of each scenario; 5, or 1 with --quick.")] = None,
     first_seed: Annotated[int, typer.Option(help="The seeds count up from here.")] = 1,
-    quick: Annotated[bool, typer.Option(help="The few fast rows, once each, with fewer calls.")] = False,
+    quick: Annotated[bool, typer.Option(help="The few fast scenarios, once each, with fewer calls.")] = False,
     logs: Annotated[Path | None, typer.Option(help="Keep every fleet's logs in this folder.")] = None,
-    list_them: Annotated[bool, typer.Option("--list", help="Say which rows there are, and run none.")] = False,
+    list_them: Annotated[bool, typer.Option("--list", help="List the scenarios and run none.")] = False,
     json_path: JsonOption = None,
 ) -> None:
-    """Break a real fleet, one fault per row, and measure at the callers' ears what it cost them."""
+    """Break a real fleet, one fault per scenario, and measure what each caller hears."""
     from voicefleet.chaos.command import chaos as run_it
-    from voicefleet.chaos.command import list_rows
+    from voicefleet.chaos.command import list_scenarios
     from voicefleet.chaos.options import ChaosOptions
 
     if list_them:
-        list_rows()
+        list_scenarios()
         return
     names = tuple(name.strip() for name in only.split(",") if name.strip())
     options = ChaosOptions(names, seeds, first_seed, quick, logs)
@@ -199,7 +199,7 @@ def soak(
     logs: Annotated[Path | None, typer.Option(help="Keep the fleet's logs in this folder.")] = None,
     json_path: JsonOption = None,
 ) -> None:
-    """Calls and random faults for half an hour; then calls, turns and claims must add up, and nothing have grown."""
+    """Calls and random faults for half an hour; then calls, turns and claims must add up and nothing may have grown."""
     from voicefleet.chaos.soak.command import soak as run_it
     from voicefleet.chaos.soak.plan import SoakOptions
 

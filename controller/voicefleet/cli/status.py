@@ -18,7 +18,7 @@ from voicefleet.callers.settings import calling_settings
 from voicefleet.callers.tickets import ask, controller_url
 from voicefleet.contract.api import CallView, DecisionView, HistoryPoint, RegionView
 from voicefleet.contract.errors import ConfigError, UnknownStateError
-from voicefleet.reporting.figures import shown
+from voicefleet.reporting.table import shown
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.http.api_client import ControllerClient
 

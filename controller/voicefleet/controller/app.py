@@ -34,10 +34,11 @@ from voicefleet.controller.http.page import add_page
 from voicefleet.controller.http.routes import require_entries
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.hung import HungWorkers
-from voicefleet.controller.pool.model_store import LawBook
-from voicefleet.controller.pool.reconciler import DecisionLog, PoolLoop
-from voicefleet.controller.pool.worker_store import WorkerBook
+from voicefleet.controller.pool.model_store import ModelStore
+from voicefleet.controller.pool.reconciler import DecisionLog, PoolReconciler
+from voicefleet.controller.pool.worker_store import WorkerStore
 from voicefleet.controller.ports import CredentialsRefusedError
 from voicefleet.controller.regions.history import History
 from voicefleet.controller.regions.region import Region
@@ -153,11 +154,12 @@ async def _open_region(
         settings=region,
         livekit=livekit,
         calls=CallBook(redis, Scripts(redis), region.name, grace_ms=round(settings.waiting_grace_s * 1000)),
-        workers=WorkerBook(redis, region.name),
+        workers=WorkerStore(redis, region.name),
+        models=ModelStore(redis, region.name),
+        campaigns=CampaignStore(redis, region.name),
         fleet=None,
         clock=clock,
         metrics=metrics,
-        laws=LawBook(redis, region.name),
     )
 
 
@@ -259,7 +261,7 @@ def _loops(
         loops[f"listing of {name}"] = lister.run
         loops[f"history of {name}"] = histories[name].run
         loops[f"dispatch of {name}"] = Dispatcher(region).run
-        loops[f"pool of {name}"] = PoolLoop(region, decisions, leadership, tick_s=settings.tick_s).run
+        loops[f"pool of {name}"] = PoolReconciler(region, decisions, leadership, tick_s=settings.tick_s).run
         loops[f"recovery of {name}"] = Recovery(region).run
         loops[f"blind repair of {name}"] = BlindRepair(region).run
         if region.settings.handoff:

@@ -74,7 +74,7 @@ async def _stand_for_election(
     clock: Clock,
     metrics: Metrics,
 ) -> tuple[Leadership, Loops]:
-    from voicefleet.controller.adapters.kubernetes.event_recorder import Announcer
+    from voicefleet.controller.adapters.kubernetes.event_recorder import EventRecorder
     from voicefleet.controller.adapters.kubernetes.lease import KubeLease
 
     def changed(leads: bool) -> None:
@@ -95,8 +95,8 @@ async def _stand_for_election(
     def troubles() -> dict[str, str]:
         return {name: region.fleet.trouble() for name, region in regions.items() if region.fleet is not None}
 
-    announcer = Announcer(lease, settings.replica, clusters.get(lease.cluster), election, clock, troubles)
-    return election, {"election": election.run, "events": announcer.run}
+    recorder = EventRecorder(lease, settings.replica, clusters.get(lease.cluster), election, clock, troubles)
+    return election, {"election": election.run, "events": recorder.run}
 
 
 async def _watch(

@@ -45,7 +45,7 @@ class InstanceState(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Birth:
+class StartupTimestamps:
     """When an instance took each step, on the controller's monotonic clock. None: not seen, or not taken yet."""
 
     made_s: float
@@ -65,12 +65,12 @@ class Instance:
     age_s: float
     detail: str = ""
     pid: int = 0
-    birth: Birth | None = None
+    startup: StartupTimestamps | None = None
     """None: it began before we looked."""
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
+class InstanceExit:
     """The end of an instance. `asked` is False when nobody told it to end."""
 
     id: str
@@ -100,7 +100,7 @@ class Fleet(Protocol):
         and others than the victims may be ended."""
         ...
 
-    def departures(self) -> tuple[Departure, ...]:
+    def exits(self) -> tuple[InstanceExit, ...]:
         """Instances that ended since the last question."""
         ...
 

@@ -8,7 +8,7 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- $controller := .Values.controller -}}
 {{- $wrong := list -}}
 {{- $ours := list "HOME" "LIVEKIT_URL" "LIVEKIT_API_KEY" "LIVEKIT_API_SECRET" "REDIS_PASSWORD" -}}
-{{- range list "REPLICA" "API_KEYS" "WORKER_ID" "REGION" "SLOTS" "AGENT_NAME" "AGENT" "TIERS" "LISTEN" "DRAIN_TIMEOUT_S" "IDLE_PROCESSES" "JOB_MEMORY_LIMIT_MB" "MEMORY_KEY" "LOG_LEVEL" "LOG_FORMAT" "REDIS_URL" "REDIS_CA_FILE" -}}
+{{- range list "REPLICA" "API_KEYS" "WORKER_ID" "REGION" "SLOTS" "AGENT_NAME" "AGENT" "TIERS" "LISTEN" "DRAIN_TIMEOUT_S" "IDLE_PROCESSES" "JOB_MEMORY_LIMIT_MB" "TRANSCRIPT_KEY" "LOG_LEVEL" "LOG_FORMAT" "REDIS_URL" "REDIS_CA_FILE" -}}
 {{- $ours = append $ours (printf "VOICEFLEET_%s" .) -}}
 {{- end -}}
 {{- $names := dict -}}

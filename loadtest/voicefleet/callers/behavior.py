@@ -1,4 +1,4 @@
-"""How a simulated caller behaves, and what it can decide to do. Pure values."""
+"""A simulated caller's timeouts and the actions it can take. Pure values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from voicefleet.contract.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
+class CallerBehavior:
     """How a caller behaves; all in seconds.
 
     Attributes:
@@ -17,7 +17,7 @@ class Manners:
         settle_s: quiet after the agent's last voiced sample before the next question.
         cut_after_s: absence of every agent, once there was one, that makes the call `cut`.
         max_listen_s: a voice that goes on longer is asked over.
-        hearing_lag_s: how late a voice may be reported.
+        detection_lag_s: how late a voice may be reported.
     """
 
     turn_timeout_s: float = 10.0
@@ -25,7 +25,7 @@ class Manners:
     settle_s: float = 0.65
     cut_after_s: float = 10.0
     max_listen_s: float = 60.0
-    hearing_lag_s: float = 0.3
+    detection_lag_s: float = 0.3
 
     def __post_init__(self) -> None:
         if not 0 < self.turn_timeout_s <= self.patience_s:

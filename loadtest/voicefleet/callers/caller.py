@@ -1,4 +1,4 @@
-"""One simulated caller in one room: joins, listens, asks, times what it hears, hangs up.
+"""One simulated caller in one room: it joins, asks questions, times what it hears, and hangs up.
 
 The conversation is `dialogue.py`; this module is the room around it. Everything that happens in the
 room is reported to the dialogue at once, and its `tick` decides what to do next.
@@ -13,10 +13,10 @@ from typing import Any
 
 from livekit import rtc
 
-from voicefleet.callers.behavior import Ask, HangUp, Manners
+from voicefleet.callers.behavior import Ask, CallerBehavior, HangUp
 from voicefleet.callers.dialogue import Dialogue
 from voicefleet.callers.outcome import CallOutcome
-from voicefleet.callers.tracks import SAMPLE_RATE, Hearing, Mouth
+from voicefleet.callers.tracks import SAMPLE_RATE, SpeechSource, TrackListener
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.waiting_voice import is_hold
 from voicefleet.runtime.clock import Clock, SystemClock
@@ -39,12 +39,12 @@ class CallerSettings:
     """How callers behave.
 
     Attributes:
-        manners: time-outs and patience.
+        behavior: time-outs and patience.
         connect_timeout_s: a join that takes longer has failed.
         options: passed to `room.connect`; None for the SDK's defaults.
     """
 
-    manners: Manners = field(default_factory=Manners)
+    behavior: CallerBehavior = field(default_factory=CallerBehavior)
     connect_timeout_s: float = 10.0
     options: rtc.RoomOptions | None = None
 
@@ -79,8 +79,8 @@ class Caller:
         self._room = rtc.Room()
         self._wake = asyncio.Event()
         self._dialogue: Dialogue | None = None
-        self._mouth: Mouth | None = None
-        self._hearings: dict[str, Hearing] = {}
+        self._source: SpeechSource | None = None
+        self._listeners: dict[str, TrackListener] = {}
         self._closing: set[asyncio.Task[None]] = set()
         self._events: list[tuple[float, str]] = []
         self._joined_s = 0.0
@@ -156,7 +156,7 @@ class Caller:
         self._joined_s = self._clock.monotonic()
         self._note("joined", self._joined_s)
         texts = [u.text for u in self._utterances]
-        self._dialogue = Dialogue(texts, self._joined_s, self._settings.manners, self._note)
+        self._dialogue = Dialogue(texts, self._joined_s, self._settings.behavior, self._note)
         for participant in self._room.remote_participants.values():
             self._on_participant(participant)
 
@@ -194,14 +194,14 @@ class Caller:
 
         if agent:
             self._note("agent_audio", self._clock.monotonic())
-        self._hearings[publication.sid] = Hearing(track, self._clock, began=began, ended=ended)
+        self._listeners[publication.sid] = TrackListener(track, self._clock, began=began, ended=ended)
 
     def _on_track_gone(
         self, _track: rtc.Track, publication: rtc.RemoteTrackPublication, _who: rtc.RemoteParticipant
     ) -> None:
-        hearing = self._hearings.pop(publication.sid, None)
-        if hearing is not None:
-            task = asyncio.create_task(hearing.aclose())
+        listener = self._listeners.pop(publication.sid, None)
+        if listener is not None:
+            task = asyncio.create_task(listener.aclose())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
 
@@ -213,9 +213,9 @@ class Caller:
     # --- the conversation ---
 
     async def _converse(self, dialogue: Dialogue) -> None:
-        self._mouth = Mouth(self._clock)
+        self._source = SpeechSource(self._clock)
         microphone = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        publishing = asyncio.create_task(self._room.local_participant.publish_track(self._mouth.track, microphone))
+        publishing = asyncio.create_task(self._room.local_participant.publish_track(self._source.track, microphone))
         try:
             await asyncio.wait({publishing}, timeout=self._settings.connect_timeout_s)
             if not publishing.done():
@@ -228,7 +228,7 @@ class Caller:
                     self._note("hangup", self._clock.monotonic(), reason=action.reason)
                     return
                 if isinstance(action, Ask):
-                    await self._ask(dialogue, self._mouth, self._utterances[action.index])
+                    await self._ask(dialogue, self._source, self._utterances[action.index])
                     continue
                 await self._wait(dialogue.due_s())
         finally:
@@ -238,9 +238,9 @@ class Caller:
                 publishing.exception()  # retrieved: whoever was interrupted has another error to tell
             publishing.cancel()
 
-    async def _ask(self, dialogue: Dialogue, mouth: Mouth, utterance: Utterance) -> None:
-        await mouth.until_silent()
-        first_s = await mouth.say(utterance.samples)
+    async def _ask(self, dialogue: Dialogue, source: SpeechSource, utterance: Utterance) -> None:
+        await source.until_silent()
+        first_s = await source.say(utterance.samples)
         start_s = first_s + utterance.speech_start_sample / SAMPLE_RATE
         dialogue.asked(start_s, first_s + utterance.speech_end_sample / SAMPLE_RATE)
 
@@ -257,11 +257,11 @@ class Caller:
     async def _leave(self, connecting: asyncio.Task[None]) -> None:
         """Close everything, in bounded time; safe to call twice."""
         self._gave_up = True  # from here on nothing new is opened
-        mouth, self._mouth = self._mouth, None
-        if mouth is not None:
-            await mouth.aclose()
-        hearings, self._hearings = list(self._hearings.values()), {}
-        await asyncio.gather(*(hearing.aclose() for hearing in hearings), *self._closing)
+        source, self._source = self._source, None
+        if source is not None:
+            await source.aclose()
+        listeners, self._listeners = list(self._listeners.values()), {}
+        await asyncio.gather(*(listener.aclose() for listener in listeners), *self._closing)
         if self._left is None:
             self._left = asyncio.create_task(self._leave_room(connecting), name="caller-leave")
             _LEAVING.add(self._left)

@@ -11,7 +11,7 @@ sets `silent`, even if a voice comes later; a question is asked only after `sett
 it answers nothing, starts no conversation and takes no patience: only an agent does.
 
 The shell (`caller.py`) reports what it hears and calls `tick(now)`; times may be reported late, by the
-60 ms the ear needs plus the delivery, so time-outs are judged `hearing_lag_s` after they fall due.
+60 ms the detector needs plus the delivery, so time-outs are judged `detection_lag_s` after they fall due.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import enum
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from voicefleet.callers.behavior import Action, Ask, HangUp, Manners
+from voicefleet.callers.behavior import Action, Ask, CallerBehavior, HangUp
 from voicefleet.callers.outcome import TurnOutcome
 
 Note = Callable[[str, float], None]
@@ -54,13 +54,13 @@ class Dialogue:
     Args:
         texts: the questions, asked in order; may be empty (the caller only hears the greeting).
         joined_s: monotonic time of the join.
-        manners: the caller's patience and time-outs.
+        behavior: the caller's patience and time-outs.
         note: told of every event as ``note(kind, monotonic time)``.
     """
 
     texts: Sequence[str]
     joined_s: float
-    manners: Manners = field(default_factory=Manners)
+    behavior: CallerBehavior = field(default_factory=CallerBehavior)
     note: Note = lambda _kind, _t: None
 
     step: Step = field(default=Step.GREETING, init=False)
@@ -186,18 +186,18 @@ class Dialogue:
                 return Ask(len(self._turns))
             self._finish(now_s)
             return HangUp("done")
-        lag_s = self.manners.hearing_lag_s
+        lag_s = self.behavior.detection_lag_s
         silent_since, since = self._silent_since(), self._waiting_since()
-        if silent_since is not None and now_s >= silent_since + self.manners.turn_timeout_s + lag_s:
+        if silent_since is not None and now_s >= silent_since + self.behavior.turn_timeout_s + lag_s:
             self._mark_silent(silent_since)
-        if since is not None and now_s >= since + self.manners.patience_s + lag_s:
+        if since is not None and now_s >= since + self.behavior.patience_s + lag_s:
             self._finish(now_s)
             return HangUp("patience")
         return None
 
     def due_s(self) -> float | None:
         """The next time at which `tick` may have something to do without a report."""
-        m, due = self.manners, []
+        m, due = self.behavior, []
         if self._gone_since is not None and not self.cut:
             due.append(self._gone_since + m.cut_after_s)
         if self.step is Step.LISTENING:
@@ -206,9 +206,9 @@ class Dialogue:
                 due.append(max(self._quiet_since, self._held_until) + m.settle_s)
         silent_since, since = self._silent_since(), self._waiting_since()
         if silent_since is not None and not self.silent:
-            due.append(silent_since + m.turn_timeout_s + m.hearing_lag_s)
+            due.append(silent_since + m.turn_timeout_s + m.detection_lag_s)
         if since is not None:
-            due.append(since + m.patience_s + m.hearing_lag_s)
+            due.append(since + m.patience_s + m.detection_lag_s)
         return min(due, default=None)
 
     # --- the result ---
@@ -249,10 +249,10 @@ class Dialogue:
     # --- inside ---
 
     def _may_speak(self, now_s: float) -> bool:
-        if now_s >= self._listen_since + self.manners.max_listen_s:
+        if now_s >= self._listen_since + self.behavior.max_listen_s:
             return True
         quiet_since = max(self._quiet_since, self._held_until)
-        return not self._open and not self._holding and now_s >= quiet_since + self.manners.settle_s
+        return not self._open and not self._holding and now_s >= quiet_since + self.behavior.settle_s
 
     def _silent_since(self) -> float | None:
         """Since when the caller has heard nothing, although it should; None when it need not, or hears a voice."""
@@ -272,7 +272,7 @@ class Dialogue:
             self._mark_cut_in(turn, t_s)
             return
         self._judge_silence(max(turn.t0_s, self._held_until), t_s)
-        if t_s > turn.t0_s + self.manners.turn_timeout_s:
+        if t_s > turn.t0_s + self.behavior.turn_timeout_s:
             turn.waited_s = t_s - turn.t0_s
             self.note("late_reply", t_s)
             self._listen(t_s)
@@ -298,17 +298,17 @@ class Dialogue:
 
     def _judge_silence(self, since_s: float, voice_s: float) -> None:
         """The voice ended a silence, unless a hold voice speaks too; one that was too long makes the call silent."""
-        if not self._holding and voice_s > since_s + self.manners.turn_timeout_s:
+        if not self._holding and voice_s > since_s + self.behavior.turn_timeout_s:
             self._mark_silent(since_s)
 
     def _mark_silent(self, since_s: float) -> None:
         if not self.silent:
             self.silent = True
-            self.note("silent", since_s + self.manners.turn_timeout_s)
+            self.note("silent", since_s + self.behavior.turn_timeout_s)
 
     def _judge_absence(self, now_s: float) -> None:
-        if self._gone_since is not None and now_s >= self._gone_since + self.manners.cut_after_s:
-            self._mark_cut(self._gone_since + self.manners.cut_after_s)
+        if self._gone_since is not None and now_s >= self._gone_since + self.behavior.cut_after_s:
+            self._mark_cut(self._gone_since + self.behavior.cut_after_s)
 
     def _mark_cut(self, t_s: float) -> None:
         if not self.cut:

@@ -1,4 +1,4 @@
-"""The generator's own health: a load generator that is late measures itself, not the platform.
+"""The load generator's own health: a generator that is late measures itself, not the platform.
 
 An overloaded generator delivers voices late and speaks with holes, so callers report silence that nobody heard.
 """
@@ -17,7 +17,7 @@ import numpy as np
 from voicefleet.runtime.clock import Clock, SystemClock
 
 MAX_LAG_P99_S = 0.25
-"""Above this the figures of a run are void: the ear reports within 0.3 s of a voice, or silence is counted."""
+"""Above this the figures of a run are void: the detector reports within 0.3 s of a voice, or silence is counted."""
 _EVERY_S = 0.05
 
 

@@ -1,4 +1,4 @@
-"""What one simulated call came to, and the sum over a run. No I/O.
+"""The outcome of one simulated call, and the summary of a run. No I/O.
 
 All times of a call are seconds since it joined its room, on the monotonic clock of the process that ran
 it; `joined_at_s` puts them on that clock. A turn that timed out is scored, never dropped.

@@ -1,4 +1,4 @@
-"""What the environment says of the servers to call. Secrets come from here and from nowhere else."""
+"""Addresses and credentials of the servers to call, from the environment. Secrets come from nowhere else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a call's ticket comes from: the controller, or a token of our own, as a front end makes it."""
+"""Gets a call's ticket from the controller, or makes one with its own token, as a front end may."""
 
 from __future__ import annotations
 

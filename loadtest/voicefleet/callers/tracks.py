@@ -1,4 +1,4 @@
-"""The caller's two tracks: the mouth (what it sends) and a hearing per agent track (what it receives)."""
+"""The caller's audio: one speech source (what it sends) and a listener per agent track (what it receives)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from livekit import rtc
 
 from voicefleet.runtime.clock import Clock
 from voicefleet.speech.clock import PlayoutClock, StreamClock
-from voicefleet.speech.onset_detector import Ear, EarEvent, EarSettings, Onset, Samples
+from voicefleet.speech.onset_detector import Onset, OnsetDetector, OnsetSettings, Samples, SpeechEvent
 
 SAMPLE_RATE = 16_000
 """Hz, both ways: half the cost of 48 kHz, and recognisers work at 16 kHz."""
@@ -20,15 +20,15 @@ _LEAD_S = 0.06
 loop late by 60 ms leaves no hole. It delays a question by as much, and T0 counts that in."""
 _QUEUE_MS = 200
 _CLOSE_TIMEOUT_S = 2.0
-HEARING_FRAME_MS = 50
+LISTEN_FRAME_MS = 50
 """Received audio comes in frames of this length: each costs a trip through Python, whatever its size."""
 
 
-class Mouth:
+class SpeechSource:
     """Sends silence without end, and utterances on request, from ONE task that is never cancelled.
 
     Cancelling `AudioSource.capture_frame` crashes the process, so the task ends by a flag, and whoever
-    closes the mouth waits for it.
+    closes the source waits for it.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -41,7 +41,7 @@ class Mouth:
         self._said = 0
         self._began: asyncio.Future[float] | None = None
         self._closing = False
-        self._task = asyncio.create_task(self._send(), name="caller-mouth")
+        self._task = asyncio.create_task(self._send(), name="caller-speech")
 
     def say(self, samples: Samples) -> asyncio.Future[float]:
         """Queue one utterance (int16, mono, 16 kHz) from the next frame on.
@@ -50,10 +50,10 @@ class Mouth:
 
         Returns:
             resolves, when the first frame is queued, to the monotonic time at which sample 0 plays; the
-            rest follows without a hole. Fails with RuntimeError when the mouth stops before.
+            rest follows without a hole. Fails with RuntimeError when the source stops before.
         """
         if self._speech is not None or self._task.done():
-            raise RuntimeError("the mouth is still speaking, or has stopped")
+            raise RuntimeError("the source is still speaking, or has stopped")
         self._speech, self._said = samples, 0
         self._began = asyncio.get_running_loop().create_future()
         return self._began
@@ -99,7 +99,7 @@ class Mouth:
         return rtc.AudioFrame(pcm.tobytes(), SAMPLE_RATE, 1, self._frame)
 
 
-class Hearing:
+class TrackListener:
     """Listens to one agent track and reports, with times, when its voice begins and ends.
 
     Args:
@@ -113,18 +113,18 @@ class Hearing:
         *,
         began: Callable[[float], None],
         ended: Callable[[float], None],
-        settings: EarSettings | None = None,
+        settings: OnsetSettings | None = None,
     ) -> None:
         self._clock = clock
-        self._settings = settings or EarSettings(sample_rate=SAMPLE_RATE)
+        self._settings = settings or OnsetSettings(sample_rate=SAMPLE_RATE)
         self._began, self._ended = began, ended
         self._stream = rtc.AudioStream(
             track,
             sample_rate=self._settings.sample_rate,
             num_channels=1,
-            frame_size_ms=HEARING_FRAME_MS,
+            frame_size_ms=LISTEN_FRAME_MS,
         )
-        self._task = asyncio.create_task(self._listen(), name="caller-hearing")
+        self._task = asyncio.create_task(self._listen(), name="caller-listener")
 
     async def aclose(self) -> None:
         """Stop listening; a voice that goes on is reported as ended at its last voiced sample."""
@@ -133,18 +133,18 @@ class Hearing:
         await asyncio.wait({asyncio.ensure_future(self._stream.aclose())}, timeout=_CLOSE_TIMEOUT_S)
 
     async def _listen(self) -> None:
-        ear = Ear(self._settings)
+        detector = OnsetDetector(self._settings)
         times = StreamClock(self._settings.sample_rate)
         try:
             async for event in self._stream:
                 now_s = self._clock.monotonic()
                 samples = np.frombuffer(event.frame.data, dtype=np.int16)
                 first_s = times.arrived(samples.size, now_s)
-                self._report(ear.feed(samples, first_s))
+                self._report(detector.feed(samples, first_s))
         finally:
-            self._report(ear.close())
+            self._report(detector.close())
 
-    def _report(self, events: list[EarEvent]) -> None:
+    def _report(self, events: list[SpeechEvent]) -> None:
         for event in events:
             report = self._began if isinstance(event, Onset) else self._ended
             report(event.t_s)

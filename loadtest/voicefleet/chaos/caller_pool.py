@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from voicefleet.callers.behavior import Manners
+from voicefleet.callers.behavior import CallerBehavior
 from voicefleet.callers.caller import Caller, CallerSettings
 from voicefleet.callers.outcome import CallOutcome
 from voicefleet.contract.api import CallTicket
@@ -44,7 +44,7 @@ class _Member:
         return self.outcome is not None or self.task is None or self.task.done()
 
 
-class Crowd:
+class CallerPool:
     """Starts callers and follows them.
 
     Args:
@@ -72,7 +72,7 @@ class Crowd:
         """Start a caller; returns the name of its call."""
         number = len(self._members)
         member = _Member(f"call-{number:02d}", ticket.room)
-        settings = CallerSettings(manners=Manners(patience_s=self._patience_s))
+        settings = CallerSettings(behavior=CallerBehavior(patience_s=self._patience_s))
         caller = Caller(
             member.call_id,
             ticket,
@@ -100,11 +100,11 @@ class Crowd:
         elif kind in ("reply", "late_reply") and member.asked_s:
             member.answered.append(member.asked_s[-1])
 
-    async def greeted(self, limit_s: float) -> bool:
+    async def wait_greeted(self, limit_s: float) -> bool:
         """Wait until every caller heard a voice or its call is over; False when one did not within `limit_s`."""
         return await self._until(lambda m: m.greeted or m.over, limit_s)
 
-    async def satisfied(self, answers: int, since_s: float, limit_s: float) -> None:
+    async def wait_answered(self, answers: int, since_s: float, limit_s: float) -> None:
         """Let each caller finish once it has had `answers` to questions asked after `since_s`; the others when
         `limit_s` is over."""
 
@@ -123,12 +123,12 @@ class Crowd:
             if member.caller is not None and (rooms is None or member.room in rooms):
                 member.caller.finish()
 
-    async def over(self, limit_s: float) -> bool:
+    async def wait_over(self, limit_s: float) -> bool:
         """Wait until every call is over; False when one was not within `limit_s`."""
         return await self._until(lambda m: m.over, limit_s)
 
     async def aclose(self) -> None:
-        """Hang up whoever is still there; never raises what a caller raised."""
+        """Hang up the callers that are still there; never raises what a caller raised."""
         tasks = [member.task for member in self._members if member.task is not None]
         for task in tasks:
             task.cancel()

@@ -1,4 +1,4 @@
-"""What a fault may touch, and what it tells: the running fleet, its controller's API, a random source, its undoing."""
+"""What a fault uses and reports: the running fleet, its controller's API, a random source, an undo stack."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from voicefleet.chaos.caller_pool import Crowd
+from voicefleet.chaos.caller_pool import CallerPool
 from voicefleet.chaos.packets import PacketFilter
 from voicefleet.chaos.relay import Relay
 from voicefleet.contract.api import RegionView, WorkerView
@@ -33,8 +33,8 @@ class FaultError(VoicefleetError):
 
 
 @dataclass(frozen=True, slots=True)
-class Props:
-    """What the fleet was started with, besides itself."""
+class Fixtures:
+    """What the fleet was started with for faults to use."""
 
     directory: Path
     relay: Relay | None = None
@@ -44,57 +44,57 @@ class Props:
 
 
 @dataclass(slots=True)
-class Scene:
+class FaultContext:
     """One run, as its fault sees it."""
 
     fleet: Fleet
     client: ControllerClient
-    crowd: Crowd
-    props: Props
+    callers: CallerPool
+    fixtures: Fixtures
     rng: np.random.Generator
     clock: Clock
     undo: contextlib.AsyncExitStack
-    """Closed once the callers are gone, Ctrl-C included."""
-    struck: asyncio.Event = field(default_factory=asyncio.Event)
-    struck_s: float | None = None
+    """Closed once the callers are gone, also on Ctrl-C."""
+    injected: asyncio.Event = field(default_factory=asyncio.Event)
+    injected_s: float | None = None
     hit: int = 0
     notes: list[str] = field(default_factory=list)
     empty_s: list[float | None] = field(default_factory=list)
 
     @property
     def relay(self) -> Relay:
-        return _there(self.props.relay)
+        return _required(self.fixtures.relay)
 
     @property
     def providers(self) -> Path:
         """The file that tells the providers how to fail."""
-        return _there(self.props.providers)
+        return _required(self.fixtures.providers)
 
     @property
     def clocks(self) -> Path:
         """The folder with a file per worker that sets its clock."""
-        return _there(self.props.clocks)
+        return _required(self.fixtures.clocks)
 
     @property
     def packet_filter(self) -> PacketFilter:
-        return _there(self.props.packet_filter)
+        return _required(self.fixtures.packet_filter)
 
     @property
     def livekit(self) -> LiveKit:
         return self.fleet.livekit[REGION]
 
     @property
-    def since_strike_s(self) -> float:
-        return self.clock.monotonic() - (self.struck_s or self.clock.monotonic())
+    def since_injection_s(self) -> float:
+        return self.clock.monotonic() - (self.injected_s or self.clock.monotonic())
 
-    def strike(self, hit: int = 0) -> None:
-        """The fault strikes now: to be called just before the deed. `hit`: live calls it takes the agent of."""
-        self.struck_s = self.clock.monotonic()
+    def mark_injection(self, hit: int = 0) -> None:
+        """The fault is injected now: call this just before the act. `hit`: live calls that lose their agent."""
+        self.injected_s = self.clock.monotonic()
         self.hit = hit
-        self.struck.set()
+        self.injected.set()
 
     def note(self, text: str) -> None:
-        """Add a sentence to the row's notes; alike ones of several runs are counted."""
+        """Add a sentence to the scenario's notes; alike ones of several runs are counted."""
         self.notes.append(text)
 
     async def sleep(self, seconds: float) -> None:
@@ -109,7 +109,7 @@ class Scene:
         try:
             found = [worker for worker in (await self.region()).workers if worker.pid]
         except UnknownStateError as error:
-            raise FaultError(f"no worker to strike is known: {error}") from error
+            raise FaultError(f"the workers are not known: {error}") from error
         return sorted(found, key=lambda worker: -(worker.age_s or 0.0))
 
     async def served(self) -> dict[str, str]:
@@ -127,7 +127,7 @@ class Scene:
         """The worker with the most calls, and how many; one of several at random.
 
         Raises:
-            FaultError: nobody serves a call.
+            FaultError: no worker serves a call.
         """
         calls, workers = await self.calls_of_workers(), await self.workers()
         most = max((calls[worker.id] for worker in workers), default=0)
@@ -147,7 +147,7 @@ class Scene:
         return None
 
 
-def _there(prop: T | None) -> T:
-    if prop is None:
+def _required(fixture: T | None) -> T:
+    if fixture is None:
         raise FaultError("the fleet was started without what this fault needs")
-    return prop
+    return fixture

@@ -1,4 +1,4 @@
-"""One fleet, and the runs on it: callers in, the fault, callers out, and a look whether the fleet is whole again."""
+"""One fleet and the runs on it: callers join, the fault is injected, callers leave, the fleet recovers."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from voicefleet.callers.health import HealthMeter
 from voicefleet.callers.settings import CallingSettings
 from voicefleet.callers.tickets import own_ticket
 from voicefleet.chaos import launcher
-from voicefleet.chaos.caller_pool import PATIENCE_S, Crowd
-from voicefleet.chaos.fault_context import REGION, FaultError, Props, Scene
+from voicefleet.chaos.caller_pool import PATIENCE_S, CallerPool
+from voicefleet.chaos.fault_context import REGION, FaultContext, FaultError, Fixtures
 from voicefleet.chaos.faults.providers import write_faults
 from voicefleet.chaos.measure import Run
 from voicefleet.chaos.packets import open_filter
 from voicefleet.chaos.relay import relay
-from voicefleet.chaos.scenarios import Gear, Row
+from voicefleet.chaos.scenarios import FleetProfile, Scenario
 from voicefleet.contract.api import CallRequest
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.stack.find import find_faketime
-from voicefleet.stack.fleet import Fleet, PoolShape, WorkerGear, running_fleet
+from voicefleet.stack.fleet import Fleet, PoolShape, WorkerOptions, running_fleet
 from voicefleet.stack.interrupt import Say
 
 START_LIMIT_S = 60.0
-WHOLE_LIMIT_S = 40.0
+RESTORED_LIMIT_S = 40.0
 JOIN_SPREAD_S = 2.5
 GREETING_LIMIT_S = 15.0
-STRIKE_AFTER_S = (1.0, 5.0)
-"""The fault strikes at a random moment this long after every caller was greeted."""
+INJECT_AFTER_S = (1.0, 5.0)
+"""The fault is injected at a random moment this long after every caller was greeted."""
 FAULT_LIMIT_S = 150.0
 ANSWERS_LIMIT_S = 20.0
 END_LIMIT_S = 30.0
@@ -50,29 +50,29 @@ HELD_PATIENCE_S = 90.0
 
 
 @dataclass(slots=True)
-class Stage:
-    """A fleet of one gear, up and running."""
+class FleetHarness:
+    """A fleet of one profile, up and running."""
 
-    gear: Gear
+    profile: FleetProfile
     fleet: Fleet
     client: ControllerClient
-    props: Props
+    fixtures: Fixtures
     clock: Clock
     say: Say
 
-    async def whole(self, limit_s: float = WHOLE_LIMIT_S) -> bool:
+    async def wait_restored(self, limit_s: float = RESTORED_LIMIT_S) -> bool:
         """Wait until as many workers as there must be are ready and no call is left; False if that takes too long."""
         deadline_s = self.clock.monotonic() + limit_s
         while self.clock.monotonic() < deadline_s:
             with contextlib.suppress(UnknownStateError):
-                if await self._is_whole():
+                if await self._is_restored():
                     return True
             await self.clock.sleep(0.2)
         return False
 
-    async def _is_whole(self) -> bool:
+    async def _is_restored(self) -> bool:
         view = next(region for region in await self.client.regions() if region.region == REGION)
-        least = self.gear.workers
+        least = self.profile.workers
         states = [worker.state for worker in view.workers]
         return (
             (view.live, view.waiting, view.starting, view.draining) == (0, 0, 0, 0)
@@ -80,76 +80,78 @@ class Stage:
             and all(worker.live == 0 and worker.pid for worker in view.workers)
         )
 
-    async def run(self, row: Row, seed: int) -> Run:
-        """One seed of a row. What the fault changed is undone when this returns, however it ends."""
-        rng = np.random.default_rng([seed, *row.id.encode()])
-        crowd = Crowd(self.clock, seed, HELD_PATIENCE_S if row.gear.hold_message else PATIENCE_S)
+    async def run(self, scenario: Scenario, seed: int) -> Run:
+        """One seed of a scenario. What the fault changed is undone when this returns, however it ends."""
+        rng = np.random.default_rng([seed, *scenario.id.encode()])
+        callers = CallerPool(self.clock, seed, HELD_PATIENCE_S if scenario.profile.hold_message else PATIENCE_S)
         failed, settled = "", False
         async with HealthMeter(self.clock) as meter, contextlib.AsyncExitStack() as undo:
-            undo.push_async_callback(crowd.aclose)
-            scene = Scene(self.fleet, self.client, crowd, self.props, rng, self.clock, undo)
+            undo.push_async_callback(callers.aclose)
+            context = FaultContext(self.fleet, self.client, callers, self.fixtures, rng, self.clock, undo)
             try:
-                await self._callers_in(row, scene)
-                latecomers = asyncio.create_task(self._latecomers(row, scene))
+                await self._join_live_callers(scenario, context)
+                latecomers = asyncio.create_task(self._latecomers(scenario, context))
                 undo.callback(latecomers.cancel)
                 async with asyncio.timeout(FAULT_LIMIT_S):
-                    await row.fault(scene)
+                    await scenario.fault(context)
             except FaultError as error:
                 failed = str(error)
             except TimeoutError:
                 failed = f"the fault was not over after {FAULT_LIMIT_S:.0f} s"
             over_s = self.clock.monotonic()
             if failed:
-                crowd.finish()
+                callers.finish()
             else:
-                await crowd.satisfied(row.answers, over_s, ANSWERS_LIMIT_S)
-            settled = await crowd.over(END_LIMIT_S)
+                await callers.wait_answered(scenario.answers, over_s, ANSWERS_LIMIT_S)
+            settled = await callers.wait_over(END_LIMIT_S)
         health = meter.health()
         if not settled:
-            scene.note("a call never came to its end")
+            context.note("a call never came to its end")
         return Run(
             seed=seed,
-            struck_s=scene.struck_s,
-            outcomes=crowd.outcomes(),
-            placed=crowd.size,
-            hit=scene.hit,
-            empty_s=tuple(scene.empty_s),
-            notes=tuple(scene.notes),
+            injected_s=context.injected_s,
+            outcomes=callers.outcomes(),
+            placed=callers.size,
+            hit=context.hit,
+            empty_s=tuple(context.empty_s),
+            notes=tuple(context.notes),
             failed=failed,
             void=health.void,
         )
 
-    async def _callers_in(self, row: Row, scene: Scene) -> None:
+    async def _join_live_callers(self, scenario: Scenario, context: FaultContext) -> None:
         """The live callers join one after the other, then some time passes in conversation.
 
         Raises:
             FaultError: a caller got no ticket, or no voice, before anything was broken.
         """
         try:
-            for _ in range(row.live):
-                scene.crowd.join(await self.client.create_call(CallRequest(region=REGION), patience_s=5.0))
-                await self.clock.sleep(JOIN_SPREAD_S / row.live * float(scene.rng.uniform(0.6, 1.4)))
+            for _ in range(scenario.live):
+                context.callers.join(await self.client.create_call(CallRequest(region=REGION), patience_s=5.0))
+                await self.clock.sleep(JOIN_SPREAD_S / scenario.live * float(context.rng.uniform(0.6, 1.4)))
         except (UnreachableError, UnknownStateError) as error:
             raise FaultError(f"no ticket for a caller before the fault: {error}") from error
-        if not await scene.crowd.greeted(GREETING_LIMIT_S):
-            scene.note("a caller heard nothing before the fault")
-        await self.clock.sleep(float(scene.rng.uniform(*STRIKE_AFTER_S)))
+        if not await context.callers.wait_greeted(GREETING_LIMIT_S):
+            context.note("a caller heard nothing before the fault")
+        await self.clock.sleep(float(context.rng.uniform(*INJECT_AFTER_S)))
 
-    async def _latecomers(self, row: Row, scene: Scene) -> None:
-        """Who comes in the very moment of the fault. They bring a token of their own, as a front end's users may:
-        neither the controller nor its Redis has to be there for it."""
-        server = scene.livekit
+    async def _latecomers(self, scenario: Scenario, context: FaultContext) -> None:
+        """Callers who join at the moment of the fault. They make their own token, as a front end's users may: this
+        needs neither the controller nor its Redis."""
+        server = context.livekit
         keys = CallingSettings(livekit_api_key=server.api_key, livekit_api_secret=server.api_secret)
-        await scene.struck.wait()
-        for _ in range(row.waiting):
+        await context.injected.wait()
+        for _ in range(scenario.waiting):
             ticket = own_ticket(server.url, keys, agent_name="voicefleet", region=REGION, tier=None)
-            scene.crowd.join(ticket)
-            await self.clock.sleep(float(scene.rng.uniform(0.0, 0.5)))
+            context.callers.join(ticket)
+            await self.clock.sleep(float(context.rng.uniform(0.0, 0.5)))
 
 
 @contextlib.asynccontextmanager
-async def stage(gear: Gear, clock: Clock, say: Say, keep_logs: Path | None = None) -> AsyncIterator[Stage]:
-    """A fleet of that gear for the block, once it is whole.
+async def running_harness(
+    profile: FleetProfile, clock: Clock, say: Say, keep_logs: Path | None = None
+) -> AsyncIterator[FleetHarness]:
+    """A fleet of that profile for the block, once all its workers are ready.
 
     Args:
         keep_logs: a folder that gets the fleet's logs when the block ends.
@@ -161,28 +163,28 @@ async def stage(gear: Gear, clock: Clock, say: Say, keep_logs: Path | None = Non
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="voicefleet-chaos-")))
         if keep_logs is not None:
             stack.callback(_save_logs, folder / "logs", keep_logs)
-        props = Props(
+        fixtures = Fixtures(
             directory=folder,
-            relay=await stack.enter_async_context(relay()) if gear.relay else None,
-            providers=folder / "faults.json" if gear.providers else None,
-            clocks=folder / "clocks" if gear.clocks else None,
-            packet_filter=await stack.enter_async_context(open_filter()) if gear.packets else None,
+            relay=await stack.enter_async_context(relay()) if profile.relay else None,
+            providers=folder / "faults.json" if profile.providers else None,
+            clocks=folder / "clocks" if profile.clocks else None,
+            packet_filter=await stack.enter_async_context(open_filter()) if profile.packets else None,
         )
-        shape = PoolShape(gear.slots, gear.workers, gear.most, gear.buffer, gear.scale_down_delay_s)
-        say(f"starting a fleet: {gear.workers} workers of {gear.slots} slots")
+        shape = PoolShape(profile.slots, profile.workers, profile.most, profile.buffer, profile.scale_down_delay_s)
+        say(f"starting a fleet: {profile.workers} workers of {profile.slots} slots")
         fleet = await stack.enter_async_context(
             running_fleet(
                 (REGION,),
                 shape,
                 folder,
-                gear=_worker_gear(gear, props),
-                webhooks=props.relay.in_front_of if props.relay else None,
-                overrides={"hold_message": {}} if gear.hold_message else None,
+                workers=_worker_options(profile, fixtures),
+                webhooks=fixtures.relay.in_front_of if fixtures.relay else None,
+                overrides={"hold_message": {}} if profile.hold_message else None,
             )
         )
         client = await stack.enter_async_context(ControllerClient(fleet.api_url))
-        made = Stage(gear, fleet, client, props, clock, say)
-        if not await made.whole(START_LIMIT_S):
+        made = FleetHarness(profile, fleet, client, fixtures, clock, say)
+        if not await made.wait_restored(START_LIMIT_S):
             raise UnreachableError(
                 f"not every worker was ready within {START_LIMIT_S:.0f} s; the last lines of their logs:\n"
                 f"{fleet.log_tails()}",
@@ -192,18 +194,18 @@ async def stage(gear: Gear, clock: Clock, say: Say, keep_logs: Path | None = Non
         yield made
 
 
-def _worker_gear(gear: Gear, props: Props) -> WorkerGear:
+def _worker_options(profile: FleetProfile, fixtures: Fixtures) -> WorkerOptions:
     tiers, command = "synthetic", [sys.executable, "-I", "-S", launcher.__file__]
-    if props.providers is not None:
-        write_faults(props.providers, {})
-        tiers = str(props.directory / "tiers.yaml")
-        Path(tiers).write_text(yaml.safe_dump(breakable_tiers(props.providers)))
-    if props.clocks is not None:
-        props.clocks.mkdir()
-        return WorkerGear(tiers, launcher=[*command, "clock", str(find_faketime().path), str(props.clocks), "--"])
-    if gear.packets:
-        return WorkerGear(tiers, launcher=[*command, "groups", "--"])
-    return WorkerGear(tiers)
+    if fixtures.providers is not None:
+        write_faults(fixtures.providers, {})
+        tiers = str(fixtures.directory / "tiers.yaml")
+        Path(tiers).write_text(yaml.safe_dump(breakable_tiers(fixtures.providers)))
+    if fixtures.clocks is not None:
+        fixtures.clocks.mkdir()
+        return WorkerOptions(tiers, launcher=[*command, "clock", str(find_faketime().path), str(fixtures.clocks), "--"])
+    if profile.packets:
+        return WorkerOptions(tiers, launcher=[*command, "groups", "--"])
+    return WorkerOptions(tiers)
 
 
 def breakable_tiers(faults_file: Path) -> dict[str, Any]:

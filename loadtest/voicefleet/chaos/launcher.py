@@ -1,4 +1,4 @@
-"""Executes a worker in surroundings of its own: `python -I -S launcher.py KIND ... -- PROGRAM ARGUMENTS...`
+"""Executes a worker with its own group id or clock: `python -I -S launcher.py KIND ... -- PROGRAM ARGUMENTS...`
 
     groups                  a group id per worker, by which the packet filter knows its packets
     clock LIBRARY FOLDER    a clock per worker: libfaketime's LIBRARY, told by the file FOLDER/WORKER-ID
@@ -24,7 +24,7 @@ def group_id(worker: str) -> int:
 
 
 def clock_environment(library: str, file: Path) -> dict[str, str]:
-    """What makes a process live by the clock in `file`, an offset like ``+300``; durations stay true."""
+    """Environment that gives a process the clock in `file`, an offset like ``+300``; durations stay correct."""
     return {
         "LD_PRELOAD": library,
         "FAKETIME_TIMESTAMP_FILE": str(file),

@@ -1,4 +1,4 @@
-"""From what callers heard, and when the fault struck, to the figures of a row. Pure.
+"""Computes a scenario's figures from what callers heard and when the fault was injected. Pure.
 
 All moments are on the monotonic clock of the process that ran the callers. Only runs that count go in: a run starved
 of CPU is void, and a run whose fault could not be brought about shows nothing.
@@ -19,10 +19,10 @@ from voicefleet.callers.outcome import CallOutcome, TurnOutcome, quantiles
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a row must show beyond silent = cut = double speech = 0. Seconds, for the 95th percentile."""
+    """What a scenario must show beyond silent = cut = double speech = 0. Seconds, for the 95th percentile."""
 
     voice_back_s: float | None = None
-    """A row with this bound must have replaced at least one agent."""
+    """A scenario with this bound must have replaced at least one agent."""
     empty_s: float | None = None
     """From the order to leave until the worker has no call."""
     extra_wait_s: float | None = None
@@ -31,21 +31,21 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One seed of one row.
+    """One seed of one scenario.
 
     Attributes:
-        struck_s: when the fault struck; None: it never did.
+        injected_s: when the fault was injected; None: it never was.
         outcomes: one per caller that came to an end.
         placed: callers there were; more than outcomes when some never came to an end.
         hit: live calls whose agent the fault took away or stopped, as far as the harness knows.
-        empty_s: order to leave -> no calls left, per worker; None: it did not empty while we looked.
+        empty_s: order to leave -> no calls left, per worker; None: it did not empty in time.
         notes: what happened, in words.
         failed: why the fault could not be brought about; empty when it was.
         void: the machine was starved, so that silence may be its own.
     """
 
     seed: int
-    struck_s: float | None
+    injected_s: float | None
     outcomes: tuple[CallOutcome, ...]
     placed: int
     hit: int = 0
@@ -78,13 +78,13 @@ class CallFigures:
 
 
 JOINED_WITH_S = 2.0
-"""A caller who joins this long after the fault still counts as waiting when it struck: it came with the fault."""
+"""A caller who joins this long after the fault still counts as waiting at the fault: it came with it."""
 
 
-def call_figures(call: CallOutcome, struck_s: float) -> CallFigures:
-    """What `call` heard around a fault at `struck_s`."""
-    zero = call.joined_at_s if call.joined_at_s is not None else struck_s
-    at = struck_s - zero
+def call_figures(call: CallOutcome, injected_s: float) -> CallFigures:
+    """What `call` heard around a fault at `injected_s`."""
+    zero = call.joined_at_s if call.joined_at_s is not None else injected_s
+    at = injected_s - zero
     before = [voice for voice in call.voices if voice[1] < at]
     ended = call.joined_at_s is not None and call.ended_s < at
     back = _voice_back(call, at) if before else None
@@ -109,8 +109,8 @@ def _voice_back(call: CallOutcome, at: float) -> float | None:
     return min((begin - at for who, begin, _ in call.voices if begin >= at and who != last), default=None)
 
 
-def row_figures(row: str, runs: Sequence[Run], bound: Bound) -> dict[str, Any]:
-    """The JSON of one row.
+def scenario_figures(scenario: str, runs: Sequence[Run], bound: Bound) -> dict[str, Any]:
+    """The JSON of one scenario.
 
     Args:
         runs: every run, those that do not count included.
@@ -119,8 +119,8 @@ def row_figures(row: str, runs: Sequence[Run], bound: Bound) -> dict[str, Any]:
         the keys that the README lists; quantiles are None without samples, times are seconds. `passed` is whether it
         is good, `problems` says in sentences why not.
     """
-    counted = [run for run in runs if not run.void and not run.failed and run.struck_s is not None]
-    calls = [(call, call_figures(call, run.struck_s)) for run in counted if run.struck_s for call in run.outcomes]
+    counted = [run for run in runs if not run.void and not run.failed and run.injected_s is not None]
+    calls = [(call, call_figures(call, run.injected_s)) for run in counted if run.injected_s for call in run.outcomes]
     outcomes, figures = [call for call, _ in calls], [figures for _, figures in calls]
     # A call that is handed over loses no voice: what a handoff may cost its caller has a bound of its own.
     moved = bound.extra_wait_s is not None
@@ -129,7 +129,7 @@ def row_figures(row: str, runs: Sequence[Run], bound: Bound) -> dict[str, Any]:
     empties = [empty_s for run in counted for empty_s in run.empty_s]
     emptied = quantiles([empty_s for empty_s in empties if empty_s is not None])
     result: dict[str, Any] = {
-        "fault": row,
+        "scenario": scenario,
         "calls": sum(run.placed for run in counted),
         "silent": sum(call.silent or (not call.answered and call.error is None) for call in outcomes),
         "cut": sum(call.cut for call in outcomes),
@@ -153,7 +153,7 @@ def row_figures(row: str, runs: Sequence[Run], bound: Bound) -> dict[str, Any]:
         "void": sum(run.void for run in runs),
         "seeds": [run.seed for run in counted],
     }
-    problems = [*_unbrought(runs), *shortcomings(result, bound)]
+    problems = [*_not_injected(runs), *shortcomings(result, bound)]
     return {
         **result,
         "passed": not problems,
@@ -163,7 +163,7 @@ def row_figures(row: str, runs: Sequence[Run], bound: Bound) -> dict[str, Any]:
 
 
 def shortcomings(result: dict[str, Any], bound: Bound) -> list[str]:
-    """Why a row's figures are not good, a sentence each."""
+    """Why a scenario's figures are not good, a sentence each."""
     found = [f"{result[name]} {words}" for name, words in _NEVER.items() if result[name]]
     if not result["runs"]:
         found.append("no run counts")
@@ -194,7 +194,7 @@ def _late(what: str, p95_s: float | None, bound_s: float, nothing: str) -> list[
     return [f"{what} after {p95_s:g} s (p95), more than {bound_s:g} s"] if p95_s > bound_s else []
 
 
-def _unbrought(runs: Iterable[Run]) -> list[str]:
+def _not_injected(runs: Iterable[Run]) -> list[str]:
     return [f"seed {run.seed}: {run.failed}" for run in runs if run.failed and not run.void]
 
 

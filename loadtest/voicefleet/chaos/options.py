@@ -1,11 +1,11 @@
-"""What `voicefleet chaos` can be told."""
+"""The options of `voicefleet chaos`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from voicefleet.chaos.scenarios import Row, chosen
+from voicefleet.chaos.scenarios import Scenario, chosen
 from voicefleet.contract.parsing.limits import require_between
 
 
@@ -14,10 +14,10 @@ class ChaosOptions:
     """One chaos run.
 
     Attributes:
-        only: rows to run; empty: all.
-        seeds: runs of each row, each with its own moment of the fault and order of questions; None: 5, or 1 if quick.
+        only: scenarios to run; empty: all.
+        seeds: runs of each scenario, each with another moment of the fault and other questions; None: 5, 1 if quick.
         first_seed: the seeds count up from here.
-        quick: one seed of the few fast rows, or of those in `only`, with fewer calls.
+        quick: one seed of the few fast scenarios, or of those in `only`, with fewer calls.
         logs: a folder that gets every fleet's logs; None: they go with the fleet.
     """
 
@@ -34,16 +34,16 @@ class ChaosOptions:
 
     @property
     def runs(self) -> int:
-        """Runs of each row."""
+        """Runs of each scenario."""
         return self.seeds if self.seeds is not None else 1 if self.quick else 5
 
     @property
     def seed_numbers(self) -> range:
-        """The seed of each run of a row."""
+        """The seed of each run of a scenario."""
         return range(self.first_seed, self.first_seed + self.runs)
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def scenarios(self) -> tuple[Scenario, ...]:
         """What to run, in order."""
-        rows = chosen(self.only, quick=self.quick)
-        return tuple(replace(row, live=2, answers=1) for row in rows) if self.quick else rows
+        scenarios = chosen(self.only, quick=self.quick)
+        return tuple(replace(scenario, live=2, answers=1) for scenario in scenarios) if self.quick else scenarios

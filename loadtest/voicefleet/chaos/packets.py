@@ -1,4 +1,4 @@
-"""Packets that do not arrive, by the kernel's packet filter.
+"""Drops packets by rules in the kernel's packet filter.
 
 The rules stand in chains of this process, and match loopback only. A worker's packets are known by its group id (see
 `launcher`): its connections are marked as it sends, and the mark finds both directions.

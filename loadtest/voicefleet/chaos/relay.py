@@ -1,4 +1,4 @@
-"""A relay between LiveKit and the controller's webhooks, that can lose, repeat and reorder them."""
+"""A relay for LiveKit's webhooks that can lose, repeat and reorder them before the controller gets them."""
 
 from __future__ import annotations
 

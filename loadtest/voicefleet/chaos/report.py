@@ -1,4 +1,4 @@
-"""The result of a chaos run, as JSON and as a table. Pure."""
+"""A chaos run's result as JSON and as a table. Pure."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from voicefleet.chaos.measure import Run
-from voicefleet.reporting.figures import shown
+from voicefleet.reporting.table import shown
 
 
-def not_run(row: str, reasons: Sequence[str]) -> dict[str, Any]:
-    """The JSON of a row that this machine cannot run: nothing is known, which is not good."""
+def not_run(scenario: str, reasons: Sequence[str]) -> dict[str, Any]:
+    """The JSON of a scenario that this machine cannot run: nothing is known, which is not good."""
     counts = dict.fromkeys(("calls", "live", "waiting", "runs"), 0)
     unknown = dict.fromkeys(("silent", "cut", "voice_back_p50_s", "voice_back_p95_s", "double_speech"))
     sentences = [f"not run: {reason}" for reason in reasons]
     return {
-        "fault": row,
+        "scenario": scenario,
         **counts,
         **unknown,
         "not_run": True,
@@ -29,7 +29,7 @@ def not_run(row: str, reasons: Sequence[str]) -> dict[str, Any]:
 
 
 def build_result(
-    rows: Sequence[Mapping[str, Any]],
+    scenarios: Sequence[Mapping[str, Any]],
     *,
     machine: Mapping[str, Any],
     versions: Mapping[str, str],
@@ -39,8 +39,8 @@ def build_result(
 ) -> dict[str, Any]:
     """The JSON that ``--json`` writes; `complete` is false for a run that was interrupted."""
     return {
-        "rows": [dict(row) for row in rows],
-        "passed": complete and bool(rows) and all(row["passed"] for row in rows),
+        "scenarios": [dict(scenario) for scenario in scenarios],
+        "passed": complete and bool(scenarios) and all(scenario["passed"] for scenario in scenarios),
         "complete": complete,
         "seeds": list(seeds),
         "wall_s": round(wall_s, 1),
@@ -63,19 +63,19 @@ _COLUMNS = (
 
 
 def table(result: Mapping[str, Any]) -> Table:
-    """Every row's figures, and what is wrong with them."""
+    """Every scenario's figures, and what is wrong with them."""
     made = Table(title="voicefleet chaos (times in seconds)", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    made.add_column("fault", no_wrap=True)
+    made.add_column("scenario", no_wrap=True)
     for _, title in _COLUMNS:
         made.add_column(title, justify="right")
     made.add_column("")
-    for row in result["rows"]:
-        verdict = "good" if row["passed"] else "[bold red]" + ("not run" if row.get("not_run") else "bad")
-        made.add_row(row["fault"], *(shown(row.get(name)) for name, _ in _COLUMNS), verdict)
+    for scenario in result["scenarios"]:
+        verdict = "good" if scenario["passed"] else "[bold red]" + ("not run" if scenario.get("not_run") else "bad")
+        made.add_row(scenario["scenario"], *(shown(scenario.get(name)) for name, _ in _COLUMNS), verdict)
     return made
 
 
-def run_line(row: str, run: Run) -> str:
+def run_line(scenario: str, run: Run) -> str:
     """One finished run, in a line."""
     calls = run.outcomes
     counts = {
@@ -86,4 +86,4 @@ def run_line(row: str, run: Run) -> str:
     }
     wrong = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "all well"
     verdict = "void, the machine was too busy" if run.void else run.failed or wrong
-    return f"{row} seed {run.seed}: {run.placed} calls, {verdict}"
+    return f"{scenario} seed {run.seed}: {run.placed} calls, {verdict}"

@@ -1,64 +1,64 @@
-"""All rows, one after the other, on as few fleets as they can share."""
+"""All scenarios, one after the other, on as few fleets as they can share."""
 
 from __future__ import annotations
 
 import contextlib
 from typing import Any
 
-from voicefleet.chaos.fleet_harness import Stage, stage
-from voicefleet.chaos.measure import Run, row_figures
+from voicefleet.chaos.fleet_harness import FleetHarness, running_harness
+from voicefleet.chaos.measure import Run, scenario_figures
 from voicefleet.chaos.options import ChaosOptions
+from voicefleet.chaos.prerequisites import missing_prerequisites
 from voicefleet.chaos.report import not_run, run_line
-from voicefleet.chaos.scenarios import Gear, Row
-from voicefleet.chaos.surroundings import lacking
+from voicefleet.chaos.scenarios import FleetProfile, Scenario
 from voicefleet.contract.errors import UsageError
 from voicefleet.runtime.clock import Clock
 from voicefleet.stack.interrupt import Say
 
 
-async def run_rows(options: ChaosOptions, clock: Clock, say: Say, found: list[dict[str, Any]]) -> None:
+async def run_scenarios(options: ChaosOptions, clock: Clock, say: Say, found: list[dict[str, Any]]) -> None:
     """Run what `options` ask for; every fleet is gone when this returns.
 
     Args:
-        found: gets the JSON of each row as it is done, so that an interruption costs only the row under way.
+        found: gets the JSON of each scenario as it is done, so that an interruption costs only the scenario under way.
     """
     async with _Fleets(clock, say, options) as fleets:
-        for row in options.rows:
-            if missing := lacking(row.needs):
-                found.append(not_run(row.id, missing))
-                say(f"{row.id}: not run, {' and '.join(missing)}")
+        for scenario in options.scenarios:
+            if missing := missing_prerequisites(scenario.needs):
+                found.append(not_run(scenario.id, missing))
+                say(f"{scenario.id}: not run, {' and '.join(missing)}")
                 continue
-            runs = await _runs(row, options, fleets, say)
-            found.append(row_figures(row.id, runs, row.bound))
+            runs = await _runs(scenario, options, fleets, say)
+            found.append(scenario_figures(scenario.id, runs, scenario.bound))
 
 
-async def _runs(row: Row, options: ChaosOptions, fleets: _Fleets, say: Say) -> list[Run]:
+async def _runs(scenario: Scenario, options: ChaosOptions, fleets: _Fleets, say: Say) -> list[Run]:
     runs: list[Run] = []
     for seed in options.seed_numbers:
         for _again in range(2):
             try:
-                on = await fleets.of(row.gear)
+                harness = await fleets.of(scenario.profile)
             except UsageError as error:
-                # The other rows may need another fleet, and what was found so far must not be lost.
-                say(f"{row.id}: {error}")
+                # The other scenarios may need another fleet, and what was found so far must not be lost.
+                say(f"{scenario.id}: {error}")
                 return [*runs, Run(seed, None, (), 0, failed=f"no fleet: {error}")]
-            run = await on.run(row, seed)
+            run = await harness.run(scenario, seed)
             runs.append(run)
-            say(run_line(row.id, run))
+            say(run_line(scenario.id, run))
             if not run.void:
                 break
     return runs
 
 
 class _Fleets:
-    """Holds the fleet in use, and makes a new one when another gear is asked for or it is not whole any more."""
+    """Holds the fleet in use, and makes a new one when another profile is asked for or it was not restored."""
 
     def __init__(self, clock: Clock, say: Say, options: ChaosOptions) -> None:
         self._clock = clock
         self._say = say
         self._options = options
         self._stack = contextlib.AsyncExitStack()
-        self._stage: Stage | None = None
+        self._harness: FleetHarness | None = None
 
     async def __aenter__(self) -> _Fleets:
         return self
@@ -66,16 +66,16 @@ class _Fleets:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def of(self, gear: Gear) -> Stage:
-        """A whole fleet of that gear."""
-        if self._stage is not None and self._stage.gear == gear:
-            if await self._stage.whole():
-                return self._stage
-            self._say("the fleet is not whole again")
-        self._stage = None
+    async def of(self, profile: FleetProfile) -> FleetHarness:
+        """A restored fleet of that profile."""
+        if self._harness is not None and self._harness.profile == profile:
+            if await self._harness.wait_restored():
+                return self._harness
+            self._say("the fleet was not restored")
+        self._harness = None
         await self._stack.aclose()
         self._stack = contextlib.AsyncExitStack()
-        self._stage = await self._stack.enter_async_context(
-            stage(gear, self._clock, self._say, keep_logs=self._options.logs)
+        self._harness = await self._stack.enter_async_context(
+            running_harness(profile, self._clock, self._say, keep_logs=self._options.logs)
         )
-        return self._stage
+        return self._harness

@@ -1,27 +1,26 @@
-"""The report's pictures, as SVG text to stand inside an HTML page."""
+"""The figures of the demo's report."""
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from voicefleet.callers.outcome import CallOutcome
 from voicefleet.demo.history import History, Sample
+from voicefleet.reporting.figure import new_figure, svg
 
 _COLOURS = {"live": "#2563eb", "waiting": "#dc2626", "ready": "#16a34a", "starting": "#eab308", "draining": "#a855f7"}
 _REPLY, _QUESTION, _WAIT = "#2563eb", "#f59e0b", "#e5e7eb"
 
 
-def fleet_chart(history: History, regions: Sequence[str], slots: int) -> str:
+def fleet_chart(history: History, regions: Sequence[str], slots: int) -> Markup:
     """Calls and workers of every region over time; one column a region."""
-    figure = _figure(11, 5.2)
+    figure = new_figure(11, 5.2)
     axes = np.atleast_2d(figure.subplots(2, len(regions), sharex=True, sharey="row"))
     for column, region in enumerate(regions):
         samples = history.samples.get(region, [])
@@ -46,12 +45,12 @@ def fleet_chart(history: History, regions: Sequence[str], slots: int) -> str:
         found, names = axis.get_legend_handles_labels()
         lines.update(zip(names, found, strict=True))
     figure.legend(list(lines.values()), list(lines), fontsize=8, ncols=max(1, len(lines)), loc="outside lower center")
-    return _svg(figure)
+    return svg(figure)
 
 
-def ttfa_chart(outcomes: Sequence[CallOutcome]) -> str:
+def ttfa_chart(outcomes: Sequence[CallOutcome]) -> Markup:
     """How fast answers were at the callers' ears: every turn as a step of the cumulative share."""
-    figure = _figure(11, 3.0)
+    figure = new_figure(11, 3.0)
     axis = figure.subplots()
     for region in sorted({o.region for o in outcomes if o.region}):
         values = sorted(t.ttfa_s for o in outcomes if o.region == region for t in o.turns if t.ttfa_s is not None)
@@ -67,13 +66,13 @@ def ttfa_chart(outcomes: Sequence[CallOutcome]) -> str:
     axis.grid(alpha=0.25)
     if axis.get_legend_handles_labels()[0]:
         axis.legend(loc="lower right", fontsize=8)
-    return _svg(figure)
+    return svg(figure)
 
 
-def timeline_chart(outcomes: Sequence[CallOutcome]) -> str:
+def timeline_chart(outcomes: Sequence[CallOutcome]) -> Markup:
     """Every call as a bar: grey until the agent's first sound, orange questions, blue answers."""
     calls = sorted(outcomes, key=lambda o: o.t_start_s)
-    figure = _figure(11, 1.2 + 0.26 * max(len(calls), 1))
+    figure = new_figure(11, 1.2 + 0.26 * max(len(calls), 1))
     axis = figure.subplots()
     for row, call in enumerate(calls):
         _timeline_row(axis, row, call)
@@ -84,7 +83,7 @@ def timeline_chart(outcomes: Sequence[CallOutcome]) -> str:
     handles = [mpl.patches.Patch(color=c) for c in (_WAIT, _REPLY, _QUESTION, "#fecaca")]
     names = ["until the greeting", "agent", "caller", "question to answer"]
     figure.legend(handles=handles, labels=names, fontsize=8, ncols=4, loc="outside lower center")
-    return _svg(figure)
+    return svg(figure)
 
 
 def _timeline_row(axis: Axes, row: int, call: CallOutcome) -> None:
@@ -113,15 +112,3 @@ def _steps(axis: Axes, samples: Sequence[Sample], name: str) -> None:
     known = [(s.t_s, getattr(s, name)) for s in samples if getattr(s, name) is not None]
     if known:
         axis.step(*zip(*known, strict=True), where="post", color=_COLOURS[name], label=name)
-
-
-def _figure(width_in: float, height_in: float) -> Figure:
-    return Figure(figsize=(width_in, height_in), layout="constrained")
-
-
-def _svg(figure: Figure) -> str:
-    out = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    text = out.getvalue()
-    return re.sub(r"^.*?(?=<svg)", "", text, count=1, flags=re.DOTALL)

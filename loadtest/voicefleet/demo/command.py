@@ -12,14 +12,13 @@ from pathlib import Path
 
 from rich.console import Console
 
+from voicefleet.callers.verdict import counts_line, errors_of, shortcomings, waits_table
 from voicefleet.contract.errors import ConfigError, MissingPartError
 from voicefleet.demo.options import DemoOptions
 from voicefleet.demo.report import render_report
 from voicefleet.demo.result import PIPELINE_NOTES
 from voicefleet.demo.run import DemoRun, run_demo
 from voicefleet.local.available import local_pipeline_missing
-from voicefleet.reporting.figures import counts_line, waits_table
-from voicefleet.reporting.verdict import errors_of, shortcomings
 from voicefleet.stack.fleet import Fleet
 
 REPORT = Path("demo-report.html")

@@ -1,39 +1,28 @@
-"""The demo's report: one HTML file that needs nothing else, not even a network."""
+"""The demo's report: one HTML page."""
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
+from voicefleet.callers.verdict import WAITS, errors_of, shortcomings
 from voicefleet.demo.charts import fleet_chart, timeline_chart, ttfa_chart
 from voicefleet.demo.options import REGIONS
 from voicefleet.demo.result import PIPELINE_NOTES
 from voicefleet.demo.run import DemoRun
-from voicefleet.reporting.figures import shown
-from voicefleet.reporting.verdict import errors_of, shortcomings
-
-_WAITS = (
-    ("wait_s", "in the room until an agent was there"),
-    ("greeting_s", "in the room until the greeting was heard"),
-    ("ttfa_s", "end of a question until the answer was heard (TTFA)"),
-)
+from voicefleet.reporting.page import render_page
 
 
 def render_report(run: DemoRun) -> str:
     """The whole page."""
-    environment = Environment(
-        loader=PackageLoader("voicefleet.demo"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters["seconds"] = lambda value: shown(value, " s")
     problems = shortcomings(run.result, errors_of(run.outcomes))
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        "voicefleet.demo",
+        "report.html.j2",
         r=run.result,
         o=run.options,
         problems=problems,
-        verdict="Some callers were let down" if problems else "Every caller was answered, no call was cut",
+        verdict="Some calls went wrong" if problems else "Every caller was answered, no call was cut",
         pipeline_note=PIPELINE_NOTES.get(run.pipeline, ""),
-        waits=_WAITS,
-        fleet_svg=Markup(fleet_chart(run.history, REGIONS, run.options.slots)),
-        ttfa_svg=Markup(ttfa_chart(run.outcomes)),
-        timeline_svg=Markup(timeline_chart(run.outcomes)),
+        waits=WAITS,
+        fleet_svg=fleet_chart(run.history, REGIONS, run.options.slots),
+        ttfa_svg=ttfa_chart(run.outcomes),
+        timeline_svg=timeline_chart(run.outcomes),
     )

@@ -27,7 +27,7 @@ from voicefleet.demo.view import picture
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.speech.clips import load_utterances
-from voicefleet.stack.fleet import Fleet, PoolShape, WorkerGear, running_fleet
+from voicefleet.stack.fleet import Fleet, PoolShape, WorkerOptions, running_fleet
 from voicefleet.traffic.arrivals import poisson
 
 START_LIMIT_S = 90.0
@@ -87,7 +87,7 @@ async def run_demo(
         stage = _Stage(run, clock, began_s)
         with Live(get_renderable=stage.render, console=console, refresh_per_second=2, transient=True) as live:
             stage.say("starting Redis, two livekit-servers and the controller")
-            async with running_fleet(REGIONS, shape, Path(directory), gear=WorkerGear(pipeline)) as fleet:
+            async with running_fleet(REGIONS, shape, Path(directory), workers=WorkerOptions(pipeline)) as fleet:
                 async with ControllerClient(fleet.api_url) as client, stage.watching(client):
                     stage.phase = "first workers start"
                     await stage.until_ready(fleet)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from voicefleet.callers.outcome import quantiles
 from voicefleet.demo.history import History, Sample
-from voicefleet.reporting.figures import shown
+from voicefleet.reporting.table import shown
 
 
 def fleet_table(history: History, regions: Sequence[str], ttfa_s: dict[str, list[float]]) -> Table:

@@ -10,16 +10,16 @@ from pathlib import Path
 from rich.console import Console
 
 from voicefleet.callers.caller import Caller
-from voicefleet.callers.narrator import Narrator
+from voicefleet.callers.event_printer import EventPrinter
 from voicefleet.callers.outcome import CallOutcome, quantiles
 from voicefleet.callers.settings import CallingSettings, calling_settings
 from voicefleet.callers.swarm import SwarmSettings, script
 from voicefleet.callers.tickets import ask, call_request, controller_url, own_ticket
+from voicefleet.callers.verdict import faults
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.contract.parsing.limits import require_between
-from voicefleet.reporting.figures import shown
-from voicefleet.reporting.verdict import faults
+from voicefleet.reporting.table import shown
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.speech.clips import load_utterances
@@ -89,7 +89,7 @@ async def _hold(options: CallOptions, settings: CallingSettings, console: Consol
     ticket = await _ticket(options, settings)
     where = f", region {ticket.region}" if ticket.region else ""
     say(f"ticket after {clock.monotonic() - began_s:.2f} s: room {ticket.room}{where}, {ticket.url}")
-    outcome = await Caller("call", ticket, questions, on_event=Narrator(questions, say, clock), clock=clock).run()
+    outcome = await Caller("call", ticket, questions, on_event=EventPrinter(questions, say, clock), clock=clock).run()
     if options.livekit_url and outcome.connect_s is None:
         raise UnreachableError(
             outcome.error or "no connection",

@@ -16,21 +16,21 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
-from voicefleet.callers.behavior import Manners
+from voicefleet.callers.behavior import CallerBehavior
 from voicefleet.callers.caller import CallerSettings
 from voicefleet.callers.health import MAX_LAG_P99_S, GeneratorHealth, HealthMeter
-from voicefleet.callers.measures import serving
+from voicefleet.callers.metrics import serving
 from voicefleet.callers.outcome import CallOutcome, quantiles, summary
 from voicefleet.callers.settings import calling_settings
 from voicefleet.callers.swarm import SwarmSettings, run_swarm
 from voicefleet.callers.tickets import ask, call_request, controller_url
+from voicefleet.callers.verdict import counts_line, errors_of, shortcomings, waits_table
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.contract.parsing.limits import require_between
 from voicefleet.contract.parsing.validation import nearest
 from voicefleet.loadtest.command_call import MAX_TURNS
-from voicefleet.reporting.figures import counts_line, shown, waits_table
-from voicefleet.reporting.verdict import errors_of, shortcomings
+from voicefleet.reporting.table import shown
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.speech.clips import load_utterances
@@ -65,7 +65,7 @@ class LoadOptions:
         require_between("rate", self.rate, 0.001, 1000)
         require_between("turns", self.turns, 1, MAX_TURNS)
         require_between("seed", self.seed, 0, 2**32)
-        require_between("patience", self.patience_s, Manners().turn_timeout_s, 3600)
+        require_between("patience", self.patience_s, CallerBehavior().turn_timeout_s, 3600)
 
 
 class Progress:
@@ -147,7 +147,7 @@ async def _run(options: LoadOptions, console: Console) -> dict[str, Any]:
     url = controller_url(options.controller, settings)
     requests = [call_request(region, None) for region in options.regions or (None,)]
     offsets = [float(t) for t in poisson(options.rate, options.calls, np.random.default_rng(options.seed))]
-    callers = CallerSettings(manners=Manners(patience_s=options.patience_s))
+    callers = CallerSettings(behavior=CallerBehavior(patience_s=options.patience_s))
     progress = Progress(options.calls)
     async with (
         ControllerClient(url, key=settings.controller_key) as client,

@@ -15,7 +15,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.netlab import netem
 from voicefleet.netlab.channel import Counts
 from voicefleet.netlab.conditions import MTU, Conditions
-from voicefleet.netlab.namespaces import ip, tc
+from voicefleet.netlab.namespaces import routing, set_up_device, tc
 from voicefleet.netlab.readings import Readings, from_emulator
 from voicefleet.netlab.tun import open_tun
 
@@ -47,7 +47,11 @@ class Link(ABC):
             (self._near, self.near_address, self.far_address),
             (self._far, self.far_address, self.near_address),
         ):
-            ip("-n", end, "route", "replace", other, "dev", self._device, "src", own, "congctl", algorithm)
+            with routing(end, f"congestion control {algorithm}") as route:
+                (index,) = route.link_lookup(ifname=self._device)
+                route.route(
+                    "replace", dst=f"{other}/32", oif=index, prefsrc=own, scope="link", metrics={"cc_algo": algorithm}
+                )
 
     @abstractmethod
     def configure(self, up: Conditions, down: Conditions | None = None, *, seed: int = 0) -> None:
@@ -125,12 +129,12 @@ class NetemLink(Link):
     def __init__(self, near: str, far: str, number: int) -> None:
         super().__init__(near, far, number)
         self._ends = (near, far)
-        ip("-n", near, "link", "add", self._device, "type", "veth", "peer", "name", self._device, "netns", far)
+        with routing(near) as route:
+            route.link("add", ifname=self._device, kind="veth", peer={"ifname": self._device, "net_ns_fd": far})
         own = (self.near_address, self.far_address)
         for end, mine, other in zip(self._ends, own, own[::-1], strict=True):
-            ip("-n", end, "address", "add", mine, "peer", other, "dev", self._device)
             # Else netem would see many packets of TCP as one, and lose them as one.
-            ip("-n", end, "link", "set", self._device, "mtu", str(MTU), "gso_max_segs", "1", "up")
+            set_up_device(end, self._device, mine, other, mtu=MTU, gso_max_segs=1)
             tc("-n", end, "qdisc", "add", "dev", self._device, "root", "handle", "1:", "netem")
         self._base = (Counts(), Counts())
 

@@ -7,7 +7,6 @@ its owner is gone: then what still runs in it is ended, and it is removed.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import itertools
 import os
 import re
@@ -15,9 +14,11 @@ import shutil
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
+
+from pyroute2 import IPRoute, NetlinkError, netns  # type: ignore[import-untyped]
 
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.runtime.processes import process_start_ticks
@@ -26,7 +27,8 @@ T = TypeVar("T")
 
 _FOLDER = Path("/run/netns")
 _NAME = re.compile(r"vflab-(\d+)-(\d+)-(\d+)-[a-z]+")
-_CLONE_NEWNET = 0x40000000
+_LOOPBACK = 1
+"""Every namespace's first device."""
 _numbers = itertools.count()
 
 
@@ -51,44 +53,67 @@ def require_rights() -> None:
         )
 
 
-def ip(*arguments: str) -> str:
-    """Run iproute2's `ip`.
+@contextlib.contextmanager
+def routing(name: str, doing: str = "") -> Iterator[IPRoute]:
+    """Links, addresses and routes of the namespace, over netlink, for the block; `doing` is for the error.
 
     Raises:
-        MissingPartError: it was refused.
+        MissingPartError: the kernel refused something in the block.
     """
-    return _run("ip", *arguments)
+    try:
+        with IPRoute(netns=name) as route:
+            yield route
+    except (NetlinkError, OSError) as error:
+        raise _refused(str(error), f"{name} {doing}".strip()) from error
+
+
+def set_up_device(name: str, device: str, address: str, peer: str, **link: int) -> None:
+    """Give the device its address and a route to `peer`, then bring it up; `link`: more of its link's attributes.
+
+    Raises:
+        MissingPartError: the kernel refused.
+    """
+    with routing(name) as route:
+        (index,) = route.link_lookup(ifname=device)
+        route.addr("add", index=index, local=address, address=peer, prefixlen=32)
+        route.link("set", index=index, state="up", **link)
 
 
 def tc(*arguments: str) -> str:
-    """Run iproute2's `tc`; raises as `ip` does."""
-    return _run("tc", *arguments)
+    """Run iproute2's `tc`, for netem: pyroute2 has no words for losses in bursts (`gemodel`).
 
-
-def _run(program: str, *arguments: str) -> str:
+    Raises:
+        MissingPartError: it was refused, or is not there.
+    """
     try:
-        done = subprocess.run(
-            [program, *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
-        )
+        done = subprocess.run(["tc", *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     except OSError as error:
         raise MissingPartError(
-            "the program is not in PATH", field=program, hint="Install your system's `iproute2` package."
+            "the program is not in PATH", field="tc", hint="Install your system's `iproute2` package."
         ) from error
     if done.returncode != 0:
-        raise MissingPartError(
-            f"the kernel refused: {done.stderr.strip()}",
-            field=program,
-            value=" ".join(arguments),
-            hint="Run as root on a Linux with network namespaces and TUN devices.",
-        )
+        raise _refused(done.stderr.strip(), " ".join(arguments))
     return done.stdout
+
+
+def _refused(why: str, value: str) -> MissingPartError:
+    return MissingPartError(
+        f"the kernel refused: {why}",
+        field="netlab",
+        value=value,
+        hint="Run as root on a Linux with network namespaces and TUN devices.",
+    )
 
 
 def make(role: str) -> str:
     """A new namespace with its loopback up; its name, which ends in `role` (lower-case letters)."""
     name = f"vflab-{os.getpid()}-{process_start_ticks(os.getpid())}-{next(_numbers)}-{role}"
-    ip("netns", "add", name)
-    ip("-n", name, "link", "set", "lo", "up")
+    try:
+        netns.create(name)
+    except OSError as error:
+        raise _refused(str(error), name) from error
+    with routing(name) as route:
+        route.link("set", index=_LOOPBACK, state="up")
     # Neighbours' solicitations of IPv6 would be traffic that nobody asked for.
     set_kernel(name, {"net/ipv6/conf/all/disable_ipv6": "1"}, optional=True)
     return name
@@ -100,15 +125,13 @@ def remove(name: str) -> None:
         if not _signal(pids(name), number):
             break
         _until_empty(name, 2.0)
-    with contextlib.suppress(MissingPartError):
-        ip("netns", "delete", name)
+    with contextlib.suppress(OSError):
+        netns.remove(name)
 
 
 def pids(name: str) -> list[int]:
     """Who runs in it."""
-    with contextlib.suppress(MissingPartError):
-        return [int(line) for line in ip("netns", "pids", name).split()]
-    return []
+    return list(netns.ns_pids().get(name, []))
 
 
 def sweep() -> list[str]:
@@ -120,7 +143,7 @@ def sweep() -> list[str]:
 
 
 def inside(name: str, command: Sequence[str]) -> list[str]:
-    """The command line that runs `command` in the namespace."""
+    """The command line that runs `command` in the namespace, with the /sys of it."""
     return ["ip", "netns", "exec", name, *command]
 
 
@@ -135,11 +158,7 @@ def within(name: str, work: Callable[[], T]) -> T:
 
     def enter() -> None:
         try:
-            with (_FOLDER / name).open("rb") as file:
-                libc = ctypes.CDLL(None, use_errno=True)
-                if libc.setns(file.fileno(), _CLONE_NEWNET) != 0:
-                    number = ctypes.get_errno()
-                    raise OSError(number, os.strerror(number), name)
+            netns.setns(name, flags=0)
             result.append(work())
         except BaseException as error:
             failure.append(error)

@@ -1,4 +1,7 @@
-"""A TUN device in a namespace: the kernel's packets as bytes on a file descriptor."""
+"""A TUN device in a namespace: the kernel's packets as bytes on a file descriptor.
+
+The device is attached here, not by pyroute2, which makes persistent devices and keeps no descriptor.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import struct
 
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.netlab.conditions import MTU
-from voicefleet.netlab.namespaces import ip, within
+from voicefleet.netlab.namespaces import set_up_device, within
 
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
@@ -43,8 +46,7 @@ def open_tun(namespace: str, device: str, address: str, peer: str) -> int:
             hint="Load the module `tun`, or give the container the device /dev/net/tun and NET_ADMIN.",
         ) from error
     try:
-        ip("-n", namespace, "address", "add", address, "peer", peer, "dev", device)
-        ip("-n", namespace, "link", "set", device, "mtu", str(MTU), "txqueuelen", str(_QUEUE), "up")
+        set_up_device(namespace, device, address, peer, mtu=MTU, txqlen=_QUEUE)
     except MissingPartError:
         os.close(descriptor)
         raise

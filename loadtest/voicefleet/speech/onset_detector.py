@@ -1,4 +1,4 @@
-"""The ear: where speech begins and ends in a stream of PCM, to the sample.
+"""Finds where speech begins and ends in a stream of PCM, to the sample.
 
 Pure: no clock and no I/O. The caller feeds int16 samples with the monotonic time of the first one and
 gets events back. The onset is *backdated* to the first voiced sample, so the 60 ms that it takes to be
@@ -31,7 +31,7 @@ _MIN_LOUD_SHARE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
-class EarSettings:
+class OnsetSettings:
     """What counts as speech.
 
     Attributes:
@@ -51,7 +51,7 @@ class EarSettings:
     def __post_init__(self) -> None:
         if self.sample_rate < 8000 or self.sample_rate % 200:
             raise ConfigError(
-                "the ear needs whole hops of 5 ms",
+                "the detector needs whole hops of 5 ms",
                 field="sample_rate",
                 value=self.sample_rate,
                 hint="Use 8000, 16000, 24000 or 48000 Hz.",
@@ -65,8 +65,8 @@ class EarSettings:
             )
 
 
-class EarState(enum.Enum):
-    """What the ear believes now."""
+class OnsetState(enum.Enum):
+    """The detector's state."""
 
     QUIET = "quiet"
     RISING = "rising"
@@ -89,18 +89,18 @@ class SpeechEnd:
     sample: int
 
 
-EarEvent = Onset | SpeechEnd
+SpeechEvent = Onset | SpeechEnd
 
 
-class Ear:
+class OnsetDetector:
     """Streaming detector for one track. Feed it every sample, in order; frames may have any length.
 
     Error of the event times, beyond that of the `t_s` fed in: onset and end within one hop (5 ms) on
     clean speech; a soft onset (a fricative below the threshold) is heard where it becomes loud.
     """
 
-    def __init__(self, settings: EarSettings | None = None) -> None:
-        self._s = settings or EarSettings()
+    def __init__(self, settings: OnsetSettings | None = None) -> None:
+        self._s = settings or OnsetSettings()
         rate = self._s.sample_rate
         self._hop = rate // 200
         self._rms = _FULL_SCALE * 10 ** (self._s.threshold_dbfs / 20)
@@ -109,23 +109,23 @@ class Ear:
         self._rest: Samples = np.zeros(0, dtype=np.int16)
         self._fed = 0  # stream index of the first sample in _rest
         self._before: Samples = np.zeros(self._hop, dtype=np.int16)
-        self._state = EarState.QUIET
+        self._state = OnsetState.QUIET
         self._onset: Onset | None = None
         self._rise_start = 0  # stream index of the first loud hop of the current rise
         self._loud_hops = 0
         self._voiced_end = SpeechEnd(t_s=0.0, sample=0)
 
     @property
-    def state(self) -> EarState:
-        """What the ear believes after the samples fed so far."""
+    def state(self) -> OnsetState:
+        """What the detector believes after the samples fed so far."""
         return self._state
 
     @property
     def voiced_until_s(self) -> float | None:
         """Time one past the last voiced sample of the current speech, None unless SPEAKING."""
-        return self._voiced_end.t_s if self._state is EarState.SPEAKING else None
+        return self._voiced_end.t_s if self._state is OnsetState.SPEAKING else None
 
-    def feed(self, samples: Samples, t_s: float) -> list[EarEvent]:
+    def feed(self, samples: Samples, t_s: float) -> list[SpeechEvent]:
         """Take the next samples of the stream.
 
         Args:
@@ -143,13 +143,13 @@ class Ear:
         self._rest = pcm[count * hop :].copy()
         wide = hops.astype(np.float32)
         loud = np.sqrt(np.einsum("ij,ij->i", wide, wide) / hop) >= self._rms
-        if self._state is EarState.QUIET and not loud.any():
+        if self._state is OnsetState.QUIET and not loud.any():
             # Nearly all hops of a call are quiet: skip the loop, only keep the hop before an onset.
             self._fed += count * hop
             if count:
                 self._before = hops[-1].copy()
             return []
-        events: list[EarEvent] = []
+        events: list[SpeechEvent] = []
         for i in range(count):
             self._step(hops[i], bool(loud[i]), start_s + i * hop / rate, events)
             self._before = hops[i]
@@ -157,34 +157,34 @@ class Ear:
         self._before = self._before.copy()
         return events
 
-    def close(self) -> list[EarEvent]:
+    def close(self) -> list[SpeechEvent]:
         """The stream is over: speech that goes on ends at its last voiced sample."""
-        speaking = self._state is EarState.SPEAKING
-        self._state = EarState.QUIET
+        speaking = self._state is OnsetState.SPEAKING
+        self._state = OnsetState.QUIET
         return [self._voiced_end] if speaking else []
 
-    def _step(self, hop: Samples, loud: bool, t_s: float, events: list[EarEvent]) -> None:
+    def _step(self, hop: Samples, loud: bool, t_s: float, events: list[SpeechEvent]) -> None:
         rate = self._s.sample_rate
         end = self._fed + self._hop
         if loud:
             last = int(np.flatnonzero(np.abs(hop.astype(np.int32)) >= self._rms)[-1])
             self._voiced_end = SpeechEnd(t_s + (last + 1) / rate, self._fed + last + 1)
-            if self._state is EarState.QUIET:
-                self._state = EarState.RISING
+            if self._state is OnsetState.QUIET:
+                self._state = OnsetState.RISING
                 self._onset = self._first_voiced(hop, t_s)
                 self._rise_start = self._fed
                 self._loud_hops = 0
             self._loud_hops += 1
-            if self._state is EarState.RISING and self._sustained(end):
-                self._state = EarState.SPEAKING
+            if self._state is OnsetState.RISING and self._sustained(end):
+                self._state = OnsetState.SPEAKING
                 assert self._onset is not None
                 events.append(self._onset)
             return
         quiet_s = (end - self._voiced_end.sample) / rate
-        if self._state is EarState.RISING and quiet_s > self._s.max_gap_s:
-            self._state = EarState.QUIET
-        elif self._state is EarState.SPEAKING and quiet_s >= self._s.hangover_s:
-            self._state = EarState.QUIET
+        if self._state is OnsetState.RISING and quiet_s > self._s.max_gap_s:
+            self._state = OnsetState.QUIET
+        elif self._state is OnsetState.SPEAKING and quiet_s >= self._s.hangover_s:
+            self._state = OnsetState.QUIET
             events.append(self._voiced_end)
 
     def _sustained(self, end: int) -> bool:
@@ -201,13 +201,13 @@ class Ear:
         return Onset(t_s + offset / self._s.sample_rate, self._fed + offset)
 
 
-def voiced_span(samples: Samples, settings: EarSettings | None = None) -> tuple[int, int] | None:
+def voiced_span(samples: Samples, settings: OnsetSettings | None = None) -> tuple[int, int] | None:
     """First voiced sample and one past the last voiced sample of a whole clip, None if all is quiet."""
-    ear = Ear(settings)
-    rate = (settings or EarSettings()).sample_rate
+    detector = OnsetDetector(settings)
+    rate = (settings or OnsetSettings()).sample_rate
     # Whole hops only are judged: pad the tail so that the last samples count.
     padded = np.concatenate((samples, np.zeros(rate // 200, dtype=np.int16)))
-    events = ear.feed(padded, 0.0) + ear.close()
+    events = detector.feed(padded, 0.0) + detector.close()
     if not events:
         return None
     return events[0].sample, events[-1].sample

@@ -105,7 +105,7 @@ class Fleet:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerGear:
+class WorkerOptions:
     """How the workers are started."""
 
     tiers: str
@@ -123,7 +123,7 @@ async def running_fleet(
     shape: PoolShape,
     directory: Path,
     *,
-    gear: WorkerGear,
+    workers: WorkerOptions,
     webhooks: Callable[[str], str] | None = None,
     overrides: Mapping[str, Any] | None = None,
     livekit_metrics: bool = False,
@@ -160,7 +160,7 @@ async def running_fleet(
             )
         config = directory / "controller.yaml"
         config.write_text(
-            yaml.safe_dump(_controller_config(regions, servers, shape, directory, port, gear, overrides or {}))
+            yaml.safe_dump(_controller_config(regions, servers, shape, directory, port, workers, overrides or {}))
         )
         ready_file = directory / "controller.json"
 
@@ -194,11 +194,11 @@ def _controller_config(
     shape: PoolShape,
     directory: Path,
     port: int,
-    gear: WorkerGear,
+    workers: WorkerOptions,
     overrides: Mapping[str, Any],
 ) -> dict[str, Any]:
-    worker = [sys.executable, "-m", "voicefleet.cli.app", "worker", "--tiers", gear.tiers, "--agent", gear.agent]
-    command = [*gear.launcher, *worker]
+    worker = [sys.executable, "-m", "voicefleet.cli.app", "worker", "--tiers", workers.tiers, "--agent", workers.agent]
+    command = [*workers.launcher, *worker]
     return {
         "listen": f"127.0.0.1:{port}",
         "auth": "none",
@@ -222,7 +222,7 @@ def _controller_config(
                 },
                 "process": {
                     "command": command,
-                    "env": dict(gear.env),
+                    "env": dict(workers.env),
                     "state_dir": str(directory / "workers" / region),
                     "log_dir": str(directory / "logs"),
                 },

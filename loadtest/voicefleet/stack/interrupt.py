@@ -1,4 +1,4 @@
-"""Long work that Ctrl-C ends in good order, told line by line."""
+"""Long work that Ctrl-C ends in good order, with its progress printed line by line."""
 
 from __future__ import annotations
 
@@ -16,6 +16,18 @@ Say = Callable[[str], None]
 """Takes a line for whoever watches."""
 
 
+async def finished(work: Coroutine[Any, Any, None]) -> bool:
+    """Run `work`; Ctrl-C and SIGTERM cancel it, and it cleans up. Whether it ended by itself."""
+    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+        return True
+    return False
+
+
 async def until_done_or_interrupted(
     start: Callable[[Clock, Say], Coroutine[Any, Any, None]], console: Console, status: str
 ) -> bool:
@@ -28,11 +40,4 @@ async def until_done_or_interrupted(
         console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     with console.status(status):
-        work = asyncio.ensure_future(start(clock, say))
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, work.cancel)
-        with contextlib.suppress(asyncio.CancelledError):
-            await work
-            return True
-    return False
+        return await finished(start(clock, say))

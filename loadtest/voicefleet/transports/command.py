@@ -15,7 +15,7 @@ from rich.table import Table
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.netlab.lab import choose_backend
 from voicefleet.netlab.readings import Backend
-from voicefleet.reporting.figures import shown
+from voicefleet.reporting.table import shown
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.stack.interrupt import until_done_or_interrupted
 from voicefleet.stack.machine import machine

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from voicefleet.chaos import launcher
-from voicefleet.chaos.faults.orders import leavers
+from voicefleet.chaos.faults.operations import leavers
 from voicefleet.chaos.faults.processes import connected_inodes, group
 from voicefleet.chaos.faults.providers import write_faults
 from voicefleet.chaos.fleet_harness import breakable_tiers

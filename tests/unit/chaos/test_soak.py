@@ -11,7 +11,7 @@ import pytest
 from support.outcomes import CUT, FAILED, GOOD, LOST, SILENT, UNHEARD
 from voicefleet.chaos.measure import Run
 from voicefleet.chaos.soak.growth import Series, growth
-from voicefleet.chaos.soak.invariants import Ledger, book_problems, call_book, turn_book
+from voicefleet.chaos.soak.invariants import ClaimTotals, call_totals, turn_totals, violations
 from voicefleet.chaos.soak.plan import FAULTS, SoakOptions, rounds
 from voicefleet.contract.errors import ConfigError
 
@@ -25,32 +25,32 @@ def a_run(*outcomes: object, placed: int | None = None, void: bool = False) -> R
 
 
 def test_every_call_is_in_one_class() -> None:
-    book = call_book([a_run(GOOD, SILENT, CUT, UNHEARD, FAILED, placed=6), a_run(GOOD, void=True)])
-    assert book == {"placed": 7, "well": 1, "silent": 2, "cut": 1, "failed": 1, "never_ended": 1, "void": 1}
-    assert book["placed"] == sum(count for name, count in book.items() if name != "placed")
+    totals = call_totals([a_run(GOOD, SILENT, CUT, UNHEARD, FAILED, placed=6), a_run(GOOD, void=True)])
+    assert totals == {"placed": 7, "well": 1, "silent": 2, "cut": 1, "failed": 1, "never_ended": 1, "void": 1}
+    assert totals["placed"] == sum(count for name, count in totals.items() if name != "placed")
 
 
 def test_every_question_is_in_one_class() -> None:
     unexplained = replace(GOOD, turns=(LOST,))
-    book = turn_book([a_run(GOOD, SILENT, unexplained)])
-    assert book == {"asked": 5, "answered": 3, "in_bad_calls": 1, "unexplained": 1}
-    assert book["asked"] == sum(count for name, count in book.items() if name != "asked")
+    totals = turn_totals([a_run(GOOD, SILENT, unexplained)])
+    assert totals == {"asked": 5, "answered": 3, "in_bad_calls": 1, "unexplained": 1}
+    assert totals["asked"] == sum(count for name, count in totals.items() if name != "asked")
 
 
-def test_good_books_have_no_problem_and_bad_ones_say_each() -> None:
-    assert book_problems(call_book([a_run(GOOD)]), turn_book([a_run(GOOD)]), 0) == []
+def test_good_totals_violate_nothing_and_bad_ones_say_each() -> None:
+    assert violations(call_totals([a_run(GOOD)]), turn_totals([a_run(GOOD)]), 0) == []
     runs = [a_run(SILENT, CUT, FAILED, replace(GOOD, turns=(LOST,)), placed=5)]
-    said = " ".join(book_problems(call_book(runs), turn_book(runs), 1))
+    said = " ".join(violations(call_totals(runs), turn_totals(runs), 1))
     for word in ("heard nothing", "lost the agent", "failed", "never came", "unanswered", "spoke at once"):
         assert word in said
 
 
-def test_the_ledger_closes_or_says_what_does_not() -> None:
+def test_claim_totals_add_up_or_say_what_does_not() -> None:
     closed = {"opened": 5, "released": 1, "handed_over": 1, "recovered": 1, "finished": 1}
-    assert Ledger(closed, held=1).problems(idle=False) == []
-    assert Ledger(closed, held=1).problems(idle=True) == ["1 claims still held with no call left"]
-    assert Ledger(closed, held=0).problems(idle=False) == ["5 claims opened, but 4 closed and 0 held"]
-    assert Ledger({}, held=0).problems(idle=True) == []
+    assert ClaimTotals(closed, held=1).problems(idle=False) == []
+    assert ClaimTotals(closed, held=1).problems(idle=True) == ["1 claims still held with no call left"]
+    assert ClaimTotals(closed, held=0).problems(idle=False) == ["5 claims opened, but 4 closed and 0 held"]
+    assert ClaimTotals({}, held=0).problems(idle=True) == []
 
 
 def a_series(values: list[float], allowance: float = 2.0) -> Series:
@@ -80,15 +80,15 @@ def test_too_few_samples_are_unknown_not_good() -> None:
 def test_a_seed_draws_every_fault_once_before_any_comes_again() -> None:
     drawn = list(islice(rounds(SoakOptions(seed=3)), 2 * len(FAULTS)))
     first, second = drawn[: len(FAULTS)], drawn[len(FAULTS) :]
-    assert {row.id for row, _ in first} == {row.id for row, _ in second} == {row.id for row in FAULTS}
+    assert {s.id for s, _ in first} == {s.id for s, _ in second} == {s.id for s in FAULTS}
     assert len({seed for _, seed in drawn}) == len(drawn)
     assert drawn == list(islice(rounds(SoakOptions(seed=3)), 2 * len(FAULTS)))
-    assert [row.id for row, _ in drawn] != [row.id for row, _ in islice(rounds(SoakOptions(seed=4)), 2 * len(FAULTS))]
+    assert [s.id for s, _ in drawn] != [s.id for s, _ in islice(rounds(SoakOptions(seed=4)), 2 * len(FAULTS))]
 
 
 def test_a_quick_soak_has_fewer_calls() -> None:
-    row, _ = next(rounds(SoakOptions(quick=True)))
-    assert (row.live, row.answers) == (2, 1)
+    scenario, _ = next(rounds(SoakOptions(quick=True)))
+    assert (scenario.live, scenario.answers) == (2, 1)
     assert SoakOptions(quick=True).length_min == 1.0
 
 

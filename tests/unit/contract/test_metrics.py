@@ -46,7 +46,7 @@ def test_a_pod_has_a_bounded_number_of_series() -> None:
 
 def test_the_closed_sets_are_those_of_the_code() -> None:
     assert set(worker.JOB_REQUESTS.values["answer"]) == {a.value for a in Answer}
-    assert set(worker.MEMORY_LOST.values["reason"]) == {loss.value for loss in Loss} | {"other"}
+    assert set(worker.TRANSCRIPT_LOST.values["reason"]) == {loss.value for loss in Loss} | {"other"}
     assert set(worker.APOLOGIES.values["reason"]) == {r.value for r in Silence} | {"other"}
     assert set(controller.PROBES.values["result"]) == {w.value for w in Witness}
     assert set(controller.HOLD_MESSAGES.values["result"]) == {r.value for r in Result}

@@ -87,7 +87,8 @@ def test_a_successor_has_its_slot_before_its_worker_says_so(state: str) -> None:
         return moves(CALLS, {**LEAVING, "new": worker("new", **new)}, handoffs=accepted)
 
     assert more(live=3) == []
-    assert more(live=2, accepting=1) == ["a"]
+    assert more(live=2, accepting=1, rooms=["b", "c", "d"]) == ["a"]
+    assert more(live=2, accepting=1, rooms=["c", "d", "e"]) == [], "what it accepted is another call"
     assert more(live=3, rooms=["b", "c", "d"]) == ["a"]
     assert more(live=2, accepting=2, rooms=["b", "c"]) == []
 

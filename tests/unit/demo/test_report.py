@@ -62,7 +62,7 @@ def test_a_good_run_is_one_self_contained_page() -> None:
 
 def test_a_bad_run_says_why() -> None:
     text = render_report(a_run([GOOD, SILENT, CUT, UNHEARD, FAILED]))
-    assert "Some callers were let down" in text
+    assert "Some calls went wrong" in text
     for sentence in (
         "2 of 5 callers never heard an agent",
         "2 of 5 callers heard nothing for more than 10 s (silent)",

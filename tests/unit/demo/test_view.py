@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from support.outcomes import region_view
 from voicefleet.demo.history import History
 from voicefleet.demo.view import picture
-from voicefleet.reporting.figures import shown
+from voicefleet.reporting.table import shown
 
 pytestmark = pytest.mark.unit
 

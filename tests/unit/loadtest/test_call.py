@@ -10,15 +10,15 @@ import pytest
 from livekit import api
 
 from support.outcomes import CUT, GOOD, SILENT, UNHEARD
-from voicefleet.callers.narrator import Narrator
+from voicefleet.callers.event_printer import EventPrinter
 from voicefleet.callers.settings import CallingSettings, calling_settings
 from voicefleet.callers.tickets import ask, call_request, controller_url, own_ticket
+from voicefleet.callers.verdict import faults
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
 from voicefleet.loadtest.command_call import CallOptions
 from voicefleet.loadtest.command_load import LoadOptions
-from voicefleet.reporting.verdict import faults
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.speech.clips import load_utterances
 
@@ -114,7 +114,7 @@ def test_options_out_of_bounds(options: type, wrong: dict[str, Any]) -> None:
 def test_a_call_is_told_as_it_happens() -> None:
     lines: list[str] = []
     questions = load_utterances()[:2]
-    tell = Narrator(questions, lines.append, SystemClock())
+    tell = EventPrinter(questions, lines.append, SystemClock())
     said_s = [(q.speech_end_sample - q.speech_start_sample) / q.sample_rate for q in questions]
     tell("c", "joined", 0.0, {})
     tell("c", "agent_joined", 0.2, {})

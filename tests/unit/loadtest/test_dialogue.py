@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from voicefleet.callers.behavior import Action, Ask, HangUp, Manners
+from voicefleet.callers.behavior import Action, Ask, CallerBehavior, HangUp
 from voicefleet.callers.dialogue import Dialogue
 from voicefleet.contract.errors import ConfigError
 
@@ -20,12 +20,12 @@ class Stage:
     """Plays a dialogue: `at(t)` lets time pass up to t, asking the questions (1 s long) as they come."""
 
     texts: tuple[str, ...] = ("one?", "two?")
-    manners: Manners = field(default_factory=Manners)
+    behavior: CallerBehavior = field(default_factory=CallerBehavior)
     notes: list[tuple[str, float]] = field(default_factory=list)
     actions: list[tuple[float, Action]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.d = Dialogue(self.texts, JOINED, self.manners, lambda kind, t: self.notes.append((kind, t)))
+        self.d = Dialogue(self.texts, JOINED, self.behavior, lambda kind, t: self.notes.append((kind, t)))
         self.now = JOINED
 
     def at(self, t: float) -> Dialogue:
@@ -49,7 +49,7 @@ class Stage:
         return self.d
 
     def voice(self, start: float, end: float, who: str = "a") -> None:
-        """Agent `who` speaks from `start` to `end` (reported with the ear's delays)."""
+        """Agent `who` speaks from `start` to `end` (reported with the detector's delays)."""
         self.at(start + 0.06).voice_began(who, JOINED + start)
         self.at(end + 0.2).voice_ended(who, JOINED + end)
 
@@ -184,7 +184,7 @@ def test_a_voice_between_the_decision_and_the_question_is_a_cut_in() -> None:
 
 
 def test_an_endless_monologue_is_asked_over() -> None:
-    stage = Stage(texts=("one?",), manners=Manners(max_listen_s=5.0))
+    stage = Stage(texts=("one?",), behavior=CallerBehavior(max_listen_s=5.0))
     stage.at(0.6).voice_began("a", JOINED + 0.5)
     stage.at(6.0)
     assert stage.acted() == [(5.5, Ask(0))]
@@ -278,4 +278,4 @@ def test_a_caller_without_questions_hangs_up_after_the_greeting() -> None:
 
 def test_patience_shorter_than_the_time_out_is_refused() -> None:
     with pytest.raises(ConfigError, match="patience_s"):
-        Manners(turn_timeout_s=10.0, patience_s=5.0)
+        CallerBehavior(turn_timeout_s=10.0, patience_s=5.0)

@@ -106,13 +106,13 @@ class Keys:
         """String: the call in `room` is on its way to another worker."""
         return self._key("handoff", room)
 
-    def memory(self, room: str) -> str:
+    def transcript(self, room: str) -> str:
         """String: the conversation in `room` so far, for an agent that takes it over."""
-        return self._key("memory", room)
+        return self._key("transcript", room)
 
-    def memory_of(self, room: str) -> str:
-        """String: the sid of the room that `memory(room)` is of. Names recur, and a memory may be encrypted."""
-        return self._key("memory_of", room)
+    def transcript_of(self, room: str) -> str:
+        """String: the sid of the room that `transcript(room)` is of. Names recur, and a transcript may be encrypted."""
+        return self._key("transcript_of", room)
 
     @property
     def held(self) -> str:
@@ -128,9 +128,9 @@ class Keys:
         return self._key("ledger")
 
     @property
-    def laws(self) -> str:
+    def models(self) -> str:
         """String: what the scaler has learned of this region's calls and workers."""
-        return self._key("laws")
+        return self._key("models")
 
     @property
     def campaigns(self) -> str:

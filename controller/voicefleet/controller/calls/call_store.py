@@ -23,7 +23,7 @@ DISPATCH_TTL_MS = 1_500
 """A dispatch without a claim after this counts as lost: LiveKit answers 200 to those it drops, and may offer the call
 to a worker that hangs. A second one in the same room is harmless: the claim decides."""
 
-VANISHED_MEMORY_MS = 60_000
+VANISHED_TRANSCRIPT_MS = 60_000
 """The conversation of a room that is gone without a word: its caller may come back into a room of the same name."""
 
 RECORDS_AT_ONCE = 1_000
@@ -116,23 +116,23 @@ class CallBook:
 
     async def forget_conversation(self, room: str, room_sid: str) -> None:
         """Nobody may carry on with what was said in `room` while it had this sid."""
-        keys = [self._keys.memory(room), self._keys.memory_of(room)]
-        await self._scripts.run("memory_forget", keys, [room_sid])
+        keys = [self._keys.transcript(room), self._keys.transcript_of(room)]
+        await self._scripts.run("transcript_forget", keys, [room_sid])
 
     async def vanished(self, rooms: Iterable[str]) -> None:
         """Rooms that are gone although nobody said so: keep their conversations only a little longer."""
         with answered():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for room in rooms:
-                    pipe.pexpire(self._keys.memory(room), VANISHED_MEMORY_MS)
-                    pipe.pexpire(self._keys.memory_of(room), VANISHED_MEMORY_MS)
+                    pipe.pexpire(self._keys.transcript(room), VANISHED_TRANSCRIPT_MS)
+                    pipe.pexpire(self._keys.transcript_of(room), VANISHED_TRANSCRIPT_MS)
                 await pipe.execute()
 
     async def finished(self, room: str, room_sid: str) -> bool:
         """The room is over. False when its name belongs to a newer room by now."""
         k = self._keys
-        room_keys = [k.claim(room), k.call(room), k.memory(room), k.handoff(room)]
-        keys = [*room_keys, k.held, k.ledger, *self._queue, k.changed, k.renewed, k.memory_of(room)]
+        room_keys = [k.claim(room), k.call(room), k.transcript(room), k.handoff(room)]
+        keys = [*room_keys, k.held, k.ledger, *self._queue, k.changed, k.renewed, k.transcript_of(room)]
         return bool(await self._scripts.run("room_finished", keys, [room, room_sid]))
 
     async def store(self, record: CallRecord) -> None:

@@ -80,7 +80,5 @@ def _not_reported(handoffs: Mapping[str, Handoff], reports: Mapping[str, Reporte
         if handoff.state != HandoffState.WANTED:
             accepted.setdefault(handoff.to_worker, set()).add(room)
     return sum(
-        max(0, len(rooms.difference(reports[worker].report.rooms)) - reports[worker].report.accepting)
-        for worker, rooms in accepted.items()
-        if worker in reports
+        len(rooms.difference(reports[worker].report.rooms)) for worker, rooms in accepted.items() if worker in reports
     )

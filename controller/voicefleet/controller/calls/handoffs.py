@@ -69,7 +69,6 @@ class Handoffs:
             leaving = emptying(reports, well_for_s=region.redis.well_for_s(now_s))
             rooms = [c.room for c in snapshot.calls if c.claim and c.claim.worker in leaving] if leaving else []
             under_way = await region.calls.handoffs([*dict.fromkeys([*rooms, *self._begun])])
-            region.moving = len(under_way)
             for room in list(self._begun):
                 await self._follow(room, under_way[room].state if room in under_way else None)
             not_now = {room for room, until_s in self._not_before_s.items() if until_s > now_s}

@@ -13,7 +13,7 @@ from voicefleet.contract.api import CampaignRequest, CampaignView
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.http.auth.access import key_of, wrong_region
 from voicefleet.controller.http.problems import posted, problem
-from voicefleet.controller.pool.model_store import CampaignRecord, beside, crowd
+from voicefleet.controller.pool.campaign_store import CampaignRecord
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
 
@@ -49,19 +49,17 @@ class Campaigns:
         if refused := wrong_region(key, wanted.region, self._regions):
             return refused
         region = self._regions[wanted.region]
-        if region.laws is None:
-            return problem(400, "this region learns nothing", field="region", hint="Name another one.")
         try:
-            now_ms = await region.laws.now_ms()
+            now_ms = await region.campaigns.now_ms()
             start_ms = now_ms + round(wanted.starts_in_s * 1000)
             end_ms = start_ms + round(wanted.duration_s * 1000)
             campaign = CampaignRecord(start_ms, end_ms, wanted.calls / wanted.duration_s, key=key.name)
-            if refused := _too_large(region, campaign, await region.laws.campaigns(now_ms)):
+            if refused := _too_large(region, campaign, await region.campaigns.current(now_ms)):
                 return refused
-            kept = await region.laws.announce(campaign)
+            kept = await region.campaigns.announce(campaign)
             # Counted after it is kept: two at once may both be refused, and never both be one too many.
-            if refused := self._too_many(region, key.name, await region.laws.campaigns(now_ms)):
-                await region.laws.take_back(kept.id)
+            if refused := self._too_many(region, key.name, await region.campaigns.current(now_ms)):
+                await region.campaigns.withdraw(kept.id)
                 return refused
         except UnknownStateError:
             return problem(503, "not kept: Redis does not answer", hint="Come back later.", retry_after_s=2.0)
@@ -73,9 +71,9 @@ class Campaigns:
         found: list[CampaignView] = []
         try:
             for name, region in self._regions.items():
-                if region.laws is not None and key_of(request).sees(name):
-                    now_ms = await region.laws.now_ms()
-                    found += [_view(name, c, now_ms) for c in await region.laws.campaigns(now_ms)]
+                if key_of(request).sees(name):
+                    now_ms = await region.campaigns.now_ms()
+                    found += [_view(name, c, now_ms) for c in await region.campaigns.current(now_ms)]
         except UnknownStateError:
             return problem(503, "Redis does not answer", hint="Come back later.", retry_after_s=2.0)
         return web.json_response({"campaigns": [v.model_dump(mode="json") for v in found]})
@@ -85,8 +83,8 @@ class Campaigns:
         key, wanted = key_of(request), request.match_info["id"]
         try:
             for name, region in self._regions.items():
-                if region.laws is not None and key.sees(name) and await region.laws.take_back(wanted):
-                    log.info("campaign taken back", region=name, campaign=wanted, key=key.name)
+                if key.sees(name) and await region.campaigns.withdraw(wanted):
+                    log.info("campaign withdrawn", region=name, campaign=wanted, key=key.name)
                     return web.Response(status=204)
         except UnknownStateError:
             return problem(503, "Redis does not answer", hint="Come back later.", retry_after_s=2.0)
@@ -109,7 +107,8 @@ def _too_large(region: Region, campaign: CampaignRecord, kept: Sequence[Campaign
     """Whether the calls of `campaign`, and of those that run beside it, are more than the pool can hold at once."""
     pool = region.settings.pool
     room, mean_s = pool.max_workers * pool.slots, region.mean_call_s
-    alone, before = crowd(campaign, mean_s), sum(crowd(c, mean_s) for c in beside(campaign, kept))
+    alone = campaign.concurrent_calls(mean_s)
+    before = sum(c.concurrent_calls(mean_s) for c in campaign.overlapping(kept))
     if alone + before <= room:
         return None
     seconds = (campaign.end_ms - campaign.start_ms) / 1000

@@ -1,4 +1,4 @@
-"""What a pool's calls teach: arrivals, ages and durations, from one look at them to the next."""
+"""Arrivals, ages and durations of a pool's calls, from one observation of them to the next. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from voicefleet.controller.calls.call_store import Snapshot
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class CallStats:
     """Attributes:
     arrived: calls seen since this process began.
     ages_s: of the calls there are, in no order.
@@ -36,8 +36,8 @@ class CallWatch:
     _arrived: int = 0
     _looked_at_ms: int = field(default=0)
 
-    def look(self, snapshot: Snapshot | None, *, longest_gap_ms: int = 10_000) -> Lesson | None:
-        """What is to be learned now; None while the calls are unknown."""
+    def look(self, snapshot: Snapshot | None, *, longest_gap_ms: int = 10_000) -> CallStats | None:
+        """The statistics now; None while the calls are unknown."""
         if snapshot is None:
             return None
         now_ms = snapshot.now_ms
@@ -50,4 +50,4 @@ class CallWatch:
                 ended = tuple(max(0.001, (now_ms - self._known[call]) / 1000) for call in gone)
         self._known, self._looked_at_ms = here, now_ms
         ages_s = np.maximum(0.0, now_ms - np.array(list(here.values()), dtype=np.float64)) / 1000
-        return Lesson(self._arrived, ages_s, ended)
+        return CallStats(self._arrived, ages_s, ended)

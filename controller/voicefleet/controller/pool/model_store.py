@@ -1,96 +1,28 @@
-"""A pool's learned laws and announced campaigns in Redis, for every controller that is or will be there.
-
-Every method raises `UnknownStateError` when Redis does not answer.
-"""
+"""The models that a pool's leader learned, in Redis, for the next leader."""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
-
-from voicefleet.contract import codec
-from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.redis.connection import RedisClient, answered
 
-LAWS_TTL_S = 30 * 86_400
+MODELS_TTL_S = 30 * 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class CampaignRecord:
-    """A rise of the rate, on Redis's clock."""
-
-    start_ms: int
-    end_ms: int
-    rate: float
-    """Additional calls per second."""
-    id: str = ""
-    key: str = ""
-    """Name of the API key that announced it; empty: the settings, or an older release."""
-
-
-def crowd(campaign: CampaignRecord, mean_call_s: float) -> float:
-    """Its calls there will be at once, on average."""
-    return campaign.rate * min(mean_call_s, (campaign.end_ms - campaign.start_ms) / 1000)
-
-
-def beside(campaign: CampaignRecord, others: Sequence[CampaignRecord]) -> tuple[CampaignRecord, ...]:
-    """Those of `others` that run while `campaign` does."""
-    return tuple(c for c in others if c.start_ms < campaign.end_ms and c.end_ms > campaign.start_ms)
-
-
-class LawBook:
-    """What is known of `region`'s calls beyond the present ones."""
+class ModelStore:
+    """The learned models of `region`. Every method raises `UnknownStateError` when Redis does not answer."""
 
     def __init__(self, redis: RedisClient, region: str) -> None:
         self._redis = redis
         self._keys = Keys(region)
 
     async def read(self) -> str | None:
-        """The laws that the last leader left, as `scaling.policy_state` dumped them; None: none."""
+        """What the last leader wrote, as `scaling.policy_state` dumped it; None: nothing."""
         with answered():
-            text = await self._redis.get(self._keys.laws)
+            text = await self._redis.get(self._keys.models)
         if text is None:
             return None
         return text.decode() if isinstance(text, bytes) else str(text)
 
     async def write(self, text: str) -> None:
         with answered():
-            await self._redis.set(self._keys.laws, text, ex=LAWS_TTL_S)
-
-    async def announce(self, campaign: CampaignRecord) -> CampaignRecord:
-        """Keep a campaign until it is over. Returns it with its id."""
-        known = CampaignRecord(campaign.start_ms, campaign.end_ms, campaign.rate, secrets.token_hex(4), campaign.key)
-        with answered():
-            await self._redis.zadd(self._keys.campaigns, {codec.dump(known): known.end_ms})
-        return known
-
-    async def take_back(self, campaign: str) -> bool:
-        """Forget the campaign of this id. False when there is none."""
-        with answered():
-            for text in await self._redis.zrange(self._keys.campaigns, 0, -1):
-                if (known := _read(text)) is not None and known.id == campaign:
-                    return bool(await self._redis.zrem(self._keys.campaigns, str(text)))
-        return False
-
-    async def now_ms(self) -> int:
-        """Redis's clock."""
-        with answered():
-            seconds, micros = await self._redis.time()
-            return int(seconds) * 1000 + int(micros) // 1000
-
-    async def campaigns(self, now_ms: int) -> tuple[CampaignRecord, ...]:
-        """Those that are not over. One that this release cannot read is left out."""
-        with answered():
-            await self._redis.zremrangebyscore(self._keys.campaigns, "-inf", now_ms)
-            texts = await self._redis.zrange(self._keys.campaigns, 0, -1)
-        return tuple(known for text in texts if (known := _read(text)) is not None)
-
-
-def _read(text: Any) -> CampaignRecord | None:
-    try:
-        return codec.load(CampaignRecord, text if isinstance(text, bytes) else str(text))
-    except UnknownStateError:
-        return None
+            await self._redis.set(self._keys.models, text, ex=MODELS_TTL_S)

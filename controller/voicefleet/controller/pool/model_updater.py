@@ -1,4 +1,4 @@
-"""A pool's learning, live: what an observation tells of arrivals, ages and campaigns; laws that outlive a leader."""
+"""Completes each observation with arrivals, ages and campaigns, and keeps the learned models for the next leader."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.pool.call_stats import CallWatch
-from voicefleet.controller.pool.model_store import CampaignRecord
+from voicefleet.controller.pool.campaign_store import CampaignRecord
 from voicefleet.controller.pool.schedule import floor
 from voicefleet.controller.regions.region import Region
 from voicefleet.scaling import Campaign, PolicyState, PoolObservation
@@ -17,8 +17,8 @@ _CAMPAIGNS_EVERY_S = 5.0
 _MARGIN = 1.3
 
 
-class Learner:
-    """Completes the observations of one pool, and keeps its laws in Redis."""
+class ModelUpdater:
+    """Completes the observations of one pool, and keeps its models in Redis."""
 
     def __init__(self, region: Region) -> None:
         self._region = region
@@ -30,28 +30,27 @@ class Learner:
 
     async def restore(self) -> PolicyState | None:
         """What the last leader learned. Raises `UnknownStateError`."""
-        book = self._region.laws
-        text = None if book is None else await book.read()
+        text = await self._region.models.read()
         return None if text is None else load(text)
 
     async def save(self, learned: PolicyState, *, at_once: bool = False) -> None:
         """Leave what was learned for the next leader, now and then. While Redis is away it is not left."""
         region, now_s = self._region, self._region.clock.monotonic()
-        if region.laws is None or not (at_once or now_s - self._saved_s >= SAVE_EVERY_S):
+        if not at_once and now_s - self._saved_s < SAVE_EVERY_S:
             return
         self._saved_s = now_s
         try:
-            await region.laws.write(dump(learned))
+            await region.models.write(dump(learned))
         except UnknownStateError as error:
-            region.failed("laws", error)
+            region.failed("models", error)
             return
-        region.worked("laws")
+        region.worked("models")
 
     async def complete(self, observation: PoolObservation, learned: PolicyState | None) -> PoolObservation:
-        """The observation with what it teaches, and what was announced."""
+        """The observation with what the calls since the last one were, and with what was announced."""
         region = self._region
         snapshot = region.fresh_snapshot()
-        lesson = self._watch.look(snapshot)
+        stats = self._watch.look(snapshot)
         seconds = region.start_times.seconds
         new = region.start_times.count - self._starts_seen
         self._starts_seen = region.start_times.count
@@ -60,9 +59,9 @@ class Learner:
         )
         return dataclasses.replace(
             observation,
-            arrived=lesson.arrived if lesson else None,
-            ages_s=lesson.ages_s if lesson else None,
-            ended_s=lesson.ended_s if lesson else (),
+            arrived=stats.arrived if stats else None,
+            ages_s=stats.ages_s if stats else None,
+            ended_s=stats.ended_s if stats else (),
             started_s=seconds[-new:] if new > 0 else (),
             campaigns=await self._campaigns(observation.now_s),
             floor=floor(region.settings.schedule, region.clock.wall(), lead_s),
@@ -72,11 +71,11 @@ class Learner:
         """Campaigns on the observation's clock. While Redis is away: those last known."""
         region = self._region
         wall_ms = region.clock.wall().timestamp() * 1000
-        if region.laws is not None and now_s - self._looked_s >= _CAMPAIGNS_EVERY_S:
+        if now_s - self._looked_s >= _CAMPAIGNS_EVERY_S:
             self._looked_s = now_s
             try:
-                redis_ms = await region.laws.now_ms()
-                kept = await region.laws.campaigns(redis_ms)
+                redis_ms = await region.campaigns.now_ms()
+                kept = await region.campaigns.current(redis_ms)
             except UnknownStateError as error:
                 region.failed("campaigns", error)
             else:

@@ -11,12 +11,12 @@ from voicefleet.contract.api import DecisionView
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.reports import WorkerState
 from voicefleet.controller.leader.leadership import Leadership, Term
-from voicefleet.controller.pool.model_updater import Learner
+from voicefleet.controller.pool.model_updater import ModelUpdater
 from voicefleet.controller.pool.observe import compose
 from voicefleet.controller.pool.startups import startups
 from voicefleet.controller.pool.telemetry import PoolTelemetry
 from voicefleet.controller.pool.worker_store import Reported
-from voicefleet.controller.ports import Departure, Instance, InstanceState
+from voicefleet.controller.ports import Instance, InstanceExit, InstanceState
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.scaling import (
@@ -48,7 +48,7 @@ class DecisionLog:
         return cls(deque(maxlen=DECISIONS_KEPT))
 
 
-class PoolLoop:
+class PoolReconciler:
     """Scales one pool, when this replica leads. Others observe and decide as well, so that they know all when they are
     to lead, and act on nothing. A pool without a fleet is only observed."""
 
@@ -59,12 +59,12 @@ class PoolLoop:
         self._tick_s = tick_s
         self._state: State | None = None
         self._known_s: dict[str, float] = {}
-        self._departed: list[Departure] = []
-        self._told = Actions()
+        self._unforgotten: list[InstanceExit] = []
+        self._last_logged = Actions()
         self._entered: Term | None = None
         self._telemetry = PoolTelemetry(region.metrics)
         self._registered: frozenset[str] = frozenset()
-        self._learner = Learner(region)
+        self._model_updater = ModelUpdater(region)
 
     async def run(self) -> None:
         """Tick until cancelled; then leave what was learned for the next leader."""
@@ -75,18 +75,18 @@ class PoolLoop:
                 await self.tick()
                 next_s = clock.monotonic() + self._tick_s
                 # A worker that died holds callers in silence: that is not left to the next tick.
-                while (left_s := next_s - clock.monotonic()) > 0 and not await self._bury():
+                while (left_s := next_s - clock.monotonic()) > 0 and not await self._reap_exited():
                     if self._region.pool_wake.is_set():
                         break
                     await clock.sleep(min(left_s, _LOOK_EVERY_S))
         finally:
             if self._state is not None and self._leadership.leads:
-                await self._learner.save(self._state.learned, at_once=True)
+                await self._model_updater.save(self._state.learned, at_once=True)
 
     async def tick(self) -> None:
         """One pass. Reads and writes that fail leave the pool as it is until the next one."""
         region = self._region
-        await self._bury()
+        await self._reap_exited()
         instances = await self._instances()
         reported = await self._reports()
         leaving = await self._drains()
@@ -107,10 +107,9 @@ class PoolLoop:
             start_timeout_s=region.settings.start_timeout_s,
             managed=managed,
             leaving=leaving,
-            moving=region.moving,
             last_known_s=self._last_known(region.instances if managed else None, reported),
         )
-        observation = await self._learner.complete(observation, self._state.learned if self._state else None)
+        observation = await self._model_updater.complete(observation, self._state.learned if self._state else None)
         if self._state is None:
             self._state = initial_state(observation.now_s, observation.supply, await self._restored())
         before = region.decision
@@ -119,10 +118,10 @@ class PoolLoop:
         region.mean_call_s = self._state.learned.durations.mean_s
         actions = plan(observation, decision) if managed and observation.spec.act else Actions()
         leads = self._leadership.leads
-        self._say(before, decision, actions if leads else Actions())
+        self._log_decision(before, decision, actions if leads else Actions())
         self._learn(reported or {})
         if leads:
-            await self._learner.save(self._state.learned)
+            await self._model_updater.save(self._state.learned)
         try:
             if leads:
                 await self._enter()
@@ -150,7 +149,7 @@ class PoolLoop:
     async def _restored(self) -> PolicyState | None:
         """What the last leader learned; nothing when Redis does not say: it is learned anew."""
         try:
-            return await self._learner.restore()
+            return await self._model_updater.restore()
         except UnknownStateError as error:
             log.warning("learning anew", region=self._region.name, error=str(error))
             return None
@@ -188,7 +187,7 @@ class PoolLoop:
         region.worked("drains")
         return drains
 
-    async def _bury(self) -> bool:
+    async def _reap_exited(self) -> bool:
         """Take workers that ended off the books. Tried again until Redis takes it; `recovery` frees their calls.
 
         Returns:
@@ -197,22 +196,22 @@ class PoolLoop:
         region = self._region
         if region.fleet is None:
             return False
-        for departure in (new := region.fleet.departures()):
-            say = log.info if departure.asked else log.error
-            say("worker ended", region=region.name, worker=departure.id, asked=departure.asked, detail=departure.detail)
-            if departure.sure:
-                region.departed[departure.id] = region.clock.monotonic()
-        self._departed += new
-        if not self._departed:
+        for exited in (new := region.fleet.exits()):
+            say = log.info if exited.asked else log.error
+            say("worker ended", region=region.name, worker=exited.id, asked=exited.asked, detail=exited.detail)
+            if exited.sure:
+                region.departed[exited.id] = region.clock.monotonic()
+        self._unforgotten += new
+        if not self._unforgotten:
             return False
         region.wake.set()
         try:
-            await region.workers.forget({d.id for d in self._departed if d.sure})
+            await region.workers.forget({d.id for d in self._unforgotten if d.sure})
         except UnknownStateError as error:
-            region.failed("departures", error)
+            region.failed("exits", error)
             return False
-        region.worked("departures")
-        self._departed.clear()
+        region.worked("exits")
+        self._unforgotten.clear()
         return True
 
     async def _act(
@@ -283,7 +282,7 @@ class PoolLoop:
             elif known.order is None or not known.order.leave:
                 await region.workers.order(worker, cordon=True, leave=True, after=_seen(known))
 
-    def _say(self, before: Decision | None, decision: Decision, actions: Actions) -> None:
+    def _log_decision(self, before: Decision | None, decision: Decision, actions: Actions) -> None:
         region, name = self._region, self._region.name
         observation = region.observation
         assert observation is not None
@@ -293,7 +292,7 @@ class PoolLoop:
         direction = "up" if decision.desired > last else "down" if decision.desired < last else "same"
         region.metrics.decisions.labels(name, direction, decision.reason.value).inc()
         # Told once: while starts are held back after failed ones, each pass plans the same again.
-        told, self._told = self._told, actions
+        told, self._last_logged = self._last_logged, actions
         if not actions.none and actions != told:
             log.info(
                 "pool changes",

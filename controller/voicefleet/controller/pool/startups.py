@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from voicefleet.controller.pool.worker_store import Reported
-from voicefleet.controller.ports import Birth, Instance
+from voicefleet.controller.ports import Instance, StartupTimestamps
 
 KEPT = 100
 
@@ -48,7 +48,7 @@ def startups(
 
     Args:
         known: those of earlier looks. A worker counts once: what it does after a crash is no start of a pod.
-        now_s: the clock of `Birth`.
+        now_s: the clock of `StartupTimestamps`.
     """
     found: list[Startup] = []
     seen: set[str] = set()
@@ -60,20 +60,20 @@ def startups(
             seen.add(instance.id)
             # Its own word on when that was; the tick that hears of it may be seconds later.
             ago_s = max(0.0, last.report.uptime_s - last.report.startup_s) + last.silent_s
-            if instance.birth is not None:
-                found.append(_startup(instance.id, instance.birth, now_s - ago_s))
+            if instance.startup is not None:
+                found.append(_startup(instance.id, instance.startup, now_s - ago_s))
             elif instance.pid:
                 began = {"registration": last.report.startup_s}
                 found.append(Startup(instance.id, began, last.report.startup_s))
     return tuple(found), frozenset(seen)
 
 
-def _startup(worker: str, birth: Birth, registered_s: float) -> Startup:
+def _startup(worker: str, startup: StartupTimestamps, registered_s: float) -> Startup:
     steps = [
-        ("asked", birth.asked_s),
-        ("creation", birth.made_s),
-        ("scheduling", birth.placed_s),
-        ("start", birth.running_s),
+        ("asked", startup.asked_s),
+        ("creation", startup.made_s),
+        ("scheduling", startup.placed_s),
+        ("start", startup.running_s),
         ("registration", registered_s),
     ]
     taken = [(name, at_s) for name, at_s in steps if at_s is not None]

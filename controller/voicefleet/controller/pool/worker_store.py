@@ -1,4 +1,4 @@
-"""Reports of one region's workers, and the orders they get, in Redis.
+"""Reports of one region's workers, and the orders given to them, in Redis.
 
 Every method raises `UnknownStateError` when Redis does not answer.
 """
@@ -28,12 +28,12 @@ PART = 300
 """So many reports are read by one command; Redis does nothing else meanwhile."""
 
 FORGET_AFTER_S = 3_600.0
-"""A worker silent for an hour is taken off the books; its report has expired by then."""
+"""A worker silent for an hour is forgotten; its report has expired by then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reported:
-    """A worker's last word, how long ago it was, and the order that stands for it."""
+    """A worker's last report, how long ago it was sent, and the order that stands for it."""
 
     report: WorkerReport
     silent_s: float
@@ -69,38 +69,38 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """A worker's report and order: the texts, and what they say. No report: they cannot be read."""
+class _Parsed:
+    """A worker's report and order: the texts, and what they hold. No report: they cannot be read."""
 
     texts: tuple[str, str]
     report: WorkerReport | None
     order: WorkerOrder | None
 
 
-class WorkerBook:
+class WorkerStore:
     """The workers of `region`."""
 
     def __init__(self, redis: RedisClient, region: str) -> None:
         self._redis = redis
         self._scripts = Scripts(redis)
         self._keys = Keys(region)
-        self._said: dict[str, _Said] = {}
+        self._parsed: dict[str, _Parsed] = {}
 
     async def read(self) -> dict[str, Reported]:
         """Every worker that reported within the last hour, by id. An unreadable report leaves its worker out."""
         found: dict[str, Reported] = {}
-        said: dict[str, _Said] = {}
+        parsed: dict[str, _Parsed] = {}
         cursor = ""
         while cursor != "0":
             now_ms, cursor, rows = await self._read_part(cursor or "0")
             for worker, at, text, order in rows:
-                # Several look at the same words: they are read once.
-                known = self._said.get(worker)
-                said[worker] = known if known and known.texts == (text, order) else _read(text, order)
-                if (report := said[worker].report) is not None:
+                # Several readers meet the same texts: they are parsed once.
+                known = self._parsed.get(worker)
+                parsed[worker] = known if known and known.texts == (text, order) else _read(text, order)
+                if (report := parsed[worker].report) is not None:
                     at_ms = int(float(at))
-                    found[worker] = Reported(report, max(0.0, (now_ms - at_ms) / 1000), said[worker].order, at_ms)
-        self._said = said
+                    found[worker] = Reported(report, max(0.0, (now_ms - at_ms) / 1000), parsed[worker].order, at_ms)
+        self._parsed = parsed
         return found
 
     async def _read_part(self, cursor: str) -> tuple[int, str, list[Any]]:
@@ -155,7 +155,7 @@ class WorkerBook:
             return frozenset(str(worker) for worker in await self._redis.smembers(self._keys.drains))
 
     async def forget(self, workers: Iterable[str]) -> None:
-        """Take workers off the books that are gone for sure, so that nobody counts on their slots."""
+        """Delete the reports and orders of workers that are gone for sure, so that nobody counts on their slots."""
         ids = list(workers)
         if not ids:
             return
@@ -168,9 +168,9 @@ class WorkerBook:
                 await pipe.execute()
 
 
-def _read(text: str, order: str) -> _Said:
+def _read(text: str, order: str) -> _Parsed:
     try:
         report = codec.load(WorkerReport, text) if text else None
-        return _Said((text, order), report, codec.load(WorkerOrder, order) if order else None)
+        return _Parsed((text, order), report, codec.load(WorkerOrder, order) if order else None)
     except UnknownStateError:
-        return _Said((text, order), None, None)
+        return _Parsed((text, order), None, None)

@@ -10,9 +10,10 @@ from voicefleet.contract.reports import STALE_AFTER_S
 from voicefleet.controller.calls.call_store import CallBook, Snapshot
 from voicefleet.controller.http.auth.limits import PENDING_S
 from voicefleet.controller.metrics import Metrics
-from voicefleet.controller.pool.model_store import LawBook
+from voicefleet.controller.pool.campaign_store import CampaignStore
+from voicefleet.controller.pool.model_store import ModelStore
 from voicefleet.controller.pool.startups import StartTimes
-from voicefleet.controller.pool.worker_store import Reported, WorkerBook
+from voicefleet.controller.pool.worker_store import Reported, WorkerStore
 from voicefleet.controller.ports import Fleet, Instance, LiveKitPort
 from voicefleet.controller.regions.outages import Outages
 from voicefleet.controller.settings.load import RegionSettings
@@ -51,7 +52,9 @@ class Region:
     settings: RegionSettings
     livekit: LiveKitPort
     calls: CallBook
-    workers: WorkerBook
+    workers: WorkerStore
+    models: ModelStore
+    campaigns: CampaignStore
     fleet: Fleet | None
     clock: Clock
     metrics: Metrics
@@ -66,8 +69,6 @@ class Region:
     """Worker that ended for sure -> when we heard of it."""
     cut_off_at_s: float | None = None
     """When a call was last taken from a worker that LiveKit does not reach."""
-    moving: int = 0
-    """Handoffs under way: each has a job in two workers for a moment."""
     snapshot: Snapshot | None = None
     snapshot_at_s: float = 0.0
     listed_at_s: float | None = None
@@ -84,8 +85,6 @@ class Region:
     """What the fleet last told of; see `instances_at_s`."""
     instances_at_s: float | None = None
     start_times: StartTimes = field(default_factory=StartTimes)
-    laws: LawBook | None = None
-    """Where learned laws and announced campaigns are kept; None: nowhere."""
     mean_call_s: float = USUAL_CALL_S
     """How long calls last, as far as it was learned."""
     observation: PoolObservation | None = None

@@ -21,7 +21,7 @@ from voicefleet.contract.parsing.validation import config_error
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.controller.http.auth.attempts import Network
 from voicefleet.controller.http.auth.keys import KeyRing
-from voicefleet.controller.pool.model_store import CampaignRecord
+from voicefleet.controller.pool.campaign_store import CampaignRecord
 from voicefleet.controller.pool.schedule import Shift
 from voicefleet.controller.settings.api_keys import key_ring, proxies
 from voicefleet.controller.settings.kubernetes import (

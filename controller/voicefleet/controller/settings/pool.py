@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.pools import PoolSpec
-from voicefleet.controller.pool.model_store import CampaignRecord
+from voicefleet.controller.pool.campaign_store import CampaignRecord
 from voicefleet.controller.pool.schedule import DAYS, Shift
 from voicefleet.controller.settings.schema import PoolFields
 

@@ -6,58 +6,58 @@ import os
 import signal
 from pathlib import Path
 
-from voicefleet.chaos.fault_context import FaultError, Scene
+from voicefleet.chaos.fault_context import FaultContext, FaultError
 from voicefleet.runtime.supervisor.guard import start_time
 
 STALL_S = 18.0
-"""What is left of the caller's question (4 s at most), the 10 s after which silence counts, and some more: a stall that
-nobody repairs is surely heard."""
+"""The rest of the caller's question (at most 4 s), the 10 s after which silence counts, and a margin: an unrepaired
+stall is always heard."""
 SETTLE_S = 1.0
 """After a kill, before the callers' time begins to count towards their end."""
 
 
-async def worker_kill9(scene: Scene) -> None:
+async def worker_kill9(context: FaultContext) -> None:
     """The whole process group of the busiest worker is killed."""
-    worker, calls = await scene.busiest()
-    scene.strike(hit=calls)
+    worker, calls = await context.busiest()
+    context.mark_injection(hit=calls)
     os.killpg(worker.pid, signal.SIGKILL)
-    await scene.sleep(SETTLE_S)
+    await context.sleep(SETTLE_S)
 
 
-async def main_kill9(scene: Scene) -> None:
+async def main_kill9(context: FaultContext) -> None:
     """Only the main process of the busiest worker is killed; its end takes the rest with it, if anything does."""
-    worker, calls = await scene.busiest()
-    scene.strike(hit=calls)
+    worker, calls = await context.busiest()
+    context.mark_injection(hit=calls)
     os.kill(worker.pid, signal.SIGKILL)
-    await scene.sleep(SETTLE_S)
+    await context.sleep(SETTLE_S)
 
 
-async def job_kill9(scene: Scene) -> None:
+async def job_kill9(context: FaultContext) -> None:
     """One process that serves a call is killed."""
-    job = await _a_job(scene)
-    scene.strike(hit=1)
+    job = await _a_job(context)
+    context.mark_injection(hit=1)
     os.kill(job, signal.SIGKILL)
-    await scene.sleep(SETTLE_S)
+    await context.sleep(SETTLE_S)
 
 
-async def main_sigstop(scene: Scene) -> None:
+async def main_sigstop(context: FaultContext) -> None:
     """Only the main process of the busiest worker stalls. Its calls need nothing of it."""
-    worker, _ = await scene.busiest()
-    await _stall(scene, [worker.pid], hit=0)
+    worker, _ = await context.busiest()
+    await _stall(context, [worker.pid], hit=0)
 
 
-async def job_sigstop(scene: Scene) -> None:
+async def job_sigstop(context: FaultContext) -> None:
     """One process that serves a call stalls, and wakes up later."""
-    await _stall(scene, [await _a_job(scene)], hit=1)
+    await _stall(context, [await _a_job(context)], hit=1)
 
 
-async def worker_sigstop(scene: Scene) -> None:
+async def worker_sigstop(context: FaultContext) -> None:
     """Every process of the busiest worker stalls, and wakes up later."""
-    worker, calls = await scene.busiest()
-    await _stall(scene, group(worker.pid), hit=calls)
+    worker, calls = await context.busiest()
+    await _stall(context, group(worker.pid), hit=calls)
 
 
-async def _stall(scene: Scene, pids: list[int], *, hit: int) -> None:
+async def _stall(context: FaultContext, pids: list[int], *, hit: int) -> None:
     began = {pid: start_time(pid) for pid in pids}
 
     def wake() -> None:
@@ -66,25 +66,25 @@ async def _stall(scene: Scene, pids: list[int], *, hit: int) -> None:
             if start is not None and start_time(pid) == start:
                 os.kill(pid, signal.SIGCONT)
 
-    scene.undo.callback(wake)
-    scene.strike(hit=hit)
+    context.undo.callback(wake)
+    context.mark_injection(hit=hit)
     for pid, start in began.items():
         if start is not None and start_time(pid) == start:
             os.kill(pid, signal.SIGSTOP)
-    await scene.sleep(STALL_S)
+    await context.sleep(STALL_S)
     gone = sum(start_time(pid) != start for pid, start in began.items())
     if gone:
-        scene.note(f"{gone} of {len(pids)} stalled processes had been ended when the others woke")
+        context.note(f"{gone} of {len(pids)} stalled processes had been ended when the others woke")
     wake()
 
 
-async def _a_job(scene: Scene) -> int:
+async def _a_job(context: FaultContext) -> int:
     """The pid of a process that serves a call, one of the busiest worker's at random."""
-    worker, _ = await scene.busiest()
-    found = serving(worker.pid, scene.livekit.port)
+    worker, _ = await context.busiest()
+    found = serving(worker.pid, context.livekit.port)
     if not found:
         raise FaultError(f"no process of {worker.id} is connected to LiveKit for a call")
-    return found[int(scene.rng.integers(len(found)))]
+    return found[int(context.rng.integers(len(found)))]
 
 
 def group(leader: int) -> list[int]:

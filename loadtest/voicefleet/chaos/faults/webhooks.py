@@ -2,33 +2,33 @@
 
 from __future__ import annotations
 
-from voicefleet.chaos.fault_context import Scene
+from voicefleet.chaos.fault_context import FaultContext
 from voicefleet.chaos.relay import Mode
 
 WATCHED_S = 4.0
 
 
-async def webhooks_lost(scene: Scene) -> None:
+async def webhooks_lost(context: FaultContext) -> None:
     """No webhook arrives, from now on to the end of the run."""
-    await _spoil(scene, Mode.LOSE)
+    await _disturb(context, Mode.LOSE)
 
 
-async def webhooks_mangled(scene: Scene) -> None:
+async def webhooks_mangled(context: FaultContext) -> None:
     """Every webhook arrives twice, late and in any order, from now on to the end of the run."""
-    await _spoil(scene, Mode.MANGLE)
+    await _disturb(context, Mode.MANGLE)
 
 
-async def _spoil(scene: Scene, mode: Mode) -> None:
-    relay = scene.relay
-    relay.seed(int(scene.rng.integers(2**31)))
+async def _disturb(context: FaultContext, mode: Mode) -> None:
+    relay = context.relay
+    relay.seed(int(context.rng.integers(2**31)))
 
     def restore() -> None:
         relay.mode = Mode.PASS
 
-    scene.undo.callback(restore)
+    context.undo.callback(restore)
     relay.mode = mode
     before = relay.taken
-    scene.strike()
-    await scene.sleep(WATCHED_S)
+    context.mark_injection()
+    await context.sleep(WATCHED_S)
     if relay.taken == before:
-        scene.note("LiveKit sent no webhook")
+        context.note("LiveKit sent no webhook")

@@ -12,9 +12,9 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from voicefleet.chaos.prerequisites import versions
 from voicefleet.chaos.soak.plan import SoakOptions
 from voicefleet.chaos.soak.run import Soak, run_soak
-from voicefleet.chaos.surroundings import versions
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.stack.interrupt import until_done_or_interrupted
 from voicefleet.stack.machine import machine
@@ -24,7 +24,7 @@ def soak(options: SoakOptions, *, json_path: Path | None, console: Console | Non
     """Soak until the time is over.
 
     Returns:
-        0 when every book closes and nothing grew; 1 otherwise; 130 after Ctrl-C, with every process ended; what was
+        0 when all counts add up and nothing grew; 1 otherwise; 130 after Ctrl-C, with every process ended; what was
         seen by then is written and shown.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What an idle fleet holds: the ledger and the keys in Redis; memory, descriptors and processes by /proc."""
+"""Samples what an idle fleet holds: claims and keys in Redis; memory, descriptors and processes in /proc."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import redis.asyncio
 from voicefleet.chaos.fault_context import REGION
 from voicefleet.chaos.faults.processes import group
 from voicefleet.chaos.soak.growth import Series
-from voicefleet.chaos.soak.invariants import Ledger
+from voicefleet.chaos.soak.invariants import ClaimTotals
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.supervisor.guard import start_time
 
@@ -56,7 +56,7 @@ class Gauges:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class RedisState:
     """What Redis holds.
 
     Attributes:
@@ -64,13 +64,13 @@ class Held:
         open_rooms: rooms with an open claim.
     """
 
-    ledger: Ledger
+    claims: ClaimTotals
     lasting: int
     expiring: int
     open_rooms: tuple[str, ...]
 
 
-async def read_redis(url: str) -> Held:
+async def read_redis_state(url: str) -> RedisState:
     """Raises redis' own errors: a soak's Redis runs, or the soak has failed."""
     keys = Keys(REGION)
     async with redis.asyncio.Redis.from_url(url, decode_responses=True, socket_timeout=5.0) as client:
@@ -79,5 +79,5 @@ async def read_redis(url: str) -> Held:
             both.hgetall(keys.held)
             counts, held = await both.execute()
         ttls = [await client.ttl(key) async for key in client.scan_iter(count=1000)]
-    ledger = Ledger({name: int(count) for name, count in counts.items()}, len(held))
-    return Held(ledger, sum(ttl == -1 for ttl in ttls), sum(ttl >= 0 for ttl in ttls), tuple(sorted(held)))
+    claims = ClaimTotals({name: int(count) for name, count in counts.items()}, len(held))
+    return RedisState(claims, sum(ttl == -1 for ttl in ttls), sum(ttl >= 0 for ttl in ttls), tuple(sorted(held)))

@@ -1,4 +1,4 @@
-"""Whether calls, turns and claims add up. Pure."""
+"""Checks that calls, turns and claims add up. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from voicefleet.chaos.measure import Run
 
 CLOSED_BY = ("released", "recovered", "handed_over", "finished", "expired")
-"""The ways in which a claim ends; each is a field of the ledger in Redis, as is `opened`."""
+"""The ways in which a claim ends; each is a field of the claim totals in Redis, as is `opened`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
-    """What Redis says of all claims so far.
+class ClaimTotals:
+    """What Redis counts of all claims so far.
 
     Attributes:
-        counts: the ledger's fields; one that is missing is 0.
+        counts: the fields in Redis; one that is missing is 0.
         held: claims open now.
     """
 
@@ -45,40 +45,40 @@ class Ledger:
         return {"opened": self.opened, **{how: self.counts.get(how, 0) for how in CLOSED_BY}, "held": self.held}
 
 
-def call_book(runs: Sequence[Run]) -> dict[str, int]:
-    """Every caller placed, in exactly one class; the worst that befell it counts. Void runs are a class of their own:
+def call_totals(runs: Sequence[Run]) -> dict[str, int]:
+    """Every caller placed, in exactly one class; the worst outcome counts. Void runs are a class of their own:
     their machine was too busy for what their callers heard to count."""
-    book = dict.fromkeys(("placed", "well", "silent", "cut", "failed", "never_ended", "void"), 0)
+    totals = dict.fromkeys(("placed", "well", "silent", "cut", "failed", "never_ended", "void"), 0)
     for run in runs:
-        book["placed"] += run.placed
+        totals["placed"] += run.placed
         if run.void:
-            book["void"] += run.placed
+            totals["void"] += run.placed
             continue
-        book["never_ended"] += run.placed - len(run.outcomes)
+        totals["never_ended"] += run.placed - len(run.outcomes)
         for call in run.outcomes:
             if call.error is not None:
-                book["failed"] += 1
+                totals["failed"] += 1
             elif call.cut:
-                book["cut"] += 1
+                totals["cut"] += 1
             elif call.silent or not call.answered:
-                book["silent"] += 1
+                totals["silent"] += 1
             else:
-                book["well"] += 1
-    return book
+                totals["well"] += 1
+    return totals
 
 
-def turn_book(runs: Sequence[Run]) -> dict[str, int]:
+def turn_totals(runs: Sequence[Run]) -> dict[str, int]:
     """Every question asked, in exactly one class."""
-    book = dict.fromkeys(("asked", "answered", "in_bad_calls", "unexplained"), 0)
+    totals = dict.fromkeys(("asked", "answered", "in_bad_calls", "unexplained"), 0)
     for call in (call for run in runs if not run.void for call in run.outcomes):
         bad = call.silent or call.cut or call.error is not None
         for turn in call.turns:
-            book["asked"] += 1
-            book["answered" if turn.answered else "in_bad_calls" if bad else "unexplained"] += 1
-    return book
+            totals["asked"] += 1
+            totals["answered" if turn.answered else "in_bad_calls" if bad else "unexplained"] += 1
+    return totals
 
 
-def book_problems(calls: Mapping[str, int], turns: Mapping[str, int], double_speech: int) -> list[str]:
+def violations(calls: Mapping[str, int], turns: Mapping[str, int], double_speech: int) -> list[str]:
     """Why the calls and turns of a soak are not good."""
     found = [
         f"{calls[name]} calls {words}"
@@ -99,14 +99,14 @@ def book_problems(calls: Mapping[str, int], turns: Mapping[str, int], double_spe
     return found
 
 
-def round_json(fault: str, run: Run) -> dict[str, Any]:
+def round_json(scenario: str, run: Run) -> dict[str, Any]:
     """One round, as JSON."""
     return {
-        "fault": fault,
+        "scenario": scenario,
         "seed": run.seed,
-        **{name: count for name, count in call_book([run]).items() if count or name == "placed"},
+        **{name: count for name, count in call_totals([run]).items() if count or name == "placed"},
         "double_speech": double_speech([run]),
-        "failed_to_strike": run.failed,
+        "not_injected": run.failed,
     }
 
 

@@ -1,4 +1,4 @@
-"""What a soak does: options, and the faults that a seed draws. Pure."""
+"""The options of a soak and the faults that a seed draws. Pure."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from voicefleet.chaos.scenarios import NORMAL, ROWS, Row
+from voicefleet.chaos.scenarios import NORMAL, SCENARIOS, Scenario
 from voicefleet.contract.parsing.limits import require_between
 
 QUICK_MINUTES = 1.0
-_LOSES_THE_BOOKS = ("redis-restart-empty",)
-FAULTS = tuple(row for row in ROWS if row.gear == NORMAL and row.id not in _LOSES_THE_BOOKS)
-"""All that one ordinary fleet can suffer with its books in Redis intact."""
+_LOSES_CLAIM_TOTALS = ("redis-restart-empty",)
+FAULTS = tuple(
+    scenario for scenario in SCENARIOS if scenario.profile == NORMAL and scenario.id not in _LOSES_CLAIM_TOTALS
+)
+"""All faults for an ordinary fleet that keep the claim totals in Redis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,12 @@ class SoakOptions:
         return self.minutes if self.minutes is not None else QUICK_MINUTES if self.quick else 30.0
 
 
-def rounds(options: SoakOptions) -> Iterator[tuple[Row, int]]:
+def rounds(options: SoakOptions) -> Iterator[tuple[Scenario, int]]:
     """Faults without end, each with its seed: every fault once in random order, then all again in another."""
     rng = np.random.default_rng(options.seed)
     number = 0
     while True:
         for i in rng.permutation(len(FAULTS)):
-            row = FAULTS[int(i)]
-            yield (replace(row, live=2, answers=1) if options.quick else row), options.seed * 100_000 + number
+            scenario = FAULTS[int(i)]
+            yield (replace(scenario, live=2, answers=1) if options.quick else scenario), options.seed * 100_000 + number
             number += 1

@@ -1,17 +1,24 @@
-"""The rounds of a soak, and the books after each."""
+"""Runs the rounds of a soak and checks the invariants after each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from voicefleet.chaos.fleet_harness import Stage, stage
+from voicefleet.chaos.fleet_harness import FleetHarness, running_harness
 from voicefleet.chaos.measure import Run
 from voicefleet.chaos.report import run_line
 from voicefleet.chaos.scenarios import NORMAL
-from voicefleet.chaos.soak.gauges import Gauges, Held, read_redis
+from voicefleet.chaos.soak.gauges import Gauges, RedisState, read_redis_state
 from voicefleet.chaos.soak.growth import growth
-from voicefleet.chaos.soak.invariants import Ledger, book_problems, call_book, double_speech, round_json, turn_book
+from voicefleet.chaos.soak.invariants import (
+    ClaimTotals,
+    call_totals,
+    double_speech,
+    round_json,
+    turn_totals,
+    violations,
+)
 from voicefleet.chaos.soak.plan import SoakOptions, rounds
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.runtime.clock import Clock
@@ -28,28 +35,28 @@ class Soak:
     """What was seen so far."""
 
     runs: list[Run] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    ledger: Ledger | None = None
+    scenarios: list[str] = field(default_factory=list)
+    claims: ClaimTotals | None = None
     expiring: int = 0
     problems: list[str] = field(default_factory=list)
     gauges: Gauges = field(default_factory=Gauges)
 
     def result(self) -> dict[str, Any]:
-        """The JSON of it: good only if every book closes and nothing grew."""
-        calls, turns, doubles = call_book(self.runs), turn_book(self.runs), double_speech(self.runs)
+        """The JSON: good only if all counts add up and nothing grew."""
+        calls, turns, doubles = call_totals(self.runs), turn_totals(self.runs), double_speech(self.runs)
         grown = [growth(series) for series in self.gauges.series()]
-        problems = [*self.problems, *book_problems(calls, turns, doubles)]
+        problems = [*self.problems, *violations(calls, turns, doubles)]
         problems += [one.sentence() for one in grown if one.grew]
         if not self.runs or calls["placed"] == calls["void"]:
             problems.append("no round counts")
         if self.expiring > KEYS_PER_CALL * max(1, calls["placed"]):
             problems.append(f"{self.expiring} keys in Redis that wait for their end, after {calls['placed']} calls")
         return {
-            "rounds": [round_json(fault, run) for fault, run in zip(self.faults, self.runs, strict=True)],
+            "rounds": [round_json(scenario, run) for scenario, run in zip(self.scenarios, self.runs, strict=True)],
             "calls": calls,
             "turns": turns,
             "double_speech": doubles,
-            "claims": self.ledger.to_json() if self.ledger else None,
+            "claims": self.claims.to_json() if self.claims else None,
             "redis_keys_expiring": self.expiring,
             "growth": [one.to_json() for one in grown if one.grew is not None],
             "growth_unjudged": sum(one.grew is None for one in grown),
@@ -68,32 +75,32 @@ async def run_soak(options: SoakOptions, clock: Clock, say: Say, soak: Soak) -> 
         UsageError: a part did not start.
     """
     ends_s = clock.monotonic() + options.length_min * 60
-    async with stage(NORMAL, clock, say, keep_logs=options.logs) as on:
-        for row, seed in rounds(options):
-            run = await on.run(row, seed)
+    async with running_harness(NORMAL, clock, say, keep_logs=options.logs) as harness:
+        for scenario, seed in rounds(options):
+            run = await harness.run(scenario, seed)
             soak.runs.append(run)
-            soak.faults.append(row.id)
-            say(run_line(row.id, run))
+            soak.scenarios.append(scenario.id)
+            say(run_line(scenario.id, run))
             if run.failed and not run.void:
-                soak.problems.append(f"{row.id}, seed {seed}: {run.failed}")
-            if not await on.whole():
-                soak.problems.append(f"the fleet was not whole again after {row.id}, seed {seed}")
+                soak.problems.append(f"{scenario.id}, seed {seed}: {run.failed}")
+            if not await harness.wait_restored():
+                soak.problems.append(f"the fleet was not restored after {scenario.id}, seed {seed}")
                 return
-            await _look(on, soak)
+            await _sample(harness, soak)
             if clock.monotonic() >= ends_s:
                 break
-        await _close(on, soak, clock)
+        await _await_closed_claims(harness, soak, clock)
 
 
-async def _look(on: Stage, soak: Soak) -> Held:
+async def _sample(harness: FleetHarness, soak: Soak) -> RedisState:
     """What the idle fleet holds; claims of rooms that LiveKit has not ended yet may be open still."""
-    found = await read_redis(on.fleet.redis.url)
-    soak.ledger, soak.expiring = found.ledger, found.expiring
-    soak.problems += [text for text in found.ledger.problems(idle=False) if text not in soak.problems]
+    found = await read_redis_state(harness.fleet.redis.url)
+    soak.claims, soak.expiring = found.claims, found.expiring
+    soak.problems += [text for text in found.claims.problems(idle=False) if text not in soak.problems]
     soak.gauges.keys(found.lasting)
-    soak.gauges.process("controller", on.fleet.controller.proc.pid)
+    soak.gauges.process("controller", harness.fleet.controller.proc.pid)
     try:
-        views = await on.client.regions()
+        views = await harness.client.regions()
     except UnknownStateError:
         return found  # a sample less
     for worker in (worker for view in views for worker in view.workers if worker.pid):
@@ -101,13 +108,13 @@ async def _look(on: Stage, soak: Soak) -> Held:
     return found
 
 
-async def _close(on: Stage, soak: Soak, clock: Clock) -> None:
+async def _await_closed_claims(harness: FleetHarness, soak: Soak, clock: Clock) -> None:
     deadline_s = clock.monotonic() + CLOSED_LIMIT_S
-    found = await _look(on, soak)
-    while found.ledger.held and clock.monotonic() < deadline_s:
+    found = await _sample(harness, soak)
+    while found.claims.held and clock.monotonic() < deadline_s:
         await clock.sleep(1.0)
-        found = await read_redis(on.fleet.redis.url)
-        soak.ledger = found.ledger
-    soak.problems += found.ledger.problems(idle=True)
+        found = await read_redis_state(harness.fleet.redis.url)
+        soak.claims = found.claims
+    soak.problems += found.claims.problems(idle=True)
     if found.open_rooms:
         soak.problems.append(f"claims were open for {', '.join(found.open_rooms[:5])}")

@@ -22,7 +22,7 @@ SETTLE_EVERY_S = 0.3
 log = get_logger(__name__)
 
 
-class Hold:
+class ClaimLease:
     """The claim of one job.
 
     Invariants: once `take`, a renewal or `hand_over` said the call is another's, the job never speaks again. After it

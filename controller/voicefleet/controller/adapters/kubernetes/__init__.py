@@ -7,7 +7,7 @@ pool      PURE  a Deployment's and its events' manifests -> what matters of them
 overlay   PURE  what was written and is not seen yet, laid over the pods
 writes    PURE  what to write next
 writer    carries it out
-births    PURE  when each pod took which step
+startups    PURE  when each pod took which step
 fleet     all of these behind `Fleet`
 announce  events that say which pools are in trouble
 lease     the Lease behind `election.LeasePort`

@@ -34,7 +34,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Happening:
+class KubeEvent:
     """An event about a pod or ReplicaSet of a Deployment."""
 
     subject: str
@@ -93,7 +93,7 @@ def _selector(selector: Manifest) -> str:
     return ",".join(parts)
 
 
-def read_happening(manifest: Manifest, deployment: str) -> Happening | None:
+def read_event(manifest: Manifest, deployment: str) -> KubeEvent | None:
     """An event; None when it is about nothing of `deployment`, or is none that we look for."""
     subject, reason = manifest["involvedObject"].get("name", ""), manifest.get("reason", "")
     if reason not in ("FailedCreate", "Pulling") or not subject.startswith(f"{deployment}-"):
@@ -103,15 +103,15 @@ def read_happening(manifest: Manifest, deployment: str) -> Happening | None:
         at_s = datetime.fromisoformat(str(last).replace("Z", "+00:00")).timestamp()
     except ValueError:
         at_s = 0.0
-    return Happening(subject, reason, manifest.get("message", ""), at_s)
+    return KubeEvent(subject, reason, manifest.get("message", ""), at_s)
 
 
-def refused_creation(happenings: Iterable[Happening], now_s: float) -> str:
+def refused_creation(events: Iterable[KubeEvent], now_s: float) -> str:
     """Why pods that are missing were not made: a quota, as a rule. The newest message; empty when there is none."""
-    found = [h for h in happenings if h.reason == "FailedCreate" and now_s - h.at_s < _NEWS_S]
+    found = [h for h in events if h.reason == "FailedCreate" and now_s - h.at_s < _NEWS_S]
     return max(found, key=lambda h: h.at_s).message if found else ""
 
 
-def pulling(happenings: Iterable[Happening]) -> frozenset[str]:
+def pulling(events: Iterable[KubeEvent]) -> frozenset[str]:
     """Names of pods whose image is, or was, fetched."""
-    return frozenset(h.subject for h in happenings if h.reason == "Pulling")
+    return frozenset(h.subject for h in events if h.reason == "Pulling")

@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from voicefleet.controller.adapters.kubernetes.pods import Pod
-from voicefleet.controller.ports import Birth, Instance, InstanceState
+from voicefleet.controller.ports import Instance, InstanceState, StartupTimestamps
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class DeploymentView:
     """A Deployment and its pods at one moment.
 
     Args:
@@ -57,11 +57,11 @@ def rolling(pods: Collection[Pod], *, total: int, updated: int) -> bool:
 
 
 def instances(
-    view: View,
+    view: DeploymentView,
     deployment: str,
     pulled: Collection[str],
     refusal: str,
-    birth: Callable[[Pod], Birth | None] = lambda pod: None,
+    startup: Callable[[Pod], StartupTimestamps | None] = lambda pod: None,
 ) -> tuple[Instance, ...]:
     """Every instance that has not ended, and those that were asked for and have no pod yet.
 
@@ -71,7 +71,7 @@ def instances(
     """
     going = view.going
     seen = [
-        _instance(pod, view.now_s, pod.name in going, pod.name in pulled, birth(pod))
+        _instance(pod, view.now_s, pod.name in going, pod.name in pulled, startup(pod))
         for pod in view.pods
         if not pod.finished
     ]
@@ -82,11 +82,11 @@ def instances(
     return (*seen, *missing)
 
 
-def _instance(pod: Pod, now_s: float, going: bool, pulled: bool, birth: Birth | None) -> Instance:
+def _instance(pod: Pod, now_s: float, going: bool, pulled: bool, startup: StartupTimestamps | None) -> Instance:
     state = InstanceState.STOPPING if going else pod.state
     if state is InstanceState.STARTING and not pod.detail and pulled and pod.running_s is None:
         state = InstanceState.PULLING
-    return Instance(pod.name, state, max(0.0, now_s - pod.created_s), pod.detail, birth=birth)
+    return Instance(pod.name, state, max(0.0, now_s - pod.created_s), pod.detail, startup=startup)
 
 
 def trouble(found: Sequence[Instance]) -> str:

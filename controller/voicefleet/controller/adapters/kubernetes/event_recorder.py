@@ -25,7 +25,7 @@ _LONGEST = 1000
 log = get_logger(__name__)
 
 
-class Announcer:
+class EventRecorder:
     """Says each trouble once, and its end.
 
     Args:

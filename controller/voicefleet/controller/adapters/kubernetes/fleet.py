@@ -15,24 +15,25 @@ import aiohttp
 from kubernetes.aio.client import AppsV1Api, CoreV1Api
 
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.adapters.kubernetes import deployment_view as overlay
+from voicefleet.controller.adapters.kubernetes import deployment_view
 from voicefleet.controller.adapters.kubernetes.client import Cluster
 from voicefleet.controller.adapters.kubernetes.deployment import (
-    Happening,
+    KubeEvent,
     Pool,
     ownership,
     pulling,
-    read_happening,
+    read_event,
     read_pool,
     refused_creation,
 )
-from voicefleet.controller.adapters.kubernetes.pod_startups import Births
+from voicefleet.controller.adapters.kubernetes.deployment_view import DeploymentView
+from voicefleet.controller.adapters.kubernetes.pod_startups import PodStartups
 from voicefleet.controller.adapters.kubernetes.pods import Pod, read_pod
-from voicefleet.controller.adapters.kubernetes.reflector import Cache
-from voicefleet.controller.adapters.kubernetes.scale_client import Writer
-from voicefleet.controller.adapters.kubernetes.scale_plan import next_writes
+from voicefleet.controller.adapters.kubernetes.reflector import Reflector
+from voicefleet.controller.adapters.kubernetes.scale_client import ScaleClient
+from voicefleet.controller.adapters.kubernetes.scale_plan import next_scale_plan
 from voicefleet.controller.leader.leadership import Leadership
-from voicefleet.controller.ports import Departure, Instance
+from voicefleet.controller.ports import Instance, InstanceExit
 from voicefleet.controller.settings.kubernetes import KubernetesSettings
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
@@ -72,16 +73,16 @@ class KubeFleet:
         self._clock = clock
         self._owner = owner
         self._changed = changed
-        self._departures: list[Departure] = []
+        self._exits: list[InstanceExit] = []
         self._written: tuple[int, int] | None = None
         self._missing_s: float | None = None
         self._waits_for = ""
-        self._births = Births()
-        self._writer = Writer(region, settings, cluster, leadership)
+        self._startups = PodStartups()
+        self._scale_client = ScaleClient(region, settings, cluster, leadership)
         self._seen = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         namespace, name = settings.namespace, settings.deployment
-        self._pools: Cache[Pool] = Cache(
+        self._pools: Reflector[Pool] = Reflector(
             cluster,
             f"Deployment {name} of {namespace}",
             lambda client: partial(
@@ -93,15 +94,15 @@ class KubeFleet:
             clock,
             changed=self._pool_changed,
         )
-        self._events: Cache[Happening] = Cache(
+        self._events: Reflector[KubeEvent] = Reflector(
             cluster,
             f"events of {namespace}",
             lambda client: partial(CoreV1Api(client).list_namespaced_event_without_preload_content, namespace),
-            lambda manifest: read_happening(manifest, name),
+            lambda manifest: read_event(manifest, name),
             clock,
             window_s=_EVENTS_WINDOW_S,
         )
-        self._pods: Cache[Pod] | None = None
+        self._pods: Reflector[Pod] | None = None
 
     def open(self) -> None:
         """Begin to watch."""
@@ -122,9 +123,9 @@ class KubeFleet:
 
     async def instances(self) -> tuple[Instance, ...]:
         view, name = self._view(), self._settings.deployment
-        happenings = self._events.items.values()
-        return overlay.instances(
-            view, name, pulling(happenings), refused_creation(happenings, view.now_s), self._births.of
+        events = self._events.items.values()
+        return deployment_view.instances(
+            view, name, pulling(events), refused_creation(events, view.now_s), self._startups.of
         )
 
     async def scale(self, start: int, victims: Sequence[str]) -> None:
@@ -138,8 +139,8 @@ class KubeFleet:
         # One that Kubernetes has given up does not hold up the scaling for ever.
         return _rolling(pool, pods) and not pool.stalled
 
-    def departures(self) -> tuple[Departure, ...]:
-        gone, self._departures = tuple(self._departures), []
+    def exits(self) -> tuple[InstanceExit, ...]:
+        gone, self._exits = tuple(self._exits), []
         return gone
 
     async def responds(self, worker: str, port: int) -> bool | None:
@@ -170,9 +171,9 @@ class KubeFleet:
             view = self._view()
         except UnknownStateError:
             return ""  # said by whoever asks for the instances
-        happenings = self._events.items.values()
-        refusal = refused_creation(happenings, view.now_s)
-        said = overlay.trouble(overlay.instances(view, self._settings.deployment, (), refusal))
+        events = self._events.items.values()
+        refusal = refused_creation(events, view.now_s)
+        said = deployment_view.trouble(deployment_view.instances(view, self._settings.deployment, (), refusal))
         unread = f"no reasons can be told: {self._events.failure}" if self._events.failure else ""
         return "; ".join(text for text in (said, unread) if text)
 
@@ -186,7 +187,7 @@ class KubeFleet:
         while True:
             while (pool := self._pool()) is None:
                 await self._clock.sleep(_SOON_S)
-            self._pods = self._cache_of_pods(pool.selector)
+            self._pods = self._pod_reflector(pool.selector)
             task = asyncio.create_task(self._pods.run())
             try:
                 selector = pool.selector
@@ -195,9 +196,9 @@ class KubeFleet:
             finally:
                 await end([task])
 
-    def _cache_of_pods(self, selector: str) -> Cache[Pod]:
+    def _pod_reflector(self, selector: str) -> Reflector[Pod]:
         namespace = self._settings.namespace
-        return Cache(
+        return Reflector(
             self._cluster,
             f"pods of {namespace}",
             lambda client: partial(
@@ -218,12 +219,12 @@ class KubeFleet:
 
     def _pod_changed(self, before: Pod | None, after: Pod | None) -> None:
         if after is not None:
-            self._births.seen(after, self._clock.monotonic(), self._pools.server_s())
+            self._startups.seen(after, self._clock.monotonic(), self._pools.server_s())
         elif before is not None:
-            self._births.gone(before)
+            self._startups.gone(before)
         if before is not None and not before.finished and (after is None or after.finished):
             sure = before.ended or (after is not None and after.ended)
-            self._departures.append(Departure(before.name, before.terminating, _farewell(before, after), sure))
+            self._exits.append(InstanceExit(before.name, before.terminating, _exit_detail(before, after), sure))
         self._note()
 
     def _note(self) -> None:
@@ -243,36 +244,36 @@ class KubeFleet:
         self._pods.confirmed(STALE_S)
         return pool, tuple(self._pods.items.values())
 
-    def _view(self) -> overlay.View:
+    def _view(self) -> DeploymentView:
         pool, pods = self._known()
         replicas = pool.replicas if self._written is None else self._written[0]
         now_s = self._pools.server_s()
-        found = overlay.View(replicas, pods, _rolling(pool, pods), now_s)
+        found = DeploymentView(replicas, pods, _rolling(pool, pods), now_s)
         if not found.missing:
             self._missing_s = None
             return found
         self._missing_s = now_s if self._missing_s is None else self._missing_s
-        return overlay.View(replicas, pods, found.rolling, now_s, self._missing_s)
+        return DeploymentView(replicas, pods, found.rolling, now_s, self._missing_s)
 
     async def _write(self, start: int, victims: Sequence[str], *, hurry: bool = False) -> None:
         view = self._view()
-        writes = next_writes(view, start, victims, hurry=hurry)
-        if writes.unmark or writes.mark:
+        plan = next_scale_plan(view, start, victims, hurry=hurry)
+        if plan.unmark or plan.mark:
             uids = {pod.name: pod.uid for pod in view.active}
-            await self._writer.mark(uids, writes)
-            await self._until(lambda: not next_writes(self._view(), start, victims, hurry=hurry).mark)
+            await self._scale_client.mark(uids, plan)
+            await self._until(lambda: not next_scale_plan(self._view(), start, victims, hurry=hurry).mark)
             view = self._view()
-            writes = next_writes(view, start, victims, hurry=hurry)
-        if writes.waits_for and writes.waits_for != self._waits_for:  # asked again at every look
-            log.info("victims wait", region=self._region, victims=list(victims), why=writes.waits_for)
-        self._waits_for = writes.waits_for
-        if writes.replicas is not None and writes.replicas != view.replicas:
+            plan = next_scale_plan(view, start, victims, hurry=hurry)
+        if plan.waits_for and plan.waits_for != self._waits_for:  # asked again at every look
+            log.info("victims wait", region=self._region, victims=list(victims), why=plan.waits_for)
+        self._waits_for = plan.waits_for
+        if plan.replicas is not None and plan.replicas != view.replicas:
             began_s = self._clock.monotonic()
-            version = await self._writer.scale(view.replicas, writes.replicas)
-            self._births.asked(writes.replicas - view.replicas, began_s)
+            version = await self._scale_client.scale(view.replicas, plan.replicas)
+            self._startups.asked(plan.replicas - view.replicas, began_s)
             pool = self._pool()
             if pool is not None and pool.version < version:
-                self._written = (writes.replicas, version)  # until the watch shows it
+                self._written = (plan.replicas, version)  # until the watch shows it
 
     async def _until(self, true: Callable[[], bool]) -> None:
         """Wait a moment for the watch to show something."""
@@ -290,10 +291,10 @@ class KubeFleet:
 
 
 def _rolling(pool: Pool, pods: Sequence[Pod]) -> bool:
-    return overlay.rolling(pods, total=pool.total, updated=pool.updated)
+    return deployment_view.rolling(pods, total=pool.total, updated=pool.updated)
 
 
-def _farewell(before: Pod, after: Pod | None) -> str:
+def _exit_detail(before: Pod, after: Pod | None) -> str:
     if after is not None:
         return after.detail
     return "terminated" if before.terminating else "deleted without a grace period"

@@ -6,17 +6,17 @@ from collections import deque
 from dataclasses import replace
 
 from voicefleet.controller.adapters.kubernetes.pods import Pod
-from voicefleet.controller.ports import Birth
+from voicefleet.controller.ports import StartupTimestamps
 
 _NEW_S = 3.0
 """A pod that is older when we first see it was made before we looked."""
 
 
-class Births:
-    """Births of the pods of one Deployment, by uid. Times are of the caller's clock."""
+class PodStartups:
+    """Startup times of the pods of one Deployment, by uid. Times are of the caller's clock."""
 
     def __init__(self) -> None:
-        self._births: dict[str, Birth] = {}
+        self._startups: dict[str, StartupTimestamps] = {}
         self._asked_s: deque[float] = deque()
 
     def asked(self, change: int, now_s: float) -> None:
@@ -31,19 +31,19 @@ class Births:
         Args:
             server_s: the API server's time now, Unix seconds.
         """
-        birth = self._births.get(pod.uid)
-        if birth is None:
+        startup = self._startups.get(pod.uid)
+        if startup is None:
             if server_s - pod.created_s > _NEW_S:
                 return
-            birth = Birth(now_s, self._asked_s.popleft() if self._asked_s else None)
-        if birth.placed_s is None and pod.scheduled_s is not None:
-            birth = replace(birth, placed_s=now_s)
-        if birth.running_s is None and pod.running_s is not None:
-            birth = replace(birth, running_s=now_s)
-        self._births[pod.uid] = birth
+            startup = StartupTimestamps(now_s, self._asked_s.popleft() if self._asked_s else None)
+        if startup.placed_s is None and pod.scheduled_s is not None:
+            startup = replace(startup, placed_s=now_s)
+        if startup.running_s is None and pod.running_s is not None:
+            startup = replace(startup, running_s=now_s)
+        self._startups[pod.uid] = startup
 
     def gone(self, pod: Pod) -> None:
-        self._births.pop(pod.uid, None)
+        self._startups.pop(pod.uid, None)
 
-    def of(self, pod: Pod) -> Birth | None:
-        return self._births.get(pod.uid)
+    def of(self, pod: Pod) -> StartupTimestamps | None:
+        return self._startups.get(pod.uid)

@@ -30,7 +30,7 @@ Request = Callable[..., Awaitable[Any]]
 log = get_logger(__name__)
 
 
-class Cache(Generic[T]):
+class Reflector(Generic[T]):
     """Objects by uid.
 
     Args:

@@ -1,4 +1,4 @@
-"""The writes of `writes.next_writes`, each only while this replica leads."""
+"""Carries out a `ScalePlan`: deletion costs of pods and replicas of the Deployment, only while this replica leads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from kubernetes.aio.client import ApiClient, AppsV1Api, CoreV1Api
 
 from voicefleet.controller.adapters.kubernetes.client import Cluster, KubernetesError
 from voicefleet.controller.adapters.kubernetes.pods import COST_ANNOTATION, LOWEST_COST
-from voicefleet.controller.adapters.kubernetes.scale_plan import Writes
+from voicefleet.controller.adapters.kubernetes.scale_plan import ScalePlan
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.settings.kubernetes import KubernetesSettings
 from voicefleet.runtime.logs.setup import get_logger
@@ -23,7 +23,7 @@ _MERGE = "application/merge-patch+json"
 log = get_logger(__name__)
 
 
-class Writer:
+class ScaleClient:
     """Writes to one Deployment and its pods. Every method raises `UnknownStateError` when it did not, or may not have,
     come about."""
 
@@ -33,10 +33,10 @@ class Writer:
         self._cluster = cluster
         self._leadership = leadership
 
-    async def mark(self, uids: Mapping[str, str], writes: Writes) -> None:
+    async def mark(self, uids: Mapping[str, str], plan: ScalePlan) -> None:
         """Give and take deletion costs. The uid makes it this pod or none."""
         namespace = self._settings.namespace
-        costs: dict[str, str | None] = dict.fromkeys(writes.unmark) | dict.fromkeys(writes.mark, str(LOWEST_COST))
+        costs: dict[str, str | None] = dict.fromkeys(plan.unmark) | dict.fromkeys(plan.mark, str(LOWEST_COST))
         for name, cost in costs.items():
             body = {"metadata": {"uid": uids[name], "annotations": {COST_ANNOTATION: cost}}}
             patch = partial(_patch_pod, name=name, namespace=namespace, body=body)

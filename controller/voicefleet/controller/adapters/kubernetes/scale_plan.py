@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from voicefleet.controller.adapters.kubernetes.deployment_view import View
+from voicefleet.controller.adapters.kubernetes.deployment_view import DeploymentView
 from voicefleet.controller.adapters.kubernetes.pods import Pod
 from voicefleet.controller.ports import InstanceState
 
@@ -20,7 +20,7 @@ _HOPELESS = frozenset({InstanceState.UNSCHEDULABLE, InstanceState.CRASH_LOOPING}
 
 
 @dataclass(frozen=True, slots=True)
-class Writes:
+class ScalePlan:
     """Pods to give the lowest deletion cost, pods to take it from, and a new number of replicas (None: as it is)."""
 
     mark: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ class Writes:
     """Why victims stay for now."""
 
 
-def next_writes(view: View, start: int, victims: Collection[str], *, hurry: bool = False) -> Writes:
+def next_scale_plan(view: DeploymentView, start: int, victims: Collection[str], *, hurry: bool = False) -> ScalePlan:
     """The writes for now; asked again, it goes on where the cluster is.
 
     Args:
@@ -56,14 +56,14 @@ def next_writes(view: View, start: int, victims: Collection[str], *, hurry: bool
     seen = [pod for pod in chosen if pod.marked and (start <= 0 or not pod.ready)]
     instead = [] if hurry else _taken_instead(view, names | going)
     if seen and not instead:
-        return Writes(mark, unmark, max(0, min(view.replicas, len(view.active)) - len(seen)))
+        return ScalePlan(mark, unmark, max(0, min(view.replicas, len(view.active)) - len(seen)))
     waits_for = f"{instead[0].name} is not ready, and would be ended instead" if chosen and instead else ""
     # While pods are about to go, more replicas would keep them.
     raised = view.replicas + start if start > 0 and not going else None
-    return Writes(mark, unmark, raised, waits_for)
+    return ScalePlan(mark, unmark, raised, waits_for)
 
 
-def _taken_instead(view: View, chosen: Collection[str]) -> list[Pod]:
+def _taken_instead(view: DeploymentView, chosen: Collection[str]) -> list[Pod]:
     """Pods that Kubernetes would end before one that is ready, and that are worth keeping."""
     return [
         pod

@@ -22,7 +22,7 @@ from voicefleet.contract.errors import MissingPartError
 from voicefleet.controller.adapters.processes.records import Record, Records, age_s
 from voicefleet.controller.adapters.processes.redaction import redacted, secrets_in
 from voicefleet.controller.adapters.processes.worker_logs import END_BYTES, WorkerLogs
-from voicefleet.controller.ports import Departure, Instance, InstanceState
+from voicefleet.controller.ports import Instance, InstanceExit, InstanceState
 from voicefleet.controller.settings.load import ProcessSettings, RegionSettings, inherited_environment
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger, told
@@ -86,7 +86,7 @@ class ProcessFleet:
         self._hidden = hidden
         self._secrets = secrets_in({**inherited_environment(), **environment, **self._settings.env})
         self._processes: dict[str, _Process] = {}
-        self._departures: list[Departure] = []
+        self._exits: list[InstanceExit] = []
         self._records: Records | None = None
         self._logs = WorkerLogs(self._settings.log_dir, region.name)
         self._failures = 0
@@ -111,7 +111,7 @@ class ProcessFleet:
             else:
                 self._records.remove(record.id)
                 detail = "ended while no controller ran"
-                self._departures.append(Departure(record.id, record.stopping, detail))
+                self._exits.append(InstanceExit(record.id, record.stopping, detail))
 
     async def instances(self) -> tuple[Instance, ...]:
         self._reap()
@@ -142,9 +142,9 @@ class ProcessFleet:
     def rolling(self) -> bool:
         return False
 
-    def departures(self) -> tuple[Departure, ...]:
+    def exits(self) -> tuple[InstanceExit, ...]:
         self._reap()
-        gone, self._departures = tuple(self._departures), []
+        gone, self._exits = tuple(self._exits), []
         return gone
 
     async def responds(self, worker: str, port: int) -> bool | None:
@@ -237,7 +237,7 @@ class ProcessFleet:
             asked = process.record.stopping
             detail = self._describe(process)
             self._logs.cut([worker], END_BYTES)
-            self._departures.append(Departure(worker, asked, detail))
+            self._exits.append(InstanceExit(worker, asked, detail))
             if not asked and age_s(process.record) < (ORDERLY_AFTER_S if process.ended_well else PROVEN_AFTER_S):
                 self._failed(f"{worker} {detail}")
         self._logs.cut(self._processes)

@@ -1,22 +1,19 @@
-"""The report's pictures, as SVG text to stand inside an HTML page."""
+"""The figures of a comparison's report."""
 
 from __future__ import annotations
 
-import io
-import re
+from markupsafe import Markup
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-
+from voicefleet.reporting.figure import new_figure, svg
 from voicefleet.simulator.compare import ORACLE, VOICEFLEET, Comparison
 from voicefleet.simulator.outcome import Outcome, live_calls
 
 _OURS, _OTHERS, _SWEPT = "#2563eb", "#6b7280", "#d1d5db"
 
 
-def pareto(result: Comparison) -> str:
+def pareto(result: Comparison) -> Markup:
     """Cost against waits, each policy a point, each sweep a line: left is cheap, below is prompt."""
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    figure = new_figure(10, 4.6)
     axis = figure.subplots()
     floor = 0.3 / max(1, result.outcomes[0].offered if result.outcomes else 1)
 
@@ -39,13 +36,13 @@ def pareto(result: Comparison) -> str:
     axis.set_ylabel("share of calls that waited")
     axis.grid(alpha=0.25)
     axis.legend(loc="upper right")
-    return _svg(figure)
+    return svg(figure)
 
 
-def over_time(result: Comparison) -> str:
+def over_time(result: Comparison) -> Markup:
     """Calls and ready slots over time, one band for each policy."""
     shown = [o for o in result.outcomes if o.samples]
-    figure = Figure(figsize=(10, 1.5 + 1.3 * max(1, len(shown))), layout="constrained")
+    figure = new_figure(10, 1.5 + 1.3 * max(1, len(shown)))
     axes = figure.subplots(max(1, len(shown)), 1, sharex=True, squeeze=False)[:, 0]
     times, live = live_calls(result.trace)
     stride = max(1, len(times) // 4_000)
@@ -59,12 +56,4 @@ def over_time(result: Comparison) -> str:
     axes[-1].set_xlabel("hours")
     if shown:
         axes[0].legend(fontsize=8, loc="upper right")
-    return _svg(figure)
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    # No date and no random ids: the same comparison gives the same page.
-    with mpl.rc_context({"svg.hashsalt": "voicefleet", "svg.fonttype": "none"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return re.sub(r"^.*?(?=<svg)", "", buffer.getvalue(), flags=re.S)
+    return svg(figure)

@@ -17,10 +17,11 @@ from voicefleet.contract.reports import WorkerOrder, WorkerReport
 from voicefleet.controller.calls.call_store import Call, Snapshot
 from voicefleet.controller.leader.leadership import Term
 from voicefleet.controller.metrics import Metrics
-from voicefleet.controller.pool.reconciler import DecisionLog, PoolLoop
+from voicefleet.controller.pool.campaign_store import CampaignRecord
+from voicefleet.controller.pool.reconciler import DecisionLog, PoolReconciler
 from voicefleet.controller.pool.startups import StartTimes
 from voicefleet.controller.pool.worker_store import Reported
-from voicefleet.controller.ports import Birth, Departure, Instance, InstanceState
+from voicefleet.controller.ports import Instance, InstanceExit, InstanceState, StartupTimestamps
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.settings.load import LiveKitSettings, RegionSettings
 
@@ -51,7 +52,7 @@ class Fleet:
     def rolling(self) -> bool:
         return self.rolls
 
-    def departures(self) -> tuple[Departure, ...]:
+    def exits(self) -> tuple[InstanceExit, ...]:
         return ()
 
     def trouble(self) -> str:
@@ -89,6 +90,26 @@ class Book:
         pass
 
 
+class Models:
+    """Nothing was learned before."""
+
+    async def read(self) -> str | None:
+        return None
+
+    async def write(self, text: str) -> None:
+        pass
+
+
+class Campaigns:
+    """None is announced."""
+
+    async def now_ms(self) -> int:
+        return 0
+
+    async def current(self, now_ms: int) -> tuple[CampaignRecord, ...]:
+        return ()
+
+
 @dataclass
 class Leader:
     leads: bool = True
@@ -116,13 +137,15 @@ class Pool:
             livekit=cast(Any, None),
             calls=cast(Any, None),
             workers=cast(Any, self.book),
+            models=cast(Any, Models()),
+            campaigns=cast(Any, Campaigns()),
             fleet=cast(Any, self.fleet),
             clock=LoopClock(),
             metrics=Metrics(),
         )
         self.calls(live, waiting)
         self.decisions = DecisionLog.empty()
-        self.loop = PoolLoop(self.region, self.decisions, leader, tick_s=2.0)
+        self.loop = PoolReconciler(self.region, self.decisions, leader, tick_s=2.0)
 
     async def tick(self) -> None:
         """The next tick, two seconds later; all reads are of then."""
@@ -137,7 +160,7 @@ class Pool:
             name, "eu", state, 2, live, 0, uptime_s=99.0, startup_s=3.0, order_seen=7 if cordoned else 0
         )
         self.book.reported[name] = Reported(report, 0.5, order)
-        self.fleet.there.append(Instance(name, RUNNING, 99.0, birth=Birth(made_s=-99.0, asked_s=-100.0)))
+        self.fleet.there.append(Instance(name, RUNNING, 99.0, startup=StartupTimestamps(made_s=-99.0, asked_s=-100.0)))
 
     def calls(self, live: int, waiting: int) -> None:
         told = self.book.reported["a"]

@@ -1,11 +1,37 @@
-"""What makes a run bad. Pure."""
+"""How a run of simulated calls is judged and shown. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.table import Table
+
 from voicefleet.callers.outcome import CallOutcome
+from voicefleet.reporting.table import figures_table, shown
+
+WAITS = {
+    "wait_s": "in the room until an agent was there",
+    "greeting_s": "in the room until the greeting was heard",
+    "ttfa_s": "end of a question until the answer (TTFA)",
+}
+
+
+def waits_table(result: Mapping[str, Any], title: str) -> Table:
+    """What callers waited for, of a result as `outcome.summary` gives it."""
+    table = figures_table(title, "", ("p50", "p95", "longest"))
+    for name, what in WAITS.items():
+        table.add_row(what, *(shown(result[name][q], " s") for q in ("p50", "p95", "max")))
+    return table
+
+
+def counts_line(result: Mapping[str, Any]) -> str:
+    """The outcomes of calls and turns, in one line."""
+    calls, turns = result["calls"], result["turns"]
+    return (
+        f"calls: {calls['answered']} of {calls['offered']} answered, {calls['silent']} silent, {calls['cut']} cut; "
+        f"turns: {turns['answered']} of {turns['asked']} answered"
+    )
 
 
 def shortcomings(result: Mapping[str, Any], errors: Sequence[str] = ()) -> list[str]:

@@ -1,4 +1,4 @@
-"""The ear on synthetic signals and on real clips: when speech begins and ends, and what is not speech."""
+"""The detector on synthetic signals and on real clips: when speech begins and ends, and what is not speech."""
 
 from __future__ import annotations
 
@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.speech.clips import Utterance, load_utterances
-from voicefleet.speech.onset_detector import Ear, EarEvent, EarSettings, EarState, Onset, SpeechEnd, voiced_span
+from voicefleet.speech.onset_detector import (
+    Onset,
+    OnsetDetector,
+    OnsetSettings,
+    OnsetState,
+    SpeechEnd,
+    SpeechEvent,
+    voiced_span,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -35,12 +43,12 @@ def noise(duration_s: float, dbfs: float, seed: int = 1) -> NDArray[np.int16]:
     return np.rint(rng.normal(0.0, amplitude(dbfs), round(duration_s * RATE))).astype(np.int16)
 
 
-def hear(pcm: NDArray[np.int16], frame: int = 160, settings: EarSettings | None = None) -> list[EarEvent]:
-    """Feed in frames of `frame` samples that begin at T0_S; the events, the ear left open."""
-    ear = Ear(settings)
-    events: list[EarEvent] = []
+def hear(pcm: NDArray[np.int16], frame: int = 160, settings: OnsetSettings | None = None) -> list[SpeechEvent]:
+    """Feed in frames of `frame` samples that begin at T0_S; the events, the detector left open."""
+    detector = OnsetDetector(settings)
+    events: list[SpeechEvent] = []
     for at in range(0, pcm.size, frame):
-        events += ear.feed(pcm[at : at + frame], T0_S + at / RATE)
+        events += detector.feed(pcm[at : at + frame], T0_S + at / RATE)
     return events
 
 
@@ -67,15 +75,15 @@ def test_frames_of_any_length_give_the_same_events(frame: int) -> None:
 def test_the_end_is_the_last_voiced_sample_whatever_the_hangover() -> None:
     pcm = np.concatenate((silence(0.2), tone(0.5), silence(1.0)))
     for hangover_s in (0.1, 0.2, 0.65):
-        _, end = hear(pcm, settings=EarSettings(hangover_s=hangover_s))
+        _, end = hear(pcm, settings=OnsetSettings(hangover_s=hangover_s))
         assert isinstance(end, SpeechEnd)
         assert end.t_s == pytest.approx(T0_S + 0.7, abs=HOP_S)
 
 
 def test_a_pause_shorter_than_the_hangover_does_not_end_speech() -> None:
     pcm = np.concatenate((tone(0.3), silence(0.15), tone(0.3), silence(0.5)))
-    assert len(hear(pcm, settings=EarSettings(hangover_s=0.2))) == 2
-    assert len(hear(pcm, settings=EarSettings(hangover_s=0.1))) == 4
+    assert len(hear(pcm, settings=OnsetSettings(hangover_s=0.2))) == 2
+    assert len(hear(pcm, settings=OnsetSettings(hangover_s=0.1))) == 4
 
 
 @pytest.mark.parametrize("dbfs", [-60.0, -70.0])
@@ -106,18 +114,18 @@ def test_the_onset_after_a_click_is_that_of_the_speech() -> None:
 
 
 def test_the_state_tells_what_is_known_so_far() -> None:
-    ear = Ear()
-    states = [ear.state]
-    ear.feed(tone(0.03), T0_S)
-    states.append(ear.state)
-    assert ear.voiced_until_s is None
-    ear.feed(tone(0.07), T0_S + 0.03)
-    states.append(ear.state)
-    assert states == [EarState.QUIET, EarState.RISING, EarState.SPEAKING]
-    assert ear.voiced_until_s == pytest.approx(T0_S + 0.1, abs=HOP_S)
-    (end,) = ear.close()
+    detector = OnsetDetector()
+    states = [detector.state]
+    detector.feed(tone(0.03), T0_S)
+    states.append(detector.state)
+    assert detector.voiced_until_s is None
+    detector.feed(tone(0.07), T0_S + 0.03)
+    states.append(detector.state)
+    assert states == [OnsetState.QUIET, OnsetState.RISING, OnsetState.SPEAKING]
+    assert detector.voiced_until_s == pytest.approx(T0_S + 0.1, abs=HOP_S)
+    (end,) = detector.close()
     assert end.t_s == pytest.approx(T0_S + 0.1, abs=HOP_S)
-    assert ear.close() == []
+    assert detector.close() == []
 
 
 @pytest.mark.parametrize("clip", load_utterances()[::5], ids=lambda clip: str(clip.file))
@@ -135,8 +143,8 @@ def test_real_speech_is_found_where_the_manifest_says(clip: Utterance, noise_dbf
 
 def test_48_khz_hears_the_same() -> None:
     pcm = np.repeat(np.concatenate((silence(0.2), tone(0.4), silence(0.4))), 3)
-    ear = Ear(EarSettings(sample_rate=48_000))
-    onset, end = ear.feed(pcm, T0_S)
+    detector = OnsetDetector(OnsetSettings(sample_rate=48_000))
+    onset, end = detector.feed(pcm, T0_S)
     assert onset.t_s == pytest.approx(T0_S + 0.2, abs=HOP_S)
     assert end.t_s == pytest.approx(T0_S + 0.6, abs=HOP_S)
 
@@ -148,6 +156,6 @@ def test_the_span_of_a_clip_reaches_its_last_sample() -> None:
 
 def test_wrong_settings_say_what_to_use() -> None:
     with pytest.raises(ConfigError, match="sample_rate = 11025"):
-        EarSettings(sample_rate=11_025)
+        OnsetSettings(sample_rate=11_025)
     with pytest.raises(ConfigError, match="hangover_s"):
-        EarSettings(hangover_s=0.001)
+        OnsetSettings(hangover_s=0.001)

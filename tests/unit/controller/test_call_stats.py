@@ -26,32 +26,32 @@ def seen(now_ms: int, *calls: tuple[str, int]) -> Snapshot:
 class TestCallWatch:
     def test_what_was_there_at_first_did_not_arrive_since(self) -> None:
         watch = CallWatch()
-        lesson = watch.look(seen(10_000, ("a", 4_000), ("b", 9_000)))
-        assert lesson is not None
-        assert (lesson.arrived, lesson.ended_s) == (0, ())
-        assert sorted(lesson.ages_s.tolist()) == [1.0, 6.0]
+        stats = watch.look(seen(10_000, ("a", 4_000), ("b", 9_000)))
+        assert stats is not None
+        assert (stats.arrived, stats.ended_s) == (0, ())
+        assert sorted(stats.ages_s.tolist()) == [1.0, 6.0]
 
     def test_arrivals_and_ends_between_two_looks(self) -> None:
         watch = CallWatch()
         watch.look(seen(10_000, ("a", 4_000)))
-        lesson = watch.look(seen(12_000, ("b", 11_000), ("c", 11_500)))
-        assert lesson is not None
-        assert (lesson.arrived, lesson.ended_s) == (2, (8.0,))
+        stats = watch.look(seen(12_000, ("b", 11_000), ("c", 11_500)))
+        assert stats is not None
+        assert (stats.arrived, stats.ended_s) == (2, (8.0,))
 
     def test_a_room_whose_name_recurs_is_another_call(self) -> None:
         watch = CallWatch()
         watch.look(seen(10_000, ("a", 4_000)))
-        lesson = watch.look(seen(12_000, ("a", 11_000)))
-        assert lesson is not None
-        assert (lesson.arrived, lesson.ended_s) == (1, (8.0,))
+        stats = watch.look(seen(12_000, ("a", 11_000)))
+        assert stats is not None
+        assert (stats.arrived, stats.ended_s) == (1, (8.0,))
 
     def test_unknown_teaches_nothing_and_a_long_gap_no_durations(self) -> None:
         watch = CallWatch()
         watch.look(seen(10_000, ("a", 4_000)))
         assert watch.look(None) is None
-        lesson = watch.look(seen(60_000, ("b", 50_000)))
-        assert lesson is not None
-        assert (lesson.arrived, lesson.ended_s) == (1, ())
+        stats = watch.look(seen(60_000, ("b", 50_000)))
+        assert stats is not None
+        assert (stats.arrived, stats.ended_s) == (1, ())
 
 
 def shift(days: set[int], begin: str, end: str, workers: int = 9, zone: str = "Europe/Berlin") -> Shift:

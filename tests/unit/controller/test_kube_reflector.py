@@ -13,7 +13,7 @@ import pytest
 from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.adapters.kubernetes.client import KubernetesError, refusal
-from voicefleet.controller.adapters.kubernetes.reflector import Cache
+from voicefleet.controller.adapters.kubernetes.reflector import Reflector
 from voicefleet.runtime.tasks import end
 
 pytestmark = pytest.mark.unit
@@ -101,9 +101,9 @@ Change = tuple[str | None, str | None]
 
 
 @contextlib.asynccontextmanager
-async def watching(server: Server, changes: list[Change] | None = None) -> AsyncIterator[Cache[str]]:
+async def watching(server: Server, changes: list[Change] | None = None) -> AsyncIterator[Reflector[str]]:
     told = changes if changes is not None else []
-    cache: Cache[str] = Cache(
+    cache: Reflector[str] = Reflector(
         Cluster(),  # type: ignore[arg-type]
         "things",
         lambda client: server.request,

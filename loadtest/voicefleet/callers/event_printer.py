@@ -1,4 +1,4 @@
-"""Tells a person what a caller hears, as it happens."""
+"""Prints what a caller hears, as it happens."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLAIN = {
 }
 
 
-class Narrator:
+class EventPrinter:
     """An `OnEvent` that says each event in words; times are seconds since the join.
 
     Args:

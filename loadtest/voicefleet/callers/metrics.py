@@ -1,4 +1,4 @@
-"""What simulated callers hear, as metrics: served while a load test runs, for a Prometheus beside the platform's."""
+"""Prometheus metrics of what simulated callers hear, served while a load test runs."""
 
 from __future__ import annotations
 

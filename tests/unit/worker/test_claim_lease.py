@@ -12,7 +12,7 @@ from support import virtual_time
 from voicefleet.contract.claims import RENEW_EVERY_S, Handoff, HandoffState
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.runtime.redis.claim_store import Live, Yielded
-from voicefleet.worker.job.claim_lease import SETTLE_LIMIT_S, Hold
+from voicefleet.worker.job.claim_lease import SETTLE_LIMIT_S, ClaimLease
 
 pytestmark = pytest.mark.unit
 
@@ -47,8 +47,8 @@ class Claims:
         return self.yields
 
 
-def hold(claims: Claims) -> Hold:
-    return Hold(claims, room="r", room_sid="RM", worker="w", job="j", clock=virtual_time.LoopClock())  # type: ignore[arg-type]
+def lease_of(claims: Claims) -> ClaimLease:
+    return ClaimLease(claims, room="r", room_sid="RM", worker="w", job="j", clock=virtual_time.LoopClock())  # type: ignore[arg-type]
 
 
 def stop_the_process(seconds: float) -> None:
@@ -58,7 +58,7 @@ def stop_the_process(seconds: float) -> None:
 
 def test_lost_at_once() -> None:
     async def case() -> None:
-        h = hold(Claims(None))
+        h = lease_of(Claims(None))
         assert not await h.take(4)
         assert h.lost
 
@@ -68,7 +68,7 @@ def test_lost_at_once() -> None:
 def test_redis_away_at_first_keeps_the_call_and_takes_an_epoch_later() -> None:
     async def case() -> None:
         claims = Claims(AWAY, AWAY, 9, 9, None)
-        h = hold(claims)
+        h = lease_of(claims)
         assert await h.take(0)
         await h.keep(lambda: True)
         assert [epoch for _, epoch in claims.asked] == [0, 0, 0, 9, 9]
@@ -80,7 +80,7 @@ def test_redis_away_at_first_keeps_the_call_and_takes_an_epoch_later() -> None:
 
 def test_redis_away_and_another_is_there_already() -> None:
     async def case() -> None:
-        h = hold(Claims(AWAY))
+        h = lease_of(Claims(AWAY))
         assert not await h.take(0, others=True)
         assert h.lost
 
@@ -90,7 +90,7 @@ def test_redis_away_and_another_is_there_already() -> None:
 def test_no_renewal_while_the_room_is_gone() -> None:
     async def case() -> None:
         claims = Claims(4, None)
-        h = hold(claims)
+        h = lease_of(claims)
         assert await h.take(4)
         connected = iter([False, False, True])
         await h.keep(lambda: next(connected), trouble=lambda: "media")
@@ -103,7 +103,7 @@ def test_no_renewal_while_the_room_is_gone() -> None:
 def test_a_wake_renews_at_once() -> None:
     async def case() -> None:
         claims = Claims(None)
-        h = hold(claims)
+        h = lease_of(claims)
         asyncio.get_running_loop().call_later(0.2, h.wake)
         await h.keep(lambda: True)
         assert claims.asked[0][0] == pytest.approx(0.2)
@@ -114,7 +114,7 @@ def test_a_wake_renews_at_once() -> None:
 def test_a_process_that_did_not_run_is_silent_until_its_claim_is_confirmed() -> None:
     async def case() -> None:
         claims = Claims(1, AWAY, 1, None)
-        h, told = hold(claims), list[tuple[float, bool]]()
+        h, told = lease_of(claims), list[tuple[float, bool]]()
         asyncio.get_running_loop().call_later(1.2, stop_the_process, 10.0)
         await h.keep(lambda: True, stalled=lambda yes: told.append((virtual_time.now_s(), yes)))
         assert [yes for _, yes in told] == [True, False]
@@ -127,7 +127,7 @@ def test_a_process_that_did_not_run_is_silent_until_its_claim_is_confirmed() -> 
 def test_an_answer_from_before_the_stall_does_not_confirm() -> None:
     async def case() -> None:
         claims = Claims(1, 1, None)
-        h, told = hold(claims), list[bool]()
+        h, told = lease_of(claims), list[bool]()
         stops = iter([10.0, 0.0, 0.0])
         # It is stopped while Redis answers: the answer is as old as the stall is long.
         claims.during = lambda: stop_the_process(next(stops))
@@ -147,7 +147,7 @@ def test_a_long_wait_for_redis_is_no_stall() -> None:
             await asyncio.sleep(8.0)
             return None
 
-        h, told = hold(claims), list[bool]()
+        h, told = lease_of(claims), list[bool]()
         claims.live = slow  # type: ignore[method-assign]
         await h.keep(lambda: True, stalled=told.append)
         assert told == []
@@ -172,7 +172,7 @@ def test_a_long_wait_for_redis_is_no_stall() -> None:
 )
 def test_hand_over(yields: Yielded | Exception, answers: list[int | Exception | None], gone: bool | None) -> None:
     async def case() -> None:
-        h = hold(Claims(*answers, yields=yields))
+        h = lease_of(Claims(*answers, yields=yields))
         assert await h.hand_over() is gone
         assert h.lost == h.handed_over == (gone is True)
         assert virtual_time.now_s() <= SETTLE_LIMIT_S + 0.4
@@ -184,7 +184,7 @@ def test_only_a_ready_successor_counts() -> None:
     async def case() -> None:
         wanted = Handoff("j", "w", HandoffState.WANTED)
         claims, seen = Claims(Live(1, wanted), Live(1, READY), 1, None), list[Handoff | None]()
-        h = hold(claims)
+        h = lease_of(claims)
         await h.keep(lambda: True, renewed=lambda: seen.append(h.handoff))
         assert seen == [None, READY, None]
 
@@ -195,7 +195,7 @@ def test_no_renewal_beside_a_handover() -> None:
     async def case() -> None:
         claims = Claims(1, yields=AWAY)
         claims.answers = [1, AWAY, 1, 1, None]
-        h = hold(claims)
+        h = lease_of(claims)
         keeping = asyncio.create_task(h.keep(lambda: True))
         await asyncio.sleep(1.5)
         assert await h.hand_over() is False

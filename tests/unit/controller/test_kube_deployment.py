@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from voicefleet.controller.adapters.kubernetes.deployment import (
-    Happening,
+    KubeEvent,
     ownership,
     pulling,
-    read_happening,
+    read_event,
     read_pool,
     refused_creation,
 )
-from voicefleet.controller.adapters.kubernetes.pod_startups import Births
+from voicefleet.controller.adapters.kubernetes.pod_startups import PodStartups
 from voicefleet.controller.adapters.kubernetes.pods import Pod, read_pod
 
 pytestmark = pytest.mark.unit
@@ -82,26 +82,26 @@ def event(name: str = "worker-5d-1", reason: str = "Pulling", **more: Any) -> di
 
 
 def test_events() -> None:
-    assert read_happening(event(), "worker") == Happening("worker-5d-1", "Pulling", "m", 60.0)
-    last = read_happening(event(reason="FailedCreate", lastTimestamp="1970-01-01T00:02:00Z"), "worker")
+    assert read_event(event(), "worker") == KubeEvent("worker-5d-1", "Pulling", "m", 60.0)
+    last = read_event(event(reason="FailedCreate", lastTimestamp="1970-01-01T00:02:00Z"), "worker")
     assert last is not None
     assert last.at_s == 120.0
-    micro = read_happening(event(lastTimestamp=None, eventTime="1970-01-01T00:03:00.500000Z"), "worker")
+    micro = read_event(event(lastTimestamp=None, eventTime="1970-01-01T00:03:00.500000Z"), "worker")
     assert micro is not None
     assert micro.at_s == 180.5
-    assert read_happening(event(name="other-5d-1"), "worker") is None
-    assert read_happening(event(reason="Scheduled"), "worker") is None
+    assert read_event(event(name="other-5d-1"), "worker") is None
+    assert read_event(event(reason="Scheduled"), "worker") is None
 
 
 def test_why_pods_were_not_made() -> None:
-    happenings = [
-        Happening("worker-5d", "FailedCreate", "older", 50.0),
-        Happening("worker-5d", "FailedCreate", FORBIDDEN, 60.0),
-        Happening("worker-5d-1", "Pulling", "image", 70.0),
+    events = [
+        KubeEvent("worker-5d", "FailedCreate", "older", 50.0),
+        KubeEvent("worker-5d", "FailedCreate", FORBIDDEN, 60.0),
+        KubeEvent("worker-5d-1", "Pulling", "image", 70.0),
     ]
-    assert refused_creation(happenings, 100.0) == FORBIDDEN
-    assert refused_creation(happenings, 5000.0) == ""
-    assert pulling(happenings) == {"worker-5d-1"}
+    assert refused_creation(events, 100.0) == FORBIDDEN
+    assert refused_creation(events, 5000.0) == ""
+    assert pulling(events) == {"worker-5d-1"}
 
 
 def pod(uid: str, created: str = "1970-01-01T00:01:40Z", **status: Any) -> Pod:
@@ -113,30 +113,30 @@ RUNS = [{"state": {"running": {"startedAt": "1970-01-01T00:01:41Z"}}}]
 
 
 def test_births_are_seen_by_our_own_clock() -> None:
-    births = Births()
-    births.asked(2, 10.0)
-    births.seen(pod("a"), 10.25, 100.5)
-    births.seen(pod("a", conditions=SCHEDULED), 10.5, 100.75)
-    births.seen(pod("a", conditions=SCHEDULED, containerStatuses=RUNS), 11.5, 101.75)
-    births.seen(pod("a", conditions=SCHEDULED, containerStatuses=RUNS), 20.0, 111.0)
-    found = births.of(pod("a"))
+    startups = PodStartups()
+    startups.asked(2, 10.0)
+    startups.seen(pod("a"), 10.25, 100.5)
+    startups.seen(pod("a", conditions=SCHEDULED), 10.5, 100.75)
+    startups.seen(pod("a", conditions=SCHEDULED, containerStatuses=RUNS), 11.5, 101.75)
+    startups.seen(pod("a", conditions=SCHEDULED, containerStatuses=RUNS), 20.0, 111.0)
+    found = startups.of(pod("a"))
     assert found is not None
     assert (found.asked_s, found.made_s, found.placed_s, found.running_s) == (10.0, 10.25, 10.5, 11.5)
-    births.gone(pod("a"))
-    assert births.of(pod("a")) is None
+    startups.gone(pod("a"))
+    assert startups.of(pod("a")) is None
 
 
 def test_a_pod_that_was_there_before_us_has_no_birth() -> None:
-    births = Births()
-    births.seen(pod("old"), 10.0, 200.0)
-    assert births.of(pod("old")) is None
+    startups = PodStartups()
+    startups.seen(pod("old"), 10.0, 200.0)
+    assert startups.of(pod("old")) is None
 
 
 def test_what_was_asked_for_and_taken_back_is_not_waited_for() -> None:
-    births = Births()
-    births.asked(2, 10.0)
-    births.asked(-2, 11.0)
-    births.seen(pod("a"), 12.0, 100.0)
-    found = births.of(pod("a"))
+    startups = PodStartups()
+    startups.asked(2, 10.0)
+    startups.asked(-2, 11.0)
+    startups.seen(pod("a"), 12.0, 100.0)
+    found = startups.of(pod("a"))
     assert found is not None
     assert found.asked_s is None

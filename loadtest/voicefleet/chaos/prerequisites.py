@@ -1,4 +1,4 @@
-"""What rows need of this machine, and what ran on it."""
+"""What scenarios need from this machine, and the versions of what ran."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from voicefleet.contract.errors import MissingPartError
 from voicefleet.stack.find import Found, find_faketime, find_iptables, find_livekit_server, find_redis_server
 
 
-def lacking(needs: Iterable[str]) -> list[str]:
-    """Which of a row's needs this machine does not meet, a sentence each."""
+def missing_prerequisites(needs: Iterable[str]) -> list[str]:
+    """Which of a scenario's needs this machine does not meet, a sentence each."""
     found = []
     for need in needs:
         if need == "root":

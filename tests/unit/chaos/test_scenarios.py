@@ -1,4 +1,4 @@
-"""The table of rows, and what can be asked for."""
+"""The table of scenarios, and the options that choose from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from voicefleet.chaos.options import ChaosOptions
-from voicefleet.chaos.scenarios import ROWS, chosen
+from voicefleet.chaos.scenarios import SCENARIOS, chosen
 from voicefleet.contract.errors import ConfigError
 
 pytestmark = pytest.mark.unit
@@ -45,23 +45,25 @@ WANTED = [
 
 
 def test_every_fault_that_was_promised_has_a_row() -> None:
-    assert [row.id for row in ROWS] == WANTED
-    assert all(row.what.endswith(".") and "\n" not in row.what for row in ROWS)
+    assert [scenario.id for scenario in SCENARIOS] == WANTED
+    assert all(scenario.what.endswith(".") and "\n" not in scenario.what for scenario in SCENARIOS)
 
 
 def test_five_seeds_make_enough_calls() -> None:
     runs = ChaosOptions().runs
-    assert all(row.live * runs >= 20 and row.waiting * runs >= 5 for row in ROWS)
+    assert all(scenario.live * runs >= 20 and scenario.waiting * runs >= 5 for scenario in SCENARIOS)
 
 
 def test_what_survives_a_worker_has_room_for_its_calls() -> None:
-    for row in ROWS:
-        if row.bound.voice_back_s is not None:
-            assert (row.gear.workers - 1) * row.gear.slots >= row.live + row.waiting
+    for scenario in SCENARIOS:
+        if scenario.bound.voice_back_s is not None:
+            assert (scenario.profile.workers - 1) * scenario.profile.slots >= scenario.live + scenario.waiting
 
 
 def test_bounds() -> None:
-    bounds = {row.id: row.bound.voice_back_s for row in ROWS if row.bound.voice_back_s is not None}
+    bounds = {
+        scenario.id: scenario.bound.voice_back_s for scenario in SCENARIOS if scenario.bound.voice_back_s is not None
+    }
     assert bounds == {
         "worker-kill9": 3.0,
         "main-kill9": 3.0,
@@ -72,25 +74,25 @@ def test_bounds() -> None:
 
 
 def test_rows_of_one_gear_come_together() -> None:
-    gears = [row.gear for row in chosen((), quick=False)]
-    changes = sum(one != other for one, other in pairwise(gears))
-    assert len(gears) == len(WANTED)
-    assert changes == len(set(gears)) - 1
+    profiles = [scenario.profile for scenario in chosen((), quick=False)]
+    changes = sum(one != other for one, other in pairwise(profiles))
+    assert len(profiles) == len(WANTED)
+    assert changes == len(set(profiles)) - 1
 
 
 def test_quick_is_a_few_rows_once_and_only_names_any() -> None:
     quick = ChaosOptions(quick=True)
-    assert 3 <= len(quick.rows) <= 6
+    assert 3 <= len(quick.scenarios) <= 6
     assert quick.runs == 1
-    assert {(row.live, row.waiting) for row in quick.rows} == {(2, 1)}
-    assert [row.id for row in ChaosOptions(("packet-loss",), quick=True).rows] == ["packet-loss"]
+    assert {(scenario.live, scenario.waiting) for scenario in quick.scenarios} == {(2, 1)}
+    assert [scenario.id for scenario in ChaosOptions(("packet-loss",), quick=True).scenarios] == ["packet-loss"]
     assert ChaosOptions(("packet-loss",), seeds=2, quick=True).runs == 2
 
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"only": ("worker-kill",)}, r"--only = 'worker-kill': no such row\. Did you mean worker-kill9\?"),
+        ({"only": ("worker-kill",)}, r"--only = 'worker-kill': no such scenario\. Did you mean worker-kill9\?"),
         ({"seeds": 0}, "--seeds = 0: must lie between 1 and 100"),
         ({"seeds": 101}, "--seeds"),
         ({"first_seed": -1}, "--first-seed"),

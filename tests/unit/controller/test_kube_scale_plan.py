@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from voicefleet.controller.adapters.kubernetes.deployment_view import View, instances, rolling, trouble
+from voicefleet.controller.adapters.kubernetes.deployment_view import DeploymentView, instances, rolling, trouble
 from voicefleet.controller.adapters.kubernetes.pods import LOWEST_COST, Pod
-from voicefleet.controller.adapters.kubernetes.scale_plan import COMES_UP_S, Writes, next_writes
+from voicefleet.controller.adapters.kubernetes.scale_plan import COMES_UP_S, ScalePlan, next_scale_plan
 from voicefleet.controller.ports import InstanceState
 
 pytestmark = pytest.mark.unit
@@ -44,8 +44,8 @@ def pod(
     return replace(base, **more)  # type: ignore[arg-type]
 
 
-def view(pods: Sequence[Pod], replicas: int, *, rolls: bool = False) -> View:
-    return View(replicas, tuple(pods), rolls, NOW_S, NOW_S - 7.0)
+def view(pods: Sequence[Pod], replicas: int, *, rolls: bool = False) -> DeploymentView:
+    return DeploymentView(replicas, tuple(pods), rolls, NOW_S, NOW_S - 7.0)
 
 
 A, B, C = pod("a"), pod("b"), pod("c")
@@ -53,23 +53,23 @@ MARKED = pod("b", marked=True)
 
 
 def test_a_victim_is_marked_and_only_then_fewer_are_wanted() -> None:
-    assert next_writes(view([A, B, C], 3), 0, ["b"]) == Writes(mark=("b",))
-    assert next_writes(view([A, MARKED, C], 3), 0, ["b"]) == Writes(replicas=2)
+    assert next_scale_plan(view([A, B, C], 3), 0, ["b"]) == ScalePlan(mark=("b",))
+    assert next_scale_plan(view([A, MARKED, C], 3), 0, ["b"]) == ScalePlan(replicas=2)
     # Written, and Kubernetes has not done it yet; then it has.
-    assert next_writes(view([A, MARKED, C], 2), 0, ["b"]) == Writes()
-    assert next_writes(view([A, pod("b", marked=True, state=S.STOPPING), C], 2), 0, ["b"]) == Writes()
+    assert next_scale_plan(view([A, MARKED, C], 2), 0, ["b"]) == ScalePlan()
+    assert next_scale_plan(view([A, pod("b", marked=True, state=S.STOPPING), C], 2), 0, ["b"]) == ScalePlan()
 
 
 def test_while_pods_are_about_to_go_more_would_keep_them() -> None:
-    assert next_writes(view([A, MARKED, C], 2), 1, []) == Writes()
-    assert next_writes(view([A, C], 2), 1, []) == Writes(replicas=3)
+    assert next_scale_plan(view([A, MARKED, C], 2), 1, []) == ScalePlan()
+    assert next_scale_plan(view([A, C], 2), 1, []) == ScalePlan(replicas=3)
 
 
 def test_a_mark_that_serves_nothing_is_taken_away() -> None:
-    assert next_writes(view([A, MARKED, C], 3), 0, []) == Writes(unmark=("b",))
+    assert next_scale_plan(view([A, MARKED, C], 3), 0, []) == ScalePlan(unmark=("b",))
     # Another one died: the marked pod is one of those that stay.
     gone = pod("a", state=S.STOPPING)
-    assert next_writes(view([gone, MARKED, C], 2), 0, []) == Writes(unmark=("b",))
+    assert next_scale_plan(view([gone, MARKED, C], 2), 0, []) == ScalePlan(unmark=("b",))
 
 
 @pytest.mark.parametrize(
@@ -85,41 +85,41 @@ def test_a_mark_that_serves_nothing_is_taken_away() -> None:
 )
 def test_a_victim_waits_while_a_pod_worth_keeping_would_be_taken(other: Pod, waits: bool) -> None:
     there = view([other, MARKED, C], 3 - (other.state is S.STOPPING))
-    found = next_writes(there, 0, ["b"])
+    found = next_scale_plan(there, 0, ["b"])
     assert (found.replicas is None) is waits
     assert bool(found.waits_for) is waits
-    assert next_writes(there, 0, ["b"], hurry=True).replicas == there.replicas - 1
+    assert next_scale_plan(there, 0, ["b"], hurry=True).replicas == there.replicas - 1
 
 
 def test_a_victim_that_serves_goes_after_the_newcomer() -> None:
-    assert next_writes(view([A, MARKED], 2), 1, ["b"]) == Writes(replicas=3)
+    assert next_scale_plan(view([A, MARKED], 2), 1, ["b"]) == ScalePlan(replicas=3)
     newcomer = pod("n", state=S.STARTING, age_s=1)
-    assert next_writes(view([A, MARKED, newcomer], 3), 0, ["b"]).replicas is None
-    assert next_writes(view([A, MARKED, pod("n", age_s=4)], 3), 0, ["b"]).replicas == 2
+    assert next_scale_plan(view([A, MARKED, newcomer], 3), 0, ["b"]).replicas is None
+    assert next_scale_plan(view([A, MARKED, pod("n", age_s=4)], 3), 0, ["b"]).replicas == 2
 
 
 def test_a_victim_that_never_got_ready_goes_before_the_newcomer() -> None:
     stuck = pod("b", marked=True, state=S.STARTING, age_s=500)
-    assert next_writes(view([A, stuck], 2), 1, ["b"]) == Writes(replicas=1)
+    assert next_scale_plan(view([A, stuck], 2), 1, ["b"]) == ScalePlan(replicas=1)
     # That is done: now the newcomer.
-    assert next_writes(view([A], 1), 1, []) == Writes(replicas=2)
+    assert next_scale_plan(view([A], 1), 1, []) == ScalePlan(replicas=2)
 
 
 def test_with_pods_missing_a_victim_really_goes() -> None:
     """A quota keeps the third one out: one replica less would only cancel that."""
-    assert next_writes(view([A, MARKED], 3), 0, ["b"]) == Writes(replicas=1)
+    assert next_scale_plan(view([A, MARKED], 3), 0, ["b"]) == ScalePlan(replicas=1)
 
 
 def test_victims_without_a_pod_are_none() -> None:
-    assert next_writes(view([A], 2), 0, ["worker/missing-1", "gone"]) == Writes()
+    assert next_scale_plan(view([A], 2), 0, ["worker/missing-1", "gone"]) == ScalePlan()
 
 
 def test_a_surge_is_not_asked_for_again() -> None:
     """kubernetes#72775."""
     surge = pod("n", state=S.STARTING, generation="2", age_s=1)
     rollout = view([A, B, C, surge], 3, rolls=True)
-    assert next_writes(rollout, 0, []) == Writes()
-    assert next_writes(rollout, 2, []) == Writes(replicas=5)
+    assert next_scale_plan(rollout, 0, []) == ScalePlan()
+    assert next_scale_plan(rollout, 2, []) == ScalePlan(replicas=5)
 
 
 @given(
@@ -140,7 +140,7 @@ def test_whatever_is_there(
 ) -> None:
     pods = [pod(f"p{n}", marked=marked, state=state, age_s=age) for n, (marked, state, age) in enumerate(shape)]
     there, names = view(pods, replicas, rolls=rolls), [f"p{n}" for n in sorted(victims)]
-    writes = next_writes(there, start, names, hurry=hurry)
+    writes = next_scale_plan(there, start, names, hurry=hurry)
     seen = {p.name for p in there.active if p.marked and p.name in names}
     assert set(writes.mark) <= set(names) - seen
     assert not set(writes.mark) & set(writes.unmark)
@@ -151,7 +151,7 @@ def test_whatever_is_there(
     # Interrupted and begun again, the next writer sees what was written and does not do it twice.
     marks = {**dict.fromkeys(writes.mark, LOWEST_COST), **dict.fromkeys(writes.unmark, 0)}
     after = [replace(p, cost=marks.get(p.name, p.cost)) for p in pods]
-    again = next_writes(view(after, replicas, rolls=rolls), start, names, hurry=hurry)
+    again = next_scale_plan(view(after, replicas, rolls=rolls), start, names, hurry=hurry)
     assert not again.mark
     assert not set(again.unmark) & set(writes.unmark)
 

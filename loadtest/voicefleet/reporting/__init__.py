@@ -1,1 +1,0 @@
-"""Figures, tables and verdicts that the demo, the load test and chaos runs share."""
