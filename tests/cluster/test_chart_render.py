@@ -228,10 +228,10 @@ def test_what_a_region_says_goes_before_what_is_said_for_all(rendered: dict[str,
     config = yaml.safe_load(rendered["everything"].one("ConfigMap", "fleet-controller")["data"]["controller.yaml"])
     assert config["regions"]["eu"]["handoff"] is False
     assert config["regions"]["us"]["handoff"] is True
-    assert "hold_message" not in config["regions"]["eu"]
-    assert config["regions"]["us"]["hold_message"] == {
+    assert "waiting_message" not in config["regions"]["eu"]
+    assert config["regions"]["us"]["waiting_message"] == {
         **{"after_s": 2, "every_s": 8},
-        **{"audio": "/etc/voicefleet-hold/us/hold.wav", "text": "One moment."},
+        **{"audio": "/etc/voicefleet-waiting/us/waiting.wav", "text": "One moment."},
     }
 
 

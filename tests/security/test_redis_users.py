@@ -90,7 +90,7 @@ def service(users: Users, livekit: LiveKit, tmp_path: Path) -> dict[str, Any]:
             "state_dir": str(tmp_path / "workers"),
             "log_dir": str(tmp_path / "logs"),
         },
-        hold_message={"after_s": 1, "every_s": 7},
+        waiting_message={"after_s": 1, "every_s": 7},
     )
 
 
@@ -101,8 +101,8 @@ async def claim_of(users: Users, room: str) -> Claim | None:
 
 
 async def test_a_fleet_lives_on_these_rights_and_redis_never_refuses_it(users: Users, tmp_path: Path) -> None:
-    """Tickets, calls, the queue, hold messages, a drain with its handoff, a job that is killed, limits, campaigns, ends
-    of calls: with real workers and a real controller, each under its own user."""
+    """Tickets, calls, the queue, waiting messages, a drain with its handoff, a killed job, limits, campaigns, ends of
+    calls: with real workers and a real controller, each under its own user."""
     with Ports() as ports:
         port = ports.tcp()
     hook = f"http://127.0.0.1:{port}/webhooks/livekit/test"
@@ -148,12 +148,12 @@ async def a_day(users: Users, running: Running) -> None:
     await until(recovered, 40.0)
     second = await claim_of(users, ticket["room"])
     assert second is not None
-    # Nobody is free for another one: it waits, hears the hold message, and is served by a new worker.
+    # Nobody is free for another one: it waits, hears the waiting message, and is served by a new worker.
     other = await running.ticket(region="test")
     async with caller(other["url"], other["token"]):
 
         async def held() -> bool:
-            return bool(await users.server.admin.exists(KEYS.hold(other["room"])))
+            return bool(await users.server.admin.exists(KEYS.waiting_message(other["room"])))
 
         await until(held, 20.0)
 
@@ -223,7 +223,7 @@ WORKER_COMMANDS = [
     ("SADD", KEYS.drains, "w-2"),
     ("SET", KEYS.models, "x"),
     ("ZADD", KEYS.campaigns, "1", "x"),
-    ("DEL", KEYS.hold("room")),
+    ("DEL", KEYS.waiting_message("room")),
     ("INCR", f"{PREFIX}:requests:{{web}}:1"),
     ("ZREM", f"{PREFIX}:calls:{{web}}", "eu/room"),
     ("INFO",),

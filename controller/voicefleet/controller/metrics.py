@@ -26,7 +26,7 @@ class Metrics:
         self.handoffs = counter(m.HANDOFFS, r)
         self.blind_dispatches = counter(m.BLIND_DISPATCHES, r)
         self.workers_killed = counter(m.WORKERS_KILLED, r)
-        self.hold_messages = counter(m.HOLD_MESSAGES, r)
+        self.waiting_messages = counter(m.WAITING_MESSAGES, r)
         self.webhooks = counter(m.WEBHOOKS, r)
         self.auth_failures = counter(m.AUTH_FAILURES, r)
         self.joins_refused = counter(m.JOINS_REFUSED, r)
@@ -65,6 +65,6 @@ class Metrics:
             (self.handoffs, m.HANDOFFS),
             (self.blind_dispatches, m.BLIND_DISPATCHES),
             (self.workers_killed, m.WORKERS_KILLED),
-            (self.hold_messages, m.HOLD_MESSAGES),
+            (self.waiting_messages, m.WAITING_MESSAGES),
         ):
             open_series(counted, metric, region=region)

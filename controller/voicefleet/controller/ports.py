@@ -198,8 +198,8 @@ class LiveKitPort(Protocol):
         publish a microphone, and only with `data` send data."""
         ...
 
-    def mint_hold(self, room: str, text: str) -> str:
-        """A token, valid for a moment, for the hold voice of `room`; `text` is what it says."""
+    def mint_waiting_voice(self, room: str, text: str) -> str:
+        """A token, valid for a moment, for the waiting voice of `room`; `text` is what it says."""
         ...
 
     async def sid_of(self, room: str) -> str:

@@ -80,10 +80,10 @@ ROWS = (
                 per_second("voicefleet_probes_total", "result"),
             ),
             panel(
-                "Hold messages",
+                "Waiting messages",
                 "To waiting callers, per second, by how they ended.",
                 "reqps",
-                per_second("voicefleet_hold_messages_total", "result"),
+                per_second("voicefleet_waiting_messages_total", "result"),
             ),
             panel(
                 "Dispatched blind, workers ended",

@@ -49,7 +49,7 @@ def test_the_closed_sets_are_those_of_the_code() -> None:
     assert set(worker.TRANSCRIPT_LOST.values["reason"]) == {loss.value for loss in Loss} | {"other"}
     assert set(worker.APOLOGIES.values["reason"]) == {r.value for r in Silence} | {"other"}
     assert set(controller.PROBES.values["result"]) == {w.value for w in Witness}
-    assert set(controller.HOLD_MESSAGES.values["result"]) == {r.value for r in Result}
+    assert set(controller.WAITING_MESSAGES.values["result"]) == {r.value for r in Result}
     assert set(controller.WORKERS.values["state"]) == {s.value for s in SupplyState}
     assert set(controller.RECOVERIES.values["reason"]) == {r.value for r in Reason if r.value} | {"no_claim"}
 

@@ -53,9 +53,9 @@ def test_a_standstill_of_ours_and_another_redis_start_it_anew() -> None:
 
 
 def test_dispatches_slow_down_after_the_fourth() -> None:
-    assert [pause_ms(n, misled=False) for n in range(1, 8)] == [1500, 1500, 1500, 1500, 3000, 4000, 4000]
-    assert [pause_ms(n, misled=True) for n in range(1, 8)] == [500, 500, 500, 500, 1000, 2000, 4000]
-    assert pause_ms(1_000, misled=True) == 4000
+    assert [pause_ms(n, unreliable=False) for n in range(1, 8)] == [1500, 1500, 1500, 1500, 3000, 4000, 4000]
+    assert [pause_ms(n, unreliable=True) for n in range(1, 8)] == [500, 500, 500, 500, 1000, 2000, 4000]
+    assert pause_ms(1_000, unreliable=True) == 4000
 
 
 def test_an_order_is_repeated_as_it_came() -> None:

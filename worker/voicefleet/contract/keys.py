@@ -159,9 +159,9 @@ class Keys:
         """String: the call in `room` was ended on purpose, and is not to go on with the same ticket."""
         return self._key("ended", room)
 
-    def hold(self, room: str) -> str:
+    def waiting_message(self, room: str) -> str:
         """String: a replica speaks, or spoke a moment ago, to the waiting caller in `room`."""
-        return self._key("hold", room)
+        return self._key("waiting_message", room)
 
     @property
     def call_prefix(self) -> str:

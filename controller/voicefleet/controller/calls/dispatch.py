@@ -30,7 +30,7 @@ AGENT_THERE_MS = 3_000
 """An agent without a claim is looked at again after this: its claim may be on its way."""
 FAILED_MS = 1_000
 FAST_ATTEMPTS = 4
-MISLED_TTL_MS = 500
+UNRELIABLE_TTL_MS = 500
 """A worker that is well has claimed the call by then: LiveKit takes 0.2 s to offer it, the worker some milliseconds."""
 LONGEST_PAUSE_MS = 4_000
 LEAST_AT_ONCE, MOST_AT_ONCE = 64, 256
@@ -43,13 +43,13 @@ EACH_MS, LONGEST_PROMISE_MS = 4, 6_000
 log = get_logger(__name__)
 
 
-def pause_ms(attempt: int, *, misled: bool) -> int:
+def pause_ms(attempt: int, *, unreliable: bool) -> int:
     """How long the call is left alone after its `attempt`-th dispatch (1, 2, ...): leftovers must not pile up.
 
     Args:
-        misled: LiveKit may offer the call to a worker that does not hear it.
+        unreliable: LiveKit may offer the call to a worker that does not hear it.
     """
-    first = MISLED_TTL_MS if misled else DISPATCH_TTL_MS
+    first = UNRELIABLE_TTL_MS if unreliable else DISPATCH_TTL_MS
     return min(LONGEST_PAUSE_MS, first << max(0, min(attempt, 10) - FAST_ATTEMPTS))
 
 
@@ -89,9 +89,9 @@ class Dispatcher:
             rooms = await self._take(snapshot) if snapshot.waiting else []
             records = await region.calls.records(rooms)
         except UnknownStateError as error:
-            region.failed("queue", error)
+            region.read_failed("queue", error)
             return
-        region.worked("queue")
+        region.read_succeeded("queue")
         for room in rooms:
             self._repairs.start(room, functools.partial(self._repair, room, snapshot, records))
 
@@ -151,7 +151,7 @@ class Dispatcher:
         attempt = self._attempts[room] = self._attempts.get(room, 0) + 1
         await send_order(region, room, wording(record, orders, attempt))
         self._idle_until_s.pop(room, None)
-        await self._postpone(room, pause_ms(attempt, misled=region.misled()), snapshot)
+        await self._postpone(room, pause_ms(attempt, unreliable=region.dispatch_unreliable()), snapshot)
         log.info("waiting call dispatched", region=region.name, room=room, attempt=attempt)
         return "sent"
 

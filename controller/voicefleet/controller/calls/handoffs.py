@@ -77,14 +77,14 @@ class Handoffs:
                 reports,
                 leaving,
                 under_way,
-                on_the_way=region.on_the_way(snapshot),
+                reserved_unjoined=region.reserved_unjoined(snapshot),
                 not_now=not_now | self._begun.keys(),
             )
             await asyncio.gather(*(self._begin(move) for move in moves[:AT_ONCE]))
         except UnknownStateError as error:
-            region.failed("handoffs", error)
+            region.read_failed("handoffs", error)
             return
-        region.worked("handoffs")
+        region.read_succeeded("handoffs")
         self._forget(snapshot)
 
     async def _begin(self, move: Move) -> None:

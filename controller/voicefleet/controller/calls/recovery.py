@@ -69,9 +69,9 @@ class Recovery:
             snapshot = await region.scan() if stale or region.snapshot is None else region.snapshot
             verdicts = await self._verdicts(snapshot)
         except UnknownStateError as error:
-            region.failed("recovery", error)
+            region.read_failed("recovery", error)
             return
-        region.worked("recovery")
+        region.read_succeeded("recovery")
         self._act(verdicts)
 
     async def _verdicts(self, snapshot: Snapshot) -> dict[_Key, tuple[Call, Claim, Verdict]]:

@@ -69,9 +69,9 @@ class HungWorkers:
                     self._left_alone.add(worker)
                     log.warning("worker does not report, and may live: left alone", region=region.name, worker=worker)
         except UnknownStateError as error:
-            region.failed("hung workers", error)
+            region.read_failed("hung workers", error)
             return
-        region.worked("hung workers")
+        region.read_succeeded("hung workers")
 
     async def _end(self, worker: str) -> None:
         region = self._region

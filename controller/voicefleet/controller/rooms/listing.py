@@ -92,9 +92,9 @@ class Lister:
             self._began_ms = before.now_ms
             await region.scan()
         except UnknownStateError as error:
-            region.failed("listing", error)
+            region.read_failed("listing", error)
             return
-        region.worked("listing")
+        region.read_succeeded("listing")
         await self._end_overlong()
 
     async def _count(self, known: set[str], tickets: Mapping[str, str], rooms: Sequence[Room]) -> None:
@@ -106,9 +106,9 @@ class Lister:
         try:
             await self._joins.look(region, new)
         except UnknownStateError as error:
-            region.failed("joins", error)
+            region.read_failed("joins", error)
             return
-        region.worked("joins")
+        region.read_succeeded("joins")
         self._counted = sids
 
     async def _take_over(self, before: Snapshot, here: Sequence[tuple[str, int]], gone: Sequence[str]) -> list[str]:
@@ -216,9 +216,9 @@ class Lister:
                 continue
             log.info("call ended at its longest duration", region=region.name, room=call.room, bound_s=bound_s)
         if trouble is not None:
-            region.failed("durations", trouble)
+            region.read_failed("durations", trouble)
         else:
-            region.worked("durations")
+            region.read_succeeded("durations")
 
     async def _learn_bounds(self, snapshot: Snapshot) -> None:
         new: list[Call] = [call for call in snapshot.calls if (call.room, call.joined_ms) not in self._bounds]

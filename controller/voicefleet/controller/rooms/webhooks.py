@@ -89,7 +89,7 @@ class Webhooks:
         except WebhookMalformedError as error:
             return "malformed", problem(400, str(error), field="body")
         except UnknownStateError as error:
-            region.failed("webhooks", error)
+            region.read_failed("webhooks", error)
             return "failed", problem(503, "the state is not reachable now", retry_after_s=2)
 
     async def _take(self, region: Region, event: WebhookEvent) -> str:
@@ -102,7 +102,7 @@ class Webhooks:
                 await region.calls.joined(event.room)
                 await self._joins.look(region, {event.room: key_in(there)})
             case "participant_joined" if event.agent:
-                region.hear()
+                region.note_change()
             case "participant_left" | "participant_connection_aborted" if event.caller:
                 # Another caller may still be there, or the same one again: the room itself knows.
                 if not await self._caller_in(region, event.room):
@@ -115,7 +115,7 @@ class Webhooks:
                 await self._finished(region, event)
             case _:
                 return "ignored"
-        region.worked("webhooks")
+        region.read_succeeded("webhooks")
         return "ok"
 
     async def _caller_in(self, region: Region, room: str) -> bool:

@@ -80,10 +80,10 @@ BLIND_DISPATCHES = Metric(
 WORKERS_KILLED = Metric(
     "voicefleet_workers_killed", "counter", "Workers without a call, ended because they hung.", ("region",)
 )
-HOLD_MESSAGES = Metric(
-    "voicefleet_hold_messages",
+WAITING_MESSAGES = Metric(
+    "voicefleet_waiting_messages",
     "counter",
-    "Hold messages to waiting callers, by how they ended.",
+    "Waiting messages to waiting callers, by how they ended.",
     ("region", "result"),
     values={"result": ("spoken", "agent_came", "no_caller", "other_voice", "failed", "lost")},
 )
