@@ -10,7 +10,7 @@ import pytest
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import WorkerOrder, WorkerReport
-from voicefleet.controller.calls.call_store import Call, Snapshot
+from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.pool.observe import compose
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceState

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.reports import STALE_AFTER_S
-from voicefleet.controller.calls.call_store import CallBook, Snapshot
+from voicefleet.controller.calls.call_store import CallStore
+from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.http.auth.limits import PENDING_S
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignStore
@@ -51,7 +52,7 @@ class Region:
 
     settings: RegionSettings
     livekit: LiveKitPort
-    calls: CallBook
+    calls: CallStore
     workers: WorkerStore
     models: ModelStore
     campaigns: CampaignStore
@@ -172,7 +173,7 @@ class Region:
         """
         if self.settings.rooms == "all" or await self.calls.records([room]):
             return True
-        return await self.livekit.ordered(room)
+        return await self.livekit.has_dispatch(room)
 
     def dispatch_unreliable(self) -> bool:
         """Whether LiveKit may offer calls to a worker that hangs, or that it does not reach: it picks at random among
