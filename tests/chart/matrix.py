@@ -57,7 +57,7 @@ EVERYTHING: dict[str, Any] = {
             "handoff": False,
             "livekit": {"url": "wss://eu.livekit.example", "apiUrl": "https://eu.livekit.example"},
             "worker": {"drainTimeoutSeconds": 600, "terminationGracePeriodSeconds": 1000, "keepNodes": False},
-            "holdMessage": {"enabled": False},
+            "waitingMessage": {"enabled": False},
         },
         {"name": "us", "livekit": {"url": "ws://us.livekit.example:7880", "existingSecret": "livekit-us"}},
     ],
@@ -67,9 +67,9 @@ EVERYTHING: dict[str, Any] = {
         **{"minWorkers": 2, "maxWorkers": 50, "slots": 6, "buffer": 12, "holdSeconds": 450.5},
         "startTimeoutSeconds": 90,
     },
-    "holdMessage": {
+    "waitingMessage": {
         **{"afterSeconds": 2, "everySeconds": 8, "text": "One moment."},
-        "audio": {"existingConfigMap": "hold", "key": "one-moment.wav"},
+        "audio": {"existingConfigMap": "waiting", "key": "one-moment.wav"},
     },
     "worker": {
         "image": {"repository": "example/my-agent", "digest": "sha256:" + "a" * 64},
@@ -78,7 +78,7 @@ EVERYTHING: dict[str, Any] = {
         "drainTimeoutSeconds": 1800,
         "idleProcesses": 3,
         "jobMemoryLimitMiB": 800,
-        "memoryKey": {"existingSecret": "memory", "key": "fernet"},
+        "transcriptKey": {"existingSecret": "transcript", "key": "fernet"},
         "logLevel": "DEBUG",
         "extraEnv": [_FROM_SECRET, {"name": "LANG", "value": "C.UTF-8"}],
         "extraEnvFrom": [{"configMapRef": {"name": "shared"}}],
@@ -172,7 +172,7 @@ MATRIX: dict[str, dict[str, Any]] = {
         "createNamespace": False,
         "networkPolicy": {"enabled": False},
         "test": {"enabled": False},
-        "holdMessage": {"enabled": False},
+        "waitingMessage": {"enabled": False},
     },
     "a pool in another cluster": {
         **PRODUCTION,

@@ -223,13 +223,13 @@ BY_RENDER: dict[str, tuple[dict[str, Any], str]] = {
         production(worker={"tiers": {"content": {"default": "fast", "tiers": {"slow": {}}}}}),
         'regions[0]: worker.tiers.content.default ("fast") is none of worker.tiers.content.tiers',
     ),
-    "hold messages that overlap": (
-        trial(holdMessage={"everySeconds": 6}),
-        "regions[0]: holdMessage.everySeconds (6) is too short for the built-in recording",
+    "waiting messages that overlap": (
+        trial(waitingMessage={"everySeconds": 6}),
+        "regions[0]: waitingMessage.everySeconds (6) is too short for the built-in recording",
     ),
     "words without a recording": (
-        trial(holdMessage={"text": "Wait."}),
-        "regions[0]: holdMessage.text is set, but there is no recording of it",
+        trial(waitingMessage={"text": "Wait."}),
+        "regions[0]: waitingMessage.text is set, but there is no recording of it",
     ),
     "a trial with a LiveKit of one's own": (
         trial(livekit={"url": "wss://x"}),

@@ -228,10 +228,10 @@ def test_what_a_region_says_goes_before_what_is_said_for_all(rendered: dict[str,
     config = yaml.safe_load(rendered["everything"].one("ConfigMap", "fleet-controller")["data"]["controller.yaml"])
     assert config["regions"]["eu"]["handoff"] is False
     assert config["regions"]["us"]["handoff"] is True
-    assert "hold_message" not in config["regions"]["eu"]
-    assert config["regions"]["us"]["hold_message"] == {
+    assert "waiting_message" not in config["regions"]["eu"]
+    assert config["regions"]["us"]["waiting_message"] == {
         **{"after_s": 2, "every_s": 8},
-        **{"audio": "/etc/voicefleet-hold/us/hold.wav", "text": "One moment."},
+        **{"audio": "/etc/voicefleet-waiting/us/waiting.wav", "text": "One moment."},
     }
 
 
@@ -267,7 +267,7 @@ def test_a_worker_of_a_team_with_an_agent_of_its_own(rendered: dict[str, Objects
     assert env["VOICEFLEET_AGENT"] == "my_pkg.my_agent:create"
     assert env["VOICEFLEET_TIERS"] == "/etc/voicefleet/tiers.yaml"
     assert env["DEEPGRAM_API_KEY"] == {"secretKeyRef": {"name": "providers", "key": "deepgram"}}
-    assert env["VOICEFLEET_MEMORY_KEY"] == {"secretKeyRef": {"name": "memory", "key": "fernet"}}
+    assert env["VOICEFLEET_TRANSCRIPT_KEY"] == {"secretKeyRef": {"name": "transcript", "key": "fernet"}}
     assert env["VOICEFLEET_REDIS_CA_FILE"] == "/etc/voicefleet-redis/ca.crt"
     assert env["VOICEFLEET_REDIS_URL"] == (
         "rediss+sentinel://voice:$(REDIS_PASSWORD)@s1.example:26379,s2.example:26379/main/3"

@@ -25,7 +25,7 @@ SECRETS = {"VOICEFLEET_API_KEYS": "web:the-secret-of-web:call", "VOICEFLEET_REDI
 FILES: dict[str, Callable[[], bytes]] = {
     "/etc/voicefleet-keys/keys": lambda: line_of("web", "the-secret-of-web", "call", "").encode(),
     "/etc/voicefleet-redis/ca.crt": lambda: b"a certificate",
-    "/etc/voicefleet-hold/us/hold.wav": lambda: built_in().read_bytes(),
+    "/etc/voicefleet-waiting/us/waiting.wav": lambda: built_in().read_bytes(),
 }
 CASES = pytest.mark.parametrize("case", MATRIX, ids=str)
 
@@ -94,7 +94,7 @@ def test_the_controller_takes_its_settings(case: str, tmp_path: Path) -> None:
 def test_numbers_and_times_arrive_as_they_were_given(tmp_path: Path) -> None:
     values: dict[str, Any] = {
         "devStack": {"enabled": True},
-        "regions": [{"name": "eu", "agentName": "desk", "handoff": False, "holdMessage": {"enabled": False}}],
+        "regions": [{"name": "eu", "agentName": "desk", "handoff": False, "waitingMessage": {"enabled": False}}],
         "pool": {
             **{"minWorkers": 2, "maxWorkers": 100_000, "slots": 6, "buffer": 12, "holdSeconds": 450.5},
             **{"startTimeoutSeconds": 90, "policy": "buffer", "waitRatio": 0.0005, "mode": "fixed", "fixedWorkers": 3},
@@ -126,7 +126,8 @@ def test_numbers_and_times_arrive_as_they_were_given(tmp_path: Path) -> None:
     )
     [campaign] = region.campaigns
     assert (campaign.start_ms, campaign.end_ms - campaign.start_ms, campaign.rate) == (1_796_112_000_000, 900_000, 2.0)
-    assert (region.start_timeout_s, region.agent_name, region.handoff, region.hold) == (90, "desk", False, None)
+    assert (region.start_timeout_s, region.agent_name, region.handoff) == (90, "desk", False)
+    assert region.waiting_message is None
     limits = settings.limits
     assert (limits.requests_per_minute, limits.concurrent_calls, limits.max_call_duration_s) == (60, 2_000_000, 0)
     assert (settings.tick_s, settings.listing_s, settings.waiting_grace_s) == (1.5, 1, 0.5)

@@ -273,7 +273,8 @@ class Callers(CallerPool):
         outcomes = self.outcomes()
         assert len(outcomes) == self.size
         for o in outcomes:
-            print(f"{o.call_id}: agent {o.wait_s}, hold {o.hold_s}, greeting {o.greeting_s}; {o.events}")
+            heard = f"agent {o.wait_s}, waiting message {o.waiting_message_s}, greeting {o.greeting_s}"
+            print(f"{o.call_id}: {heard}; {o.events}")
         for outcome in outcomes:
             assert outcome.error is None, outcome
             assert outcome.answered, outcome

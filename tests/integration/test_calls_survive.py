@@ -25,7 +25,7 @@ from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC
 from voicefleet.runtime.redis.claim_store import ClaimStore, Succeeding
 from voicefleet.runtime.redis.connection import Scripts
 from voicefleet.stack.servers import LiveKit
-from voicefleet.worker.conversation.transcript import Cipher, Remembered, build_cipher, decode, encode
+from voicefleet.worker.conversation.transcript import CallTranscript, Cipher, build_cipher, decode, encode
 
 pytestmark = pytest.mark.integration
 
@@ -51,14 +51,14 @@ class Fleet:
         assert claim is not None
         return claim
 
-    async def memory(self, room: str) -> Remembered | None:
-        text = await self.redis.get(KEYS.memory(room))
+    async def transcript(self, room: str) -> CallTranscript | None:
+        text = await self.redis.get(KEYS.transcript(room))
         return decode(str(text), self.cipher) if text else None
 
     async def answered(self, room: str, turns: int) -> bool:
-        """Whether so many questions were answered, as far as the memory knows."""
-        memory = await self.memory(room)
-        return memory is not None and len(replies(memory)) >= turns
+        """Whether so many questions were answered, as far as the transcript knows."""
+        transcript = await self.transcript(room)
+        return transcript is not None and len(replies(transcript)) >= turns
 
     async def remove(self, room: str, job: str) -> None:
         await self.client.room.remove_participant(api.RoomParticipantIdentity(room=room, identity=agent_identity(job)))
@@ -93,16 +93,16 @@ class Fleet:
 
     async def pid(self, room: str) -> int:
         """The process that has the call, which the agent keeps for us."""
-        memory = await self.memory(room)
-        assert memory is not None
-        return int(memory.kept["pid"])
+        transcript = await self.transcript(room)
+        assert transcript is not None
+        return int(transcript.kept["pid"])
 
 
 @asynccontextmanager
 async def fleet(livekit: LiveKit, redis_url: str, tmp_path: Path, key: str = "") -> AsyncIterator[Fleet]:
     env = {
         "VOICEFLEET_AGENT": "support.counting_agent:create",
-        "VOICEFLEET_MEMORY_KEY": key,
+        "VOICEFLEET_TRANSCRIPT_KEY": key,
         "PYTHONPATH": os.pathsep.join([TESTS, os.environ.get("PYTHONPATH", "")]),
     }
     async with AsyncExitStack() as stack:
@@ -117,8 +117,8 @@ async def fleet(livekit: LiveKit, redis_url: str, tmp_path: Path, key: str = "")
         yield Fleet(livekit, redis, {w.name: w for w in started}, client, build_cipher(key))
 
 
-def replies(memory: Remembered) -> list[str]:
-    said = [i["content"][0] for i in memory.items if i["type"] == "message" and i["role"] == "assistant"]
+def replies(transcript: CallTranscript) -> list[str]:
+    said = [i["content"][0] for i in transcript.items if i["type"] == "message" and i["role"] == "assistant"]
     return [text for text in said if text.startswith("Question")]
 
 
@@ -135,17 +135,17 @@ def speakers(outcome: CallOutcome) -> list[str]:
 
 async def known(f: Fleet, room: str, *, why: str) -> None:
     """The agent of the call in `room` knows all of it, each part once, and what was kept."""
-    memory = await f.memory(room)
-    assert memory is not None
-    assert len({item["id"] for item in memory.items}) == len(memory.items)
-    messages = [i for i in memory.items if i["type"] == "message"]
+    transcript = await f.transcript(room)
+    assert transcript is not None
+    assert len({item["id"] for item in transcript.items}) == len(transcript.items)
+    messages = [i for i in transcript.items if i["type"] == "message"]
     assert messages[0]["content"] == ["Hello, I count your questions."]
     assert len([m for m in messages if m["content"] == messages[0]["content"]]) == 1, "it greeted again"
     # The caller may have asked again already.
     last = max(n for n, m in enumerate(messages) if m["content"][0].startswith("Question"))
     asked = sum(m["role"] == "user" for m in messages[:last])
     assert messages[last]["content"] == [f"Question {asked}, {why}."]
-    assert asked <= memory.kept["turns"] <= asked + 1
+    assert asked <= transcript.kept["turns"] <= asked + 1
 
 
 async def test_jobs_that_die_or_stall(livekit: LiveKit, redis_url: str, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ async def killed(f: Fleet) -> None:
     assert speakers(outcome) == [old.job, new.job]
 
     async def clean() -> bool:
-        return not await f.redis.exists(KEYS.memory(room), KEYS.claim(room))
+        return not await f.redis.exists(KEYS.transcript(room), KEYS.claim(room))
 
     assert await eventually(clean, 5.0), "a call that is over leaves nothing"
 
@@ -200,7 +200,7 @@ async def stopped(f: Fleet) -> None:
         os.kill(pid, signal.SIGCONT)
     woke_s = time.monotonic()
     await f.workers[old.worker].until(lambda r: r.jobs is not None and old.job not in r.jobs, 10.0)
-    assert await f.memory(room) is not None, "the one that woke deleted its successor's memory"
+    assert await f.transcript(room) is not None, "the one that woke deleted its successor's transcript"
     assert (await f.claim(room)).job == new.job
     outcome = await talking
     fine(outcome)
@@ -217,17 +217,17 @@ async def raising(f: Fleet) -> None:
     os.kill(await f.pid(room), signal.SIGKILL)
     await f.recover(room, old)
     assert await eventually(lambda: f.answered(room, 2), 25.0)
-    memory = await f.memory(room)
-    assert memory is not None
-    assert memory.kept["turns"] < sum(i.get("role") == "user" for i in memory.items), "begun anew"
+    transcript = await f.transcript(room)
+    assert transcript is not None
+    assert transcript.kept["turns"] < sum(i.get("role") == "user" for i in transcript.items), "begun anew"
     fine(await talking)
 
 
 async def next_caller(f: Fleet) -> None:
     """Names of rooms recur: what an earlier call left behind there is none of this caller's business."""
     room = "recurs"
-    left = Remembered("synthetic", [], {"turns": 41}, sid="RM_of_another_day", caller="somebody")
-    await f.redis.set(KEYS.memory(room), encode(left, 10_000)[0])
+    left = CallTranscript("synthetic", [], {"turns": 41}, sid="RM_of_another_day", caller="somebody")
+    await f.redis.set(KEYS.transcript(room), encode(left, 10_000)[0])
     talking = asyncio.create_task(call(f.livekit, room, turns=2))
     assert await eventually(lambda: f.answered(room, 1), 40.0)
     await known(f, room, why="fresh")
@@ -253,9 +253,9 @@ async def moving(f: Fleet) -> None:
     print("slot free after", round(time.monotonic() - moved_s, 2))
     new = await f.claim(room)
     assert new.worker != old.worker
-    memory = await f.memory(room)
-    assert memory is not None
-    so_far = len(replies(memory))
+    transcript = await f.transcript(room)
+    assert transcript is not None
+    so_far = len(replies(transcript))
     assert await eventually(lambda: f.answered(room, so_far + 1), 20.0)
     await known(f, room, why="handed_over")
     outcome = await talking

@@ -94,13 +94,13 @@ async def test_webhooks_are_the_fast_path(tmp_path: Path, redis_url: str) -> Non
                 assert await _send(running, hook, livekit, _event("participant_left", ticket["room"])) == 200
                 assert await callers() == 1
                 # The end of an older room of the same name, late: the call there now is another one.
-                await running.redis.set(KEYS.memory(ticket["room"]), "what was said")
+                await running.redis.set(KEYS.transcript(ticket["room"]), "what was said")
                 for of, left in ("RM_another", "what was said"), ("RM_x", None):
-                    await running.redis.set(KEYS.memory_of(ticket["room"]), of)
+                    await running.redis.set(KEYS.transcript_of(ticket["room"]), of)
                     assert await _send(running, hook, livekit, _event("room_finished", ticket["room"])) == 200
                     assert await callers() == 1
                     assert await running.redis.get(KEYS.call(ticket["room"])) is not None
-                    assert await running.redis.get(KEYS.memory(ticket["room"])) == left
+                    assert await running.redis.get(KEYS.transcript(ticket["room"])) == left
             left_s = await until(lambda: _is(callers, 0))
             assert left_s < 1.0
             assert await running.redis.zcard(KEYS.waiting) == 0

@@ -114,7 +114,7 @@ async def test_jobs_that_die_or_stall_are_found_and_their_calls_dispatched(
         assert await running.metric(unanswered) + await other.metric(unanswered) >= 3
         # One that wakes finds its call gone, and never gets it back.
         woken = stalled.job
-        assert await woken.claims.live(woken.room, "", worker="w1", job=woken.job, epoch=woken.epoch) is None
+        assert await woken.claims.renew(woken.room, "", worker="w1", job=woken.job, epoch=woken.epoch) is None
 
 
 async def _is_removed(call: Live) -> bool:
@@ -244,7 +244,7 @@ async def test_callers_have_an_agent_again_after_a_restart_of_livekit(tmp_path: 
         running.worker("w2", slots=8),
         live_calls(running, livekit, redis_url, ["w1"]) as (call,),
     ):
-        await running.redis.set(KEYS.memory(call.room), "what was said", px=3_600_000)
+        await running.redis.set(KEYS.transcript(call.room), "what was said", px=3_600_000)
         await livekit.stop(kill=True)
         await asyncio.sleep(2.0)
         await livekit.start()
@@ -259,7 +259,7 @@ async def test_callers_have_an_agent_again_after_a_restart_of_livekit(tmp_path: 
 
         assert await until(helped) < 8.0
         # Rooms that are gone for a moment take nobody's conversation along.
-        assert await running.redis.get(KEYS.memory(call.room)) == "what was said"
+        assert await running.redis.get(KEYS.transcript(call.room)) == "what was said"
 
 
 async def test_a_draining_worker_hands_its_calls_over(tmp_path: Path, livekit: servers.LiveKit, redis_url: str) -> None:

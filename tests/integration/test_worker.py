@@ -199,7 +199,11 @@ BAD = [
     pytest.param({}, ["--slots", "0"], "slots", "greater than or equal to 1", id="slots"),
     pytest.param({}, ["--listen", "nonsense"], "--listen", "HOST:PORT", id="listen"),
     pytest.param(
-        {"VOICEFLEET_MEMORY_KEY": "nonsense"}, [], "VOICEFLEET_MEMORY_KEY", "Fernet.generate_key()", id="memory key"
+        {"VOICEFLEET_TRANSCRIPT_KEY": "nonsense"},
+        [],
+        "VOICEFLEET_TRANSCRIPT_KEY",
+        "Fernet.generate_key()",
+        id="transcript key",
     ),
     pytest.param({"VOICEFLEET_REGION": "Not A Region"}, [], "region", "pattern", id="region"),
 ]

@@ -37,7 +37,7 @@ def test_a_secret_in_a_log_line_is_not_shown(line: str, secret: str) -> None:
     "line",
     [
         "LIVEKIT_URL = ws://127.0.0.1:7880: LiveKit does not answer. Start LiveKit there.",
-        "VOICEFLEET_MEMORY_KEY: not a Fernet key (32 bytes in URL-safe base64), or a list of them.",
+        "VOICEFLEET_TRANSCRIPT_KEY: not a Fernet key (32 bytes in URL-safe base64), or a list of them.",
         "ModuleNotFoundError: No module named 'numpy'",
     ],
 )

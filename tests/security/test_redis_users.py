@@ -90,7 +90,7 @@ def service(users: Users, livekit: LiveKit, tmp_path: Path) -> dict[str, Any]:
             "state_dir": str(tmp_path / "workers"),
             "log_dir": str(tmp_path / "logs"),
         },
-        hold_message={"after_s": 1, "every_s": 7},
+        waiting_message={"after_s": 1, "every_s": 7},
     )
 
 
@@ -101,8 +101,8 @@ async def claim_of(users: Users, room: str) -> Claim | None:
 
 
 async def test_a_fleet_lives_on_these_rights_and_redis_never_refuses_it(users: Users, tmp_path: Path) -> None:
-    """Tickets, calls, the queue, hold messages, a drain with its handoff, a job that is killed, limits, campaigns, ends
-    of calls: with real workers and a real controller, each under its own user."""
+    """Tickets, calls, the queue, waiting messages, a drain with its handoff, a killed job, limits, campaigns, ends of
+    calls: with real workers and a real controller, each under its own user."""
     with Ports() as ports:
         port = ports.tcp()
     hook = f"http://127.0.0.1:{port}/webhooks/livekit/test"
@@ -134,11 +134,11 @@ async def a_day(users: Users, running: Running) -> None:
     assert first is not None
 
     async def kept() -> bool:
-        text = await users.server.admin.get(KEYS.memory(ticket["room"]))
+        text = await users.server.admin.get(KEYS.transcript(ticket["room"]))
         return text is not None and decode(str(text)).kept.get("pid") is not None
 
     await until(kept, 20.0)
-    text = str(await users.server.admin.get(KEYS.memory(ticket["room"])))
+    text = str(await users.server.admin.get(KEYS.transcript(ticket["room"])))
     os.kill(int(decode(text).kept["pid"]), signal.SIGKILL)
 
     async def recovered() -> bool:
@@ -148,12 +148,12 @@ async def a_day(users: Users, running: Running) -> None:
     await until(recovered, 40.0)
     second = await claim_of(users, ticket["room"])
     assert second is not None
-    # Nobody is free for another one: it waits, hears the hold message, and is served by a new worker.
+    # Nobody is free for another one: it waits, hears the waiting message, and is served by a new worker.
     other = await running.ticket(region="test")
     async with caller(other["url"], other["token"]):
 
         async def held() -> bool:
-            return bool(await users.server.admin.exists(KEYS.hold(other["room"])))
+            return bool(await users.server.admin.exists(KEYS.waiting_message(other["room"])))
 
         await until(held, 20.0)
 
@@ -212,7 +212,7 @@ SERVER_COMMANDS = [
 WORKER_COMMANDS = [
     ("GET", THEIRS.claim("room")),
     ("SET", THEIRS.claim("room"), "x"),
-    ("GET", THEIRS.memory("room")),
+    ("GET", THEIRS.transcript("room")),
     ("ZADD", THEIRS.workers, "1", "w"),
     ("PUBLISH", THEIRS.events, "x"),
     ("SUBSCRIBE", THEIRS.job_channel("J1")),
@@ -223,7 +223,7 @@ WORKER_COMMANDS = [
     ("SADD", KEYS.drains, "w-2"),
     ("SET", KEYS.models, "x"),
     ("ZADD", KEYS.campaigns, "1", "x"),
-    ("DEL", KEYS.hold("room")),
+    ("DEL", KEYS.waiting_message("room")),
     ("INCR", f"{PREFIX}:requests:{{web}}:1"),
     ("ZREM", f"{PREFIX}:calls:{{web}}", "eu/room"),
     ("INFO",),
@@ -259,8 +259,8 @@ async def test_a_script_gives_no_rights_that_its_user_has_not(users: Users) -> N
     client = connect_redis(users.worker("test"))
     try:
         for body, keys in {
-            "return redis.call('GET', KEYS[1])": [THEIRS.memory("room")],
-            f"return redis.call('GET', '{THEIRS.memory('room')}')": [KEYS.claim("room")],
+            "return redis.call('GET', KEYS[1])": [THEIRS.transcript("room")],
+            f"return redis.call('GET', '{THEIRS.transcript('room')}')": [KEYS.claim("room")],
             "return redis.call('FLUSHALL')": [KEYS.claim("room")],
             f"return redis.call('ZREM', '{KEYS.waiting}', 'room')": [KEYS.claim("room")],
         }.items():

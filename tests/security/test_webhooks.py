@@ -202,7 +202,7 @@ async def test_an_old_end_of_a_room_is_no_end_of_a_newer_one(tmp_path: Path, liv
         old = event("room_finished", "desk-1", "RM_old")
 
         async def kept() -> dict[str, Any]:
-            keys = (KEYS.memory("desk-1"), KEYS.memory_of("desk-1"), KEYS.call("desk-1"))
+            keys = (KEYS.transcript("desk-1"), KEYS.transcript_of("desk-1"), KEYS.call("desk-1"))
             return {key: await fleet.redis.get(key) for key in keys} | {
                 "caller": await fleet.redis.zscore(KEYS.callers, "desk-1")
             }
@@ -212,8 +212,8 @@ async def test_an_old_end_of_a_room_is_no_end_of_a_newer_one(tmp_path: Path, liv
             joined = event("participant_joined", "desk-1", sid)
             assert await send(fleet, joined, signed(livekit, joined)) == 200
             # Its agent died a moment ago: there is no claim, and the next agent needs what was said.
-            await fleet.redis.set(KEYS.memory("desk-1"), "what was said")
-            await fleet.redis.set(KEYS.memory_of("desk-1"), sid)
+            await fleet.redis.set(KEYS.transcript("desk-1"), "what was said")
+            await fleet.redis.set(KEYS.transcript_of("desk-1"), sid)
             await fleet.redis.set(KEYS.call("desk-1"), codec.dump(CallRecord("desk-1", "eu", key="front")))
             before = await kept()
             assert all(before.values())
@@ -223,13 +223,13 @@ async def test_an_old_end_of_a_room_is_no_end_of_a_newer_one(tmp_path: Path, liv
         # The caller is gone for a moment, which LiveKit gives it; the room is still there.
         assert await send(fleet, old, signed(livekit, old)) == 200
         after = await kept()
-        assert after[KEYS.memory("desk-1")] == "what was said"
+        assert after[KEYS.transcript("desk-1")] == "what was said"
         assert after[KEYS.call("desk-1")]
         # The room is gone without a word: its conversation may still go on, and the old end does not end it.
         await fleet.api.room.delete_room(api.DeleteRoomRequest(room="desk-1"))
         await until(lambda: _gone(fleet))
         assert await send(fleet, old, signed(livekit, old)) == 200
-        assert (await kept())[KEYS.memory("desk-1")] == "what was said"
+        assert (await kept())[KEYS.transcript("desk-1")] == "what was said"
         true = event("room_finished", "desk-1", sid)
         assert await send(fleet, true, signed(livekit, true)) == 200
         assert not any((await kept()).values())

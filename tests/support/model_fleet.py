@@ -163,12 +163,12 @@ class Fleet:
 
     async def beat(self, job: ModelJob) -> None:
         """What a job that runs does within a second."""
-        kept = job.runs and job.stage is Stage.LIVE and not job.hold.lost
+        kept = job.runs and job.stage is Stage.LIVE and not job.lease.lost
         if job.runs and job.stage is Stage.JOINED:
             await self.take(job)
         else:
             await job.beat(self.now_s)
-        if kept and job.hold.lost:
+        if kept and job.lease.lost:
             seen = await self.look()
             ours = seen.held.get(job.room) == job.name and job.name not in self.fenced[job.room]
             assert not ours, f"refused, and nobody else has had the call since: {job}, {seen}"
@@ -274,7 +274,7 @@ class Fleet:
         """The webhook; False: it is late, the name belongs to another room by now."""
         self.over.remove((room, sid))
         late = room in self.rooms and self.rooms[room].caller
-        return not late and await self.redis.book.finished(room, sid)
+        return not late and await self.redis.book.room_finished(room, sid)
 
     def job(self, name: str) -> ModelJob | None:
         return next((job for job in self.jobs if job.name == name), None)

@@ -1,9 +1,9 @@
-"""One job as the worker's code has it, step by step: the real `Hold` over a line to Redis that may fail.
+"""One job as the worker's code has it, step by step: the real `ClaimLease`, whose connection to Redis may fail.
 
-When it may speak is `LiveCall`'s and `Handover`'s rule, retold here: it took the call (`Hold.take`) or was given it
-(`wait_for_turn`), its room is connected, its hold is not lost, and it is not in doubt:
-a process that did not run for `STALL_S` is silent from its first moment on until a renewal that began later says that
-the call is its own. Redis being away makes nobody silent.
+When it may speak is `LiveCall`'s and `Handover`'s rule, retold here: it acquired the call (`ClaimLease.acquire`) or was
+given it (`wait_for_turn`), its room is connected, its lease is not lost, and it is not in doubt: a process that did not
+run for `STALL_S` is silent from its first moment on until a renewal that began later says that the call is its own.
+Redis being away makes nobody silent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from voicefleet.contract.claims import RENEW_EVERY_S
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.runtime.redis.claim_store import ClaimStore, Held, Succeeding, Turn
 from voicefleet.worker.conversation.handover import GONE_AFTER_S, SUCCESSION_LIMIT_S
-from voicefleet.worker.job.claim_lease import STALL_S, Hold
+from voicefleet.worker.job.claim_lease import STALL_S, ClaimLease
 
 
 class Stage(enum.Enum):
@@ -68,11 +68,11 @@ class ModelJob:
         self.joined_s = 0.0
         self.wire = redis.wire()
         self.claims = ClaimStore(self.wire, REGION)
-        self.hold = Hold(self.claims, room=room, room_sid=sid, worker=worker, job=name, clock=Timer())
+        self.lease = ClaimLease(self.claims, room=room, room_sid=sid, worker=worker, job=name, clock=Timer())
 
     def __repr__(self) -> str:
         marks = [m for m in ("in_room", "doubtful", "confirmed") if getattr(self, m)]
-        marks += ["asleep"] * self.asleep + ["lost"] * self.hold.lost + ["cut"] * self.wire.cut
+        marks += ["asleep"] * self.asleep + ["lost"] * self.lease.lost + ["cut"] * self.wire.cut
         return f"{self.name}@{self.worker}:{self.stage.value}({self.epoch}; {' '.join(marks)})"
 
     @property
@@ -90,14 +90,14 @@ class ModelJob:
 
     @property
     def speaks(self) -> bool:
-        silent = self.asleep or self.doubtful or self.hold.lost
+        silent = self.asleep or self.doubtful or self.lease.lost
         return self.stage is Stage.LIVE and self.in_room and not silent
 
     def join(self, now_s: float) -> None:
         self.in_room, self.joined_s = True, now_s
         self.stage = Stage.SUCCESSOR if self.succeeds else Stage.JOINED
         if self.succeeds:
-            self.hold.epoch = self.epoch
+            self.lease.epoch = self.epoch
 
     async def accept(self) -> bool:
         """Its worker's answer to the offer; False: the call is held. Redis being away is a yes."""
@@ -114,7 +114,7 @@ class ModelJob:
 
     async def take(self, now_s: float, *, others: bool) -> None:
         """Its first question, `others` being in the room. Redis being away is an answer too: it speaks then."""
-        if not await self.hold.take(self.epoch, others=others):
+        if not await self.lease.acquire(self.epoch, others=others):
             await self.end()
             return
         self._began(now_s, confirmed=not self.wire.cut)
@@ -136,13 +136,13 @@ class ModelJob:
         Args:
             there: whether this job is in the room, as far as LiveKit shows.
         """
-        handoff = self.hold.handoff
+        handoff = self.lease.handoff
         assert handoff is not None
         self.wire.faults = list(faults)
-        gone = await self.hold.hand_over()
+        gone = await self.lease.hand_over()
         self.wire.faults.clear()
         if gone is None and there(handoff.to_job):
-            self.hold.let_go()
+            self.lease.let_go()
             gone = True
         if gone:
             await self.end()
@@ -156,14 +156,14 @@ class ModelJob:
     async def end(self) -> None:
         """In good order: the room is left, then the claim is given back."""
         self.stage, self.in_room = Stage.ENDED, False
-        await self.hold.release()
+        await self.lease.release()
 
     def dies(self) -> None:
         self.stage, self.in_room, self.asleep_since_s = Stage.ENDED, False, None
 
     async def _renew(self, now_s: float) -> None:
         try:
-            ours = await self.hold.renew()
+            ours = await self.lease.renew()
         except UnknownStateError:
             return
         if not ours:
@@ -186,7 +186,7 @@ class ModelJob:
                 await self.end()
         elif waited_s >= SUCCESSION_LIMIT_S + GONE_AFTER_S:
             try:
-                ours = await self.hold.renew()
+                ours = await self.lease.renew()
             except UnknownStateError:
                 ours = False
             if ours:

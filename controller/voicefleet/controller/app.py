@@ -16,11 +16,11 @@ from aiohttp import web
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.contract.keys import Keys
 from voicefleet.controller.adapters.livekit import LiveKit
-from voicefleet.controller.calls.call_store import CallBook
+from voicefleet.controller.calls.call_store import CallStore
 from voicefleet.controller.calls.dispatch import Dispatcher
 from voicefleet.controller.calls.handoffs import Handoffs
 from voicefleet.controller.calls.recovery import Recovery
-from voicefleet.controller.calls.redis_outage import BlindRepair
+from voicefleet.controller.calls.redis_outage import OutageDispatcher
 from voicefleet.controller.fleets import open_fleets
 from voicefleet.controller.http.api import Api
 from voicefleet.controller.http.auth.access import Access
@@ -42,11 +42,11 @@ from voicefleet.controller.pool.worker_store import WorkerStore
 from voicefleet.controller.ports import CredentialsRefusedError
 from voicefleet.controller.regions.history import History
 from voicefleet.controller.regions.region import Region
-from voicefleet.controller.rooms.joins import Joins
-from voicefleet.controller.rooms.listing import Lister
+from voicefleet.controller.rooms.joins import JoinCounter
+from voicefleet.controller.rooms.listing import RoomLister
 from voicefleet.controller.rooms.webhooks import Webhooks
 from voicefleet.controller.settings.load import RegionSettings, Settings, inherited_environment
-from voicefleet.controller.waiting_message.messages import LOOK_EVERY_S, HoldMessages
+from voicefleet.controller.waiting_message.messages import LOOK_EVERY_S, WaitingMessages
 from voicefleet.controller.waiting_message.process import AnnouncerProcess
 from voicefleet.runtime.clock import BootClock, Clock
 from voicefleet.runtime.http.server import HttpServer, application, health_routes
@@ -97,13 +97,13 @@ async def run_controller(
             log.warning("API keys without roles may do everything; give them as name:secret:ROLES", names=unlimited)
         await _check_livekit(regions)
         leadership, election = await open_fleets(stack, settings, regions, clock, metrics)
-        _hold_callers(stack, settings, regions, redis, clock, metrics)
+        _start_waiting_messages(stack, settings, regions, redis, clock, metrics)
         decisions = DecisionLog.empty()
         histories = {name: History(region) for name, region in regions.items()}
         limiter = Limiter(
             redis, clock, per_minute=settings.limits.requests_per_minute, calls=settings.limits.concurrent_calls
         )
-        joins = Joins(regions, limiter, metrics, max_duration_s=settings.limits.max_call_duration_s)
+        joins = JoinCounter(regions, limiter, metrics, max_duration_s=settings.limits.max_call_duration_s)
         access = Access(settings, limiter, metrics, clock)
         app = _web_app(settings, regions, access, joins, limiter, decisions, metrics, histories, leadership)
         server = HttpServer(app, metrics.registry)
@@ -153,7 +153,7 @@ async def _open_region(
     return Region(
         settings=region,
         livekit=livekit,
-        calls=CallBook(redis, Scripts(redis), region.name, grace_ms=round(settings.waiting_grace_s * 1000)),
+        calls=CallStore(redis, Scripts(redis), region.name, grace_ms=round(settings.waiting_grace_s * 1000)),
         workers=WorkerStore(redis, region.name),
         models=ModelStore(redis, region.name),
         campaigns=CampaignStore(redis, region.name),
@@ -163,7 +163,7 @@ async def _open_region(
     )
 
 
-def _hold_callers(
+def _start_waiting_messages(
     stack: contextlib.AsyncExitStack,
     settings: Settings,
     regions: dict[str, Region],
@@ -171,19 +171,19 @@ def _hold_callers(
     clock: Clock,
     metrics: Metrics,
 ) -> None:
-    """Start the announcer, if a region asks for hold messages. At once: the first caller shall not wait for it."""
-    held = [(region, hold) for region in regions.values() if (hold := region.settings.hold) is not None]
-    if not held:
+    """Start the announcer, if a region has a waiting message. At once: the first caller shall not wait for it."""
+    asking = [(region, message) for region in regions.values() if (message := region.settings.waiting_message)]
+    if not asking:
         return
     ours = inherited_environment()
     environment = {name: ours[name] for name in ours if name not in settings.secret_variables}
     announcer = AnnouncerProcess(clock, {**environment, **lifeline().environment()})
     stack.push_async_callback(announcer.close)
     announcer.start()
-    for region, hold in held:
-        messages = HoldMessages(region.settings, hold, region.livekit, redis, announcer, metrics)
+    for region, message in asking:
+        messages = WaitingMessages(region.settings, message, region.livekit, redis, announcer, metrics)
         stack.push_async_callback(messages.close)
-        region.hold_messages = messages
+        region.waiting_messages = messages
 
 
 async def _check_livekit(regions: dict[str, Region]) -> None:
@@ -202,7 +202,7 @@ async def _check_livekit(regions: dict[str, Region]) -> None:
                 hint="Give the key and secret from that server's `keys`.",
             ) from error
         except UnknownStateError as error:
-            region.failed("listing", error)
+            region.read_failed("listing", error)
             failure = UnreachableError(
                 "LiveKit does not answer",
                 field=f"{at}.api_url",
@@ -222,7 +222,7 @@ def _web_app(
     settings: Settings,
     regions: dict[str, Region],
     access: Access,
-    joins: Joins,
+    joins: JoinCounter,
     limiter: Limiter,
     decisions: DecisionLog,
     metrics: Metrics,
@@ -243,14 +243,14 @@ def _web_app(
     return app
 
 
-def _lister(settings: Settings, region: Region, joins: Joins) -> Lister:
-    return Lister(region, joins, every_s=settings.listing_s, max_duration_s=settings.limits.max_call_duration_s)
+def _lister(settings: Settings, region: Region, joins: JoinCounter) -> RoomLister:
+    return RoomLister(region, joins, every_s=settings.listing_s, max_duration_s=settings.limits.max_call_duration_s)
 
 
 def _loops(
     settings: Settings,
     regions: dict[str, Region],
-    listers: list[Lister],
+    listers: list[RoomLister],
     redis: RedisClient,
     decisions: DecisionLog,
     histories: dict[str, History],
@@ -263,17 +263,17 @@ def _loops(
         loops[f"dispatch of {name}"] = Dispatcher(region).run
         loops[f"pool of {name}"] = PoolReconciler(region, decisions, leadership, tick_s=settings.tick_s).run
         loops[f"recovery of {name}"] = Recovery(region).run
-        loops[f"blind repair of {name}"] = BlindRepair(region).run
+        loops[f"outage dispatch of {name}"] = OutageDispatcher(region).run
         if region.settings.handoff:
             loops[f"handoffs of {name}"] = Handoffs(region).run
         if region.fleet is not None:
             loops[f"hung workers of {name}"] = HungWorkers(region, leadership).run
-        if region.hold_messages is not None:
-            loops[f"hold messages of {name}"] = functools.partial(_speak_to_waiting, region, region.hold_messages)
+        if region.waiting_messages is not None:
+            loops[f"waiting messages of {name}"] = functools.partial(_speak_to_waiting, region, region.waiting_messages)
     return loops
 
 
-async def _speak_to_waiting(region: Region, messages: HoldMessages) -> None:
+async def _speak_to_waiting(region: Region, messages: WaitingMessages) -> None:
     while True:
         snapshot, age_s = region.snapshot, region.clock.monotonic() - region.snapshot_at_s
         if snapshot is not None and age_s <= _CALLERS_KNOWN_S:
@@ -307,7 +307,7 @@ async def _running(loops: dict[str, Callable[[], Awaitable[None]]]) -> AsyncIter
 async def _wake(redis: RedisClient, regions: dict[str, Region]) -> None:
     """Pass on that something changed. Without it the loops look by themselves, only a little later."""
     channels = {Keys(name).events: region for name, region in regions.items()}
-    await listen(redis, channels, lambda channel: channels[channel].hear())
+    await listen(redis, channels, lambda channel: channels[channel].note_change())
 
 
 def _tell_ready(url: str, on_ready: Callable[[str], None] | None, ready_file: Path | None) -> None:

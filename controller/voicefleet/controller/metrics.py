@@ -24,9 +24,9 @@ class Metrics:
         self.detection = histogram(m.RECOVERY_DETECTION, r)
         self.probes = counter(m.PROBES, r)
         self.handoffs = counter(m.HANDOFFS, r)
-        self.blind_dispatches = counter(m.BLIND_DISPATCHES, r)
+        self.outage_dispatches = counter(m.OUTAGE_DISPATCHES, r)
         self.workers_killed = counter(m.WORKERS_KILLED, r)
-        self.hold_messages = counter(m.HOLD_MESSAGES, r)
+        self.waiting_messages = counter(m.WAITING_MESSAGES, r)
         self.webhooks = counter(m.WEBHOOKS, r)
         self.auth_failures = counter(m.AUTH_FAILURES, r)
         self.joins_refused = counter(m.JOINS_REFUSED, r)
@@ -63,8 +63,8 @@ class Metrics:
             (self.recoveries, m.RECOVERIES),
             (self.probes, m.PROBES),
             (self.handoffs, m.HANDOFFS),
-            (self.blind_dispatches, m.BLIND_DISPATCHES),
+            (self.outage_dispatches, m.OUTAGE_DISPATCHES),
             (self.workers_killed, m.WORKERS_KILLED),
-            (self.hold_messages, m.HOLD_MESSAGES),
+            (self.waiting_messages, m.WAITING_MESSAGES),
         ):
             open_series(counted, metric, region=region)

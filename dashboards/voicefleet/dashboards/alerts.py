@@ -35,7 +35,7 @@ ALERTS = (
         "{{ $labels.region }}: {{ $value }} callers wait for an agent",
         "Callers sit in a room without an agent, for a minute or longer.",
         "voicefleet-region",
-        "Callers hear nothing, or the hold message, until a slot is free.",
+        "Callers hear nothing, or the waiting message, until a slot is free.",
         (
             f"max {BY} (voicefleet_calls_waiting)",
             f'max {BY} (voicefleet_workers{{state="ready"}})',

@@ -117,9 +117,9 @@ ROWS = (
             ),
             panel(
                 "Parts of conversations",
-                "Lost from calls' memory, per second, by why.",
+                "Parts of call transcripts lost per second, by reason.",
                 "reqps",
-                _rate("voicefleet_memory_lost_total", "reason"),
+                _rate("voicefleet_transcript_lost_total", "reason"),
             ),
             panel(
                 "Calls taken over",

@@ -8,7 +8,7 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- $controller := .Values.controller -}}
 {{- $wrong := list -}}
 {{- $ours := list "HOME" "LIVEKIT_URL" "LIVEKIT_API_KEY" "LIVEKIT_API_SECRET" "REDIS_PASSWORD" -}}
-{{- range list "REPLICA" "API_KEYS" "WORKER_ID" "REGION" "SLOTS" "AGENT_NAME" "AGENT" "TIERS" "LISTEN" "DRAIN_TIMEOUT_S" "IDLE_PROCESSES" "JOB_MEMORY_LIMIT_MB" "MEMORY_KEY" "LOG_LEVEL" "LOG_FORMAT" "REDIS_URL" "REDIS_CA_FILE" -}}
+{{- range list "REPLICA" "API_KEYS" "WORKER_ID" "REGION" "SLOTS" "AGENT_NAME" "AGENT" "TIERS" "LISTEN" "DRAIN_TIMEOUT_S" "IDLE_PROCESSES" "JOB_MEMORY_LIMIT_MB" "TRANSCRIPT_KEY" "LOG_LEVEL" "LOG_FORMAT" "REDIS_URL" "REDIS_CA_FILE" -}}
 {{- $ours = append $ours (printf "VOICEFLEET_%s" .) -}}
 {{- end -}}
 {{- $names := dict -}}
@@ -73,13 +73,13 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- end -}}
 {{- end -}}
 
-{{- with .holdMessage -}}
+{{- with .waitingMessage -}}
 {{- if and .enabled (not .audio.existingConfigMap) -}}
 {{- if .text -}}
-{{- $wrong = append $wrong (printf "%s: holdMessage.text is set, but there is no recording of it: give holdMessage.audio.existingConfigMap" $at) -}}
+{{- $wrong = append $wrong (printf "%s: waitingMessage.text is set, but there is no recording of it: give waitingMessage.audio.existingConfigMap" $at) -}}
 {{- end -}}
 {{- if lt (float64 .everySeconds) 6.3 -}}
-{{- $wrong = append $wrong (printf "%s: holdMessage.everySeconds (%v) is too short for the built-in recording (4.3 s, and 2 s between two): give at least 6.3" $at .everySeconds) -}}
+{{- $wrong = append $wrong (printf "%s: waitingMessage.everySeconds (%v) is too short for the built-in recording (4.3 s, and 2 s between two): give at least 6.3" $at .everySeconds) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

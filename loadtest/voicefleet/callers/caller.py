@@ -18,7 +18,7 @@ from voicefleet.callers.dialogue import Dialogue
 from voicefleet.callers.outcome import CallOutcome
 from voicefleet.callers.tracks import SAMPLE_RATE, SpeechSource, TrackListener
 from voicefleet.contract.api import CallTicket
-from voicefleet.contract.waiting_voice import is_hold
+from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.speech.clips import Utterance
 
@@ -180,16 +180,16 @@ class Caller:
         if dialogue is None or self._gave_up or not is_voice or not isinstance(track, rtc.RemoteAudioTrack):
             return
         agent = _is_agent(participant)
-        if not agent and not _is_hold(participant):
+        if not agent and not _is_waiting_voice(participant):
             return
         who = participant.identity
 
         def began(t_s: float) -> None:
-            (dialogue.voice_began if agent else dialogue.hold_began)(who, t_s)
+            (dialogue.voice_began if agent else dialogue.waiting_voice_began)(who, t_s)
             self._wake.set()
 
         def ended(t_s: float) -> None:
-            (dialogue.voice_ended if agent else dialogue.hold_ended)(who, t_s)
+            (dialogue.voice_ended if agent else dialogue.waiting_voice_ended)(who, t_s)
             self._wake.set()
 
         if agent:
@@ -280,7 +280,7 @@ class Caller:
             ended_s=ended_s - zero,
             wait_s=_since(zero, dialogue.first_agent_s),
             greeting_s=_since(zero, dialogue.first_voice_s),
-            hold_s=_since(zero, dialogue.first_hold_s),
+            waiting_message_s=_since(zero, dialogue.first_waiting_message_s),
             turns=dialogue.turns(ended_s),
             silent=dialogue.silent,
             cut=dialogue.cut,
@@ -298,11 +298,11 @@ class Caller:
 
 
 def _is_agent(participant: rtc.RemoteParticipant) -> bool:
-    return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and not is_hold(participant.identity)
+    return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and not is_waiting_voice(participant.identity)
 
 
-def _is_hold(participant: rtc.RemoteParticipant) -> bool:
-    return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and is_hold(participant.identity)
+def _is_waiting_voice(participant: rtc.RemoteParticipant) -> bool:
+    return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and is_waiting_voice(participant.identity)
 
 
 def _since(zero_s: float, t_s: float | None) -> float | None:

@@ -7,7 +7,7 @@
 
 Invariants: a voice that begins before T0 never gives a TTFA; silence longer than `turn_timeout_s` always
 sets `silent`, even if a voice comes later; a question is asked only after `settle_s` of quiet (or after
-`max_listen_s` of an agent that never pauses). The hold voice ends a silence, and a new one begins when it stops;
+`max_listen_s` of an agent that never pauses). The waiting voice ends a silence, and a new one begins when it stops;
 it answers nothing, starts no conversation and takes no patience: only an agent does.
 
 The shell (`caller.py`) reports what it hears and calls `tick(now)`; times may be reported late, by the
@@ -68,13 +68,13 @@ class Dialogue:
     cut: bool = field(default=False, init=False)
     first_agent_s: float | None = field(default=None, init=False)
     first_voice_s: float | None = field(default=None, init=False)
-    first_hold_s: float | None = field(default=None, init=False)
+    first_waiting_message_s: float | None = field(default=None, init=False)
     _turns: list[_Turn] = field(default_factory=list, init=False)
     _agents: set[str] = field(default_factory=set, init=False)
     _gone_since: float | None = field(default=None, init=False)
     _open: dict[str, float] = field(default_factory=dict, init=False)  # who speaks -> since
-    _holding: dict[str, float] = field(default_factory=dict, init=False)  # hold voices that speak -> since
-    _held_until: float = field(default=float("-inf"), init=False)
+    _waiting_voices: dict[str, float] = field(default_factory=dict, init=False)  # waiting voices that speak -> since
+    _waiting_message_until: float = field(default=float("-inf"), init=False)
     _spoken: list[tuple[str, float, float]] = field(default_factory=list, init=False)
     _quiet_since: float = field(default=0.0, init=False)
     _listen_since: float = field(default=0.0, init=False)
@@ -98,24 +98,24 @@ class Dialogue:
             self._gone_since = t_s
         self.note("agent_left", t_s)
 
-    def hold_began(self, who: str, t_s: float) -> None:
-        """The first voiced sample of a hold message was heard at `t_s`; `who` says it."""
+    def waiting_voice_began(self, who: str, t_s: float) -> None:
+        """The first voiced sample of a waiting message was heard at `t_s`; `who` says it."""
         if self.step is Step.DONE:
             return
         since = self._silent_since()
         if since is not None:
             self._judge_silence(since, t_s)
-        self._holding.setdefault(who, t_s)
-        if self.first_hold_s is None:
-            self.first_hold_s = t_s
-        self.note("hold", t_s)
+        self._waiting_voices.setdefault(who, t_s)
+        if self.first_waiting_message_s is None:
+            self.first_waiting_message_s = t_s
+        self.note("waiting_message", t_s)
 
-    def hold_ended(self, who: str, t_s: float) -> None:
-        """The last voiced sample of a hold message was heard at `t_s`."""
-        since = self._holding.pop(who, None)
+    def waiting_voice_ended(self, who: str, t_s: float) -> None:
+        """The last voiced sample of a waiting message was heard at `t_s`."""
+        since = self._waiting_voices.pop(who, None)
         if since is not None:
             self._spoken.append((who, since, t_s))
-            self._held_until = max(self._held_until, t_s)
+            self._waiting_message_until = max(self._waiting_message_until, t_s)
 
     def voice_began(self, who: str, t_s: float) -> None:
         """The first voiced sample of agent `who` was heard at `t_s`."""
@@ -126,7 +126,7 @@ class Dialogue:
             self.first_voice_s = t_s
             self.note("greeting", t_s)
         if self.step is Step.GREETING:
-            self._judge_silence(max(self.joined_s, self._held_until), t_s)
+            self._judge_silence(max(self.joined_s, self._waiting_message_until), t_s)
             self._listen(t_s)
         elif self.step is Step.ASKING:
             self._talked_over = True
@@ -202,8 +202,8 @@ class Dialogue:
             due.append(self._gone_since + m.cut_after_s)
         if self.step is Step.LISTENING:
             due.append(self._listen_since + m.max_listen_s)
-            if not self._open and not self._holding:
-                due.append(max(self._quiet_since, self._held_until) + m.settle_s)
+            if not self._open and not self._waiting_voices:
+                due.append(max(self._quiet_since, self._waiting_message_until) + m.settle_s)
         silent_since, since = self._silent_since(), self._waiting_since()
         if silent_since is not None and not self.silent:
             due.append(silent_since + m.turn_timeout_s + m.detection_lag_s)
@@ -233,7 +233,7 @@ class Dialogue:
         )
 
     def double_speech(self) -> int:
-        """How often one voice, hold voices included, began or went on while another spoke, for longer than a click."""
+        """How often a voice, waiting voices included, began or went on while another spoke, for longer than a click."""
         spoken = self._spoken
         return sum(
             a[0] != b[0] and min(a[2], b[2]) - max(a[1], b[1]) > _OVERLAP_S
@@ -251,13 +251,13 @@ class Dialogue:
     def _may_speak(self, now_s: float) -> bool:
         if now_s >= self._listen_since + self.behavior.max_listen_s:
             return True
-        quiet_since = max(self._quiet_since, self._held_until)
-        return not self._open and not self._holding and now_s >= quiet_since + self.behavior.settle_s
+        quiet_since = max(self._quiet_since, self._waiting_message_until)
+        return not self._open and not self._waiting_voices and now_s >= quiet_since + self.behavior.settle_s
 
     def _silent_since(self) -> float | None:
         """Since when the caller has heard nothing, although it should; None when it need not, or hears a voice."""
         since = self._waiting_since()
-        return None if since is None or self._holding else max(since, self._held_until)
+        return None if since is None or self._waiting_voices else max(since, self._waiting_message_until)
 
     def _waiting_since(self) -> float | None:
         """Since when the caller has been waiting for an agent's voice; None when it is not."""
@@ -271,7 +271,7 @@ class Dialogue:
         if t_s < turn.t0_s:
             self._mark_cut_in(turn, t_s)
             return
-        self._judge_silence(max(turn.t0_s, self._held_until), t_s)
+        self._judge_silence(max(turn.t0_s, self._waiting_message_until), t_s)
         if t_s > turn.t0_s + self.behavior.turn_timeout_s:
             turn.waited_s = t_s - turn.t0_s
             self.note("late_reply", t_s)
@@ -297,8 +297,8 @@ class Dialogue:
             self.note("cut_in", t_s)
 
     def _judge_silence(self, since_s: float, voice_s: float) -> None:
-        """The voice ended a silence, unless a hold voice speaks too; one that was too long makes the call silent."""
-        if not self._holding and voice_s > since_s + self.behavior.turn_timeout_s:
+        """The voice ended a silence, unless a waiting voice speaks too; one that was too long makes the call silent."""
+        if not self._waiting_voices and voice_s > since_s + self.behavior.turn_timeout_s:
             self._mark_silent(since_s)
 
     def _mark_silent(self, since_s: float) -> None:
@@ -318,8 +318,8 @@ class Dialogue:
     def _finish(self, t_s: float) -> None:
         for who in list(self._open):
             self.voice_ended(who, t_s)
-        for who in list(self._holding):
-            self.hold_ended(who, t_s)
+        for who in list(self._waiting_voices):
+            self.waiting_voice_ended(who, t_s)
         self.step = Step.DONE
 
 

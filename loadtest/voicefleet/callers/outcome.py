@@ -55,11 +55,11 @@ class CallOutcome:
         ended_s: join to hang-up, 0 without a join.
         wait_s: join to the first AGENT participant in the room; None: none came.
         greeting_s: join to the first voiced sample of an agent; None: no agent was heard.
-        hold_s: join to the first voiced sample of a hold message; None: there was none.
+        waiting_message_s: join to the first voiced sample of a waiting message; None: there was none.
         turns: the questions asked, in order.
-        silent: nothing heard for the turn time-out after joining, after a question or after a hold message.
+        silent: nothing heard for the turn time-out after joining, after a question or after a waiting message.
         cut: the agent was gone for longer than 10 s, or the platform ended the call.
-        double_speech: how often two agents, or an agent and a hold message, spoke at once.
+        double_speech: how often two agents, or an agent and a waiting message, spoke at once.
         voices: what was heard of agents, by begin: ``((identity, begin_s, end_s), ...)``.
         answered: the caller heard an agent at all.
         error: why the call failed on our side or at the connection; None for a call that ran.
@@ -78,7 +78,7 @@ class CallOutcome:
     ended_s: float = 0.0
     wait_s: float | None = None
     greeting_s: float | None = None
-    hold_s: float | None = None
+    waiting_message_s: float | None = None
     turns: tuple[TurnOutcome, ...] = ()
     silent: bool = False
     cut: bool = False

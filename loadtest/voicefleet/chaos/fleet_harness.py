@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from voicefleet.callers.health import HealthMeter
-from voicefleet.callers.settings import CallingSettings
+from voicefleet.callers.settings import LiveKitKeys
 from voicefleet.callers.tickets import own_ticket
 from voicefleet.chaos import launcher
 from voicefleet.chaos.caller_pool import PATIENCE_S, CallerPool
@@ -83,7 +83,7 @@ class FleetHarness:
     async def run(self, scenario: Scenario, seed: int) -> Run:
         """One seed of a scenario. What the fault changed is undone when this returns, however it ends."""
         rng = np.random.default_rng([seed, *scenario.id.encode()])
-        callers = CallerPool(self.clock, seed, HELD_PATIENCE_S if scenario.profile.hold_message else PATIENCE_S)
+        callers = CallerPool(self.clock, seed, HELD_PATIENCE_S if scenario.profile.waiting_message else PATIENCE_S)
         failed, settled = "", False
         async with HealthMeter(self.clock) as meter, contextlib.AsyncExitStack() as undo:
             undo.push_async_callback(callers.aclose)
@@ -139,7 +139,7 @@ class FleetHarness:
         """Callers who join at the moment of the fault. They make their own token, as a front end's users may: this
         needs neither the controller nor its Redis."""
         server = context.livekit
-        keys = CallingSettings(livekit_api_key=server.api_key, livekit_api_secret=server.api_secret)
+        keys = LiveKitKeys(server.api_key, server.api_secret)
         await context.injected.wait()
         for _ in range(scenario.waiting):
             ticket = own_ticket(server.url, keys, agent_name="voicefleet", region=REGION, tier=None)
@@ -179,7 +179,7 @@ async def running_harness(
                 folder,
                 workers=_worker_options(profile, fixtures),
                 webhooks=fixtures.relay.in_front_of if fixtures.relay else None,
-                overrides={"hold_message": {}} if profile.hold_message else None,
+                overrides={"waiting_message": {}} if profile.waiting_message else None,
             )
         )
         client = await stack.enter_async_context(ControllerClient(fleet.api_url))

@@ -39,7 +39,7 @@ class FleetProfile:
     """Each worker has a group id of its own, and we have chains in the packet filter."""
     clocks: bool = False
     """Each worker has a clock of its own."""
-    hold_message: bool = False
+    waiting_message: bool = False
     """Waiting callers are told so by a voice, and wait longer for it."""
     providers: bool = False
     """The synthetic providers read a file that makes them fail."""
@@ -51,7 +51,7 @@ OWN_CLOCKS = FleetProfile(clocks=True)
 BREAKABLE = FleetProfile(slots=3, workers=2, most=3, providers=True)
 RELAYED = FleetProfile(slots=2, workers=2, most=3, buffer=0, hold_s=2.0, relay=True)
 """Four calls take every slot: the fifth waits, and only the controller can find it a worker."""
-FULL = FleetProfile(slots=2, workers=2, most=2, buffer=0, hold_message=True)
+FULL = FleetProfile(slots=2, workers=2, most=2, buffer=0, waiting_message=True)
 SHRINKING = FleetProfile(slots=3, workers=1, most=2, buffer=0, hold_s=2.0)
 """Four calls need two workers; the two that stay and the one that comes need one, and both workers have some."""
 

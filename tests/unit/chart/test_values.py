@@ -14,7 +14,7 @@ pytestmark = pytest.mark.unit
 
 VALUES = (CHART / "values.yaml").read_text()
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-PER_REGION = ("createNamespace", "agentName", "rooms", "handoff", "livekit", "pool", "holdMessage", "worker")
+PER_REGION = ("createNamespace", "agentName", "rooms", "handoff", "livekit", "pool", "waitingMessage", "worker")
 
 
 def resolved(node: dict[str, Any]) -> dict[str, Any]:

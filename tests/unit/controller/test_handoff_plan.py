@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from voicefleet.contract.claims import RENEWAL_OVERDUE_MS, Claim, Handoff
 from voicefleet.contract.reports import WorkerReport
-from voicefleet.controller.calls.call_store import Call, Snapshot
 from voicefleet.controller.calls.handoff_plan import emptying, plan_moves
 from voicefleet.controller.calls.handoffs import backoff_s
+from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.pool.hung import hung
 from voicefleet.controller.pool.worker_store import Reported
 
@@ -46,7 +46,7 @@ def moves(
     reports: Mapping[str, Reported],
     *,
     handoffs: Mapping[str, Handoff] | None = None,
-    on_the_way: int = 0,
+    reserved_unjoined: int = 0,
     not_now: Collection[str] = (),
 ) -> list[str]:
     late = frozenset(c.room for c in calls if c.claim and NOW - c.claim.renewed_ms > RENEWAL_OVERDUE_MS)
@@ -55,7 +55,7 @@ def moves(
         reports,
         emptying(reports, well_for_s=99),
         handoffs or {},
-        on_the_way=on_the_way,
+        reserved_unjoined=reserved_unjoined,
         not_now=not_now,
     )
     return [move.room for move in found]
@@ -73,7 +73,7 @@ def test_calls_of_a_draining_worker_move_the_oldest_first() -> None:
 
 def test_slots_that_others_need_are_not_taken() -> None:
     assert moves((*CALLS, call("w", None)), LEAVING) == ["a"]
-    assert moves(CALLS, LEAVING, on_the_way=1) == ["a"]
+    assert moves(CALLS, LEAVING, reserved_unjoined=1) == ["a"]
     under_way = {"b": Handoff("J-b", "old", "wanted")}
     assert moves(CALLS, LEAVING, handoffs=under_way) == ["a"]
     assert moves(CALLS, {**LEAVING, "new": worker("new", live=3)}, handoffs=under_way) == []
@@ -87,7 +87,8 @@ def test_a_successor_has_its_slot_before_its_worker_says_so(state: str) -> None:
         return moves(CALLS, {**LEAVING, "new": worker("new", **new)}, handoffs=accepted)
 
     assert more(live=3) == []
-    assert more(live=2, accepting=1) == ["a"]
+    assert more(live=2, accepting=1, rooms=["b", "c", "d"]) == ["a"]
+    assert more(live=2, accepting=1, rooms=["c", "d", "e"]) == [], "what it accepted is another call"
     assert more(live=3, rooms=["b", "c", "d"]) == ["a"]
     assert more(live=2, accepting=2, rooms=["b", "c"]) == []
 
@@ -108,11 +109,11 @@ def test_a_main_process_that_hangs_is_emptied_if_others_report() -> None:
 
 
 @given(st.integers(0, 6), st.integers(0, 6), st.integers(0, 6), st.integers(0, 6))
-def test_never_more_than_there_is_room_for(free: int, leaving: int, waiting: int, on_the_way: int) -> None:
+def test_never_more_than_there_is_room_for(free: int, leaving: int, waiting: int, reserved_unjoined: int) -> None:
     reports = {"old": worker("old", state="draining", slots=6, live=leaving), "new": worker("new", slots=free)}
     calls = [call(f"l{i}", "old") for i in range(leaving)] + [call(f"w{i}", None) for i in range(waiting)]
-    found = moves(calls, reports, on_the_way=on_the_way)
-    assert len(found) == min(leaving, max(0, free - waiting - on_the_way))
+    found = moves(calls, reports, reserved_unjoined=reserved_unjoined)
+    assert len(found) == min(leaving, max(0, free - waiting - reserved_unjoined))
 
 
 def test_backoff() -> None:

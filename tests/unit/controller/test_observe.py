@@ -10,11 +10,11 @@ import pytest
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import WorkerOrder, WorkerReport
-from voicefleet.controller.calls.call_store import Call, Snapshot
+from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.pool.observe import compose
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceState
-from voicefleet.controller.regions.capacity import Room, choose
+from voicefleet.controller.regions.capacity import RegionCapacity, choose
 from voicefleet.scaling import PoolObservation, SupplyState, SureCalls, Worker
 
 pytestmark = pytest.mark.unit
@@ -48,7 +48,6 @@ def observe(
     state: InstanceState = InstanceState.RUNNING,
     managed: bool = True,
     leaving: Collection[str] = (),
-    moving: int = 0,
     last_known_s: dict[str, float] | None = None,
     sure: Snapshot | None = None,
 ) -> PoolObservation:
@@ -62,7 +61,6 @@ def observe(
         start_timeout_s=60,
         managed=managed,
         leaving=leaving,
-        moving=moving,
         last_known_s=last_known_s,
         sure=sure,
     )
@@ -153,15 +151,14 @@ def test_without_a_fleet_the_reports_are_the_workers() -> None:
 
 def test_a_call_on_its_way_to_another_worker_counts_once() -> None:
     def says(worker: str, rooms: list[str], *, accepting: int = 0) -> Reported:
-        live = len(rooms)
+        live = len(rooms) - accepting
         return Reported(WorkerReport(worker, "eu", "ready", 4, live, accepting, uptime_s=50, rooms=rooms), 1.0, None)
 
     old = says("old", ["r1", "r2"])
-    accepted, joined = says("new", [], accepting=1), says("new", ["r1"])
-    assert observe({"old": old, "new": accepted}, moving=1).calls_live == 2
+    accepted, joined = says("new", ["r1"], accepting=1), says("new", ["r1"])
+    assert observe({"old": old, "new": accepted}).calls_live == 2
     assert observe({"old": old, "new": joined}).calls_live == 2
     assert observe({"old": old, "new": says("new", ["r3"])}).calls_live == 3
-    assert observe(reported(live=1), moving=5).calls_live == 1  # never less than the claims
 
 
 def test_a_worker_ordered_to_end_is_no_supply_from_that_moment() -> None:
@@ -170,26 +167,26 @@ def test_a_worker_ordered_to_end_is_no_supply_from_that_moment() -> None:
 
 
 def test_the_region_with_the_most_free_slots_is_chosen() -> None:
-    a, b, c = Room("a", 1, 9), Room("b", 3, 3), Room("c", None, None)
+    a, b, c = RegionCapacity("a", 1, 9), RegionCapacity("b", 3, 3), RegionCapacity("c", None, None)
     assert choose([a, b, c]) == b
-    assert choose([Room("a", 0, 9), Room("b", -1, 20)]) == Room("a", 0, 9)
-    assert choose([Room("a", 0, 0), c]) == c  # unknown is not full
-    assert choose([Room("a", 0, 0), Room("b", -2, 0)]) is None
-    assert choose([Room("a", 2, 0)]) is not None  # draining ones give slots beyond the maximum
+    assert choose([RegionCapacity("a", 0, 9), RegionCapacity("b", -1, 20)]) == RegionCapacity("a", 0, 9)
+    assert choose([RegionCapacity("a", 0, 0), c]) == c  # unknown is not full
+    assert choose([RegionCapacity("a", 0, 0), RegionCapacity("b", -2, 0)]) is None
+    assert choose([RegionCapacity("a", 2, 0)]) is not None  # draining ones give slots beyond the maximum
 
 
 def test_tickets_that_nobody_joined_with_close_a_region_to_their_own_key_alone() -> None:
-    full, free = Room("a", 0, 0, slots=8, ratio=0.5), Room("a", 8, 8, slots=8, ratio=0.5)
-    assert choose([replace(free, promised=50)]) is not None, "of other keys"
-    assert choose([replace(free, promised=3, own=3, held=3)]) is not None
-    assert choose([replace(free, promised=4, own=4, held=4)]) is None
-    assert choose([replace(free, promised=4, own=4, held=4, ratio=1.0)]) is not None, "no other key calls"
+    full, free = RegionCapacity("a", 0, 0, slots=8, ratio=0.5), RegionCapacity("a", 8, 8, slots=8, ratio=0.5)
+    assert choose([replace(free, reserved=50)]) is not None, "of other keys"
+    assert choose([replace(free, reserved=3, own=3, held=3)]) is not None
+    assert choose([replace(free, reserved=4, own=4, held=4)]) is None
+    assert choose([replace(free, reserved=4, own=4, held=4, ratio=1.0)]) is not None, "no other key calls"
     assert choose([replace(free, held=8)]) is None, "they could all come at once"
     assert choose([replace(free, free_now=0, free_at_most=1, own=0)]) is not None, "one is always its share"
     assert choose([replace(full, own=0)]) is None
-    assert choose([Room("c", None, None, own=99, held=99, ratio=0.5)]) is not None, "unknown is not full"
-    # Promises still tell where there is less room.
-    assert choose([replace(free, promised=7), Room("b", 2, 8, slots=8)]) == Room("b", 2, 8, slots=8)
+    assert choose([RegionCapacity("c", None, None, own=99, held=99, ratio=0.5)]) is not None, "unknown is not full"
+    # Reservations still tell where there is less room.
+    assert choose([replace(free, reserved=7), RegionCapacity("b", 2, 8, slots=8)]) == RegionCapacity("b", 2, 8, slots=8)
 
 
 def test_a_worker_whose_report_redis_lost_is_unknown_and_not_starting() -> None:

@@ -62,7 +62,7 @@ class Claims:
 def make(total: int, claims: Claims) -> tuple[Admission, Slots, set[str], list[Answer]]:
     active: set[str] = set()
     answers: list[Answer] = []
-    slots = Slots(total, lambda: frozenset(active), set())
+    slots = Slots(total, lambda: frozenset(active))
     admission = Admission(slots, claims, worker="w", count=answers.append, wake=lambda: None)  # type: ignore[arg-type]
     return admission, slots, active, answers
 
@@ -74,7 +74,7 @@ async def offer(admission: Admission, request: Offer) -> None:
 @pytest.mark.parametrize("total", range(1, 30))
 def test_only_a_full_worker_reports_full(total: int) -> None:
     active: set[str] = set()
-    slots = Slots(total, lambda: frozenset(active), set())
+    slots = Slots(total, lambda: frozenset(active))
     for n in range(total):
         assert slots.load() < 0.7
         active.add(str(n))
@@ -90,6 +90,14 @@ async def test_a_burst_never_overbooks() -> None:
     assert [o.rejected for o in offers if o.accepted is None] == [[False]] * 5, "the next worker must be asked"
     assert slots.busy == 3
     assert slots.pending == 0
+
+
+def test_the_room_of_a_call_is_reported_once_from_its_acceptance() -> None:
+    active: set[str] = set()
+    slots = Slots(3, lambda: frozenset(active), {"a": "room-a", "b": "room-b"})
+    assert (slots.pending, slots.pending_rooms()) == (2, ["room-a", "room-b"])
+    active.add("a")
+    assert (slots.pending, slots.pending_rooms(), slots.busy) == (1, ["room-b"], 2)
 
 
 async def test_accepted_job_carries_its_epoch() -> None:

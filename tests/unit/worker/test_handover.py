@@ -15,7 +15,7 @@ from livekit.agents.voice.io import AudioInput
 from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallContext
 from voicefleet.worker.conversation.boundary import UNHEARD_S, TurnBoundary
 from voicefleet.worker.conversation.resume import Opening, Phrases, Resumption, conversation, last_sentence, opening
-from voicefleet.worker.conversation.transcript import Loss, Remembered
+from voicefleet.worker.conversation.transcript import CallTranscript, Loss
 from voicefleet.worker.job.voice import Gate
 
 pytestmark = pytest.mark.unit
@@ -134,7 +134,7 @@ async def test_a_restored_conversation_stands_after_the_agent_s_own_words_and_ea
     ]
     session, agent = AgentSession[Any](), Agent(instructions="Help.", chat_ctx=chat(("system", "Be brief.")))
     call, lost = CallContext("eu", "room", "fast", "", "w", RECOVERED), list[Loss]()
-    before = Remembered("fast", past, {"table": 4})
+    before = CallTranscript("fast", past, {"table": 4})
     resumption = Resumption(session, call, before, PHRASES, clock=Noon(), lost=lost.append, note=lambda _: None)
     assert await resumption.make_agent(lambda _: agent) is agent
     await resumption._restore(agent, before)
@@ -154,7 +154,7 @@ async def test_a_factory_that_raises_on_what_was_kept_is_asked_again_without() -
 
     session, lost = AgentSession[Any](), list[Loss]()
     call = CallContext("eu", "room", "fast", "", "w", RECOVERED)
-    before = Remembered("fast", [{"type": "no such thing"}], {"table": 4})
+    before = CallTranscript("fast", [{"type": "no such thing"}], {"table": 4})
     resumption = Resumption(session, call, before, PHRASES, clock=Noon(), lost=lost.append, note=lambda _: None)
     await resumption.make_agent(factory)
     assert call.kept == {}

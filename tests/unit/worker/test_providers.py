@@ -1,4 +1,4 @@
-"""Limits, fallbacks and the rescue of a streaming recogniser, in virtual time."""
+"""Limits, fallbacks and the fallback of a streaming recogniser, in virtual time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from voicefleet.worker.dead_air.apology import failure_kind
 from voicefleet.worker.providers.fallback import FallbackLLM, FallbackSTT, FallbackTTS, adapter_of, members_of
 from voicefleet.worker.providers.limits import limit_llm, limit_stt, limit_tts
 from voicefleet.worker.providers.pipeline import build_stage, connect_options
-from voicefleet.worker.providers.streaming_fallback import RescuedSTT
+from voicefleet.worker.providers.streaming_fallback import StreamingFallbackSTT
 from voicefleet.worker.tiers.load import resolve_tiers
 from voicefleet.worker.tiers.schema import TiersFile
 
@@ -230,7 +230,7 @@ def test_the_next_recogniser_is_given_the_same_words(faults: Callable[..., str],
     run(scene())
 
 
-# The rescue of a streaming recogniser
+# The fallback of a streaming recogniser
 
 
 class Rescue:
@@ -241,8 +241,8 @@ class Rescue:
         other = SyntheticSTT(transcript=transcript, faults_file=faults_file)
         limit_stt(other, LIMIT_S)
         self.voice = ScriptedVad()
-        rescue = stt.FallbackAdapter([other], vad=self.voice, max_retry_per_stt=0)  # type: ignore[arg-type]
-        self.both = RescuedSTT(self.first, [other], rescue, self.voice, LIMIT_S)  # type: ignore[arg-type]
+        backup = stt.FallbackAdapter([other], vad=self.voice, max_retry_per_stt=0)  # type: ignore[arg-type]
+        self.both = StreamingFallbackSTT(self.first, [other], backup, self.voice, LIMIT_S)  # type: ignore[arg-type]
         self.changes: list[bool] = []
         self.errors: list[bool] = []
         self.both.on("stt_availability_changed", lambda event: self.changes.append(event.available))
@@ -380,13 +380,13 @@ def test_a_fallback_that_cannot_be_made_costs_no_call() -> None:
     assert type(built) is SyntheticLLM
 
 
-def test_a_streaming_first_recogniser_is_rescued() -> None:
+def test_a_streaming_first_recogniser_has_its_fallback() -> None:
     stage = {
         "plugin": "support.failing_providers:StreamingSTT",
         "fallback": [{"plugin": "voicefleet.local.synthetic:SyntheticSTT"}],
     }
     built = run(_built("stt", tier_of(stt=stage)))
-    assert isinstance(built, RescuedSTT)
+    assert isinstance(built, StreamingFallbackSTT)
     assert adapter_of(built) is built
 
 

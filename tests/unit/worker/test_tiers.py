@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from voicefleet.contract.errors import ConfigError, MissingPartError
-from voicefleet.worker.dead_air.audio_clips import load_words
+from voicefleet.worker.dead_air.audio_clips import load_audio_clips
 from voicefleet.worker.tiers.load import read_tiers, resolve_tiers
 from voicefleet.worker.tiers.schema import Apology, TiersFile
 
@@ -145,21 +145,21 @@ def wav(path: Path, channels: int = 1, width: int = 2, rate: int = 16_000, secon
 def test_an_apology_that_cannot_be_played_is_refused(tmp_path: Path, shape: dict[str, Any]) -> None:
     apology = Apology(text="Sorry.", audio=wav(tmp_path / "a.wav", **shape))
     with pytest.raises(ConfigError, match="mono 16-bit PCM WAV"):
-        load_words(apology, "tiers.a.apology")
+        load_audio_clips(apology, "tiers.a.apology")
 
 
 def test_an_apology_of_ones_own(tmp_path: Path) -> None:
-    words = load_words(Apology(text="Entschuldigung.", audio=wav(tmp_path / "a.wav", rate=24_000)), "apology")
-    assert (words.apology.text, words.apology.duration_s) == ("Entschuldigung.", 1.0)
-    assert words.working is None, "not in another voice and language"
+    clips = load_audio_clips(Apology(text="Entschuldigung.", audio=wav(tmp_path / "a.wav", rate=24_000)), "apology")
+    assert (clips.apology.text, clips.apology.duration_s) == ("Entschuldigung.", 1.0)
+    assert clips.working is None, "not in another voice and language"
 
 
 def test_the_built_in_apology_is_short_and_what_its_manifest_says() -> None:
-    words = load_words(Apology(), "apology")
-    assert words.working is not None
+    clips = load_audio_clips(Apology(), "apology")
+    assert clips.working is not None
     folder = resources.files("voicefleet.worker.dead_air") / "audio"
     manifest = json.loads((folder / "manifest.json").read_text())["clips"]
-    for clip, entry in zip((words.apology, words.working), manifest, strict=True):
+    for clip, entry in zip((clips.apology, clips.working), manifest, strict=True):
         data = (folder / entry["file"]).read_bytes()
         assert hashlib.sha256(data).hexdigest() == entry["sha256"]
         assert clip.text == entry["text"]
@@ -167,7 +167,7 @@ def test_the_built_in_apology_is_short_and_what_its_manifest_says() -> None:
 
 
 async def test_frames_are_the_clip_from_its_first_sample_to_its_last() -> None:
-    clip = load_words(Apology(), "apology").apology
+    clip = load_audio_clips(Apology(), "apology").apology
     frames = [frame async for frame in clip.frames()]
     assert b"".join(bytes(frame.data.cast("b")) for frame in frames) == clip.samples
     assert {frame.sample_rate for frame in frames} == {clip.sample_rate}

@@ -106,13 +106,13 @@ class Keys:
         """String: the call in `room` is on its way to another worker."""
         return self._key("handoff", room)
 
-    def memory(self, room: str) -> str:
+    def transcript(self, room: str) -> str:
         """String: the conversation in `room` so far, for an agent that takes it over."""
-        return self._key("memory", room)
+        return self._key("transcript", room)
 
-    def memory_of(self, room: str) -> str:
-        """String: the sid of the room that `memory(room)` is of. Names recur, and a memory may be encrypted."""
-        return self._key("memory_of", room)
+    def transcript_of(self, room: str) -> str:
+        """String: the sid of the room that `transcript(room)` is of. Names recur, and a transcript may be encrypted."""
+        return self._key("transcript_of", room)
 
     @property
     def held(self) -> str:
@@ -159,9 +159,9 @@ class Keys:
         """String: the call in `room` was ended on purpose, and is not to go on with the same ticket."""
         return self._key("ended", room)
 
-    def hold(self, room: str) -> str:
+    def waiting_message(self, room: str) -> str:
         """String: a replica speaks, or spoke a moment ago, to the waiting caller in `room`."""
-        return self._key("hold", room)
+        return self._key("waiting_message", room)
 
     @property
     def call_prefix(self) -> str:

@@ -37,6 +37,7 @@ class WorkerReport:
     pid: int = 0
     http_port: int = 0
     rooms: list[str] = field(default_factory=list)
+    """Of the calls in progress, and of those accepted."""
     order_seen: int = 0
     """Serial number of the last order carried out."""
     pipeline: str = ""

@@ -20,7 +20,12 @@ from livekit.protocol.webhook import WebhookEvent as ProtoEvent
 from voicefleet.contract.calls import KEY_ATTRIBUTE, TICKET_TTL_S
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC, WORKER_ATTRIBUTE
-from voicefleet.contract.waiting_voice import HOLD_ATTRIBUTE, HOLD_TEXT_ATTRIBUTE, hold_identity, is_hold
+from voicefleet.contract.waiting_voice import (
+    WAITING_TEXT_ATTRIBUTE,
+    WAITING_VOICE_ATTRIBUTE,
+    is_waiting_voice,
+    waiting_voice_identity,
+)
 from voicefleet.controller.ports import (
     CredentialsRefusedError,
     Participant,
@@ -40,7 +45,7 @@ CONNECTIONS = 1_024
 TOKEN_TTL = timedelta(seconds=TICKET_TTL_S)
 """How long a ticket can be used to join; a connected caller's token is renewed by LiveKit, at once and every 5 min."""
 
-HOLD_TOKEN_TTL = timedelta(minutes=2)
+WAITING_VOICE_TOKEN_TTL = timedelta(minutes=2)
 """Used at once; the rest is for clocks that differ."""
 
 EMPTY_TIMEOUT_S = 60
@@ -105,10 +110,10 @@ class LiveKit:
             )
         return ()
 
-    async def ordered(self, room: str) -> bool:
-        return bool(await self.orders(room))
+    async def has_dispatch(self, room: str) -> bool:
+        return bool(await self.dispatch_metadata(room))
 
-    async def orders(self, room: str) -> tuple[str, ...]:
+    async def dispatch_metadata(self, room: str) -> tuple[str, ...]:
         async with _answered("list_dispatch", absent_is_fine=True):
             found = [d for d in await self._api.agent_dispatch.list_dispatch(room) if d.agent_name == self._agent_name]
             return tuple(d.metadata for d in sorted(found, key=lambda d: d.state.created_at))
@@ -163,18 +168,18 @@ class LiveKit:
             .to_jwt()
         )
 
-    def mint_hold(self, room: str, text: str) -> str:
-        attributes = {HOLD_ATTRIBUTE: "1", **({HOLD_TEXT_ATTRIBUTE: text} if text else {})}
+    def mint_waiting_voice(self, room: str, text: str) -> str:
+        attributes = {WAITING_VOICE_ATTRIBUTE: "1", **({WAITING_TEXT_ATTRIBUTE: text} if text else {})}
         grants = api.VideoGrants(
             room_join=True, room=room, can_publish=True, can_subscribe=False, can_publish_data=False, hidden=False
         )
         token = api.AccessToken(self._settings.api_key, self._settings.api_secret)
         return (
-            token.with_identity(hold_identity(room))
+            token.with_identity(waiting_voice_identity(room))
             .with_kind("agent")
             .with_attributes(attributes)
             .with_grants(grants)
-            .with_ttl(HOLD_TOKEN_TTL)
+            .with_ttl(WAITING_VOICE_TOKEN_TTL)
             .to_jwt()
         )
 
@@ -231,7 +236,7 @@ def _event(body: bytes) -> ProtoEvent:
 
 
 def _agent(participant: ParticipantInfo) -> bool:
-    return participant.kind == ParticipantInfo.Kind.AGENT and not is_hold(participant.identity)
+    return participant.kind == ParticipantInfo.Kind.AGENT and not is_waiting_voice(participant.identity)
 
 
 @contextlib.asynccontextmanager

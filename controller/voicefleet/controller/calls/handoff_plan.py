@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from voicefleet.contract.claims import Claim, ClaimState, Handoff, HandoffState
 from voicefleet.contract.reports import WorkerState
-from voicefleet.controller.calls.call_store import Snapshot
+from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.pool.worker_store import Reported
 
 HUNG_AFTER_S = 5.0
@@ -41,7 +41,7 @@ def plan_moves(
     leaving: Collection[str],
     handoffs: Mapping[str, Handoff],
     *,
-    on_the_way: int,
+    reserved_unjoined: int,
     not_now: Collection[str],
 ) -> list[Move]:
     """The calls to hand off now, the oldest first: as many as slots are free that nobody else needs.
@@ -49,7 +49,7 @@ def plan_moves(
     Args:
         leaving: workers whose calls are to move.
         handoffs: under way, by room.
-        on_the_way: callers with a ticket who have not joined yet.
+        reserved_unjoined: callers with a ticket who have not joined yet.
         not_now: rooms whose last handoff failed a moment ago.
     """
     if not leaving:
@@ -57,7 +57,7 @@ def plan_moves(
     staying = {worker: r for worker, r in reports.items() if worker not in leaving}
     free = sum(r.free for r in staying.values())
     promised = sum(h.state == HandoffState.WANTED for h in handoffs.values()) + _not_reported(handoffs, staying)
-    spare = free - snapshot.waiting - snapshot.joining - on_the_way - promised
+    spare = free - snapshot.waiting - snapshot.joining - reserved_unjoined - promised
     able = [
         Move(call.room, call.claim)
         for call in sorted(snapshot.calls, key=lambda c: (c.joined_ms, c.room))
@@ -80,7 +80,5 @@ def _not_reported(handoffs: Mapping[str, Handoff], reports: Mapping[str, Reporte
         if handoff.state != HandoffState.WANTED:
             accepted.setdefault(handoff.to_worker, set()).add(room)
     return sum(
-        max(0, len(rooms.difference(reports[worker].report.rooms)) - reports[worker].report.accepting)
-        for worker, rooms in accepted.items()
-        if worker in reports
+        len(rooms.difference(reports[worker].report.rooms)) for worker, rooms in accepted.items() if worker in reports
     )

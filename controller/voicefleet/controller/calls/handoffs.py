@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from voicefleet.contract.claims import Claim, HandoffState
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS, Snapshot
-from voicefleet.controller.calls.dispatch_requests import order_agent
+from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS
+from voicefleet.controller.calls.dispatch_requests import dispatch_agent
 from voicefleet.controller.calls.handoff_plan import Move, emptying, plan_moves
+from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
 
@@ -69,7 +70,6 @@ class Handoffs:
             leaving = emptying(reports, well_for_s=region.redis.well_for_s(now_s))
             rooms = [c.room for c in snapshot.calls if c.claim and c.claim.worker in leaving] if leaving else []
             under_way = await region.calls.handoffs([*dict.fromkeys([*rooms, *self._begun])])
-            region.moving = len(under_way)
             for room in list(self._begun):
                 await self._follow(room, under_way[room].state if room in under_way else None)
             not_now = {room for room, until_s in self._not_before_s.items() if until_s > now_s}
@@ -78,14 +78,14 @@ class Handoffs:
                 reports,
                 leaving,
                 under_way,
-                on_the_way=region.on_the_way(snapshot),
+                reserved_unjoined=region.reserved_unjoined(snapshot),
                 not_now=not_now | self._begun.keys(),
             )
             await asyncio.gather(*(self._begin(move) for move in moves[:AT_ONCE]))
         except UnknownStateError as error:
-            region.failed("handoffs", error)
+            region.read_failed("handoffs", error)
             return
-        region.worked("handoffs")
+        region.read_succeeded("handoffs")
         self._forget(snapshot)
 
     async def _begin(self, move: Move) -> None:
@@ -100,7 +100,7 @@ class Handoffs:
         region = self._region
         begun.ordered_s = region.clock.monotonic()
         try:
-            await order_agent(region, room, begun.attempt)
+            await dispatch_agent(region, room, begun.attempt)
         except UnknownStateError as error:
             log.warning("no successor ordered yet", region=region.name, room=room, error=str(error))
         begun.attempt += 1

@@ -37,10 +37,10 @@ from voicefleet.controller.http.reads import number, told
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.reconciler import DECISIONS_KEPT, DecisionLog
-from voicefleet.controller.regions.capacity import Room, choose, room_in
+from voicefleet.controller.regions.capacity import RegionCapacity, capacity_of, choose
 from voicefleet.controller.regions.history import EVERY_S, History
 from voicefleet.controller.regions.region import Region
-from voicefleet.controller.rooms.joins import Joins
+from voicefleet.controller.rooms.joins import JoinCounter
 from voicefleet.controller.settings.load import Settings
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import REDIS_FAILURES
@@ -66,7 +66,7 @@ class Api:
         settings: Settings,
         regions: Mapping[str, Region],
         access: Access,
-        joins: Joins,
+        joins: JoinCounter,
         limiter: Limiter,
         decisions: DecisionLog,
         metrics: Metrics,
@@ -101,7 +101,7 @@ class Api:
         if wanted.region is not None and (refused := wrong_region(key, wanted.region, self._regions)):
             return refused
         rooms = [
-            room_in(region, key.name, self._access.unused_ratio(name))
+            capacity_of(region, key.name, self._access.unused_ratio(name))
             for name, region in self._seen(key).items()
             if wanted.region in (None, name)
         ]
@@ -122,7 +122,7 @@ class Api:
             )
         return await self._ticket(key.name, wanted, chosen, request.headers.get("traceparent", ""))
 
-    async def _ticket(self, key: str, wanted: CallRequest, chosen: Room, traceparent: str) -> web.Response:
+    async def _ticket(self, key: str, wanted: CallRequest, chosen: RegionCapacity, traceparent: str) -> web.Response:
         region = self._regions[chosen.region]
         room, limits = f"call-{secrets.token_hex(8)}", self._settings.limits
         began_s = region.clock.wall().timestamp()
@@ -132,9 +132,9 @@ class Api:
         header = span.header if span else ""
         identity = wanted.identity or f"caller-{secrets.token_hex(4)}"
         # Before anything is awaited: the next request must not be promised the same slot.
-        region.promise(room, key)
+        region.reserve(room, key)
         if refused := await self._count(key, region, room):
-            region.promised.pop(room, None)
+            region.reservations.pop(room, None)
             return refused
         try:
             record = CallRecord(
@@ -148,7 +148,7 @@ class Api:
                 traceparent=header,
             )
             async with asyncio.timeout(_STORE_LIMIT_S):
-                await region.calls.store(record)
+                await region.calls.save_record(record)
         except (*REDIS_FAILURES, UnknownStateError) as error:
             # LiveKit dispatches by itself: the call works, only its repair would not know the metadata.
             log.warning("ticket without a record", region=region.name, room=room, error=type(error).__name__)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.calls.call_store import Snapshot
+from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.regions.region import Region
@@ -69,9 +69,9 @@ class HungWorkers:
                     self._left_alone.add(worker)
                     log.warning("worker does not report, and may live: left alone", region=region.name, worker=worker)
         except UnknownStateError as error:
-            region.failed("hung workers", error)
+            region.read_failed("hung workers", error)
             return
-        region.worked("hung workers")
+        region.read_succeeded("hung workers")
 
     async def _end(self, worker: str) -> None:
         region = self._region

@@ -42,9 +42,9 @@ class ModelUpdater:
         try:
             await region.models.write(dump(memory))
         except UnknownStateError as error:
-            region.failed("models", error)
+            region.read_failed("models", error)
             return
-        region.worked("models")
+        region.read_succeeded("models")
 
     async def complete(self, observation: PoolObservation, memory: Memory | None) -> PoolObservation:
         """The observation with what the calls since the last one were, and with what was announced."""
@@ -75,9 +75,9 @@ class ModelUpdater:
                 redis_ms = await region.campaigns.now_ms()
                 kept = await region.campaigns.current(redis_ms)
             except UnknownStateError as error:
-                region.failed("campaigns", error)
+                region.read_failed("campaigns", error)
             else:
-                region.worked("campaigns")
+                region.read_succeeded("campaigns")
                 shift = round(wall_ms - redis_ms)
                 self._announced = tuple(
                     dataclasses.replace(c, start_ms=c.start_ms + shift, end_ms=c.end_ms + shift) for c in kept

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import WorkerReport, WorkerState
-from voicefleet.controller.calls.call_store import Snapshot
+from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceState
 from voicefleet.scaling import PoolObservation, SupplyState, SureCalls, Worker
@@ -24,7 +24,6 @@ def compose(
     start_timeout_s: float,
     managed: bool = True,
     leaving: Collection[str] = (),
-    moving: int = 0,
     last_known_s: Mapping[str, float] | None = None,
     settled: bool = True,
     instances_known: bool = True,
@@ -38,7 +37,6 @@ def compose(
             and does not start for the second time: Redis may have lost everything.
         managed: False when nobody here owns the workers: then the reports are the workers.
         leaving: workers that somebody ordered to drain and end: no supply from now on.
-        moving: handoffs under way; each has a job in two workers for a moment, and is one call.
         settled: see `PoolObservation`.
         instances_known: False when `instances` are the last known ones, because they cannot be read now.
     """
@@ -52,7 +50,7 @@ def compose(
         workers = tuple(_unmanaged_worker(r) for r in reports.values())
     workers = tuple(dataclasses.replace(w, state=SupplyState.STOPPING) if w.id in leaving else w for w in workers)
     # A call whose claim is not written yet, or whose caller just left, still has a slot.
-    held = _held([r.report for r in reports.values() if r.fresh]) - moving
+    held = _held([r.report for r in reports.values() if r.fresh])
     live: int | None = None
     if snapshot is not None and reported is not None:
         live = max(snapshot.live, held)
@@ -74,7 +72,7 @@ def compose(
 
 
 def _held(reports: Sequence[WorkerReport]) -> int:
-    """Calls that workers have. One that two have is on its way from the one to the other."""
+    """Calls that workers have. Two workers report the same room while its call is handed off: that is one call."""
     rooms = [room for report in reports for room in report.rooms]
     return sum(report.busy for report in reports) - (len(rooms) - len(set(rooms)))
 

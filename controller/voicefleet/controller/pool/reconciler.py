@@ -97,7 +97,6 @@ class PoolReconciler:
             start_timeout_s=region.settings.start_timeout_s,
             managed=managed,
             leaving=leaving,
-            moving=region.moving,
             last_known_s=self._last_known(region.instances if managed else None, reported),
         )
         observation = await self._model_updater.complete(observation, self._state.memory if self._state else None)
@@ -121,9 +120,9 @@ class PoolReconciler:
             elif leads or self._nobody_leads_and_callers_wait():
                 await self._order(dict.fromkeys(actions.uncordon, False), reported or {})
         except UnknownStateError as error:
-            region.failed("orders", error)
+            region.read_failed("orders", error)
             return
-        region.worked("orders")
+        region.read_succeeded("orders")
         if observation.complete:
             region.metrics.last_success.labels(region.name).set(region.clock.wall().timestamp())
 
@@ -152,9 +151,9 @@ class PoolReconciler:
         try:
             instances = await region.fleet.instances()
         except UnknownStateError as error:
-            region.failed("instances", error)
+            region.read_failed("instances", error)
             return None
-        region.worked("instances")
+        region.read_succeeded("instances")
         return instances
 
     async def _reports(self) -> dict[str, Reported] | None:
@@ -162,9 +161,9 @@ class PoolReconciler:
         try:
             reported = await region.read_reports()
         except UnknownStateError as error:
-            region.failed("reports", error)
+            region.read_failed("reports", error)
             return None
-        region.worked("reports")
+        region.read_succeeded("reports")
         return reported
 
     async def _drains(self) -> frozenset[str]:
@@ -173,9 +172,9 @@ class PoolReconciler:
         try:
             drains = await region.workers.drains()
         except UnknownStateError as error:
-            region.failed("drains", error)
+            region.read_failed("drains", error)
             return frozenset()
-        region.worked("drains")
+        region.read_succeeded("drains")
         return drains
 
     async def _reap_exited(self) -> bool:
@@ -199,9 +198,9 @@ class PoolReconciler:
         try:
             await region.workers.forget({d.id for d in self._unforgotten if d.sure})
         except UnknownStateError as error:
-            region.failed("exits", error)
+            region.read_failed("exits", error)
             return False
-        region.worked("exits")
+        region.read_succeeded("exits")
         self._unforgotten.clear()
         return True
 

@@ -1,4 +1,4 @@
-"""Which region a new call goes to, and whether there is room for it at all. Pure over what is known.
+"""Which region a new call goes to, and whether any has a slot for it. Pure over what is known.
 
 A fleet is full when calls have its slots, or wait for them. Tickets that nobody has joined with close it to nobody but
 the key that holds them: to that one, once they stand for its share of the free slots. Each that is joined with becomes
@@ -11,19 +11,19 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from voicefleet.controller.regions.region import PROMISE_S, Region
+from voicefleet.controller.regions.region import RESERVATION_S, Region
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
-    """Room for calls in one region. None: unknown."""
+class RegionCapacity:
+    """How many calls one region can take now. None: unknown."""
 
     region: str
     free_now: int | None
     """Free slots beyond the calls that wait for one."""
     free_at_most: int | None
     """Free slots if the pool were at its maximum."""
-    promised: int = 0
+    reserved: int = 0
     """Callers with a ticket who have not joined yet."""
     own: int = 0
     """Those of them whose ticket is of the key that asks."""
@@ -54,20 +54,20 @@ class Room:
         return max(self.free_now, self.free_at_most)
 
 
-def room_in(region: Region, key: str, ratio: float) -> Room:
-    """The room that `region` has for a call of `key`, as far as it is known. See `Room.ratio`."""
+def capacity_of(region: Region, key: str, ratio: float) -> RegionCapacity:
+    """What `region` can take of the calls of `key`, as far as it is known. See `RegionCapacity.ratio`."""
     snapshot, reports = region.fresh_snapshot(), region.fresh_reports()
     if snapshot is None or reports is None:
-        return Room(region.name, None, None)
+        return RegionCapacity(region.name, None, None)
     pool = region.settings.pool
     unserved, unused = snapshot.waiting + snapshot.joining, region.unused(snapshot)
-    since_s = region.clock.monotonic() - PROMISE_S
-    own = [promise.at_s > since_s for promise in unused if promise.key == key]
-    return Room(
+    since_s = region.clock.monotonic() - RESERVATION_S
+    own = [ticket.at_s > since_s for ticket in unused if ticket.key == key]
+    return RegionCapacity(
         region.name,
         free_now=sum(r.free for r in reports.values()) - unserved,
         free_at_most=pool.max_workers * pool.slots - snapshot.live - unserved,
-        promised=region.on_the_way(snapshot),
+        reserved=region.reserved_unjoined(snapshot),
         own=sum(own),
         held=len(own),
         slots=pool.max_workers * pool.slots,
@@ -75,18 +75,19 @@ def room_in(region: Region, key: str, ratio: float) -> Room:
     )
 
 
-def choose(rooms: Sequence[Room]) -> Room | None:
-    """The region with the most free slots now, then at its maximum, promises taken off; unknown ones last.
+def choose(regions: Sequence[RegionCapacity]) -> RegionCapacity | None:
+    """The region with the most free slots now, then at its maximum, reservations taken off; unknown ones last.
 
     Returns:
-        None when in every region no slot is free, or the key has as many unused tickets as it may; see `Room.full`.
+        None when in every region no slot is free, or the key has as many unused tickets as it may: see
+        `RegionCapacity.full` and `spent`.
     """
-    able = [room for room in rooms if not room.full and not room.spent]
+    able = [region for region in regions if not region.full and not region.spent]
     if not able:
         return None
 
-    def rank(room: Room) -> tuple[bool, bool, int, int]:
-        now, most = (room.free_now or 0) - room.promised, (room.free_at_most or 0) - room.promised
-        return room.free_now is not None, now > 0, now, most
+    def rank(region: RegionCapacity) -> tuple[bool, bool, int, int]:
+        now, most = (region.free_now or 0) - region.reserved, (region.free_at_most or 0) - region.reserved
+        return region.free_now is not None, now > 0, now, most
 
     return max(able, key=rank)

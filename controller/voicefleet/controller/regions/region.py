@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.reports import STALE_AFTER_S
-from voicefleet.controller.calls.call_store import CallBook, Snapshot
+from voicefleet.controller.calls.call_store import CallStore
+from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.http.auth.limits import PENDING_S
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignStore
@@ -17,15 +18,15 @@ from voicefleet.controller.pool.worker_store import Reported, WorkerStore
 from voicefleet.controller.ports import Fleet, Instance, LiveKitPort
 from voicefleet.controller.regions.outages import Outages
 from voicefleet.controller.settings.load import RegionSettings
-from voicefleet.controller.waiting_message.messages import HoldMessages
+from voicefleet.controller.waiting_message.messages import WaitingMessages
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tracing import NoTracer, Tracer
 from voicefleet.scaling import Decision, PoolObservation
 from voicefleet.scaling.estimators import DurationLaw
 
-PROMISE_S = 5.0
-"""A caller joins within this of its ticket, or its slot is promised to the next."""
+RESERVATION_S = 5.0
+"""A slot is reserved for the caller of a ticket for so long; a caller who has not joined by then gets no slot kept."""
 USUAL_CALL_S = DurationLaw.prior().mean_s
 CUT_OFF_S = 20.0
 """LiveKit drops a worker whose connection says nothing for about as long."""
@@ -34,10 +35,10 @@ log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Promise:
+class Reservation:
     """A ticket that was given, and that nobody is known to have joined with.
 
-    For `PROMISE_S` its caller is expected, and needs a slot; after that it may still come.
+    For `RESERVATION_S` its caller is expected, and needs a slot; after that it may still come.
     """
 
     at_s: float
@@ -51,7 +52,7 @@ class Region:
 
     settings: RegionSettings
     livekit: LiveKitPort
-    calls: CallBook
+    calls: CallStore
     workers: WorkerStore
     models: ModelStore
     campaigns: CampaignStore
@@ -69,8 +70,6 @@ class Region:
     """Worker that ended for sure -> when we heard of it."""
     cut_off_at_s: float | None = None
     """When a call was last taken from a worker that LiveKit does not reach."""
-    moving: int = 0
-    """Handoffs under way: each has a job in two workers for a moment."""
     snapshot: Snapshot | None = None
     snapshot_at_s: float = 0.0
     listed_at_s: float | None = None
@@ -91,14 +90,14 @@ class Region:
     """How long calls last, as far as it was learned."""
     observation: PoolObservation | None = None
     decision: Decision | None = None
-    promised: dict[str, Promise] = field(default_factory=dict)
-    """Room of a ticket whose caller may be on the way -> whose it is. Of this replica: each of several may promise as
-    much, which is no harm, because no key is refused for what another one was promised."""
+    reservations: dict[str, Reservation] = field(default_factory=dict)
+    """Room of a ticket whose caller may be on the way -> whose it is. Of this replica: each of several may reserve as
+    much, which is no harm, because no key is refused for what another one has reserved."""
     listed_rooms: frozenset[str] | None = None
     """LiveKit's rooms, callers in them or not, at `listed_at_s`."""
     troubles: dict[str, str] = field(default_factory=dict)
     """Source -> why its last read failed."""
-    hold_messages: HoldMessages | None = None
+    waiting_messages: WaitingMessages | None = None
     """Speaks to waiting callers; None when the settings do not ask for it."""
     tracer: Tracer = field(default_factory=NoTracer)
 
@@ -133,8 +132,8 @@ class Region:
         """Redis's clock now, reckoned from the last scan."""
         return snapshot.now_ms + round((self.clock.monotonic() - self.snapshot_at_s) * 1000)
 
-    def hear(self) -> None:
-        """Something changed, and somebody says so. The next reports are read anew, and a call that has no agent yet is
+    def note_change(self) -> None:
+        """A worker or a webhook tells of a change. The next reports are read anew, and a call without an agent is
         looked at at once; when there is none, the next look is soon enough."""
         self.reports_old = True
         if self.snapshot is None or len(self.snapshot.calls) > self.snapshot.live:
@@ -174,29 +173,29 @@ class Region:
         """
         if self.settings.rooms == "all" or await self.calls.records([room]):
             return True
-        return await self.livekit.ordered(room)
+        return await self.livekit.has_dispatch(room)
 
-    def misled(self) -> bool:
+    def dispatch_unreliable(self) -> bool:
         """Whether LiveKit may offer calls to a worker that hangs, or that it does not reach: it picks at random among
         those it thinks are there, so many an offer is lost."""
         lately = self.cut_off_at_s is not None and self.clock.monotonic() - self.cut_off_at_s < CUT_OFF_S
         return lately or self._hanging
 
-    def promise(self, room: str, key: str) -> None:
+    def reserve(self, room: str, key: str) -> None:
         """A ticket for `room` was given: its caller needs a slot before any list of calls shows it."""
-        self.promised[room] = Promise(self.clock.monotonic(), key)
+        self.reservations[room] = Reservation(self.clock.monotonic(), key)
 
-    def unused(self, snapshot: Snapshot) -> list[Promise]:
+    def unused(self, snapshot: Snapshot) -> list[Reservation]:
         """Tickets that still let in, and whose callers are not in `snapshot` yet; the oldest first."""
-        if self.promised:
+        if self.reservations:
             since = self.clock.monotonic() - PENDING_S
             here = snapshot.rooms
-            self.promised = {r: p for r, p in self.promised.items() if p.at_s > since and r not in here}
-        return list(self.promised.values())
+            self.reservations = {r: p for r, p in self.reservations.items() if p.at_s > since and r not in here}
+        return list(self.reservations.values())
 
-    def on_the_way(self, snapshot: Snapshot) -> int:
+    def reserved_unjoined(self, snapshot: Snapshot) -> int:
         """Callers with a ticket of the last few seconds who are not in `snapshot` yet."""
-        since = self.clock.monotonic() - PROMISE_S
+        since = self.clock.monotonic() - RESERVATION_S
         return sum(p.at_s > since for p in self.unused(snapshot))
 
     def surely_over(self, room: str) -> bool:
@@ -231,15 +230,15 @@ class Region:
         known = self.instances_at_s is not None and self.clock.monotonic() - self.instances_at_s <= STALE_AFTER_S
         return self.fleet is None or known
 
-    def failed(self, source: str, error: Exception) -> None:
-        """A read failed. Said in the log once, until it works again."""
+    def read_failed(self, source: str, error: Exception) -> None:
+        """A read failed. It is logged once, until it succeeds again."""
         self.metrics.observe_failures.labels(self.name, source).inc()
         if source not in self.troubles:
             log.warning("state unknown, keeping what there is", region=self.name, source=source, error=str(error))
         self.troubles[source] = str(error)
 
-    def worked(self, source: str) -> None:
-        """A read that may have failed before works."""
+    def read_succeeded(self, source: str) -> None:
+        """A read that may have failed before succeeded."""
         if self.troubles.pop(source, None) is not None:
             log.info("state known again", region=self.name, source=source)
 

@@ -33,13 +33,13 @@ from voicefleet.controller.settings.kubernetes import (
 from voicefleet.controller.settings.pool import campaigns, pool_spec, shifts
 from voicefleet.controller.settings.schema import (
     Auth,
-    HoldFields,
     LiveKitFields,
     OnExit,
     ProcessFields,
     RegionFields,
     Rooms,
     SettingsFile,
+    WaitingMessageFields,
 )
 from voicefleet.controller.waiting_message.clip import BUILT_IN_TEXT, built_in, read_clip
 from voicefleet.runtime.http.server import parse_listen
@@ -47,7 +47,7 @@ from voicefleet.runtime.redis.address import has_secret, with_authority
 from voicefleet.runtime.tracing import ENDPOINT_VARIABLE, check_endpoint
 
 REPLICA_VARIABLE = "VOICEFLEET_REPLICA"
-_HOLD_MARGIN_S = 2.0
+_PAUSE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +91,15 @@ class ProcessSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class HoldSettings:
-    """The hold message: spoken to callers who wait for an agent."""
+class WaitingMessageSettings:
+    """The waiting message: spoken to callers who wait for an agent."""
 
     after_s: float
     """Wait before the first one."""
     every_s: float
     """From the begin of one to the begin of the next."""
     audio: Path
-    """A recording that `hold.clip` can read."""
+    """A recording that `waiting_message.clip` can read."""
     text: str
     """What it says, for front ends that show it; may be empty."""
 
@@ -115,7 +115,7 @@ class RegionSettings:
     start_timeout_s: float
     process: ProcessSettings | None
     """Processes of this machine. Neither this nor `kubernetes`: someone else starts the workers, we only repair."""
-    hold: HoldSettings | None = None
+    waiting_message: WaitingMessageSettings | None = None
     """None: waiting callers hear nothing."""
     handoff: bool = True
     """Live calls of a worker that drains move to others. False: it keeps them to their end."""
@@ -243,7 +243,7 @@ def _region(name: str, region: RegionFields, env: Mapping[str, str]) -> RegionSe
             value=name,
             hint="Use up to 32 lowercase letters, digits and hyphens.",
         )
-    pool = region.pool
+    pool, message = region.pool, region.waiting_message
     return RegionSettings(
         name=name,
         livekit=_livekit(f"{at}.livekit", region.livekit, env),
@@ -255,31 +255,31 @@ def _region(name: str, region: RegionFields, env: Mapping[str, str]) -> RegionSe
         start_timeout_s=pool.start_timeout_s,
         process=_process(region.process) if region.process else None,
         kubernetes=kubernetes_settings(at, region) if region.kubernetes else None,
-        hold=_hold(f"{at}.hold_message", region.hold_message) if region.hold_message else None,
+        waiting_message=_waiting_message(f"{at}.waiting_message", message) if message else None,
         handoff=region.handoff,
     )
 
 
-def _hold(at: str, hold: HoldFields) -> HoldSettings:
-    if hold.text is not None and hold.audio is None:
+def _waiting_message(at: str, message: WaitingMessageFields) -> WaitingMessageSettings:
+    if message.text is not None and message.audio is None:
         raise ConfigError(
             "there is no recording of this",
             field=f"{at}.text",
-            value=hold.text,
+            value=message.text,
             hint="Give the recording in audio, or remove this field.",
         )
-    audio = built_in() if hold.audio is None else hold.audio.absolute()
+    audio = built_in() if message.audio is None else message.audio.absolute()
     clip = read_clip(audio, field=f"{at}.audio")
     # Joining and leaving take time: the next one must not begin before the last one has ended.
-    if hold.every_s < clip.duration_s + _HOLD_MARGIN_S:
+    if message.every_s < clip.duration_s + _PAUSE_S:
         raise ConfigError(
             f"the recording lasts {clip.duration_s:.1f} s",
             field=f"{at}.every_s",
-            value=hold.every_s,
-            hint=f"Give at least {clip.duration_s + _HOLD_MARGIN_S:.1f}, or a shorter recording.",
+            value=message.every_s,
+            hint=f"Give at least {clip.duration_s + _PAUSE_S:.1f}, or a shorter recording.",
         )
-    text = BUILT_IN_TEXT if hold.audio is None else hold.text or ""
-    return HoldSettings(after_s=hold.after_s, every_s=hold.every_s, audio=audio, text=text)
+    text = BUILT_IN_TEXT if message.audio is None else message.text or ""
+    return WaitingMessageSettings(after_s=message.after_s, every_s=message.every_s, audio=audio, text=text)
 
 
 def _process(process: ProcessFields) -> ProcessSettings:

@@ -94,7 +94,7 @@ class LeaseFields(_Model):
     kubeconfig: Path | None = None
 
 
-class HoldFields(_Model):
+class WaitingMessageFields(_Model):
     after_s: Annotated[float, Field(ge=0, le=60)] = 4.0
     every_s: Annotated[float, Field(ge=2, le=3600)] = 12.0
     audio: Path | None = None
@@ -108,7 +108,7 @@ class RegionFields(_Model):
     pool: PoolFields = PoolFields()
     process: ProcessFields | None = None
     kubernetes: KubernetesFields | None = None
-    hold_message: HoldFields | None = None
+    waiting_message: WaitingMessageFields | None = None
     handoff: bool = True
 
 

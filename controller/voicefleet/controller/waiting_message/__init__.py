@@ -1,4 +1,4 @@
-"""The hold message: a short spoken sentence for callers who wait for an agent. Off unless the settings ask for it.
+"""The waiting message: a short spoken sentence for callers who wait for an agent. Off unless the settings ask for it.
 
 No worker may have a free slot, or there may be none at all, so the controller speaks it; in a process of its own,
 because a crash of the native LiveKit library must not take the controller with it.

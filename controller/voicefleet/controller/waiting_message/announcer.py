@@ -19,7 +19,7 @@ from typing import Any
 
 from livekit import rtc
 
-from voicefleet.contract.waiting_voice import is_hold
+from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.controller.waiting_message.clip import Clip, read_clip
 from voicefleet.controller.waiting_message.protocol import Answer, Order, Result
 from voicefleet.runtime.logs.setup import configure_logs, get_logger, told
@@ -77,7 +77,7 @@ class Message:
             await self._speak()
         except Exception as error:
             # The SDK raises bare exceptions; one room's trouble must not end the messages of the others.
-            log.warning("hold message failed", room=self._order.room, error=told(error))
+            log.warning("waiting message failed", room=self._order.room, error=told(error))
             self.stop(Result.FAILED)
         finally:
             await self._leave(joining)
@@ -85,7 +85,7 @@ class Message:
 
     def _look(self, *_: object) -> None:
         there = self._room.remote_participants.values()
-        if any(p.kind == _AGENT and not is_hold(p.identity) for p in there):
+        if any(p.kind == _AGENT and not is_waiting_voice(p.identity) for p in there):
             self.stop(Result.AGENT_CAME)
         elif not any(p.kind in _CALLERS for p in there):
             self.stop(Result.NO_CALLER)
@@ -100,7 +100,7 @@ class Message:
         if self._over.done():
             return
         self._source = source = rtc.AudioSource(self._clip.sample_rate, 1, queue_size_ms=_QUEUE_MS)
-        track = rtc.LocalAudioTrack.create_audio_track("hold-message", source)
+        track = rtc.LocalAudioTrack.create_audio_track("waiting-message", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         publishing = asyncio.create_task(self._room.local_participant.publish_track(track, options))
         # Not cancelled either: the SDK would still be told of the track, and stumble over it.
@@ -173,7 +173,7 @@ class Announcer:
         try:
             message = Message(order, _clip(order.audio))
         except Exception as error:
-            log.error("hold message cannot be spoken", room=order.room, error=told(error))
+            log.error("waiting message cannot be spoken", room=order.room, error=told(error))
             self._answer(Answer(order.number, Result.FAILED))
             return
         task = asyncio.create_task(self._run(order, message))

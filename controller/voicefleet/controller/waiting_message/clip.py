@@ -1,4 +1,4 @@
-"""The recording of the hold message: read and checked once, when the settings are."""
+"""The recording of the waiting message: read and checked once, when the settings are."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Clip:
 
 def built_in() -> Path:
     """The English recording that comes with voicefleet: `BUILT_IN_TEXT`."""
-    return Path(str(resources.files("voicefleet.controller.waiting_message"))) / "audio" / "hold-en.wav"
+    return Path(str(resources.files("voicefleet.controller.waiting_message"))) / "audio" / "waiting-en.wav"
 
 
 def read_clip(path: Path, *, field: str) -> Clip:

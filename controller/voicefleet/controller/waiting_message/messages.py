@@ -1,4 +1,4 @@
-"""The hold messages of one region: whom to speak to, one replica at a time, and what became of it."""
+"""The waiting messages of one region: whom to speak to, one replica at a time, and what became of it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Protocol
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
-from voicefleet.contract.waiting_voice import is_hold
-from voicefleet.controller.calls.call_store import Call
+from voicefleet.contract.waiting_voice import is_waiting_voice
+from voicefleet.controller.calls.snapshots import Call
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import LiveKitPort
-from voicefleet.controller.settings.load import HoldSettings, RegionSettings
+from voicefleet.controller.settings.load import RegionSettings, WaitingMessageSettings
 from voicefleet.controller.waiting_message.decide import Wait, begun_anew, due, follow
 from voicefleet.controller.waiting_message.protocol import Result
 from voicefleet.runtime.logs.setup import get_logger
@@ -44,20 +44,20 @@ class Voice(Protocol):
         ...
 
 
-class HoldMessages:
+class WaitingMessages:
     """Speaks to the waiting calls of one region."""
 
     def __init__(
         self,
         region: RegionSettings,
-        hold: HoldSettings,
+        settings: WaitingMessageSettings,
         livekit: LiveKitPort,
         redis: RedisClient,
         voice: Voice,
         metrics: Metrics,
     ) -> None:
         self._region = region
-        self._hold = hold
+        self._settings = settings
         self._livekit = livekit
         self._redis = redis
         self._voice = voice
@@ -79,14 +79,14 @@ class HoldMessages:
         async with self._looking:
             known, self._waits = self._waits, follow(self._waits, calls, now_ms)
             await self._release(begun_anew(known, self._waits))
-            ripe = due(calls, self._waits, now_ms, after_ms=round(self._hold.after_s * 1000))
+            ripe = due(calls, self._waits, now_ms, after_ms=round(self._settings.after_s * 1000))
             rooms = [room for room in ripe if room not in self._speaking][: max(0, self._voice.free)]
             granted, alone = await self._ask(rooms)
             for room in rooms:
-                every_ms = round(self._hold.every_s * 1000) if room in granted else OTHERS_MS
+                every_ms = round(self._settings.every_s * 1000) if room in granted else OTHERS_MS
                 self._not_before(room, now_ms + every_ms)
             for room in granted:
-                task = asyncio.create_task(self._speak(room, now_ms, alone=alone), name=f"hold {room}")
+                task = asyncio.create_task(self._speak(room, now_ms, alone=alone), name=f"waiting message to {room}")
                 self._speaking[room] = task
 
     async def close(self) -> None:
@@ -97,14 +97,19 @@ class HoldMessages:
         """The rooms that no other replica speaks to, and whether that is sure. With Redis away, nobody can know."""
         if not rooms:
             return [], True
+        # It ends a little earlier than our own pause, or our next turn would find it still there.
+        ttl_ms = round(self._settings.every_s * 1000) - _EARLY_MS
         try:
             async with self._redis.pipeline(transaction=False) as pipe:
                 for room in rooms:
-                    # It ends a little earlier than our own pause, or our next turn would find it still there.
-                    pipe.set(self._keys.hold(room), "1", nx=True, px=round(self._hold.every_s * 1000) - _EARLY_MS)
+                    pipe.set(self._keys.waiting_message(room), "1", nx=True, px=ttl_ms)
                 answers = await pipe.execute()
         except REDIS_FAILURES as error:
-            log.info("holding callers without Redis", region=self._region.name, error=type(error).__name__)
+            log.info(
+                "Redis unreachable, speaking to waiting callers anyway",
+                region=self._region.name,
+                error=type(error).__name__,
+            )
             return list(rooms), False
         return [room for room, taken in zip(rooms, answers, strict=True) if taken], True
 
@@ -112,16 +117,16 @@ class HoldMessages:
         if not rooms:
             return
         try:
-            await self._redis.delete(*(self._keys.hold(room) for room in rooms))
+            await self._redis.delete(*(self._keys.waiting_message(room) for room in rooms))
         except REDIS_FAILURES as error:
-            log.debug("hold keys not released", region=self._region.name, error=type(error).__name__)
+            log.debug("waiting message keys not deleted", region=self._region.name, error=type(error).__name__)
 
     async def _speak(self, room: str, now_ms: int, *, alone: bool) -> None:
         try:
             result = await self._say(room, alone=alone)
         finally:
             self._speaking.pop(room, None)
-        self._metrics.hold_messages.labels(self._region.name, str(result)).inc()
+        self._metrics.waiting_messages.labels(self._region.name, str(result)).inc()
         if result in (Result.SPOKEN, Result.OTHER_VOICE):
             return
         # The caller heard nothing, or not all, and may still be waiting.
@@ -133,17 +138,17 @@ class HoldMessages:
         try:
             there = await self._livekit.list_participants(room)
         except UnknownStateError as error:
-            log.info("speaking to a room unseen", region=self._region.name, room=room, error=str(error))
+            log.info("participants unknown, speaking anyway", region=self._region.name, room=room, error=str(error))
         else:
             if not any(p.caller for p in there):
                 return Result.NO_CALLER
             if any(p.agent for p in there):
                 return Result.AGENT_CAME
-            if not alone and any(is_hold(p.identity) and not p.caller for p in there):
+            if not alone and any(is_waiting_voice(p.identity) and not p.caller for p in there):
                 return Result.OTHER_VOICE
-        token = self._livekit.mint_hold(room, self._hold.text)
+        token = self._livekit.mint_waiting_voice(room, self._settings.text)
         url = self._region.livekit.url
-        return await self._voice.say(url=url, token=token, room=room, audio=self._hold.audio)
+        return await self._voice.say(url=url, token=token, room=room, audio=self._settings.audio)
 
     def _not_before(self, room: str, at_ms: int) -> None:
         if (wait := self._waits.get(room)) is not None:

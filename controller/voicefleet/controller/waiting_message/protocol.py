@@ -13,7 +13,7 @@ class Result(enum.StrEnum):
     SPOKEN = "spoken"
     """To its end."""
     AGENT_CAME = "agent_came"
-    """An agent was there, or came, and the hold voice fell silent."""
+    """An agent was there, or came, and the waiting voice fell silent."""
     NO_CALLER = "no_caller"
     OTHER_VOICE = "other_voice"
     """Another replica spoke."""

@@ -49,15 +49,15 @@
       "handoff" .handoff
       "pool" $pool
       "kubernetes" $kubernetes -}}
-{{- if .holdMessage.enabled -}}
-{{- $hold := dict "after_s" .holdMessage.afterSeconds "every_s" .holdMessage.everySeconds -}}
-{{- if .holdMessage.audio.existingConfigMap -}}
-{{- $_ := set $hold "audio" (printf "/etc/voicefleet-hold/%s/hold.wav" .name) -}}
-{{- with .holdMessage.text -}}
-{{- $_ := set $hold "text" . -}}
+{{- if .waitingMessage.enabled -}}
+{{- $message := dict "after_s" .waitingMessage.afterSeconds "every_s" .waitingMessage.everySeconds -}}
+{{- if .waitingMessage.audio.existingConfigMap -}}
+{{- $_ := set $message "audio" (printf "/etc/voicefleet-waiting/%s/waiting.wav" .name) -}}
+{{- with .waitingMessage.text -}}
+{{- $_ := set $message "text" . -}}
 {{- end -}}
 {{- end -}}
-{{- $_ := set $region "hold_message" $hold -}}
+{{- $_ := set $region "waiting_message" $message -}}
 {{- end -}}
 {{- $_ := set $regions .name $region -}}
 {{- end -}}

@@ -9,7 +9,7 @@ from typing import Any
 
 from livekit import rtc
 
-from voicefleet.worker.telemetry.rtp_stats import Line
+from voicefleet.worker.telemetry.rtp_stats import RtpStats
 
 _EVERY_S = 1.0
 _READ_LIMIT_S = 2.0
@@ -21,7 +21,7 @@ class Statistics:
     def __init__(self, room: rtc.Room) -> None:
         self._room = room
         self._stop = asyncio.Event()
-        self._line = Line()
+        self._rtp = RtpStats()
         self.series: list[dict[str, Any]] = []
         """One reading a second; see `flat`."""
         self.worker: list[dict[str, Any]] = []
@@ -36,7 +36,7 @@ class Statistics:
                 now_s = time.monotonic()
                 every = [*stats.publisher_stats, *stats.subscriber_stats]
                 self.series.append({"t_s": now_s, **flat(every)})
-                if (seen := self._line.read(every, now_s)) is not None:
+                if (seen := self._rtp.read(every, now_s)) is not None:
                     self.worker.append({"t_s": now_s, **seen})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), _EVERY_S)

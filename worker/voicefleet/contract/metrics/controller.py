@@ -74,16 +74,16 @@ HANDOFFS = Metric(
     ("region", "result"),
     values={"result": ("done", "failed", "ended")},
 )
-BLIND_DISPATCHES = Metric(
-    "voicefleet_blind_dispatches", "counter", "Dispatches by what LiveKit alone shows, Redis being away.", ("region",)
+OUTAGE_DISPATCHES = Metric(
+    "voicefleet_outage_dispatches", "counter", "Dispatches by what LiveKit alone shows, Redis being away.", ("region",)
 )
 WORKERS_KILLED = Metric(
     "voicefleet_workers_killed", "counter", "Workers without a call, ended because they hung.", ("region",)
 )
-HOLD_MESSAGES = Metric(
-    "voicefleet_hold_messages",
+WAITING_MESSAGES = Metric(
+    "voicefleet_waiting_messages",
     "counter",
-    "Hold messages to waiting callers, by how they ended.",
+    "Waiting messages to waiting callers, by how they ended.",
     ("region", "result"),
     values={"result": ("spoken", "agent_came", "no_caller", "other_voice", "failed", "lost")},
 )

@@ -164,10 +164,10 @@ APOLOGIES = Metric(
         "reason": ("greeting", "unheard", "unanswered", "cut_short", "line_lost", "no_input", "working", "other"),
     },
 )
-MEMORY_LOST = Metric(
-    "voicefleet_memory_lost",
+TRANSCRIPT_LOST = Metric(
+    "voicefleet_transcript_lost",
     "counter",
-    "Parts of calls' memory that were lost, by why.",
+    "Parts of call transcripts that were lost, by why.",
     ("reason",),
     values={
         "reason": (

@@ -23,8 +23,8 @@ _SUBCOMMANDS = frozenset({"PUBSUB"})
 _CONNECTION = ("ping", "select", "evalsha", "script|load", "subscribe", "unsubscribe", "multi", "exec", "discard")
 
 WORKER_SCRIPTS = (
-    *("claim_accept", "claim_live", "claim_release", "handoff_ready", "handoff_yield"),
-    *("memory_put", "report"),
+    *("claim_accept", "claim_renew", "claim_release", "handoff_ready", "handoff_yield"),
+    *("transcript_put", "report"),
 )
 WORKER_COMMANDS = (*_CONNECTION, "get", "zrem", "del", "publish")
 """What the worker's Python sends itself; a test reads the code for them."""
@@ -65,7 +65,7 @@ def worker_rights(region: str) -> Rights:
     k = Keys(region)
     keys = (
         *(k.workers, k.held, k.ledger, k.changed, k.renewed, k.report(_ANY), k.order(_ANY)),
-        *(k.claim(_ANY), k.epoch(_ANY), k.fenced(_ANY), k.handoff(_ANY), k.memory(_ANY), k.memory_of(_ANY)),
+        *(k.claim(_ANY), k.epoch(_ANY), k.fenced(_ANY), k.handoff(_ANY), k.transcript(_ANY), k.transcript_of(_ANY)),
     )
     return Rights(keys, (k.events, k.job_channel(_ANY)), _commands(WORKER_SCRIPTS, WORKER_COMMANDS))
 

@@ -1,6 +1,6 @@
 """A live call moves to another worker: the part of the job that has it, and of the one that takes it.
 
-    ready successor -> boundary -> memory stored -> still boundary: deaf and mute -> claim handed over -> leave
+    ready successor -> boundary -> transcript stored -> still boundary: deaf and mute -> claim handed over -> leave
                                    '---- anything else: hear and speak again, the call stays here ----'
 
 The holder has the call until the very end, and the successor is deaf and mute until the call is its own: there is never
@@ -22,8 +22,8 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.claim_store import ClaimStore, Turn
 from voicefleet.worker.conversation.boundary import TurnBoundary
-from voicefleet.worker.conversation.transcript_store import MemoryStore
-from voicefleet.worker.job.claim_lease import Hold
+from voicefleet.worker.conversation.transcript_store import TranscriptStore
+from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.voice import Gate
 
 LOOK_EVERY_S = 0.05
@@ -43,23 +43,23 @@ class Handover:
     """The holder's part, on one call.
 
     Args:
-        store: stores the conversation as it is now; None without a memory.
+        store: stores the conversation as it is now; None when transcripts are off.
         present: whether a participant of this identity is in the room.
     """
 
     def __init__(
         self,
         session: AgentSession[Any],
-        hold: Hold,
+        lease: ClaimLease,
         *,
-        memory: MemoryStore | None,
+        transcripts: TranscriptStore | None,
         store: Callable[[], None],
         present: Callable[[str], bool],
         clock: Clock,
     ) -> None:
         self._session = session
-        self._hold = hold
-        self._memory = memory
+        self._lease = lease
+        self._transcripts = transcripts
         self._store = store
         self._present = present
         self._clock = clock
@@ -83,7 +83,7 @@ class Handover:
         Returns:
             True: the call is the successor's, leave. False: it stays here.
         """
-        while (handoff := self._hold.handoff) is not None and not self._hold.lost:
+        while (handoff := self._lease.handoff) is not None and not self._lease.lost:
             if not self._between_turns():
                 await self._clock.sleep(LOOK_EVERY_S)
                 continue
@@ -100,18 +100,18 @@ class Handover:
         return self._boundary.reached(self._clock.monotonic(), speech_pending=pending)
 
     async def _stored(self) -> bool:
-        if self._memory is None:
+        if self._transcripts is None:
             return True
         self._store()
-        return await self._memory.flush(STORE_LIMIT_S)
+        return await self._transcripts.flush(STORE_LIMIT_S)
 
     async def _give(self, successor: str) -> bool:
         began_s = self._clock.monotonic()
         self._hear_and_speak(False)
-        gone = await self._hold.hand_over()
+        gone = await self._lease.hand_over()
         if gone is None and self._present(successor):
             # Better a successor that still waits for Redis than two voices.
-            self._hold.let_go()
+            self._lease.let_go()
             gone = True
         log.info("handover", gone=gone, took_ms=round((self._clock.monotonic() - began_s) * 1000, 1))
         if not gone:

@@ -15,7 +15,7 @@ from livekit.agents.llm import ChatContext, ChatItem, ChatMessage
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.call import HANDED_OVER, RECOVERED, AgentFactory, CallContext
-from voicefleet.worker.conversation.transcript import Loss, Remembered
+from voicefleet.worker.conversation.transcript import CallTranscript, Loss
 
 LONGEST_QUOTE = 120
 _STORED = frozenset({"message", "function_call", "function_call_output"})
@@ -69,7 +69,7 @@ class Resumption:
     """Makes the agent of one call, new or not, and has it carry on.
 
     Args:
-        before: the conversation so far; None for a new call, or one whose memory is lost.
+        before: the conversation so far; None for a new call, or one whose transcript is lost.
         lost: told what could not be restored.
         note: takes observations for the worker's metrics.
     """
@@ -78,7 +78,7 @@ class Resumption:
         self,
         session: AgentSession[Any],
         call: CallContext,
-        before: Remembered | None,
+        before: CallTranscript | None,
         phrases: Phrases,
         *,
         clock: Clock,
@@ -118,19 +118,19 @@ class Resumption:
         session.output.set_audio_enabled(False)
         await session.start(agent, room=room)
 
-    async def take_over(self, agent: Agent, memory: Remembered | None) -> None:
+    async def take_over(self, agent: Agent, transcript: CallTranscript | None) -> None:
         """The call is ours: know what was said up to now, and speak."""
-        if memory is not None:
+        if transcript is not None:
             self._call.kept.clear()
-            self._call.kept.update(memory.kept)
-            await self._restore(agent, memory)
+            self._call.kept.update(transcript.kept)
+            await self._restore(agent, transcript)
         self._session.output.set_audio_enabled(True)
         self._note({"kind": "resumed", "why": HANDED_OVER})
         await self._own_resume(agent)
 
-    async def _restore(self, agent: Agent, memory: Remembered) -> None:
+    async def _restore(self, agent: Agent, transcript: CallTranscript) -> None:
         try:
-            past = ChatContext.from_dict({"items": list(memory.items)}).items
+            past = ChatContext.from_dict({"items": list(transcript.items)}).items
         except (ValueError, TypeError) as error:
             log.warning("the conversation cannot be restored", error=type(error).__name__)
             self._lost(Loss.UNREADABLE)

@@ -23,7 +23,7 @@ Item = dict[str, Any]
 
 
 class Loss(enum.StrEnum):
-    """Which part of a memory was lost, or why all of it; the label of a metric."""
+    """Which part of a transcript was lost, or why all of it; the label of a metric."""
 
     TOO_LARGE = "too_large"
     """The oldest items."""
@@ -38,8 +38,8 @@ class Loss(enum.StrEnum):
     """The team's agent raised on what was kept."""
 
 
-class LostMemoryError(Exception):
-    """No memory can be made of this. What it holds is never in the message."""
+class LostTranscriptError(Exception):
+    """No transcript can be made of this. What it holds is never in the message."""
 
     def __init__(self, loss: Loss) -> None:
         super().__init__(loss.value)
@@ -47,7 +47,7 @@ class LostMemoryError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class CallTranscript:
     """A conversation. `kept` is what the team's agent chose to keep."""
 
     tier: str
@@ -92,7 +92,7 @@ def build_cipher(keys: str) -> Cipher | None:
     except ValueError as error:
         raise ConfigError(
             "not a Fernet key (32 bytes in URL-safe base64), or a list of them",
-            field="VOICEFLEET_MEMORY_KEY",
+            field="VOICEFLEET_TRANSCRIPT_KEY",
             hint=(
                 "Make one with: python -c "
                 "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
@@ -100,62 +100,62 @@ def build_cipher(keys: str) -> Cipher | None:
         ) from error
 
 
-def encode(memory: Remembered, max_bytes: int, cipher: Cipher | None = None) -> tuple[str, tuple[Loss, ...]]:
+def encode(transcript: CallTranscript, max_bytes: int, cipher: Cipher | None = None) -> tuple[str, tuple[Loss, ...]]:
     """Text of at most `max_bytes` before encryption, and what was lost for it. The oldest items go first, a function's
     output never without its call.
 
     Raises:
-        LostMemoryError: the conversation is no JSON.
+        LostTranscriptError: the conversation is no JSON.
     """
     lost: list[Loss] = []
-    kept = _as_json(memory.kept)
+    kept = _as_json(transcript.kept)
     try:
-        about = {"tier": memory.tier, "sid": memory.sid, "caller": memory.caller, "at_s": memory.at_s}
-        traced = {"trace": memory.trace} if memory.trace else {}
+        about = {"tier": transcript.tier, "sid": transcript.sid, "caller": transcript.caller, "at_s": transcript.at_s}
+        traced = {"trace": transcript.trace} if transcript.trace else {}
         head = json.dumps({"v": VERSION, **about, **traced}, separators=(",", ":"))
-        items = [json.dumps(item, separators=(",", ":")) for item in memory.items]
+        items = [json.dumps(item, separators=(",", ":")) for item in transcript.items]
     except (TypeError, ValueError, RecursionError) as error:
-        raise LostMemoryError(Loss.UNREADABLE) from error
+        raise LostTranscriptError(Loss.UNREADABLE) from error
     room = max_bytes - len(head) - len(',"kept":,"items":[]')
     if kept is None or len(kept) > room:
         lost.append(Loss.KEPT_REFUSED)
         kept = "{}"
-    fitting = _fitting(memory.items, [len(i) + 1 for i in items], room - len(kept))
+    fitting = _fitting(transcript.items, [len(i) + 1 for i in items], room - len(kept))
     if len(fitting) < len(items):
         lost.append(Loss.TOO_LARGE)
     text = f'{head[:-1]},"kept":{kept},"items":[{",".join(items[n] for n in fitting)}]}}'
     return (cipher.encrypt(text.encode()).decode() if cipher else text), tuple(lost)
 
 
-def decode(text: str, cipher: Cipher | None = None, *, plaintext: bool = False) -> Remembered:
-    """The memory in `text`.
+def decode(text: str, cipher: Cipher | None = None, *, plaintext: bool = False) -> CallTranscript:
+    """The transcript in `text`.
 
     Args:
         plaintext: read plain text also where there is a key, while calls from before the key go on.
 
     Raises:
-        LostMemoryError: it is none that this release reads, or plain text where there is a key.
+        LostTranscriptError: it is none that this release reads, or plain text where there is a key.
     """
     if text.startswith("{"):
         if cipher is not None and not plaintext:
-            raise LostMemoryError(Loss.PLAINTEXT)
+            raise LostTranscriptError(Loss.PLAINTEXT)
     else:
         try:
             if cipher is None:
                 raise ValueError("no key")
             text = cipher.decrypt(text.encode()).decode()
         except Exception as error:  # Of the library's own errors only one is documented.
-            raise LostMemoryError(Loss.UNDECRYPTABLE) from error
+            raise LostTranscriptError(Loss.UNDECRYPTABLE) from error
     try:
         raw = json.loads(text)
         items, kept = raw["items"], raw["kept"]
         if not 1 <= int(raw["v"]) <= VERSION or not isinstance(kept, dict) or not isinstance(items, list):
-            raise ValueError("not a memory of a version this release reads")
+            raise ValueError("not a transcript of a version this release reads")
         caller, at_s = str(raw.get("caller", "")), float(raw.get("at_s", 0.0))
         tier, sid, trace = (str(raw.get(name, "")) for name in ("tier", "sid", "trace"))
-        return Remembered(tier, items, kept, sid, caller, at_s, trace)
+        return CallTranscript(tier, items, kept, sid, caller, at_s, trace)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise LostMemoryError(Loss.UNREADABLE) from error
+        raise LostTranscriptError(Loss.UNREADABLE) from error
 
 
 def _as_json(kept: dict[str, Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""The memory of a call in Redis. Writing goes on in the background; the newest state wins, and no call waits for it."""
+"""Stores the transcript of a call in Redis, in the background: the newest state wins, and no call waits for it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from voicefleet.contract.keys import Keys
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scripts
 from voicefleet.runtime.tasks import end
-from voicefleet.worker.conversation.transcript import Cipher, Loss, LostMemoryError, Remembered, decode, encode
+from voicefleet.worker.conversation.transcript import CallTranscript, Cipher, Loss, LostTranscriptError, decode, encode
 
 _READ_LIMIT_S = 0.5
 _AGAIN_S = 1.0
@@ -18,12 +18,12 @@ _AGAIN_S = 1.0
 log = get_logger(__name__)
 
 
-class MemoryStore:
-    """The memory of one call, as one job sees it. Nothing here ever holds up or ends the call: what goes wrong is
+class TranscriptStore:
+    """The transcript of one call, as one job sees it. Nothing here ever holds up or ends the call: what goes wrong is
     logged, without its content, and counted.
 
     Args:
-        plaintext: see `memory.decode`.
+        plaintext: see `transcript.decode`.
         lost: told each kind of loss, once a call.
     """
 
@@ -42,8 +42,8 @@ class MemoryStore:
     ) -> None:
         self._redis = redis
         self._scripts = Scripts(redis)
-        self._memory = keys.memory(room)
-        self._keys = [keys.claim(room), keys.fenced(room), self._memory, keys.memory_of(room)]
+        self._transcript = keys.transcript(room)
+        self._keys = [keys.claim(room), keys.fenced(room), self._transcript, keys.transcript_of(room)]
         self._job = job
         self._ttl_ms = ttl_s * 1000
         self._max_bytes = max_bytes
@@ -51,24 +51,24 @@ class MemoryStore:
         self._plaintext = plaintext
         self._lost = lost
         self._told: set[Loss] = set()
-        self._next: Callable[[], Remembered] | None = None
+        self._next: Callable[[], CallTranscript] | None = None
         self._writing: asyncio.Task[None] | None = None
 
-    async def read(self) -> Remembered | None:
-        """The memory, or None: there is none, or it cannot be read."""
+    async def read(self) -> CallTranscript | None:
+        """The transcript, or None: there is none, or it cannot be read."""
         try:
             async with asyncio.timeout(_READ_LIMIT_S):
-                text = await self._redis.get(self._memory)
+                text = await self._redis.get(self._transcript)
             return decode(str(text), self._cipher, plaintext=self._plaintext) if text else None
         except REDIS_FAILURES:
             self.missed(Loss.UNREACHABLE)
-        except LostMemoryError as error:
+        except LostTranscriptError as error:
             self.missed(error.loss)
         return None
 
-    def save(self, memory: Callable[[], Remembered]) -> None:
-        """Store what `memory` gives, soon; of several the newest wins."""
-        self._next = memory
+    def save(self, transcript: Callable[[], CallTranscript]) -> None:
+        """Store what `transcript` gives, soon; of several the newest wins."""
+        self._next = transcript
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
 
@@ -80,7 +80,7 @@ class MemoryStore:
         return bool(done)
 
     async def close(self, *, forget: bool) -> None:
-        """No more writing; with `forget` the memory is deleted: nobody needs it any more."""
+        """No more writing; with `forget` the transcript is deleted: nobody needs it any more."""
         if not forget:
             await self.flush(_AGAIN_S)
         if self._writing is not None:
@@ -89,26 +89,26 @@ class MemoryStore:
             try:
                 await self._put("")
             except UnknownStateError:
-                log.warning("memory of a call not removed, it will expire")
+                log.warning("transcript of a call not removed, it will expire")
 
     def missed(self, loss: Loss) -> None:
         """A part is lost. Every turn may lose the same part again: it is said and counted once a call."""
         if loss not in self._told:
             self._told.add(loss)
-            log.warning("a part of the call's memory is lost, the call goes on", reason=loss.value)
+            log.warning("a part of the call's transcript is lost, the call goes on", reason=loss.value)
             self._lost(loss)
 
     async def _write(self) -> None:
-        while (memory := self._next) is not None:
+        while (transcript := self._next) is not None:
             self._next = None
             try:
-                text, losses = encode(memory(), self._max_bytes, self._cipher)
+                text, losses = encode(transcript(), self._max_bytes, self._cipher)
                 await self._put(text)
             except UnknownStateError:
                 self.missed(Loss.UNREACHABLE)
-                self._next = self._next or memory
+                self._next = self._next or transcript
                 await asyncio.sleep(_AGAIN_S)
-            except LostMemoryError as error:
+            except LostTranscriptError as error:
                 self.missed(error.loss)
             except ValueError:  # livekit's own: an item that no JSON can be made of.
                 self.missed(Loss.UNREADABLE)
@@ -117,4 +117,4 @@ class MemoryStore:
                     self.missed(loss)
 
     async def _put(self, text: str) -> None:
-        await self._scripts.run("memory_put", self._keys, [self._job, text, self._ttl_ms])
+        await self._scripts.run("transcript_put", self._keys, [self._job, text, self._ttl_ms])

@@ -1,7 +1,7 @@
 """No caller waits in silence for a provider that fails, or for an answer to a question that was lost with the line:
 past its time the agent says a recorded apology. So it does to a caller who may not have heard it greet.
 
-`silence.SilenceWatch` decides; this module hears the session's events for it, and speaks. The same events tell of
+`detector.DeadAirDetector` decides; this module hears the session's events for it, and speaks. The same events tell of
 providers that failed and of fallbacks that took over, so they are reported from here as well.
 """
 
@@ -17,7 +17,7 @@ from livekit.agents.llm import ChatMessage
 
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger, told
-from voicefleet.worker.dead_air.detector import Reason, SilenceWatch, Verdict
+from voicefleet.worker.dead_air.detector import DeadAirDetector, Reason, Verdict
 from voicefleet.worker.providers.fallback import adapter_of, members_of
 from voicefleet.worker.tiers.load import ReadyTier
 
@@ -42,13 +42,13 @@ class Apology:
 
     def __init__(self, session: AgentSession[Any], tier: ReadyTier, clock: Clock, note: Note) -> None:
         self._session = session
-        self._words = tier.words
+        self._clips = tier.clips
         self._enabled = tier.tier.apology.enabled
         self._tier = tier.name
         self._clock = clock
         self._note = note
         limits = tier.tier.apology
-        self._watch = SilenceWatch(
+        self._detector = DeadAirDetector(
             after_s=limits.after_s, min_speech_s=limits.min_speech_s, no_input_s=limits.no_input_s
         )
         self._timer: asyncio.TimerHandle | None = None
@@ -78,13 +78,13 @@ class Apology:
 
     def line_back(self) -> None:
         """The room was joined anew after an outage of LiveKit or of the way to it."""
-        self._watch.line_back(self._clock.monotonic())
+        self._detector.line_back(self._clock.monotonic())
         self._set_timer()
 
     @property
     def waits_since_s(self) -> float | None:
-        """See `SilenceWatch.waits_since_s`."""
-        return self._watch.waits_since_s
+        """See `DeadAirDetector.waits_since_s`."""
+        return self._detector.waits_since_s
 
     def end(self) -> None:
         """Stop watching."""
@@ -100,29 +100,29 @@ class Apology:
         # The events' own times: they are set back to where speech began and ended.
         if event.new_state == "speaking":
             self._speech_began = event.created_at
-            self._watch.caller_started(self._clock.monotonic())
+            self._detector.caller_started(self._clock.monotonic())
         elif event.old_state == "speaking":
-            self._watch.caller_stopped(self._clock.monotonic(), max(0.0, event.created_at - self._speech_began))
+            self._detector.caller_stopped(self._clock.monotonic(), max(0.0, event.created_at - self._speech_began))
 
     def _on_agent(self, event: Any) -> None:
         if event.new_state == "speaking":
-            self._watch.agent_started()
+            self._detector.agent_started()
         elif event.old_state == "speaking":
-            self._watch.agent_stopped(self._clock.monotonic())
+            self._detector.agent_stopped(self._clock.monotonic())
 
     def _on_transcript(self, event: Any) -> None:
         if event.is_final and event.transcript.strip():
-            self._watch.understood(self._clock.monotonic())
+            self._detector.understood(self._clock.monotonic())
 
     def _on_item(self, event: Any) -> None:
         if isinstance(event.item, ChatMessage) and event.item.role == "user":
-            self._watch.understood(self._clock.monotonic())
+            self._detector.understood(self._clock.monotonic())
 
     def _on_speech(self, _: Any) -> None:
-        self._watch.reply_attempted()
+        self._detector.reply_attempted()
         subscribed = self._caller_hears()
         if subscribed is None or subscribed.done():
-            self._watch.greeting_due(self._clock.monotonic())
+            self._detector.greeting_due(self._clock.monotonic())
         else:
             # The greeting waits for a caller who can hear it, and so does its time.
             subscribed.add_done_callback(lambda _: self._greet_now())
@@ -134,17 +134,17 @@ class Apology:
             return None
 
     def _greet_now(self) -> None:
-        self._watch.greeting_due(self._clock.monotonic())
+        self._detector.greeting_due(self._clock.monotonic())
         self._set_timer()
 
     def _on_tool(self, event: Any) -> None:
         if event.update.type == "tool_call_started":
-            self._watch.tool_started(event.update.function_call.call_id)
+            self._detector.tool_started(event.update.function_call.call_id)
         elif event.update.type == "tool_call_ended":
-            self._watch.tool_ended(event.update.call_id)
+            self._detector.tool_ended(event.update.call_id)
 
     def _on_tools_done(self, event: Any) -> None:
-        self._watch.tools_done(self._clock.monotonic(), reply_follows=event.has_tool_reply)
+        self._detector.tools_done(self._clock.monotonic(), reply_follows=event.has_tool_reply)
 
     def _on_error(self, event: Any) -> None:
         stage = _STAGES.get(getattr(event.error, "type", ""))
@@ -152,7 +152,7 @@ class Apology:
             return
         if not members_of(event.source):  # An adapter's members are counted one by one.
             self._count_failure(stage, event.error.error)
-        self._watch.failed(self._clock.monotonic(), speaking_stage=stage != "stt", final=not event.error.recoverable)
+        self._detector.failed(self._clock.monotonic(), speaking_stage=stage != "stt", final=not event.error.recoverable)
 
     # What is told of it
 
@@ -182,20 +182,20 @@ class Apology:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        due_s = self._watch.due_s()
+        due_s = self._detector.due_s()
         if due_s is None or self._ended or not self._enabled:
             return
         delay_s = max(0.0, due_s - self._clock.monotonic())
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._check)
 
     def _check(self) -> None:
-        verdict = self._watch.check(self._clock.monotonic())
+        verdict = self._detector.check(self._clock.monotonic())
         if verdict is not None:
             self._speaking = asyncio.create_task(self._speak(verdict))
         self._set_timer()
 
     async def _speak(self, verdict: Verdict) -> None:
-        clip = self._words.apology if verdict.interrupts else self._words.working
+        clip = self._clips.apology if verdict.interrupts else self._clips.working
         if clip is None:
             return
         log.warning("the caller waited too long, speaking instead", reason=verdict.reason.value, tier=self._tier)

@@ -46,14 +46,14 @@ class Clip:
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class AudioClips:
     """The clips of a tier. `working` is None where the tier has an apology of its own and no such clip."""
 
     apology: Clip
     working: Clip | None
 
 
-def load_words(apology: Apology, field: str) -> Words:
+def load_audio_clips(apology: Apology, field: str) -> AudioClips:
     """The clips that `apology`, at `field` of the tiers file, asks for.
 
     Raises:
@@ -65,7 +65,7 @@ def load_words(apology: Apology, field: str) -> Words:
     working = None if own else _built_in("working.wav")
     if apology.working_text and apology.working_audio:
         working = _read(apology.working_text, apology.working_audio, f"{field}.working_audio")
-    return Words(own or _built_in("apology.wav"), working)
+    return AudioClips(own or _built_in("apology.wav"), working)
 
 
 def _read(text: str, path: str, field: str) -> Clip:

@@ -31,7 +31,7 @@ LINE_GRACE_S = 2.5
 NO_INPUTS = 2
 """How often a caller who was never heard is spoken to again; then nobody is there, or wants to listen."""
 
-_FAILURE_MEMORY_S = 0.5
+_FAILURE_COUNTS_FOR_S = 0.5
 """A recogniser can fail this long before the voice detector has seen the end of the same speech."""
 
 
@@ -81,7 +81,7 @@ class _Wait:
     told_working: bool = False
 
 
-class SilenceWatch:
+class DeadAirDetector:
     """Told of what happens in a call; says when the caller must hear something.
 
     Args:
@@ -141,7 +141,7 @@ class SilenceWatch:
         wait.line_lost |= self._line_lost
         self._line_lost = False
         # What failed before, failed for other words.
-        fails_now = self._failure_s is not None and now - self._failure_s <= _FAILURE_MEMORY_S
+        fails_now = self._failure_s is not None and now - self._failure_s <= _FAILURE_COUNTS_FOR_S
         wait.failed_s = now if fails_now else None
         wait.reply_failed = False
         wait.troubled |= fails_now

@@ -24,14 +24,14 @@ from voicefleet.runtime.redis.connection import RedisClient, Scripts, connect_re
 from voicefleet.worker.call import HANDED_OVER, RECOVERED, AgentFactory, CallContext, load_factory
 from voicefleet.worker.conversation.handover import wait_for_turn
 from voicefleet.worker.conversation.resume import Phrases, Resumption
-from voicefleet.worker.conversation.transcript import Loss, Remembered, build_cipher
-from voicefleet.worker.conversation.transcript_store import MemoryStore
+from voicefleet.worker.conversation.transcript import CallTranscript, Loss, build_cipher
+from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.dead_air.apology import Apology
 from voicefleet.worker.dead_air.detector import Reason
-from voicefleet.worker.job.claim_lease import Hold
-from voicefleet.worker.job.ipc import JobLink
+from voicefleet.worker.job.claim_lease import ClaimLease
+from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.live_call import LiveCall
-from voicefleet.worker.job.liveness import Presence
+from voicefleet.worker.job.liveness import LivenessSubscription
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.sdk import accepted_attributes
 from voicefleet.worker.job.session_access import SessionAccess, close_sessions, open_sessions
@@ -85,37 +85,39 @@ async def entrypoint(ctx: JobContext) -> None:
     room, keys, clock = ctx.job.room.name, Keys(settings.region), SystemClock()
     given = accepted_attributes(ctx)
     bind_call(room=room, job=ctx.job.id)
-    link = JobLink()
+    channel = JobChannel()
     began_s = clock.wall().timestamp()
     redis = connect_redis(settings.redis_url.get_secret_value())
     claims = ClaimStore(Scripts(redis), settings.region)
-    hold = Hold(claims, room=room, room_sid=ctx.job.room.sid, worker=settings.worker_id, job=ctx.job.id, clock=clock)
+    lease = ClaimLease(
+        claims, room=room, room_sid=ctx.job.room.sid, worker=settings.worker_id, job=ctx.job.id, clock=clock
+    )
     woken = asyncio.Event()
 
     def wake() -> None:
         woken.set()
-        hold.wake()
+        lease.renew_soon()
 
-    presence = Presence(redis, keys.job_channel(ctx.job.id), wake)
-    memory = _memory(settings, redis, keys, ctx, link) if settings.memory == "on" else None
+    liveness = LivenessSubscription(redis, keys.job_channel(ctx.job.id), wake)
+    transcripts = _transcript_store(settings, redis, keys, ctx, channel) if settings.transcript == "on" else None
     media = Media(ctx.room, clock)
     # One callback that closes in reverse order: livekit-agents runs several callbacks at the same time. It runs also
     # when something below raises, so that the claim is given back at once and another worker serves the call.
     closing = contextlib.AsyncExitStack()
     ctx.add_shutdown_callback(closing.aclose)
     closing.push_async_callback(redis.aclose)
-    closing.push_async_callback(link.close)
+    closing.push_async_callback(channel.close)
     # The claim is given back first: a job that does not listen any more and holds a call counts as dead.
-    closing.push_async_callback(presence.end)
-    closing.push_async_callback(hold.release)
+    closing.push_async_callback(liveness.end)
+    closing.push_async_callback(lease.release)
     closing.callback(media.end)
 
     # The room's connection takes longest, so the rest is made ready beside it.
     connecting = asyncio.create_task(ctx.connect())
-    presence.start()
-    reading = asyncio.create_task(_recall(memory, ctx, connecting, clock))
+    liveness.start()
+    reading = asyncio.create_task(_recall(transcripts, ctx, connecting, clock))
     if settings.telemetry == "on":
-        await link.connect(settings.job_socket, ctx.job.id)
+        await channel.connect(settings.job_socket, ctx.job.id)
     before = await reading
     tier = prepared.tiers.pick(dispatch.tier or (before.tier if before else ""))
     open_sessions(SessionAccess(tier.tier.text_input, tier.tier.session_host))
@@ -123,25 +125,25 @@ async def entrypoint(ctx: JobContext) -> None:
     successor = given.get(SUCCESSOR_ATTRIBUTE) == "1"
     why = HANDED_OVER if successor else RECOVERED if before else ""
     call = CallContext(settings.region, room, tier.name, dispatch.metadata, settings.worker_id, why)
-    trace = _trace(settings, dispatch, before, link, ctx, tier.name, began_s)
+    trace = _trace(settings, dispatch, before, channel, ctx, tier.name, began_s)
     resumption = Resumption(
         session,
         call,
         before,
         Phrases(settings.resume_phrase, settings.resume_answer_phrase),
         clock=clock,
-        lost=lambda loss: _count_loss(link, loss),
-        note=link.send,
+        lost=lambda loss: _count_loss(channel, loss),
+        note=channel.send,
     )
     agent = await resumption.make_agent(prepared.factory)
     await connecting
     media.watch()
 
-    apology = Apology(session, tier, clock, lambda observation: _note(link, telemetry, observation))
+    apology = Apology(session, tier, clock, lambda observation: _note(channel, telemetry, observation))
     telemetry = Telemetry(
         session,
         tier.name,
-        link.send,
+        channel.send,
         trace,
         clock,
         waits_since=lambda: apology.waits_since_s,
@@ -151,10 +153,10 @@ async def entrypoint(ctx: JobContext) -> None:
     live = LiveCall(
         ctx,
         session,
-        hold,
-        link,
+        lease,
+        channel,
         media,
-        memory,
+        transcripts,
         call,
         clock=clock,
         caller_gone_s=settings.caller_gone_s,
@@ -163,17 +165,17 @@ async def entrypoint(ctx: JobContext) -> None:
     )
     closing.push_async_callback(live.end)
     live.watch()
-    media.readings = telemetry.line
+    media.readings = telemetry.on_rtp_stats
     closing.callback(apology.end)
     apology.watch()
     # Only after a full reconnect: while the SDK resumes a session, the audio goes on.
     ctx.room.on("local_track_republished", lambda *_: apology.line_back())
     if successor:
-        hold.epoch = _epoch(given)
+        lease.epoch = _epoch(given)
         await resumption.start_silent(agent, ctx.room)
         live.started(deaf=True)
         ours = await wait_for_turn(
-            claims, hold.renew, room, ctx.job.id, woken=woken, connected=ctx.room.isconnected, clock=clock
+            claims, lease.renew, room, ctx.job.id, woken=woken, connected=ctx.room.isconnected, clock=clock
         )
         if not ours:
             log.info("the call stays where it is, leaving", room=room, job=ctx.job.id)
@@ -181,11 +183,11 @@ async def entrypoint(ctx: JobContext) -> None:
             return
         live.begin()
         telemetry.joined(greets=False, successor=True)
-        await resumption.take_over(agent, await memory.read() if memory is not None else None)
+        await resumption.take_over(agent, await transcripts.read() if transcripts is not None else None)
         live.hear()
         live.save()
         return
-    if not await hold.take(_epoch(given), others=live.others_here()):
+    if not await lease.acquire(_epoch(given), others=live.others_here()):
         log.info("the call is another worker's, leaving", room=room, job=ctx.job.id)
         ctx.shutdown("claim held by another")
         return
@@ -196,10 +198,10 @@ async def entrypoint(ctx: JobContext) -> None:
 
 
 async def _recall(
-    memory: MemoryStore | None, ctx: JobContext, connecting: asyncio.Task[None], clock: Clock
-) -> Remembered | None:
+    transcripts: TranscriptStore | None, ctx: JobContext, connecting: asyncio.Task[None], clock: Clock
+) -> CallTranscript | None:
     """What is remembered of this very call."""
-    before = await memory.read() if memory is not None else None
+    before = await transcripts.read() if transcripts is not None else None
     if before is None or before.sid == ctx.job.room.sid:
         return before
     await connecting
@@ -208,25 +210,27 @@ async def _recall(
     return before if known else None
 
 
-def _memory(settings: WorkerSettings, redis: RedisClient, keys: Keys, ctx: JobContext, link: JobLink) -> MemoryStore:
-    return MemoryStore(
+def _transcript_store(
+    settings: WorkerSettings, redis: RedisClient, keys: Keys, ctx: JobContext, channel: JobChannel
+) -> TranscriptStore:
+    return TranscriptStore(
         redis,
         keys,
         ctx.job.room.name,
         ctx.job.id,
-        ttl_s=settings.memory_ttl_s,
-        max_bytes=settings.memory_max_bytes,
-        cipher=build_cipher(settings.memory_key.get_secret_value()),
-        plaintext=settings.memory_plaintext == "read",
-        lost=lambda loss: _count_loss(link, loss),
+        ttl_s=settings.transcript_ttl_s,
+        max_bytes=settings.transcript_max_bytes,
+        cipher=build_cipher(settings.transcript_key.get_secret_value()),
+        plaintext=settings.transcript_plaintext == "read",
+        lost=lambda loss: _count_loss(channel, loss),
     )
 
 
 def _trace(
     settings: WorkerSettings,
     dispatch: DispatchMetadata,
-    before: Remembered | None,
-    link: JobLink,
+    before: CallTranscript | None,
+    channel: JobChannel,
     ctx: JobContext,
     tier: str,
     began_s: float,
@@ -234,7 +238,7 @@ def _trace(
     """The call's trace: the one that the dispatch carries, else the one of the job that had the call before."""
     parent = TraceContext.parse(dispatch.traceparent) or TraceContext.parse(before.trace if before else "")
     trace = CallTrace(
-        lambda span: link.send({"kind": "span", "span": span.to_json()}),
+        lambda span: channel.send({"kind": "span", "span": span.to_json()}),
         on=bool(settings.otlp_endpoint) and settings.telemetry == "on",
         parent=parent,
         began_s=began_s,
@@ -251,14 +255,14 @@ def _trace(
     return trace
 
 
-def _note(link: JobLink, telemetry: Telemetry, observation: dict[str, Any]) -> None:
+def _note(channel: JobChannel, telemetry: Telemetry, observation: dict[str, Any]) -> None:
     if observation["kind"] == "apology":
         telemetry.apologised(observation["reason"] in (Reason.UNHEARD, Reason.UNANSWERED))
-    link.send(observation)
+    channel.send(observation)
 
 
-def _count_loss(link: JobLink, loss: Loss) -> None:
-    link.send({"kind": "memory_lost", "reason": loss.value})
+def _count_loss(channel: JobChannel, loss: Loss) -> None:
+    channel.send({"kind": "transcript_lost", "reason": loss.value})
 
 
 def _epoch(given: Mapping[str, str]) -> int:

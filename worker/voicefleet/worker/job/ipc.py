@@ -21,7 +21,7 @@ MAX_LINE_BYTES = 16 * 1024
 log = get_logger(__name__)
 
 
-class JobLink:
+class JobChannel:
     """The job's end."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class JobLink:
                     await self._writer.wait_closed()
 
 
-class JobLinkServer:
+class JobChannelServer:
     """The main process's end: takes the observations of every job.
 
     Args:

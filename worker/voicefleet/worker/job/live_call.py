@@ -1,4 +1,4 @@
-"""Watches one call in progress: its claim, its caller, its turns, its memory."""
+"""Watches one call in progress: its claim, its caller, its turns, its transcript."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from voicefleet.runtime.tasks import end
 from voicefleet.worker.call import CallContext
 from voicefleet.worker.conversation.handover import Handover
 from voicefleet.worker.conversation.resume import conversation
-from voicefleet.worker.conversation.transcript import Remembered
-from voicefleet.worker.conversation.transcript_store import MemoryStore
-from voicefleet.worker.job.claim_lease import Hold
-from voicefleet.worker.job.ipc import JobLink
+from voicefleet.worker.conversation.transcript import CallTranscript
+from voicefleet.worker.conversation.transcript_store import TranscriptStore
+from voicefleet.worker.job.claim_lease import ClaimLease
+from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.voice import Voice, put_gate
 from voicefleet.worker.telemetry.call_telemetry import Telemetry
@@ -36,10 +36,10 @@ class LiveCall:
         self,
         ctx: JobContext,
         session: AgentSession[Any],
-        hold: Hold,
-        link: JobLink,
+        lease: ClaimLease,
+        channel: JobChannel,
         media: Media,
-        memory: MemoryStore | None,
+        transcripts: TranscriptStore | None,
         call: CallContext,
         *,
         clock: Clock,
@@ -49,10 +49,10 @@ class LiveCall:
     ) -> None:
         self._ctx = ctx
         self._session = session
-        self._hold = hold
-        self._link = link
+        self._lease = lease
+        self._channel = channel
         self._media = media
-        self._memory = memory
+        self._transcripts = transcripts
         self._call = call
         self._clock = clock
         self._caller_gone_s = caller_gone_s
@@ -61,8 +61,8 @@ class LiveCall:
         self._voice = Voice(ctx.room, session)
         self._handover = Handover(
             session,
-            hold,
-            memory=memory,
+            lease,
+            transcripts=transcripts,
             store=self.save,
             present=lambda identity: identity in ctx.room.remote_participants,
             clock=clock,
@@ -100,8 +100,8 @@ class LiveCall:
 
     def begin(self) -> None:
         """The call is ours: renew its claim from now on, and count it."""
-        self._keeping = asyncio.create_task(self._keep_hold())
-        self._link.send({"kind": "call_started", "tier": self._call.tier})
+        self._keeping = asyncio.create_task(self._hold_lease())
+        self._channel.send({"kind": "call_started", "tier": self._call.tier})
         self._telemetry.begin()
 
     def others_here(self) -> bool:
@@ -111,8 +111,8 @@ class LiveCall:
 
     def save(self) -> None:
         """Store the conversation, in the background."""
-        if self._memory is not None and self._keeping is not None and not self._hold.lost:
-            self._memory.save(self._remembered)
+        if self._transcripts is not None and self._keeping is not None and not self._lease.lost:
+            self._transcripts.save(self._transcript_now)
 
     async def end(self) -> None:
         """Stop watching and tell the worker; the room is left already."""
@@ -120,28 +120,28 @@ class LiveCall:
             self._caller_timer.cancel()
         await end(task for task in (self._keeping, self._handing_over) if task is not None)
         if self._keeping is not None:
-            self._link.send({"kind": "call_ended", "result": self._result})
+            self._channel.send({"kind": "call_ended", "result": self._result})
             await self._telemetry.end(self._result)
-        if self._memory is not None:
+        if self._transcripts is not None:
             # As long as the caller is there, another agent may yet go on with the call.
-            over = not self._hold.lost and self._keeping is not None and (self._room_over or not self._callers())
-            await self._memory.close(forget=over)
+            over = not self._lease.lost and self._keeping is not None and (self._room_over or not self._callers())
+            await self._transcripts.close(forget=over)
 
-    def _remembered(self) -> Remembered:
+    def _transcript_now(self) -> CallTranscript:
         items, at_s = conversation(self._session), round(self._clock.wall().timestamp(), 3)
         sid, kept = self._ctx.job.room.sid, dict(self._call.kept)
-        return Remembered(self._call.tier, items, kept, sid, self._caller, at_s, self._trace)
+        return CallTranscript(self._call.tier, items, kept, sid, self._caller, at_s, self._trace)
 
     # The claim
 
-    async def _keep_hold(self) -> None:
-        await self._hold.keep(
+    async def _hold_lease(self) -> None:
+        await self._lease.renew_until_lost(
             self._ctx.room.isconnected,
             trouble=lambda: self._media.trouble,
             stalled=self._doubt,
             renewed=self._on_renewed,
         )
-        if not self._hold.handed_over:
+        if not self._lease.handed_over:
             log.warning("the call was taken over, leaving", room=self._call.room, job=self._ctx.job.id)
             await self._leave("taken_over")
 
@@ -152,7 +152,7 @@ class LiveCall:
 
     def _on_renewed(self) -> None:
         busy = self._handing_over is not None and not self._handing_over.done()
-        if self._hold.handoff is not None and not busy:
+        if self._lease.handoff is not None and not busy:
             self._handing_over = asyncio.create_task(self._hand_over())
 
     async def _hand_over(self) -> None:

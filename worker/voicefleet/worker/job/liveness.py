@@ -1,4 +1,4 @@
-"""A job's presence: as long as it listens on its channel, Redis knows that its process lives."""
+"""A job's liveness: as long as it listens on its channel, Redis knows that its process lives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from voicefleet.runtime.tasks import end
 _AGAIN_S = 1.0
 
 
-class Presence:
+class LivenessSubscription:
     """Listens on `channel`; every message calls `woken`. The kernel ends a killed process's subscription at once."""
 
     def __init__(self, redis: RedisClient, channel: str, woken: Callable[[], None]) -> None:

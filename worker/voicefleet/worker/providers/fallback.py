@@ -7,7 +7,7 @@ livekit-agents' own adapters do the switching and the probing of failed provider
   stream (`_ToolsLast`): a call that is made must not be made again by the next provider.
 - TTS: no retries of a provider that failed (the default of 2 takes longer than asking the next).
 - STT: the adapter's `stream` loses the words under way when it switches. Its `recognize` asks the next provider with
-  the same audio, so that is what utterances go through; for recognisers that stream, see `rescue`.
+  the same audio, so that is what utterances go through; for recognisers that stream, see `streaming_fallback`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from livekit.agents import APIConnectOptions, NotGivenOr, llm, stt, tts, utils, vad
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
 
-from voicefleet.worker.providers.streaming_fallback import RescuedSTT
+from voicefleet.worker.providers.streaming_fallback import StreamingFallbackSTT
 
 
 class FallbackLLM(llm.FallbackAdapter):
@@ -52,12 +52,12 @@ class FallbackSTT(stt.StreamAdapter):
         await self.adapter.aclose()
 
 
-def fallback_stt(members: Sequence[stt.STT[Any]], voice: vad.VAD, limit_s: float) -> FallbackSTT | RescuedSTT:
+def fallback_stt(members: Sequence[stt.STT[Any]], voice: vad.VAD, limit_s: float) -> FallbackSTT | StreamingFallbackSTT:
     """The STT of several, for a first one that streams as for one that does not."""
     first, *others = members
     if not first.capabilities.streaming:
         return FallbackSTT(members, voice, limit_s)
-    return RescuedSTT(first, others, _by_utterance(others, voice, limit_s), voice, limit_s)
+    return StreamingFallbackSTT(first, others, _by_utterance(others, voice, limit_s), voice, limit_s)
 
 
 def _by_utterance(members: Sequence[stt.STT[Any]], voice: vad.VAD, limit_s: float) -> stt.FallbackAdapter:
@@ -142,4 +142,4 @@ def members_of(stage: object) -> Sequence[Any]:
 
 def adapter_of(stage: Any) -> Any:
     """Who tells of the members' availability: the stage itself, or the adapter inside it."""
-    return stage if isinstance(stage, RescuedSTT) else getattr(stage, "adapter", stage)
+    return stage if isinstance(stage, StreamingFallbackSTT) else getattr(stage, "adapter", stage)

@@ -7,7 +7,7 @@ limit is put into the one method that every plugin must have, on the instance it
 the rest. Nothing is put in between, so nothing is slower and the session still sees the plugin's own class.
 
 A limit is the longest wait for the first output and from one output to the next. A streaming recogniser has no
-request to limit; see `rescue`.
+request to limit; see `streaming_fallback`.
 """
 
 from __future__ import annotations

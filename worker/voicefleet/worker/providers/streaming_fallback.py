@@ -26,24 +26,24 @@ _REOPEN_S = 1.0
 log = get_logger(__name__)
 
 
-class RescuedSTT(stt.STT[Any]):
-    """Streams through `first`; `rescue` recognises what `first` made nothing of within `limit_s` seconds.
+class StreamingFallbackSTT(stt.STT[Any]):
+    """Streams through `first`; `backup` recognises what `first` made nothing of within `limit_s` seconds.
 
     Emits ``stt_availability_changed`` with the adapters' event when it gives `first` up or takes it back.
     """
 
     def __init__(
-        self, first: stt.STT[Any], others: Sequence[stt.STT[Any]], rescue: stt.STT[Any], voice: vad.VAD, limit_s: float
+        self, first: stt.STT[Any], others: Sequence[stt.STT[Any]], backup: stt.STT[Any], voice: vad.VAD, limit_s: float
     ) -> None:
         super().__init__(capabilities=replace(first.capabilities))
         self.first = first
         self.members = (first, *others)
-        self.rescue = rescue
+        self.backup = backup
         self.voice = voice
         self.limit_s = limit_s
         self.first_is_up = True
         first.on("metrics_collected", self._forward_metrics)
-        rescue.on("metrics_collected", self._forward_metrics)
+        backup.on("metrics_collected", self._forward_metrics)
 
     @property
     def model(self) -> str:
@@ -69,7 +69,7 @@ class RescuedSTT(stt.STT[Any]):
         language: NotGivenOr[str] = NOT_GIVEN,
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
     ) -> stt.SpeechEvent:
-        return await self.rescue.recognize(buffer, language=language, conn_options=conn_options)
+        return await self.backup.recognize(buffer, language=language, conn_options=conn_options)
 
     def stream(
         self,
@@ -78,12 +78,12 @@ class RescuedSTT(stt.STT[Any]):
         conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
     ) -> stt.RecognizeStream:
         # Retries are this class's own: a failure of the first must not end the stream.
-        return _RescuedStream(self, language, replace(conn_options, max_retry=0))
+        return _FallbackStream(self, language, replace(conn_options, max_retry=0))
 
     async def aclose(self) -> None:
         self.first.off("metrics_collected", self._forward_metrics)
-        self.rescue.off("metrics_collected", self._forward_metrics)
-        await self.rescue.aclose()
+        self.backup.off("metrics_collected", self._forward_metrics)
+        await self.backup.aclose()
         await self.first.aclose()
 
     def _update_session_keyterms(self, keyterms: list[str]) -> None:
@@ -96,18 +96,18 @@ class RescuedSTT(stt.STT[Any]):
         self.emit("metrics_collected", *args)
 
 
-class _RescuedStream(stt.RecognizeStream):
-    def __init__(self, rescued: RescuedSTT, language: NotGivenOr[str], conn_options: APIConnectOptions) -> None:
-        super().__init__(stt=rescued, conn_options=conn_options)
-        self._rescued = rescued
+class _FallbackStream(stt.RecognizeStream):
+    def __init__(self, owner: StreamingFallbackSTT, language: NotGivenOr[str], conn_options: APIConnectOptions) -> None:
+        super().__init__(stt=owner, conn_options=conn_options)
+        self._owner = owner
         self._language = language
         self._inner: stt.RecognizeStream | None = None
-        self._voice = rescued.voice.stream()
+        self._voice = owner.voice.stream()
         self._settled = asyncio.Event()
         self._has_words = False
         self._utterance = 0
         self._taken_over = 0
-        self._rescues: set[asyncio.Task[None]] = set()
+        self._fallbacks: set[asyncio.Task[None]] = set()
 
     async def _metrics_monitor_task(self, event_aiter: Any) -> None:
         async for _ in event_aiter:  # The providers count their own.
@@ -121,9 +121,9 @@ class _RescuedStream(stt.RecognizeStream):
             if self._inner is not None:
                 await reopening  # Its last words.
             await watching
-            await asyncio.gather(*self._rescues)
+            await asyncio.gather(*self._fallbacks)
         finally:
-            await utils.aio.cancel_and_wait(reopening, watching, *self._rescues)
+            await utils.aio.cancel_and_wait(reopening, watching, *self._fallbacks)
             await self._voice.aclose()
 
     async def _feed(self) -> None:
@@ -143,7 +143,7 @@ class _RescuedStream(stt.RecognizeStream):
     async def _keep_open(self) -> None:
         while True:
             try:
-                self._inner = self._rescued.first.stream(language=self._language, conn_options=self._conn_options)
+                self._inner = self._owner.first.stream(language=self._language, conn_options=self._conn_options)
                 self._inner.start_time_offset = self.start_time_offset + _wall_s() - self._start_time
                 async with self._inner as stream:
                     async for event in stream:
@@ -152,15 +152,15 @@ class _RescuedStream(stt.RecognizeStream):
                     return
             except Exception as error:
                 # Not only APIError: livekit's own pump stops for good at any other.
-                log.warning("streaming recogniser failed", stt=self._rescued.first.label, error=told(error))
+                log.warning("streaming recogniser failed", stt=self._owner.first.label, error=told(error))
             self._inner = None
-            self._rescued.set_first(up=False)
+            self._owner.set_first(up=False)
             self._settled.set()  # Nothing more comes for the words under way.
             await asyncio.sleep(_REOPEN_S)
 
     def _heard(self, event: stt.SpeechEvent) -> None:
         if event.type is stt.SpeechEventType.FINAL_TRANSCRIPT and any(a.text for a in event.alternatives):
-            self._rescued.set_first(up=True)
+            self._owner.set_first(up=True)
             if self._taken_over == self._utterance != 0:
                 return  # Too late: another has the same words.
             self._has_words = True
@@ -174,26 +174,26 @@ class _RescuedStream(stt.RecognizeStream):
                 self._has_words = False
                 self._settled.clear()
             elif event.type is vad.VADEventType.END_OF_SPEECH:
-                task = asyncio.create_task(self._rescue(self._utterance, event.frames))
-                self._rescues.add(task)
-                task.add_done_callback(self._rescues.discard)
+                task = asyncio.create_task(self._fall_back(self._utterance, event.frames))
+                self._fallbacks.add(task)
+                task.add_done_callback(self._fallbacks.discard)
 
-    async def _rescue(self, utterance: int, frames: list[rtc.AudioFrame]) -> None:
-        rescued = self._rescued
+    async def _fall_back(self, utterance: int, frames: list[rtc.AudioFrame]) -> None:
+        owner = self._owner
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(rescued.limit_s if rescued.first_is_up else 0):
+            async with asyncio.timeout(owner.limit_s if owner.first_is_up else 0):
                 await self._settled.wait()
         if self._has_words and utterance == self._utterance:
             return
         self._taken_over = utterance
         try:
-            event = await rescued.rescue.recognize(frames, language=self._language, conn_options=self._conn_options)
+            event = await owner.backup.recognize(frames, language=self._language, conn_options=self._conn_options)
         except APIError as error:
             self._emit_error(error, recoverable=False)
             return
         if not any(a.text for a in event.alternatives):
             return  # A noise: the first was right to make nothing of it.
-        rescued.set_first(up=False)
+        owner.set_first(up=False)
         self._event_ch.send_nowait(event)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from livekit.agents import JobRequest
 
@@ -49,7 +49,8 @@ class Slots:
     total: int
     active: Callable[[], frozenset[str]]
     """Ids of the jobs that have a process."""
-    accepting: set[str]
+    accepting: dict[str, str] = field(default_factory=dict)
+    """Job -> room."""
     cordoned: bool = False
 
     @property
@@ -59,7 +60,11 @@ class Slots:
     @property
     def pending(self) -> int:
         """Accepted, but without a process yet."""
-        return len(self.accepting - self.active())
+        return len(self.pending_rooms())
+
+    def pending_rooms(self) -> list[str]:
+        active = self.active()
+        return [room for job, room in self.accepting.items() if job not in active]
 
     @property
     def busy(self) -> int:
@@ -107,11 +112,11 @@ class Admission:
             await request.reject(terminate=False)
             return Answer.FULL
         # From here to the end no await may come between the check above and this reservation.
-        slots.accepting.add(request.id)
+        slots.accepting[request.id] = request.room.name
         try:
             return await self._claim_and_accept(request)
         finally:
-            slots.accepting.discard(request.id)
+            slots.accepting.pop(request.id, None)
             self._wake()
 
     async def _claim_and_accept(self, request: JobRequest) -> Answer:

@@ -28,7 +28,7 @@ def launch(settings: WorkerSettings) -> None:
     parse_listen(settings.listen, field="--listen")
     check_endpoint(settings.otlp_endpoint)
     # Before the fork server starts: with a key, job processes find the cipher imported.
-    build_cipher(settings.memory_key.get_secret_value())
+    build_cipher(settings.transcript_key.get_secret_value())
     file = read_tiers(settings.tiers)
     with tempfile.TemporaryDirectory(prefix="voicefleet-") as directory:
         model_socket = Path(directory) / "models"

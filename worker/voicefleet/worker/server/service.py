@@ -27,7 +27,7 @@ from voicefleet.runtime.tasks import end
 from voicefleet.runtime.tracing import OtlpTracer, start_tracing
 from voicefleet.worker.call import load_factory
 from voicefleet.worker.job import entry as session
-from voicefleet.worker.job.ipc import JobLinkServer
+from voicefleet.worker.job.ipc import JobChannelServer
 from voicefleet.worker.job.sdk import on_job_process_closed, push_status
 from voicefleet.worker.server.admission import Admission, Slots
 from voicefleet.worker.server.preflight import check_livekit
@@ -58,7 +58,7 @@ class Worker:
         self._registry = CollectorRegistry()
         self._metrics = WorkerMetrics(self._registry, frozenset(tiers.by_name), settings.agent_name)
         self._metrics.slots.set(settings.slots)
-        self._slots = Slots(settings.slots, self._active_jobs, set())
+        self._slots = Slots(settings.slots, self._active_jobs)
         self._redis = connect_redis(settings.redis_url.get_secret_value())
         self._server = self._agent_server()
         self._reporter = Reporter(
@@ -99,7 +99,7 @@ class Worker:
             startup_s=self._registered_after_s,
             pid=os.getpid(),
             http_port=self._http.port,
-            rooms=[job.job.room.name for job in self._jobs()],
+            rooms=[*(job.job.room.name for job in self._jobs()), *self._slots.pending_rooms()],
             order_seen=self._order_seen,
             pipeline=self._tiers.pipeline,
             jobs=[job.job.id for job in self._jobs()],
@@ -149,15 +149,15 @@ class Worker:
     async def _job_surroundings(self) -> AsyncIterator[None]:
         """What job processes reach us and the models by; the models load once for all of them."""
         settings, metrics = self._settings, self._metrics
-        links = JobLinkServer(Path(settings.job_socket), metrics.observed, metrics.job_gone, metrics.dropped.inc)
+        channels = JobChannelServer(Path(settings.job_socket), metrics.observed, metrics.job_gone, metrics.dropped.inc)
         async with contextlib.AsyncExitStack() as stack:
             resource = {"service.instance.id": settings.worker_id, "voicefleet.region": settings.region}
             tracer = start_tracing(settings.otlp_endpoint, "voicefleet-worker", resource, self._registry)
             if isinstance(tracer, OtlpTracer):
                 metrics.emit = tracer.emit
                 stack.callback(tracer.close)
-            await links.start()
-            stack.push_async_callback(links.close)
+            await channels.start()
+            stack.push_async_callback(channels.close)
             if models := sorted(self._tiers.required_models):
                 served = ModelServer(models, self._model_socket, threads=self._settings.model_threads)
                 await stack.enter_async_context(served)

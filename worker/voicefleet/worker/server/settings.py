@@ -53,17 +53,17 @@ class WorkerSettings(BaseSettings):
     caller_gone_s: Annotated[float, Field(ge=1, le=600)] = Field(
         20.0, description="a call whose caller was away this long is over, seconds"
     )
-    memory: Annotated[str, Field(pattern="^(on|off)$")] = Field(
+    transcript: Annotated[str, Field(pattern="^(on|off)$")] = Field(
         "on", description="keep the conversation in Redis while a call lasts, for the agent that has to take it over"
     )
-    memory_ttl_s: Annotated[int, Field(ge=10, le=86_400)] = Field(3600, description="since the last turn, seconds")
-    memory_max_bytes: Annotated[int, Field(ge=4_096, le=16_777_216)] = Field(
+    transcript_ttl_s: Annotated[int, Field(ge=10, le=86_400)] = Field(3600, description="since the last turn, seconds")
+    transcript_max_bytes: Annotated[int, Field(ge=4_096, le=16_777_216)] = Field(
         262_144, description="a longer conversation loses its oldest part"
     )
-    memory_key: SecretStr = Field(
+    transcript_key: SecretStr = Field(
         SecretStr(""), description="Fernet key that encrypts it in Redis; several, comma-separated, the newest first"
     )
-    memory_plaintext: Annotated[str, Field(pattern="^(refuse|read)$")] = Field(
+    transcript_plaintext: Annotated[str, Field(pattern="^(refuse|read)$")] = Field(
         "refuse",
         description="with a key: conversations that lie unencrypted in Redis; read: only while a key is introduced",
     )
@@ -117,7 +117,7 @@ def environment() -> Mapping[str, str]:
 def export_for_jobs(settings: WorkerSettings, variables: Mapping[str, str]) -> None:
     """Hand the settings, and `variables`, to the fork server and the job processes started after this."""
     plain = settings.model_dump(mode="json")
-    for name in ("redis_url", "livekit_api_secret", "memory_key"):
+    for name in ("redis_url", "livekit_api_secret", "transcript_key"):
         plain[name] = getattr(settings, name).get_secret_value()
     os.environ[JOB_SETTINGS_VARIABLE] = json.dumps(plain)
     # The names that livekit-agents itself reads in a job.

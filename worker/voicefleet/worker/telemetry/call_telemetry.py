@@ -16,8 +16,8 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tasks import end
 from voicefleet.worker.telemetry.call_trace import CallTrace
-from voicefleet.worker.telemetry.interruptions import Overlap, Overlaps
-from voicefleet.worker.telemetry.rtp_stats import Line
+from voicefleet.worker.telemetry.interruptions import Interruption, Interruptions
+from voicefleet.worker.telemetry.rtp_stats import RtpStats
 
 SILENT_AFTER_S = 10.0
 _LOOK_EVERY_S = 1.0
@@ -64,8 +64,8 @@ class Telemetry:
         self._silent = False
         self._resumed = False
         self._asked: Mapping[str, Any] | None = None
-        self._overlaps = Overlaps()
-        self._line = Line()
+        self._interruptions = Interruptions()
+        self._rtp = RtpStats()
         self._looking: asyncio.Task[None] | None = None
 
     def watch(self) -> None:
@@ -76,7 +76,7 @@ class Telemetry:
         session.on("conversation_item_added", self._on_item)
         session.on("agent_state_changed", self._on_agent)
         session.on("user_state_changed", self._on_caller)
-        session.on("agent_false_interruption", lambda _: self._overlapped(self._overlaps.was_false()))
+        session.on("agent_false_interruption", lambda _: self._interrupted(self._interruptions.was_false()))
 
     def joined(self, *, greets: bool = True, successor: bool = False) -> None:
         """The agent hears the room.
@@ -99,9 +99,9 @@ class Telemetry:
         self._begun_s = self._clock.monotonic()
         self._looking = asyncio.create_task(self._look())
 
-    def line(self, stats: list[Any]) -> None:
+    def on_rtp_stats(self, stats: list[Any]) -> None:
         """RTC statistics of the room, as they are read for other reasons too."""
-        if self._begun_s is not None and (seen := self._line.read(stats, self._clock.monotonic())) is not None:
+        if self._begun_s is not None and (seen := self._rtp.read(stats, self._clock.monotonic())) is not None:
             self._note(seen)
 
     def apologised(self, unanswered: bool) -> None:
@@ -150,7 +150,7 @@ class Telemetry:
 
     def _on_agent(self, event: Any) -> None:
         if event.new_state == "speaking":
-            self._overlapped(self._overlaps.agent(True, event.created_at))
+            self._interrupted(self._interruptions.agent(True, event.created_at))
             if not self._heard and self._begun_s is not None:
                 self._heard = True
                 if not self._resumed:
@@ -158,17 +158,17 @@ class Telemetry:
                     self._note({"kind": "greeting", "result": "ok", "greeting_s": round(greeting_s, 4)})
                     self._trace.greeted(event.created_at)
         elif event.old_state == "speaking":
-            self._overlapped(self._overlaps.agent(False, event.created_at))
+            self._interrupted(self._interruptions.agent(False, event.created_at))
 
     def _on_caller(self, event: Any) -> None:
         if event.new_state == "speaking":
-            self._overlapped(self._overlaps.caller(True, event.created_at))
+            self._interrupted(self._interruptions.caller(True, event.created_at))
         elif event.old_state == "speaking":
-            self._overlapped(self._overlaps.caller(False, event.created_at))
+            self._interrupted(self._interruptions.caller(False, event.created_at))
 
-    def _overlapped(self, overlap: Overlap | None) -> None:
-        if overlap is not None:
-            self._note({"kind": "overlap", "what": overlap.kind, "stop_s": overlap.stop_s})
+    def _interrupted(self, interruption: Interruption | None) -> None:
+        if interruption is not None:
+            self._note({"kind": "overlap", "what": interruption.kind, "stop_s": interruption.stop_s})
 
     # Turns
 
@@ -203,7 +203,7 @@ class Telemetry:
         if asked is not None:
             self._trace.turn(asked, metrics, providers=providers, outcome=outcome)
         if interrupted:
-            self._overlapped(self._overlaps.reply_cut())
+            self._interrupted(self._interruptions.reply_cut())
 
     def _providers(self) -> dict[str, str]:
         session = self._session

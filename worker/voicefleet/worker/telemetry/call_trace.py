@@ -25,7 +25,7 @@ class CallTrace:
 
     Args:
         on: False: nothing is told, and there are no ids.
-        parent: the span that led here, by the dispatch or by the call's memory.
+        parent: the span that led here, by the dispatch or by the call's transcript.
         common: attributes of every span.
     """
 

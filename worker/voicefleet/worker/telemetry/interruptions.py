@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Overlap:
+class Interruption:
     """One that is over. `stop_s`: the caller's onset to the agent's silence; None where the agent spoke on."""
 
     kind: str
     stop_s: float | None = None
 
 
-class Overlaps:
+class Interruptions:
     """Told of both voices; gives each overlap once, when it is known what it was."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Overlaps:
         self._stopped_s: float | None = None
         self._cut = False
 
-    def agent(self, speaks: bool, at_s: float) -> Overlap | None:
+    def agent(self, speaks: bool, at_s: float) -> Interruption | None:
         """The agent begins or ends to speak."""
         self._agent_speaks = speaks
         if speaks or self._onset_s is None or self._stopped_s is not None:
@@ -34,7 +34,7 @@ class Overlaps:
         self._stopped_s = at_s
         return self._settled()
 
-    def caller(self, speaks: bool, at_s: float) -> Overlap | None:
+    def caller(self, speaks: bool, at_s: float) -> Interruption | None:
         """The caller begins or ends to speak."""
         if speaks:
             if self._agent_speaks:
@@ -43,22 +43,22 @@ class Overlaps:
         if self._onset_s is None or self._stopped_s is not None or self._cut:
             return None
         self._onset_s = None
-        return Overlap("backchannel")
+        return Interruption("backchannel")
 
-    def reply_cut(self) -> Overlap | None:
+    def reply_cut(self) -> Interruption | None:
         """The agent's reply was cut short by the caller."""
         self._cut = True
         return self._settled()
 
-    def was_false(self) -> Overlap | None:
+    def was_false(self) -> Interruption | None:
         """The agent had stopped for something that was no speech."""
         self._onset_s = self._stopped_s = None
-        return Overlap("false")
+        return Interruption("false")
 
-    def _settled(self) -> Overlap | None:
+    def _settled(self) -> Interruption | None:
         if self._onset_s is None or self._stopped_s is None or not self._cut:
             return None
         stop_s = max(0.0, self._stopped_s - self._onset_s)
         self._onset_s = self._stopped_s = None
         self._cut = False
-        return Overlap("barge_in", stop_s)
+        return Interruption("barge_in", stop_s)

@@ -63,7 +63,7 @@ class WorkerMetrics:
         self.startup = histogram(catalogue.WORKER_STARTUP, registry)
         self.report_failures = counter(catalogue.REPORT_FAILURES, registry)
         self.dropped = counter(catalogue.OBSERVATIONS_DROPPED, registry)
-        self.memory_lost = counter(catalogue.MEMORY_LOST, registry)
+        self.transcript_lost = counter(catalogue.TRANSCRIPT_LOST, registry)
         self.resumed = counter(catalogue.RESUMED, registry)
         self.provider_failures = counter(catalogue.PROVIDER_FAILURES, registry)
         self.fallbacks = counter(catalogue.FALLBACKS, registry)
@@ -81,7 +81,9 @@ class WorkerMetrics:
             "line": self._line,
             "span": self._span,
             "call_ended": lambda _, seen: _count(self.calls, catalogue.CALLS, seen.get("result"), other="error"),
-            "memory_lost": lambda _, seen: _count(self.memory_lost, catalogue.MEMORY_LOST, seen.get("reason")),
+            "transcript_lost": lambda _, seen: _count(
+                self.transcript_lost, catalogue.TRANSCRIPT_LOST, seen.get("reason")
+            ),
             "resumed": lambda _, seen: _count(self.resumed, catalogue.RESUMED, seen.get("why")),
             "provider_failure": lambda _, seen: _count(
                 self.provider_failures, catalogue.PROVIDER_FAILURES, seen.get("stage"), seen.get("how")

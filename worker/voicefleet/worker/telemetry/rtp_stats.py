@@ -118,7 +118,7 @@ def _grown(before: int, now: int) -> int:
     return now - before if now >= before else max(0, now)
 
 
-class Line:
+class RtpStats:
     """Turns readings into observations for the worker's metrics, one every `EVERY_S`."""
 
     def __init__(self) -> None:

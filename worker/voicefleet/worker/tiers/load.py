@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from voicefleet.contract.errors import ConfigError, MissingPartError, UsageError
 from voicefleet.contract.parsing.documents import parse_yaml
 from voicefleet.contract.parsing.validation import config_error
-from voicefleet.worker.dead_air.audio_clips import Words, load_words
+from voicefleet.worker.dead_air.audio_clips import AudioClips, load_audio_clips
 from voicefleet.worker.tiers.schema import LONE_TIMEOUT_S, Provider, StageProvider, Tier, TiersFile
 
 BUILT_IN = ("local", "synthetic")
@@ -47,7 +47,7 @@ class ReadyTier:
     name: str
     tier: Tier
     stages: Mapping[str, Stage]
-    words: Words
+    clips: AudioClips
 
     @property
     def required_models(self) -> frozenset[str]:
@@ -114,7 +114,7 @@ def resolve_tiers(file: TiersFile, environment: Mapping[str, str]) -> Tiers:
                 stage: _resolve_stage(provider, stage, f"tiers.{name}.{stage}", environment)
                 for stage, provider in tier.stages().items()
             },
-            load_words(tier.apology, f"tiers.{name}.apology"),
+            load_audio_clips(tier.apology, f"tiers.{name}.apology"),
         )
         for name, tier in file.tiers.items()
     }

@@ -1,5 +1,5 @@
--- A room is over. KEYS: claim, call, memory, handoff, held, ledger, callers, waiting, inflight, changed,
--- renewed, memory_of. ARGV: room, room_sid.
+-- A room is over. KEYS: claim, call, transcript, handoff, held, ledger, callers, waiting, inflight, changed,
+-- renewed, transcript_of. ARGV: room, room_sid.
 -- Room names recur: a claim that belongs to a newer room of the same name stays. Returns 1 when the room was cleared.
 local text = redis.call('GET', KEYS[1])
 if text then

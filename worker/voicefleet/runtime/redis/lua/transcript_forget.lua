@@ -1,4 +1,4 @@
--- What was said in a room is over. KEYS: memory, memory_of. ARGV: room_sid.
+-- What was said in a room is over. KEYS: transcript, transcript_of. ARGV: room_sid.
 -- Room names recur: what was said in another room of the same name stays. Returns 1 when it was deleted.
 if ARGV[1] == '' or redis.call('GET', KEYS[2]) ~= ARGV[1] then
   return 0

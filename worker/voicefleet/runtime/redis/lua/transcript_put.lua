@@ -1,5 +1,5 @@
--- A job stores what its call was about, or deletes it. KEYS: claim, fenced, memory, memory_of.
--- ARGV: job, memory or '', ttl_ms.
+-- A job stores what its call was about, or deletes it. KEYS: claim, fenced, transcript, transcript_of.
+-- ARGV: job, transcript or '', ttl_ms.
 -- Returns 1 when done; 0 when the call is another job's: a job that wakes late must not write over its successor's.
 local text = redis.call('GET', KEYS[1])
 local claim = text and cjson.decode(text)

@@ -1,4 +1,4 @@
-"""The memory of a call: bounded, encrypted when a key is given, and never the end of a call."""
+"""The transcript of a call: bounded, encrypted when a key is given, and never the end of a call."""
 
 from __future__ import annotations
 
@@ -12,8 +12,15 @@ from cryptography.fernet import Fernet
 from support import virtual_time
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.keys import Keys
-from voicefleet.worker.conversation.transcript import Loss, LostMemoryError, Remembered, build_cipher, decode, encode
-from voicefleet.worker.conversation.transcript_store import MemoryStore
+from voicefleet.worker.conversation.transcript import (
+    CallTranscript,
+    Loss,
+    LostTranscriptError,
+    build_cipher,
+    decode,
+    encode,
+)
+from voicefleet.worker.conversation.transcript_store import TranscriptStore
 
 pytestmark = pytest.mark.unit
 
@@ -33,16 +40,16 @@ def output(call_id: str, text: str = "") -> dict[str, Any]:
 
 
 def test_everything_comes_back() -> None:
-    memory = Remembered("fast", [message("one"), message("ž 你 \ud800")], {"table": 4}, "RM_1", "ann", 12.5)
-    text, lost = encode(memory, 10_000)
-    assert decode(text) == memory
+    transcript = CallTranscript("fast", [message("one"), message("ž 你 \ud800")], {"table": 4}, "RM_1", "ann", 12.5)
+    text, lost = encode(transcript, 10_000)
+    assert decode(text) == transcript
     assert lost == ()
 
 
 @pytest.mark.parametrize("max_bytes", range(200, 1_400, 50))
 def test_the_oldest_goes_first_and_no_output_without_its_call(max_bytes: int) -> None:
     items = [message("x" * 100), function("a"), function("b"), output("a", "y" * 90), output("b"), message("new")]
-    text, lost = encode(Remembered("", items), max_bytes)
+    text, lost = encode(CallTranscript("", items), max_bytes)
     assert len(text) <= max_bytes
     kept = decode(text).items
     assert [i for i in items if i in kept] == kept
@@ -73,14 +80,14 @@ def ring() -> dict[str, Any]:
     "kept", [{"agent": Evil()}, {"blob": "x" * 20_000}, {"nan": float("nan")}, {(1, 2): 3}, {"b": b"x"}, ring(), deep()]
 )
 def test_what_cannot_be_kept_costs_only_itself(kept: dict[str, Any]) -> None:
-    text, lost = encode(Remembered("", [message("hello")], kept), 10_000)
-    assert decode(text) == Remembered("", [message("hello")], {})
+    text, lost = encode(CallTranscript("", [message("hello")], kept), 10_000)
+    assert decode(text) == CallTranscript("", [message("hello")], {})
     assert lost == (Loss.KEPT_REFUSED,)
 
 
 def test_one_item_too_large_costs_itself_and_no_more() -> None:
-    text, lost = encode(Remembered("", [message("x" * 5_000)], {"table": 4}), 1_000)
-    assert decode(text) == Remembered("", [], {"table": 4})
+    text, lost = encode(CallTranscript("", [message("x" * 5_000)], {"table": 4}), 1_000)
+    assert decode(text) == CallTranscript("", [], {"table": 4})
     assert lost == (Loss.TOO_LARGE,)
 
 
@@ -97,13 +104,13 @@ def test_one_item_too_large_costs_itself_and_no_more() -> None:
     ],
 )
 def test_not_a_memory(text: str) -> None:
-    with pytest.raises(LostMemoryError) as caught:
+    with pytest.raises(LostTranscriptError) as caught:
         decode(text)
     assert caught.value.loss is Loss.UNREADABLE
 
 
 def test_a_newer_release_s_extra_fields_are_ignored() -> None:
-    raw = json.loads(encode(Remembered("fast", [message("one")]), 10_000)[0])
+    raw = json.loads(encode(CallTranscript("fast", [message("one")]), 10_000)[0])
     assert decode(json.dumps({**raw, "mood": "good"})).items == [message("one")]
 
 
@@ -118,20 +125,20 @@ def test_a_newer_release_s_extra_fields_are_ignored() -> None:
     ],
 )
 def test_a_memory_is_of_one_call(sid: str, caller: str, now_s: float, same: bool) -> None:
-    assert Remembered("", [], {}, "RM_1", "ann", 100.0).is_of(sid, caller, now_s) is same
-    assert not Remembered("", [], {}, "RM_1", "", 100.0).is_of("RM_2", "", 100.0)
+    assert CallTranscript("", [], {}, "RM_1", "ann", 100.0).is_of(sid, caller, now_s) is same
+    assert not CallTranscript("", [], {}, "RM_1", "", 100.0).is_of("RM_2", "", 100.0)
 
 
 def test_keys() -> None:
-    text, _ = encode(Remembered("", [message("secret")]), 10_000, build_cipher(OLD))
+    text, _ = encode(CallTranscript("", [message("secret")]), 10_000, build_cipher(OLD))
     assert "secret" not in text
     assert decode(text, build_cipher(f"{NEW}, {OLD}")).items == [message("secret")]
     for cipher in (build_cipher(NEW), None):
-        with pytest.raises(LostMemoryError) as caught:
+        with pytest.raises(LostTranscriptError) as caught:
             decode(text, cipher)
         assert caught.value.loss is Loss.UNDECRYPTABLE
-    plain, _ = encode(Remembered("", [message("from before")]), 10_000)
-    with pytest.raises(LostMemoryError) as refused:
+    plain, _ = encode(CallTranscript("", [message("from before")]), 10_000)
+    with pytest.raises(LostTranscriptError) as refused:
         decode(plain, build_cipher(NEW))
     assert refused.value.loss is Loss.PLAINTEXT
     assert decode(plain, build_cipher(NEW), plaintext=True).items == [message("from before")]
@@ -140,7 +147,7 @@ def test_keys() -> None:
 def test_a_bad_key_is_one_clear_error() -> None:
     assert build_cipher("  ") is None
     for bad in ("not-a-key", f"{NEW},short"):
-        with pytest.raises(ConfigError, match="VOICEFLEET_MEMORY_KEY") as caught:
+        with pytest.raises(ConfigError, match="VOICEFLEET_TRANSCRIPT_KEY") as caught:
             build_cipher(bad)
         assert bad not in str(caught.value)
         assert "generate_key" in caught.value.hint
@@ -172,8 +179,8 @@ class Store:
         return 1
 
 
-def store(redis: Store, lost: list[Loss], key: str = "") -> MemoryStore:
-    return MemoryStore(
+def store(redis: Store, lost: list[Loss], key: str = "") -> TranscriptStore:
+    return TranscriptStore(
         redis,  # type: ignore[arg-type]
         Keys("eu"),
         "room",
@@ -189,15 +196,15 @@ def test_one_write_at_a_time_and_the_newest_wins() -> None:
     async def case() -> None:
         redis, lost = Store(), list[Loss]()
         redis.taken_s = 0.3
-        memory = store(redis, lost)
+        transcript = store(redis, lost)
         for text in ("one", "two", "three"):
-            memory.save(lambda text=text: Remembered("", [message(text)]))  # type: ignore[misc]
+            transcript.save(lambda text=text: CallTranscript("", [message(text)]))  # type: ignore[misc]
             await asyncio.sleep(0.05)
-        assert not await memory.flush(0.1)
-        assert await memory.flush(1.0)
+        assert not await transcript.flush(0.1)
+        assert await transcript.flush(1.0)
         assert [decode(w).items[0]["content"] for w in redis.written] == [["one"], ["three"]]
-        assert (await memory.read()).items == [message("three")]  # type: ignore[union-attr]
-        await memory.close(forget=True)
+        assert (await transcript.read()).items == [message("three")]  # type: ignore[union-attr]
+        await transcript.close(forget=True)
         assert (redis.value, lost) == (None, [])
 
     virtual_time.run(case())
@@ -207,12 +214,12 @@ def test_what_redis_did_not_take_is_written_later() -> None:
     async def case() -> None:
         redis, lost = Store(), list[Loss]()
         redis.away = True
-        memory = store(redis, lost)
-        assert await memory.read() is None
-        memory.save(lambda: Remembered("", [message("one")]))
-        assert not await memory.flush(5.0)
+        transcript = store(redis, lost)
+        assert await transcript.read() is None
+        transcript.save(lambda: CallTranscript("", [message("one")]))
+        assert not await transcript.flush(5.0)
         redis.away = False
-        assert await memory.flush(1.5)
+        assert await transcript.flush(1.5)
         assert decode(str(redis.value)).items == [message("one")]
         assert lost == [Loss.UNREACHABLE], "counted once a call"
 
@@ -224,9 +231,9 @@ def test_the_end_of_a_call_does_not_wait_for_a_redis_that_is_away() -> None:
         redis = Store('{"v": 1}')
         redis.away = True
         for forget in (True, False):
-            memory = store(redis, [])
-            memory.save(lambda: Remembered("", []))
-            await memory.close(forget=forget)
+            transcript = store(redis, [])
+            transcript.save(lambda: CallTranscript("", []))
+            await transcript.close(forget=forget)
         assert virtual_time.now_s() <= 1.5
 
     virtual_time.run(case())
@@ -245,16 +252,16 @@ def test_rubbish_is_counted_and_raises_nothing() -> None:
 def test_an_item_that_is_no_json_costs_one_write() -> None:
     async def case() -> None:
         redis, lost = Store(), list[Loss]()
-        memory = store(redis, lost)
-        memory.save(lambda: Remembered("", [{"content": object()}]))
-        assert await memory.flush(1.0)
+        transcript = store(redis, lost)
+        transcript.save(lambda: CallTranscript("", [{"content": object()}]))
+        assert await transcript.flush(1.0)
         assert (redis.written, lost) == ([], [Loss.UNREADABLE])
 
     virtual_time.run(case())
 
 
 def test_the_trace_goes_on_and_an_older_memory_has_none() -> None:
-    text, _ = encode(Remembered("fast", [], trace="00-aa-bb-01"), 4096)
+    text, _ = encode(CallTranscript("fast", [], trace="00-aa-bb-01"), 4096)
     assert decode(text).trace == "00-aa-bb-01"
-    assert decode(encode(Remembered("fast", []), 4096)[0]).trace == ""
-    assert "trace" not in encode(Remembered("fast", []), 4096)[0]
+    assert decode(encode(CallTranscript("fast", []), 4096)[0]).trace == ""
+    assert "trace" not in encode(CallTranscript("fast", []), 4096)[0]

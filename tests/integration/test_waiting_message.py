@@ -1,4 +1,4 @@
-"""The hold message as a caller hears it: real livekit-server, real Redis, the announcer in its own process."""
+"""The waiting message as a caller hears it: real livekit-server, real Redis, the announcer in its own process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from livekit import api, rtc
 
 from support.controlling import KEYS, Running, caller, controller, region, until
 from support.job import FakeJob
-from voicefleet.contract.waiting_voice import HOLD_ATTRIBUTE, HOLD_TEXT_ATTRIBUTE, is_hold
+from voicefleet.contract.waiting_voice import WAITING_TEXT_ATTRIBUTE, WAITING_VOICE_ATTRIBUTE, is_waiting_voice
 from voicefleet.controller.waiting_message.clip import BUILT_IN_TEXT
 from voicefleet.stack import servers
 
@@ -26,7 +26,7 @@ AUDIBLE = 500
 
 
 class Ear:
-    """What one caller hears of hold voices: how often one came, and how long it was audible."""
+    """What one caller hears of waiting voices: how often one came, and how long it was audible."""
 
     def __init__(self, room: rtc.Room) -> None:
         self.room = room
@@ -37,7 +37,7 @@ class Ear:
 
     @property
     def speaking(self) -> bool:
-        return any(is_hold(identity) for identity in self.room.remote_participants)
+        return any(is_waiting_voice(identity) for identity in self.room.remote_participants)
 
     def _subscribed(self, track: rtc.Track, _: object, participant: rtc.RemoteParticipant) -> None:
         self.voices.append(participant)
@@ -59,17 +59,17 @@ async def listening(url: str, token: str) -> AsyncIterator[Ear]:
 
 
 @contextlib.asynccontextmanager
-async def holding(
+async def speaking_to_waiting(
     tmp_path: Path, livekit: servers.LiveKit, redis_url: str, *, after_s: float = 1.0, every_s: float = 9.0
 ) -> AsyncIterator[Running]:
     tmp_path.mkdir(exist_ok=True)
-    regions = {"eu": region(livekit, hold_message={"after_s": after_s, "every_s": every_s})}
+    regions = {"eu": region(livekit, waiting_message={"after_s": after_s, "every_s": every_s})}
     async with controller(tmp_path, livekit, redis_url, regions=regions) as running:
         yield running
 
 
 async def spoken(running: Running, result: str) -> float:
-    return await running.metric(f'voicefleet_hold_messages_total{{region="eu",result="{result}"}}')
+    return await running.metric(f'voicefleet_waiting_messages_total{{region="eu",result="{result}"}}')
 
 
 def announcers() -> list[int]:
@@ -78,7 +78,7 @@ def announcers() -> list[int]:
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == os.getpid() and b"hold.announcer" in (entry / "cmdline").read_bytes():
+            if parent == os.getpid() and b"waiting_message.announcer" in (entry / "cmdline").read_bytes():
                 found.append(int(entry.name))
     return found
 
@@ -87,8 +87,8 @@ async def test_a_waiting_caller_is_spoken_to_once_by_one_of_two_replicas(
     tmp_path: Path, livekit: servers.LiveKit, redis_url: str
 ) -> None:
     async with (
-        holding(tmp_path, livekit, redis_url) as running,
-        holding(tmp_path / "other", livekit, redis_url) as other,
+        speaking_to_waiting(tmp_path, livekit, redis_url) as running,
+        speaking_to_waiting(tmp_path / "other", livekit, redis_url) as other,
     ):
         ticket = await running.ticket()
         async with listening(ticket["url"], ticket["token"]) as ear:
@@ -101,8 +101,8 @@ async def test_a_waiting_caller_is_spoken_to_once_by_one_of_two_replicas(
             assert len(ear.voices) == 1
             voice = ear.voices[0]
             assert voice.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-            assert voice.attributes[HOLD_ATTRIBUTE] == "1"
-            assert voice.attributes[HOLD_TEXT_ATTRIBUTE] == BUILT_IN_TEXT
+            assert voice.attributes[WAITING_VOICE_ATTRIBUTE] == "1"
+            assert voice.attributes[WAITING_TEXT_ATTRIBUTE] == BUILT_IN_TEXT
             # Nearly all of it: words have gaps, and the codec may swallow an edge.
             assert 2.5 < ear.heard_s < 6.0, ear.heard_s
             # It was neither a caller, nor an agent that serves.
@@ -119,14 +119,14 @@ async def _speaking(ear: Ear) -> bool:
     return ear.heard_s > 0.3
 
 
-async def test_the_hold_voice_falls_silent_when_an_agent_comes(
+async def test_the_waiting_voice_falls_silent_when_an_agent_comes(
     tmp_path: Path, livekit: servers.LiveKit, redis_url: str
 ) -> None:
-    async with holding(tmp_path, livekit, redis_url) as running:
+    async with speaking_to_waiting(tmp_path, livekit, redis_url) as running:
         ticket = await running.ticket()
         async with listening(ticket["url"], ticket["token"]) as ear:
             await until(lambda: _speaking(ear))
-            job = FakeJob(livekit, redis_url, ticket["room"], "w1", "AJ_hold")
+            job = FakeJob(livekit, redis_url, ticket["room"], "w1", "AJ_wait")
             await job.start()
             try:
                 took_s = await until(lambda: _silent(ear))
@@ -147,7 +147,7 @@ async def _is(running: Running, result: str) -> bool:
 async def test_a_caller_who_hangs_up_leaves_no_voice_behind(
     tmp_path: Path, livekit: servers.LiveKit, redis_url: str
 ) -> None:
-    async with holding(tmp_path, livekit, redis_url) as running:
+    async with speaking_to_waiting(tmp_path, livekit, redis_url) as running:
         ticket = await running.ticket()
         async with listening(ticket["url"], ticket["token"]) as ear:
             await until(lambda: _speaking(ear))
@@ -167,7 +167,7 @@ async def test_a_caller_who_hangs_up_leaves_no_voice_behind(
 async def test_the_announcer_is_killed_and_the_caller_is_spoken_to_all_the_same(
     tmp_path: Path, livekit: servers.LiveKit, redis_url: str
 ) -> None:
-    async with holding(tmp_path, livekit, redis_url) as running:
+    async with speaking_to_waiting(tmp_path, livekit, redis_url) as running:
         (first,) = announcers()
         environment = Path(f"/proc/{first}/environ").read_text()
         assert "PATH=" in environment
@@ -185,8 +185,8 @@ async def test_the_announcer_is_killed_and_the_caller_is_spoken_to_all_the_same(
     assert announcers() == []
 
 
-async def test_redis_away_does_not_silence_the_hold_voice(tmp_path: Path, livekit: servers.LiveKit) -> None:
-    async with servers.redis_server() as own, holding(tmp_path, livekit, own.url, after_s=3.0) as running:
+async def test_redis_away_does_not_silence_the_waiting_voice(tmp_path: Path, livekit: servers.LiveKit) -> None:
+    async with servers.redis_server() as own, speaking_to_waiting(tmp_path, livekit, own.url, after_s=3.0) as running:
         ticket = await running.ticket()
         async with listening(ticket["url"], ticket["token"]) as ear:
 

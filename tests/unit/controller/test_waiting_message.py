@@ -1,4 +1,4 @@
-"""The hold message: to whom and when, who may speak, which recording is taken, and the lines to the announcer."""
+"""The waiting message: to whom and when, who may speak, which recording is taken, and the lines to the announcer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import ConfigError
-from voicefleet.contract.waiting_voice import hold_identity, is_hold
-from voicefleet.controller.calls.call_store import Call
+from voicefleet.contract.waiting_voice import is_waiting_voice, waiting_voice_identity
+from voicefleet.controller.calls.snapshots import Call
 from voicefleet.controller.waiting_message.clip import BUILT_IN_TEXT, built_in, read_clip
 from voicefleet.controller.waiting_message.decide import FORGOTTEN_MS, Wait, begun_anew, due, follow
 from voicefleet.controller.waiting_message.protocol import Answer, Order, Result
@@ -138,10 +138,10 @@ def test_a_recording_of_ones_own(tmp_path: Path) -> None:
 def test_recordings_that_are_refused(shape: dict[str, int], what: str, tmp_path: Path) -> None:
     path = write_wav(tmp_path / "own.wav", **shape)
     with pytest.raises(ConfigError) as refused:
-        read_clip(path, field="regions.eu.hold_message.audio")
+        read_clip(path, field="regions.eu.waiting_message.audio")
     text = str(refused.value)
     assert what in text
-    assert "regions.eu.hold_message.audio" in text
+    assert "regions.eu.waiting_message.audio" in text
     assert "own.wav" in text
     assert "mono, 16 bit" in text
 
@@ -156,9 +156,9 @@ def test_files_that_are_no_recording(content: bytes | None, what: str, tmp_path:
 
 
 def test_one_voice_for_each_room_and_no_agent() -> None:
-    assert hold_identity("a") == hold_identity("a") != hold_identity("b")
-    assert is_hold(hold_identity("a"))
-    assert not is_hold("agent-AJ_1")
+    assert waiting_voice_identity("a") == waiting_voice_identity("a") != waiting_voice_identity("b")
+    assert is_waiting_voice(waiting_voice_identity("a"))
+    assert not is_waiting_voice("agent-AJ_1")
 
 
 def test_lines_of_the_announcer() -> None:

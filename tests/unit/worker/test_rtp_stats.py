@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
-from voicefleet.worker.telemetry.rtp_stats import EVERY_S, Line, Totals, between, read_totals
+from voicefleet.worker.telemetry.rtp_stats import EVERY_S, RtpStats, Totals, between, read_totals
 
 pytestmark = pytest.mark.unit
 
@@ -54,7 +54,7 @@ def test_a_new_track_counts_from_zero_and_silence_says_nothing() -> None:
 
 
 def test_one_observation_every_few_seconds() -> None:
-    line = Line()
+    line = RtpStats()
     assert line.read(stats(50, 0), 100.0) is not None
     assert line.read(stats(100, 0), 100.0 + EVERY_S / 2) is None
     seen = line.read(stats(250, 50), 100.0 + EVERY_S)
