@@ -27,7 +27,7 @@ from voicefleet.controller.settings.load import LiveKitSettings, RegionSettings
 
 pytestmark = pytest.mark.unit
 
-SPEC = PoolSpec(region="eu", min_workers=1, max_workers=5, slots=2, buffer=0, hold_s=0)
+SPEC = PoolSpec(region="eu", min_workers=1, max_workers=5, slots=2, buffer=0, scale_down_delay_s=0)
 RUNNING = InstanceState.RUNNING
 
 

@@ -23,11 +23,11 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tracing import NoTracer, Tracer
 from voicefleet.scaling import Decision, PoolObservation
-from voicefleet.scaling.estimators import DurationLaw
+from voicefleet.scaling.estimators import DurationEstimator
 
 RESERVATION_S = 5.0
 """A slot is reserved for the caller of a ticket for so long; a caller who has not joined by then gets no slot kept."""
-USUAL_CALL_S = DurationLaw.prior().mean_s
+USUAL_CALL_S = DurationEstimator.prior().mean_s
 CUT_OFF_S = 20.0
 """LiveKit drops a worker whose connection says nothing for about as long."""
 
