@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import WorkerReport, WorkerState
-from voicefleet.controller.calls.call_store import Snapshot
+from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.pool.call_stats import CallStats
 from voicefleet.controller.pool.startups import Startup
 from voicefleet.controller.pool.worker_store import Reported

@@ -68,7 +68,7 @@ class PoolReconciler:
                     await clock.sleep(min(left_s, _LOOK_EVERY_S))
         finally:
             if self._state is not None and self._leadership.leads:
-                await self._model_updater.save(self._state.memory, at_once=True)
+                await self._model_updater.save(self._state.learned, at_once=True)
 
     async def tick(self) -> None:
         """One pass. Reads and writes that fail leave the pool as it is until the next one."""
@@ -83,7 +83,7 @@ class PoolReconciler:
         before = region.decision
         self._state, decision = step(self._state, observation)
         region.observation, region.decision = observation, decision
-        region.mean_call_s = self._state.memory.durations.mean_s
+        region.mean_call_s = self._state.learned.durations.mean_s
         actions = plan(observation, decision) if readings.managed and observation.spec.act else Actions()
         leads = self._leadership.leads
         self._telemetry.record(
@@ -91,7 +91,7 @@ class PoolReconciler:
         )
         self._log_decision(before, decision, actions if leads else Actions())
         if leads:
-            await self._model_updater.save(self._state.memory)
+            await self._model_updater.save(self._state.learned)
         try:
             if leads:
                 await self._enter()
@@ -108,7 +108,7 @@ class PoolReconciler:
 
     def _lead_s(self) -> float:
         """How long it takes until a worker that is requested now is ready."""
-        tables = self._state.memory.tables if self._state else None
+        tables = self._state.learned.tables if self._state else None
         return tables.horizons_s[0] * _MARGIN if tables else self._region.settings.start_timeout_s
 
     async def _reap_exited(self) -> bool:

@@ -1,10 +1,9 @@
-"""`voicefleet loadtest`: many calls, open loop, and a verdict."""
+"""`voicefleet loadtest`: many calls in an open loop, and a verdict."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,19 +18,21 @@ from rich.text import Text
 from voicefleet.callers.behavior import CallerBehavior
 from voicefleet.callers.caller import CallerSettings
 from voicefleet.callers.health import MAX_LAG_P99_S, GeneratorHealth, HealthMeter
-from voicefleet.callers.metrics import serving
 from voicefleet.callers.outcome import CallOutcome, quantiles, summary
-from voicefleet.callers.settings import calling_settings
 from voicefleet.callers.swarm import SwarmSettings, run_swarm
-from voicefleet.callers.tickets import ask, call_request, controller_url
+from voicefleet.callers.tickets import call_request
 from voicefleet.callers.verdict import counts_line, errors_of, shortcomings, waits_table
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.contract.parsing.limits import require_between
 from voicefleet.contract.parsing.validation import nearest
 from voicefleet.loadtest.command_call import MAX_TURNS
-from voicefleet.reporting.table import shown
+from voicefleet.loadtest.metrics import serving
+from voicefleet.reporting.result import exit_code, write_json
+from voicefleet.reporting.table import print_problems, shown
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.command.asking import ask
+from voicefleet.runtime.command.settings import controller_access
 from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.speech.clips import load_utterances
 from voicefleet.traffic.arrivals import poisson
@@ -69,7 +70,7 @@ class LoadOptions:
 
 
 class Progress:
-    """What the audience sees: calls placed, live and finished, and the answers' speed so far."""
+    """What is shown while the test runs: calls placed, live and finished, and the answers' speed so far."""
 
     def __init__(self, calls: int) -> None:
         self.outcomes: list[CallOutcome] = []
@@ -111,10 +112,9 @@ def loadtest(options: LoadOptions, *, json_path: Path | None, console: Console |
     """
     console = console or Console()
     result = asyncio.run(_run(options, console))
-    if json_path is not None:
-        json_path.write_text(json.dumps(result, indent=2) + "\n")
-    _print(result, console)
-    return 0 if result["verdict"] == "good" else 1
+    write_json(json_path, result)
+    show(result, console)
+    return exit_code(passed=result["verdict"] == "good")
 
 
 def build_result(outcomes: Sequence[CallOutcome], health: GeneratorHealth, wall_s: float) -> dict[str, Any]:
@@ -143,20 +143,20 @@ def build_result(outcomes: Sequence[CallOutcome], health: GeneratorHealth, wall_
 
 
 async def _run(options: LoadOptions, console: Console) -> dict[str, Any]:
-    settings, clock = calling_settings(), SystemClock()
-    url = controller_url(options.controller, settings)
+    clock = SystemClock()
+    access = controller_access(options.controller)
     requests = [call_request(region, None) for region in options.regions or (None,)]
     offsets = [float(t) for t in poisson(options.rate, options.calls, np.random.default_rng(options.seed))]
     callers = CallerSettings(behavior=CallerBehavior(patience_s=options.patience_s))
     progress = Progress(options.calls)
     async with (
-        ControllerClient(url, key=settings.controller_key) as client,
+        ControllerClient(access.url, key=access.key) as client,
         serving(options.metrics) as measures,
     ):
-        await _require_regions(options.regions, url, client)
+        await _require_regions(options.regions, access.url, client)
 
         async def place_call(i: int) -> CallTicket:
-            return await ask(url, client.create_call(requests[i % len(requests)], patience_s=options.patience_s))
+            return await ask(access.url, client.create_call(requests[i % len(requests)], patience_s=options.patience_s))
 
         def on_event(call_id: str, kind: str, t_s: float, data: Mapping[str, Any]) -> None:
             progress.on_event(call_id, kind, t_s, data)
@@ -190,7 +190,8 @@ async def _require_regions(wanted: Sequence[str], url: str, client: ControllerCl
             raise ConfigError("no such region", field="--regions", value=region, hint=nearest(region, known))
 
 
-def _print(result: Mapping[str, Any], console: Console) -> None:
+def show(result: Mapping[str, Any], console: Console) -> None:
+    """Print a result."""
     console.print(waits_table(result, "voicefleet loadtest"))
     console.print(f"{counts_line(result)}, {result['turns_cut_in']} cut in; {result['wall_s']} s")
     health = result["generator"]
@@ -198,5 +199,4 @@ def _print(result: Mapping[str, Any], console: Console) -> None:
         f"generator: event loop late by {shown(health['lag_p99_s'], ' s', 3)} (p99), "
         f"{shown(health['lag_max_s'], ' s', 3)} (longest), {health['cpu_share']:.0%} of the cores"
     )
-    for sentence in result["shortcomings"]:
-        console.print(sentence, style="bold red", markup=False, highlight=False)
+    print_problems(console, result["shortcomings"])
