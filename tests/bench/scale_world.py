@@ -266,7 +266,7 @@ class Running:
 
     async def load_scripts(self) -> None:
         """Redis knows what will be sent by its hash alone."""
-        names = ("callers", "claim_accept", "claim_live", "claim_release", "report")
+        names = ("callers", "claim_accept", "claim_renew", "claim_release", "report")
         await self.wire.send([_packing.command("SCRIPT", "LOAD", script_text(name)) for name in names])
 
     async def fill(self) -> None:
@@ -302,7 +302,7 @@ class Running:
             return False
         call.job, call.worker = job, worker
         self.places[call.region].by_worker[worker].add(call)
-        work = self.claims[call.region].live(call.room, call.sid, worker=worker, job=job, epoch=answer[1])
+        work = self.claims[call.region].renew(call.room, call.sid, worker=worker, job=job, epoch=answer[1])
         call.renewal = _packing.packed(work)
         return True
 

@@ -305,7 +305,7 @@ def test_nobody_speaks_beside_another(redis_server: servers.Redis) -> None:
 
 
 MUTANTS: dict[str, tuple[str, str, str]] = {
-    "a job takes another's call": ("claim_live", "  if claim.job ~= job then", "  if false then"),
+    "a job takes another's call": ("claim_renew", "  if claim.job ~= job then", "  if false then"),
     "who gave the call away may have it again": ("handoff_yield", "redis.call('SADD', KEYS[3], job)", ""),
     "handed over without a new epoch": (
         "handoff_yield",

@@ -16,7 +16,6 @@ from rich.console import Console
 
 from support.echo_agent import EchoAgent, token
 from voicefleet.callers.outcome import CallOutcome
-from voicefleet.callers.settings import CallingSettings
 from voicefleet.contract.api import CallTicket
 from voicefleet.loadtest import command_call
 from voicefleet.loadtest.command_call import CallOptions
@@ -120,16 +119,16 @@ def test_a_call_with_our_own_token_is_told_and_judged(
     hold, make = command_call._hold, command_call._ticket
     tickets: list[CallTicket] = []
 
-    async def ticket_known_before(options: CallOptions, settings: CallingSettings) -> CallTicket:
+    async def ticket_known_before(options: CallOptions) -> CallTicket:
         return tickets[0]
 
-    async def hold_with_an_agent(options: CallOptions, settings: CallingSettings, console: Console) -> CallOutcome:
-        tickets.append(await make(options, settings))
+    async def hold_with_an_agent(options: CallOptions, console: Console) -> CallOutcome:
+        tickets.append(await make(options))
         jwt = token(livekit.api_key, livekit.api_secret, tickets[0].room, "agent", agent=True)
         agent = EchoAgent(livekit.url, jwt)
         await agent.start()
         try:
-            return await hold(options, settings, console)
+            return await hold(options, console)
         finally:
             await agent.aclose()
 

@@ -114,7 +114,7 @@ async def test_jobs_that_die_or_stall_are_found_and_their_calls_dispatched(
         assert await running.metric(unanswered) + await other.metric(unanswered) >= 3
         # One that wakes finds its call gone, and never gets it back.
         woken = stalled.job
-        assert await woken.claims.live(woken.room, "", worker="w1", job=woken.job, epoch=woken.epoch) is None
+        assert await woken.claims.renew(woken.room, "", worker="w1", job=woken.job, epoch=woken.epoch) is None
 
 
 async def _is_removed(call: Live) -> bool:

@@ -153,7 +153,7 @@ async def test_claims_outlive_the_master_and_everybody_follows(tmp_path: Path, p
             try:
                 await book.joined("room")
                 assert await claims.accept("room", "", worker="w1", job="J1") == Accepted(1)
-                assert await claims.live("room", "", worker="w1", job="J1", epoch=1) is not None
+                assert await claims.renew("room", "", worker="w1", job="J1", epoch=1) is not None
                 await _until(lambda: _listens(book), _UP_LIMIT_S)
                 before = await book.scan()
                 assert [(c.room, c.state) for c in before.calls] == [("room", "live")]
@@ -198,7 +198,7 @@ async def _listens(book: CallBook) -> bool:
 
 async def _renews(claims: ClaimStore) -> bool:
     with contextlib.suppress(UnknownStateError):
-        held = await claims.live("room", "", worker="w1", job="J1", epoch=1)
+        held = await claims.renew("room", "", worker="w1", job="J1", epoch=1)
         assert held is not None, "the claim was lost"
         return True
     return False

@@ -92,13 +92,13 @@ async def test_claims_go_on_at_the_new_master_and_whoever_listens_follows(pair: 
         listening = asyncio.create_task(keep_listening(made, heard))
         try:
             assert await claims.accept("room", "", worker="w1", job="J1") == Accepted(1)
-            assert await claims.live("room", "", worker="w1", job="J1", epoch=1) is not None
+            assert await claims.renew("room", "", worker="w1", job="J1", epoch=1) is not None
             await until(lambda: listens(pair.old))
             await pair.fail_over()
 
             async def renewed() -> bool:
                 with contextlib.suppress(UnknownStateError):
-                    return await claims.live("room", "", worker="w1", job="J1", epoch=1) is not None
+                    return await claims.renew("room", "", worker="w1", job="J1", epoch=1) is not None
                 return False
 
             # The demoted one refuses, and at once the very next try goes where the name leads.
@@ -150,9 +150,9 @@ async def test_a_name_that_still_leads_to_the_demoted_server_is_unknown_and_aske
         pair.name.leads_to = pair.old.port
         for _ in range(5):
             with pytest.raises(UnknownStateError):
-                await claims.live("room", "", worker="w1", job="J1", epoch=1)
+                await claims.renew("room", "", worker="w1", job="J1", epoch=1)
         pair.name.leads_to = pair.new.port
-        assert await claims.live("room", "", worker="w1", job="J1", epoch=1) is not None
+        assert await claims.renew("room", "", worker="w1", job="J1", epoch=1) is not None
 
 
 async def test_a_replica_that_lost_its_master_and_serves_nothing_is_left(pair: Pair) -> None:

@@ -15,7 +15,7 @@ from livekit import api, rtc
 from voicefleet.contract.claims import RENEW_EVERY_S, agent_identity
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC, WORKER_ATTRIBUTE
-from voicefleet.runtime.redis.claim_store import ClaimStore, Live
+from voicefleet.runtime.redis.claim_store import ClaimStore, Renewed
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, Scripts
 from voicefleet.runtime.tasks import end
 from voicefleet.stack import servers
@@ -101,10 +101,10 @@ class FakeJob:
                     await self._renew()
 
     async def _renew(self) -> None:
-        held = await self.claims.live(
+        held = await self.claims.renew(
             self.room, "", worker=self.worker, job=self.job, epoch=self.epoch, trouble=self.trouble
         )
-        if isinstance(held, Live):
+        if isinstance(held, Renewed):
             self.epoch = held.epoch
         else:
             self.lost = True

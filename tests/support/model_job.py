@@ -1,9 +1,9 @@
 """One job as the worker's code has it, step by step: the real `ClaimLease`, whose connection to Redis may fail.
 
-When it may speak is `LiveCall`'s and `Handover`'s rule, retold here: it took the call (`ClaimLease.take`) or was given
-it (`wait_for_turn`), its room is connected, its lease is not lost, and it is not in doubt:
-a process that did not run for `STALL_S` is silent from its first moment on until a renewal that began later says that
-the call is its own. Redis being away makes nobody silent.
+When it may speak is `LiveCall`'s and `Handover`'s rule, retold here: it acquired the call (`ClaimLease.acquire`) or was
+given it (`wait_for_turn`), its room is connected, its lease is not lost, and it is not in doubt: a process that did not
+run for `STALL_S` is silent from its first moment on until a renewal that began later says that the call is its own.
+Redis being away makes nobody silent.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class ModelJob:
 
     async def take(self, now_s: float, *, others: bool) -> None:
         """Its first question, `others` being in the room. Redis being away is an answer too: it speaks then."""
-        if not await self.lease.take(self.epoch, others=others):
+        if not await self.lease.acquire(self.epoch, others=others):
             await self.end()
             return
         self._began(now_s, confirmed=not self.wire.cut)

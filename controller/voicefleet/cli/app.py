@@ -17,8 +17,8 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from voicefleet.cli.files import place_for_report, place_for_result
 from voicefleet.contract.errors import UsageError, VoicefleetError
+from voicefleet.runtime.command.files import place_for_report, place_for_result
 
 app = typer.Typer(
     name="voicefleet",

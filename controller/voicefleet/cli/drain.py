@@ -9,11 +9,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from voicefleet.callers.settings import calling_settings
-from voicefleet.callers.tickets import controller_url
 from voicefleet.contract.api import WorkerStatus
 from voicefleet.contract.errors import ConfigError, UnknownStateError
 from voicefleet.runtime.clock import Clock, SystemClock
+from voicefleet.runtime.command.settings import controller_access
 from voicefleet.runtime.http.api_client import ControllerClient
 
 LOOK_EVERY_S = 0.5
@@ -77,9 +76,8 @@ def drain(options: DrainOptions, *, json_path: Path | None, console: Console | N
 
 
 async def _drain(options: DrainOptions, console: Console, clock: Clock) -> Drained:
-    surroundings = calling_settings()
-    url = controller_url(options.controller, surroundings)
-    async with ControllerClient(url, key=surroundings.controller_key) as client:
+    access = controller_access(options.controller)
+    async with ControllerClient(access.url, key=access.key) as client:
         began_s = clock.monotonic()
         ordered = await client.drain_worker(options.worker)
         live: int | None = ordered.live

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from voicefleet.callers.settings import calling_settings
-from voicefleet.callers.tickets import controller_url
 from voicefleet.contract.api import DecisionView
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
+from voicefleet.runtime.command.settings import controller_access
 from voicefleet.runtime.http.api_client import ControllerClient
 
 
@@ -45,12 +44,11 @@ def explain(
 
 
 async def _ask(controller: str | None) -> list[DecisionView]:
-    surroundings = calling_settings()
-    url = controller_url(controller, surroundings)
-    async with ControllerClient(url, key=surroundings.controller_key) as client:
+    access = controller_access(controller)
+    async with ControllerClient(access.url, key=access.key) as client:
         try:
             return await client.decisions(limit=1000)
         except UnknownStateError as error:
             raise UnreachableError(
-                str(error), field="--controller", value=url, hint="Start it, or give its address."
+                str(error), field="--controller", value=access.url, hint="Start it, or give its address."
             ) from error

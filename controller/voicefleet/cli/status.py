@@ -14,12 +14,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from voicefleet.callers.settings import calling_settings
-from voicefleet.callers.tickets import ask, controller_url
 from voicefleet.contract.api import CallView, DecisionView, HistoryPoint, RegionView
 from voicefleet.contract.errors import ConfigError, UnknownStateError
 from voicefleet.reporting.table import shown
 from voicefleet.runtime.clock import Clock, SystemClock
+from voicefleet.runtime.command.asking import ask
+from voicefleet.runtime.command.settings import controller_access
 from voicefleet.runtime.http.api_client import ControllerClient
 
 _DECISIONS = 5
@@ -93,10 +93,9 @@ async def look(client: ControllerClient) -> Seen:
 
 
 async def _show(options: StatusOptions, console: Console, clock: Clock) -> Seen:
-    surroundings = calling_settings()
-    url = controller_url(options.controller, surroundings)
-    async with ControllerClient(url, key=surroundings.controller_key) as client:
-        seen = await ask(url, look(client))
+    access = controller_access(options.controller)
+    async with ControllerClient(access.url, key=access.key) as client:
+        seen = await ask(access.url, look(client))
         if not options.watch:
             console.print(picture(seen))
             return seen

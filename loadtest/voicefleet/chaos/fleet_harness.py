@@ -17,7 +17,7 @@ import numpy as np
 import yaml
 
 from voicefleet.callers.health import HealthMeter
-from voicefleet.callers.settings import CallingSettings
+from voicefleet.callers.settings import LiveKitKeys
 from voicefleet.callers.tickets import own_ticket
 from voicefleet.chaos import launcher
 from voicefleet.chaos.caller_pool import PATIENCE_S, CallerPool
@@ -139,7 +139,7 @@ class FleetHarness:
         """Callers who join at the moment of the fault. They make their own token, as a front end's users may: this
         needs neither the controller nor its Redis."""
         server = context.livekit
-        keys = CallingSettings(livekit_api_key=server.api_key, livekit_api_secret=server.api_secret)
+        keys = LiveKitKeys(server.api_key, server.api_secret)
         await context.injected.wait()
         for _ in range(scenario.waiting):
             ticket = own_ticket(server.url, keys, agent_name="voicefleet", region=REGION, tier=None)

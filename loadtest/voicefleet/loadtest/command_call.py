@@ -12,15 +12,17 @@ from rich.console import Console
 from voicefleet.callers.caller import Caller
 from voicefleet.callers.event_printer import EventPrinter
 from voicefleet.callers.outcome import CallOutcome, quantiles
-from voicefleet.callers.settings import CallingSettings, calling_settings
+from voicefleet.callers.settings import livekit_keys
 from voicefleet.callers.swarm import SwarmSettings, script
-from voicefleet.callers.tickets import ask, call_request, controller_url, own_ticket
+from voicefleet.callers.tickets import call_request, own_ticket
 from voicefleet.callers.verdict import faults
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.contract.parsing.limits import require_between
 from voicefleet.reporting.table import shown
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.command.asking import ask
+from voicefleet.runtime.command.settings import controller_access
 from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.speech.clips import load_utterances
 
@@ -67,7 +69,7 @@ def call(options: CallOptions, *, json_path: Path | None, console: Console | Non
         UsageError: the call could not be placed.
     """
     console = console or Console(soft_wrap=True)
-    outcome = asyncio.run(_hold(options, calling_settings(), console))
+    outcome = asyncio.run(_hold(options, console))
     wrong = faults(outcome, options.turns)
     if json_path is not None:
         json_path.write_text(json.dumps({**outcome.to_json(), "faults": wrong}, indent=2) + "\n")
@@ -78,7 +80,7 @@ def call(options: CallOptions, *, json_path: Path | None, console: Console | Non
     return 0
 
 
-async def _hold(options: CallOptions, settings: CallingSettings, console: Console) -> CallOutcome:
+async def _hold(options: CallOptions, console: Console) -> CallOutcome:
     clock = SystemClock()
 
     def say(line: str) -> None:
@@ -86,7 +88,7 @@ async def _hold(options: CallOptions, settings: CallingSettings, console: Consol
 
     questions = script(0, SwarmSettings(turns=options.turns), load_utterances())
     began_s = clock.monotonic()
-    ticket = await _ticket(options, settings)
+    ticket = await _ticket(options)
     where = f", region {ticket.region}" if ticket.region else ""
     say(f"ticket after {clock.monotonic() - began_s:.2f} s: room {ticket.room}{where}, {ticket.url}")
     outcome = await Caller("call", ticket, questions, on_event=EventPrinter(questions, say, clock), clock=clock).run()
@@ -100,15 +102,15 @@ async def _hold(options: CallOptions, settings: CallingSettings, console: Consol
     return outcome
 
 
-async def _ticket(options: CallOptions, settings: CallingSettings) -> CallTicket:
+async def _ticket(options: CallOptions) -> CallTicket:
     if options.livekit_url:
         return own_ticket(
-            options.livekit_url, settings, agent_name=options.agent_name, region=options.region, tier=options.tier
+            options.livekit_url, livekit_keys(), agent_name=options.agent_name, region=options.region, tier=options.tier
         )
-    url = controller_url(options.controller, settings)
+    access = controller_access(options.controller)
     request = call_request(options.region, options.tier)
-    async with ControllerClient(url, key=settings.controller_key) as client:
-        return await ask(url, client.create_call(request))
+    async with ControllerClient(access.url, key=access.key) as client:
+        return await ask(access.url, client.create_call(request))
 
 
 def _figures(outcome: CallOutcome) -> str:

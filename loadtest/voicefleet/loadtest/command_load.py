@@ -21,9 +21,8 @@ from voicefleet.callers.caller import CallerSettings
 from voicefleet.callers.health import MAX_LAG_P99_S, GeneratorHealth, HealthMeter
 from voicefleet.callers.metrics import serving
 from voicefleet.callers.outcome import CallOutcome, quantiles, summary
-from voicefleet.callers.settings import calling_settings
 from voicefleet.callers.swarm import SwarmSettings, run_swarm
-from voicefleet.callers.tickets import ask, call_request, controller_url
+from voicefleet.callers.tickets import call_request
 from voicefleet.callers.verdict import counts_line, errors_of, shortcomings, waits_table
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
@@ -32,6 +31,8 @@ from voicefleet.contract.parsing.validation import nearest
 from voicefleet.loadtest.command_call import MAX_TURNS
 from voicefleet.reporting.table import shown
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.command.asking import ask
+from voicefleet.runtime.command.settings import controller_access
 from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.speech.clips import load_utterances
 from voicefleet.traffic.arrivals import poisson
@@ -143,20 +144,20 @@ def build_result(outcomes: Sequence[CallOutcome], health: GeneratorHealth, wall_
 
 
 async def _run(options: LoadOptions, console: Console) -> dict[str, Any]:
-    settings, clock = calling_settings(), SystemClock()
-    url = controller_url(options.controller, settings)
+    clock = SystemClock()
+    access = controller_access(options.controller)
     requests = [call_request(region, None) for region in options.regions or (None,)]
     offsets = [float(t) for t in poisson(options.rate, options.calls, np.random.default_rng(options.seed))]
     callers = CallerSettings(behavior=CallerBehavior(patience_s=options.patience_s))
     progress = Progress(options.calls)
     async with (
-        ControllerClient(url, key=settings.controller_key) as client,
+        ControllerClient(access.url, key=access.key) as client,
         serving(options.metrics) as measures,
     ):
-        await _require_regions(options.regions, url, client)
+        await _require_regions(options.regions, access.url, client)
 
         async def place_call(i: int) -> CallTicket:
-            return await ask(url, client.create_call(requests[i % len(requests)], patience_s=options.patience_s))
+            return await ask(access.url, client.create_call(requests[i % len(requests)], patience_s=options.patience_s))
 
         def on_event(call_id: str, kind: str, t_s: float, data: Mapping[str, Any]) -> None:
             progress.on_event(call_id, kind, t_s, data)

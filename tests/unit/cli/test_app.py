@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from voicefleet.cli import app
-from voicefleet.cli.files import place_for_report, place_for_result
 from voicefleet.contract.errors import ConfigError, UnknownStateError, VoicefleetError
 from voicefleet.doctor import command as doctor_command
+from voicefleet.runtime.command.files import place_for_report, place_for_result
 
 pytestmark = pytest.mark.unit
 

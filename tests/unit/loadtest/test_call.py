@@ -11,8 +11,8 @@ from livekit import api
 
 from support.outcomes import CUT, GOOD, SILENT, UNHEARD
 from voicefleet.callers.event_printer import EventPrinter
-from voicefleet.callers.settings import CallingSettings, calling_settings
-from voicefleet.callers.tickets import ask, call_request, controller_url, own_ticket
+from voicefleet.callers.settings import LiveKitKeys, livekit_keys
+from voicefleet.callers.tickets import call_request, own_ticket
 from voicefleet.callers.verdict import faults
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.calls import DispatchMetadata
@@ -20,45 +20,55 @@ from voicefleet.contract.errors import ConfigError, UnknownStateError, Unreachab
 from voicefleet.loadtest.command_call import CallOptions
 from voicefleet.loadtest.command_load import LoadOptions
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.command.asking import ask
+from voicefleet.runtime.command.settings import controller_access
 from voicefleet.speech.clips import load_utterances
 
 pytestmark = pytest.mark.unit
 
-SETTINGS = CallingSettings(livekit_api_key="key", livekit_api_secret="geheim" * 6)
+KEYS = LiveKitKeys("key", "geheim" * 6)
 
 
 def test_our_own_token_asks_for_the_agent_in_a_room_of_its_own() -> None:
-    ticket = own_ticket("ws://h:1", SETTINGS, agent_name="mine", region="eu", tier="fast")
+    ticket = own_ticket("ws://h:1", KEYS, agent_name="mine", region="eu", tier="fast")
     claims = api.TokenVerifier("key", "geheim" * 6).verify(ticket.token)
     assert claims.video is not None
     assert claims.room_config is not None
     assert (claims.video.room_join, claims.video.room) == (True, ticket.room)
     (agent,) = claims.room_config.agents
     assert (agent.agent_name, DispatchMetadata.decode(agent.metadata).tier) == ("mine", "fast")
-    assert ticket.room != own_ticket("ws://h:1", SETTINGS, agent_name="mine", region=None, tier=None).room
+    assert ticket.room != own_ticket("ws://h:1", KEYS, agent_name="mine", region=None, tier=None).room
     assert ticket.token not in repr(ticket)
 
 
 @pytest.mark.parametrize("url", ["nope", "ftp://h", "ws://", "ws://h:port", "ws://h:99999"])
 def test_a_livekit_address_that_is_none(url: str) -> None:
     with pytest.raises(ConfigError, match="--livekit-url"):
-        own_ticket(url, SETTINGS, agent_name="a", region=None, tier=None)
+        own_ticket(url, KEYS, agent_name="a", region=None, tier=None)
 
 
 def test_our_own_token_needs_key_and_secret() -> None:
     with pytest.raises(ConfigError, match="LIVEKIT_API_SECRET"):
-        own_ticket("ws://h", CallingSettings(livekit_api_key="k"), agent_name="a", region=None, tier=None)
+        own_ticket("ws://h", LiveKitKeys("k"), agent_name="a", region=None, tier=None)
 
 
 def test_the_controllers_address_is_the_option_else_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOICEFLEET_CONTROLLER_URL", "http://there:1")
     monkeypatch.setenv("VOICEFLEET_CONTROLLER_KEY", "geheim")
-    settings = calling_settings()
-    assert "geheim" not in repr(settings)
-    assert controller_url(None, settings) == "http://there:1"
-    assert controller_url("https://here", settings) == "https://here"
+    access = controller_access(None)
+    assert (access.url, access.key) == ("http://there:1", "geheim")
+    assert "geheim" not in repr(access)
+    assert controller_access("https://here").url == "https://here"
+    monkeypatch.delenv("VOICEFLEET_CONTROLLER_URL")
     with pytest.raises(ConfigError, match="VOICEFLEET_CONTROLLER_URL"):
-        controller_url(None, CallingSettings())
+        controller_access(None)
+
+
+def test_livekit_keys_are_the_environments_and_stay_out_of_the_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LIVEKIT_API_KEY", "key")
+    monkeypatch.setenv("LIVEKIT_API_SECRET", "geheim")
+    assert livekit_keys() == LiveKitKeys("key", "geheim")
+    assert "geheim" not in repr(livekit_keys())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from support import virtual_time
 from voicefleet.contract.claims import RENEW_EVERY_S, Handoff, HandoffState
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.runtime.redis.claim_store import Live, Yielded
+from voicefleet.runtime.redis.claim_store import Renewed, Yielded
 from voicefleet.worker.job.claim_lease import SETTLE_LIMIT_S, ClaimLease
 
 pytestmark = pytest.mark.unit
@@ -21,9 +21,9 @@ READY = Handoff("j", "w", HandoffState.READY, "k", "v")
 
 
 class Claims:
-    """Answers of the claim store, one a renewal: an epoch, `Live`, None for lost, or an error."""
+    """Answers of the claim store, one a renewal: an epoch, `Renewed`, None for lost, or an error."""
 
-    def __init__(self, *answers: int | Live | Exception | None, yields: Yielded | Exception = Yielded.KEPT) -> None:
+    def __init__(self, *answers: int | Renewed | Exception | None, yields: Yielded | Exception = Yielded.KEPT) -> None:
         self.answers = list(answers)
         self.yields = yields
         self.asked: list[tuple[float, int]] = []
@@ -31,7 +31,9 @@ class Claims:
         self.during: Callable[[], Any] = lambda: None
         """Called while Redis is thinking."""
 
-    async def live(self, room: str, sid: str, *, worker: str, job: str, epoch: int, trouble: str = "") -> Live | None:
+    async def renew(
+        self, room: str, sid: str, *, worker: str, job: str, epoch: int, trouble: str = ""
+    ) -> Renewed | None:
         self.asked.append((virtual_time.now_s(), epoch))
         self.troubles.append(trouble)
         answer = self.answers.pop(0)
@@ -39,7 +41,7 @@ class Claims:
         await asyncio.sleep(0)
         if isinstance(answer, Exception):
             raise answer
-        return Live(answer, None) if isinstance(answer, int) else answer
+        return Renewed(answer, None) if isinstance(answer, int) else answer
 
     async def hand_over(self, room: str, *, job: str) -> Yielded:
         if isinstance(self.yields, Exception):
@@ -58,9 +60,9 @@ def stop_the_process(seconds: float) -> None:
 
 def test_lost_at_once() -> None:
     async def case() -> None:
-        h = lease_of(Claims(None))
-        assert not await h.take(4)
-        assert h.lost
+        lease = lease_of(Claims(None))
+        assert not await lease.acquire(4)
+        assert lease.lost
 
     virtual_time.run(case())
 
@@ -68,11 +70,11 @@ def test_lost_at_once() -> None:
 def test_redis_away_at_first_keeps_the_call_and_takes_an_epoch_later() -> None:
     async def case() -> None:
         claims = Claims(AWAY, AWAY, 9, 9, None)
-        h = lease_of(claims)
-        assert await h.take(0)
-        await h.keep(lambda: True)
+        lease = lease_of(claims)
+        assert await lease.acquire(0)
+        await lease.renew_until_lost(lambda: True)
         assert [epoch for _, epoch in claims.asked] == [0, 0, 0, 9, 9]
-        assert h.lost
+        assert lease.lost
         assert virtual_time.now_s() == pytest.approx(4 * RENEW_EVERY_S, abs=0.01)
 
     virtual_time.run(case())
@@ -80,9 +82,9 @@ def test_redis_away_at_first_keeps_the_call_and_takes_an_epoch_later() -> None:
 
 def test_redis_away_and_another_is_there_already() -> None:
     async def case() -> None:
-        h = lease_of(Claims(AWAY))
-        assert not await h.take(0, others=True)
-        assert h.lost
+        lease = lease_of(Claims(AWAY))
+        assert not await lease.acquire(0, others=True)
+        assert lease.lost
 
     virtual_time.run(case())
 
@@ -90,10 +92,10 @@ def test_redis_away_and_another_is_there_already() -> None:
 def test_no_renewal_while_the_room_is_gone() -> None:
     async def case() -> None:
         claims = Claims(4, None)
-        h = lease_of(claims)
-        assert await h.take(4)
+        lease = lease_of(claims)
+        assert await lease.acquire(4)
         connected = iter([False, False, True])
-        await h.keep(lambda: next(connected), trouble=lambda: "media")
+        await lease.renew_until_lost(lambda: next(connected), trouble=lambda: "media")
         assert [at_s for at_s, _ in claims.asked] == pytest.approx([0.0, 3 * RENEW_EVERY_S], abs=0.01)
         assert claims.troubles == ["", "media"]
 
@@ -103,9 +105,9 @@ def test_no_renewal_while_the_room_is_gone() -> None:
 def test_a_wake_renews_at_once() -> None:
     async def case() -> None:
         claims = Claims(None)
-        h = lease_of(claims)
-        asyncio.get_running_loop().call_later(0.2, h.wake)
-        await h.keep(lambda: True)
+        lease = lease_of(claims)
+        asyncio.get_running_loop().call_later(0.2, lease.renew_soon)
+        await lease.renew_until_lost(lambda: True)
         assert claims.asked[0][0] == pytest.approx(0.2)
 
     virtual_time.run(case())
@@ -114,9 +116,9 @@ def test_a_wake_renews_at_once() -> None:
 def test_a_process_that_did_not_run_is_silent_until_its_claim_is_confirmed() -> None:
     async def case() -> None:
         claims = Claims(1, AWAY, 1, None)
-        h, told = lease_of(claims), list[tuple[float, bool]]()
+        lease, told = lease_of(claims), list[tuple[float, bool]]()
         asyncio.get_running_loop().call_later(1.2, stop_the_process, 10.0)
-        await h.keep(lambda: True, stalled=lambda yes: told.append((virtual_time.now_s(), yes)))
+        await lease.renew_until_lost(lambda: True, stalled=lambda yes: told.append((virtual_time.now_s(), yes)))
         assert [yes for _, yes in told] == [True, False]
         assert told[0][0] == pytest.approx(11.2, abs=0.01), "at once"
         assert told[1][0] == pytest.approx(12.2, abs=0.01), "with the first answer"
@@ -127,11 +129,11 @@ def test_a_process_that_did_not_run_is_silent_until_its_claim_is_confirmed() -> 
 def test_an_answer_from_before_the_stall_does_not_confirm() -> None:
     async def case() -> None:
         claims = Claims(1, 1, None)
-        h, told = lease_of(claims), list[bool]()
+        lease, told = lease_of(claims), list[bool]()
         stops = iter([10.0, 0.0, 0.0])
         # It is stopped while Redis answers: the answer is as old as the stall is long.
         claims.during = lambda: stop_the_process(next(stops))
-        await h.keep(lambda: True, stalled=told.append, renewed=lambda: told.append(False))
+        await lease.renew_until_lost(lambda: True, stalled=told.append, renewed=lambda: told.append(False))
         assert told[0] is False, "the renewal itself"
         assert told[1] is True
         assert told[2:] == [False, False], "confirmed by the next one only"
@@ -143,13 +145,13 @@ def test_a_long_wait_for_redis_is_no_stall() -> None:
     async def case() -> None:
         claims = Claims(1, None)
 
-        async def slow(*_: Any, **__: Any) -> Live | None:
+        async def slow(*_: Any, **__: Any) -> Renewed | None:
             await asyncio.sleep(8.0)
             return None
 
-        h, told = lease_of(claims), list[bool]()
-        claims.live = slow  # type: ignore[method-assign]
-        await h.keep(lambda: True, stalled=told.append)
+        lease, told = lease_of(claims), list[bool]()
+        claims.renew = slow  # type: ignore[method-assign]
+        await lease.renew_until_lost(lambda: True, stalled=told.append)
         assert told == []
 
     virtual_time.run(case())
@@ -172,9 +174,9 @@ def test_a_long_wait_for_redis_is_no_stall() -> None:
 )
 def test_hand_over(yields: Yielded | Exception, answers: list[int | Exception | None], gone: bool | None) -> None:
     async def case() -> None:
-        h = lease_of(Claims(*answers, yields=yields))
-        assert await h.hand_over() is gone
-        assert h.lost == h.handed_over == (gone is True)
+        lease = lease_of(Claims(*answers, yields=yields))
+        assert await lease.hand_over() is gone
+        assert lease.lost == lease.handed_over == (gone is True)
         assert virtual_time.now_s() <= SETTLE_LIMIT_S + 0.4
 
     virtual_time.run(case())
@@ -183,9 +185,9 @@ def test_hand_over(yields: Yielded | Exception, answers: list[int | Exception | 
 def test_only_a_ready_successor_counts() -> None:
     async def case() -> None:
         wanted = Handoff("j", "w", HandoffState.WANTED)
-        claims, seen = Claims(Live(1, wanted), Live(1, READY), 1, None), list[Handoff | None]()
-        h = lease_of(claims)
-        await h.keep(lambda: True, renewed=lambda: seen.append(h.handoff))
+        claims, seen = Claims(Renewed(1, wanted), Renewed(1, READY), 1, None), list[Handoff | None]()
+        lease = lease_of(claims)
+        await lease.renew_until_lost(lambda: True, renewed=lambda: seen.append(lease.handoff))
         assert seen == [None, READY, None]
 
     virtual_time.run(case())
@@ -195,10 +197,10 @@ def test_no_renewal_beside_a_handover() -> None:
     async def case() -> None:
         claims = Claims(1, yields=AWAY)
         claims.answers = [1, AWAY, 1, 1, None]
-        h = lease_of(claims)
-        keeping = asyncio.create_task(h.keep(lambda: True))
+        lease = lease_of(claims)
+        keeping = asyncio.create_task(lease.renew_until_lost(lambda: True))
         await asyncio.sleep(1.5)
-        assert await h.hand_over() is False
+        assert await lease.hand_over() is False
         await keeping
         times = [round(at_s, 1) for at_s, _ in claims.asked]
         assert times[:4] == [1.0, 1.8, 2.1, 2.4], "one question at a time"

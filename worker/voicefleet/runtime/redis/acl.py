@@ -23,7 +23,7 @@ _SUBCOMMANDS = frozenset({"PUBSUB"})
 _CONNECTION = ("ping", "select", "evalsha", "script|load", "subscribe", "unsubscribe", "multi", "exec", "discard")
 
 WORKER_SCRIPTS = (
-    *("claim_accept", "claim_live", "claim_release", "handoff_ready", "handoff_yield"),
+    *("claim_accept", "claim_renew", "claim_release", "handoff_ready", "handoff_yield"),
     *("transcript_put", "report"),
 )
 WORKER_COMMANDS = (*_CONNECTION, "get", "zrem", "del", "publish")

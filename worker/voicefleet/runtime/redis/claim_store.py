@@ -45,7 +45,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Live:
+class Renewed:
     """The call is ours. `handoff` is the one that we are to make, if any."""
 
     epoch: int
@@ -88,10 +88,10 @@ class ClaimStore:
             case _:
                 return Held(codec.load(Claim, value) if value else None)
 
-    async def live(
+    async def renew(
         self, room: str, room_sid: str, *, worker: str, job: str, epoch: int, trouble: str = ""
-    ) -> Live | None:
-        """Take or renew the live claim. Called by the job itself, only while it is connected to the room.
+    ) -> Renewed | None:
+        """Renew the live claim; the first renewal takes it. Called by the job itself, only while it is in the room.
 
         Args:
             epoch: what `accept` gave; 0 when the call was accepted while Redis was away.
@@ -101,8 +101,8 @@ class ClaimStore:
             None when the call is another job's: leave without a word.
         """
         args: _Args = [room, worker, job, room_sid, epoch, LIVE_TTL_MS, EPOCH_TTL_MS, trouble]
-        held, handoff = await self._scripts.run("claim_live", self._holding(room), args)
-        return Live(int(held), codec.load(Handoff, handoff) if handoff else None) if int(held) else None
+        ours, handoff = await self._scripts.run("claim_renew", self._holding(room), args)
+        return Renewed(int(ours), codec.load(Handoff, handoff) if handoff else None) if int(ours) else None
 
     async def release(self, room: str, *, job: str) -> bool:
         """Give the claim back; True when it was this job's. A claim of another job is left alone."""

@@ -1,4 +1,4 @@
-"""A job's hold on its call: takes the claim when it is in the room, renews it, hands it over, knows when it is lost."""
+"""A job's lease on its call: acquired when the job is in the room, renewed every second, handed over, or lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from voicefleet.contract.claims import RENEW_EVERY_S, Handoff, HandoffState
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.redis.claim_store import ClaimStore, Live, Yielded
+from voicefleet.runtime.redis.claim_store import ClaimStore, Yielded
 from voicefleet.runtime.tasks import end
 
 FIRST_TRY_TIMEOUT_S = 0.3
@@ -25,9 +25,10 @@ log = get_logger(__name__)
 class ClaimLease:
     """The claim of one job.
 
-    Invariants: once `take`, a renewal or `hand_over` said the call is another's, the job never speaks again. After it
-    did not run for longer than `STALL_S` it is silent until a renewal that began later said the call is still its own.
-    While Redis does not answer the hold is kept: the caller hears the agent, and the next answer of Redis settles it.
+    Invariants: once a renewal or `hand_over` said that the call is another's, the job never speaks again. After the
+    process did not run for longer than `STALL_S` the job is silent until a renewal that began later said that the call
+    is still its own. While Redis does not answer the lease is kept: the caller hears the agent, and the next answer of
+    Redis settles it.
     """
 
     def __init__(self, claims: ClaimStore, *, room: str, room_sid: str, worker: str, job: str, clock: Clock) -> None:
@@ -48,8 +49,8 @@ class ClaimLease:
         self.handoff: Handoff | None = None
         """The handoff that this job is to make now, its successor being ready, as of the last renewal."""
 
-    async def take(self, epoch: int, *, others: bool = False) -> bool:
-        """Take the live claim once in the room.
+    async def acquire(self, epoch: int, *, others: bool = False) -> bool:
+        """The first renewal, once in the room.
 
         Args:
             epoch: what the worker was given when it accepted; 0 when Redis was away then.
@@ -68,21 +69,23 @@ class ClaimLease:
             return not others
 
     async def renew(self, trouble: str = "") -> bool:
-        """Ask for the claim now; whether it is ours. Raises `UnknownStateError`."""
-        held = await self._ask(trouble)
-        if held is None:
+        """Renew the claim now; whether the call is ours. Raises `UnknownStateError`."""
+        renewed = await self._claims.renew(
+            self._room, self._room_sid, worker=self._worker, job=self._job, epoch=self.epoch, trouble=trouble
+        )
+        if renewed is None:
             self.lost = True
             return False
-        self.epoch = held.epoch
-        ready = held.handoff is not None and held.handoff.state == HandoffState.READY
-        self.handoff = held.handoff if ready else None
+        self.epoch = renewed.epoch
+        ready = renewed.handoff is not None and renewed.handoff.state == HandoffState.READY
+        self.handoff = renewed.handoff if ready else None
         return True
 
-    def wake(self) -> None:
-        """Renew now: something about the call changed."""
+    def renew_soon(self) -> None:
+        """Renew without waiting for the next second: something about the call changed."""
         self._woken.set()
 
-    async def keep(
+    async def renew_until_lost(
         self,
         connected: Callable[[], bool],
         *,
@@ -90,7 +93,7 @@ class ClaimLease:
         stalled: Callable[[bool], None] = lambda _: None,
         renewed: Callable[[], None] = lambda: None,
     ) -> None:
-        """Renew while `connected`; comes back when the claim is lost or handed over, and not before.
+        """Renew every second while `connected`; return when the claim is lost or handed over, and not before.
 
         Args:
             trouble: what the job finds wrong with its call.
@@ -131,7 +134,7 @@ class ClaimLease:
             try:
                 gone: bool | None = await self._claims.hand_over(self._room, job=self._job) is not Yielded.KEPT
             except UnknownStateError:
-                log.warning("not known whether the call was handed over, asking", room=self._room)
+                log.warning("not known whether the call was handed over, renewing to find out", room=self._room)
                 gone = await self._settle()
             if gone:
                 self.let_go()
@@ -150,7 +153,7 @@ class ClaimLease:
             log.warning("claim could not be released and will expire")
 
     async def _settle(self) -> bool | None:
-        # Twice, because the order to hand over may still be on its way when the first question is answered.
+        # Twice, because the order to hand over may still be on its way when the first renewal is answered.
         confirmed = 0
         deadline_s = self._clock.monotonic() + SETTLE_LIMIT_S
         while confirmed < 2:
@@ -158,7 +161,7 @@ class ClaimLease:
                 return None
             await self._clock.sleep(SETTLE_EVERY_S)
             try:
-                if await self._ask() is None:
+                if not await self.renew():
                     return True
                 confirmed += 1
             except UnknownStateError:
@@ -166,7 +169,7 @@ class ClaimLease:
         return False
 
     async def _pause(self) -> None:
-        """Until the next renewal is due, or something woke us."""
+        """Until the next renewal is due, or is wanted sooner."""
         sleeping = asyncio.ensure_future(self._clock.sleep(RENEW_EVERY_S))
         waking = asyncio.ensure_future(self._woken.wait())
         try:
@@ -185,8 +188,3 @@ class ClaimLease:
                 self._doubtful = True
                 stalled(True)
                 self._woken.set()
-
-    async def _ask(self, trouble: str = "") -> Live | None:
-        return await self._claims.live(
-            self._room, self._room_sid, worker=self._worker, job=self._job, epoch=self.epoch, trouble=trouble
-        )

@@ -96,7 +96,7 @@ async def entrypoint(ctx: JobContext) -> None:
 
     def wake() -> None:
         woken.set()
-        lease.wake()
+        lease.renew_soon()
 
     liveness = LivenessSubscription(redis, keys.job_channel(ctx.job.id), wake)
     transcripts = _transcript_store(settings, redis, keys, ctx, channel) if settings.transcript == "on" else None
@@ -187,7 +187,7 @@ async def entrypoint(ctx: JobContext) -> None:
         live.hear()
         live.save()
         return
-    if not await lease.take(_epoch(given), others=live.others_here()):
+    if not await lease.acquire(_epoch(given), others=live.others_here()):
         log.info("the call is another worker's, leaving", room=room, job=ctx.job.id)
         ctx.shutdown("claim held by another")
         return

@@ -100,7 +100,7 @@ class LiveCall:
 
     def begin(self) -> None:
         """The call is ours: renew its claim from now on, and count it."""
-        self._keeping = asyncio.create_task(self._keep_lease())
+        self._keeping = asyncio.create_task(self._hold_lease())
         self._channel.send({"kind": "call_started", "tier": self._call.tier})
         self._telemetry.begin()
 
@@ -134,8 +134,8 @@ class LiveCall:
 
     # The claim
 
-    async def _keep_lease(self) -> None:
-        await self._lease.keep(
+    async def _hold_lease(self) -> None:
+        await self._lease.renew_until_lost(
             self._ctx.room.isconnected,
             trouble=lambda: self._media.trouble,
             stalled=self._doubt,

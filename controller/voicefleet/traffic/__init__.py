@@ -1,0 +1,1 @@
+"""Call arrivals: traces read from files, generated profiles, laws of durations. Pure."""
