@@ -18,7 +18,13 @@ SETTINGS_FILE: Mapping[str, str] = {
 TIERS_FILE: Mapping[str, str] = {}
 """The same of a tiers file."""
 
-ENVIRONMENT: Mapping[str, str] = {}
+ENVIRONMENT: Mapping[str, str] = {
+    "VOICEFLEET_MEMORY": "VOICEFLEET_TRANSCRIPT",
+    "VOICEFLEET_MEMORY_TTL_S": "VOICEFLEET_TRANSCRIPT_TTL_S",
+    "VOICEFLEET_MEMORY_MAX_BYTES": "VOICEFLEET_TRANSCRIPT_MAX_BYTES",
+    "VOICEFLEET_MEMORY_KEY": "VOICEFLEET_TRANSCRIPT_KEY",
+    "VOICEFLEET_MEMORY_PLAINTEXT": "VOICEFLEET_TRANSCRIPT_PLAINTEXT",
+}
 """Old name of an environment variable -> its new one, of the worker and of the controller."""
 
 
