@@ -23,7 +23,7 @@ from voicefleet.stack import servers
 
 @dataclass
 class FakeJob:
-    """Joins with `start()`; `leave()` ends it in good order."""
+    """JoinCounter with `start()`; `leave()` ends it in good order."""
 
     livekit: servers.LiveKit
     redis_url: str

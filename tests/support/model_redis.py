@@ -16,7 +16,7 @@ from voicefleet.contract import codec
 from voicefleet.contract.claims import Claim, Handoff
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
-from voicefleet.controller.calls.call_store import CallBook
+from voicefleet.controller.calls.call_store import CallStore
 from voicefleet.runtime.redis import connection as runtime_redis
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, connect_redis
@@ -105,7 +105,7 @@ class ModelRedis:
         self._scripts = Scripts(client)
         self.claims = ClaimStore(self._scripts, REGION)
         """The controller's."""
-        self.book = CallBook(client, self._scripts, REGION, grace_ms=1_000)
+        self.book = CallStore(client, self._scripts, REGION, grace_ms=1_000)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return self._runner.run(work)

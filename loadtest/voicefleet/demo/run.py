@@ -80,7 +80,7 @@ async def run_demo(
     """
     clock = clock or SystemClock()
     most = max_workers(len(os.sched_getaffinity(0)))
-    shape = PoolShape(options.slots, MIN_WORKERS, most, buffer=BUFFER, hold_s=HOLD_S)
+    shape = PoolShape(options.slots, MIN_WORKERS, most, buffer=BUFFER, scale_down_delay_s=HOLD_S)
     run = DemoRun(options, pipeline)
     began_s = clock.monotonic()
     with tempfile.TemporaryDirectory(prefix="voicefleet-demo-") as directory:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.controller.calls.call_store import Call, Snapshot
+from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.pool.call_stats import CallWatch
 from voicefleet.controller.pool.schedule import Shift, floor
 from voicefleet.controller.pool.startups import StartTimes

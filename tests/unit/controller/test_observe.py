@@ -10,7 +10,7 @@ import pytest
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import WorkerOrder, WorkerReport
-from voicefleet.controller.calls.call_store import Call, Snapshot
+from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.pool.observe import compose
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceState
@@ -19,7 +19,7 @@ from voicefleet.scaling import PoolObservation, SupplyState, SureCalls, Worker
 
 pytestmark = pytest.mark.unit
 
-SPEC = PoolSpec(region="eu", min_workers=1, max_workers=5, slots=4, buffer=2, hold_s=60)
+SPEC = PoolSpec(region="eu", min_workers=1, max_workers=5, slots=4, buffer=2, scale_down_delay_s=60)
 CLAIM = Claim("eu-1", "J", 1, "live")
 SNAPSHOT = Snapshot(
     10_000,

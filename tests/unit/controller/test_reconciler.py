@@ -14,7 +14,7 @@ from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import WorkerOrder, WorkerReport
-from voicefleet.controller.calls.call_store import Call, Snapshot
+from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.leader.leadership import Term
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignRecord
@@ -27,7 +27,7 @@ from voicefleet.controller.settings.load import LiveKitSettings, RegionSettings
 
 pytestmark = pytest.mark.unit
 
-SPEC = PoolSpec(region="eu", min_workers=1, max_workers=5, slots=2, buffer=0, hold_s=0)
+SPEC = PoolSpec(region="eu", min_workers=1, max_workers=5, slots=2, buffer=0, scale_down_delay_s=0)
 RUNNING = InstanceState.RUNNING
 
 

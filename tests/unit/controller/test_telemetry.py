@@ -19,7 +19,7 @@ from voicefleet.scaling.observation import Worker
 
 pytestmark = pytest.mark.unit
 
-SPEC = PoolSpec(region="eu", min_workers=0, max_workers=4, slots=2, buffer=1, hold_s=10)
+SPEC = PoolSpec(region="eu", min_workers=0, max_workers=4, slots=2, buffer=1, scale_down_delay_s=10)
 
 
 def seen(now_s: float, *workers: Worker, complete: bool = True) -> PoolObservation:
@@ -32,7 +32,9 @@ def decided(inputs: DecisionInputs | None = None) -> Decision:
 
 def made_by(policy: str) -> PoolObservation:
     """One worker and one call, in a pool of that policy."""
-    spec = PoolSpec(region="eu", min_workers=0, max_workers=4, slots=2, buffer=1, hold_s=0, policy=policy, fixed=1)
+    spec = PoolSpec(
+        region="eu", min_workers=0, max_workers=4, slots=2, buffer=1, scale_down_delay_s=0, policy=policy, fixed=1
+    )
     return PoolObservation(spec, 0.0, (Worker("w1", SupplyState.READY, 2, 1),), 1, 0, 0, True)
 
 

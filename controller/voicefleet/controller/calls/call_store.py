@@ -13,9 +13,7 @@ from voicefleet.contract.calls import CALL_TTL_MS, CallRecord
 from voicefleet.contract.claims import Claim, Handoff
 from voicefleet.contract.keys import Keys
 from voicefleet.controller.calls.scanning import Scanner
-from voicefleet.controller.calls.snapshots import Call as Call
-from voicefleet.controller.calls.snapshots import Snapshot as Snapshot
-from voicefleet.controller.calls.snapshots import read_claim
+from voicefleet.controller.calls.snapshots import Snapshot, read_claim
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, answered
 
@@ -35,7 +33,7 @@ ENDED_MS = 900_000
 """A call ended on purpose is remembered for so long; see `limits.OVER_S`."""
 
 
-class CallBook:
+class CallStore:
     """The calls of `region`.
 
     Args:
@@ -70,20 +68,20 @@ class CallBook:
         arguments: list[str | int | float] = [self._keys.claim_prefix, limit, for_ms, min(most, TAKEN_AT_ONCE)]
         return [str(room) for room in await self._scripts.run("queue_take", keys, arguments)]
 
-    async def look_again(self, room: str, after_ms: int, now_ms: int) -> None:
+    async def postpone(self, room: str, after_ms: int, now_ms: int) -> None:
         """Leave a taken call alone for `after_ms` more."""
         with answered():
             await self._redis.zadd(self._keys.inflight, {room: now_ms + after_ms}, xx=True)
 
-    async def joined(self, room: str) -> None:
+    async def caller_joined(self, room: str) -> None:
         """A caller joined just now. Saying it again changes nothing."""
         await self._change([(room, 0)], [], 0)
 
-    async def left(self, room: str) -> None:
+    async def caller_left(self, room: str) -> None:
         """The last caller of `room` is gone."""
         await self._change([], [room], 0)
 
-    async def listed(self, began_ms: int, here: Sequence[tuple[str, int]], gone: Iterable[str]) -> list[str]:
+    async def apply_listing(self, began_ms: int, here: Sequence[tuple[str, int]], gone: Iterable[str]) -> list[str]:
         """Take over a listing that began at `began_ms`: (room, joined_ms) of callers new to us, rooms without any.
 
         Returns:
@@ -101,7 +99,7 @@ class CallBook:
             text = await self._redis.get(self._keys.claim(room))
         return read_claim(text or "")
 
-    async def fenced(self, room: str) -> frozenset[str]:
+    async def fenced_jobs(self, room: str) -> frozenset[str]:
         """Jobs that must never hold the call in `room` again."""
         with answered():
             return frozenset(str(job) for job in await self._redis.smembers(self._keys.fenced(room)))
@@ -119,7 +117,7 @@ class CallBook:
         keys = [self._keys.transcript(room), self._keys.transcript_of(room)]
         await self._scripts.run("transcript_forget", keys, [room_sid])
 
-    async def vanished(self, rooms: Iterable[str]) -> None:
+    async def shorten_conversation_ttl(self, rooms: Iterable[str]) -> None:
         """Rooms that are gone although nobody said so: keep their conversations only a little longer."""
         with answered():
             async with self._redis.pipeline(transaction=False) as pipe:
@@ -128,24 +126,24 @@ class CallBook:
                     pipe.pexpire(self._keys.transcript_of(room), VANISHED_TRANSCRIPT_MS)
                 await pipe.execute()
 
-    async def finished(self, room: str, room_sid: str) -> bool:
+    async def room_finished(self, room: str, room_sid: str) -> bool:
         """The room is over. False when its name belongs to a newer room by now."""
         k = self._keys
         room_keys = [k.claim(room), k.call(room), k.transcript(room), k.handoff(room)]
         keys = [*room_keys, k.held, k.ledger, *self._queue, k.changed, k.renewed, k.transcript_of(room)]
         return bool(await self._scripts.run("room_finished", keys, [room, room_sid]))
 
-    async def store(self, record: CallRecord) -> None:
+    async def save_record(self, record: CallRecord) -> None:
         """Keep what is known of a call until its end, or a day."""
         with answered():
             await self._redis.set(self._keys.call(record.room), codec.dump(record), px=CALL_TTL_MS)
 
-    async def end(self, room: str) -> None:
+    async def mark_ended(self, room: str) -> None:
         """The call in `room` is ended on purpose: whoever joins there again with an old ticket is sent away."""
         with answered():
             await self._redis.set(self._keys.ended(room), "1", px=ENDED_MS)
 
-    async def ended(self, rooms: Sequence[str]) -> frozenset[str]:
+    async def ended_rooms(self, rooms: Sequence[str]) -> frozenset[str]:
         """Those of `rooms` whose call was ended on purpose."""
         if not rooms:
             return frozenset()

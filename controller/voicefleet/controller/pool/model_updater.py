@@ -9,8 +9,8 @@ from voicefleet.controller.pool.call_stats import CallWatch
 from voicefleet.controller.pool.campaign_store import CampaignRecord
 from voicefleet.controller.pool.schedule import floor
 from voicefleet.controller.regions.region import Region
-from voicefleet.scaling import Campaign, Memory, PoolObservation
-from voicefleet.scaling.memory import dump, load
+from voicefleet.scaling import Campaign, PolicyState, PoolObservation
+from voicefleet.scaling.policy_state import dump, load
 
 SAVE_EVERY_S = 60.0
 _CAMPAIGNS_EVERY_S = 5.0
@@ -28,25 +28,25 @@ class ModelUpdater:
         self._looked_s = -_CAMPAIGNS_EVERY_S
         self._announced: tuple[CampaignRecord, ...] = ()
 
-    async def restore(self) -> Memory | None:
+    async def restore(self) -> PolicyState | None:
         """What the last leader learned. Raises `UnknownStateError`."""
         text = await self._region.models.read()
         return None if text is None else load(text)
 
-    async def save(self, memory: Memory, *, at_once: bool = False) -> None:
+    async def save(self, learned: PolicyState, *, at_once: bool = False) -> None:
         """Leave what was learned for the next leader, now and then. While Redis is away it is not left."""
         region, now_s = self._region, self._region.clock.monotonic()
         if not at_once and now_s - self._saved_s < SAVE_EVERY_S:
             return
         self._saved_s = now_s
         try:
-            await region.models.write(dump(memory))
+            await region.models.write(dump(learned))
         except UnknownStateError as error:
             region.read_failed("models", error)
             return
         region.read_succeeded("models")
 
-    async def complete(self, observation: PoolObservation, memory: Memory | None) -> PoolObservation:
+    async def complete(self, observation: PoolObservation, learned: PolicyState | None) -> PoolObservation:
         """The observation with what the calls since the last one were, and with what was announced."""
         region = self._region
         snapshot = region.fresh_snapshot()
@@ -54,7 +54,9 @@ class ModelUpdater:
         seconds = region.start_times.seconds
         new = region.start_times.count - self._starts_seen
         self._starts_seen = region.start_times.count
-        lead_s = memory.tables.horizons_s[0] * _MARGIN if memory and memory.tables else region.settings.start_timeout_s
+        lead_s = (
+            learned.tables.horizons_s[0] * _MARGIN if learned and learned.tables else region.settings.start_timeout_s
+        )
         return dataclasses.replace(
             observation,
             arrived=stats.arrived if stats else None,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import WorkerReport, WorkerState
-from voicefleet.controller.calls.call_store import Snapshot
+from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceState
 from voicefleet.scaling import PoolObservation, SupplyState, SureCalls, Worker

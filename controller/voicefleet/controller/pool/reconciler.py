@@ -19,7 +19,17 @@ from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceExit, InstanceState
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.scaling import Actions, Decision, Memory, PoolObservation, State, SupplyState, initial_state, plan, step
+from voicefleet.scaling import (
+    Actions,
+    Decision,
+    PolicyState,
+    PoolObservation,
+    State,
+    SupplyState,
+    initial_state,
+    plan,
+    step,
+)
 
 DECISIONS_KEPT = 1_000
 _LOOK_EVERY_S = 0.25
@@ -71,7 +81,7 @@ class PoolReconciler:
                     await clock.sleep(min(left_s, _LOOK_EVERY_S))
         finally:
             if self._state is not None and self._leadership.leads:
-                await self._model_updater.save(self._state.memory, at_once=True)
+                await self._model_updater.save(self._state.learned, at_once=True)
 
     async def tick(self) -> None:
         """One pass. Reads and writes that fail leave the pool as it is until the next one."""
@@ -99,19 +109,19 @@ class PoolReconciler:
             leaving=leaving,
             last_known_s=self._last_known(region.instances if managed else None, reported),
         )
-        observation = await self._model_updater.complete(observation, self._state.memory if self._state else None)
+        observation = await self._model_updater.complete(observation, self._state.learned if self._state else None)
         if self._state is None:
             self._state = initial_state(observation.now_s, observation.supply, await self._restored())
         before = region.decision
         self._state, decision = step(self._state, observation)
         region.observation, region.decision = observation, decision
-        region.mean_call_s = self._state.memory.durations.mean_s
+        region.mean_call_s = self._state.learned.durations.mean_s
         actions = plan(observation, decision) if managed and observation.spec.act else Actions()
         leads = self._leadership.leads
         self._log_decision(before, decision, actions if leads else Actions())
         self._learn(reported or {})
         if leads:
-            await self._model_updater.save(self._state.memory)
+            await self._model_updater.save(self._state.learned)
         try:
             if leads:
                 await self._enter()
@@ -136,7 +146,7 @@ class PoolReconciler:
         self._known_s.update(dict.fromkeys(here & (reported or {}).keys(), now_s))
         return self._known_s
 
-    async def _restored(self) -> Memory | None:
+    async def _restored(self) -> PolicyState | None:
         """What the last leader learned; nothing when Redis does not say: it is learned anew."""
         try:
             return await self._model_updater.restore()

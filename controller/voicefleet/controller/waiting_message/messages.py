@@ -11,7 +11,7 @@ from typing import Protocol
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.waiting_voice import is_waiting_voice
-from voicefleet.controller.calls.call_store import Call
+from voicefleet.controller.calls.snapshots import Call
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import LiveKitPort
 from voicefleet.controller.settings.load import RegionSettings, WaitingMessageSettings
