@@ -15,7 +15,7 @@ import yaml
 from chart.values_table import CHART
 
 SCHEMA = CHART / "values.schema.json"
-RENAMED = CHART / "files" / "renamed.yaml"
+RENAMED = CHART / "renamed.yaml"
 PER_REGION = ("createNamespace", "agentName", "rooms", "handoff", "livekit", "pool", "waitingMessage", "worker")
 """Values that an item of `regions` may say anew."""
 _MARK = "Renamed: "

@@ -1,9 +1,9 @@
 {{/*
 Values with an old name, as a JSON list of messages: "regions[0].holdMessage: was renamed: write waitingMessage".
-files/renamed.yaml is the table of them.
+renamed.yaml is the table of them.
 */}}
 {{- define "voicefleet.renamedValues" -}}
-{{- $renamed := .Files.Get "files/renamed.yaml" | fromYaml -}}
+{{- $renamed := .Files.Get "renamed.yaml" | fromYaml -}}
 {{- $places := list (dict "at" "" "values" .Values) -}}
 {{- range $index, $item := .Values.regions -}}
 {{- $places = append $places (dict "at" (printf "regions[%d]." $index) "values" $item) -}}

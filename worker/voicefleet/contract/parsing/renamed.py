@@ -1,7 +1,7 @@
 """Public names that were renamed: the one table by which an old name in a file or in the environment is refused.
 
 There are no aliases. When a field of a settings file, of a tiers file or of the environment is renamed, its old name is
-added here. Values of the Helm chart have a table of their own: ``helm/voicefleet/files/renamed.yaml``.
+added here. Values of the Helm chart have a table of their own: ``helm/voicefleet/renamed.yaml``.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from voicefleet.contract.errors import ConfigError
 
 SETTINGS_FILE: Mapping[str, str] = {
     "regions.*.hold_message": "regions.*.waiting_message",
+    "regions.*.pool.hold_s": "regions.*.pool.scale_down_delay_s",
 }
 """Old path of a field in the controller's settings file -> its new one. `*` stands for any one step (a region)."""
 
