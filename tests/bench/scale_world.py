@@ -39,6 +39,7 @@ from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.contract.reports import REPORT_EVERY_S, WorkerReport
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, script_text
+from voicefleet.runtime.redis.scripts import Callers, Report, ScriptArguments
 from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.worker.server.reporter import REPORT_TTL_MS
 
@@ -113,14 +114,14 @@ class _Packing(Scripts):
     def __init__(self) -> None:
         self._sha: dict[str, str] = {}
 
-    async def run(self, name: str, keys: list[str], args: list[str | int | float]) -> Any:
-        raise _Sent(self.pack(name, keys, args))
+    async def run(self, keys: list[str], args: ScriptArguments) -> Any:
+        raise _Sent(self.pack(keys, args))
 
-    def pack(self, name: str, keys: list[str], args: list[str | int | float]) -> bytes:
-        sha = self._sha.get(name)
+    def pack(self, keys: list[str], args: ScriptArguments) -> bytes:
+        sha = self._sha.get(args.script)
         if sha is None:
-            sha = self._sha[name] = hashlib.sha1(script_text(name).encode()).hexdigest()
-        return self.command("EVALSHA", sha, len(keys), *keys, *args)
+            sha = self._sha[args.script] = hashlib.sha1(script_text(args.script).encode()).hexdigest()
+        return self.command("EVALSHA", sha, len(keys), *keys, args.encode())
 
     def command(self, *parts: str | int | float) -> bytes:
         encoded = [str(part).encode() for part in parts]
@@ -274,9 +275,9 @@ class Running:
         for place in self.places.values():
             calls = [self.new_call(place) for _ in range(self.world.calls)]
             workers = itertools.cycle(place.by_worker)
-            add = {"add": [[c.room, self.now_ms() - self.random.randrange(240_000)] for c in calls], "gone": []}
+            add = [(c.room, self.now_ms() - self.random.randrange(240_000)) for c in calls]
             k = self.keys[place.name]
-            await self.wire.send([_packing.pack("callers", _callers_keys(k), [json.dumps(add), 0])])
+            await self.wire.send([_packing.pack(_callers_keys(k), Callers(add=add, gone=[], began_ms=0))])
             await asyncio.gather(*(self.accept(call, next(workers)) for call in calls))
             await asyncio.gather(*(self.live(call) for call in calls))
             await self.wire.send([self.report(place, worker, urgent=False) for worker in place.by_worker])
@@ -331,7 +332,9 @@ class Running:
         )
         k = self.keys[place.name]
         keys = [k.workers, k.report(worker), k.order(worker)]
-        return _packing.pack("report", keys, [worker, codec.dump(report), REPORT_TTL_MS, k.events, int(urgent)])
+        text = codec.dump(report)
+        args = Report(worker=worker, report=text, report_ttl_ms=REPORT_TTL_MS, channel=k.events, wake=urgent)
+        return _packing.pack(keys, args)
 
     async def beat(self) -> None:
         """Every job renews its claim and every worker reports once a second, spread over the second."""

@@ -315,12 +315,12 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
     "a dead job may have the call again": ("recover", "redis.call('SADD', KEYS[3], claim.job)", ""),
     "whoever holds the call is recovered": (
         "recover",
-        "if claim.worker ~= ARGV[2] or claim.job ~= ARGV[3] then",
+        "if claim.worker ~= args.worker or claim.job ~= args.job then",
         "if false then",
     ),
     "a claim that stands is closed": (
         "open_claims_expire",
-        "  if redis.call('EXISTS', ARGV[1] .. room) == 0 and not redis.call('ZSCORE', KEYS[1], room) then",
+        "  if redis.call('EXISTS', args.claim_prefix .. room) == 0 and not redis.call('ZSCORE', KEYS[1], room) then",
         "  if true then",
     ),
     "a recovered call stays in the book": ("recover", "redis.call('HDEL', KEYS[5], room)", ""),

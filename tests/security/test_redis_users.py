@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -29,6 +30,7 @@ from voicefleet.contract.keys import PREFIX, Keys
 from voicefleet.runtime.redis import acl as rules
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, connect_redis, script_names, script_text
+from voicefleet.runtime.redis.scripts import ScriptArguments
 from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack.servers import LiveKit, livekit_server
@@ -375,7 +377,7 @@ def test_every_script_of_a_worker_is_known() -> None:
     store = TREE / "worker/voicefleet/runtime/redis/claim_store.py"
     for path in [*(TREE / "worker/voicefleet/worker").rglob("*.py"), store]:
         text = path.read_text(encoding="utf-8")
-        named |= {name for name in script_names() if f'"{name}"' in text}
+        named |= {kind.script for kind in ScriptArguments.__subclasses__() if re.search(rf"\b{kind.__name__}\(", text)}
     assert named - {"handoff_begin", "recover", "fence"} == set(rules.WORKER_SCRIPTS)
 
 

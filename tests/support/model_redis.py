@@ -20,6 +20,7 @@ from voicefleet.controller.calls.call_store import CallStore
 from voicefleet.runtime.redis import connection as runtime_redis
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, connect_redis
+from voicefleet.runtime.redis.scripts import OpenClaimsExpire, ScriptArguments
 
 T = TypeVar("T")
 
@@ -76,11 +77,11 @@ class Wire(Scripts):
         self.faults: list[Line] = []
         """How the next requests fare, before `cut` counts."""
 
-    async def run(self, name: str, keys: list[str], args: list[str | int | float]) -> Any:
+    async def run(self, keys: list[str], args: ScriptArguments) -> Any:
         line = self.faults.pop(0) if self.faults else Line.AWAY if self.cut else Line.UP
         if line is Line.AWAY:
             raise UnknownStateError("cut off")
-        answer = await self._scripts.run(name, keys, args)
+        answer = await self._scripts.run(keys, args)
         if line is Line.UNHEARD:
             raise UnknownStateError("the answer is lost")
         return answer
@@ -119,9 +120,8 @@ class ModelRedis:
 
     async def close_orphans(self, rooms: tuple[str, ...]) -> None:
         """Close in the book the claims that ran out, as a controller does when their callers are gone."""
-        await self._scripts.run(
-            "open_claims_expire", [KEYS.callers, KEYS.open_claims, KEYS.ledger], [KEYS.claim_prefix, *rooms]
-        )
+        args = OpenClaimsExpire(claim_prefix=KEYS.claim_prefix, rooms=list(rooms))
+        await self._scripts.run([KEYS.callers, KEYS.open_claims, KEYS.ledger], args)
 
     async def shift(self, rooms: tuple[str, ...], seconds: float) -> None:
         """So much time goes by for the claims and handoffs in `rooms`."""

@@ -34,7 +34,7 @@ def test_fields_of_a_newer_release_are_passed_over() -> None:
     assert codec.load(WorkerReport, json.dumps(raw)) == report()
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", "{", '{"v": 2, "worker": "w"}', '{"v": 1}', '{"v": "x"}'])
+@pytest.mark.parametrize("text", ["", "null", "[]", "{", '{"v": 3, "worker": "w"}', '{"v": 2}', '{"v": "x"}'])
 def test_unreadable_is_unknown_never_absent(text: str) -> None:
     with pytest.raises(UnknownStateError):
         codec.load(WorkerReport, text)

@@ -174,8 +174,9 @@ class Store:
         await asyncio.sleep(self.taken_s)
         if self.away:
             raise OSError("away")
-        self.value = args[1] or None
-        self.written.append(args[1])
+        text = json.loads(args[0])["transcript"]
+        self.value = text or None
+        self.written.append(text)
         return 1
 
 

@@ -5,7 +5,6 @@ Every method raises `UnknownStateError` when Redis does not answer.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 
 from voicefleet.contract import codec
@@ -16,6 +15,8 @@ from voicefleet.controller.calls.scanning import Scanner
 from voicefleet.controller.calls.snapshots import Snapshot, read_claim
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, translate_redis_errors
+from voicefleet.runtime.redis.scripts import Callers, QueueTake, RoomFinished, TranscriptForget
+from voicefleet.runtime.redis.values import read_value
 
 DISPATCH_TTL_MS = 1_500
 """A dispatch without a claim after this counts as lost: LiveKit answers 200 to those it drops, and may offer the call
@@ -65,8 +66,10 @@ class CallStore:
             for_ms: so long all replicas leave them alone.
         """
         keys = [self._keys.waiting, self._keys.inflight]
-        arguments: list[str | int | float] = [self._keys.claim_prefix, limit, for_ms, min(most, TAKEN_AT_ONCE)]
-        return [str(room) for room in await self._scripts.run("queue_take", keys, arguments)]
+        args = QueueTake(
+            claim_prefix=self._keys.claim_prefix, free_slots=limit, alone_ms=for_ms, most=min(most, TAKEN_AT_ONCE)
+        )
+        return [str(room) for room in await self._scripts.run(keys, args)]
 
     async def postpone(self, room: str, after_ms: int, now_ms: int) -> None:
         """Leave a taken call alone for `after_ms` more."""
@@ -90,8 +93,8 @@ class CallStore:
         return await self._change(here, gone, began_ms)
 
     async def _change(self, add: Sequence[tuple[str, int]], gone: Iterable[str], began_ms: int) -> list[str]:
-        changes = json.dumps({"add": list(add), "gone": list(gone)})
-        return list(await self._scripts.run("callers", [*self._queue, self._keys.changed], [changes, began_ms]))
+        args = Callers(add=list(add), gone=list(gone), began_ms=began_ms)
+        return list(await self._scripts.run([*self._queue, self._keys.changed], args))
 
     async def claim(self, room: str) -> Claim | None:
         """Who has the call in `room` now."""
@@ -110,12 +113,13 @@ class CallStore:
             return {}
         with translate_redis_errors():
             texts = await self._redis.mget([self._keys.handoff(room) for room in rooms])
-        return {room: codec.load(Handoff, text) for room, text in zip(rooms, texts, strict=True) if text}
+        found = zip(rooms, (read_value(Handoff, text) for text in texts), strict=True)
+        return {room: handoff for room, handoff in found if handoff is not None}
 
     async def forget_conversation(self, room: str, room_sid: str) -> None:
         """Nobody may carry on with what was said in `room` while it had this sid."""
         keys = [self._keys.transcript(room), self._keys.transcript_of(room)]
-        await self._scripts.run("transcript_forget", keys, [room_sid])
+        await self._scripts.run(keys, TranscriptForget(room_sid=room_sid))
 
     async def shorten_conversation_ttl(self, rooms: Iterable[str]) -> None:
         """Rooms that are gone although nobody said so: keep their conversations only a little longer."""
@@ -131,7 +135,7 @@ class CallStore:
         k = self._keys
         room_keys = [k.claim(room), k.call(room), k.transcript(room), k.handoff(room)]
         keys = [*room_keys, k.open_claims, k.ledger, *self._queue, k.changed, k.renewed, k.transcript_of(room)]
-        return bool(await self._scripts.run("room_finished", keys, [room, room_sid]))
+        return bool(await self._scripts.run(keys, RoomFinished(room=room, room_sid=room_sid)))
 
     async def save_record(self, record: CallRecord) -> None:
         """Keep what is known of a call until its end, or a day."""
@@ -152,11 +156,14 @@ class CallStore:
         return frozenset(room for room, text in zip(rooms, found, strict=True) if text)
 
     async def records(self, rooms: Sequence[str]) -> dict[str, CallRecord]:
-        """What is known of the calls in `rooms`; a call that came without us has no record."""
+        """What is known of the calls in `rooms`; a call that came without us has no record, and one
+        whose record this release cannot read counts as such a call."""
         found: dict[str, CallRecord] = {}
         for start in range(0, len(rooms), RECORDS_AT_ONCE):
             part = rooms[start : start + RECORDS_AT_ONCE]
             with translate_redis_errors():
                 texts = await self._redis.mget([self._keys.call(room) for room in part])
-            found |= {room: codec.load(CallRecord, text) for room, text in zip(part, texts, strict=True) if text}
+            for room, text in zip(part, texts, strict=True):
+                if (record := read_value(CallRecord, text)) is not None:
+                    found[room] = record
         return found

@@ -19,6 +19,7 @@ from voicefleet.contract.claims import RENEWAL_OVERDUE_MS, ClaimState
 from voicefleet.contract.keys import Keys
 from voicefleet.controller.calls.snapshots import Call, Snapshot, read_call, read_claim
 from voicefleet.runtime.redis.connection import Scripts
+from voicefleet.runtime.redis.scripts import OpenClaimsExpire, QueueScan
 
 LOOK_AT_ALL_MS = 5_000
 """Scans tell what changed; so often a round through every call begins all the same. Jobs of an older release do not say
@@ -151,25 +152,26 @@ class Scanner:
 
     async def _look(self, walk: _Round | None, watched: Iterable[str]) -> list[Any]:
         k = self._keys
-        arguments: list[str | int | float] = [
-            k.claim_prefix,
-            self._grace_ms,
-            k.call_prefix,
-            PRIORITY_LEVEL_MS,
-            k.job_channel_prefix,
-            RENEWAL_OVERDUE_MS,
-            CHANGES_KEPT_MS,
-            self._scanned_ms,
-            walk.through if walk else 0,
-            walk.cursor if walk else "0",
-            self._listeners_at,
-            self._heard_ms,
-            LISTEN_EVERY_MS,
-            PART,
-            LISTENERS_PART,
-        ]
+        args = QueueScan(
+            claim_prefix=k.claim_prefix,
+            call_prefix=k.call_prefix,
+            channel_prefix=k.job_channel_prefix,
+            grace_ms=self._grace_ms,
+            priority_level_ms=PRIORITY_LEVEL_MS,
+            overdue_ms=RENEWAL_OVERDUE_MS,
+            changes_kept_ms=CHANGES_KEPT_MS,
+            last_ms=self._scanned_ms,
+            walk_through=walk.through if walk else 0,
+            walk_cursor=walk.cursor if walk else "0",
+            walk_part=PART,
+            listeners_cursor=self._listeners_at,
+            listeners_part=LISTENERS_PART,
+            listeners_asked_ms=self._heard_ms,
+            listeners_every_ms=LISTEN_EVERY_MS,
+            rooms=list(watched),
+        )
         keys = [k.callers, k.waiting, k.inflight, k.changed, k.renewed, k.open_claims]
-        return list(await self._scripts.run("queue_scan", keys, [*arguments, *watched]))
+        return list(await self._scripts.run(keys, args))
 
     def _take_over(self, answer: list[Any], scanned: _Scanned) -> None:
         now, told, _, server, next_held, silent, orphans, *rows = answer
@@ -291,6 +293,7 @@ class Scanner:
         if not due:
             return
         k = self._keys
-        await self._scripts.run("open_claims_expire", [k.callers, k.open_claims, k.ledger], [k.claim_prefix, *due])
+        args = OpenClaimsExpire(claim_prefix=k.claim_prefix, rooms=due)
+        await self._scripts.run([k.callers, k.open_claims, k.ledger], args)
         for room in due:
             del self._orphans[room]

@@ -15,6 +15,8 @@ from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import STALE_AFTER_S, WorkerOrder, WorkerReport, WorkerState
 from voicefleet.controller.leader.leadership import Term
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, translate_redis_errors
+from voicefleet.runtime.redis.scripts import Order, Reports
+from voicefleet.runtime.redis.values import read_value
 
 PROMPT_S = 3.0
 """A worker silent for longer may hang: its free slots are not counted on."""
@@ -107,8 +109,14 @@ class WorkerStore:
         """Redis's time, the next cursor, and some rows."""
         k = self._keys
         forget_ms = round(FORGET_AFTER_S * 1000)
-        arguments: list[str | int | float] = [k.report_prefix, k.order_prefix, forget_ms, cursor, PART]
-        now, next_cursor, *rows = await self._scripts.run("reports", [k.workers], arguments)
+        args = Reports(
+            report_prefix=k.report_prefix,
+            order_prefix=k.order_prefix,
+            forget_after_ms=forget_ms,
+            cursor=cursor,
+            part=PART,
+        )
+        now, next_cursor, *rows = await self._scripts.run([k.workers], args)
         return int(now), str(next_cursor), rows
 
     async def order(
@@ -129,7 +137,7 @@ class WorkerStore:
             if term is None:
                 await self._redis.set(self._keys.order(worker), text, ex=_ORDER_S)
                 return
-        await self._as_leader(term, [self._keys.order(worker)], [text])
+        await self._as_leader(term, [self._keys.order(worker)], text)
 
     async def enter(self, term: Term) -> None:
         """Say that `term` has begun: from now on, orders of leaders before are refused.
@@ -137,11 +145,11 @@ class WorkerStore:
         Raises:
             UnknownStateError: Redis did not answer, or another replica leads since.
         """
-        await self._as_leader(term, [], [])
+        await self._as_leader(term, [], "")
 
-    async def _as_leader(self, term: Term, keys: list[str], arguments: list[str | int | float]) -> None:
-        first = [self._keys.term(term.lease)]
-        if not int(await self._scripts.run("order", [*first, *keys], [term.number, _ORDER_S, *arguments])):
+    async def _as_leader(self, term: Term, keys: list[str], order: str) -> None:
+        args = Order(term=term.number, ttl_s=_ORDER_S, order=order)
+        if not int(await self._scripts.run([self._keys.term(term.lease), *keys], args)):
             raise UnknownStateError("nothing was ordered: another replica leads since")
 
     async def drain(self, worker: str) -> None:
@@ -169,8 +177,7 @@ class WorkerStore:
 
 
 def _read(text: str, order: str) -> _Parsed:
-    try:
-        report = codec.load(WorkerReport, text) if text else None
-        return _Parsed((text, order), report, codec.load(WorkerOrder, order) if order else None)
-    except UnknownStateError:
+    known = read_value(WorkerOrder, order)
+    if order and known is None:
         return _Parsed((text, order), None, None)
+    return _Parsed((text, order), read_value(WorkerReport, text), known)

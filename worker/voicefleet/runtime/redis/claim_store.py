@@ -5,9 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
 
-from voicefleet.contract import codec
 from voicefleet.contract.claims import (
     ACCEPTED_TTL_MS,
     EPOCH_TTL_MS,
@@ -19,8 +17,17 @@ from voicefleet.contract.claims import (
 )
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.redis.connection import Scripts
-
-_Args: TypeAlias = list[str | int | float]
+from voicefleet.runtime.redis.scripts import (
+    ClaimAccept,
+    ClaimRelease,
+    ClaimRenew,
+    Fence,
+    HandoffBegin,
+    HandoffReady,
+    HandoffYield,
+    Recover,
+)
+from voicefleet.runtime.redis.values import read_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +85,23 @@ class ClaimStore:
 
     async def accept(self, room: str, room_sid: str, *, worker: str, job: str) -> Accepted | Succeeding | Refused:
         """Reserve the call in `room` for `job`; asking again for the same job is answered alike."""
-        args: _Args = [room, worker, job, room_sid, ACCEPTED_TTL_MS, EPOCH_TTL_MS, HANDOFF_TTL_MS]
-        answer, value = await self._scripts.run("claim_accept", [*self._protocol(room), self._keys.changed], args)
+        args = ClaimAccept(
+            room=room,
+            worker=worker,
+            job=job,
+            room_sid=room_sid,
+            accepted_ttl_ms=ACCEPTED_TTL_MS,
+            epoch_ttl_ms=EPOCH_TTL_MS,
+            handoff_ttl_ms=HANDOFF_TTL_MS,
+        )
+        answer, value = await self._scripts.run([*self._protocol(room), self._keys.changed], args)
         match int(answer):
             case 1:
                 return Accepted(int(value))
             case 2:
                 return Succeeding(int(value))
             case _:
-                return Refused(codec.load(Claim, value) if value else None)
+                return Refused(read_value(Claim, value))
 
     async def renew(
         self, room: str, room_sid: str, *, worker: str, job: str, epoch: int, trouble: str = ""
@@ -100,46 +115,62 @@ class ClaimStore:
         Returns:
             None when the call is another job's: leave without a word.
         """
-        args: _Args = [room, worker, job, room_sid, epoch, LIVE_TTL_MS, EPOCH_TTL_MS, trouble]
-        ours, handoff = await self._scripts.run("claim_renew", self._holding(room), args)
-        return Renewed(int(ours), codec.load(Handoff, handoff) if handoff else None) if int(ours) else None
+        args = ClaimRenew(
+            room=room,
+            worker=worker,
+            job=job,
+            room_sid=room_sid,
+            epoch=epoch,
+            live_ttl_ms=LIVE_TTL_MS,
+            epoch_ttl_ms=EPOCH_TTL_MS,
+            trouble=trouble,
+        )
+        ours, handoff = await self._scripts.run(self._holding(room), args)
+        return Renewed(int(ours), read_value(Handoff, handoff)) if int(ours) else None
 
     async def release(self, room: str, *, job: str) -> bool:
         """Give the claim back; True when it was this job's. A claim of another job is left alone."""
         keys = self._keys
         released = [keys.claim(room), keys.open_claims, keys.ledger, keys.changed, keys.renewed]
-        return bool(await self._scripts.run("claim_release", released, [room, job]))
+        return bool(await self._scripts.run(released, ClaimRelease(room=room, job=job)))
 
     async def begin_handoff(self, room: str, *, job: str) -> bool:
         """Want the call in `room` moved away from `job`. False: it does not hold it, or a handoff is under way."""
         keys = [self._keys.claim(room), self._keys.handoff(room)]
-        return bool(await self._scripts.run("handoff_begin", keys, [job, HANDOFF_TTL_MS]))
+        return bool(await self._scripts.run(keys, HandoffBegin(job=job, handoff_ttl_ms=HANDOFF_TTL_MS)))
 
     async def ready(self, room: str, *, job: str) -> Turn:
         """As the successor `job`, in the room: ready. To be said every second until the answer is not `WAIT`."""
         keys = [self._keys.claim(room), self._keys.handoff(room)]
-        args: _Args = [job, HANDOFF_READY_TTL_MS, self._keys.job_channel_prefix]
-        answer, _ = await self._scripts.run("handoff_ready", keys, args)
+        channels = self._keys.job_channel_prefix
+        args = HandoffReady(job=job, ready_ttl_ms=HANDOFF_READY_TTL_MS, channel_prefix=channels)
+        answer, _ = await self._scripts.run(keys, args)
         return Turn(int(answer))
 
     async def hand_over(self, room: str, *, job: str) -> Yielded:
         """As the holder `job`, silent by now: give the call to the successor that is ready."""
-        args: _Args = [room, job, LIVE_TTL_MS, EPOCH_TTL_MS, self._keys.job_channel_prefix]
-        answer, _ = await self._scripts.run("handoff_yield", self._holding(room), args)
+        args = HandoffYield(
+            room=room,
+            job=job,
+            live_ttl_ms=LIVE_TTL_MS,
+            epoch_ttl_ms=EPOCH_TTL_MS,
+            channel_prefix=self._keys.job_channel_prefix,
+        )
+        answer, _ = await self._scripts.run(self._holding(room), args)
         return Yielded(int(answer))
 
     async def recover(self, room: str, claim: Claim) -> bool:
         """Free a call whose job is gone for sure, and put it at the head of the queue. False: it moved on."""
         keys = self._keys
         queue = [keys.callers, keys.waiting, keys.inflight]
-        args: _Args = [room, claim.worker, claim.job, EPOCH_TTL_MS]
+        args = Recover(room=room, worker=claim.worker, job=claim.job, epoch_ttl_ms=EPOCH_TTL_MS)
         every = [*self._protocol(room), *queue, keys.changed, keys.renewed]
-        return bool(await self._scripts.run("recover", every, args))
+        return bool(await self._scripts.run(every, args))
 
     async def fence(self, room: str, jobs: Sequence[str]) -> bool:
         """Keep `jobs`, whose agents are removed from `room`, from ever holding its call. False: one holds it."""
         keys = [self._keys.claim(room), self._keys.epoch(room), self._keys.fenced(room)]
-        return bool(await self._scripts.run("fence", keys, [EPOCH_TTL_MS, *jobs]))
+        return bool(await self._scripts.run(keys, Fence(jobs=list(jobs), epoch_ttl_ms=EPOCH_TTL_MS)))
 
     def _protocol(self, room: str) -> list[str]:
         keys = self._keys

@@ -21,9 +21,12 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
+from voicefleet.contract import codec
+from voicefleet.contract.claims import Claim, Handoff
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
 from voicefleet.runtime.redis.address import SentinelAddress, is_sentinel, parse_sentinel, shown_address
 from voicefleet.runtime.redis.following import follow_the_master
+from voicefleet.runtime.redis.scripts import ScriptArguments
 
 COMMAND_TIMEOUT_S = 1.0
 MAX_CONNECTIONS = 2_000
@@ -183,8 +186,26 @@ async def listen(client: RedisClient, channels: Iterable[str], heard: Callable[[
 
 @cache
 def script_text(name: str) -> str:
-    """The Lua script ``lua/<name>.lua``."""
-    return (resources.files("voicefleet.runtime.redis") / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+    """The Lua script ``lua/<name>.lua``, behind what all scripts begin with (``prelude.lua``)."""
+    files = resources.files("voicefleet.runtime.redis")
+    return script_prelude() + (files / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+
+
+@cache
+def script_prelude() -> str:
+    """What every script begins with: its arguments, and how stored values are written and read."""
+    text = (resources.files("voicefleet.runtime.redis") / "prelude.lua").read_text(encoding="utf-8")
+    for name, value in (
+        ("SCHEMA_VERSION", str(codec.SCHEMA_VERSION)),
+        ("CLAIM_FIELDS", _lua_names(Claim)),
+        ("HANDOFF_FIELDS", _lua_names(Handoff)),
+    ):
+        text = text.replace(f"<<{name}>>", value)
+    return text
+
+
+def _lua_names(kind: type) -> str:
+    return ", ".join(f"'{name}'" for name in codec.names_of(kind))
 
 
 @cache
@@ -201,14 +222,14 @@ class Scripts:
         self._client = client
         self._known: dict[str, AsyncScript] = {}
 
-    async def run(self, name: str, keys: list[str], args: list[str | int | float]) -> Any:
-        """Run ``lua/<name>.lua``.
+    async def run(self, keys: list[str], args: ScriptArguments) -> Any:
+        """Run the script that `args` are for.
 
         Raises:
             UnknownStateError: Redis was away, slow or refused; the script may or may not have run.
         """
-        script = self._known.get(name)
+        script = self._known.get(args.script)
         if script is None:
-            script = self._known[name] = self._client.register_script(script_text(name))
+            script = self._known[args.script] = self._client.register_script(script_text(args.script))
         with translate_redis_errors():
-            return await script(keys=keys, args=args)
+            return await script(keys=keys, args=[args.encode()])

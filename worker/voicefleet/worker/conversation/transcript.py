@@ -149,7 +149,7 @@ def decode(text: str, cipher: Cipher | None = None, *, plaintext: bool = False) 
     try:
         raw = json.loads(text)
         items, kept = raw["items"], raw["kept"]
-        if not 1 <= int(raw["v"]) <= VERSION or not isinstance(kept, dict) or not isinstance(items, list):
+        if raw["v"] != VERSION or not isinstance(kept, dict) or not isinstance(items, list):
             raise ValueError("not a transcript of a version this release reads")
         caller, at_s = str(raw.get("caller", "")), float(raw.get("at_s", 0.0))
         tier, sid, trace = (str(raw.get(name, "")) for name in ("tier", "sid", "trace"))

@@ -9,6 +9,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scripts
+from voicefleet.runtime.redis.scripts import TranscriptPut
 from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.worker.conversation.transcript import CallTranscript, Cipher, Loss, LostTranscriptError, decode, encode
 
@@ -117,4 +118,4 @@ class TranscriptStore:
                     self.missed(loss)
 
     async def _put(self, text: str) -> None:
-        await self._scripts.run("transcript_put", self._keys, [self._job, text, self._ttl_ms])
+        await self._scripts.run(self._keys, TranscriptPut(job=self._job, transcript=text, ttl_ms=self._ttl_ms))

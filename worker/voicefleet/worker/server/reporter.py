@@ -11,6 +11,8 @@ from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import REPORT_EVERY_S, WorkerOrder, WorkerReport
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scripts
+from voicefleet.runtime.redis.scripts import Report
+from voicefleet.runtime.redis.values import read_value
 
 REPORT_TTL_MS = 3_600_000
 """A report outlives its worker's silence: how old it is says more than that it is gone."""
@@ -62,11 +64,16 @@ class Reporter:
         keys = self._keys
         try:
             answer = await self._scripts.run(
-                "report",
                 [keys.workers, keys.report(self._worker), keys.order(self._worker)],
-                [self._worker, codec.dump(self._report()), REPORT_TTL_MS, keys.events, int(urgent)],
+                Report(
+                    worker=self._worker,
+                    report=codec.dump(self._report()),
+                    report_ttl_ms=REPORT_TTL_MS,
+                    channel=keys.events,
+                    wake=urgent,
+                ),
             )
-            order = codec.load(WorkerOrder, answer) if answer else None
+            order = read_value(WorkerOrder, answer)
         except UnknownStateError as error:
             self._failed()
             if not self._away:

@@ -13,6 +13,7 @@ from voicefleet.contract.calls import TICKET_TTL_S
 from voicefleet.contract.keys import PREFIX
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scripts
+from voicefleet.runtime.redis.scripts import CallCount, CallOver
 
 WINDOW_S = 60
 PENDING_S = TICKET_TTL_S + 60 + 5
@@ -67,7 +68,7 @@ class Limiter:
             One of REDIS_FAILURES, or UnknownStateError: Redis is away or slow; the call may be counted or not.
         """
         async with asyncio.timeout(_REDIS_LIMIT_S):
-            return await self._count(key, region, room, "ticket", gone)
+            return await self._count(key, region, room, gone, ticket=True)
 
     async def confirm(self, key: str, region: str, room: str, gone: Gone) -> bool:
         """Count a call of `key` whose caller is in the room; saying it again changes nothing.
@@ -77,17 +78,17 @@ class Limiter:
 
         Raises: as `reserve`.
         """
-        return await self._count(key, region, room, "join", gone)
+        return await self._count(key, region, room, gone, ticket=False)
 
     async def release(self, key: str, region: str, rooms: Collection[str]) -> None:
         """Calls of `key` are over. Raises one of REDIS_FAILURES, or UnknownStateError."""
         if key and rooms:
             await self._over(key, [f"{region}/{room}" for room in rooms])
 
-    async def _count(self, key: str, region: str, room: str, what: str, gone: Gone) -> bool:
+    async def _count(self, key: str, region: str, room: str, gone: Gone, *, ticket: bool) -> bool:
         for last in (False, True):
-            arguments: list[str | int | float] = [f"{region}/{room}", self.calls, what]
-            if await self._scripts.run("call_count", _keys(key), arguments):
+            args = CallCount(member=f"{region}/{room}", most=self.calls, ticket=ticket)
+            if await self._scripts.run(_keys(key), args):
                 return True
             # Those that are over without a word of LiveKit's are only looked for when they would make a difference.
             if last or not await self._clear(key, gone):
@@ -104,7 +105,7 @@ class Limiter:
         return bool(over)
 
     async def _over(self, key: str, members: Collection[str]) -> None:
-        await self._scripts.run("call_over", _keys(key), [OVER_S, *members])
+        await self._scripts.run(_keys(key), CallOver(members=list(members), kept_s=OVER_S))
 
 
 def _keys(key: str) -> list[str]:

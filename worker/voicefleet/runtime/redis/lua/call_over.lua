@@ -1,10 +1,10 @@
--- Calls of a key are over. KEYS: the key's calls, those of them that are over. ARGV: seconds for which they are
--- remembered, then members (region/room).
+-- Calls of a key are over. KEYS: the key's calls, those of them that are over. args: members (region/room), kept_s
+-- (seconds for which they are remembered).
 local now = tonumber(redis.call('TIME')[1])
-for i = 2, #ARGV do
-  redis.call('ZREM', KEYS[1], ARGV[i])
-  redis.call('ZADD', KEYS[2], now, ARGV[i])
+for _, member in ipairs(args.members) do
+  redis.call('ZREM', KEYS[1], member)
+  redis.call('ZADD', KEYS[2], now, member)
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[1]))
-redis.call('EXPIRE', KEYS[2], ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - args.kept_s)
+redis.call('EXPIRE', KEYS[2], args.kept_s)
 return 1

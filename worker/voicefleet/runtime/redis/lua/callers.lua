@@ -1,12 +1,9 @@
--- Callers came or went. KEYS: callers, waiting, inflight, changed. ARGV: changes as JSON, listing began at (ms).
--- changes: {add = {{room, joined_ms}, ...}, gone = {room, ...}}. A joined time of 0 is now; a later one too.
+-- Callers came or went. KEYS: callers, waiting, inflight, changed. args: add ({{room, joined_ms}, ...}), gone
+-- ({room, ...}), began_ms (when the listing began; 0: no listing). A joined time of 0 is now; a later one too.
 -- Without a listing (0) whoever is gone is gone. With one, a caller who joined after it began stays: it cannot have
 -- seen them. Returns {room, ...}: those taken out.
-local t = redis.call('TIME')
-local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local changes = cjson.decode(ARGV[1])
-local began = tonumber(ARGV[2])
-for _, pair in ipairs(changes.add) do
+local now = now_ms()
+for _, pair in ipairs(args.add) do
   local joined = tonumber(pair[2])
   if joined <= 0 or joined > now then
     joined = now
@@ -15,9 +12,9 @@ for _, pair in ipairs(changes.add) do
   redis.call('ZADD', KEYS[4], now, pair[1])
 end
 local out = {}
-for _, room in ipairs(changes.gone) do
+for _, room in ipairs(args.gone) do
   local joined = redis.call('ZSCORE', KEYS[1], room)
-  if joined and (began == 0 or tonumber(joined) < began) then
+  if joined and (args.began_ms == 0 or tonumber(joined) < args.began_ms) then
     redis.call('ZREM', KEYS[1], room)
     redis.call('ZREM', KEYS[2], room)
     redis.call('ZREM', KEYS[3], room)

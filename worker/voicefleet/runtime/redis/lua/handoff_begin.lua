@@ -1,13 +1,9 @@
--- The call in a room is to move to another worker. KEYS: claim, handoff. ARGV: job that holds it, ttl_ms.
+-- The call in a room is to move to another worker. KEYS: claim, handoff. args: job (that holds it), handoff_ttl_ms.
 -- Returns 1 when the handoff is now wanted; 0: the job does not hold a live claim, or one is under way.
-local text = redis.call('GET', KEYS[1])
-if not text then
+local claim = read_claim(redis.call('GET', KEYS[1]))
+if not claim or claim.job ~= args.job or claim.state ~= 'live' or redis.call('EXISTS', KEYS[2]) == 1 then
   return 0
 end
-local claim = cjson.decode(text)
-if claim.job ~= ARGV[1] or claim.state ~= 'live' or redis.call('EXISTS', KEYS[2]) == 1 then
-  return 0
-end
-redis.call('SET', KEYS[2], cjson.encode({v = 1, from_job = claim.job, from_worker = claim.worker, state = 'wanted',
-  to_job = '', to_worker = ''}), 'PX', ARGV[2])
+redis.call('SET', KEYS[2], write_handoff({from_job = claim.job, from_worker = claim.worker, state = 'wanted',
+  to_job = '', to_worker = ''}), 'PX', args.handoff_ttl_ms)
 return 1

@@ -1,25 +1,21 @@
--- A room is over. KEYS: claim, call, transcript, handoff, held, ledger, callers, waiting, inflight, changed,
--- renewed, transcript_of. ARGV: room, room_sid.
+-- A room is over. KEYS: claim, call, transcript, handoff, open_claims, ledger, callers, waiting, inflight, changed,
+-- renewed, transcript_of. args: room, room_sid.
 -- Room names recur: a claim that belongs to a newer room of the same name stays. Returns 1 when the room was cleared.
-local text = redis.call('GET', KEYS[1])
-if text then
-  local sid = cjson.decode(text).room_sid
-  if ARGV[2] ~= '' and sid ~= '' and sid ~= ARGV[2] then
-    return 0
-  end
+local claim = read_claim(redis.call('GET', KEYS[1]))
+if claim and args.room_sid ~= '' and claim.room_sid ~= '' and claim.room_sid ~= args.room_sid then
+  return 0
 end
-if redis.call('HDEL', KEYS[5], ARGV[1]) == 1 then
-  redis.call('HINCRBY', KEYS[6], text and 'finished' or 'expired', 1)
+if redis.call('HDEL', KEYS[5], args.room) == 1 then
+  redis.call('HINCRBY', KEYS[6], claim and 'finished' or 'expired', 1)
 end
 redis.call('DEL', KEYS[1], KEYS[2], KEYS[4])
 local of = redis.call('GET', KEYS[12]) or ''
-if of == '' or ARGV[2] == '' or of == ARGV[2] then
+if of == '' or args.room_sid == '' or of == args.room_sid then
   redis.call('DEL', KEYS[3], KEYS[12])
 end
-redis.call('ZREM', KEYS[7], ARGV[1])
-redis.call('ZREM', KEYS[8], ARGV[1])
-redis.call('ZREM', KEYS[9], ARGV[1])
-local t = redis.call('TIME')
-redis.call('ZADD', KEYS[10], t[1] * 1000 + math.floor(t[2] / 1000), ARGV[1])
-redis.call('ZREM', KEYS[11], ARGV[1])
+redis.call('ZREM', KEYS[7], args.room)
+redis.call('ZREM', KEYS[8], args.room)
+redis.call('ZREM', KEYS[9], args.room)
+redis.call('ZADD', KEYS[10], now_ms(), args.room)
+redis.call('ZREM', KEYS[11], args.room)
 return 1

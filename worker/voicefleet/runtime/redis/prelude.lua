@@ -1,0 +1,44 @@
+-- Begins every script: its arguments by name, Redis's clock, and the one place where stored values are written and read.
+-- Python puts in what is in double angle brackets: the schema version and the fields of `contract.claims`.
+local args = cjson.decode(ARGV[1])
+local SCHEMA = <<SCHEMA_VERSION>>
+
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+
+-- The stored value in `text`. Nil: none, or of another schema version, which is unknown and never read as if it were ours.
+local function read_value(text)
+  local readable, value = pcall(cjson.decode, text)
+  return readable and type(value) == 'table' and value.v == SCHEMA and value or nil
+end
+
+-- Fields that this release does not know stay as they are: a release of the same schema version wrote them.
+local function write_value(fields, value)
+  for _, name in ipairs(fields) do
+    assert(value[name] ~= nil, 'no ' .. name)
+  end
+  value.v = SCHEMA
+  return cjson.encode(value)
+end
+
+-- The claim in `text`. Nil or false: none. One that cannot be read is somebody's all the same; it matches no worker and
+-- no job, not even one without a name.
+local function read_claim(text)
+  return text and (read_value(text) or {worker = false, job = false, epoch = 0, state = 'unknown', room_sid = ''})
+end
+
+local function write_claim(claim)
+  return write_value({<<CLAIM_FIELDS>>}, claim)
+end
+
+-- The handoff in `text`. Nil: none, or one that cannot be read.
+local function read_handoff(text)
+  return text and read_value(text)
+end
+
+local function write_handoff(handoff)
+  return write_value({<<HANDOFF_FIELDS>>}, handoff)
+end
+
