@@ -11,7 +11,7 @@ import pytest
 from voicefleet.contract import codec
 from voicefleet.contract.claims import Claim, Handoff
 from voicefleet.runtime.redis.connection import script_names, script_prelude, script_text
-from voicefleet.runtime.redis.scripts import ScriptArguments
+from voicefleet.runtime.redis.scripts import HandoffReady, ScriptArguments
 
 pytestmark = pytest.mark.unit
 
