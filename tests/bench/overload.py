@@ -32,12 +32,12 @@ from voicefleet.contract import codec
 from voicefleet.contract.calls import CallRecord
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import WorkerReport
-from voicefleet.controller.calls.call_store import CallBook
+from voicefleet.controller.calls.call_store import CallStore
 from voicefleet.runtime.redis.connection import Scripts, script_text
 from voicefleet.runtime.supervisor.children import Child, running
 from voicefleet.runtime.supervisor.lifeline import lifeline
 from voicefleet.runtime.supervisor.ports import Ports
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 
 WAITING, WORKERS, SLOTS = 10_000, 1_000, 10
 OPENED = 1_000
@@ -149,7 +149,7 @@ async def _run(on: Stand, run: int, seconds: float, seen: Seen) -> None:
             reports = Reports(client)
             await reports.write_all()
             reporting = asyncio.create_task(reports.keep())
-            stack.push_async_callback(end, [reporting])
+            stack.push_async_callback(cancel_and_wait, [reporting])
             child = _controller(on, run, port, played_port, nowhere)
             await stack.enter_async_context(running(child))
             http = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))
@@ -192,7 +192,7 @@ async def _view(http: aiohttp.ClientSession, name: str) -> dict[str, Any]:
 async def _grown_by(client: Any, http: aiohttp.ClientSession, name: str, livekit_port: int) -> float:
     """Callers come, and webhooks tell of them; how long until the pool's maximum is wanted. Without a port LiveKit is
     away."""
-    keys, book = Keys(name), CallBook(client, Scripts(client), name, grace_ms=1_000)
+    keys, book = Keys(name), CallStore(client, Scripts(client), name, grace_ms=1_000)
     for start in range(0, WAITING, 500):
         rooms = [f"call-{number:08d}" for number in range(start, start + 500)]
         if livekit_port:
@@ -202,7 +202,7 @@ async def _grown_by(client: Any, http: aiohttp.ClientSession, name: str, livekit
             for room in rooms:  # as for every call with a ticket of the API
                 pipe.set(keys.call(room), codec.dump(CallRecord(room, name, key="front")))
             await pipe.execute()
-        await book.listed(0, [(room, 0) for room in rooms], [])
+        await book.apply_listing(0, [(room, 0) for room in rooms], [])
     began_s = time.monotonic()  # the last of them is there: now all of them are needed
     await _until(lambda: _wants_all(http, name))
     return time.monotonic() - began_s

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from voicefleet.contract import codec
 from voicefleet.contract.calls import PRIORITY_LEVEL_MS, CallRecord
 from voicefleet.contract.keys import Keys
-from voicefleet.controller.calls.call_store import CallBook
+from voicefleet.controller.calls.call_store import CallStore
 from voicefleet.runtime.redis.claim_store import Accepted, ClaimStore
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, connect_redis
 from voicefleet.stack import servers
@@ -65,7 +65,7 @@ class QueueMachine(RuleBasedStateMachine):
         super().__init__()
         self._runner, self._client = runner, client
         scripts = Scripts(client)
-        self.books = [CallBook(client, scripts, "queue", grace_ms=0) for _ in range(2)]
+        self.books = [CallStore(client, scripts, "queue", grace_ms=0) for _ in range(2)]
         self.claims = ClaimStore(scripts, "queue")
         self.run(client.flushdb())
         self.joined: dict[str, int] = {}
@@ -87,12 +87,12 @@ class QueueMachine(RuleBasedStateMachine):
         self.time_ms += 7
         self.priority[room] = priority
         self.run(self._client.set(KEYS.call(room), codec.dump(CallRecord(room, "queue", priority=priority))))
-        self.run(self.books[0].listed(self.time_ms, [(room, self.time_ms)], []))
+        self.run(self.books[0].apply_listing(self.time_ms, [(room, self.time_ms)], []))
         self.joined[room] = self.time_ms
 
     @rule(room=ROOM)
     def caller_leaves(self, room: str) -> None:
-        self.run(self.books[1].left(room))
+        self.run(self.books[1].caller_left(room))
         if self.joined.pop(room, None) is not None:
             self.queued.pop(room, None)
             self.under_way.discard(room)
@@ -147,7 +147,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(room=ROOM)
     def call_is_looked_at_later(self, room: str) -> None:
-        self.run(self.books[0].look_again(room, FOR_MS, self._now_ms()))
+        self.run(self.books[0].postpone(room, FOR_MS, self._now_ms()))
 
     @rule(who=st.integers(0, 1))
     def forgets_all(self, who: int) -> None:
@@ -189,13 +189,13 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def book_is_cleaned(self) -> None:
         """Claims that ran out, of calls that are over, leave the book; no other does."""
-        held = self.run(self._client.hkeys(KEYS.held))
+        held = self.run(self._client.hkeys(KEYS.open_claims))
         gone = {room for room in held if room not in self.claimed and room not in self.joined}
         with mock.patch("voicefleet.controller.calls.scanning.ORPHAN_MS", 0):
             self.books[0].scanner.forget()
             self.run(self._two_rounds())
         self._scanned()
-        assert set(self.run(self._client.hkeys(KEYS.held))) == set(held) - gone
+        assert set(self.run(self._client.hkeys(KEYS.open_claims))) == set(held) - gone
 
     async def _two_rounds(self) -> None:
         """Two times through all that is held: in the first an orphan is seen, after it it is closed."""
@@ -214,7 +214,7 @@ class QueueMachine(RuleBasedStateMachine):
     def ledger_adds_up(self) -> None:
         ledger = {name: int(count) for name, count in self.run(self._client.hgetall(KEYS.ledger)).items()}
         opened = ledger.pop("opened", 0)
-        assert opened == sum(ledger.values()) + self.run(self._client.hlen(KEYS.held))
+        assert opened == sum(ledger.values()) + self.run(self._client.hlen(KEYS.open_claims))
 
 
 def play(url: str, examples: int) -> None:

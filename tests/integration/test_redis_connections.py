@@ -16,14 +16,14 @@ import redis.asyncio
 
 from voicefleet.contract.errors import MissingPartError, UnknownStateError
 from voicefleet.contract.keys import Keys
-from voicefleet.controller.calls.call_store import CallBook
+from voicefleet.controller.calls.call_store import CallStore
 from voicefleet.controller.pool.worker_store import WorkerStore
 from voicefleet.runtime.redis.claim_store import Accepted, ClaimStore
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scripts, connect_redis, listen
 from voicefleet.runtime.supervisor.children import Child, running
 from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.runtime.supervisor.settings import environment
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.stack.find import find_redis_server
 
 pytestmark = pytest.mark.integration
@@ -146,12 +146,12 @@ async def test_claims_outlive_the_master_and_everybody_follows(tmp_path: Path, p
         # The one that is asked first is away: the next one answers.
         group.sentinels[next(iter(group.sentinels))].send_signal(signal.SIGSTOP)
         async with _client(group.url()) as controller, _client(group.url()) as worker:
-            book = CallBook(controller, Scripts(controller), "eu", grace_ms=1_000)
+            book = CallStore(controller, Scripts(controller), "eu", grace_ms=1_000)
             claims = ClaimStore(Scripts(worker), "eu")
             heard: list[str] = []
             listening = asyncio.create_task(_listen(worker, Keys("eu").job_channel("J1"), heard))
             try:
-                await book.joined("room")
+                await book.caller_joined("room")
                 assert await claims.accept("room", "", worker="w1", job="J1") == Accepted(1)
                 assert await claims.renew("room", "", worker="w1", job="J1", epoch=1) is not None
                 await _until(lambda: _listens(book), _UP_LIMIT_S)
@@ -173,7 +173,7 @@ async def test_claims_outlive_the_master_and_everybody_follows(tmp_path: Path, p
                 assert info["role"] == "master"
                 assert (await controller.config_get("port"))["port"] == str(replica)
             finally:
-                await end([listening])
+                await cancel_and_wait([listening])
                 group.sentinels[next(iter(group.sentinels))].send_signal(signal.SIGCONT)
 
 
@@ -189,10 +189,10 @@ async def _knows_all(sentinel: RedisClient) -> bool:
     return bool(state["num-slaves"] == 1 and state["num-other-sentinels"] == 2)
 
 
-async def _listens(book: CallBook) -> bool:
+async def _listens(book: CallStore) -> bool:
     await asyncio.sleep(0.2)  # asked anew in a scan after so long
     with contextlib.suppress(UnknownStateError):
-        return "J1" not in (await book.scan()).silent
+        return "J1" not in (await book.scan()).not_listening
     return False
 
 
@@ -204,7 +204,7 @@ async def _renews(claims: ClaimStore) -> bool:
     return False
 
 
-async def _scans(book: CallBook) -> bool:
+async def _scans(book: CallStore) -> bool:
     with contextlib.suppress(UnknownStateError):
         await book.scan()
         return True

@@ -13,7 +13,7 @@ import pytest_asyncio
 from support.controlling import KEYS, Running, controller, region, until
 from support.played_livekit import PlayedLiveKit, played_livekit
 from voicefleet.controller.calls import scanning
-from voicefleet.controller.calls.call_store import CallBook
+from voicefleet.controller.calls.call_store import CallStore
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, connect_redis
 
@@ -30,10 +30,10 @@ async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
 async def said_by_webhooks(client: RedisClient, played: PlayedLiveKit, names: list[str]) -> None:
     """Callers in LiveKit and, as its webhooks tell of them, in Redis."""
     played.call(*names)
-    book = CallBook(client, Scripts(client), "eu", grace_ms=1_000)
+    book = CallStore(client, Scripts(client), "eu", grace_ms=1_000)
     for start in range(0, len(names), 500):
-        # As `CallBook.joined`, for many at once: the script takes the time when it writes, so no scan misses it.
-        await book.listed(0, [(name, 0) for name in names[start : start + 500]], [])
+        # As `CallStore.joined`, for many at once: the script takes the time when it writes, so no scan misses it.
+        await book.apply_listing(0, [(name, 0) for name in names[start : start + 500]], [])
 
 
 async def view(running: Running) -> dict[str, Any]:
@@ -145,7 +145,7 @@ async def unknown(running: Running) -> bool:
 async def cost_us(redis: RedisClient, waiting: int) -> int:
     """The least time, of many, that Redis needs to take 10 calls of so many, with 50 under way."""
     await redis.flushall()
-    book = CallBook(redis, Scripts(redis), "eu", grace_ms=0)
+    book = CallStore(redis, Scripts(redis), "eu", grace_ms=0)
     for start in range(0, waiting, 1_000):
         await redis.zadd(KEYS.waiting, {f"call-{n:06d}": n for n in range(start, min(waiting, start + 1_000))})
     assert len(await book.take(50, most=50)) == 50
@@ -166,7 +166,7 @@ async def test_taking_from_a_long_queue_costs_redis_no_more_than_from_a_short_on
 
 
 async def test_1000_calls_are_taken_in_two_commands(redis: RedisClient) -> None:
-    book = CallBook(redis, Scripts(redis), "eu", grace_ms=0)
+    book = CallStore(redis, Scripts(redis), "eu", grace_ms=0)
     await redis.zadd(KEYS.waiting, {f"call-{n:06d}": n for n in range(3_000)})
     taken = [await book.take(1_000, most=1_000), await book.take(1_000, most=500), await book.take(1_000, most=1)]
     assert [len(part) for part in taken] == [500, 500, 0]
@@ -176,28 +176,28 @@ async def test_1000_calls_are_taken_in_two_commands(redis: RedisClient) -> None:
 async def test_claims_whose_call_is_gone_leave_the_book(redis: RedisClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scanning, "ORPHAN_MS", 300)
     scripts = Scripts(redis)
-    claims, book = ClaimStore(scripts, "eu"), CallBook(redis, scripts, "eu", grace_ms=0)
+    claims, book = ClaimStore(scripts, "eu"), CallStore(redis, scripts, "eu", grace_ms=0)
     rooms = [f"call-{number}" for number in range(200)]
     for number, room in enumerate((*rooms, "waits", "lives")):
         await claims.accept(room, "RM_1", worker="w1", job=f"J{number}")
-    await book.joined("waits")
+    await book.caller_joined("waits")
     # The claims run out, and nobody tells that the rooms are over.
     await redis.delete(*(KEYS.claim(room) for room in (*rooms, "waits")))
     asked_for: set[str] = set()
 
     async def closed() -> bool:
         snapshot = await book.scan()
-        asked_for.update(snapshot.silent)
-        return int(await redis.hlen(KEYS.held)) == 2
+        asked_for.update(snapshot.not_listening)
+        return int(await redis.hlen(KEYS.open_claims)) == 2
 
     snapshot = await book.scan()
-    assert await redis.hlen(KEYS.held) == 202, "whoever claimed a call last may come back for a while"
+    assert await redis.hlen(KEYS.open_claims) == 202, "whoever claimed a call last may come back for a while"
     await until(closed)
     # Only the one that has a claim and does not listen is looked at in each scan.
-    assert asked_for | snapshot.silent == {"J201"}
-    assert set(await redis.hkeys(KEYS.held)) == {"waits", "lives"}
+    assert asked_for | snapshot.not_listening == {"J201"}
+    assert set(await redis.hkeys(KEYS.open_claims)) == {"waits", "lives"}
     ledger = {name: int(count) for name, count in (await redis.hgetall(KEYS.ledger)).items()}
     assert ledger == {"opened": 202, "expired": 200}
     # The webhook, late: nothing is counted twice.
-    assert await book.finished(rooms[0], "RM_1")
+    assert await book.room_finished(rooms[0], "RM_1")
     assert await redis.hget(KEYS.ledger, "expired") == "200"

@@ -12,7 +12,7 @@ import pytest
 
 from support.controlling import FRONT, FRONT_SECRET, OTHER_SECRET, controller, region, until
 from voicefleet.contract.answers import MOST_CALLS_A_PAGE
-from voicefleet.controller.calls.call_store import Call, Snapshot
+from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.http import api as controller_api
 from voicefleet.controller.http.reads import READS_PER_MINUTE
 from voicefleet.controller.regions.region import Region

@@ -48,7 +48,7 @@ class Reply:
 
 @dataclass
 class EchoAgent:
-    """Joins with `start()`, replies to every caller until `aclose()`.
+    """JoinCounter with `start()`, replies to every caller until `aclose()`.
 
     Attributes:
         greets_after_s: greeting this long after the caller is in the room; None: it never greets.

@@ -274,7 +274,7 @@ class Fleet:
         """The webhook; False: it is late, the name belongs to another room by now."""
         self.over.remove((room, sid))
         late = room in self.rooms and self.rooms[room].caller
-        return not late and await self.redis.book.finished(room, sid)
+        return not late and await self.redis.book.room_finished(room, sid)
 
     def job(self, name: str) -> ModelJob | None:
         return next((job for job in self.jobs if job.name == name), None)

@@ -16,11 +16,11 @@ from aiohttp import web
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.contract.keys import Keys
 from voicefleet.controller.adapters.livekit import LiveKit
-from voicefleet.controller.calls.call_store import CallBook
+from voicefleet.controller.calls.call_store import CallStore
 from voicefleet.controller.calls.dispatch import Dispatcher
 from voicefleet.controller.calls.handoffs import Handoffs
 from voicefleet.controller.calls.recovery import Recovery
-from voicefleet.controller.calls.redis_outage import BlindRepair
+from voicefleet.controller.calls.redis_outage import OutageDispatcher
 from voicefleet.controller.fleets import open_fleets
 from voicefleet.controller.http.api import Api
 from voicefleet.controller.http.auth.access import Access
@@ -42,8 +42,8 @@ from voicefleet.controller.pool.worker_store import WorkerStore
 from voicefleet.controller.ports import CredentialsRefusedError
 from voicefleet.controller.regions.history import History
 from voicefleet.controller.regions.region import Region
-from voicefleet.controller.rooms.joins import Joins
-from voicefleet.controller.rooms.listing import Lister
+from voicefleet.controller.rooms.joins import JoinCounter
+from voicefleet.controller.rooms.listing import RoomLister
 from voicefleet.controller.rooms.webhooks import Webhooks
 from voicefleet.controller.settings.load import RegionSettings, Settings, inherited_environment
 from voicefleet.controller.waiting_message.messages import LOOK_EVERY_S, WaitingMessages
@@ -53,7 +53,7 @@ from voicefleet.runtime.http.server import HttpServer, application, health_route
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, check_redis, connect_redis, listen
 from voicefleet.runtime.supervisor.lifeline import lifeline
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.runtime.tracing import OtlpTracer, start_tracing
 
 _AGAIN_S = 1.0
@@ -98,12 +98,12 @@ async def run_controller(
         await _check_livekit(regions)
         leadership, election = await open_fleets(stack, settings, regions, clock, metrics)
         _start_waiting_messages(stack, settings, regions, redis, clock, metrics)
-        decisions = DecisionLog.empty()
+        decisions = DecisionLog()
         histories = {name: History(region) for name, region in regions.items()}
         limiter = Limiter(
             redis, clock, per_minute=settings.limits.requests_per_minute, calls=settings.limits.concurrent_calls
         )
-        joins = Joins(regions, limiter, metrics, max_duration_s=settings.limits.max_call_duration_s)
+        joins = JoinCounter(regions, limiter, metrics, max_duration_s=settings.limits.max_call_duration_s)
         access = Access(settings, limiter, metrics, clock)
         app = _web_app(settings, regions, access, joins, limiter, decisions, metrics, histories, leadership)
         server = HttpServer(app, metrics.registry)
@@ -153,7 +153,7 @@ async def _open_region(
     return Region(
         settings=region,
         livekit=livekit,
-        calls=CallBook(redis, Scripts(redis), region.name, grace_ms=round(settings.waiting_grace_s * 1000)),
+        calls=CallStore(redis, Scripts(redis), region.name, grace_ms=round(settings.waiting_grace_s * 1000)),
         workers=WorkerStore(redis, region.name),
         models=ModelStore(redis, region.name),
         campaigns=CampaignStore(redis, region.name),
@@ -222,7 +222,7 @@ def _web_app(
     settings: Settings,
     regions: dict[str, Region],
     access: Access,
-    joins: Joins,
+    joins: JoinCounter,
     limiter: Limiter,
     decisions: DecisionLog,
     metrics: Metrics,
@@ -243,14 +243,14 @@ def _web_app(
     return app
 
 
-def _lister(settings: Settings, region: Region, joins: Joins) -> Lister:
-    return Lister(region, joins, every_s=settings.listing_s, max_duration_s=settings.limits.max_call_duration_s)
+def _lister(settings: Settings, region: Region, joins: JoinCounter) -> RoomLister:
+    return RoomLister(region, joins, every_s=settings.listing_s, max_duration_s=settings.limits.max_call_duration_s)
 
 
 def _loops(
     settings: Settings,
     regions: dict[str, Region],
-    listers: list[Lister],
+    listers: list[RoomLister],
     redis: RedisClient,
     decisions: DecisionLog,
     histories: dict[str, History],
@@ -263,7 +263,7 @@ def _loops(
         loops[f"dispatch of {name}"] = Dispatcher(region).run
         loops[f"pool of {name}"] = PoolReconciler(region, decisions, leadership, tick_s=settings.tick_s).run
         loops[f"recovery of {name}"] = Recovery(region).run
-        loops[f"blind repair of {name}"] = BlindRepair(region).run
+        loops[f"outage dispatch of {name}"] = OutageDispatcher(region).run
         if region.settings.handoff:
             loops[f"handoffs of {name}"] = Handoffs(region).run
         if region.fleet is not None:
@@ -301,7 +301,7 @@ async def _running(loops: dict[str, Callable[[], Awaitable[None]]]) -> AsyncIter
     try:
         yield
     finally:
-        await end(tasks)
+        await cancel_and_wait(tasks)
 
 
 async def _wake(redis: RedisClient, regions: dict[str, Region]) -> None:

@@ -24,7 +24,7 @@ class Metrics:
         self.detection = histogram(m.RECOVERY_DETECTION, r)
         self.probes = counter(m.PROBES, r)
         self.handoffs = counter(m.HANDOFFS, r)
-        self.blind_dispatches = counter(m.BLIND_DISPATCHES, r)
+        self.outage_dispatches = counter(m.OUTAGE_DISPATCHES, r)
         self.workers_killed = counter(m.WORKERS_KILLED, r)
         self.waiting_messages = counter(m.WAITING_MESSAGES, r)
         self.webhooks = counter(m.WEBHOOKS, r)
@@ -63,7 +63,7 @@ class Metrics:
             (self.recoveries, m.RECOVERIES),
             (self.probes, m.PROBES),
             (self.handoffs, m.HANDOFFS),
-            (self.blind_dispatches, m.BLIND_DISPATCHES),
+            (self.outage_dispatches, m.OUTAGE_DISPATCHES),
             (self.workers_killed, m.WORKERS_KILLED),
             (self.waiting_messages, m.WAITING_MESSAGES),
         ):

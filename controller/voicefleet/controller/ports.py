@@ -169,11 +169,11 @@ class LiveKitPort(Protocol):
         """Who is in `room`; empty when there is no such room."""
         ...
 
-    async def ordered(self, room: str) -> bool:
+    async def has_dispatch(self, room: str) -> bool:
         """Whether a dispatch in `room` names our agent; False when there is no such room."""
         ...
 
-    async def orders(self, room: str) -> tuple[str, ...]:
+    async def dispatch_metadata(self, room: str) -> tuple[str, ...]:
         """Metadata of the dispatches in `room` that name our agent, the oldest first; empty when there is no room."""
         ...
 

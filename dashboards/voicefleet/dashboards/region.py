@@ -57,7 +57,7 @@ ROWS = (
             ),
             panel(
                 "Calls recovered",
-                "Taken from a dead or stalled job, per second, by what told.",
+                "Taken from a dead or stalled job, per second, by what revealed it.",
                 "reqps",
                 per_second("voicefleet_calls_recovered_total", "reason"),
             ),
@@ -86,10 +86,10 @@ ROWS = (
                 per_second("voicefleet_waiting_messages_total", "result"),
             ),
             panel(
-                "Dispatched blind, workers ended",
+                "Dispatched without Redis, workers ended",
                 "Per second: dispatches while Redis was away; hanging workers without a call that were ended.",
                 "reqps",
-                per_second("voicefleet_blind_dispatches_total"),
+                per_second("voicefleet_outage_dispatches_total"),
                 per_second("voicefleet_workers_killed_total"),
             ),
         ),

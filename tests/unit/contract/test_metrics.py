@@ -8,7 +8,7 @@ from voicefleet.contract import metrics
 from voicefleet.contract.metrics import MOST_VALUES, controller, worker
 from voicefleet.contract.metrics.quantiles import bucket_quantile
 from voicefleet.controller.calls.liveness import Reason
-from voicefleet.controller.calls.probe import Witness
+from voicefleet.controller.calls.probe import ProbeResult
 from voicefleet.controller.waiting_message.protocol import Result
 from voicefleet.scaling import SupplyState
 from voicefleet.worker.conversation.transcript import Loss
@@ -48,7 +48,7 @@ def test_the_closed_sets_are_those_of_the_code() -> None:
     assert set(worker.JOB_REQUESTS.values["answer"]) == {a.value for a in Answer}
     assert set(worker.TRANSCRIPT_LOST.values["reason"]) == {loss.value for loss in Loss} | {"other"}
     assert set(worker.APOLOGIES.values["reason"]) == {r.value for r in Silence} | {"other"}
-    assert set(controller.PROBES.values["result"]) == {w.value for w in Witness}
+    assert set(controller.PROBES.values["result"]) == {w.value for w in ProbeResult}
     assert set(controller.WAITING_MESSAGES.values["result"]) == {r.value for r in Result}
     assert set(controller.WORKERS.values["state"]) == {s.value for s in SupplyState}
     assert set(controller.RECOVERIES.values["reason"]) == {r.value for r in Reason if r.value} | {"no_claim"}

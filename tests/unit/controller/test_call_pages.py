@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.virtual_time import LoopClock
-from voicefleet.controller.calls.call_store import Call, Snapshot
+from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.http.call_pages import Cursor, page
 from voicefleet.controller.http.reads import ReadBudget
 

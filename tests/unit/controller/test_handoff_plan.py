@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from voicefleet.contract.claims import RENEWAL_OVERDUE_MS, Claim, Handoff
 from voicefleet.contract.reports import WorkerReport
-from voicefleet.controller.calls.call_store import Call, Snapshot
 from voicefleet.controller.calls.handoff_plan import emptying, plan_moves
 from voicefleet.controller.calls.handoffs import backoff_s
+from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.pool.hung import hung
 from voicefleet.controller.pool.worker_store import Reported
 

@@ -6,7 +6,7 @@ import pytest
 
 from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.controller.calls.dispatch import pause_ms
-from voicefleet.controller.calls.dispatch_requests import again
+from voicefleet.controller.calls.dispatch_requests import redispatch_metadata
 from voicefleet.controller.regions.outages import Outages
 
 pytestmark = pytest.mark.unit
@@ -60,7 +60,9 @@ def test_dispatches_slow_down_after_the_fourth() -> None:
 
 def test_an_order_is_repeated_as_it_came() -> None:
     first = DispatchMetadata("fast", "order 7", 0, {"mine": 1})
-    repeated = again((first.encode(), DispatchMetadata("other", attempt=3).encode()), 4)
+    repeated = redispatch_metadata((first.encode(), DispatchMetadata("other", attempt=3).encode()), 4)
     assert repeated == DispatchMetadata("fast", "order 7", 4, {"mine": 1})
-    assert again((), 2) == DispatchMetadata(attempt=2)
-    assert again(("a front end's own text",), 1) == DispatchMetadata(metadata="a front end's own text", attempt=1)
+    assert redispatch_metadata((), 2) == DispatchMetadata(attempt=2)
+    assert redispatch_metadata(("a front end's own text",), 1) == DispatchMetadata(
+        metadata="a front end's own text", attempt=1
+    )

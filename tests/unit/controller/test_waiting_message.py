@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.waiting_voice import is_waiting_voice, waiting_voice_identity
-from voicefleet.controller.calls.call_store import Call
+from voicefleet.controller.calls.snapshots import Call
 from voicefleet.controller.waiting_message.clip import BUILT_IN_TEXT, built_in, read_clip
 from voicefleet.controller.waiting_message.decide import FORGOTTEN_MS, Wait, begun_anew, due, follow
 from voicefleet.controller.waiting_message.protocol import Answer, Order, Result

@@ -110,10 +110,10 @@ class LiveKit:
             )
         return ()
 
-    async def ordered(self, room: str) -> bool:
-        return bool(await self.orders(room))
+    async def has_dispatch(self, room: str) -> bool:
+        return bool(await self.dispatch_metadata(room))
 
-    async def orders(self, room: str) -> tuple[str, ...]:
+    async def dispatch_metadata(self, room: str) -> tuple[str, ...]:
         async with _answered("list_dispatch", absent_is_fine=True):
             found = [d for d in await self._api.agent_dispatch.list_dispatch(room) if d.agent_name == self._agent_name]
             return tuple(d.metadata for d in sorted(found, key=lambda d: d.state.created_at))

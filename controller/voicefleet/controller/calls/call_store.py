@@ -13,11 +13,9 @@ from voicefleet.contract.calls import CALL_TTL_MS, CallRecord
 from voicefleet.contract.claims import Claim, Handoff
 from voicefleet.contract.keys import Keys
 from voicefleet.controller.calls.scanning import Scanner
-from voicefleet.controller.calls.snapshots import Call as Call
-from voicefleet.controller.calls.snapshots import Snapshot as Snapshot
-from voicefleet.controller.calls.snapshots import read_claim
+from voicefleet.controller.calls.snapshots import Snapshot, read_claim
 from voicefleet.runtime.redis.claim_store import ClaimStore
-from voicefleet.runtime.redis.connection import RedisClient, Scripts, answered
+from voicefleet.runtime.redis.connection import RedisClient, Scripts, translate_redis_errors
 
 DISPATCH_TTL_MS = 1_500
 """A dispatch without a claim after this counts as lost: LiveKit answers 200 to those it drops, and may offer the call
@@ -35,7 +33,7 @@ ENDED_MS = 900_000
 """A call ended on purpose is remembered for so long; see `limits.OVER_S`."""
 
 
-class CallBook:
+class CallStore:
     """The calls of `region`.
 
     Args:
@@ -70,20 +68,20 @@ class CallBook:
         arguments: list[str | int | float] = [self._keys.claim_prefix, limit, for_ms, min(most, TAKEN_AT_ONCE)]
         return [str(room) for room in await self._scripts.run("queue_take", keys, arguments)]
 
-    async def look_again(self, room: str, after_ms: int, now_ms: int) -> None:
+    async def postpone(self, room: str, after_ms: int, now_ms: int) -> None:
         """Leave a taken call alone for `after_ms` more."""
-        with answered():
+        with translate_redis_errors():
             await self._redis.zadd(self._keys.inflight, {room: now_ms + after_ms}, xx=True)
 
-    async def joined(self, room: str) -> None:
+    async def caller_joined(self, room: str) -> None:
         """A caller joined just now. Saying it again changes nothing."""
         await self._change([(room, 0)], [], 0)
 
-    async def left(self, room: str) -> None:
+    async def caller_left(self, room: str) -> None:
         """The last caller of `room` is gone."""
         await self._change([], [room], 0)
 
-    async def listed(self, began_ms: int, here: Sequence[tuple[str, int]], gone: Iterable[str]) -> list[str]:
+    async def apply_listing(self, began_ms: int, here: Sequence[tuple[str, int]], gone: Iterable[str]) -> list[str]:
         """Take over a listing that began at `began_ms`: (room, joined_ms) of callers new to us, rooms without any.
 
         Returns:
@@ -97,20 +95,20 @@ class CallBook:
 
     async def claim(self, room: str) -> Claim | None:
         """Who has the call in `room` now."""
-        with answered():
+        with translate_redis_errors():
             text = await self._redis.get(self._keys.claim(room))
         return read_claim(text or "")
 
-    async def fenced(self, room: str) -> frozenset[str]:
+    async def fenced_jobs(self, room: str) -> frozenset[str]:
         """Jobs that must never hold the call in `room` again."""
-        with answered():
+        with translate_redis_errors():
             return frozenset(str(job) for job in await self._redis.smembers(self._keys.fenced(room)))
 
     async def handoffs(self, rooms: Sequence[str]) -> dict[str, Handoff]:
         """The handoffs under way in `rooms`."""
         if not rooms:
             return {}
-        with answered():
+        with translate_redis_errors():
             texts = await self._redis.mget([self._keys.handoff(room) for room in rooms])
         return {room: codec.load(Handoff, text) for room, text in zip(rooms, texts, strict=True) if text}
 
@@ -119,37 +117,37 @@ class CallBook:
         keys = [self._keys.transcript(room), self._keys.transcript_of(room)]
         await self._scripts.run("transcript_forget", keys, [room_sid])
 
-    async def vanished(self, rooms: Iterable[str]) -> None:
+    async def shorten_conversation_ttl(self, rooms: Iterable[str]) -> None:
         """Rooms that are gone although nobody said so: keep their conversations only a little longer."""
-        with answered():
+        with translate_redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for room in rooms:
                     pipe.pexpire(self._keys.transcript(room), VANISHED_TRANSCRIPT_MS)
                     pipe.pexpire(self._keys.transcript_of(room), VANISHED_TRANSCRIPT_MS)
                 await pipe.execute()
 
-    async def finished(self, room: str, room_sid: str) -> bool:
+    async def room_finished(self, room: str, room_sid: str) -> bool:
         """The room is over. False when its name belongs to a newer room by now."""
         k = self._keys
         room_keys = [k.claim(room), k.call(room), k.transcript(room), k.handoff(room)]
-        keys = [*room_keys, k.held, k.ledger, *self._queue, k.changed, k.renewed, k.transcript_of(room)]
+        keys = [*room_keys, k.open_claims, k.ledger, *self._queue, k.changed, k.renewed, k.transcript_of(room)]
         return bool(await self._scripts.run("room_finished", keys, [room, room_sid]))
 
-    async def store(self, record: CallRecord) -> None:
+    async def save_record(self, record: CallRecord) -> None:
         """Keep what is known of a call until its end, or a day."""
-        with answered():
+        with translate_redis_errors():
             await self._redis.set(self._keys.call(record.room), codec.dump(record), px=CALL_TTL_MS)
 
-    async def end(self, room: str) -> None:
+    async def mark_ended(self, room: str) -> None:
         """The call in `room` is ended on purpose: whoever joins there again with an old ticket is sent away."""
-        with answered():
+        with translate_redis_errors():
             await self._redis.set(self._keys.ended(room), "1", px=ENDED_MS)
 
-    async def ended(self, rooms: Sequence[str]) -> frozenset[str]:
+    async def ended_rooms(self, rooms: Sequence[str]) -> frozenset[str]:
         """Those of `rooms` whose call was ended on purpose."""
         if not rooms:
             return frozenset()
-        with answered():
+        with translate_redis_errors():
             found = await self._redis.mget([self._keys.ended(room) for room in rooms])
         return frozenset(room for room, text in zip(rooms, found, strict=True) if text)
 
@@ -158,7 +156,7 @@ class CallBook:
         found: dict[str, CallRecord] = {}
         for start in range(0, len(rooms), RECORDS_AT_ONCE):
             part = rooms[start : start + RECORDS_AT_ONCE]
-            with answered():
+            with translate_redis_errors():
                 texts = await self._redis.mget([self._keys.call(room) for room in part])
             found |= {room: codec.load(CallRecord, text) for room, text in zip(part, texts, strict=True) if text}
         return found

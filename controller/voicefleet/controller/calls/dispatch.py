@@ -16,14 +16,15 @@ from collections.abc import Mapping, Sequence
 from voicefleet.contract.calls import CallRecord
 from voicefleet.contract.claims import job_of
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS, TAKEN_AT_ONCE, Snapshot
-from voicefleet.controller.calls.dispatch_requests import send_order, wording
-from voicefleet.controller.calls.probe import Witness, ask
+from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS, TAKEN_AT_ONCE
+from voicefleet.controller.calls.concurrency import AdaptiveLimit
+from voicefleet.controller.calls.dispatch_requests import dispatch_metadata, send_dispatch
+from voicefleet.controller.calls.probe import ProbeResult, probe_agent
+from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.ports import Participant
 from voicefleet.controller.regions.region import Region
-from voicefleet.controller.rooms.flow import Flow
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.tasks import Beside
+from voicefleet.runtime.tasks import KeyedTasks
 
 SCAN_EVERY_S = 0.25
 AGENT_THERE_MS = 3_000
@@ -61,8 +62,8 @@ class Dispatcher:
         self._attempts: dict[str, int] = {}
         self._idle_until_s: dict[str, float] = {}
         """Room with an agent in it and no claim -> when it is looked at again."""
-        self._repairs = Beside[str](self._failed)
-        self._flow = Flow(region.clock, least=LEAST_AT_ONCE, most=MOST_AT_ONCE, slow_s=SLOW_S)
+        self._repairs = KeyedTasks[str](self._failed)
+        self._flow = AdaptiveLimit(region.clock, least=LEAST_AT_ONCE, most=MOST_AT_ONCE, slow_s=SLOW_S)
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -77,7 +78,7 @@ class Dispatcher:
                     async with asyncio.timeout(SCAN_EVERY_S):
                         await self._region.wake.wait()
         finally:
-            await self._repairs.end()
+            await self._repairs.cancel_and_wait()
 
     async def once(self) -> None:
         """One look at the queue, and a dispatch for every waiting call that a free slot awaits. Dispatches are made
@@ -140,16 +141,18 @@ class Dispatcher:
         record = records.get(room)
         orders: tuple[str, ...] = ()
         if record is None:
-            there, orders = await asyncio.gather(region.livekit.list_participants(room), region.livekit.orders(room))
+            there, orders = await asyncio.gather(
+                region.livekit.list_participants(room), region.livekit.dispatch_metadata(room)
+            )
         else:
             there = await region.livekit.list_participants(room)
         if not any(p.caller for p in there):
-            await region.calls.left(room)
+            await region.calls.caller_left(room)
             return "no_caller"
         if any(p.serves for p in there) and not await self._remove_dead(room, there, snapshot):
             return "agent_there"
         attempt = self._attempts[room] = self._attempts.get(room, 0) + 1
-        await send_order(region, room, wording(record, orders, attempt))
+        await send_dispatch(region, room, dispatch_metadata(record, orders, attempt))
         self._idle_until_s.pop(room, None)
         await self._postpone(room, pause_ms(attempt, unreliable=region.dispatch_unreliable()), snapshot)
         log.info("waiting call dispatched", region=region.name, room=room, attempt=attempt)
@@ -158,7 +161,7 @@ class Dispatcher:
     async def _postpone(self, room: str, pause: int, snapshot: Snapshot) -> None:
         # With Redis away the call is taken again when its promise ends, after Redis is back.
         with contextlib.suppress(UnknownStateError):
-            await self._region.calls.look_again(room, pause, self._region.now_ms(snapshot))
+            await self._region.calls.postpone(room, pause, self._region.now_ms(snapshot))
 
     async def _remove_dead(self, room: str, there: Sequence[Participant], snapshot: Snapshot) -> bool:
         """True when no agent in the room lives: a call they held can be served again.
@@ -167,7 +170,7 @@ class Dispatcher:
         no claim, and lives; its caller keeps it. Twice unanswered, it is fenced, and removed: it never rejoins.
         """
         region = self._region
-        fenced = await region.calls.fenced(room)
+        fenced = await region.calls.fenced_jobs(room)
         agents = [p.identity for p in there if p.serves]
         unsure = [identity for identity in agents if job_of(identity) not in fenced]
         if unsure:
@@ -187,10 +190,10 @@ class Dispatcher:
     async def _dead(self, room: str, identity: str) -> bool:
         region = self._region
         for _ in range(2):
-            witness = await ask(region.livekit, region.clock, room, identity)
-            region.metrics.probes.labels(region.name, witness.value).inc()
-            if witness is Witness.ABSENT:
+            result = await probe_agent(region.livekit, region.clock, room, identity)
+            region.metrics.probes.labels(region.name, result.value).inc()
+            if result is ProbeResult.ABSENT:
                 return True
-            if witness is not Witness.UNANSWERED:
+            if result is not ProbeResult.UNANSWERED:
                 return False
         return True

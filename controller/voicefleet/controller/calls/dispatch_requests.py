@@ -10,25 +10,25 @@ from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.tracing import child_of, emit
 
 
-async def order_agent(region: Region, room: str, attempt: int) -> None:
+async def dispatch_agent(region: Region, room: str, attempt: int) -> None:
     """Ask LiveKit for an agent in `room`, with the tier and metadata that the call came with.
 
     Raises `UnknownStateError`.
     """
     record = (await region.calls.records([room])).get(room)
-    orders = () if record is not None else await region.livekit.orders(room)
-    await send_order(region, room, wording(record, orders, attempt))
+    orders = () if record is not None else await region.livekit.dispatch_metadata(room)
+    await send_dispatch(region, room, dispatch_metadata(record, orders, attempt))
 
 
-def wording(record: CallRecord | None, orders: tuple[str, ...], attempt: int) -> DispatchMetadata:
+def dispatch_metadata(record: CallRecord | None, orders: tuple[str, ...], attempt: int) -> DispatchMetadata:
     """What an order says, by the record of the call or, without one, by the orders there are."""
     if record is None:
         # It came with a token of the front end's own, or Redis lost it: LiveKit still knows the first order.
-        return again(orders, attempt)
+        return redispatch_metadata(orders, attempt)
     return DispatchMetadata(tier=record.tier, metadata=record.metadata, attempt=attempt, traceparent=record.traceparent)
 
 
-async def send_order(region: Region, room: str, metadata: DispatchMetadata) -> None:
+async def send_dispatch(region: Region, room: str, metadata: DispatchMetadata) -> None:
     """Ask LiveKit for an agent in `room`. Raises `UnknownStateError`."""
     began_s = region.clock.wall().timestamp()
     await region.livekit.create_dispatch(room, metadata.encode())
@@ -47,7 +47,7 @@ async def send_order(region: Region, room: str, metadata: DispatchMetadata) -> N
         )
 
 
-def again(orders: tuple[str, ...], attempt: int) -> DispatchMetadata:
+def redispatch_metadata(orders: tuple[str, ...], attempt: int) -> DispatchMetadata:
     """What the first of `orders` said, as attempt number `attempt`."""
     first = DispatchMetadata.decode(orders[0]) if orders else DispatchMetadata()
     return dataclasses.replace(first, attempt=attempt)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from voicefleet.contract.claims import Claim, ClaimState, Handoff, HandoffState
 from voicefleet.contract.reports import WorkerState
-from voicefleet.controller.calls.call_store import Snapshot
+from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.pool.worker_store import Reported
 
 HUNG_AFTER_S = 5.0

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from voicefleet.contract.claims import Claim, HandoffState
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS, Snapshot
-from voicefleet.controller.calls.dispatch_requests import order_agent
+from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS
+from voicefleet.controller.calls.dispatch_requests import dispatch_agent
 from voicefleet.controller.calls.handoff_plan import Move, emptying, plan_moves
+from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
 
@@ -99,7 +100,7 @@ class Handoffs:
         region = self._region
         begun.ordered_s = region.clock.monotonic()
         try:
-            await order_agent(region, room, begun.attempt)
+            await dispatch_agent(region, room, begun.attempt)
         except UnknownStateError as error:
             log.warning("no successor ordered yet", region=region.name, room=room, error=str(error))
         begun.attempt += 1

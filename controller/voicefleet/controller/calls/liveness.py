@@ -50,7 +50,7 @@ class Verdict:
 WELL = Verdict(Health.WELL)
 
 
-def judge(
+def evaluate(
     claim: Claim,
     *,
     overdue: bool,

@@ -17,7 +17,7 @@ _LOOKS_AT_LEAST = 4
 """Fewer looks within the time: LiveKit, or we ourselves, were too slow for silence to mean anything."""
 
 
-class Witness(enum.StrEnum):
+class ProbeResult(enum.StrEnum):
     """What came of it; a label of metrics."""
 
     ANSWERED = "answered"
@@ -30,7 +30,7 @@ class Witness(enum.StrEnum):
     """LiveKit did not answer, or was slow."""
 
 
-async def ask(livekit: LiveKitPort, clock: Clock, room: str, identity: str) -> Witness:
+async def probe_agent(livekit: LiveKitPort, clock: Clock, room: str, identity: str) -> ProbeResult:
     """Ask the agent `identity` in `room`, twice; comes back within about `ANSWER_WITHIN_S` when LiveKit is well."""
     nonce = secrets.token_hex(4)
     began_s = clock.monotonic()
@@ -39,23 +39,23 @@ async def ask(livekit: LiveKitPort, clock: Clock, room: str, identity: str) -> W
         while True:
             there = await livekit.list_participants(room)
             if not any(p.caller for p in there):
-                return Witness.NO_CALLER
+                return ProbeResult.NO_CALLER
             agent = next((p for p in there if p.identity == identity), None)
             passed_s = clock.monotonic() - began_s
             if agent is None:
                 # After a restart of LiveKit all come back, one after the other.
                 if passed_s >= ABSENT_FOR_S:
-                    return Witness.ABSENT
+                    return ProbeResult.ABSENT
                 await clock.sleep(_LOOK_EVERY_S)
                 continue
             if agent.alive == nonce:
-                return Witness.ANSWERED
+                return ProbeResult.ANSWERED
             if passed_s >= ANSWER_WITHIN_S:
-                return Witness.UNANSWERED if looks >= _LOOKS_AT_LEAST else Witness.UNKNOWN
+                return ProbeResult.UNANSWERED if looks >= _LOOKS_AT_LEAST else ProbeResult.UNKNOWN
             if passed_s >= sends * SEND_AGAIN_S and sends < 2:
                 await livekit.send_probe(room, identity, nonce)
                 sends += 1
             looks += 1
             await clock.sleep(_LOOK_EVERY_S)
     except UnknownStateError:
-        return Witness.UNKNOWN
+        return ProbeResult.UNKNOWN

@@ -1,7 +1,7 @@
 """Recovery: find calls whose job is dead or stalled, and free them for another.
 
 Runs on every replica. Nothing is taken from a job before the agent is out of the room, and the claim moves in one
-script, so doing it twice does no harm. Redis shows who is suspect (`suspicion`), LiveKit is the second witness
+script, so doing it twice does no harm. Redis shows who is suspect (`liveness`), LiveKit is the second witness
 (`probe`). While Redis or we ourselves were not well a moment ago, nothing is judged.
 """
 
@@ -13,12 +13,12 @@ import functools
 
 from voicefleet.contract.claims import Claim, ClaimState, agent_identity
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.calls.call_store import Call, Snapshot
-from voicefleet.controller.calls.liveness import LISTENS_AFTER_MS, Health, Reason, Verdict, fault_of_ours, judge
-from voicefleet.controller.calls.probe import Witness, ask
+from voicefleet.controller.calls.liveness import LISTENS_AFTER_MS, Health, Reason, Verdict, evaluate, fault_of_ours
+from voicefleet.controller.calls.probe import ProbeResult, probe_agent
+from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.tasks import Beside
+from voicefleet.runtime.tasks import KeyedTasks
 
 PATIENCE_S = 0.5
 """The dispatcher scans twice as often; without its scans for so long, recovery makes its own."""
@@ -42,7 +42,7 @@ class Recovery:
     def __init__(self, region: Region) -> None:
         self._region = region
         self._asking = asyncio.Semaphore(PROBES_AT_ONCE)
-        self._beside = Beside[tuple[str, _Key]](self._failed)
+        self._tasks = KeyedTasks[tuple[str, _Key]](self._failed)
         self._alone_until_s: dict[_Key, float] = {}
         self._said: set[_Key] = set()
         self._server = ""
@@ -59,7 +59,7 @@ class Recovery:
                         await region.scanned.wait()
                 await self.once()
         finally:
-            await self._beside.end()
+            await self._tasks.cancel_and_wait()
 
     async def once(self) -> None:
         """One look at every live call. What it starts runs beside it."""
@@ -87,11 +87,13 @@ class Recovery:
             self._server = snapshot.server
         if self._alone_until_s or self._said:
             self._forget(snapshot)
-        if not (snapshot.silent or snapshot.overdue or snapshot.troubled or region.departed):
+        if not (snapshot.not_listening or snapshot.overdue or snapshot.in_trouble or region.departed):
             return {}
         held = [(call, call.claim) for call in snapshot.calls if call.claim]
-        silent = [call for call, claim in held if claim.job in snapshot.silent and claim.state == ClaimState.LIVE]
-        if not (silent or snapshot.overdue or snapshot.troubled or region.departed):
+        silent = [
+            call for call, claim in held if claim.job in snapshot.not_listening and claim.state == ClaimState.LIVE
+        ]
+        if not (silent or snapshot.overdue or snapshot.in_trouble or region.departed):
             return {}
         if any(snapshot.now_ms - call.held_since_ms >= LISTENS_AFTER_MS for call in silent):
             await region.read_reports()
@@ -99,11 +101,11 @@ class Recovery:
             (call.room, claim.job): (
                 call,
                 claim,
-                judge(
+                evaluate(
                     claim,
                     overdue=call.room in snapshot.overdue,
                     held_for_ms=snapshot.now_ms - call.held_since_ms,
-                    listening=claim.job not in snapshot.silent,
+                    listening=claim.job not in snapshot.not_listening,
                     report=region.reported.get(claim.worker),
                     departed=claim.worker in region.departed,
                 ),
@@ -125,9 +127,9 @@ class Recovery:
         may_ask = settled and not self._held_back(now_s)
         for key, (call, claim, verdict) in verdicts.items():
             if verdict.health is Health.DEAD and (settled or verdict.reason is Reason.WORKER_ENDED):
-                self._beside.start(("free", key), functools.partial(self._free, call, claim, verdict.reason))
+                self._tasks.start(("free", key), functools.partial(self._free, call, claim, verdict.reason))
             elif verdict.health is Health.SUSPECT and may_ask and self._alone_until_s.get(key, 0.0) <= now_s:
-                self._beside.start(("ask", key), functools.partial(self._ask, key, call, claim, verdict.reason))
+                self._tasks.start(("ask", key), functools.partial(self._ask, key, call, claim, verdict.reason))
 
     def _count_suspects(self, verdicts: dict[_Key, tuple[Call, Claim, Verdict]], now_s: float) -> None:
         # Whoever answered lately is cut off from Redis, and known to live.
@@ -147,13 +149,13 @@ class Recovery:
     async def _ask(self, key: _Key, call: Call, claim: Claim, reason: Reason) -> None:
         region, clock = self._region, self._region.clock
         async with self._asking:
-            witness = await ask(region.livekit, clock, call.room, agent_identity(claim.job))
-        region.metrics.probes.labels(region.name, witness.value).inc()
+            result = await probe_agent(region.livekit, clock, call.room, agent_identity(claim.job))
+        region.metrics.probes.labels(region.name, result.value).inc()
         now_s = clock.monotonic()
-        if witness is Witness.ANSWERED:
+        if result is ProbeResult.ANSWERED:
             self._alone_until_s[key] = now_s + LEFT_ALONE_S
             self._say_alive(key, claim, reason)
-        elif witness in (Witness.UNKNOWN, Witness.NO_CALLER):
+        elif result in (ProbeResult.UNKNOWN, ProbeResult.NO_CALLER):
             self._alone_until_s[key] = now_s + _RETRY_S
         elif region.redis.settled(now_s) and not self._held_back(now_s):
             await self._decide(key, call, claim, reason)

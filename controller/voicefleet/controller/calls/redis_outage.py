@@ -1,4 +1,4 @@
-"""Blind repair: while Redis is away, callers without an agent are found and served from LiveKit alone.
+"""Dispatch during an outage of Redis: callers without an agent are found and served from LiveKit alone.
 
 Without Redis there are no claims, no queue and no counts of free slots, so an agent in the room is all that tells a
 served call. Workers accept such a call unclaimed, and a job that finds another agent in its room leaves. It ends as
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.calls.dispatch import FAST_ATTEMPTS
-from voicefleet.controller.calls.dispatch_requests import again
+from voicefleet.controller.calls.dispatch_requests import redispatch_metadata
 from voicefleet.controller.ports import Room
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
 
-BLIND_AFTER_S = 1.5
-"""Redis away for so long: time to look for ourselves."""
+OUTAGE_AFTER_S = 1.5
+"""Redis away for longer than this: the outage dispatcher begins to look."""
 LOOK_EVERY_S = 0.5
 ALONE_S = 1.0
 """LiveKit's own dispatch at a room's creation takes less."""
@@ -41,7 +41,7 @@ class _Alone:
     next_s: float = 0.0
 
 
-class BlindRepair:
+class OutageDispatcher:
     """Serves the callers of one region while Redis is away."""
 
     def __init__(self, region: Region) -> None:
@@ -55,7 +55,7 @@ class BlindRepair:
         clock = self._region.clock
         while True:
             await clock.sleep(LOOK_EVERY_S)
-            if self._region.redis.away_for_s(clock.monotonic()) >= BLIND_AFTER_S:
+            if self._region.redis.away_for_s(clock.monotonic()) >= OUTAGE_AFTER_S:
                 await self.once()
             else:
                 self._alone.clear()
@@ -67,7 +67,7 @@ class BlindRepair:
         try:
             rooms = await region.livekit.list_rooms()
         except UnknownStateError as error:
-            log.warning("blind repair cannot list rooms", region=region.name, error=str(error))
+            log.warning("rooms not listed during an outage of Redis", region=region.name, error=str(error))
             return
         for name in self._alone.keys() - {room.name for room in rooms}:
             del self._alone[name]
@@ -89,7 +89,7 @@ class BlindRepair:
 
     async def _serve(self, room: Room, alone: _Alone) -> None:
         region = self._region
-        orders = await region.livekit.orders(room.name)
+        orders = await region.livekit.dispatch_metadata(room.name)
         if not orders and region.settings.rooms != "all":
             self._foreign.add(room.sid)
             return
@@ -99,9 +99,9 @@ class BlindRepair:
             alone.orders, alone.next_s = len(orders), now_s + AGAIN_S
             return
         alone.made += 1
-        metadata = again(orders, alone.made)
+        metadata = redispatch_metadata(orders, alone.made)
         await region.livekit.create_dispatch(room.name, metadata.encode())
         alone.orders = len(orders) + 1
         alone.next_s = now_s + (AGAIN_S if alone.made < FAST_ATTEMPTS else LATER_S)
-        region.metrics.blind_dispatches.labels(region.name).inc()
+        region.metrics.outage_dispatches.labels(region.name).inc()
         log.warning("Redis is away, call dispatched by what LiveKit shows", region=region.name, room=room.name)

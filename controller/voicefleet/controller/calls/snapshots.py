@@ -47,9 +47,9 @@ class Snapshot:
     """Joined -> claim of the calls whose waiting this scan ended; a call that lost its agent is not among them."""
     overdue: frozenset[str] = frozenset()
     """Rooms whose live claim was not renewed for `RENEWAL_OVERDUE_MS`; their claims are as they are now."""
-    silent: frozenset[str] = frozenset()
+    not_listening: frozenset[str] = frozenset()
     """Jobs that hold a call, as Redis has it, and do not listen; the claims of their calls are as they are now."""
-    troubled: bool = False
+    in_trouble: bool = False
     """A job says that something is wrong with its call; the claims of such calls are as they are now."""
     server: str = ""
     """Which life of Redis says so: another one after a restart, or when a replica took over. Empty: unknown."""

@@ -40,7 +40,7 @@ from voicefleet.controller.pool.reconciler import DECISIONS_KEPT, DecisionLog
 from voicefleet.controller.regions.capacity import RegionCapacity, capacity_of, choose
 from voicefleet.controller.regions.history import EVERY_S, History
 from voicefleet.controller.regions.region import Region
-from voicefleet.controller.rooms.joins import Joins
+from voicefleet.controller.rooms.joins import JoinCounter
 from voicefleet.controller.settings.load import Settings
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import REDIS_FAILURES
@@ -66,7 +66,7 @@ class Api:
         settings: Settings,
         regions: Mapping[str, Region],
         access: Access,
-        joins: Joins,
+        joins: JoinCounter,
         limiter: Limiter,
         decisions: DecisionLog,
         metrics: Metrics,
@@ -148,7 +148,7 @@ class Api:
                 traceparent=header,
             )
             async with asyncio.timeout(_STORE_LIMIT_S):
-                await region.calls.store(record)
+                await region.calls.save_record(record)
         except (*REDIS_FAILURES, UnknownStateError) as error:
             # LiveKit dispatches by itself: the call works, only its repair would not know the metadata.
             log.warning("ticket without a record", region=region.name, room=room, error=type(error).__name__)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from voicefleet.contract.answers import CallPage
 from voicefleet.contract.api import CallView
-from voicefleet.controller.calls.call_store import Call, Snapshot
+from voicefleet.controller.calls.snapshots import Call, Snapshot
 
 
 class Cursor(NamedTuple):

@@ -55,7 +55,7 @@ class EndCall:
 
     async def _end(self, region: Region, room: str, owner: str, key: Key) -> None:
         # First, so that nobody who is quick joins again before it is known.
-        await region.calls.end(room)
+        await region.calls.mark_ended(room)
         await region.livekit.delete_room(room)
         region.reservations.pop(room, None)
         await self._limiter.release(owner, region.name, [room])

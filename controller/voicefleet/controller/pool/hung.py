@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.calls.call_store import Snapshot
+from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.regions.region import Region

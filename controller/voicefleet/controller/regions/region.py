@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.reports import STALE_AFTER_S
-from voicefleet.controller.calls.call_store import CallBook, Snapshot
+from voicefleet.controller.calls.call_store import CallStore
+from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.http.auth.limits import PENDING_S
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.model_store import ModelStore
-from voicefleet.controller.pool.startups import StartTimes
 from voicefleet.controller.pool.worker_store import Reported, WorkerStore
 from voicefleet.controller.ports import Fleet, Instance, LiveKitPort
 from voicefleet.controller.regions.outages import Outages
@@ -22,11 +22,11 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tracing import NoTracer, Tracer
 from voicefleet.scaling import Decision, PoolObservation
-from voicefleet.scaling.estimators import DurationLaw
+from voicefleet.scaling.estimators import DurationEstimator
 
 RESERVATION_S = 5.0
 """A slot is reserved for the caller of a ticket for so long; a caller who has not joined by then gets no slot kept."""
-USUAL_CALL_S = DurationLaw.prior().mean_s
+USUAL_CALL_S = DurationEstimator.prior().mean_s
 CUT_OFF_S = 20.0
 """LiveKit drops a worker whose connection says nothing for about as long."""
 
@@ -51,7 +51,7 @@ class Region:
 
     settings: RegionSettings
     livekit: LiveKitPort
-    calls: CallBook
+    calls: CallStore
     workers: WorkerStore
     models: ModelStore
     campaigns: CampaignStore
@@ -84,7 +84,6 @@ class Region:
     instances: tuple[Instance, ...] = ()
     """What the fleet last told of; see `instances_at_s`."""
     instances_at_s: float | None = None
-    start_times: StartTimes = field(default_factory=StartTimes)
     mean_call_s: float = USUAL_CALL_S
     """How long calls last, as far as it was learned."""
     observation: PoolObservation | None = None
@@ -172,7 +171,7 @@ class Region:
         """
         if self.settings.rooms == "all" or await self.calls.records([room]):
             return True
-        return await self.livekit.ordered(room)
+        return await self.livekit.has_dispatch(room)
 
     def dispatch_unreliable(self) -> bool:
         """Whether LiveKit may offer calls to a worker that hangs, or that it does not reach: it picks at random among

@@ -39,7 +39,7 @@ class Refusal(StrEnum):
     """The key has as many calls as it may."""
 
 
-class Joins:
+class JoinCounter:
     """Counts the callers that webhooks and listings find."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Joins:
             return
         failed: list[BaseException] = []
         names = list(rooms)
-        records, ended = await region.calls.records(names), await region.calls.ended(names)
+        records, ended = await region.calls.records(names), await region.calls.ended_rooms(names)
         for start in range(0, len(names), _AT_ONCE):
             part = names[start : start + _AT_ONCE]
             counts = (self._count(region, room, rooms[room], records.get(room), room in ended) for room in part)
@@ -95,7 +95,7 @@ class Joins:
             key = key_in(await region.livekit.list_participants(room))
         if not key:
             return None
-        orders = await region.livekit.orders(room)
+        orders = await region.livekit.dispatch_metadata(room)
         order = DispatchMetadata.decode(orders[0]) if orders else DispatchMetadata()
         record = CallRecord(
             room=room,
@@ -106,7 +106,7 @@ class Joins:
             max_duration_s=self._max_duration_s,
             traceparent=order.traceparent,
         )
-        await region.calls.store(record)
+        await region.calls.save_record(record)
         return record
 
     async def _end(self, region: Region, room: str, why: Refusal, key: str) -> None:

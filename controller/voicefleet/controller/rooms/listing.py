@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.calls.call_store import Call, Snapshot
+from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.ports import Participant, Room
 from voicefleet.controller.regions.region import Region
-from voicefleet.controller.rooms.joins import Joins, key_in
+from voicefleet.controller.rooms.joins import JoinCounter, key_in
 from voicefleet.controller.rooms.rotation import Rotation
 from voicefleet.runtime.logs.setup import get_logger
 
@@ -47,7 +47,7 @@ class _Found:
     error: str = ""
 
 
-class Lister:
+class RoomLister:
     """Lists one region.
 
     Args:
@@ -56,7 +56,7 @@ class Lister:
         max_duration_s: bound of a call that came without us; 0 for none.
     """
 
-    def __init__(self, region: Region, joins: Joins, *, every_s: float, max_duration_s: float) -> None:
+    def __init__(self, region: Region, joins: JoinCounter, *, every_s: float, max_duration_s: float) -> None:
         self._region = region
         self._joins = joins
         self._every_s = every_s
@@ -86,7 +86,7 @@ class Lister:
             gone = [c.room for c in before.calls if c.room not in names]
             taken_out = await self._take_over(before, [], gone)
             # Nobody said that they are over; LiveKit may have restarted, and the callers come back.
-            await region.calls.vanished(set(gone).intersection(taken_out))
+            await region.calls.shorten_conversation_ttl(set(gone).intersection(taken_out))
             await self._look(before, rooms)
             region.listed_at_s, region.listed_rooms = region.clock.monotonic(), frozenset(names)
             self._began_ms = before.now_ms
@@ -115,9 +115,9 @@ class Lister:
         """Callers found and rooms without any into the books, some at a time; the rooms that were taken out."""
         calls, out = self._region.calls, []
         for some in _parts(here):
-            await calls.listed(before.now_ms, some, [])
+            await calls.apply_listing(before.now_ms, some, [])
         for names in _parts(gone):
-            out += await calls.listed(before.now_ms, [], names)
+            out += await calls.apply_listing(before.now_ms, [], names)
         return out
 
     async def _look(self, before: Snapshot, rooms: Sequence[Room]) -> None:

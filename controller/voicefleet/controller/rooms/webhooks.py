@@ -13,7 +13,7 @@ from voicefleet.controller.http.problems import problem
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import WebhookEvent, WebhookMalformedError, WebhookRefusedError
 from voicefleet.controller.regions.region import Region
-from voicefleet.controller.rooms.joins import Joins, key_in
+from voicefleet.controller.rooms.joins import JoinCounter, key_in
 from voicefleet.runtime.http.connections import read_body
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import REDIS_FAILURES
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 class Webhooks:
     """`POST /webhooks/livekit/{region}`, and `/webhooks/livekit` where the signing key tells the region."""
 
-    def __init__(self, regions: Mapping[str, Region], limiter: Limiter, joins: Joins, metrics: Metrics) -> None:
+    def __init__(self, regions: Mapping[str, Region], limiter: Limiter, joins: JoinCounter, metrics: Metrics) -> None:
         self._regions = regions
         self._limiter = limiter
         self._joins = joins
@@ -99,14 +99,14 @@ class Webhooks:
                 there = await region.livekit.list_participants(event.room)
                 if not any(p.caller for p in there) or not await region.ours(event.room):
                     return "ignored"
-                await region.calls.joined(event.room)
+                await region.calls.caller_joined(event.room)
                 await self._joins.look(region, {event.room: key_in(there)})
             case "participant_joined" if event.agent:
                 region.note_change()
             case "participant_left" | "participant_connection_aborted" if event.caller:
                 # Another caller may still be there, or the same one again: the room itself knows.
                 if not await self._caller_in(region, event.room):
-                    await region.calls.left(event.room)
+                    await region.calls.caller_left(event.room)
             case "room_finished":
                 if await region.livekit.sid_of(event.room) not in ("", event.room_sid):
                     # Names recur and this is late: the call there now is another one. Only what was said is over.
@@ -123,7 +123,7 @@ class Webhooks:
 
     async def _finished(self, region: Region, event: WebhookEvent) -> None:
         record = (await region.calls.records([event.room])).get(event.room)
-        if not await region.calls.finished(event.room, event.room_sid) or record is None:
+        if not await region.calls.room_finished(event.room, event.room_sid) or record is None:
             return
         try:
             await self._limiter.release(record.key, region.name, [event.room])

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from voicefleet.contract.claims import ClaimState
-from voicefleet.controller.calls.call_store import Call
+from voicefleet.controller.calls.snapshots import Call
 
 FORGOTTEN_MS = 20_000
 """A call that nobody showed us for this long is over. Not at once: what we are shown may be a part."""

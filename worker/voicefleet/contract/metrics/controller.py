@@ -47,7 +47,7 @@ DISPATCHES = Metric(
 RECOVERIES = Metric(
     "voicefleet_calls_recovered",
     "counter",
-    "Calls taken from a dead or stalled job, by what told.",
+    "Calls taken from a dead or stalled job, by what revealed it.",
     ("region", "reason"),
     values=_RECOVERY,
 )
@@ -74,8 +74,8 @@ HANDOFFS = Metric(
     ("region", "result"),
     values={"result": ("done", "failed", "ended")},
 )
-BLIND_DISPATCHES = Metric(
-    "voicefleet_blind_dispatches", "counter", "Dispatches by what LiveKit alone shows, Redis being away.", ("region",)
+OUTAGE_DISPATCHES = Metric(
+    "voicefleet_outage_dispatches", "counter", "Dispatches by what LiveKit alone shows, Redis being away.", ("region",)
 )
 WORKERS_KILLED = Metric(
     "voicefleet_workers_killed", "counter", "Workers without a call, ended because they hung.", ("region",)

@@ -14,7 +14,7 @@ from livekit.agents.llm import ChatMessage
 
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.worker.telemetry.call_trace import CallTrace
 from voicefleet.worker.telemetry.interruptions import Interruptions
 from voicefleet.worker.telemetry.observations import (
@@ -119,7 +119,7 @@ class CallTelemetry:
     async def end(self, result: str) -> None:
         """The call is over for this job."""
         if self._looking is not None:
-            await end([self._looking])
+            await cancel_and_wait([self._looking])
         if self._silent:
             self._send(DeadAir(silent=False))
         if self._asked is not None:

@@ -9,7 +9,7 @@ import pytest
 
 from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.rooms.flow import Flow
+from voicefleet.controller.calls.concurrency import AdaptiveLimit
 
 pytestmark = pytest.mark.unit
 
@@ -20,7 +20,7 @@ class Server:
     def __init__(self, takes_s: float = 0.1) -> None:
         self.takes_s, self.fails, self.at_once, self.most, self.served = takes_s, False, 0, 0, 0
 
-    async def ask(self, flow: Flow) -> None:
+    async def ask(self, flow: AdaptiveLimit) -> None:
         async with flow.turn():
             self.at_once += 1
             self.most = max(self.most, self.at_once)
@@ -33,13 +33,13 @@ class Server:
                 self.at_once -= 1
 
 
-async def ask_all(server: Server, flow: Flow, count: int) -> None:
+async def ask_all(server: Server, flow: AdaptiveLimit, count: int) -> None:
     await asyncio.gather(*(server.ask(flow) for _ in range(count)), return_exceptions=True)
 
 
 def test_1000_turns_of_200_ms_take_less_than_two_seconds() -> None:
     async def story() -> None:
-        server, flow = Server(0.2), Flow(LoopClock(), least=64, most=256, slow_s=1.5)
+        server, flow = Server(0.2), AdaptiveLimit(LoopClock(), least=64, most=256, slow_s=1.5)
         await ask_all(server, flow, 1_000)
         assert (server.served, server.most) == (1_000, 256)
         assert now_s() <= 1.4
@@ -49,7 +49,7 @@ def test_1000_turns_of_200_ms_take_less_than_two_seconds() -> None:
 
 def test_a_server_that_fails_gets_half_as_many_once_for_all_that_were_under_way() -> None:
     async def story() -> None:
-        server, flow = Server(), Flow(LoopClock(), least=4, most=64, slow_s=1.0)
+        server, flow = Server(), AdaptiveLimit(LoopClock(), least=4, most=64, slow_s=1.0)
         await ask_all(server, flow, 500)
         assert flow.limit == 64
         server.fails = True
@@ -66,7 +66,7 @@ def test_a_server_that_fails_gets_half_as_many_once_for_all_that_were_under_way(
 
 def test_a_slow_server_gets_no_more_and_few_askers_raise_nothing() -> None:
     async def story() -> None:
-        server, flow = Server(2.0), Flow(LoopClock(), least=4, most=64, slow_s=1.0)
+        server, flow = Server(2.0), AdaptiveLimit(LoopClock(), least=4, most=64, slow_s=1.0)
         await ask_all(server, flow, 40)
         assert flow.limit == 4
         server.takes_s = 0.1
@@ -79,7 +79,7 @@ def test_a_slow_server_gets_no_more_and_few_askers_raise_nothing() -> None:
 
 def test_whoever_gives_up_waiting_leaves_the_turn_to_the_next() -> None:
     async def story() -> None:
-        server, flow = Server(1.0), Flow(LoopClock(), least=1, most=1, slow_s=1.0)
+        server, flow = Server(1.0), AdaptiveLimit(LoopClock(), least=1, most=1, slow_s=1.0)
         first, second, third = (asyncio.create_task(server.ask(flow)) for _ in range(3))
         await asyncio.sleep(0.5)
         second.cancel()

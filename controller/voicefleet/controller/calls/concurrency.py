@@ -11,7 +11,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.runtime.clock import Clock
 
 
-class Flow:
+class AdaptiveLimit:
     """Turns of work that ask another server, as TCP has it: each turn that goes well and was needed allows one more at
     once, so that their number doubles with every round; a failure halves it.
 

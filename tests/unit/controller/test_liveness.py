@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from voicefleet.contract.claims import RENEWAL_OVERDUE_MS, Claim
 from voicefleet.contract.reports import WorkerReport
-from voicefleet.controller.calls.liveness import WELL, Health, Reason, Verdict, fault_of_ours, judge
+from voicefleet.controller.calls.liveness import WELL, Health, Reason, Verdict, evaluate, fault_of_ours
 from voicefleet.controller.pool.worker_store import Reported
 
 pytestmark = pytest.mark.unit
@@ -34,7 +34,9 @@ def verdict(
     departed: bool = False,
 ) -> Verdict:
     overdue = NOW - claim.renewed_ms > RENEWAL_OVERDUE_MS
-    return judge(claim, overdue=overdue, held_for_ms=held_for_ms, listening=listening, report=said, departed=departed)
+    return evaluate(
+        claim, overdue=overdue, held_for_ms=held_for_ms, listening=listening, report=said, departed=departed
+    )
 
 
 def test_a_job_that_renews_and_listens_is_well_whatever_its_worker_says() -> None:
