@@ -12,7 +12,7 @@ plan          what to do about a decision: start, cordon, un-cordon, retire
 
 from voicefleet.scaling.decision import Decision, Reason
 from voicefleet.scaling.observation import Campaign, PoolObservation, SupplyState, SureCalls, Worker
-from voicefleet.scaling.plan import Actions, plan
+from voicefleet.scaling.plan import Actions, permitted, plan
 from voicefleet.scaling.policy_state import PolicyState
 from voicefleet.scaling.step import State, initial_state, step
 
@@ -28,6 +28,7 @@ __all__ = [
     "SureCalls",
     "Worker",
     "initial_state",
+    "permitted",
     "plan",
     "step",
 ]
