@@ -16,7 +16,7 @@ class ModelStore:
         self._keys = Keys(region)
 
     async def read(self) -> str | None:
-        """What the last leader wrote, as `scaling.memory` dumped it; None: nothing."""
+        """What the last leader wrote, as `scaling.policy_state` dumped it; None: nothing."""
         with answered():
             text = await self._redis.get(self._keys.models)
         if text is None:
