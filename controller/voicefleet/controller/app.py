@@ -53,7 +53,7 @@ from voicefleet.runtime.http.server import HttpServer, application, health_route
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, check_redis, connect_redis, listen
 from voicefleet.runtime.supervisor.lifeline import lifeline
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.runtime.tracing import OtlpTracer, start_tracing
 
 _AGAIN_S = 1.0
@@ -301,7 +301,7 @@ async def _running(loops: dict[str, Callable[[], Awaitable[None]]]) -> AsyncIter
     try:
         yield
     finally:
-        await end(tasks)
+        await cancel_and_wait(tasks)
 
 
 async def _wake(redis: RedisClient, regions: dict[str, Region]) -> None:
