@@ -16,7 +16,8 @@ from livekit.agents import AgentSession, APIConnectionError, APIStatusError, API
 from livekit.agents.llm import ChatMessage
 
 from voicefleet.runtime.clock import Clock
-from voicefleet.runtime.logs.setup import get_logger, told
+from voicefleet.runtime.logs.errors import error_summary
+from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.dead_air.detector import DeadAirDetector, Reason, Verdict
 from voicefleet.worker.providers.fallback import adapter_of, members_of
 from voicefleet.worker.tiers.load import ReadyTier
@@ -158,7 +159,7 @@ class Apology:
 
     def _count_failure(self, stage: str, error: BaseException) -> None:
         how = failure_kind(error)
-        log.warning("a provider failed", stage=stage, how=how, error=told(error))
+        log.warning("a provider failed", stage=stage, how=how, error=error_summary(error))
         self._note({"kind": "provider_failure", "stage": stage, "how": how})
 
     def _on_availability(self, stage: str) -> Callable[[Any], None]:
@@ -205,7 +206,7 @@ class Apology:
             # Not in the conversation: the LLM is not to take it for an answer.
             self._session.say(clip.text, audio=clip.frames(), add_to_chat_ctx=False)
         except RuntimeError as error:
-            log.warning("no apology: the session is over", error=told(error))
+            log.warning("no apology: the session is over", error=error_summary(error))
             return
         self._note({"kind": "apology", "reason": verdict.reason.value})
 

@@ -11,7 +11,7 @@ from livekit.agents import AgentSession, JobContext
 from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.worker.call import CallContext
 from voicefleet.worker.conversation.handover import Handover
 from voicefleet.worker.conversation.resume import conversation
@@ -118,7 +118,7 @@ class LiveCall:
         """Stop watching and tell the worker; the room is left already."""
         if self._caller_timer is not None:
             self._caller_timer.cancel()
-        await end(task for task in (self._keeping, self._handing_over) if task is not None)
+        await cancel_and_wait(task for task in (self._keeping, self._handing_over) if task is not None)
         if self._keeping is not None:
             self._channel.send({"kind": "call_ended", "result": self._result})
             await self._telemetry.end(self._result)

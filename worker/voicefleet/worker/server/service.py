@@ -23,7 +23,7 @@ from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.processes import process_age_s
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, check_redis, connect_redis
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.runtime.tracing import OtlpTracer, start_tracing
 from voicefleet.worker.call import load_factory
 from voicefleet.worker.job import entry as session
@@ -178,7 +178,7 @@ class Worker:
             else:
                 await self._drain_and_close()
         finally:
-            await end([reporting, stopping])
+            await cancel_and_wait([reporting, stopping])
             await self._server.aclose()
             await asyncio.gather(serving, return_exceptions=True)
             await self._reporter.farewell()

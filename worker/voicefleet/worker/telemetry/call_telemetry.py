@@ -14,7 +14,7 @@ from livekit.agents.llm import ChatMessage
 
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.worker.telemetry.call_trace import CallTrace
 from voicefleet.worker.telemetry.interruptions import Interruption, Interruptions
 from voicefleet.worker.telemetry.rtp_stats import RtpStats
@@ -112,7 +112,7 @@ class Telemetry:
     async def end(self, result: str) -> None:
         """The call is over for this job."""
         if self._looking is not None:
-            await end([self._looking])
+            await cancel_and_wait([self._looking])
         if self._silent:
             self._note({"kind": "silent", "silent": False})
         if self._asked is not None:
