@@ -79,8 +79,9 @@ def _read(text: str, path: str, field: str) -> Clip:
         raise ConfigError("not a PCM WAV file", field=field, value=path, hint=_WAY_OUT) from error
     clip, rate = Clip(text, wav.pcm, wav.sample_rate), wav.sample_rate
     if not (wav.is_mono_16_bit and _RATES_HZ[0] <= rate <= _RATES_HZ[1] and 0 < clip.duration_s <= _LONGEST_S):
+        bits = 8 * wav.sample_bytes
         raise ConfigError(
-            f"cannot be played ({wav.channels} channels, {8 * wav.sample_bytes} bit, {rate} Hz, {clip.duration_s:.1f} s)",
+            f"cannot be played ({wav.channels} channels, {bits} bit, {rate} Hz, {clip.duration_s:.1f} s)",
             field=field,
             value=path,
             hint=_WAY_OUT,
