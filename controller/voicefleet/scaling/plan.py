@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from voicefleet.scaling.decision import Decision
+from voicefleet.scaling.guardrails import can_return
 from voicefleet.scaling.observation import PoolObservation, SupplyState, Worker
 
 
@@ -95,6 +96,8 @@ def _toward(observation: PoolObservation, decision: Decision) -> Actions:
     back = _comebacks(others)[:missing]
     in_use = serving + sum([_counts_to_maximum(w) for w in others]) + len(back)
     start = max(0, min(missing - len(back), observation.spec.max_workers - in_use))
+    if decision.starts is not None:
+        start = min(start, decision.starts)
     if not decision.may_shrink or not observation.settled:
         return Actions(start=start, uncordon=_ids(back), replace=replaced)
     surplus = serving - decision.desired
@@ -109,8 +112,7 @@ def _toward(observation: PoolObservation, decision: Decision) -> Actions:
 
 def _comebacks(workers: list[Worker]) -> list[Worker]:
     """Cordoned workers that can take calls again, the busiest first."""
-    able = [w for w in workers if w.cordoned and w.state in (SupplyState.DRAINING, SupplyState.READY)]
-    return sorted(able, key=lambda w: (-w.busy, w.id))
+    return sorted(filter(can_return, workers), key=lambda w: (-w.busy, w.id))
 
 
 def _victims(observation: PoolObservation, surplus: int) -> list[Worker]:
