@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from bench.row import Row, say
 
-from voicefleet.simulator.compare import ORACLE, OURS, known_policies, play, play_peer, sweep
+from voicefleet.simulator.compare import ORACLE, VOICEFLEET, known_policies, play, play_baseline, sweep
 from voicefleet.simulator.outcome import Outcome, oracle_hours, wilson_upper
 from voicefleet.simulator.world import World
 from voicefleet.traffic.durations import CallLaw
@@ -87,7 +87,7 @@ def _table(name: str, mean_live: int, calls: int, seeds: Sequence[int], quick: b
 
 
 def _cell(traffic: str, mean_live: int, calls: int, seeds: Sequence[int]) -> Cell:
-    ours = Runs.of(traffic, mean_live, calls, seeds).play(OURS)
+    ours = Runs.of(traffic, mean_live, calls, seeds).play(VOICEFLEET)
     return Cell(traffic, mean_live, ours.offered, ours.waited, ours.killed, ours.cost_ratio)
 
 
@@ -126,7 +126,7 @@ class Runs:
 
     def play_at(self, name: str, value: int) -> Outcome:
         """All seeds together, with one peer's knob at `value`."""
-        return self._together(lambda trace, world, least: play_peer(trace, world, name, value, least))
+        return self._together(lambda trace, world, least: play_baseline(trace, world, name, value, least))
 
     def _together(self, played: Callable[[Trace, World, float], Outcome]) -> Outcome:
         each = [played(*run) for run in zip(self.traces, self.worlds, self.least, strict=True)]
@@ -149,7 +149,7 @@ def rivals(mean_live: int, quick: bool, command: str) -> Row:
         seeds, calls = seeds[:1], calls // 5
     for traffic in known_traffic()[:1] if quick else known_traffic():
         runs = Runs.of(traffic, mean_live, calls, seeds)
-        ours, best = runs.play(OURS), _best_rival(runs)
+        ours, best = runs.play(VOICEFLEET), _best_rival(runs)
         figures: dict[str, float | str] = {"waited": ours.waited, "offered": ours.offered}
         figures["cost_ratio"] = round(ours.cost_ratio, 4)
         if best is not None:
@@ -174,7 +174,7 @@ def _best_rival(runs: Runs) -> tuple[str, Outcome] | None:
     turned with these very calls before its eyes."""
     found: list[tuple[str, Outcome]] = []
     for name in known_policies():
-        if name in (OURS, ORACLE):
+        if name in (VOICEFLEET, ORACLE):
             continue
         found.append((f"{name} (default)", runs.play(name)))
         swept = sweep(name, runs.traces[0], runs.worlds[0], functools.partial(runs.play_at, name), ALLOWED)

@@ -32,7 +32,7 @@ from voicefleet.contract.pools import PoolSpec
 from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.simulator.engine import run
 from voicefleet.simulator.outcome import Outcome
-from voicefleet.simulator.voicefleet_policy import Voicefleet
+from voicefleet.simulator.voicefleet_policy import VoicefleetPolicy
 from voicefleet.simulator.world import World
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack.fleet import PoolShape, WorkerOptions, running_fleet
@@ -124,7 +124,7 @@ async def simulation_reality(seconds: float, command: str) -> Row:
 
 
 async def _live(seconds: float, health: Health) -> Seen:
-    shape = PoolShape(SLOTS, MIN_WORKERS, MAX_WORKERS, buffer=0, hold_s=0.0, policy="predictive")
+    shape = PoolShape(SLOTS, MIN_WORKERS, MAX_WORKERS, buffer=0, scale_down_delay_s=0.0, policy="predictive")
     arrivals = _arrivals(seconds)
     seen = Seen()
     loop = asyncio.get_running_loop()
@@ -217,4 +217,4 @@ def _simulated(trace: Trace, start_s: float, seed: int) -> Outcome:
         wait_counts_s=WAITED_S,
         seed=seed,
     )
-    return run(world, trace, Voicefleet(spec, every_s=TICK_S))
+    return run(world, trace, VoicefleetPolicy(spec, every_s=TICK_S))

@@ -64,7 +64,7 @@ EVERYTHING: dict[str, Any] = {
     "namespaceLabels": {"team": "voice", "pod-security.kubernetes.io/enforce": "restricted"},
     "livekit": {"existingSecret": "livekit", "apiKeyKey": "key", "apiSecretKey": "secret"},
     "pool": {
-        **{"minWorkers": 2, "maxWorkers": 50, "slots": 6, "buffer": 12, "holdSeconds": 450.5},
+        **{"minWorkers": 2, "maxWorkers": 50, "slots": 6, "buffer": 12, "scaleDownDelaySeconds": 450.5},
         "startTimeoutSeconds": 90,
     },
     "waitingMessage": {

@@ -64,7 +64,7 @@ def deployment(namespace: str, *, owner: str | None = OWNER, cpu: str = "10m", *
 def pods_of(namespace: str, kubeconfig: Path, livekit: servers.LiveKit, **more: Any) -> dict[str, Any]:
     """A region whose workers are pods."""
     where = {"namespace": namespace, "deployment": DEPLOYMENT, "kubeconfig": str(kubeconfig)}
-    pool = {"min_workers": 1, "max_workers": 4, "slots": 2, "policy": "buffer", "buffer": 0, "hold_s": 0}
+    pool = {"min_workers": 1, "max_workers": 4, "slots": 2, "policy": "buffer", "buffer": 0, "scale_down_delay_s": 0}
     pool |= more.pop("pool", {})
     return region(livekit, kubernetes=where, pool=pool, **more)
 

@@ -255,7 +255,7 @@ def test_empty_lists_maps_and_numbers_of_a_region_count_too() -> None:
     assert config["regions"]["eu"]["pool"] == {
         **{"min_workers": 0, "max_workers": 4, "slots": 4, "buffer": 0},
         **{"policy": "predictive", "wait_ratio": 0.001, "mode": "auto"},
-        **{"hold_s": 300, "start_timeout_s": 120},
+        **{"scale_down_delay_s": 300, "start_timeout_s": 120},
     }
 
 

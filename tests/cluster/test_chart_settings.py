@@ -96,7 +96,7 @@ def test_numbers_and_times_arrive_as_they_were_given(tmp_path: Path) -> None:
         "devStack": {"enabled": True},
         "regions": [{"name": "eu", "agentName": "desk", "handoff": False, "waitingMessage": {"enabled": False}}],
         "pool": {
-            **{"minWorkers": 2, "maxWorkers": 100_000, "slots": 6, "buffer": 12, "holdSeconds": 450.5},
+            **{"minWorkers": 2, "maxWorkers": 100_000, "slots": 6, "buffer": 12, "scaleDownDelaySeconds": 450.5},
             **{"startTimeoutSeconds": 90, "policy": "buffer", "waitRatio": 0.0005, "mode": "fixed", "fixedWorkers": 3},
             "schedule": [
                 {"days": ["mon"], "begin": "08:00", "end": "18:30", "timezone": "Asia/Tokyo", "minWorkers": 4}
@@ -114,7 +114,13 @@ def test_numbers_and_times_arrive_as_they_were_given(tmp_path: Path) -> None:
     settings = controller_settings(render(values), tmp_path)
     region = settings.regions["eu"]
     pool = region.pool
-    assert (pool.min_workers, pool.max_workers, pool.slots, pool.buffer, pool.hold_s) == (2, 100_000, 6, 12, 450.5)
+    assert (pool.min_workers, pool.max_workers, pool.slots, pool.buffer, pool.scale_down_delay_s) == (
+        2,
+        100_000,
+        6,
+        12,
+        450.5,
+    )
     assert (pool.policy, pool.fixed, pool.act, pool.wait_ratio) == ("fixed", 3, True, 0.0005)
     [shift] = region.schedule
     assert (shift.days, str(shift.begin), str(shift.end), str(shift.zone), shift.min_workers) == (

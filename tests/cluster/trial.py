@@ -68,7 +68,7 @@ def values(tag: str = TAG, *, beside: bool = False) -> dict[str, Any]:
             "slots": SLOTS,
             "policy": "buffer",
             "buffer": 1,
-            "holdSeconds": 15,
+            "scaleDownDelaySeconds": 15,
         },
         "worker": {
             "image": {"repository": "localhost/voicefleet-worker"},

@@ -150,7 +150,9 @@ def own_ticket(livekit: LiveKit, room: str) -> CallTicket:
 
 async def test_every_query_returns_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The default policy: what is shown of it must be there.
-    shape = PoolShape(slots=2, min_workers=1, max_workers=2, buffer=1, hold_s=2.0, policy="predictive", wait_ratio=0.1)
+    shape = PoolShape(
+        slots=2, min_workers=1, max_workers=2, buffer=1, scale_down_delay_s=2.0, policy="predictive", wait_ratio=0.1
+    )
     async with stand(tmp_path, monkeypatch, WorkerOptions("synthetic"), shape) as s:
         async with HealthMeter(SystemClock()) as meter:
             # As many calls as slots: the pool grows. Scrapes lie between them: a rate needs a count that rises.
@@ -251,7 +253,7 @@ VISIBLE_WITHIN_S = 5.0
 async def test_callers_who_wait_or_sit_in_silence_are_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiers = tmp_path / "tiers.yaml"
     tiers.write_text(HANGING)
-    shape = PoolShape(slots=1, min_workers=1, max_workers=1, buffer=0, hold_s=2.0)
+    shape = PoolShape(slots=1, min_workers=1, max_workers=1, buffer=0, scale_down_delay_s=2.0)
     asked: asyncio.Future[float] = asyncio.get_running_loop().create_future()
     clock = SystemClock()
 

@@ -15,7 +15,7 @@ from support.dummy_fleet import KEYS, Harness, dummy_fleet, until
 from voicefleet.callers.swarm import SwarmSettings, run_swarm
 from voicefleet.contract.api import CallRequest, CallTicket
 from voicefleet.runtime.http.api_client import ControllerClient
-from voicefleet.scaling.memory import load
+from voicefleet.scaling.policy_state import load
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack import servers
 from voicefleet.stack.fleet import PoolShape, WorkerOptions, running_fleet
@@ -44,7 +44,9 @@ async def _running(harness: Harness, least: int) -> bool:
 async def test_calls_are_served_and_the_pool_grows_and_shrinks(tmp_path: Path) -> None:
     """Real workers, real callers: every one is answered, the pool grows for them and is given up after them."""
     # A promise so loose that a few calls, once they are over, are no reason to keep workers for minutes.
-    shape = PoolShape(2, min_workers=1, max_workers=3, buffer=0, hold_s=0.0, policy="predictive", wait_ratio=0.2)
+    shape = PoolShape(
+        2, min_workers=1, max_workers=3, buffer=0, scale_down_delay_s=0.0, policy="predictive", wait_ratio=0.2
+    )
     async with (
         running_fleet(("eu",), shape, tmp_path, workers=WorkerOptions("synthetic")) as fleet,
         ControllerClient(fleet.api_url) as client,

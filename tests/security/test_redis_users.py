@@ -83,7 +83,7 @@ def service(users: Users, livekit: LiveKit, tmp_path: Path) -> dict[str, Any]:
     }
     return region(
         livekit,
-        pool={"min_workers": 1, "max_workers": 4, "slots": 1, "hold_s": 600},
+        pool={"min_workers": 1, "max_workers": 4, "slots": 1, "scale_down_delay_s": 600},
         process={
             "command": [*command, "--agent", "support.counting_agent:create"],
             "env": env,

@@ -23,7 +23,7 @@ from voicefleet.contract.reports import WorkerReport
 from voicefleet.controller.app import run_controller
 from voicefleet.controller.settings.load import load_settings
 from voicefleet.runtime.redis.connection import REDIS_FAILURES
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.stack import servers
 
 KEYS = Keys("eu")
@@ -34,7 +34,7 @@ FRONT, OTHER = ({"Authorization": f"Bearer {secret}"} for secret in (FRONT_SECRE
 
 
 def region(livekit: servers.LiveKit, **more: Any) -> dict[str, Any]:
-    pool = {"min_workers": 0, "max_workers": 2, "slots": 2, "policy": "buffer", "buffer": 0, "hold_s": 0}
+    pool = {"min_workers": 0, "max_workers": 2, "slots": 2, "policy": "buffer", "buffer": 0, "scale_down_delay_s": 0}
     pool |= more.pop("pool", {})
     at = {"url": livekit.url, "api_key": livekit.api_key, "api_secret_env": "TEST_SECRET"}
     return {"livekit": at, "pool": pool, **more}
@@ -67,7 +67,7 @@ class Running:
         try:
             yield fields
         finally:
-            await end([task])
+            await cancel_and_wait([task])
 
     async def get(self, path: str, **more: Any) -> Any:
         async with self.http.get(self.url + path, headers=FRONT, **more) as answer:

@@ -66,7 +66,7 @@ class Harness:
                     "livekit": at,
                     "pool": {
                         **{"min_workers": 1, "max_workers": 3, "slots": 2},
-                        **{"policy": "buffer", "buffer": 0, "hold_s": 0, **(pool or {})},
+                        **{"policy": "buffer", "buffer": 0, "scale_down_delay_s": 0, **(pool or {})},
                     },
                     "process": {
                         "command": [sys.executable, str(DUMMY)],

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from support.model_redis import REGION, Line, ModelRedis
 from voicefleet.contract.claims import RENEW_EVERY_S
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.runtime.redis.claim_store import ClaimStore, Held, Succeeding, Turn
+from voicefleet.runtime.redis.claim_store import ClaimStore, Refused, Succeeding, Turn
 from voicefleet.worker.conversation.handover import GONE_AFTER_S, SUCCESSION_LIMIT_S
 from voicefleet.worker.job.claim_lease import STALL_S, ClaimLease
 
@@ -105,7 +105,7 @@ class ModelJob:
             answer = await self.claims.accept(self.room, self.sid, worker=self.worker, job=self.name)
         except UnknownStateError:
             return True
-        if isinstance(answer, Held):
+        if isinstance(answer, Refused):
             self.stage = Stage.ENDED
             return False
         self._granted(self)

@@ -53,7 +53,7 @@ from voicefleet.runtime.http.server import HttpServer, application, health_route
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, check_redis, connect_redis, listen
 from voicefleet.runtime.supervisor.lifeline import lifeline
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.runtime.tracing import OtlpTracer, start_tracing
 
 _AGAIN_S = 1.0
@@ -98,7 +98,7 @@ async def run_controller(
         await _check_livekit(regions)
         leadership, election = await open_fleets(stack, settings, regions, clock, metrics)
         _start_waiting_messages(stack, settings, regions, redis, clock, metrics)
-        decisions = DecisionLog.empty()
+        decisions = DecisionLog()
         histories = {name: History(region) for name, region in regions.items()}
         limiter = Limiter(
             redis, clock, per_minute=settings.limits.requests_per_minute, calls=settings.limits.concurrent_calls
@@ -301,7 +301,7 @@ async def _running(loops: dict[str, Callable[[], Awaitable[None]]]) -> AsyncIter
     try:
         yield
     finally:
-        await end(tasks)
+        await cancel_and_wait(tasks)
 
 
 async def _wake(redis: RedisClient, regions: dict[str, Region]) -> None:

@@ -1,9 +1,9 @@
 """Pure scaling: observe -> decide -> plan, as values. No clocks, no clients, no I/O.
 
 observation   a frozen snapshot of one pool
-laws          what is learned of a pool: arrivals, durations of calls, start times of workers
-forecast      the calls there will be when a worker asked for now is ready, as a law
-memory        the laws between steps, and their dump for the next leader
+estimators    what is learned of a pool: arrivals, durations of calls, start times of workers
+forecast      the calls there will be when a worker asked for now is ready, as a distribution
+policy_state  what a policy learned and keeps between steps, and its dump for the next leader
 policies      what a pool needs, one file each, by name in `POLICIES`
 guardrails    bounds applied after a policy, one file each
 step          one decision from one observation: policy, then guardrails
@@ -11,16 +11,16 @@ plan          what to do about a decision: start, cordon, un-cordon, retire
 """
 
 from voicefleet.scaling.decision import Decision, Reason
-from voicefleet.scaling.memory import Memory
 from voicefleet.scaling.observation import Campaign, PoolObservation, SupplyState, SureCalls, Worker
 from voicefleet.scaling.plan import Actions, plan
+from voicefleet.scaling.policy_state import PolicyState
 from voicefleet.scaling.step import State, initial_state, step
 
 __all__ = [
     "Actions",
     "Campaign",
     "Decision",
-    "Memory",
+    "PolicyState",
     "PoolObservation",
     "Reason",
     "State",

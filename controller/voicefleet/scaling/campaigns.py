@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from voicefleet.scaling.estimators import ArrivalLaw
+from voicefleet.scaling.estimators import ArrivalEstimator
 from voicefleet.scaling.observation import Campaign
 
 
 def announced(
-    campaigns: Sequence[Campaign], now_s: float, horizons_s: Sequence[float], arrivals: ArrivalLaw
+    campaigns: Sequence[Campaign], now_s: float, horizons_s: Sequence[float], arrivals: ArrivalEstimator
 ) -> tuple[float, ...]:
     """Mean calls per second, until each horizon, that the learned rate does not show yet; empty: none.
 

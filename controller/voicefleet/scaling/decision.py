@@ -15,8 +15,8 @@ class Reason(enum.StrEnum):
 
     CALLS = "calls"
     """The calls there are and those to come, or the buffer."""
-    HOLD = "hold"
-    """A higher need in the hold time."""
+    SCALE_DOWN_DELAY = "scale_down_delay"
+    """A higher need within the scale-down delay."""
     SCHEDULE = "schedule"
     """The pool's schedule asks for more."""
     LEADER = "leader"

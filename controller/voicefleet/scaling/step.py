@@ -15,9 +15,9 @@ from voicefleet.scaling.guardrails.replace import Replacements, replace
 from voicefleet.scaling.guardrails.schedule import at_least_scheduled
 from voicefleet.scaling.guardrails.unknown import hold_unknown
 from voicefleet.scaling.guardrails.unschedulable import wait_for_machines
-from voicefleet.scaling.memory import Memory
 from voicefleet.scaling.observation import PoolObservation
 from voicefleet.scaling.policies import POLICIES
+from voicefleet.scaling.policy_state import PolicyState
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,19 +28,21 @@ class State:
     """What the last decision wanted."""
     window: Window = ()
     replacements: Replacements = field(default_factory=Replacements)
-    memory: Memory = field(default_factory=Memory)
+    learned: PolicyState = field(default_factory=PolicyState)
     since_s: float = 0.0
     found: int = 0
     """Workers there were when this controller began, at `since_s`."""
 
 
-def initial_state(now_s: float, present: int, memory: Memory | None = None) -> State:
+def initial_state(now_s: float, present: int, learned: PolicyState | None = None) -> State:
     """A careful start: a new controller knows nothing, so the workers that are there count as a need just seen.
 
     Args:
-        memory: what a leader before learned, if it left something.
+        learned: what a leader before learned, if it left something.
     """
-    return State(last=present, window=((now_s, present),), memory=memory or Memory(), since_s=now_s, found=present)
+    return State(
+        last=present, window=((now_s, present),), learned=learned or PolicyState(), since_s=now_s, found=present
+    )
 
 
 def step(state: State, observation: PoolObservation) -> tuple[State, Decision]:
@@ -52,7 +54,7 @@ def step(state: State, observation: PoolObservation) -> tuple[State, Decision]:
     need (within the bounds), but for machines that are not there.
     """
     spec, now, supply = observation.spec, observation.now_s, observation.supply
-    memory, need = POLICIES[spec.policy](state.memory, observation)
+    learned, need = POLICIES[spec.policy](state.learned, observation)
     counted = need.workers is not None
     known = counted and observation.complete
     floor = 0 if known else hold_unknown(state.last, supply)
@@ -62,15 +64,17 @@ def step(state: State, observation: PoolObservation) -> tuple[State, Decision]:
     reason = scheduled or usual
     predictive = spec.policy == "predictive"
     # The predictive policy holds by its forecast; all it is given is time to learn.
-    window, held = hold(state.window, min(raw, spec.max_workers), now, spec.hold_s if spec.policy == "buffer" else 0.0)
+    window, held = hold(
+        state.window, min(raw, spec.max_workers), now, spec.scale_down_delay_s if spec.policy == "buffer" else 0.0
+    )
     wanted = max(held, raw)
     if predictive:
         found = min(state.found, spec.max_workers)
         wanted = keep_found(wanted, found, state.since_s, now)
         asked = keep_found(asked, found, state.since_s, now)
     if wanted > raw:
-        reason = Reason.LEADER if wanted > held else Reason.HOLD
-    late = overdue(memory.starts, observation) if observation.others and counted and predictive else 0
+        reason = Reason.LEADER if wanted > held else Reason.SCALE_DOWN_DELAY
+    late = overdue(learned.starts, observation) if observation.others and counted and predictive else 0
     # What is kept while something is unknown has those not counted on in it already.
     aim = wanted + late if known else max(wanted, asked + late)
     reachable, hurried = limit_rate(aim, supply) if counted else (wanted, None)
@@ -87,12 +91,12 @@ def step(state: State, observation: PoolObservation) -> tuple[State, Decision]:
         desired=desired,
         reason=reason,
         said=need.detail,
-        inputs=dataclasses.replace(need.inputs, need=need.workers, held=held, supply=supply, wanted=wanted),
+        inputs=dataclasses.replace(need.inputs, need=need.workers, recent_peak=held, supply=supply, wanted=wanted),
         may_shrink=known,
         replace=victims,
         notes=_notes(reason, observation, desired, wanted, late, machines, overdue_said),
     )
-    return State(desired, window, replacements, memory, state.since_s, state.found), decision
+    return State(desired, window, replacements, learned, state.since_s, state.found), decision
 
 
 def _least(observation: PoolObservation) -> int:
@@ -107,8 +111,8 @@ def _notes(
     said: str = ""
     spec = observation.spec
     match reason:
-        case Reason.HOLD:
-            said = f"{desired} held, the most of the last {spec.hold_s:.0f} s"
+        case Reason.SCALE_DOWN_DELAY:
+            said = f"{desired} kept, the highest need of the last {spec.scale_down_delay_s:.0f} s"
         case Reason.LEADER:
             said = f"{desired} kept while a new leader learns"
         case Reason.SCHEDULE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voicefleet.simulator.compare import ORACLE, OURS, Comparison
+from voicefleet.simulator.compare import ORACLE, VOICEFLEET, Comparison
 from voicefleet.simulator.outcome import Outcome
 
 
@@ -30,8 +30,8 @@ def advise(result: Comparison) -> tuple[str, ...]:
         other, second = good[1]
         more = second.worker_hours / first.worker_hours - 1
         said.append(f"The next one, {other}, costs {more:.0%} more.")
-    ours = next((o for o in result.outcomes if o.policy == OURS), None)
-    if ours is not None and name != OURS:
+    ours = next((o for o in result.outcomes if o.policy == VOICEFLEET), None)
+    if ours is not None and name != VOICEFLEET:
         why = (
             f"costs {ours.worker_hours / first.worker_hours - 1:.0%} more"
             if keeps(ours, result.allowed)

@@ -10,15 +10,15 @@ import numpy as np
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.pools import PoolSpec
-from voicefleet.simulator.baselines import PEERS
-from voicefleet.simulator.baselines.base import Peer
+from voicefleet.simulator.baselines.base import Baseline
+from voicefleet.simulator.baselines.catalogue import BASELINES
 from voicefleet.simulator.engine import run
 from voicefleet.simulator.outcome import Outcome, live_calls, oracle_hours
-from voicefleet.simulator.voicefleet_policy import Voicefleet
+from voicefleet.simulator.voicefleet_policy import VoicefleetPolicy
 from voicefleet.simulator.world import World
 from voicefleet.traffic.traces import Trace
 
-OURS, ORACLE = "voicefleet", "oracle"
+VOICEFLEET, ORACLE = "voicefleet", "oracle"
 Progress = Callable[[str], None]
 
 
@@ -48,7 +48,7 @@ class Comparison:
 
 def known_policies() -> tuple[str, ...]:
     """The names that `policies_of` takes, `all` aside."""
-    return (OURS, *PEERS, ORACLE)
+    return (VOICEFLEET, *BASELINES, ORACLE)
 
 
 def policies_of(text: str) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ def compare(
         outcomes.append(play(trace, world, name, allowed, least))
     swept = []
     for name in policies if sweep else ():
-        if name in PEERS:
+        if name in BASELINES:
             say(f"{name}, sweeping")
             swept.append(sweep_one(trace, world, name, allowed, least))
     return Comparison(trace, world, allowed, least, tuple(outcomes), tuple(swept))
@@ -94,12 +94,12 @@ def play(trace: Trace, world: World, name: str, allowed: float, least: float | N
     """One policy at its defaults."""
     if name == ORACLE:
         return _oracle(trace, world)
-    if name == OURS:
-        return run(world, trace, Voicefleet(our_spec(world, allowed)), oracle=least)
-    return play_peer(trace, world, name, PEERS[name].default(world, trace), least)
+    if name == VOICEFLEET:
+        return run(world, trace, VoicefleetPolicy(voicefleet_spec(world, allowed)), oracle=least)
+    return play_baseline(trace, world, name, BASELINES[name].default(world, trace), least)
 
 
-def our_spec(world: World, allowed: float) -> PoolSpec:
+def voicefleet_spec(world: World, allowed: float) -> PoolSpec:
     """Our pool's settings in `world`: the defaults, and its bounds."""
     return PoolSpec(
         region="simulated",
@@ -107,7 +107,7 @@ def our_spec(world: World, allowed: float) -> PoolSpec:
         max_workers=world.max_workers,
         slots=world.slots,
         buffer=0,
-        hold_s=0.0,
+        scale_down_delay_s=0.0,
         policy="predictive",
         wait_ratio=allowed,
     )
@@ -115,7 +115,7 @@ def our_spec(world: World, allowed: float) -> PoolSpec:
 
 def sweep_one(trace: Trace, world: World, name: str, allowed: float, least: float | None = None) -> Swept:
     """A peer over its knob's values on one trace."""
-    return sweep(name, trace, world, lambda value: play_peer(trace, world, name, value, least), allowed)
+    return sweep(name, trace, world, lambda value: play_baseline(trace, world, name, value, least), allowed)
 
 
 def sweep(name: str, trace: Trace, world: World, play_at: Callable[[int], Outcome], allowed: float) -> Swept:
@@ -125,7 +125,7 @@ def sweep(name: str, trace: Trace, world: World, play_at: Callable[[int], Outcom
         trace: where the values are taken from.
         play_at: plays the peer with its knob at a value.
     """
-    kind = PEERS[name]
+    kind = BASELINES[name]
     tried: dict[int, Outcome] = {}
     for value in kind.values(world, trace):
         tried[value] = play_at(value)
@@ -146,9 +146,9 @@ def _between(best: int, tried: list[int]) -> list[int]:
     return [m for m in ((best + n) // 2 for n in near) if m not in tried]
 
 
-def play_peer(trace: Trace, world: World, name: str, value: int, least: float | None = None) -> Outcome:
+def play_baseline(trace: Trace, world: World, name: str, value: int, least: float | None = None) -> Outcome:
     """One peer with its knob at `value`."""
-    return run(world, trace, Peer(lambda: PEERS[name].make(value), world), oracle=least)
+    return run(world, trace, Baseline(lambda: BASELINES[name].make(value), world), oracle=least)
 
 
 def _oracle(trace: Trace, world: World) -> Outcome:

@@ -27,12 +27,12 @@ class Scaler(Protocol):
         """It takes over the cluster, knowing nothing; at the start and after each change of leader."""
         ...
 
-    def tick(self, now_s: float, cluster: Cluster, seen: Sight) -> None:
+    def tick(self, now_s: float, cluster: Cluster, seen: Metrics) -> None:
         """Look, decide and act."""
         ...
 
 
-class Sight:
+class Metrics:
     """What a scaler can know at a tick, besides the cluster itself."""
 
     __slots__ = ("arrived", "missing", "stale_s")
@@ -89,7 +89,7 @@ def _play(
     arrivals = [*trace.arrivals_s.tolist(), math.inf]
     ends, events = cluster.ends, cluster.events
     pop = heapq.heappop
-    sight, samples = Sight(), []
+    sight, samples = Metrics(), []
     sample_s = max(end_s / SAMPLES, 1.0)
     next_tick_s, next_sample_s, call = phase_s, 0.0, 0
     blind = [f for f in world.faults if f.kind in (FaultKind.STALE, FaultKind.MISSING, FaultKind.LEADER_CHANGE)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from voicefleet.reporting.figure import new_figure, svg
-from voicefleet.simulator.compare import ORACLE, OURS, Comparison
+from voicefleet.simulator.compare import ORACLE, VOICEFLEET, Comparison
 from voicefleet.simulator.outcome import Outcome, live_calls
 
 _OURS, _OTHERS, _SWEPT = "#2563eb", "#6b7280", "#d1d5db"
@@ -26,7 +26,7 @@ def pareto(result: Comparison) -> Markup:
     for outcome in result.outcomes:
         if outcome.policy == ORACLE:
             continue
-        ours = outcome.policy == OURS
+        ours = outcome.policy == VOICEFLEET
         axis.scatter(*place(outcome), s=70 if ours else 32, color=_OURS if ours else _OTHERS, zorder=3)
         axis.annotate(outcome.policy, place(outcome), textcoords="offset points", xytext=(6, 4), fontsize=9)
     axis.axhline(result.allowed, color="#dc2626", lw=1, ls="--", label=f"promised: {result.allowed:.1%}")

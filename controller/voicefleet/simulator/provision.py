@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.pools import PoolSpec
-from voicefleet.simulator.compare import our_spec
+from voicefleet.simulator.compare import voicefleet_spec
 from voicefleet.simulator.engine import run
 from voicefleet.simulator.outcome import Outcome, oracle_hours
-from voicefleet.simulator.voicefleet_policy import Voicefleet
+from voicefleet.simulator.voicefleet_policy import VoicefleetPolicy
 from voicefleet.simulator.world import World
 from voicefleet.traffic.traces import Trace
 
@@ -79,7 +79,7 @@ def provide(
 
     def ours(minimum: int, maximum: int = _MOST) -> Outcome:
         bounded = dataclasses.replace(world, min_workers=minimum, max_workers=maximum)
-        return run(bounded, trace, Voicefleet(our_spec(bounded, 1 - promise.share)), oracle=least)
+        return run(bounded, trace, VoicefleetPolicy(voicefleet_spec(bounded, 1 - promise.share)), oracle=least)
 
     free = ours(0)
     top = max((s.workers for s in free.samples), default=1)
@@ -92,7 +92,7 @@ def provide(
 
     def buffered(buffer: int) -> bool:
         spec = PoolSpec(region, 0, _MOST, world.slots, buffer, 300.0)
-        return promise.kept(run(world, trace, Voicefleet(spec), oracle=least))
+        return promise.kept(run(world, trace, VoicefleetPolicy(spec), oracle=least))
 
     buffer = _least_value(0, 8 * world.slots + math.ceil(4 * trace.mean_live**0.5 * 4), buffered)
     span_h = float((trace.arrivals_s + trace.durations_s).max()) / 3600

@@ -9,7 +9,7 @@ from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import STALE_AFTER_S
 from voicefleet.scaling import (
     Campaign,
-    Memory,
+    PolicyState,
     PoolObservation,
     State,
     SupplyState,
@@ -18,9 +18,9 @@ from voicefleet.scaling import (
     plan,
     step,
 )
-from voicefleet.scaling.memory import dump, load
+from voicefleet.scaling.policy_state import dump, load
 from voicefleet.simulator.cluster import READY, STARTING, Cluster, Pod
-from voicefleet.simulator.engine import Sight
+from voicefleet.simulator.engine import Metrics
 from voicefleet.traffic.traces import Trace
 
 _REFRESH_TICKS = 30
@@ -28,7 +28,7 @@ _REFRESH_TICKS = 30
 _STATES = {STARTING: SupplyState.STARTING, READY: SupplyState.READY}
 
 
-class Voicefleet:
+class VoicefleetPolicy:
     """voicefleet's own policy, live settings and live code."""
 
     def __init__(self, spec: PoolSpec, *, every_s: float = 2.0, start_timeout_s: float = 300.0) -> None:
@@ -37,21 +37,21 @@ class Voicefleet:
         self._spec = spec
         self._start_timeout_s = start_timeout_s
         self._state: State | None = None
-        self._memory: Memory | None = None
+        self._learned: PolicyState | None = None
         self._campaigns: tuple[Campaign, ...] = ()
         self._calls: tuple[int, int, int, NDArray[np.float64]] | None = None
         self._ticks = 0
 
     def begin(self, cluster: Cluster, trace: Trace) -> None:
         """Take over. What the last leader learned is in Redis; what it was about to do is not."""
-        self._memory = load(dump(self._state.memory)) if self._state is not None else None
+        self._learned = load(dump(self._state.learned)) if self._state is not None else None
         self._state = None
         self._campaigns = tuple([Campaign(start, start + length, rate) for start, length, rate in trace.campaigns])
 
-    def tick(self, now_s: float, cluster: Cluster, seen: Sight) -> None:
+    def tick(self, now_s: float, cluster: Cluster, seen: Metrics) -> None:
         observation = self._observe(now_s, cluster, seen)
         if self._state is None:
-            self._state = initial_state(now_s, observation.supply, self._memory)
+            self._state = initial_state(now_s, observation.supply, self._learned)
         self._state, decision = step(self._state, observation)
         actions = plan(observation, decision)
         if actions.none:
@@ -66,7 +66,7 @@ class Voicefleet:
             cluster.stop(now_s, pods[worker])
         cluster.add(now_s, actions.start)
 
-    def _observe(self, now_s: float, cluster: Cluster, seen: Sight) -> PoolObservation:
+    def _observe(self, now_s: float, cluster: Cluster, seen: Metrics) -> PoolObservation:
         self._ticks += 1
         if self._ticks % _REFRESH_TICKS == 0:
             for pod in cluster.pods:

@@ -153,7 +153,10 @@ ALERTS = (
             f"max {BY} (voicefleet_scaler_desired_workers)",
             "sum by (cluster, region, reason) (rate(voicefleet_scaler_decisions_total[5m]))",
         ),
-        ("Raise `hold_s` of the pool.", "Look at the signals on the scaling dashboard: which of them swings?"),
+        (
+            "Raise `scale_down_delay_s` of the pool.",
+            "Look at the signals on the scaling dashboard: which of them swings?",
+        ),
     ),
     Alert(
         "VoicefleetHeadroomLow",

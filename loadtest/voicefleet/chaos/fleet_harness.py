@@ -170,7 +170,7 @@ async def running_harness(
             clocks=folder / "clocks" if profile.clocks else None,
             packet_filter=await stack.enter_async_context(open_filter()) if profile.packets else None,
         )
-        shape = PoolShape(profile.slots, profile.workers, profile.most, profile.buffer, profile.hold_s)
+        shape = PoolShape(profile.slots, profile.workers, profile.most, profile.buffer, profile.scale_down_delay_s)
         say(f"starting a fleet: {profile.workers} workers of {profile.slots} slots")
         fleet = await stack.enter_async_context(
             running_fleet(

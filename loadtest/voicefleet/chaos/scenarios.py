@@ -32,7 +32,7 @@ class FleetProfile:
     workers: int = 3
     most: int = 4
     buffer: int = 2
-    hold_s: float = 10.0
+    scale_down_delay_s: float = 10.0
     relay: bool = False
     """Webhooks go through a relay of ours."""
     packets: bool = False
@@ -49,10 +49,10 @@ NORMAL = FleetProfile()
 FILTERED = FleetProfile(packets=True)
 OWN_CLOCKS = FleetProfile(clocks=True)
 BREAKABLE = FleetProfile(slots=3, workers=2, most=3, providers=True)
-RELAYED = FleetProfile(slots=2, workers=2, most=3, buffer=0, hold_s=2.0, relay=True)
+RELAYED = FleetProfile(slots=2, workers=2, most=3, buffer=0, scale_down_delay_s=2.0, relay=True)
 """Four calls take every slot: the fifth waits, and only the controller can find it a worker."""
 FULL = FleetProfile(slots=2, workers=2, most=2, buffer=0, waiting_message=True)
-SHRINKING = FleetProfile(slots=3, workers=1, most=2, buffer=0, hold_s=2.0)
+SHRINKING = FleetProfile(slots=3, workers=1, most=2, buffer=0, scale_down_delay_s=2.0)
 """Four calls need two workers; the two that stay and the one that comes need one, and both workers have some."""
 
 

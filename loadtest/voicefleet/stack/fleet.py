@@ -34,7 +34,7 @@ class PoolShape:
     min_workers: int
     max_workers: int
     buffer: int
-    hold_s: float
+    scale_down_delay_s: float
     policy: str = "buffer"
     wait_ratio: float = 0.001
 
@@ -216,7 +216,7 @@ def _controller_config(
                     "max_workers": shape.max_workers,
                     "slots": shape.slots,
                     "buffer": shape.buffer,
-                    "hold_s": shape.hold_s,
+                    "scale_down_delay_s": shape.scale_down_delay_s,
                     "policy": shape.policy,
                     "wait_ratio": shape.wait_ratio,
                 },

@@ -14,7 +14,7 @@ from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.adapters.kubernetes.client import KubernetesError, refusal
 from voicefleet.controller.adapters.kubernetes.reflector import Reflector
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 
 pytestmark = pytest.mark.unit
 
@@ -115,7 +115,7 @@ async def watching(server: Server, changes: list[Change] | None = None) -> Async
     try:
         yield cache
     finally:
-        await end([task])
+        await cancel_and_wait([task])
 
 
 def test_it_follows_and_tells() -> None:

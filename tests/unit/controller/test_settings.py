@@ -24,7 +24,14 @@ GOOD: dict[str, Any] = {
     "regions": {
         "eu": {
             "livekit": {"url": "ws://lk:7880", "api_key": "devkey", "api_secret_env": "SECRET"},
-            "pool": {"min_workers": 1, "max_workers": 4, "slots": 4, "policy": "buffer", "buffer": 2, "hold_s": 60},
+            "pool": {
+                "min_workers": 1,
+                "max_workers": 4,
+                "slots": 4,
+                "policy": "buffer",
+                "buffer": 2,
+                "scale_down_delay_s": 60,
+            },
             "process": {"command": ["voicefleet", "worker"], "state_dir": "/s", "log_dir": "/l"},
         }
     },

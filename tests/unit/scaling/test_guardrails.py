@@ -15,22 +15,24 @@ from voicefleet.scaling.guardrails.unknown import hold_unknown
 
 pytestmark = pytest.mark.unit
 
-SPEC = PoolSpec(region="eu", min_workers=1, max_workers=5, slots=4, buffer=2, hold_s=60)
+SPEC = PoolSpec(region="eu", min_workers=1, max_workers=5, slots=4, buffer=2, scale_down_delay_s=60)
 
 
 @given(
     st.lists(st.tuples(st.floats(0, 50), st.integers(0, 20)), min_size=1, max_size=40),
     st.floats(0, 200),
 )
-def test_hold_is_the_maximum_of_every_need_within_the_time(steps: list[tuple[float, int]], hold_s: float) -> None:
+def test_hold_is_the_maximum_of_every_need_within_the_time(
+    steps: list[tuple[float, int]], scale_down_delay_s: float
+) -> None:
     window: Window = ()
     seen: list[tuple[float, int]] = []
     now = 0.0
     for pause, need in steps:
         now += pause
         seen.append((now, need))
-        window, held = hold(window, need, now, hold_s)
-        assert held == max(n for at, n in seen if now - at <= hold_s)
+        window, held = hold(window, need, now, scale_down_delay_s)
+        assert held == max(n for at, n in seen if now - at <= scale_down_delay_s)
         assert len(window) <= len({n for _, n in seen})
 
 
@@ -55,9 +57,9 @@ def wedged(now_s: float, *, ready_age_s: float | None = None, complete: bool = T
 
 
 def test_a_wedged_worker_is_replaced_a_bounded_number_of_times() -> None:
-    memory, now, replaced = Replacements(), 1000.0, 0
+    learned, now, replaced = Replacements(), 1000.0, 0
     for _ in range(2000):
-        memory, victims, said = replace(memory, wedged(now))
+        learned, victims, said = replace(learned, wedged(now))
         assert "eu-1 not ready after 100 s" in said
         replaced += len(victims)
         now += 1
@@ -66,10 +68,10 @@ def test_a_wedged_worker_is_replaced_a_bounded_number_of_times() -> None:
 
 
 def test_a_worker_that_made_it_resets_the_count() -> None:
-    memory = Replacements(count=MAX_REPLACEMENTS, last_s=1000)
-    memory, victims, _ = replace(memory, wedged(1200, ready_age_s=500))
+    learned = Replacements(count=MAX_REPLACEMENTS, last_s=1000)
+    learned, victims, _ = replace(learned, wedged(1200, ready_age_s=500))
     assert victims == ()  # that one was there before the last replacement
-    memory, victims, _ = replace(memory, wedged(1200, ready_age_s=50))
+    learned, victims, _ = replace(learned, wedged(1200, ready_age_s=50))
     assert victims == ("eu-1",)
 
 

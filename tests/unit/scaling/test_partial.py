@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.scaling import (
-    Memory,
+    PolicyState,
     PoolObservation,
     Reason,
     State,
@@ -22,7 +22,7 @@ from voicefleet.scaling import (
     plan,
     step,
 )
-from voicefleet.scaling.estimators import ArrivalLaw
+from voicefleet.scaling.estimators import ArrivalEstimator
 
 pytestmark = pytest.mark.unit
 
@@ -85,7 +85,7 @@ def test_late_starts_do_not_ratchet_a_pool_up_while_its_calls_are_not_known() ->
     """What is not counted on is in what is kept already: it must not be added again with each look."""
     spec = dataclasses.replace(SPEC, policy="predictive", max_workers=400)
     late = tuple(Worker(f"s{n}", SupplyState.STARTING, SPEC.slots, 0, age_s=500.0) for n in range(3))
-    state = State(last=10, memory=Memory(arrivals=ArrivalLaw()), since_s=-1e6)
+    state = State(last=10, learned=PolicyState(arrivals=ArrivalEstimator()), since_s=-1e6)
     wanted = []
     for now_s in range(1, 200, 2):
         seen = partial(pool(spec, float(now_s), (*ready(10), *late), None), SureCalls(30, 0, 0))

@@ -14,7 +14,7 @@ from voicefleet.scaling import Actions, Decision, PoolObservation, Reason, Suppl
 
 pytestmark = pytest.mark.unit
 
-SPEC = PoolSpec(region="eu", min_workers=1, max_workers=5, slots=4, buffer=2, hold_s=60)
+SPEC = PoolSpec(region="eu", min_workers=1, max_workers=5, slots=4, buffer=2, scale_down_delay_s=60)
 READY, STARTING, DRAINING = SupplyState.READY, SupplyState.STARTING, SupplyState.DRAINING
 STOPPING, UNKNOWN = SupplyState.STOPPING, SupplyState.UNKNOWN
 

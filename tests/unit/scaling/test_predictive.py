@@ -10,7 +10,7 @@ import pytest
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.scaling import (
     Campaign,
-    Memory,
+    PolicyState,
     PoolObservation,
     Reason,
     State,
@@ -20,7 +20,7 @@ from voicefleet.scaling import (
     plan,
     step,
 )
-from voicefleet.scaling.estimators import ArrivalLaw, StartLaw
+from voicefleet.scaling.estimators import ArrivalEstimator, StartTimeEstimator
 from voicefleet.scaling.policies.predictive import allowed
 
 pytestmark = pytest.mark.unit
@@ -28,14 +28,14 @@ pytestmark = pytest.mark.unit
 SPEC = PoolSpec("eu", 1, 100, 10, 0, 0.0, policy="predictive")
 
 
-def steady(rate: float) -> Memory:
-    """A memory of an hour at `rate` calls a second, with starts of 35 s."""
+def steady(rate: float) -> PolicyState:
+    """A learned of an hour at `rate` calls a second, with starts of 35 s."""
     rng = np.random.default_rng(1)
-    arrivals = ArrivalLaw()
+    arrivals = ArrivalEstimator()
     for count in rng.poisson(rate * 2.0, 1_800):
         arrivals = arrivals.learn(int(count), 2.0)
-    starts = StartLaw().learn(rng.lognormal(np.log(35), 0.25, 40).tolist())
-    return Memory(arrivals=arrivals, starts=starts)
+    starts = StartTimeEstimator().learn(rng.lognormal(np.log(35), 0.25, 40).tolist())
+    return PolicyState(arrivals=arrivals, starts=starts)
 
 
 def pool(now_s: float, live: int, ready: int, *, starting: int = 0, **more: object) -> PoolObservation:
@@ -45,9 +45,9 @@ def pool(now_s: float, live: int, ready: int, *, starting: int = 0, **more: obje
     return PoolObservation(SPEC, now_s, tuple(workers), live, 0, 0, complete=True, **given)  # type: ignore[arg-type]
 
 
-def settled(memory: Memory, found: int) -> State:
+def settled(learned: PolicyState, found: int) -> State:
     """Well after a change of leader."""
-    return State(last=found, memory=memory, since_s=-1e6, found=found)
+    return State(last=found, learned=learned, since_s=-1e6, found=found)
 
 
 def test_it_says_why_in_numbers() -> None:
@@ -77,7 +77,7 @@ def test_a_stricter_promise_costs_workers() -> None:
 
 
 def test_slower_starts_cost_workers() -> None:
-    slow = dataclasses.replace(steady(0.7), starts=StartLaw().learn([300.0] * 40))
+    slow = dataclasses.replace(steady(0.7), starts=StartTimeEstimator().learn([300.0] * 40))
     assert (
         step(settled(slow, 14), pool(0, 120, 14))[1].desired
         > step(settled(steady(0.7), 14), pool(0, 120, 14))[1].desired
@@ -121,7 +121,7 @@ def test_a_new_leader_keeps_what_it_found_for_a_minute() -> None:
     state = initial_state(0.0, 20)
     _, decision = step(state, pool(1.0, 10, 20))
     assert (decision.desired, decision.reason) == (20, Reason.LEADER)
-    _, decision = step(dataclasses.replace(state, memory=steady(0.05)), pool(61.0, 10, 20))
+    _, decision = step(dataclasses.replace(state, learned=steady(0.05)), pool(61.0, 10, 20))
     assert decision.desired < 20
 
 
@@ -144,13 +144,13 @@ def test_the_schedule_is_a_floor() -> None:
 
 
 def test_a_worker_that_takes_far_too_long_is_not_counted_on() -> None:
-    memory = steady(0.7)
+    learned = steady(0.7)
     fine = pool(0, 120, 13, starting=1)
-    want = step(settled(memory, 14), fine)[1].desired
+    want = step(settled(learned, 14), fine)[1].desired
     late = dataclasses.replace(
         fine, workers=(*fine.workers[:-1], dataclasses.replace(fine.workers[-1], age_s=200.0)), start_timeout_s=900.0
     )
-    _, decision = step(settled(memory, 14), late)
+    _, decision = step(settled(learned, 14), late)
     assert (decision.desired, decision.reason) == (want + 1, Reason.OVERDUE)
     assert "1 starting for longer than usual" in decision.detail
 

@@ -13,7 +13,7 @@ from voicefleet.scaling import PoolObservation, Reason, SupplyState, Worker, ini
 
 pytestmark = pytest.mark.unit
 
-SPEC = PoolSpec(region="eu", min_workers=1, max_workers=5, slots=4, buffer=2, hold_s=60)
+SPEC = PoolSpec(region="eu", min_workers=1, max_workers=5, slots=4, buffer=2, scale_down_delay_s=60)
 
 
 def pool(
@@ -37,19 +37,19 @@ def test_a_full_pool_with_waiting_calls_keeps_growing() -> None:
     assert step(initial_state(0, 40), observation)[1].desired == 41
 
 
-def test_scale_down_waits_for_the_hold() -> None:
+def test_scale_down_waits_for_the_scale_down_delay() -> None:
     state, decision = step(initial_state(0, 1), pool(0, live=14))
     assert decision.desired == 4
     state, decision = step(state, pool(59, live=0, ready=4))
-    assert (decision.desired, decision.reason) == (4, Reason.HOLD)
-    assert "4 held, the most of the last 60 s" in decision.detail
+    assert (decision.desired, decision.reason) == (4, Reason.SCALE_DOWN_DELAY)
+    assert "4 kept, the highest need of the last 60 s" in decision.detail
     state, decision = step(state, pool(60.5, live=0, ready=4))
     assert (decision.desired, decision.reason) == (1, Reason.CALLS)
 
 
 def test_a_new_controller_starts_with_what_is_there() -> None:
     state, decision = step(initial_state(0, 4), pool(1, live=0, ready=4))
-    assert (decision.desired, decision.reason) == (4, Reason.HOLD)
+    assert (decision.desired, decision.reason) == (4, Reason.SCALE_DOWN_DELAY)
     assert step(state, pool(61.5, live=0, ready=4))[1].desired == 1
 
 
@@ -65,7 +65,7 @@ def test_unknown_is_not_zero() -> None:
     assert (decision.desired, decision.reason, decision.may_shrink) == (4, Reason.UNKNOWN, False)
     # What was kept while nothing was known is held once more after the outage.
     _, decision = step(state, pool(1001, live=0, ready=4))
-    assert (decision.desired, decision.reason) == (4, Reason.HOLD)
+    assert (decision.desired, decision.reason) == (4, Reason.SCALE_DOWN_DELAY)
 
 
 def test_unknown_at_the_very_first_step_keeps_what_is_there() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.scaling import Actions, Decision, PoolObservation, SupplyState, Worker, initial_state, plan, step
 from voicefleet.simulator.engine import run
-from voicefleet.simulator.voicefleet_policy import Voicefleet
+from voicefleet.simulator.voicefleet_policy import VoicefleetPolicy
 from voicefleet.simulator.world import Fault, FaultKind, World
 from voicefleet.traffic.durations import CallLaw
 from voicefleet.traffic.profiles import generate
@@ -169,8 +169,8 @@ def changes(seed: int, mean_live: float) -> tuple[int, int, float]:
     (a buffer of one worker that is never held), and hours. What calls ask for differs by a factor from seed to seed."""
     law = CallLaw()
     trace = generate("stationary", mean_live=mean_live, calls=round(1800 * mean_live / law.mean_s), law=law, seed=seed)
-    outcome = run(World(seed=seed), trace, Voicefleet(PoolSpec("eu", 1, 1000, 10, 0, 0.0, policy="predictive")))
-    reference = run(World(seed=seed), trace, Voicefleet(PoolSpec("eu", 1, 1000, 10, 10, 0.0, policy="buffer")))
+    outcome = run(World(seed=seed), trace, VoicefleetPolicy(PoolSpec("eu", 1, 1000, 10, 0, 0.0, policy="predictive")))
+    reference = run(World(seed=seed), trace, VoicefleetPolicy(PoolSpec("eu", 1, 1000, 10, 10, 0.0, policy="buffer")))
     assert outcome.killed == 0
     span_h = float((trace.arrivals_s + trace.durations_s).max()) / 3600
     return outcome.scale_actions, reference.scale_actions, span_h
@@ -199,7 +199,7 @@ def test_no_fault_makes_it_kill_a_call(kind: FaultKind, at_s: float, for_s: floa
     # Every wait counts here, however short: who hangs up within the second that a wait may take is lost all the same.
     world = World(seed=seed, faults=(Fault(kind, at_s, for_s),), wait_counts_s=0.0)
     spec = PoolSpec("eu", 1, 100, 10, 0, 0.0, policy="predictive")
-    outcome = run(world, trace, Voicefleet(spec))
+    outcome = run(world, trace, VoicefleetPolicy(spec))
     assert outcome.killed == 0
     # Nobody is forgotten: every caller was served in the end, or hung up.
     assert outcome.lost <= outcome.waited <= outcome.offered

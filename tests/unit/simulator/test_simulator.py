@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from voicefleet.cli.simulate import Source, faults_of, simulate
 from voicefleet.contract.errors import ConfigError
 from voicefleet.simulator.advice import advise
-from voicefleet.simulator.baselines import PEERS
-from voicefleet.simulator.baselines.base import Peer
+from voicefleet.simulator.baselines.base import Baseline
+from voicefleet.simulator.baselines.catalogue import BASELINES
 from voicefleet.simulator.baselines.simple import Static
 from voicefleet.simulator.cluster import GONE, READY, STOPPING, Cluster
 from voicefleet.simulator.compare import compare, known_policies, policies_of, sweep_one
@@ -23,7 +23,7 @@ from voicefleet.simulator.compare import play as simulated
 from voicefleet.simulator.engine import run
 from voicefleet.simulator.outcome import oracle_hours, p99, wilson_upper
 from voicefleet.simulator.provision import Promise, provide
-from voicefleet.simulator.voicefleet_policy import Voicefleet
+from voicefleet.simulator.voicefleet_policy import VoicefleetPolicy
 from voicefleet.simulator.world import Fault, FaultKind, World
 from voicefleet.traffic.durations import CallLaw
 from voicefleet.traffic.profiles import generate
@@ -39,14 +39,14 @@ def trace_of(*calls: tuple[float, float]) -> Trace:
     return Trace("made", np.array(arrivals, dtype=float), np.array(durations, dtype=float))
 
 
-def fixed(world: World, workers: int) -> Peer:
-    return Peer(lambda: Static(workers), world)
+def fixed(world: World, workers: int) -> Baseline:
+    return Baseline(lambda: Static(workers), world)
 
 
-def ours(world: World) -> Voicefleet:
-    from voicefleet.simulator.compare import our_spec
+def ours(world: World) -> VoicefleetPolicy:
+    from voicefleet.simulator.compare import voicefleet_spec
 
-    return Voicefleet(our_spec(world, 0.001))
+    return VoicefleetPolicy(voicefleet_spec(world, 0.001))
 
 
 class TestBooks:
@@ -263,7 +263,7 @@ class TestCommand:
         with pytest.raises(ConfigError) as caught:
             policies_of("voicefleet,hpa")
         assert caught.value.value == "hpa"
-        assert all(name in caught.value.hint for name in ("voicefleet", *PEERS, "oracle"))
+        assert all(name in caught.value.hint for name in ("voicefleet", *BASELINES, "oracle"))
         assert policies_of("keda, voicefleet,keda") == ("keda", "voicefleet")
 
     @pytest.mark.parametrize("text", ["storm@1+2", "stale", "stale@1", "stale@-1+5", "stale@1+0", "slow-starts@1+2x0"])

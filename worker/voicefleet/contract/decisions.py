@@ -35,8 +35,8 @@ class DecisionInputs:
     """Workers that the predictive policy would want, where another one decides."""
     need: int | None = None
     """Workers that the policy asks for, before any guardrail."""
-    held: int | None = None
-    """The highest need of the hold time, workers."""
+    recent_peak: int | None = None
+    """The highest need within the scale-down delay, workers."""
     supply: int | None = None
     """Workers there are, the starting ones included."""
     wanted: int | None = None

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 class PoolSpec:
     """What the platform team asks of one region's pool.
 
-    Invariant: ``0 <= min_workers <= max_workers``, ``slots >= 1``, ``buffer >= 0``, ``hold_s >= 0``; the settings
-    that build it check this and name the field.
+    Invariant: ``0 <= min_workers <= max_workers``, ``slots >= 1``, ``buffer >= 0``, ``scale_down_delay_s >= 0``;
+    the settings that build it check this and name the field.
     """
 
     region: str
@@ -20,8 +20,8 @@ class PoolSpec:
     """Calls one worker serves at once."""
     buffer: int
     """Free slots to keep ready beyond the calls there are."""
-    hold_s: float
-    """Scale down only to the highest need of this last time (buffer). The predictive policy holds by its forecast."""
+    scale_down_delay_s: float
+    """Scale down only to the highest need of this last time (buffer). The predictive policy waits by its forecast."""
     policy: str = "buffer"
     """Name of the scaling policy: predictive, buffer or fixed."""
     wait_ratio: float = 0.001

@@ -12,7 +12,6 @@ from voicefleet.controller.http.auth.limits import PENDING_S
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.model_store import ModelStore
-from voicefleet.controller.pool.startups import StartTimes
 from voicefleet.controller.pool.worker_store import Reported, WorkerStore
 from voicefleet.controller.ports import CallStorePort, Fleet, Instance, LiveKitPort
 from voicefleet.controller.regions.outages import Outages
@@ -22,11 +21,11 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tracing import NoTracer, Tracer
 from voicefleet.scaling import Decision, PoolObservation
-from voicefleet.scaling.estimators import DurationLaw
+from voicefleet.scaling.estimators import DurationEstimator
 
 RESERVATION_S = 5.0
 """A slot is reserved for the caller of a ticket for so long; a caller who has not joined by then gets no slot kept."""
-USUAL_CALL_S = DurationLaw.prior().mean_s
+USUAL_CALL_S = DurationEstimator.prior().mean_s
 CUT_OFF_S = 20.0
 """LiveKit drops a worker whose connection says nothing for about as long."""
 
@@ -84,7 +83,6 @@ class Region:
     instances: tuple[Instance, ...] = ()
     """What the fleet last told of; see `instances_at_s`."""
     instances_at_s: float | None = None
-    start_times: StartTimes = field(default_factory=StartTimes)
     mean_call_s: float = USUAL_CALL_S
     """How long calls last, as far as it was learned."""
     observation: PoolObservation | None = None

@@ -29,7 +29,7 @@ def pool_spec(at: str, region: str, pool: PoolFields) -> PoolSpec:
         max_workers=pool.max_workers,
         slots=pool.slots,
         buffer=pool.buffer,
-        hold_s=pool.hold_s,
+        scale_down_delay_s=pool.scale_down_delay_s,
         policy="fixed" if pool.mode == "fixed" else pool.policy,
         wait_ratio=pool.wait_ratio,
         fixed=_fixed(at, pool),

@@ -58,7 +58,7 @@ class PoolFields(_Model):
     max_workers: Annotated[int, Field(ge=0, le=100_000)] = 4
     slots: Annotated[int, Field(ge=1, le=200)] = 4
     buffer: Annotated[int, Field(ge=0)] = 2
-    hold_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
+    scale_down_delay_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
     start_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
     policy: Literal["predictive", "buffer"] = "predictive"
     mode: Literal["auto", "shadow", "fixed"] = "auto"

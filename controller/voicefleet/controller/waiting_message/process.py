@@ -15,8 +15,9 @@ from pathlib import Path
 
 from voicefleet.controller.waiting_message.protocol import Answer, Order, Result
 from voicefleet.runtime.clock import Clock
-from voicefleet.runtime.logs.setup import get_logger, told
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.logs.errors import error_summary
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.tasks import cancel_and_wait
 
 MOST_AT_ONCE = 50
 """Rooms spoken to at once; more wait their turn with the caller of `free`."""
@@ -69,7 +70,7 @@ class AnnouncerProcess:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), _CLOSE_S)
         if self._task is not None:
-            await end([self._task])
+            await cancel_and_wait([self._task])
         if process is not None and process.returncode is None:
             process.kill()
             await process.wait()
@@ -116,7 +117,7 @@ class AnnouncerProcess:
                 *_ARGV, stdin=pipe, stdout=pipe, env=self._environment, start_new_session=True
             )
         except OSError as error:
-            return told(error)
+            return error_summary(error)
         self._process = process
         self._up.set()
         try:

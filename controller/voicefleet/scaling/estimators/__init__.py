@@ -1,12 +1,13 @@
 """What is learned of a pool: how long calls last, how long workers take to start, how fast calls arrive, and how
 far all of this fell short.
 
-Each law is a value. Learning returns a new one, and each has a prior, so that a pool without a past can be scaled.
+Each estimator is a value. Learning returns a new one, and each has a prior, so that a pool without a past can be
+scaled.
 """
 
-from voicefleet.scaling.estimators.arrivals import ArrivalLaw
-from voicefleet.scaling.estimators.durations import DurationLaw
-from voicefleet.scaling.estimators.shortage import Shortage
-from voicefleet.scaling.estimators.starts import StartLaw
+from voicefleet.scaling.estimators.arrivals import ArrivalEstimator
+from voicefleet.scaling.estimators.durations import DurationEstimator
+from voicefleet.scaling.estimators.shortage import ShortageEstimator
+from voicefleet.scaling.estimators.starts import StartTimeEstimator
 
-__all__ = ["ArrivalLaw", "DurationLaw", "Shortage", "StartLaw"]
+__all__ = ["ArrivalEstimator", "DurationEstimator", "ShortageEstimator", "StartTimeEstimator"]

@@ -1,9 +1,10 @@
 """Durations of calls: a life table learned from calls that ended and from the ages of those that did not.
 
-In each bin of age the hazard is the ends seen over the time that calls spent there, both fading with the same memory.
+In each bin of age the hazard is the ends seen over the time that calls spent there, both fading alike.
 Calls still in progress count as long as they last, so that long calls are not missed because they have not ended yet,
-and neither the beginning of the record nor its fading biases the law. No family of laws is assumed; the prior, worth
-`PRIOR_CALLS` calls, is the lognormal fitted to real call-centre calls (mu 4.77, sigma 0.916, Technion 1999).
+and neither the beginning of the record nor its fading biases the estimate. No family of distributions is assumed; the
+prior, worth `PRIOR_CALLS` calls, is the lognormal fitted to real call-centre calls (mu 4.77, sigma 0.916, Technion
+1999).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ Vector = NDArray[np.float64]
 
 PRIOR_MU, PRIOR_SIGMA, PRIOR_CALLS = 4.77, 0.916, 40.0
 KEPT_CALLS = 5_000.0
-"""The law follows the last so many calls."""
+"""The estimate follows the last so many calls."""
 
 EDGES: Vector = np.asarray(
     np.concatenate([np.arange(0.0, 300.0, 10.0), 300.0 * 1.08 ** np.arange(50.0)]), dtype=np.float64
@@ -42,7 +43,7 @@ def _prior() -> tuple[Vector, Vector]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DurationLaw:
+class DurationEstimator:
     """Attributes:
     ends: calls that ended in each bin of age, faded; shape ``(len(EDGES),)``.
     exposure_s: call-seconds spent in each bin, faded alike.
@@ -54,23 +55,23 @@ class DurationLaw:
     hazard: Vector
 
     @classmethod
-    def prior(cls) -> DurationLaw:
+    def prior(cls) -> DurationEstimator:
         return cls.of(np.zeros(EDGES.size), np.zeros(EDGES.size))
 
     @classmethod
-    def of(cls, ends: Vector, exposure_s: Vector) -> DurationLaw:
-        """The law that follows from what was seen, and the prior."""
+    def of(cls, ends: Vector, exposure_s: Vector) -> DurationEstimator:
+        """The estimate that follows from what was seen, and the prior."""
         prior_ends, prior_exposure = _prior()
         return cls(ends, exposure_s, (ends + prior_ends) / (exposure_s + prior_exposure))
 
-    def learn(self, durations_s: Sequence[float], ages_s: Vector, dt_s: float) -> DurationLaw:
+    def learn(self, durations_s: Sequence[float], ages_s: Vector, dt_s: float) -> DurationEstimator:
         """With the durations of calls that ended in the last `dt_s` seconds, and the ages of all in progress now."""
         ends = self.ends + _histogram(np.asarray(durations_s, dtype=np.float64))
         exposure = self.exposure_s + dt_s * _histogram(ages_s)
         total = float(ends.sum())
         if total > KEPT_CALLS:
             ends, exposure = ends * (KEPT_CALLS / total), exposure * (KEPT_CALLS / total)
-        return DurationLaw.of(ends, exposure)
+        return DurationEstimator.of(ends, exposure)
 
     def _cumulative(self, ages_s: Vector) -> Vector:
         """The integral of the hazard up to each age."""
@@ -90,18 +91,18 @@ class DurationLaw:
         closed = float(np.sum((survival[:-2] - survival[1:-1]) / self.hazard[:-1]))
         return closed + float(survival[-2] / self.hazard[-1])
 
-    def stays(self, horizons_s: Sequence[float]) -> Vector:
+    def stay_probabilities(self, horizons_s: Sequence[float]) -> Vector:
         """P(still there after each horizon | age), shape ``(AGE_STEPS, len(horizons_s))``; see `age_counts`."""
         here = self._cumulative(_MIDDLES)
         there = [self._cumulative(_MIDDLES + h) for h in horizons_s]
         return np.exp(np.stack([here - t for t in there], axis=1))
 
-    def stays_equilibrium(self, horizons_s: Sequence[float]) -> Vector:
+    def stay_probabilities_in_equilibrium(self, horizons_s: Sequence[float]) -> Vector:
         """The same for a call of unknown age in a pool in balance: P(residual life > h) = 1 - E[min(S, h)] / E[S]."""
         mean = self.mean_s
-        return np.array([max(0.0, 1.0 - g / mean) for g in self.worked(horizons_s)])
+        return np.array([max(0.0, 1.0 - g / mean) for g in self.restricted_means_s(horizons_s)])
 
-    def worked(self, horizons_s: Sequence[float]) -> tuple[float, ...]:
+    def restricted_means_s(self, horizons_s: Sequence[float]) -> tuple[float, ...]:
         """E[min(duration, h)] for each horizon: calls in progress after h from one arrival per second."""
         found = []
         for h in horizons_s:

@@ -1,11 +1,11 @@
 """How far calls outgrew the slots that were ready for them, and the margin that follows.
 
-No law foretells everything: rates jump, callers come in crowds, the past misleads. What counts in the end is the share
+No model predicts everything: rates jump, callers come in crowds, the past misleads. What counts in the end is the share
 of calls that found every slot taken. So every call is booked under the shortage it met: calls beyond the ready slots,
 in standard deviations of the calls' own chance (not of the forecast: a burst widens that), as it would have been
 without a margin. The margin is the least one under which
 no more calls would have waited than are allowed: a quantile of what happened (conformal prediction, Vovk et al. 2005),
-which needs no law at all. One burst that hits an unprepared pool therefore teaches how large the next may be.
+which needs no model at all. One burst that hits an unprepared pool therefore teaches how large the next may be.
 
 What happened is a sample, and calls wait many at once. So the margin leaves room for one standard error of the number
 that waits, as it is when they come in crowds of the sizes met: a few large crowds say less than many small ones.
@@ -27,7 +27,7 @@ PRIOR_CALLS = 5_000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Shortage:
+class ShortageEstimator:
     """Attributes:
     met: calls by the shortage they met, bin by bin, faded; shape ``(BINS,)``.
     calls: all calls, faded alike.
@@ -44,7 +44,7 @@ class Shortage:
     crowd: float = 0.0
     squares: float = 0.0
 
-    def learn(self, calls: int, over: int, sigma: float) -> Shortage:
+    def learn(self, calls: int, over: int, sigma: float) -> ShortageEstimator:
         """`calls` arrived while `over` more callers than ready slots were there (negative: as many slots free).
 
         Args:
@@ -62,9 +62,9 @@ class Shortage:
         if total > 1.01 * KEPT_CALLS:
             fade = KEPT_CALLS / total
             met, total, squares = tuple([n * fade for n in met]), KEPT_CALLS, squares * fade
-        return Shortage(met, total, self.margin, self.before, crowd, squares)
+        return ShortageEstimator(met, total, self.margin, self.before, crowd, squares)
 
-    def settle(self, allowed: float) -> Shortage:
+    def settle(self, allowed: float) -> ShortageEstimator:
         """The same with a new margin, for `allowed`, the share of calls that may wait.
 
         To be called no more often than workers take to start: what was in force until then counts as `before`.
@@ -77,7 +77,7 @@ class Shortage:
                 margin = (place + 1 - budget / self.met[place]) * STEP
                 break
             budget -= self.met[place]
-        return Shortage(self.met, self.calls, margin, self.margin, self.crowd, self.squares)
+        return ShortageEstimator(self.met, self.calls, margin, self.margin, self.crowd, self.squares)
 
     def _aim(self, most: float) -> float:
         """How many waits to aim at so that one standard error more is `most`.

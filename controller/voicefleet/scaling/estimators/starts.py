@@ -12,7 +12,7 @@ PRIOR_P50_S, PRIOR_SIGMA, PRIOR_WEIGHT = 40.0, 0.35, 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class StartLaw:
+class StartTimeEstimator:
     """A lognormal law fitted to the last start times, beside a prior worth four of them.
 
     Attributes:
@@ -34,10 +34,10 @@ class StartLaw:
         object.__setattr__(self, "_mean", mean)
         object.__setattr__(self, "_sigma", math.sqrt(spread / (len(logs) + PRIOR_WEIGHT)))
 
-    def learn(self, times_s: Iterable[float]) -> StartLaw:
+    def learn(self, times_s: Iterable[float]) -> StartTimeEstimator:
         """With more start times, in seconds; those that are no positive number are left out."""
         new = tuple(t for t in times_s if 0.0 < t < math.inf)
-        return StartLaw((*self.seen_s, *new)[-KEPT:], self.prior_p50_s) if new else self
+        return StartTimeEstimator((*self.seen_s, *new)[-KEPT:], self.prior_p50_s) if new else self
 
     def quantiles(self, zs: Iterable[float]) -> tuple[float, ...]:
         """Seconds within which a worker is ready, for normal quantiles `zs` (1.645: 95 % of the workers)."""

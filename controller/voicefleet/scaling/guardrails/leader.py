@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 LEARN_S = 60.0
-"""As long as the shortest memory of the arrivals, after which it can tell a quiet pool from one it has not seen."""
+"""As long as the shortest time constant of the arrivals: then it can tell a quiet pool from one it has not seen."""
 
 
 def keep_found(wanted: int, found: int, since_s: float, now_s: float) -> int:

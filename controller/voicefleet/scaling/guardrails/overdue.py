@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from voicefleet.scaling.estimators import StartLaw
+from voicefleet.scaling.estimators import StartTimeEstimator
 from voicefleet.scaling.observation import PoolObservation, SupplyState
 
 _Z = 2.576
@@ -12,7 +12,7 @@ _Z = 2.576
 _SHARE = 0.2
 
 
-def overdue(starts: StartLaw, observation: PoolObservation) -> int:
+def overdue(starts: StartTimeEstimator, observation: PoolObservation) -> int:
     """How many starting workers are not to be counted on.
 
     At most a fifth of the pool, and at least one: if every start fails, more of the same does not help.

@@ -18,25 +18,25 @@ class Replacements:
     last_s: float | None = None
 
 
-def replace(memory: Replacements, observation: PoolObservation) -> tuple[Replacements, tuple[str, ...], str]:
+def replace(past: Replacements, observation: PoolObservation) -> tuple[Replacements, tuple[str, ...], str]:
     """The overdue worker to replace now, if any, and what to say about overdue workers ('' if there are none)."""
     now, wait_s = observation.now_s, observation.start_timeout_s
-    last_s = memory.last_s
+    last_s = past.last_s
     if last_s is not None:
         since_s = now - last_s
         if any(w.state is SupplyState.READY and w.age_s <= since_s for w in observation.workers):
-            memory = Replacements()  # one that was started since the last replacement made it
+            past = Replacements()  # one that was started since the last replacement made it
     overdue = observation.overdue if observation.others else ()
     if not overdue:
-        return memory, (), ""
+        return past, (), ""
     names = ", ".join(w.id for w in overdue)
     said = f"{names} not ready after {wait_s:.0f} s"
-    if memory.count >= MAX_REPLACEMENTS:
-        return memory, (), f"{said}; gave up replacing after {memory.count} tries"
+    if past.count >= MAX_REPLACEMENTS:
+        return past, (), f"{said}; gave up replacing after {past.count} tries"
     if not observation.complete:
-        return memory, (), said
+        return past, (), said
     # Each try gets the whole start time before the next one.
-    if memory.last_s is not None and now - memory.last_s < wait_s:
-        return memory, (), said
+    if past.last_s is not None and now - past.last_s < wait_s:
+        return past, (), said
     victim = overdue[0].id
-    return Replacements(memory.count + 1, now), (victim,), f"{said}; replacing {victim}"
+    return Replacements(past.count + 1, now), (victim,), f"{said}; replacing {victim}"

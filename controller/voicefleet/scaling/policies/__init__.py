@@ -1,16 +1,16 @@
-"""Scaling policies: each a function from memory and an observation to memory and a need, by the name settings use."""
+"""Scaling policies by the name that settings use: each a function from its state and an observation to both a need."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from voicefleet.scaling.decision import Need
-from voicefleet.scaling.memory import Memory
 from voicefleet.scaling.observation import PoolObservation
 from voicefleet.scaling.policies.buffer import buffer_need
 from voicefleet.scaling.policies.fixed import fixed_need
 from voicefleet.scaling.policies.predictive import predictive_need
+from voicefleet.scaling.policy_state import PolicyState
 
-Policy = Callable[[Memory, PoolObservation], tuple[Memory, Need]]
+Policy = Callable[[PolicyState, PoolObservation], tuple[PolicyState, Need]]
 
 POLICIES: dict[str, Policy] = {"predictive": predictive_need, "buffer": buffer_need, "fixed": fixed_need}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from voicefleet.contract.decisions import DecisionInputs
 from voicefleet.scaling.decision import Need
-from voicefleet.scaling.memory import Memory
 from voicefleet.scaling.observation import PoolObservation
+from voicefleet.scaling.policy_state import PolicyState
 
 
-def buffer_need(memory: Memory, observation: PoolObservation) -> tuple[Memory, Need]:
+def buffer_need(learned: PolicyState, observation: PoolObservation) -> tuple[PolicyState, Need]:
     """``ceil((live + waiting + joining + buffer) / slots)``. Nothing is learned.
 
     Waiting calls are demand: a formula over served calls alone locks once the fleet is full. While the calls are not
@@ -25,7 +25,7 @@ def buffer_need(memory: Memory, observation: PoolObservation) -> tuple[Memory, N
         slots=spec.slots,
     )
     if calls is None:
-        return memory, Need(None, "the number of calls is unknown", inputs)
+        return learned, Need(None, "the number of calls is unknown", inputs)
     live, waiting, joining = observation.calls_live, observation.calls_waiting, observation.calls_joining
     at_least = ""
     if observation.partial and (sure := observation.sure) is not None:
@@ -35,4 +35,4 @@ def buffer_need(memory: Memory, observation: PoolObservation) -> tuple[Memory, N
         f"{at_least}{live} live + {waiting} waiting + {joining} joining"
         f" + {spec.buffer} buffer = {calls + spec.buffer} slots, {spec.slots} a worker: {wanted} workers"
     )
-    return memory, Need(wanted, text, inputs)
+    return learned, Need(wanted, text, inputs)

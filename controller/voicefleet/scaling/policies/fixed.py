@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 
 from voicefleet.scaling.decision import Need
-from voicefleet.scaling.memory import Memory
 from voicefleet.scaling.observation import PoolObservation
 from voicefleet.scaling.policies.predictive import predictive_need
+from voicefleet.scaling.policy_state import PolicyState
 
 
-def fixed_need(memory: Memory, observation: PoolObservation) -> tuple[Memory, Need]:
+def fixed_need(learned: PolicyState, observation: PoolObservation) -> tuple[PolicyState, Need]:
     """``spec.fixed``; the inputs say what the predictive policy would want."""
-    memory, need = predictive_need(memory, observation)
+    learned, need = predictive_need(learned, observation)
     fixed = observation.spec.fixed
     would = "unknown" if need.workers is None else f"{need.workers}"
     inputs = dataclasses.replace(need.inputs, predictive=need.workers)
-    return memory, Need(fixed, f"{fixed} by the settings; the predictive policy would want {would}", inputs)
+    return learned, Need(fixed, f"{fixed} by the settings; the predictive policy would want {would}", inputs)

@@ -13,47 +13,52 @@ from voicefleet.contract.decisions import DecisionInputs
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.scaling.campaigns import announced
 from voicefleet.scaling.decision import Need
-from voicefleet.scaling.forecast import Forecast, foretell
-from voicefleet.scaling.memory import Memory
+from voicefleet.scaling.forecast import Forecast, predict
 from voicefleet.scaling.observation import PoolObservation, SureCalls
+from voicefleet.scaling.policy_state import PolicyState
 
 REACTION_S = 3.0
 """A tick, and the time that an order takes."""
-HOLD_S = 30.0
-REGRET = 10.0
-"""A worker is kept if the chance that `HOLD_S` after its replacement could be ready it is needed is more than so many
-times what is promised: a start costs as much as keeping a worker for its length, and what is kept needs no start."""
-SPEND = 0.6
-"""Share of the allowed waits that is planned for; the rest is for what no law foretells, and for slow starts."""
-CROWDED = 0.25
+SCALE_DOWN_DELAY_S = 30.0
+SCALE_DOWN_RISK_FACTOR = 10.0
+"""A worker is kept if the chance that it is needed `SCALE_DOWN_DELAY_S` after its replacement could be ready is more
+than so many times what is promised: a start costs as much as keeping a worker for its length."""
+RISK_BUDGET_SHARE = 0.6
+"""Share of the allowed waits that is planned for; the rest is for what no model predicts, and for slow starts."""
+BURSTINESS_EXPONENT = 0.25
 """Power of (variance by the calls' own chance / variance in all) by which less is planned for where crowds and jumps
 make the calls: those who wait then are many at once, so that a few such hours decide the share."""
-MENDED, MOST_MENDED = 3.5, 4.0
+ORDER_CORRECTION, MAX_ORDER_CORRECTION = 3.5, 4.0
 """How many times more may be planned for where a worker is small beside the spread of the calls: orders follow one
-another closely there, and what one foretells the next still mends (the share of calls that wait is 1/10 of the foretold
+another closely there, and what one predicts the next still mends (the share of calls that wait is 1/10 of the predicted
 one at 480 calls and 10 slots, 1/4 at 120, 1/2 at 24, in the simulator). Crowds and jumps of the rate leave no time."""
 _MOST_AHEAD = 100_000
 
 
-def predictive_need(memory: Memory, observation: PoolObservation) -> tuple[Memory, Need]:
+def predictive_need(learned: PolicyState, observation: PoolObservation) -> tuple[PolicyState, Need]:
     """The need, and what was learned on the way. By the calls that are there for sure while the rest is unknown: then
     nothing is given up. No need when not even they are known."""
-    memory = memory.learn(observation, reaction_s=REACTION_S, hold_s=HOLD_S)
-    calls, tables, spec = observation.least_calls, memory.tables, observation.spec
+    learned = learned.learn(observation, reaction_s=REACTION_S, scale_down_delay_s=SCALE_DOWN_DELAY_S)
+    calls, tables, spec = observation.least_calls, learned.tables, observation.spec
     if calls is None or tables is None:
-        return memory, Need(None, "the number of calls is unknown", DecisionInputs(live=observation.calls_live))
-    arrivals = memory.arrival_law(observation)
+        return learned, Need(None, "the number of calls is unknown", DecisionInputs(live=observation.calls_live))
+    arrivals = learned.arrival_estimator(observation)
     extra = announced(observation.campaigns, observation.now_s, tables.horizons_s, arrivals)
-    forecast = foretell(
-        tables, arrivals, calls=calls, ages_s=observation.ages_s, announced=extra, margin=memory.shortage.margin
+    forecast = predict(
+        tables, arrivals, calls=calls, ages_s=observation.ages_s, announced=extra, margin=learned.shortage.margin
     )
-    before = memory.desired if memory.desired is not None else observation.supply
-    calm = forecast.own / forecast.sigma**2
-    mended = MENDED * forecast.own / spec.slots**2 * calm**2
-    mean = SPEND * calm**CROWDED * min(max(1.0, mended), MOST_MENDED) * spec.wait_ratio
+    before = learned.desired if learned.desired is not None else observation.supply
+    calm = forecast.poisson_variance / forecast.sigma**2
+    correction = ORDER_CORRECTION * forecast.poisson_variance / spec.slots**2 * calm**2
+    mean = (
+        RISK_BUDGET_SHARE
+        * calm**BURSTINESS_EXPONENT
+        * min(max(1.0, correction), MAX_ORDER_CORRECTION)
+        * spec.wait_ratio
+    )
     workers, risk = _workers(forecast, before, -(-calls // spec.slots), spec, mean, may_fall=not observation.partial)
-    memory = memory.wanting(workers, forecast.own**0.5)
-    return memory, Need(workers, _Said(observation, forecast, risk), _inputs(observation, forecast, risk))
+    learned = learned.wanting(workers, forecast.poisson_variance**0.5)
+    return learned, Need(workers, LazyExplanation(observation, forecast, risk), _inputs(observation, forecast, risk))
 
 
 def _workers(
@@ -69,7 +74,10 @@ def _workers(
         return workers, risk
     while workers > least and may_fall:
         lower = forecast.risk((workers - 2) * slots)
-        if fewer > allowed(mean, fewer, lower) or forecast.regret((workers - 1) * slots) > REGRET * spec.wait_ratio:
+        if (
+            fewer > allowed(mean, fewer, lower)
+            or forecast.scale_down_risk((workers - 1) * slots) > SCALE_DOWN_RISK_FACTOR * spec.wait_ratio
+        ):
             break
         workers, risk, fewer = workers - 1, fewer, lower
     return workers, risk
@@ -88,7 +96,7 @@ def allowed(mean: float, risk: float, fewer: float) -> float:
     return mean * log(factor) / (1.0 - 1.0 / factor)
 
 
-class _Said:
+class LazyExplanation:
     """The decision in words, put together only when somebody reads it: a tick makes many and shows few."""
 
     __slots__ = ("_forecast", "_observation", "_risk")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from voicefleet.simulator.cluster import READY, STARTING, STOPPING, Cluster, Pod
-from voicefleet.simulator.engine import Sight
+from voicefleet.simulator.engine import Metrics
 from voicefleet.simulator.world import World
 from voicefleet.traffic.traces import Trace
 
@@ -58,7 +58,7 @@ class Policy(Protocol):
     def decide(self, now_s: float, view: View) -> int | None: ...
 
 
-class Peer:
+class Baseline:
     """A policy at work in a cluster: a `Scaler` for the engine.
 
     Args:
@@ -76,7 +76,7 @@ class Peer:
     def begin(self, cluster: Cluster, trace: Trace) -> None:
         self._policy = self._make()
 
-    def tick(self, now_s: float, cluster: Cluster, seen: Sight) -> None:
+    def tick(self, now_s: float, cluster: Cluster, seen: Metrics) -> None:
         view = self._last if seen.stale_s and self._last is not None else look(now_s, cluster, seen, self._world)
         self._last = view
         wanted = self._policy.decide(now_s, view)
@@ -94,7 +94,7 @@ class Peer:
                 cluster.stop(now_s, pod)
 
 
-def look(now_s: float, cluster: Cluster, seen: Sight, world: World) -> View:
+def look(now_s: float, cluster: Cluster, seen: Metrics, world: World) -> View:
     """The view of this moment."""
     present = [p for p in cluster.pods if p.state < STOPPING]
     ready = [p for p in present if p.state == READY]

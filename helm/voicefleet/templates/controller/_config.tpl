@@ -16,7 +16,7 @@
       "wait_ratio" .pool.waitRatio
       "mode" .pool.mode
       "buffer" (int .pool.buffer)
-      "hold_s" .pool.holdSeconds
+      "scale_down_delay_s" .pool.scaleDownDelaySeconds
       "start_timeout_s" .pool.startTimeoutSeconds -}}
 {{- if eq .pool.mode "fixed" -}}
 {{- $_ := set $pool "fixed_workers" (int .pool.fixedWorkers) -}}

@@ -22,7 +22,7 @@ import structlog
 from voicefleet.contract.errors import ConfigError, MissingPartError
 from voicefleet.local.model_server.protocol import MODELS, Message, ProtocolError, encode, read_message
 from voicefleet.local.settings import MODEL_SOCKET_VARIABLE, model_server_environment
-from voicefleet.runtime.logs.errors import told
+from voicefleet.runtime.logs.errors import error_summary
 
 log = structlog.get_logger(__name__)
 
@@ -170,7 +170,7 @@ class ModelServer:
             try:
                 await self._launch()
             except (MissingPartError, OSError) as error:
-                log.error("model server did not start", error=told(error))
+                log.error("model server did not start", error=error_summary(error))
                 await self._end_process()
 
     async def _answers(self) -> bool:

@@ -10,7 +10,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.claim_store import ClaimStore, Yielded
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 
 FIRST_TRY_TIMEOUT_S = 0.3
 BEAT_S = 0.5
@@ -122,7 +122,7 @@ class ClaimLease:
                 if ours:
                     renewed()
         finally:
-            await end([beat])
+            await cancel_and_wait([beat])
 
     async def hand_over(self) -> bool | None:
         """Give the call to the successor that is ready; this job must be silent by now.

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from livekit.agents import JobContext, JobProcess
 
@@ -39,8 +38,9 @@ from voicefleet.worker.providers.pipeline import build_session
 from voicefleet.worker.server import settings as settings_module
 from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
 from voicefleet.worker.server.settings import WorkerSettings
-from voicefleet.worker.telemetry.call_telemetry import Telemetry
+from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.call_trace import CallTrace
+from voicefleet.worker.telemetry.observations import ApologySpoken, Observation, Span, TranscriptLost
 from voicefleet.worker.tiers.load import Tiers, read_tiers, resolve_tiers
 
 log = get_logger(__name__)
@@ -117,7 +117,7 @@ async def entrypoint(ctx: JobContext) -> None:
     liveness.start()
     reading = asyncio.create_task(_recall(transcripts, ctx, connecting, clock))
     if settings.telemetry == "on":
-        await channel.connect(settings.job_socket, ctx.job.id)
+        await channel.connect(settings.job_socket)
     before = await reading
     tier = prepared.tiers.pick(dispatch.tier or (before.tier if before else ""))
     open_sessions(SessionAccess(tier.tier.text_input, tier.tier.session_host))
@@ -133,14 +133,14 @@ async def entrypoint(ctx: JobContext) -> None:
         Phrases(settings.resume_phrase, settings.resume_answer_phrase),
         clock=clock,
         lost=lambda loss: _count_loss(channel, loss),
-        note=channel.send,
+        send=channel.send,
     )
     agent = await resumption.make_agent(prepared.factory)
     await connecting
     media.watch()
 
     apology = Apology(session, tier, clock, lambda observation: _note(channel, telemetry, observation))
-    telemetry = Telemetry(
+    telemetry = CallTelemetry(
         session,
         tier.name,
         channel.send,
@@ -238,7 +238,7 @@ def _trace(
     """The call's trace: the one that the dispatch carries, else the one of the job that had the call before."""
     parent = TraceContext.parse(dispatch.traceparent) or TraceContext.parse(before.trace if before else "")
     trace = CallTrace(
-        lambda span: channel.send({"kind": "span", "span": span.to_json()}),
+        lambda span: channel.send(Span(span)),
         on=bool(settings.otlp_endpoint) and settings.telemetry == "on",
         parent=parent,
         began_s=began_s,
@@ -255,14 +255,14 @@ def _trace(
     return trace
 
 
-def _note(channel: JobChannel, telemetry: Telemetry, observation: dict[str, Any]) -> None:
-    if observation["kind"] == "apology":
-        telemetry.apologised(observation["reason"] in (Reason.UNHEARD, Reason.UNANSWERED))
+def _note(channel: JobChannel, telemetry: CallTelemetry, observation: Observation) -> None:
+    if isinstance(observation, ApologySpoken):
+        telemetry.apologised(observation.reason in (Reason.UNHEARD, Reason.UNANSWERED))
     channel.send(observation)
 
 
 def _count_loss(channel: JobChannel, loss: Loss) -> None:
-    channel.send({"kind": "transcript_lost", "reason": loss.value})
+    channel.send(TranscriptLost(loss.value))
 
 
 def _epoch(given: Mapping[str, str]) -> int:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from voicefleet.runtime.redis.connection import RedisClient, listen
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 
 _AGAIN_S = 1.0
 
@@ -25,7 +25,7 @@ class LivenessSubscription:
 
     async def end(self) -> None:
         if self._task is not None:
-            await end([self._task])
+            await cancel_and_wait([self._task])
 
     async def _listen(self) -> None:
         while True:

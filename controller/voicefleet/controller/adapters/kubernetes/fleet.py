@@ -37,7 +37,7 @@ from voicefleet.controller.ports import Instance, InstanceExit
 from voicefleet.controller.settings.kubernetes import KubernetesSettings
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 
 STALE_S = 10.0
 RESPONDS_WITHIN_S = 2.0
@@ -179,7 +179,7 @@ class KubeFleet:
 
     async def close(self) -> None:
         """The pods go on; calls do not depend on us."""
-        await end(self._tasks)
+        await cancel_and_wait(self._tasks)
         self._tasks.clear()
 
     async def _watch_pods(self) -> None:
@@ -194,7 +194,7 @@ class KubeFleet:
                 while (pool := self._pool()) is None or pool.selector == selector:
                     await self._clock.sleep(_LATER_S)
             finally:
-                await end([task])
+                await cancel_and_wait([task])
 
     def _pod_reflector(self, selector: str) -> Reflector[Pod]:
         namespace = self._settings.namespace

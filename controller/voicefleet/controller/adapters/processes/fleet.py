@@ -25,7 +25,8 @@ from voicefleet.controller.adapters.processes.worker_logs import END_BYTES, Work
 from voicefleet.controller.ports import Instance, InstanceExit, InstanceState
 from voicefleet.controller.settings.load import ProcessSettings, RegionSettings, inherited_environment
 from voicefleet.runtime.clock import Clock
-from voicefleet.runtime.logs.setup import get_logger, told
+from voicefleet.runtime.logs.errors import error_summary
+from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.supervisor.children import Child
 from voicefleet.runtime.supervisor.guard import start_time
 
@@ -213,8 +214,8 @@ class ProcessFleet:
             )
         except (MissingPartError, OSError) as error:
             self._records.remove(worker)
-            self._failed(told(error))
-            log.error("worker cannot be started", region=self._region, worker=worker, error=told(error))
+            self._failed(error_summary(error))
+            log.error("worker cannot be started", region=self._region, worker=worker, error=error_summary(error))
             return
         # A process that ended in this instant has no start time; its child tells of the end.
         record = dataclasses.replace(record, pid=child.pid, ticks=start_time(child.pid) or "gone")

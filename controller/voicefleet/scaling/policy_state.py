@@ -1,6 +1,6 @@
 """What a policy remembers of its pool from step to step, and what of it outlives the process.
 
-Learning is by value: every observation gives a new memory. What took hours to learn is dumped to JSON and loaded by
+Learning is by value: every observation gives a new state. What took hours to learn is dumped to JSON and loaded by
 the next leader, so that it is not ignorant; a dump it cannot read is left aside, and it learns anew.
 """
 
@@ -12,36 +12,36 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from voicefleet.scaling.estimators import ArrivalLaw, DurationLaw, Shortage, StartLaw
-from voicefleet.scaling.estimators.arrivals import MEMORIES_S
+from voicefleet.scaling.estimators import ArrivalEstimator, DurationEstimator, ShortageEstimator, StartTimeEstimator
+from voicefleet.scaling.estimators.arrivals import TIME_CONSTANTS_S
 from voicefleet.scaling.estimators.durations import EDGES
 from voicefleet.scaling.estimators.shortage import BINS, MOST
 from voicefleet.scaling.forecast import LEAD, Tables
 from voicefleet.scaling.observation import PoolObservation
 
 REFIT_S = 60.0
-"""The laws of durations and starts move slowly: what depends on them is worked out anew so often."""
+"""Durations and start times change slowly: what depends on them is worked out anew so often."""
 AGES_S = 10.0
 """The ages of calls are taken so often."""
 _VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Memory:
+class PolicyState:
     """Attributes:
-    arrivals, durations, starts: the laws learned so far; no law of arrivals before the first are counted.
+    arrivals, durations, starts: the estimators so far; arrivals is None until the first are counted.
     at_s, arrived: time and count of the last observation in which the count of arrivals was known.
     ended_s: durations not learned yet.
     aged_s, refit_s: when ages were last taken, and the tables last made.
-    tables: what depends only on the laws of durations and starts; None: not made yet.
+    tables: what depends only on durations and start times; None: not made yet.
     desired: what the policy wanted last.
     shortage: how far calls outgrew the ready slots, and the margin that follows.
     sigma: standard deviation of the calls by their own chance, in the last forecast; 0: none was made yet.
     """
 
-    arrivals: ArrivalLaw | None = None
-    durations: DurationLaw = field(default_factory=DurationLaw.prior)
-    starts: StartLaw = field(default_factory=StartLaw)
+    arrivals: ArrivalEstimator | None = None
+    durations: DurationEstimator = field(default_factory=DurationEstimator.prior)
+    starts: StartTimeEstimator = field(default_factory=StartTimeEstimator)
     at_s: float | None = None
     arrived: int | None = None
     ended_s: tuple[float, ...] = ()
@@ -49,11 +49,11 @@ class Memory:
     refit_s: float | None = None
     tables: Tables | None = None
     desired: int | None = None
-    shortage: Shortage = field(default_factory=Shortage)
+    shortage: ShortageEstimator = field(default_factory=ShortageEstimator)
     sigma: float = 0.0
 
-    def learn(self, observation: PoolObservation, *, reaction_s: float, hold_s: float) -> Memory:
-        """The memory after one more observation. What is unknown in it teaches nothing."""
+    def learn(self, observation: PoolObservation, *, reaction_s: float, scale_down_delay_s: float) -> PolicyState:
+        """The state after one more observation. What is unknown in it teaches nothing."""
         now = observation.now_s
         arrivals, at_s, arrived = self.arrivals, self.at_s, self.arrived
         if observation.arrived is not None:
@@ -72,10 +72,10 @@ class Memory:
             ended, aged_s = (), now
         tables, refit_s = self.tables, self.refit_s
         if tables is None or refit_s is None or now - refit_s >= max(REFIT_S, tables.horizons_s[LEAD]):
-            tables = Tables.of(durations, starts, reaction_s=reaction_s, hold_s=hold_s)
+            tables = Tables.of(durations, starts, reaction_s=reaction_s, scale_down_delay_s=scale_down_delay_s)
             shortage = shortage.settle(observation.spec.wait_ratio)
             refit_s = now
-        return Memory(
+        return PolicyState(
             arrivals,
             durations,
             starts,
@@ -90,7 +90,7 @@ class Memory:
             self.sigma,
         )
 
-    def _shortage(self, observation: PoolObservation, arrived: int | None) -> Shortage:
+    def _shortage(self, observation: PoolObservation, arrived: int | None) -> ShortageEstimator:
         """What the calls since the last observation met; nothing while it is not the calls that are to blame."""
         calls = observation.calls
         if calls is None or arrived is None or self.arrived is None or arrived <= self.arrived or not self.sigma:
@@ -102,26 +102,26 @@ class Memory:
             return self.shortage
         return self.shortage.learn(arrived - self.arrived, over, self.sigma)
 
-    def _guess(self, observation: PoolObservation) -> ArrivalLaw:
+    def _guess(self, observation: PoolObservation) -> ArrivalEstimator:
         """In a pool in balance calls arrive as fast as they end."""
-        return ArrivalLaw.guess((observation.least_calls or 0) / self.durations.mean_s)
+        return ArrivalEstimator.guess((observation.least_calls or 0) / self.durations.mean_s)
 
-    def arrival_law(self, observation: PoolObservation) -> ArrivalLaw:
+    def arrival_estimator(self, observation: PoolObservation) -> ArrivalEstimator:
         """What is known of the arrivals, or the guess."""
-        law = self.arrivals or self._guess(observation)
-        return law if observation.least_calls or observation.arrived else law.while_idle()
+        arrivals = self.arrivals or self._guess(observation)
+        return arrivals if observation.least_calls or observation.arrived else arrivals.while_idle()
 
-    def wanting(self, desired: int, sigma: float) -> Memory:
+    def wanting(self, desired: int, sigma: float) -> PolicyState:
         """The same, with what the policy wants now, and the standard deviation of its forecast, in calls."""
-        return Memory(
+        return PolicyState(
             self.arrivals, self.durations, self.starts, self.at_s, self.arrived, self.ended_s, self.aged_s,
             self.refit_s, self.tables, desired, self.shortage, sigma,
         )  # fmt: skip
 
 
-def dump(memory: Memory) -> str:
+def dump(state: PolicyState) -> str:
     """What the next leader should know, as JSON. Times on this process's clock are left out."""
-    arrivals, durations = memory.arrivals or ArrivalLaw(), memory.durations
+    arrivals, durations = state.arrivals or ArrivalEstimator(), state.durations
     return json.dumps(
         {
             "v": _VERSION,
@@ -134,18 +134,18 @@ def dump(memory: Memory) -> str:
             "spread_mass": arrivals.spread_mass,
             "ends": [round(float(x), 4) for x in durations.ends],
             "exposure_s": [round(float(x), 2) for x in durations.exposure_s],
-            "starts_s": memory.starts.seen_s,
-            "met": memory.shortage.met,
-            "met_calls": memory.shortage.calls,
-            "met_squares": memory.shortage.squares,
-            "margin": memory.shortage.margin,
+            "starts_s": state.starts.seen_s,
+            "met": state.shortage.met,
+            "met_calls": state.shortage.calls,
+            "met_squares": state.shortage.squares,
+            "margin": state.shortage.margin,
         },
         separators=(",", ":"),
     )
 
 
-def load(text: str) -> Memory | None:
-    """The memory in `text`; None when it is not one of this version."""
+def load(text: str) -> PolicyState | None:
+    """The state in `text`; None when it is not one of this version."""
     try:
         raw = json.loads(text)
         if raw["v"] != _VERSION:
@@ -154,17 +154,22 @@ def load(text: str) -> Memory | None:
         ends, exposure = np.array(raw["ends"], dtype=np.float64), np.array(raw["exposure_s"], dtype=np.float64)
         peak, mass = float(raw["peakedness"]), float(raw["peak_mass"])
         spread, spread_mass = float(raw["dispersion"]), float(raw["spread_mass"])
-        starts = StartLaw().learn(map(float, raw["starts_s"]))
+        starts = StartTimeEstimator().learn(map(float, raw["starts_s"]))
         met, met_calls, margin = tuple(map(float, raw["met"])), float(raw["met_calls"]), float(raw["margin"])
         squares = float(raw.get("met_squares", 0.0))  # what an older release left has none
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     positive = all(0 < x < math.inf for x in (*shapes, *times, *weights, peak, mass, spread, spread_mass))
-    sizes = len(shapes) == len(times) == len(weights) == len(MEMORIES_S) and ends.shape == exposure.shape == EDGES.shape
+    sizes = (
+        len(shapes) == len(times) == len(weights) == len(TIME_CONSTANTS_S)
+        and ends.shape == exposure.shape == EDGES.shape
+    )
     if not (positive and sizes and (ends >= 0).all() and (exposure >= 0).all()):
         return None
     if len(met) != BINS or not all(0 <= x < math.inf for x in (*met, met_calls, squares)) or not 0 <= margin <= MOST:
         return None
-    arrivals = ArrivalLaw(shapes, times, weights, peak, mass, dispersion=spread, spread_mass=spread_mass)
-    shortage = Shortage(met, met_calls, margin, margin, squares=squares)
-    return Memory(arrivals=arrivals, durations=DurationLaw.of(ends, exposure), starts=starts, shortage=shortage)
+    arrivals = ArrivalEstimator(shapes, times, weights, peak, mass, dispersion=spread, spread_mass=spread_mass)
+    shortage = ShortageEstimator(met, met_calls, margin, margin, squares=squares)
+    return PolicyState(
+        arrivals=arrivals, durations=DurationEstimator.of(ends, exposure), starts=starts, shortage=shortage
+    )

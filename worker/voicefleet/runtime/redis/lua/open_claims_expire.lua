@@ -1,5 +1,5 @@
--- Close claims in the book whose job and call are both gone: the claim ran out, and nobody told that the room is over.
--- KEYS: callers, held, ledger. ARGV: claim key prefix, room, ... Returns how many were closed. A room with a claim, or
+-- Close open claims whose job and call are both gone: the claim expired, and the end of the room was not reported.
+-- KEYS: callers, open_claims, ledger. ARGV: claim key prefix, room, ... Returns how many were closed. A room with a claim, or
 -- with a caller, stays as it is: whoever claimed its call last may come back.
 local closed = 0
 for i = 2, #ARGV do

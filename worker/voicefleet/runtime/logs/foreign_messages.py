@@ -1,6 +1,6 @@
-"""Messages of other libraries: their own words, without what was put into them.
+"""Log messages of other libraries: the literal text in their source, without the values put into it.
 
-``logger.warning(f"participant {identity} left")`` is told as ``participant … left``. The words are those that stand
+``logger.warning(f"participant {identity} left")`` is logged as ``participant … left``. The text is what stands
 literally in the source at the place of the call; what is made up at run time stays out, but for numbers.
 """
 
@@ -29,7 +29,7 @@ class _Gap:
     __repr__ = __str__
 
 
-def own_words(path: str, line: int, args: Any) -> str:
+def literal_message(path: str, line: int, args: Any) -> str:
     """The message logged at `line` of the file `path` as far as it stands there, with the numbers of its `args`. Empty
     when nothing of it does."""
     constant = _literal(path, line)

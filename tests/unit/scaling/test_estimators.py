@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from voicefleet.scaling.estimators import ArrivalLaw, DurationLaw, Shortage, StartLaw
+from voicefleet.scaling.estimators import ArrivalEstimator, DurationEstimator, ShortageEstimator, StartTimeEstimator
 from voicefleet.scaling.estimators.durations import age_counts
-from voicefleet.scaling.forecast import company
-from voicefleet.scaling.memory import Memory, dump, load
+from voicefleet.scaling.forecast import batch_arrival_bias
+from voicefleet.scaling.policy_state import PolicyState, dump, load
 from voicefleet.scaling.tail import upper_tail
 
 pytestmark = pytest.mark.unit
@@ -26,7 +26,7 @@ def test_durations_are_learned_without_bias_from_a_pool_that_fills_up(mean_s: fl
     """Exponential calls, far from the prior: in a young pool the short ones end first, which must not mislead."""
     draws = np.random.default_rng(1).exponential(mean_s, 8_000)
     arrivals, ends = pool_of(draws, 1.0, 2)
-    law, before = DurationLaw.prior(), 0.0
+    law, before = DurationEstimator.prior(), 0.0
     for now in np.arange(10.0, 6_000.0, 10.0):
         over = draws[(ends > before) & (ends <= now)]
         ages = now - arrivals[(arrivals <= now) & (ends > now)]
@@ -37,17 +37,17 @@ def test_durations_are_learned_without_bias_from_a_pool_that_fills_up(mean_s: fl
 
 
 def test_the_prior_is_the_fitted_law() -> None:
-    law = DurationLaw.prior()
+    law = DurationEstimator.prior()
     assert law.mean_s == pytest.approx(np.exp(4.77 + 0.916**2 / 2), rel=0.03)
     assert float(law.survival(np.array([np.exp(4.77)]))[0]) == pytest.approx(0.5, abs=0.02)
 
 
 def test_an_old_call_stays_longer_than_a_young_one_under_the_prior() -> None:
-    law = DurationLaw.prior()
-    stays = law.stays([40.0])[:, 0]
+    law = DurationEstimator.prior()
+    stays = law.stay_probabilities([40.0])[:, 0]
     young, old = stays[10], stays[100]
     assert old > young
-    in_balance = float(law.stays_equilibrium([40.0])[0])
+    in_balance = float(law.stay_probabilities_in_equilibrium([40.0])[0])
     assert young < in_balance < 1
 
 
@@ -59,7 +59,7 @@ def test_age_counts_hold_every_call() -> None:
 
 
 def test_start_times_move_the_median_at_once_and_the_spread_slowly() -> None:
-    law = StartLaw()
+    law = StartTimeEstimator()
     assert law.quantiles((0.0,))[0] == pytest.approx(40)
     law = law.learn([10.0])
     assert law.quantiles((0.0,))[0] < 30
@@ -71,8 +71,8 @@ def test_start_times_move_the_median_at_once_and_the_spread_slowly() -> None:
     assert len(law.seen_s) == 41
 
 
-def learned(counts: np.ndarray, dt_s: float = 2.0) -> ArrivalLaw:
-    law = ArrivalLaw()
+def learned(counts: np.ndarray, dt_s: float = 2.0) -> ArrivalEstimator:
+    law = ArrivalEstimator()
     for count in counts:
         law = law.learn(int(count), dt_s)
     return law
@@ -129,8 +129,8 @@ def test_who_comes_in_a_crowd_finds_the_crowd_there() -> None:
     counts = np.random.default_rng(2).negative_binomial(mean / (peak - 1), 1 / peak, 100_000).astype(float)
     by_callers = float((counts * counts).sum() / counts.sum())
     others_more = by_callers - 1 - float(counts.mean())
-    assert 0.8 * others_more < company(peak) < others_more
-    assert company(1.0) == 0.0, "Poisson arrivals see time averages"
+    assert 0.8 * others_more < batch_arrival_bias(peak) < others_more
+    assert batch_arrival_bias(1.0) == 0.0, "Poisson arrivals see time averages"
 
 
 def test_tails_at_their_ends() -> None:
@@ -143,22 +143,26 @@ def test_tails_at_their_ends() -> None:
 
 
 def test_what_was_learned_outlives_the_process() -> None:
-    law = DurationLaw.prior().learn([30.0, 60.0], np.array([5.0, 400.0]), 10.0)
-    met = Shortage().learn(5_000, -3, 2.0).learn(40, 6, 2.0).settle(0.001)
+    law = DurationEstimator.prior().learn([30.0, 60.0], np.array([5.0, 400.0]), 10.0)
+    met = ShortageEstimator().learn(5_000, -3, 2.0).learn(40, 6, 2.0).settle(0.001)
     assert met.margin > 0
-    memory = Memory(
-        *(ArrivalLaw().learn(3, 2.0), law, StartLaw().learn([20.0])), at_s=5.0, arrived=9, desired=4, shortage=met
+    learned = PolicyState(
+        *(ArrivalEstimator().learn(3, 2.0), law, StartTimeEstimator().learn([20.0])),
+        at_s=5.0,
+        arrived=9,
+        desired=4,
+        shortage=met,
     )
-    back = load(dump(memory))
+    back = load(dump(learned))
     assert back is not None
-    assert memory.arrivals is not None
-    assert back.arrivals == dataclasses.replace(memory.arrivals, bin_calls=0.0, bin_s=0.0, long_calls=0.0, long_s=0.0)
+    assert learned.arrivals is not None
+    assert back.arrivals == dataclasses.replace(learned.arrivals, bin_calls=0.0, bin_s=0.0, long_calls=0.0, long_s=0.0)
     assert back.shortage == dataclasses.replace(met, before=met.margin, crowd=0.0)
-    assert back.starts == memory.starts
+    assert back.starts == learned.starts
     assert np.allclose(back.durations.hazard, law.hazard, rtol=1e-3)
     assert (back.at_s, back.arrived, back.desired, back.tables) == (None, None, None, None)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"v": 99}', dump(Memory()).replace("0.5", "-1"), "null"])
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"v": 99}', dump(PolicyState()).replace("0.5", "-1"), "null"])
 def test_a_dump_that_cannot_be_read_is_left_aside(text: str) -> None:
     assert load(text) is None
