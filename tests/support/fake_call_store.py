@@ -25,7 +25,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS
 from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.runtime.clock import Clock
-from voicefleet.runtime.redis.claim_store import Accepted, Held, Renewed, Succeeding, Turn, Yielded
+from voicefleet.runtime.redis.claim_store import Accepted, Refused, Renewed, Succeeding, Turn, Yielded
 
 
 @dataclass
@@ -82,11 +82,11 @@ class FakeClaims:
     def __init__(self, redis: _Redis) -> None:
         self._redis = redis
 
-    async def accept(self, room: str, room_sid: str, *, worker: str, job: str) -> Accepted | Succeeding | Held:
+    async def accept(self, room: str, room_sid: str, *, worker: str, job: str) -> Accepted | Succeeding | Refused:
         redis, now_ms = self._redis, self._redis.now_ms()
         claim = redis.claim(room)
         if job in redis.fenced.get(room, ()):
-            return Held(claim)
+            return Refused(claim)
         if claim is None:
             epoch = redis.raise_epoch(room)
             self._set(Claim(worker, job, epoch, ClaimState.ACCEPTED, room_sid), room, ACCEPTED_TTL_MS)
@@ -97,12 +97,12 @@ class FakeClaims:
             return Accepted(claim.epoch)
         handoff = redis.handoff(room)
         if handoff is None or not (handoff.state == HandoffState.WANTED or handoff.to_job == job):
-            return Held(claim)
+            return Refused(claim)
         if handoff.from_job == claim.job and handoff.from_worker != worker:
             taken = replace(handoff, state=HandoffState.ACCEPTED.value, to_job=job, to_worker=worker)
             redis.handoffs[room] = (taken, now_ms + HANDOFF_TTL_MS)
             return Succeeding(claim.epoch)
-        return Held(claim)
+        return Refused(claim)
 
     async def renew(
         self, room: str, room_sid: str, *, worker: str, job: str, epoch: int, trouble: str = ""

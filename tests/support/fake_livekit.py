@@ -94,9 +94,9 @@ class FakeLiveKit:
         there = self.rooms[room].there.values() if room in self.rooms else ()
         return [p.identity for p in there if p.agent]
 
-    def asked(self, method: str) -> list[tuple[str, ...]]:
+    def asked(self, method: str) -> list[list[str]]:
         """Arguments of the requests of `method`, in order."""
-        return [arguments for name, *arguments in map(list, self.requests) if name == method]  # type: ignore[misc]
+        return [arguments for name, *arguments in self.requests if name == method]
 
     def attempts(self, room: str) -> list[int]:
         """Of the controller's dispatches in `room`: the number that each has."""

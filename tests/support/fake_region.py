@@ -18,7 +18,7 @@ from voicefleet.controller.regions.region import Region
 from voicefleet.controller.rooms.joins import JoinCounter
 from voicefleet.controller.settings.load import LiveKitSettings, RegionSettings
 from voicefleet.controller.settings.schema import Rooms
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 
 Run = Callable[[], Awaitable[None]]
 Loop = Callable[["FakeRegion"], Run]
@@ -70,7 +70,7 @@ class FakeRegion:
         self.metrics.open_region("eu")
         self.limiter = FakeLimiter()
         livekit = LiveKitSettings("ws://lk", "http://lk", "key", "secret")
-        pool = PoolSpec(region="eu", min_workers=0, max_workers=4, slots=slots, buffer=0, hold_s=0)
+        pool = PoolSpec(region="eu", min_workers=0, max_workers=4, slots=slots, buffer=0, scale_down_delay_s=0)
         self.region = Region(
             settings=RegionSettings("eu", livekit, "voicefleet", rooms, pool, 60.0, None),
             livekit=self.livekit,
@@ -126,7 +126,7 @@ def with_region(
                     raise AssertionError("a loop ended by itself")
             await told
         finally:
-            await end([told, *cast(Any, tasks)])
+            await cancel_and_wait([told, *cast(Any, tasks)])
             await fakes.livekit.close()
 
     run(go())

@@ -16,7 +16,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.reports import WorkerReport, WorkerState
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.runtime.clock import Clock
-from voicefleet.runtime.redis.claim_store import Held, Succeeding, Turn, Yielded
+from voicefleet.runtime.redis.claim_store import Refused, Succeeding, Turn, Yielded
 
 JOB_START_S = 0.3
 
@@ -128,7 +128,7 @@ class FakeWorkers:
         name, epoch, succeeds = f"J{self._made}", 0, False
         try:
             answer = await self._calls.claims.accept(room, sid, worker=worker.name, job=name)
-            if isinstance(answer, Held):
+            if isinstance(answer, Refused):
                 return
             epoch, succeeds = answer.epoch, isinstance(answer, Succeeding)
         except UnknownStateError:
