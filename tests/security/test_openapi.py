@@ -29,7 +29,7 @@ from voicefleet.controller.http.openapi import document, problems_of
 from voicefleet.controller.http.routes import ROUTES
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.wiring.shared import Shared
-from voicefleet.controller.wiring.web import Web
+from voicefleet.controller.wiring.web import Web, build_web
 from voicefleet.stack.servers import LiveKit
 
 pytestmark = pytest.mark.integration
@@ -48,7 +48,7 @@ async def test_every_registered_route_is_described(
     tmp_path: Path, livekit: LiveKit, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[web.Application] = []
-    build = controller_app.build_web
+    build = build_web
 
     def noted(shared: Shared, leadership: Leadership) -> Web:
         built = build(shared, leadership)
