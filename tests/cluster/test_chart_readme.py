@@ -50,5 +50,5 @@ def test_the_sip_dispatch_rule_names_the_agent() -> None:
     rule = json_format.Parse(text, sip.CreateSIPDispatchRuleRequest())
     [agent] = rule.dispatch_rule.room_config.agents
     assert agent.agent_name == "voicefleet"
-    assert DispatchMetadata.decode(agent.metadata).tier == "fast"
+    assert DispatchMetadata.decode(agent.metadata).order.tier == "fast"
     assert json.loads(text)["dispatch_rule"]["rule"]["dispatchRuleIndividual"] == {"roomPrefix": "call-"}

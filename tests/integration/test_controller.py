@@ -17,7 +17,7 @@ from livekit import api, rtc
 
 from support.controlling import FRONT, FRONT_SECRET, KEYS, OTHER, Running, caller, controller, region, until
 from voicefleet.contract import codec
-from voicefleet.contract.calls import CallRecord, DispatchMetadata
+from voicefleet.contract.calls import CallOrder, CallRecord, DispatchMetadata
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.runtime.redis.connection import connect_redis
@@ -34,12 +34,12 @@ async def test_a_ticket_makes_a_room_with_a_dispatch(tmp_path: Path, livekit: se
         ticket = await running.ticket(tier="fast", metadata="order 7", identity="ann")
         assert (ticket["region"], ticket["url"], ticket["identity"]) == ("eu", livekit.url, "ann")
         record = codec.load(CallRecord, await running.redis.get(KEYS.call(ticket["room"])) or "")
-        assert (record.key, record.tier, record.metadata) == ("front", "fast", "order 7")
+        assert (record.key, record.order.tier, record.order.metadata) == ("front", "fast", "order 7")
         async with caller(ticket["url"], ticket["token"]) as room:
             assert room.local_participant.identity == "ann"
             (dispatch,) = await running.api.agent_dispatch.list_dispatch(ticket["room"])
             assert dispatch.agent_name == "voicefleet"
-            assert DispatchMetadata.decode(dispatch.metadata) == DispatchMetadata("fast", "order 7", 0)
+            assert DispatchMetadata.decode(dispatch.metadata) == DispatchMetadata(CallOrder("fast", "order 7"), 0)
 
 
 async def test_by_listing_alone_a_caller_waits_and_leaves(
@@ -183,7 +183,7 @@ async def test_free_slots_get_the_oldest_waiting_call_first(
         await running.report(slots=1, live=0)
         took_s = await until(lambda: running.dispatches(old))
         assert took_s < 0.5
-        assert await running.dispatches(old) == [DispatchMetadata("first", "for first", 1)]
+        assert await running.dispatches(old) == [DispatchMetadata(CallOrder("first", "for first"), 1)]
         assert await running.dispatches(new) == []
         # The worker takes the call: its claim ends the waiting, and the slot that frees next goes to the other one.
         claim = Claim(worker="w1", job="J1", epoch=1, state="live")

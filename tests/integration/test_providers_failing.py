@@ -22,7 +22,7 @@ from voicefleet.callers.caller import Caller
 from voicefleet.callers.outcome import CallOutcome
 from voicefleet.contract import codec
 from voicefleet.contract.api import CallTicket
-from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.calls import CallOrder, DispatchMetadata
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import WorkerReport
 from voicefleet.runtime.supervisor.children import Child, running
@@ -111,7 +111,7 @@ async def call(livekit: LiveKit, folder: Path, tier: str) -> CallOutcome:
             new.write_text(json.dumps({stage: next(turn)}))
             new.rename(folder / f"{tier}.json")
 
-    dispatch = api.RoomAgentDispatch(agent_name="voicefleet", metadata=DispatchMetadata(tier).encode())
+    dispatch = api.RoomAgentDispatch(agent_name="voicefleet", metadata=DispatchMetadata(CallOrder(tier)).encode())
     token = (
         api.AccessToken(livekit.api_key, livekit.api_secret)
         .with_identity(f"caller-{tier}")

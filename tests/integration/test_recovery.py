@@ -222,7 +222,7 @@ async def test_callers_are_served_from_livekit_alone_while_redis_is_away(
             await store.stop(kill=True)
             assert await until(lambda: dispatched_again(running, ticket["room"])) < 6.0
             (first, *_) = await running.dispatches(ticket["room"])
-            assert (first.tier, first.metadata) == ("fast", "order 7")
+            assert (first.order.tier, first.order.metadata) == ("fast", "order 7")
             # An agent came: enough.
             agent = FakeJob(livekit, store.url, ticket["room"], "w2", "AJ_blind", joins_only=True)
             await agent.start()

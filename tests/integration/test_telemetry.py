@@ -20,7 +20,7 @@ from voicefleet.callers.caller import Caller
 from voicefleet.chaos.packets import open_filter
 from voicefleet.contract import metrics
 from voicefleet.contract.api import CallTicket
-from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.calls import CallOrder, DispatchMetadata
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.runtime.supervisor.settings import environment
 from voicefleet.speech.clips import load_utterances
@@ -66,7 +66,7 @@ async def until(w: WorkerProcess, sample: str, least: float, limit_s: float = 15
 
 
 async def traced_call(livekit: LiveKit, room: str, turns: int, header: str = f"00-{TRACE}-b7ad6b7169203331-01") -> None:
-    metadata = DispatchMetadata(metadata=PERSONAL, traceparent=header).encode()
+    metadata = DispatchMetadata(CallOrder(metadata=PERSONAL, traceparent=header)).encode()
     token = (
         api.AccessToken(livekit.api_key, livekit.api_secret)
         .with_identity("Mrs Example")

@@ -65,7 +65,7 @@ def test_every_file_of_ours_is_read_so(tmp_path: Path) -> None:
 
 def test_what_others_put_into_a_dispatch_or_into_redis_is_no_trace_either() -> None:
     deep = "[" * 100_000
-    assert DispatchMetadata.decode(deep).metadata == deep
+    assert DispatchMetadata.decode(deep).order.metadata == deep
     assert DispatchMetadata.decode('{"v": 1, "attempt": 1e999}').attempt == 0
     with pytest.raises(UnknownStateError):
         load(Claim, deep)

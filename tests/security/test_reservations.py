@@ -177,7 +177,7 @@ async def test_a_ticket_that_is_used_again_within_the_limit_is_a_call_with_its_r
         async with caller(ticket["url"], ticket["token"]) as room:
             await until(lambda: fleet.redis.get(EU.call(ticket["room"])))
             record = codec.load(CallRecord, await fleet.redis.get(EU.call(ticket["room"])) or "")
-            assert (record.key, record.tier, record.metadata) == ("web", "fast", "order 7")
+            assert (record.key, record.order.tier, record.order.metadata) == ("web", "fast", "order 7")
 
             async def again() -> bool:
                 return await counted(fleet) == {f"eu/{ticket['room']}"}

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from voicefleet.callers.settings import LiveKitKeys
 from voicefleet.contract.api import CallRequest, CallTicket
-from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.calls import CallOrder, DispatchMetadata
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.validation import config_error
 from voicefleet.runtime.command.addresses import require_address
@@ -44,7 +44,7 @@ def own_ticket(
             raise ConfigError("is not set", field=name, hint="Set it in the environment, to make a token with.")
     request = call_request(region, tier)
     room, identity = f"call-{secrets.token_hex(8)}", f"caller-{secrets.token_hex(4)}"
-    metadata = DispatchMetadata(tier=request.tier).encode() if request.tier else ""
+    metadata = DispatchMetadata(CallOrder(tier=request.tier)).encode() if request.tier else ""
     token = (
         api.AccessToken(keys.api_key, keys.api_secret)
         .with_identity(identity)

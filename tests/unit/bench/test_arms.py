@@ -11,6 +11,7 @@ import pytest
 from bench import bare_worker
 from bench.stand import TIERS
 
+from voicefleet.contract.calls import CallOrder
 from voicefleet.worker.agents import assistant
 from voicefleet.worker.call import CallContext
 from voicefleet.worker.providers.pipeline import turn_handling
@@ -39,7 +40,7 @@ def test_bare_worker_has_the_settings_of_the_tier() -> None:
 
 
 def test_bare_agent_says_what_the_default_agent_says() -> None:
-    agent: Any = assistant(CallContext("r", "room", "synthetic", "", "w"))
+    agent: Any = assistant(CallContext("r", "room", "synthetic", CallOrder(), "w"))
     assert agent.instructions == bare_worker.INSTRUCTIONS
     assert agent._greeting == bare_worker.GREETING
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from voicefleet.contract import codec, metrics
-from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.calls import CallOrder, DispatchMetadata
 from voicefleet.contract.claims import Claim, ClaimState
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
@@ -58,11 +58,11 @@ def test_keys_of_a_region_share_one_hash_slot() -> None:
 
 @pytest.mark.parametrize("text", ["", "hello", '{"some": "json"}', "[1]", '{"v": 1, "attempt": []}'])
 def test_a_front_ends_own_text_is_the_calls_metadata(text: str) -> None:
-    assert DispatchMetadata.decode(text).metadata == text or text == ""
+    assert DispatchMetadata.decode(text).order.metadata == text or text == ""
 
 
 def test_dispatch_metadata_round_trip_keeps_what_it_does_not_know() -> None:
-    sent = DispatchMetadata("fast", "m", 2, {"trace": "t"})
+    sent = DispatchMetadata(CallOrder("fast", "m"), 2, {"trace": "t"})
     assert DispatchMetadata.decode(sent.encode()) == sent
 
 

@@ -7,7 +7,7 @@ import functools
 import pytest
 
 from support.fake_region import FakeRegion, Run, with_region
-from voicefleet.contract.calls import CallRecord, DispatchMetadata
+from voicefleet.contract.calls import CallOrder, CallRecord, DispatchMetadata
 from voicefleet.controller.calls.dispatch import AGENT_THERE_MS, Dispatcher
 
 pytestmark = pytest.mark.unit
@@ -124,17 +124,17 @@ def test_a_dead_agent_without_a_claim_is_fenced_removed_and_the_call_served() ->
 
 def test_the_order_says_what_the_call_was_placed_with() -> None:
     async def story(fakes: FakeRegion) -> None:
-        await fakes.store.save_record(CallRecord("a", "eu", tier="fast", metadata="order 7", traceparent="00-ab"))
+        await fakes.store.save_record(CallRecord("a", "eu", CallOrder("fast", "order 7", traceparent="00-ab")))
         await fakes.call("a")
-        first = DispatchMetadata("own", "a front end's own token").encode()
+        first = DispatchMetadata(CallOrder("own", "a front end's own token")).encode()
         fakes.livekit.join("b", dispatch=first)
         await fakes.store.caller_joined("b")
         await fakes.clock.sleep(1.0)
         fakes.workers.add("w1", slots=2)
         await fakes.until(lambda: sent(fakes, "a") and sent(fakes, "b"))
         told = [DispatchMetadata.decode(fakes.livekit.rooms[room].dispatches[-1]) for room in ("a", "b")]
-        assert told[0] == DispatchMetadata("fast", "order 7", 1, traceparent="00-ab")
-        assert told[1] == DispatchMetadata("own", "a front end's own token", 1)
+        assert told[0] == DispatchMetadata(CallOrder("fast", "order 7", traceparent="00-ab"), 1)
+        assert told[1] == DispatchMetadata(CallOrder("own", "a front end's own token"), 1)
 
     with_region(story, dispatcher)
 

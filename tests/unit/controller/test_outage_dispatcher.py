@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from support.fake_region import FakeRegion, Run, with_region
-from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.calls import CallOrder, DispatchMetadata
 from voicefleet.controller.calls.dispatch import Dispatcher
 from voicefleet.controller.calls.redis_outage import OutageDispatcher
 
@@ -27,13 +27,13 @@ def made(fakes: FakeRegion) -> float:
 def test_a_caller_without_an_agent_is_served_while_redis_is_away() -> None:
     async def story(fakes: FakeRegion) -> None:
         fakes.store.redis.away = True
-        first = DispatchMetadata("fast", "order 7").encode()
+        first = DispatchMetadata(CallOrder("fast", "order 7")).encode()
         fakes.livekit.join("a", dispatch=first)
         await fakes.clock.sleep(0.5)
         fakes.workers.add("w1")
         assert await fakes.until(lambda: fakes.livekit.agents("a")) < 6.0
         assert DispatchMetadata.decode(fakes.livekit.rooms["a"].dispatches[-1]) == DispatchMetadata(
-            "fast", "order 7", 1
+            CallOrder("fast", "order 7"), 1
         )
         await fakes.clock.sleep(10.0)
         assert made(fakes) == 1, "who has an agent is left alone"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.calls import CallOrder, DispatchMetadata
 from voicefleet.controller.calls.dispatch import pause_ms
 from voicefleet.controller.calls.dispatch_requests import redispatch_metadata
 from voicefleet.controller.regions.outages import Outages
@@ -59,10 +59,10 @@ def test_dispatches_slow_down_after_the_fourth() -> None:
 
 
 def test_an_order_is_repeated_as_it_came() -> None:
-    first = DispatchMetadata("fast", "order 7", 0, {"mine": 1})
-    repeated = redispatch_metadata((first.encode(), DispatchMetadata("other", attempt=3).encode()), 4)
-    assert repeated == DispatchMetadata("fast", "order 7", 4, {"mine": 1})
+    first = DispatchMetadata(CallOrder("fast", "order 7"), 0, {"mine": 1})
+    repeated = redispatch_metadata((first.encode(), DispatchMetadata(CallOrder("other"), attempt=3).encode()), 4)
+    assert repeated == DispatchMetadata(CallOrder("fast", "order 7"), 4, {"mine": 1})
     assert redispatch_metadata((), 2) == DispatchMetadata(attempt=2)
     assert redispatch_metadata(("a front end's own text",), 1) == DispatchMetadata(
-        metadata="a front end's own text", attempt=1
+        CallOrder(metadata="a front end's own text"), attempt=1
     )

@@ -36,7 +36,7 @@ def test_our_own_token_asks_for_the_agent_in_a_room_of_its_own() -> None:
     assert claims.room_config is not None
     assert (claims.video.room_join, claims.video.room) == (True, ticket.room)
     (agent,) = claims.room_config.agents
-    assert (agent.agent_name, DispatchMetadata.decode(agent.metadata).tier) == ("mine", "fast")
+    assert (agent.agent_name, DispatchMetadata.decode(agent.metadata).order.tier) == ("mine", "fast")
     assert ticket.room != own_ticket("ws://h:1", KEYS, agent_name="mine", region=None, tier=None).room
     assert ticket.token not in repr(ticket)
 

@@ -12,6 +12,7 @@ from livekit.agents import Agent, AgentSession
 from livekit.agents.llm import ChatContext, ChatMessage, ChatRole, FunctionCall, FunctionCallOutput
 from livekit.agents.voice.io import AudioInput
 
+from voicefleet.contract.calls import CallOrder
 from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallContext
 from voicefleet.worker.conversation.boundary import UNHEARD_S, TurnBoundary
 from voicefleet.worker.conversation.resume import Opening, Phrases, Resumption, conversation, last_sentence, opening
@@ -133,7 +134,7 @@ async def test_a_restored_conversation_stands_after_the_agent_s_own_words_and_ea
         {"type": "agent_config_update", "id": "i3", "instructions": "Obey.", "created_at": at_s + 303},
     ]
     session, agent = AgentSession[Any](), Agent(instructions="Help.", chat_ctx=chat(("system", "Be brief.")))
-    call, lost = CallContext("eu", "room", "fast", "", "w", RECOVERED), list[Loss]()
+    call, lost = CallContext("eu", "room", "fast", CallOrder(), "w", RECOVERED), list[Loss]()
     before = CallTranscript("fast", past, {"table": 4})
     resumption = Resumption(session, call, before, PHRASES, clock=Noon(), lost=lost.append, send=lambda _: None)
     assert await resumption.make_agent(lambda _: agent) is agent
@@ -153,7 +154,7 @@ async def test_a_factory_that_raises_on_what_was_kept_is_asked_again_without() -
         return Agent(instructions="Help.")
 
     session, lost = AgentSession[Any](), list[Loss]()
-    call = CallContext("eu", "room", "fast", "", "w", RECOVERED)
+    call = CallContext("eu", "room", "fast", CallOrder(), "w", RECOVERED)
     before = CallTranscript("fast", [{"type": "no such thing"}], {"table": 4})
     resumption = Resumption(session, call, before, PHRASES, clock=Noon(), lost=lost.append, send=lambda _: None)
     await resumption.make_agent(factory)

@@ -7,7 +7,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from voicefleet.contract.calls import MAX_METADATA_BYTES, MAX_PRIORITY, TIER_PATTERN
+from voicefleet.contract.calls import (
+    LANGUAGE_PATTERN,
+    MAX_METADATA_BYTES,
+    MAX_PRIORITY,
+    ORDER_FIELDS,
+    TIER_PATTERN,
+    CallOrder,
+)
 from voicefleet.contract.decisions import DecisionInputs
 from voicefleet.contract.keys import REGION_PATTERN
 
@@ -39,6 +46,9 @@ class CallRequest(_Schema):
     metadata: Annotated[str, Field(max_length=MAX_METADATA_BYTES)] = Field(
         default="", description="Passed to the agent as it is; never logged"
     )
+    language: Annotated[str, Field(pattern=LANGUAGE_PATTERN.pattern)] | None = Field(
+        default=None, description="BCP 47 tag of the language that the caller speaks, for the agent, such as `de-CH`"
+    )
     identity: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_plain)] | None = Field(
         default=None, description="The caller's identity in the room; made up when left out"
     )
@@ -49,6 +59,11 @@ class CallRequest(_Schema):
     priority: Annotated[int, Field(ge=0, le=MAX_PRIORITY)] = Field(
         default=0, description="Among waiting calls the higher one is served first; each level is worth 10 s of waiting"
     )
+
+    def order(self, traceparent: str) -> CallOrder:
+        """What the call is ordered with: all fields of an order that a request has, and the trace of the request."""
+        asked = {name: getattr(self, name) or "" for name in ORDER_FIELDS if name in CallRequest.model_fields}
+        return CallOrder(**asked, traceparent=traceparent)
 
 
 class CallTicket(_Schema):

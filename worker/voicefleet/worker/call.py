@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from livekit.agents import Agent
 
+from voicefleet.contract.calls import CallOrder
 from voicefleet.contract.errors import ConfigError, UsageError
 
 RECOVERED = "recovered"
@@ -25,8 +26,9 @@ class CallContext:
     room: str
     tier: str
     """Name of the tier that serves the call."""
-    metadata: str
-    """The front end's text from `POST /v1/calls`, or its own dispatch metadata; may be empty."""
+    order: CallOrder
+    """What the call was ordered with by `POST /v1/calls`, such as `order.metadata` and `order.language`. Where a front
+    end makes its own token: what that token's dispatch says."""
     worker: str
     resumed: str = ""
     """Empty for a new call; "recovered" or "handed_over" for one that another agent had: its conversation is restored,

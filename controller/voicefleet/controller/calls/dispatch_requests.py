@@ -25,14 +25,14 @@ def dispatch_metadata(record: CallRecord | None, orders: tuple[str, ...], attemp
     if record is None:
         # It came with a token of the front end's own, or Redis lost it: LiveKit still knows the first order.
         return redispatch_metadata(orders, attempt)
-    return DispatchMetadata(tier=record.tier, metadata=record.metadata, attempt=attempt, traceparent=record.traceparent)
+    return DispatchMetadata(record.order, attempt)
 
 
 async def send_dispatch(region: Region, room: str, metadata: DispatchMetadata) -> None:
     """Ask LiveKit for an agent in `room`. Raises `UnknownStateError`."""
     began_s = region.clock.wall().timestamp()
     await region.livekit.create_dispatch(room, metadata.encode())
-    parent = TraceContext.parse(metadata.traceparent)
+    parent = TraceContext.parse(metadata.order.traceparent)
     if region.tracer.on and parent is not None:
         # The job is the order's child already: what is told here is how long LiveKit took to take it.
         emit(

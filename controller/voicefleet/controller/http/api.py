@@ -129,7 +129,7 @@ class Api:
         caller = TraceContext.parse(traceparent)
         # Without tracing of our own, the front end's trace goes on with the worker all the same.
         span = child_of(caller) if region.tracer.on else caller
-        header = span.header if span else ""
+        order = wanted.order(span.header if span else "")
         identity = wanted.identity or f"caller-{secrets.token_hex(4)}"
         # Before anything is awaited: the next request must not be promised the same slot.
         region.reserve(room, key)
@@ -140,22 +140,19 @@ class Api:
             record = CallRecord(
                 room=room,
                 region=region.name,
-                tier=wanted.tier or "",
-                metadata=wanted.metadata,
+                order=order,
                 key=key,
                 max_duration_s=limits.max_call_duration_s,
                 priority=wanted.priority,
-                traceparent=header,
             )
             async with asyncio.timeout(_STORE_LIMIT_S):
                 await region.calls.save_record(record)
         except (*REDIS_FAILURES, UnknownStateError) as error:
             # LiveKit dispatches by itself: the call works, only its repair would not know the metadata.
             log.warning("ticket without a record", region=region.name, room=room, error=type(error).__name__)
-        metadata = DispatchMetadata(tier=wanted.tier or "", metadata=wanted.metadata, traceparent=header).encode()
         ticket = CallTicket(
             url=region.settings.livekit.url,
-            token=region.livekit.mint(room, identity, metadata, key=key, data=wanted.data),
+            token=region.livekit.mint(room, identity, DispatchMetadata(order).encode(), key=key, data=wanted.data),
             room=room,
             region=region.name,
             identity=identity,

@@ -96,15 +96,13 @@ class JoinCounter:
         if not key:
             return None
         orders = await region.livekit.dispatch_metadata(room)
-        order = DispatchMetadata.decode(orders[0]) if orders else DispatchMetadata()
+        first = DispatchMetadata.decode(orders[0]) if orders else DispatchMetadata()
         record = CallRecord(
             room=room,
             region=region.name,
-            tier=order.tier,
-            metadata=order.metadata,
+            order=first.order,
             key=key,
             max_duration_s=self._max_duration_s,
-            traceparent=order.traceparent,
         )
         await region.calls.save_record(record)
         return record

@@ -145,13 +145,13 @@ async def recall(job: Job, connecting: asyncio.Task[None]) -> CallTranscript | N
 
 def pick_tier(job: Job, tiers: Tiers, before: CallTranscript | None) -> ReadyTier:
     """The tier that the dispatch asks for, else the one that the call had before."""
-    return tiers.pick(job.dispatch.tier or (before.tier if before else ""))
+    return tiers.pick(job.dispatch.order.tier or (before.tier if before else ""))
 
 
 def build_call(job: Job, tier: str, before: CallTranscript | None) -> CallContext:
     """What the team's agent is given."""
     why = HANDED_OVER if job.successor else RECOVERED if before else ""
-    return CallContext(job.settings.region, job.room, tier, job.dispatch.metadata, job.settings.worker_id, why)
+    return CallContext(job.settings.region, job.room, tier, job.dispatch.order, job.settings.worker_id, why)
 
 
 def build_resumption(
@@ -172,7 +172,7 @@ def build_resumption(
 
 def build_trace(job: Job, tier: str, before: CallTranscript | None) -> CallTrace:
     """The call's trace: the one that the dispatch carries, else the one of the job that had the call before."""
-    parent = TraceContext.parse(job.dispatch.traceparent) or TraceContext.parse(before.trace if before else "")
+    parent = TraceContext.parse(job.dispatch.order.traceparent) or TraceContext.parse(before.trace if before else "")
     trace = CallTrace(
         lambda span: job.ports.channel.send(Span(span)),
         on=bool(job.settings.otlp_endpoint) and job.settings.telemetry == "on",
