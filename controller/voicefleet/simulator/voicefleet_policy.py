@@ -31,8 +31,10 @@ _STATES = {STARTING: SupplyState.STARTING, READY: SupplyState.READY}
 class VoicefleetPolicy:
     """voicefleet's own policy, live settings and live code."""
 
-    def __init__(self, spec: PoolSpec, *, every_s: float = 2.0, start_timeout_s: float = 300.0) -> None:
-        self.name = "voicefleet"
+    def __init__(
+        self, spec: PoolSpec, *, name: str = "voicefleet", every_s: float = 2.0, start_timeout_s: float = 300.0
+    ) -> None:
+        self.name = name
         self.every_s = every_s
         self._spec = spec
         self._start_timeout_s = start_timeout_s
