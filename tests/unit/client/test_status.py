@@ -72,9 +72,8 @@ def test_all_headers_and_figures_stand_whole_in_80_columns() -> None:
     assert max(map(len, text.splitlines())) <= 80
     words = re.split(r"\s+", text)
     assert set(HEADERS) <= set(words)
-    assert set(
-        ["eu-central", "12345", "1456", "12350", "123456", "1.23", "12.35", "eu-7f9c6d5b4-x2k8p", "crash_looping"]
-    ) <= set(words)
+    figures = {"eu-central", "12345", "1456", "12350", "123456", "1.23", "12.35"}
+    assert figures | {"eu-7f9c6d5b4-x2k8p", "crash_looping"} <= set(words)
     assert "and 12344 more" in text
     assert "12:34:56" in words
     assert "scale_down_delay" in words
