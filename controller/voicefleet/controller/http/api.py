@@ -33,7 +33,7 @@ from voicefleet.controller.http.auth.keys import Key
 from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.http.call_pages import Cursor, page
 from voicefleet.controller.http.problems import posted, problem
-from voicefleet.controller.http.reads import number, told
+from voicefleet.controller.http.reads import number
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.reconciler import DECISIONS_KEPT, DecisionLog
@@ -196,7 +196,7 @@ class Api:
         leader = LeaderView(
             replica=self._settings.replica, leads=self._leadership.leads, holder=self._leadership.holder
         )
-        return told(RegionList(regions=[region_view(region) for region in seen.values()], leader=leader))
+        return json_answer(RegionList(regions=[region_view(region) for region in seen.values()], leader=leader))
 
     async def calls(self, request: web.Request) -> web.Response:
         """A page of calls, the oldest first. 503 while a region's calls are unknown; `?region=` asks for one alone."""
@@ -216,13 +216,13 @@ class Api:
         if len(known) < len(snapshots):
             unknown = ", ".join(sorted(snapshots.keys() - known.keys()))
             return problem(503, f"the calls of {unknown} are not known now", retry_after_s=2)
-        return told(page(known, limit, after))
+        return json_answer(page(known, limit, after))
 
     async def history(self, request: web.Request) -> web.Response:
         """The last half hour of every region, a point every 5 s, the oldest first."""
         seen = self._seen(key_of(request))
         points = {name: list(history.points) for name, history in self._histories.items() if name in seen}
-        return told(HistoryView(every_s=EVERY_S, regions=points))
+        return json_answer(HistoryView(every_s=EVERY_S, regions=points))
 
     async def worker(self, request: web.Request) -> web.Response:
         """One worker. 404 when there is none of that name (any more), 503 while nobody knows."""
@@ -271,7 +271,7 @@ class Api:
             return limit
         seen = self._seen(key_of(request))
         newest = itertools.islice((view for view in reversed(self._decisions.kept) if view.region in seen), limit)
-        return told(DecisionList(decisions=list(newest)))
+        return json_answer(DecisionList(decisions=list(newest)))
 
 
 def worker_status(region: Region, worker: str) -> WorkerStatus:

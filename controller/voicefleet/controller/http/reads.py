@@ -62,6 +62,6 @@ def number(request: web.Request, name: str, default: int, most: int) -> int | we
     return problem(400, f"not a number from 1 to {most}", field=name, hint="Give such a one.")
 
 
-def told(answer: BaseModel) -> web.Response:
+def json_answer(answer: BaseModel) -> web.Response:
     """200 with `answer`. Pydantic's own JSON takes a fraction of the time of Python's."""
     return web.Response(text=answer.model_dump_json(), content_type="application/json")
