@@ -33,7 +33,7 @@ from voicefleet.controller.http.auth.keys import Key
 from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.http.call_pages import Cursor, page
 from voicefleet.controller.http.problems import posted, problem
-from voicefleet.controller.http.reads import number
+from voicefleet.controller.http.reads import json_answer, number
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.reconciler import DECISIONS_KEPT, DecisionLog
