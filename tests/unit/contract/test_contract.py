@@ -106,3 +106,16 @@ def test_config_errors_name_field_value_and_way_out(raw: dict[str, object], fiel
     assert says in str(error)
     assert not hides or hides not in str(error)
     assert error.hint
+
+
+@pytest.mark.parametrize(("name", "value"), [("live", "many"), ("rooms", "a"), ("uptime_s", None), ("ttfa", [[1]])])
+def test_a_report_with_a_field_of_the_wrong_kind_is_unknown(name: str, value: object) -> None:
+    raw = {**json.loads(codec.dump(report())), name: value}
+    with pytest.raises(UnknownStateError):
+        codec.load(WorkerReport, json.dumps(raw))
+
+
+def test_the_status_without_a_key_is_part_of_the_report_and_names_no_call() -> None:
+    told = json.loads(codec.dump(report().status))
+    assert set(told) == {"v", "worker", "region", "state", "slots", "live", "accepting", "uptime_s", "startup_s"}
+    assert told.items() <= json.loads(codec.dump(report())).items()

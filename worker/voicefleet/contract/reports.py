@@ -1,9 +1,14 @@
-"""What a worker tells the controller every second, and what the controller orders in its answer."""
+"""What a worker reports to the controller every second, and what the controller orders in its answer.
+
+The values are checked when they are read: a report with a field of the wrong kind is unknown, never misread.
+"""
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from pydantic.dataclasses import dataclass
 
 REPORT_EVERY_S = 1.0
 STALE_AFTER_S = 10.0
@@ -19,8 +24,11 @@ class WorkerState(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerReport:
-    """One worker's word on itself. Ages are seconds, so that no two machines' clocks are compared."""
+class WorkerStatus:
+    """What whoever reaches a worker's port is told, without a key: how many calls, never which.
+
+    Ages are seconds, so that no two machines' clocks are compared.
+    """
 
     worker: str
     region: str
@@ -34,10 +42,15 @@ class WorkerReport:
     """Since the worker's process began."""
     startup_s: float | None = None
     """Process start -> registered with LiveKit; None until then."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport(WorkerStatus):
+    """One worker's report to the controller: its status, and what only those with a key may know."""
+
     pid: int = 0
     http_port: int = 0
     rooms: list[str] = field(default_factory=list)
-    """Of the calls in progress, and of those accepted."""
     order_seen: int = 0
     """Serial number of the last order carried out."""
     pipeline: str = ""
@@ -60,30 +73,8 @@ class WorkerReport:
 
     @property
     def status(self) -> WorkerStatus:
-        return WorkerStatus(
-            worker=self.worker,
-            region=self.region,
-            state=self.state,
-            slots=self.slots,
-            live=self.live,
-            accepting=self.accepting,
-            uptime_s=self.uptime_s,
-            startup_s=self.startup_s,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerStatus:
-    """What whoever reaches a worker's port is told, without a key: how many calls, never which."""
-
-    worker: str
-    region: str
-    state: str
-    slots: int
-    live: int
-    accepting: int
-    uptime_s: float
-    startup_s: float | None
+        """The part that may be told without a key."""
+        return WorkerStatus(**{name: getattr(self, name) for name in WorkerStatus.__dataclass_fields__})
 
 
 @dataclass(frozen=True, slots=True)
