@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from opentelemetry.context import Context
+from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import CollectorRegistry
 
 from voicefleet.contract.errors import ConfigError
@@ -18,6 +21,7 @@ from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.metrics import counter
 
 ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
+_PROPAGATOR = TraceContextTextMapPropagator()
 _EXPORT_LIMIT_S = 3.0
 _QUEUE = 4_096
 _BATCH_EVERY_MS = 2_000
@@ -43,6 +47,14 @@ class NoTracer:
 
     def emit(self, span: SpanRecord) -> None:
         """Does nothing."""
+
+
+def parse_traceparent(header: str) -> TraceContext | None:
+    """None for what is no such header: by the standard it is ignored."""
+    found = get_current_span(_PROPAGATOR.extract({"traceparent": header}, Context())).get_span_context()
+    if not found.is_valid:
+        return None
+    return TraceContext(format_trace_id(found.trace_id), format_span_id(found.span_id), found.trace_flags.sampled)
 
 
 def child_of(parent: TraceContext | None) -> TraceContext:

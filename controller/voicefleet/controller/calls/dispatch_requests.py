@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
-from voicefleet.contract.spans import TraceContext
 from voicefleet.controller.regions.region import Region
-from voicefleet.runtime.tracing import child_of, emit
+from voicefleet.runtime.tracing import child_of, emit, parse_traceparent
 
 
 async def dispatch_agent(region: Region, room: str, attempt: int) -> None:
@@ -32,7 +31,7 @@ async def send_dispatch(region: Region, room: str, metadata: DispatchMetadata) -
     """Ask LiveKit for an agent in `room`. Raises `UnknownStateError`."""
     began_s = region.clock.wall().timestamp()
     await region.livekit.create_dispatch(room, metadata.encode())
-    parent = TraceContext.parse(metadata.order.traceparent)
+    parent = parse_traceparent(metadata.order.traceparent)
     if region.tracer.on and parent is not None:
         # The job is the order's child already: what is told here is how long LiveKit took to take it.
         emit(

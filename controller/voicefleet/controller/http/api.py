@@ -27,7 +27,6 @@ from voicefleet.contract.api import (
 )
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.contract.spans import TraceContext
 from voicefleet.controller.http.auth.access import Access, key_of, wrong_region
 from voicefleet.controller.http.auth.keys import Key
 from voicefleet.controller.http.auth.limits import Limiter
@@ -44,7 +43,7 @@ from voicefleet.controller.rooms.joins import JoinCounter
 from voicefleet.controller.settings.load import Settings
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import REDIS_FAILURES
-from voicefleet.runtime.tracing import child_of, emit
+from voicefleet.runtime.tracing import child_of, emit, parse_traceparent
 from voicefleet.scaling import SupplyState
 
 _STORE_LIMIT_S = 0.5
@@ -126,7 +125,7 @@ class Api:
         region = self._regions[chosen.region]
         room, limits = f"call-{secrets.token_hex(8)}", self._settings.limits
         began_s = region.clock.wall().timestamp()
-        caller = TraceContext.parse(traceparent)
+        caller = parse_traceparent(traceparent)
         # Without tracing of our own, the front end's trace goes on with the worker all the same.
         span = child_of(caller) if region.tracer.on else caller
         order = wanted.order(span.header if span else "")

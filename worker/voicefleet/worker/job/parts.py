@@ -11,11 +11,11 @@ from livekit.agents import AgentSession, JobContext
 
 from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.keys import Keys
-from voicefleet.contract.spans import TraceContext
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.logs.setup import bind_call
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, connect_redis
+from voicefleet.runtime.tracing import parse_traceparent
 from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallContext
 from voicefleet.worker.conversation.resume import Phrases, Resumption
 from voicefleet.worker.conversation.transcript import CallTranscript, build_cipher
@@ -172,7 +172,7 @@ def build_resumption(
 
 def build_trace(job: Job, tier: str, before: CallTranscript | None) -> CallTrace:
     """The call's trace: the one that the dispatch carries, else the one of the job that had the call before."""
-    parent = TraceContext.parse(job.dispatch.order.traceparent) or TraceContext.parse(before.trace if before else "")
+    parent = parse_traceparent(job.dispatch.order.traceparent) or parse_traceparent(before.trace if before else "")
     trace = CallTrace(
         lambda span: job.ports.channel.send(Span(span)),
         on=bool(job.settings.otlp_endpoint) and job.settings.telemetry == "on",

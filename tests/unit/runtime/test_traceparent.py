@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voicefleet.contract.spans import TraceContext
+from voicefleet.runtime.tracing import parse_traceparent
 
 pytestmark = pytest.mark.unit
 
@@ -12,10 +12,10 @@ HEADER = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
 def test_a_header_is_read_and_written() -> None:
-    context = TraceContext.parse(HEADER)
+    context = parse_traceparent(HEADER)
     assert context is not None
     assert context.header == HEADER
-    not_sampled = TraceContext.parse(HEADER[:-2] + "00")
+    not_sampled = parse_traceparent(HEADER[:-2] + "00")
     assert not_sampled is not None
     assert not not_sampled.sampled
 
@@ -34,8 +34,8 @@ def test_a_header_is_read_and_written() -> None:
     ],
 )
 def test_what_is_no_header_is_ignored(header: str) -> None:
-    assert TraceContext.parse(header) is None
+    assert parse_traceparent(header) is None
 
 
 def test_a_later_version_with_more_is_read() -> None:
-    assert TraceContext.parse(HEADER.replace("00-", "01-", 1) + "-more") is not None
+    assert parse_traceparent(HEADER.replace("00-", "01-", 1) + "-more") is not None
