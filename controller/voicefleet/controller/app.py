@@ -85,9 +85,9 @@ async def run_controller(
     async with contextlib.AsyncExitStack() as stack:
         _obey_signals(stack, stop)
         clock, metrics = BootClock(), Metrics()
-        redis = connect_redis(settings.redis_url)
+        redis = connect_redis(settings.redis_address)
         stack.push_async_callback(redis.aclose)
-        await check_redis(redis, settings.redis_url, field=settings.redis_field)
+        await check_redis(redis, settings.redis_address, field=settings.redis_field)
         regions = {
             name: await _open_region(stack, settings, region, redis, clock, metrics)
             for name, region in settings.regions.items()

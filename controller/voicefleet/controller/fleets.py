@@ -41,10 +41,14 @@ async def open_fleets(
     """
     leadership: Leadership = AlwaysLeads(settings.replica)
     loops: Loops = {}
-    metrics.leader.set(settings.lease is None)
-    clusters = _clusters(stack) if settings.lease or any(r.settings.kubernetes for r in regions.values()) else None
-    if settings.lease is not None and clusters is not None:
-        leadership, loops = await _stand_for_election(settings, settings.lease, clusters, regions, clock, metrics)
+    metrics.leader.set(settings.kubernetes_lease is None)
+    clusters = (
+        _clusters(stack) if settings.kubernetes_lease or any(r.settings.kubernetes for r in regions.values()) else None
+    )
+    if settings.kubernetes_lease is not None and clusters is not None:
+        leadership, loops = await _stand_for_election(
+            settings, settings.kubernetes_lease, clusters, regions, clock, metrics
+        )
     looks = []
     for region in regions.values():
         if region.settings.process is not None:
@@ -136,7 +140,7 @@ def _processes(settings: Settings, region: RegionSettings, clock: Clock) -> Proc
         "VOICEFLEET_REGION": region.name,
         "VOICEFLEET_SLOTS": str(region.pool.slots),
         "VOICEFLEET_AGENT_NAME": region.agent_name,
-        "VOICEFLEET_REDIS_URL": settings.redis_url,
+        "VOICEFLEET_REDIS_URL": settings.redis_address,
         "LIVEKIT_URL": region.livekit.url,
         "LIVEKIT_API_KEY": region.livekit.api_key,
         "LIVEKIT_API_SECRET": region.livekit.api_secret,
