@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicefleet.cli.simulate import Source, faults_of, simulate
 from voicefleet.contract.errors import ConfigError
 from voicefleet.simulator.advice import advise
 from voicefleet.simulator.baselines.base import Baseline
 from voicefleet.simulator.baselines.catalogue import BASELINES
 from voicefleet.simulator.baselines.simple import Static
 from voicefleet.simulator.cluster import GONE, READY, STOPPING, Cluster
+from voicefleet.simulator.command import Source, faults_of, simulate
 from voicefleet.simulator.compare import compare, known_policies, policies_of, sweep_one
 from voicefleet.simulator.compare import play as simulated
 from voicefleet.simulator.engine import run

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Annotated
+
+import typer
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.contract.keys import REGION_PATTERN
-from voicefleet.runtime.redis.acl import setuser_lines
 
 _USER = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 
 
-def redis_acl(regions: Sequence[str], controller_user: str) -> str:
+def redis_acl(
+    regions: Annotated[list[str], typer.Argument(help="Regions that are on this Redis.", metavar="REGION...")],
+    controller_user: Annotated[str, typer.Option(help="The controller's user.")] = "voicefleet-controller",
+) -> None:
+    """Print, for redis-cli, what our Redis users may do: one user for the controller, and one a region for workers."""
+    print(setuser_commands(regions, controller_user))
+
+
+def setuser_commands(regions: Sequence[str], controller_user: str) -> str:
     """One line for the controller of `regions`, and one for the workers of each. They set no passwords and keep those
     that are set, so they hold no secret, and may be run again at each upgrade.
 
     Raises:
         ConfigError: a region or the user has a name that cannot be one.
     """
+    from voicefleet.contract.keys import REGION_PATTERN
+    from voicefleet.runtime.redis.acl import setuser_lines
+
     for region in regions:
         if not REGION_PATTERN.match(region):
             raise ConfigError(
