@@ -45,7 +45,9 @@ from voicefleet.controller.regions.region import Region
 from voicefleet.controller.rooms.joins import JoinCounter
 from voicefleet.controller.rooms.listing import RoomLister
 from voicefleet.controller.rooms.webhooks import Webhooks
-from voicefleet.controller.settings.load import RegionSettings, Settings, inherited_environment
+from voicefleet.controller.settings.controller import Settings
+from voicefleet.controller.settings.load import inherited_environment
+from voicefleet.controller.settings.region import RegionSettings
 from voicefleet.controller.waiting_message.messages import LOOK_EVERY_S, WaitingMessages
 from voicefleet.controller.waiting_message.process import AnnouncerProcess
 from voicefleet.runtime.clock import BootClock, Clock
@@ -198,7 +200,7 @@ async def _check_livekit(regions: dict[str, Region]) -> None:
             raise UnreachableError(
                 "LiveKit refuses our credentials",
                 field=f"{at}.api_key",
-                value=livekit.api_key,
+                value=livekit.key,
                 hint="Give the key and secret from that server's `keys`.",
             ) from error
         except UnknownStateError as error:
@@ -206,7 +208,7 @@ async def _check_livekit(regions: dict[str, Region]) -> None:
             failure = UnreachableError(
                 "LiveKit does not answer",
                 field=f"{at}.api_url",
-                value=livekit.api_url,
+                value=livekit.http_url,
                 hint="Start LiveKit there, or give the address of one that runs.",
             )
             failure.__cause__ = error

@@ -14,8 +14,9 @@ from voicefleet.controller.leader.election import Election, Terms
 from voicefleet.controller.leader.leadership import AlwaysLeads, Leadership
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.regions.region import Region
+from voicefleet.controller.settings.controller import Settings
 from voicefleet.controller.settings.kubernetes import KubernetesSettings, LeaseSettings
-from voicefleet.controller.settings.load import RegionSettings, Settings
+from voicefleet.controller.settings.region import RegionSettings
 from voicefleet.runtime.clock import Clock
 
 if TYPE_CHECKING:
@@ -42,13 +43,10 @@ async def open_fleets(
     leadership: Leadership = AlwaysLeads(settings.replica)
     loops: Loops = {}
     metrics.leader.set(settings.kubernetes_lease is None)
-    clusters = (
-        _clusters(stack) if settings.kubernetes_lease or any(r.settings.kubernetes for r in regions.values()) else None
-    )
-    if settings.kubernetes_lease is not None and clusters is not None:
-        leadership, loops = await _stand_for_election(
-            settings, settings.kubernetes_lease, clusters, regions, clock, metrics
-        )
+    lease = settings.kubernetes_lease
+    clusters = _clusters(stack) if lease or any(r.settings.kubernetes for r in regions.values()) else None
+    if lease is not None and clusters is not None:
+        leadership, loops = await _stand_for_election(settings, lease, clusters, regions, clock, metrics)
     looks = []
     for region in regions.values():
         if region.settings.process is not None:
@@ -142,7 +140,7 @@ def _processes(settings: Settings, region: RegionSettings, clock: Clock) -> Proc
         "VOICEFLEET_AGENT_NAME": region.agent_name,
         "VOICEFLEET_REDIS_URL": settings.redis_address,
         "LIVEKIT_URL": region.livekit.url,
-        "LIVEKIT_API_KEY": region.livekit.api_key,
-        "LIVEKIT_API_SECRET": region.livekit.api_secret,
+        "LIVEKIT_API_KEY": region.livekit.key,
+        "LIVEKIT_API_SECRET": region.livekit.secret,
     }
     return ProcessFleet(region, clock, environment=environment, hidden=settings.secret_variables)

@@ -12,7 +12,6 @@ import pytest
 from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import WorkerOrder, WorkerReport
 from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.leader.leadership import Term
@@ -22,11 +21,16 @@ from voicefleet.controller.pool.reconciler import DecisionLog, PoolReconciler
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceExit, InstanceState, StartupTimestamps
 from voicefleet.controller.regions.region import Region
-from voicefleet.controller.settings.load import LiveKitSettings, RegionSettings
+from voicefleet.controller.settings.region import RegionSettings
 
 pytestmark = pytest.mark.unit
 
-SPEC = PoolSpec(region="eu", min_workers=1, max_workers=5, slots=2, buffer=0, scale_down_delay_s=0)
+POOL = {"min_workers": 1, "max_workers": 5, "slots": 2, "policy": "buffer", "buffer": 0, "scale_down_delay_s": 0}
+LIVEKIT = {"url": "ws://lk", "api_key": "key", "api_secret_env": "SECRET"}
+SETTINGS = RegionSettings.model_validate(
+    {"livekit": LIVEKIT, "pool": {**POOL, "start_timeout_s": 60}}, context={"SECRET": "secret"}
+).named("eu")
+SPEC = SETTINGS.pool_spec
 RUNNING = InstanceState.RUNNING
 
 
@@ -130,9 +134,8 @@ class Pool:
         self.fleet, self.book = Fleet(), Book()
         for name in ("a", "b"):
             self.add(name, cordoned=name == cordoned, live=live if name == "a" else 0)
-        livekit = LiveKitSettings("ws://lk", "http://lk", "key", "secret")
         self.region = Region(
-            settings=RegionSettings("eu", livekit, "voicefleet", "ordered", SPEC, 60.0, None),
+            settings=SETTINGS,
             livekit=cast(Any, None),
             calls=cast(Any, None),
             workers=cast(Any, self.book),

@@ -34,7 +34,7 @@ from voicefleet.controller.ports import (
     WebhookMalformedError,
     WebhookRefusedError,
 )
-from voicefleet.controller.settings.load import LiveKitSettings
+from voicefleet.controller.settings.livekit import LiveKitSettings
 
 REQUEST_TIMEOUT_S = 2.0
 """LiveKit's API answers within milliseconds; whoever waits longer holds up a caller."""

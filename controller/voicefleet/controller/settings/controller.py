@@ -71,7 +71,8 @@ class Settings(Section):
     )
     listen: str = Field(default="127.0.0.1:8080", description="HOST:PORT of the API, the webhooks and the metrics.")
     auth: Literal["bearer", "none"] = Field(
-        default="bearer", description="bearer: requests to /v1 need a key. none: open to everyone who reaches the controller."
+        default="bearer",
+        description="bearer: requests to /v1 need a key. none: open to everyone who reaches the controller.",
     )
     api_keys_env: str | None = Field(
         default=None, description='Environment variable that holds the API keys: "name:secret:ROLES[:REGIONS],...".'
@@ -89,7 +90,8 @@ class Settings(Section):
         description="The regions, by name: up to 32 lowercase letters, digits and hyphens."
     )
     kubernetes_lease: LeaseSettings | None = Field(
-        default=None, description="The Lease by which one of several controllers scales; default: this one is the only one."
+        default=None,
+        description="The Lease by which one of several controllers scales; default: this one is the only one.",
     )
     owner: Annotated[str, Field(pattern=r"^[^/\s]+/[^/\s]+$")] | None = Field(
         default=None, description="NAMESPACE/RELEASE, as the annotation of our Deployments names it."

@@ -30,7 +30,7 @@ class _InCluster(Section):
     )
     kubeconfig: Path | None = Field(
         default=None,
-        description="File with the access to the cluster; default: kubectl's with a `context`, else a pod's own access.",
+        description="File with the access to the cluster; default: with a `context` kubectl's, else a pod's own.",
     )
 
     @property

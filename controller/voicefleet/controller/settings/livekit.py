@@ -27,10 +27,13 @@ class LiveKitSettings(Section):
         description="Address of LiveKit for callers and workers: ws:// or wss://."
     )
     api_url: Annotated[str, _address("http", "https")] | None = Field(
-        default=None, description="Address for the controller's own requests, http:// or https://; default: the host of `url`."
+        default=None,
+        description="Address for the controller's own requests, http:// or https://; default: the host of `url`.",
     )
     api_key: Annotated[str, Field(min_length=1)] | None = Field(default=None, description="LiveKit's API key.")
-    api_key_env: str | None = Field(default=None, description="Instead of `api_key`: the environment variable that holds it.")
+    api_key_env: str | None = Field(
+        default=None, description="Instead of `api_key`: the environment variable that holds it."
+    )
     api_secret_env: str | None = Field(default=None, description="Environment variable that holds the key's secret.")
     api_secret_file: Path | None = Field(default=None, description="Instead of `api_secret_env`: a file that holds it.")
 

@@ -75,7 +75,9 @@ class CampaignSettings(Section):
 
 class PoolSettings(Section):
     min_workers: Annotated[int, Field(ge=0)] = Field(default=1, description="Never fewer workers than this.")
-    max_workers: Annotated[int, Field(ge=0, le=_MOST_WORKERS)] = Field(default=4, description="Never more workers than this.")
+    max_workers: Annotated[int, Field(ge=0, le=_MOST_WORKERS)] = Field(
+        default=4, description="Never more workers than this."
+    )
     slots: Annotated[int, Field(ge=1, le=200)] = Field(default=4, description="Calls that one worker serves at once.")
     policy: Literal["predictive", "buffer"] = Field(
         default="predictive",
@@ -100,7 +102,9 @@ class PoolSettings(Section):
         "that by its forecast).",
     )
     schedule: tuple[ShiftSettings, ...] = Field(default=(), description="Least workers at times of the week.")
-    campaigns: tuple[CampaignSettings, ...] = Field(default=(), description="Calls that will come beside the usual ones.")
+    campaigns: tuple[CampaignSettings, ...] = Field(
+        default=(), description="Calls that will come beside the usual ones."
+    )
     start_timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(
         default=120.0, description="A worker that has not registered after this is started anew, seconds."
     )

@@ -24,7 +24,9 @@ class ProcessSettings(Section):
     """Workers as processes of this machine."""
 
     command: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="What starts a worker.")
-    env: Mapping[str, str] = Field(default_factory=dict, repr=False, description="Environment variables of the workers.")
+    env: Mapping[str, str] = Field(
+        default_factory=dict, repr=False, description="Environment variables of the workers."
+    )
     state_dir: Path = Field(
         description="By what is in it a restarted controller finds its workers. One controller at a time uses it."
     )
@@ -33,14 +35,17 @@ class ProcessSettings(Section):
         default="stop", description="stop: the workers end with the controller; leave: they stay."
     )
     stop_timeout_s: Annotated[float, Field(ge=0, le=7200)] = Field(
-        default=10.0, description="At the controller's end: longest wait for its workers, seconds; then they are killed."
+        default=10.0,
+        description="At the controller's end: longest wait for its workers, seconds; then they are killed.",
     )
 
 
 class WaitingMessageSettings(Section):
     """The waiting message: spoken to callers who wait for an agent."""
 
-    after_s: Annotated[float, Field(ge=0, le=60)] = Field(default=4.0, description="Wait before the first message, seconds.")
+    after_s: Annotated[float, Field(ge=0, le=60)] = Field(
+        default=4.0, description="Wait before the first message, seconds."
+    )
     every_s: Annotated[float, Field(ge=2, le=3600)] = Field(
         default=12.0,
         description="From the begin of one message to the begin of the next, seconds; at least 2 s longer than the "
@@ -107,7 +112,8 @@ class RegionSettings(Section):
         default=None, description="What callers hear who wait for an agent; default: nothing."
     )
     handoff: bool = Field(
-        default=True, description="Live calls of a worker that drains move to others; false: it keeps them to their end."
+        default=True,
+        description="Live calls of a worker that drains move to others; false: it keeps them to their end.",
     )
 
     _name: str = PrivateAttr("")

@@ -1,4 +1,4 @@
-"""What every section of the settings file is: frozen, closed to unknown fields, and read with the environment at hand."""
+"""What all sections of the settings file share: they are frozen, take no unknown field and may name variables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from voicefleet.contract.parsing.validation import refused
 
 
 class Section(BaseModel):
-    """A mapping of the settings file. Each field says its unit in its name, and its default and meaning where it stands.
+    """A mapping of the settings file. Each field says its unit, its default and its meaning.
 
     Validators raise `refused`; the environment is the context of the validation.
     """

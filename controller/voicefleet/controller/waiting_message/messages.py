@@ -14,7 +14,7 @@ from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.controller.calls.snapshots import Call
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import LiveKitPort
-from voicefleet.controller.settings.load import RegionSettings, WaitingMessageSettings
+from voicefleet.controller.settings.region import RegionSettings, WaitingMessageSettings
 from voicefleet.controller.waiting_message.decide import Wait, begun_anew, due, follow
 from voicefleet.controller.waiting_message.protocol import Result
 from voicefleet.runtime.logs.setup import get_logger
