@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from support.region_settings import region_settings
 from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import UnknownStateError
@@ -21,15 +22,10 @@ from voicefleet.controller.pool.reconciler import DecisionLog, PoolReconciler
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceExit, InstanceState, StartupTimestamps
 from voicefleet.controller.regions.region import Region
-from voicefleet.controller.settings.region import RegionSettings
 
 pytestmark = pytest.mark.unit
 
-POOL = {"min_workers": 1, "max_workers": 5, "slots": 2, "policy": "buffer", "buffer": 0, "scale_down_delay_s": 0}
-LIVEKIT = {"url": "ws://lk", "api_key": "key", "api_secret_env": "SECRET"}
-SETTINGS = RegionSettings.model_validate(
-    {"livekit": LIVEKIT, "pool": {**POOL, "start_timeout_s": 60}}, context={"SECRET": "secret"}
-).named("eu")
+SETTINGS = region_settings({"min_workers": 1, "max_workers": 5, "slots": 2, "start_timeout_s": 60})
 SPEC = SETTINGS.pool_spec
 RUNNING = InstanceState.RUNNING
 
