@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AwareDatetime, Field, WithJsonSchema, field_validator, model_validator
@@ -14,6 +14,12 @@ from voicefleet.contract.pools import PoolSpec
 from voicefleet.controller.pool.campaign_store import CampaignRecord
 from voicefleet.controller.pool.schedule import DAYS, Shift
 from voicefleet.controller.settings.section import Section
+from voicefleet.scaling.policies import DEFAULT, SELECTABLE
+
+if TYPE_CHECKING:
+    _PolicyName = str
+else:
+    _PolicyName = Literal[SELECTABLE]
 
 SHORT_CALL_S = 30.0
 """Calls that people make last longer."""
@@ -79,8 +85,8 @@ class PoolSettings(Section):
         default=4, description="Never more workers than this."
     )
     slots: Annotated[int, Field(ge=1, le=200)] = Field(default=4, description="Calls that one worker serves at once.")
-    policy: Literal["predictive", "buffer"] = Field(
-        default="predictive",
+    policy: _PolicyName = Field(
+        default=DEFAULT,
         description="predictive: as few workers as leave a caller waiting with a chance of `wait_ratio`. buffer: "
         "`buffer` free slots, always.",
     )
