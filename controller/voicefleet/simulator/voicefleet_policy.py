@@ -19,7 +19,8 @@ from voicefleet.scaling import (
     step,
 )
 from voicefleet.scaling.policy_state import dump, load
-from voicefleet.simulator.cluster import READY, STARTING, Cluster, Pod
+from voicefleet.simulator.cluster.cluster import Cluster
+from voicefleet.simulator.cluster.pods import READY, STARTING, Pod
 from voicefleet.simulator.engine import Metrics
 from voicefleet.traffic.traces import Trace
 

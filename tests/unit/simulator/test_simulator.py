@@ -16,7 +16,8 @@ from voicefleet.simulator.advice import advise
 from voicefleet.simulator.baselines.base import Baseline
 from voicefleet.simulator.baselines.catalogue import BASELINES
 from voicefleet.simulator.baselines.simple import Static
-from voicefleet.simulator.cluster import GONE, READY, STOPPING, Cluster
+from voicefleet.simulator.cluster.cluster import Cluster
+from voicefleet.simulator.cluster.pods import GONE, READY, STOPPING
 from voicefleet.simulator.command import Source, faults_of, simulate
 from voicefleet.simulator.compare import all_policies, compare, policies_of, sweep_one
 from voicefleet.simulator.compare import play as simulated
