@@ -10,7 +10,7 @@ from livekit.agents import Agent
 
 from support.fake_job import CALLER, JOB, SID, FakeJob
 from support.virtual_time import run
-from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.calls import CallOrder, DispatchMetadata
 from voicefleet.worker.agents import Assistant
 from voicefleet.worker.call import HANDED_OVER, RECOVERED
 from voicefleet.worker.conversation.handover import GONE_AFTER_S, SUCCESSION_LIMIT_S
@@ -52,12 +52,12 @@ def test_a_new_call_is_claimed_greeted_and_given_back() -> None:
     run(case())
 
 
-def test_the_dispatch_names_the_tier_and_gives_the_metadata() -> None:
+def test_the_dispatch_names_the_tier_and_gives_the_order() -> None:
     async def case() -> None:
-        job = FakeJob(metadata=DispatchMetadata(tier="b", metadata="table 4").encode())
+        job = FakeJob(metadata=DispatchMetadata(CallOrder("b", "table 4", "de")).encode())
         await job.serve()
         assert job.tier == job.calls[0].tier == "b"
-        assert job.calls[0].metadata == "table 4"
+        assert job.calls[0].order == CallOrder("b", "table 4", "de")
         await job.end()
 
     run(case())
@@ -230,7 +230,7 @@ def test_a_call_goes_on_with_one_trace(dispatched: str, stored: str, trace: str)
 
     async def case() -> None:
         job = FakeJob(
-            metadata=DispatchMetadata(traceparent=header(dispatched)).encode(),
+            metadata=DispatchMetadata(CallOrder(traceparent=header(dispatched))).encode(),
             stored=CallTranscript("a", [], {}, sid=SID, trace=header(stored)),
             otlp_endpoint="http://127.0.0.1:4318",
         )
