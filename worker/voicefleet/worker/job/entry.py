@@ -48,7 +48,7 @@ def setup(proc: JobProcess) -> None:
     settings = settings_module.settings_of_job()
     configure_logs(
         settings.log_level,
-        settings.log_format,  # type: ignore[arg-type]
+        settings.log_format,
         personal_data=settings.log_personal_data,
         worker=settings.worker_id,
         region=settings.region,
