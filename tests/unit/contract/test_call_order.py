@@ -52,6 +52,16 @@ def test_a_repeated_dispatch_says_what_the_record_or_the_first_dispatch_said() -
     assert dispatch_metadata(None, (DispatchMetadata(ORDER).encode(),), 2) == DispatchMetadata(ORDER, 2)
 
 
+def test_a_record_made_anew_at_the_join_has_what_the_first_dispatch_said() -> None:
+    async def story(fakes: FakeRegion) -> None:
+        fakes.livekit.join("a", key="front", dispatch=DispatchMetadata(ORDER).encode())
+        record = await fakes.joins._recorded(fakes.region, "a", "front")
+        assert record is not None
+        assert record.order == ORDER
+
+    with_region(story)
+
+
 def test_the_agent_is_given_every_field() -> None:
     job = SimpleNamespace(
         metadata=DispatchMetadata(ORDER).encode(), room=SimpleNamespace(name="room", sid="RM"), id="J"

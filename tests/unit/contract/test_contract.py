@@ -119,3 +119,15 @@ def test_the_status_without_a_key_is_part_of_the_report_and_names_no_call() -> N
     told = json.loads(codec.dump(report().status))
     assert set(told) == {"v", "worker", "region", "state", "slots", "live", "accepting", "uptime_s", "startup_s"}
     assert told.items() <= json.loads(codec.dump(report())).items()
+
+
+@pytest.mark.parametrize(
+    "version", [codec.SCHEMA_VERSION - 1, codec.SCHEMA_VERSION + 1, None, str(codec.SCHEMA_VERSION)]
+)
+def test_a_value_of_another_schema_version_is_unknown(version: object) -> None:
+    raw = {**json.loads(codec.dump(report())), "v": version}
+    with pytest.raises(UnknownStateError):
+        codec.load(WorkerReport, json.dumps(raw))
+    del raw["v"]
+    with pytest.raises(UnknownStateError):
+        codec.load(WorkerReport, json.dumps(raw))

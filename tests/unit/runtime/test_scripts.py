@@ -53,3 +53,14 @@ def test_the_scripts_know_the_fields_of_a_stored_value(kind: type) -> None:
 def test_arguments_are_one_json_object() -> None:
     args = HandoffReady(job='j\u00e4"\n\x00', ready_ttl_ms=3, channel_prefix="p:")
     assert json.loads(args.encode()) == dataclasses.asdict(args)
+
+
+@pytest.mark.parametrize(("writer", "kind"), [("write_claim", Claim), ("write_handoff", Handoff)])
+def test_a_script_that_makes_a_stored_value_gives_all_its_fields(writer: str, kind: type) -> None:
+    made = [
+        set(re.findall(r"(\w+) =", fields))
+        for name in script_names()
+        for fields in re.findall(writer + r"\(\{(.*?)\}\)", body(name), re.DOTALL)
+    ]
+    assert made
+    assert all(fields == {field.name for field in dataclasses.fields(kind)} for fields in made)
