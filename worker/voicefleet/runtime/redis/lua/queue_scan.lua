@@ -10,7 +10,8 @@
 -- priority: it stays as it is, so that whoever waits longer overtakes every later one in the end.
 -- Returns {now_ms, time up to which changes are told (there are more when it is not now), next cursor in the set
 -- looked through (0: done), id of the server or '', next cursor in open_claims (0: done; '': not asked), {{job that holds
--- a call and does not listen, its room}, ...}, {room in open_claims without a claim and without a caller, ...}, {room, joined_ms or '', rank or '', claim or '', served}, ...}. Looked at are the calls that
+-- a call and does not listen, its room}, ...}, {room in open_claims without a claim and without a caller, ...}, {room,
+-- joined_ms or '', rank or '', claim or '', served}, ...}. Looked at are the calls that
 -- changed, those of the part looked through, those asked for, and those whose job is silent or overdue; without a time
 -- of joining there is no such call (any more). No look is longer for more calls: whoever wants all of them goes on with
 -- the cursor.
