@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -16,7 +17,7 @@ from rich.text import Text
 
 from voicefleet.contract.api import CallView, DecisionView, HistoryPoint, RegionView
 from voicefleet.contract.errors import ConfigError, UnknownStateError
-from voicefleet.reporting.table import shown
+from voicefleet.reporting.table import figures_table, shown
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.command.asking import ask
 from voicefleet.runtime.command.settings import controller_access
@@ -114,8 +115,12 @@ async def _show(options: StatusOptions, console: Console, clock: Clock) -> Seen:
 
 
 def picture(seen: Seen) -> RenderableType:
-    """Tables of regions, workers and the last decisions, and who waits."""
-    parts: list[RenderableType] = [_regions(seen), _workers(seen.regions)]
+    """Tables of regions, workers and the last decisions, and who waits; for 80 columns."""
+    parts: list[RenderableType] = [_regions(seen)]
+    for view in seen.regions:
+        if view.status != "ok":
+            parts.append(Text(f"{view.region} is {view.status}: {view.reason}", style="bold red"))
+    parts += ["", _workers(seen.regions)]
     waiting = [call for call in seen.calls or () if call.state == "waiting"]
     if seen.calls is None:
         parts.append(Text("The calls are not known now.", style="bold red"))
@@ -123,20 +128,20 @@ def picture(seen: Seen) -> RenderableType:
         named = ", ".join(f"{call.room} ({call.since_s:.0f} s)" for call in waiting[:_WAITING_NAMED])
         parts.append(Text(f"Waiting: {named}", style="bold red"))
     if seen.decisions:
-        parts.append(_decisions(seen.decisions))
+        parts += ["", _decisions(seen.decisions)]
     return Group(*parts)
 
 
 def _regions(seen: Seen) -> Table:
-    table = Table(title="Regions", title_justify="left", header_style="bold")
-    table.add_column("region")
-    for name in ("wanted", "ready", "starting", "draining", "slots", "live", "waiting", "silent", "TTFA p50", "p95"):
-        table.add_column(name, justify="right")
-    table.add_column("state")
+    counts = ("wanted", "ready", "starting", "draining", "slots", "live", "waiting", "silent")
+    table = figures_table("Regions (TTFA in seconds)", "region", (*counts, "TTFA p50", "TTFA p95"))
+    # A long name is folded; figures and their headers never are.
+    for column in table.columns:
+        column.no_wrap = column is not table.columns[0]
     for view in seen.regions:
         last = seen.last.get(view.region)
         table.add_row(
-            view.region,
+            Text(view.region, style="" if view.status == "ok" else "bold red"),
             shown(view.desired_workers),
             shown(view.ready),
             shown(view.starting),
@@ -145,19 +150,16 @@ def _regions(seen: Seen) -> Table:
             shown(view.live),
             Text(shown(view.waiting), style="bold red" if view.waiting else ""),
             Text(shown(view.silent), style="bold red" if view.silent else ""),
-            shown(last.ttfa_p50_s if last else None, " s"),
-            shown(last.ttfa_p95_s if last else None, " s"),
-            Text(view.status if view.status == "ok" else f"{view.status}: {view.reason}", style=_style(view.status)),
+            shown(last.ttfa_p50_s if last else None),
+            shown(last.ttfa_p95_s if last else None),
         )
     return table
 
 
 def _workers(regions: Sequence[RegionView]) -> Table:
-    table = Table(title="Workers", title_justify="left", header_style="bold")
-    for name in ("region", "worker", "state"):
-        table.add_column(name)
+    table = _table("Workers", "region", "worker", "state")
     for name in ("calls", "slots", "age"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for view in regions:
         for worker in view.workers:
             age = "–" if worker.age_s is None else f"{worker.age_s:.0f} s"
@@ -168,16 +170,19 @@ def _workers(regions: Sequence[RegionView]) -> Table:
 
 
 def _decisions(decisions: Sequence[DecisionView]) -> Table:
-    table = Table(title="Last decisions", title_justify="left", header_style="bold")
-    for name in ("at", "region", "workers", "reason", "detail"):
-        table.add_column(name)
+    table = _table("Last decisions", "at", "region", "workers", "reason")
+    table.add_column("detail", overflow="fold")  # the one column that takes several lines
     for view in decisions:
         table.add_row(view.at[11:19], view.region, shown(view.desired), view.reason, view.detail)
     return table
 
 
-def _style(state: str) -> str:
-    return "green" if state == "ok" else "bold red"
+def _table(title: str, *headers: str) -> Table:
+    """A table of words: none is cut, and a long one is folded."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for header in headers:
+        table.add_column(header, overflow="fold")
+    return table
 
 
 def _ttfa(point: HistoryPoint | None) -> dict[str, float | None]:

@@ -181,7 +181,7 @@ def _need_pictures() -> None:
         import matplotlib  # noqa: F401
     except ImportError as error:
         raise MissingPartError(
-            f"needs {error.name}", field="--report", hint="Install voicefleet[loadtest], or leave the report out."
+            f"needs {error.name}", field="--report", hint="Install voicefleet[lab], or leave the report out."
         ) from error
 
 

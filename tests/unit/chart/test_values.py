@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from chart.values_schema import PER_REGION, generated, is_renamed, renamed_values, resolved
-from chart.values_table import BEGIN, CHART, END, Field, fields, table, with_table
+from chart.values_table import BEGIN, CHART, END, Field, fields, table, with_policies, with_table
 
 pytestmark = pytest.mark.unit
 
@@ -58,6 +58,10 @@ def test_a_region_may_say_anew_what_is_said_for_all() -> None:
 
 def test_the_generated_parts_of_the_schema_are_up_to_date() -> None:
     assert generated(SCHEMA) == SCHEMA, "run: PYTHONPATH=tests python -m chart.values_schema"
+
+
+def test_the_values_say_what_each_policy_does() -> None:
+    assert with_policies(VALUES) == VALUES, "run: PYTHONPATH=tests python -m chart.values_table"
 
 
 def test_old_names_pass_the_schema_and_new_ones_exist() -> None:

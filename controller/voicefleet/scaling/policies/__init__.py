@@ -8,6 +8,7 @@ from voicefleet.scaling.policies.policy import Policy
 from voicefleet.scaling.policies.predictive import PREDICTIVE
 
 POLICIES: dict[str, Policy] = {policy.name: policy for policy in (PREDICTIVE, BUFFER, FIXED)}
+DEFAULT = PREDICTIVE.name
 SELECTABLE: tuple[str, ...] = tuple(name for name, policy in POLICIES.items() if policy.selectable)
 
-__all__ = ["POLICIES", "SELECTABLE", "Policy"]
+__all__ = ["DEFAULT", "POLICIES", "SELECTABLE", "Policy"]

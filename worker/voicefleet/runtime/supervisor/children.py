@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicefleet.contract.errors import MissingPartError
+from voicefleet.runtime.supervisor.exits import describe_code, last_lines
 from voicefleet.runtime.supervisor.guard import DIRECTORY_PREFIX, tagged_pids
 from voicefleet.runtime.supervisor.lifeline import lifeline
 from voicefleet.runtime.supervisor.settings import environment
@@ -29,7 +30,6 @@ StopPlan = Sequence[tuple[signal.Signals, float]]
 """Signals to send to the child, each with the seconds to wait after it; SIGKILL of its group always follows."""
 
 TERMINATE: StopPlan = ((signal.SIGTERM, 5.0),)
-_TAIL_BYTES = 16_384
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,8 @@ class Death:
 
     def describe(self) -> str:
         """One sentence, then the last lines of the log."""
-        how = f"was killed by signal {-self.returncode}" if self.returncode < 0 else f"exited with {self.returncode}"
         said = f"; its last lines:\n{self.log_tail}" if self.log_tail else " and wrote nothing"
-        return f"{self.name} (pid {self.pid}) {how}{said}"
+        return f"{self.name} (pid {self.pid}) {describe_code(self.returncode)}{said}"
 
 
 class Child:
@@ -144,12 +143,7 @@ class Child:
 
     def log_tail(self, lines: int = 15) -> str:
         """The last lines of its output, at most 16 KiB."""
-        try:
-            with self.log_path.open("rb") as file:
-                file.seek(max(0, self.log_path.stat().st_size - _TAIL_BYTES))
-                return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
-        except OSError:
-            return ""
+        return "\n".join(last_lines(self.log_path, lines))
 
     def death(self) -> Death | None:
         """How it ended, if it ended without being asked to; else None."""

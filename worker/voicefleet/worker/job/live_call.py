@@ -124,7 +124,11 @@ class LiveCall:
             await self._telemetry.end(self._result)
         if self._transcripts is not None:
             # As long as the caller is there, another agent may yet go on with the call.
-            over = not self._lease.lost and self._keeping is not None and (self._room_over or not self._callers())
+            over = (
+                not self._lease.lost
+                and self._keeping is not None
+                and (self._room_over or not callers_in(self._ctx.room))
+            )
             await self._transcripts.close(forget=over)
 
     def _transcript_now(self) -> CallTranscript:
@@ -170,15 +174,8 @@ class LiveCall:
 
     # The caller
 
-    def caller_there(self) -> bool:
-        """Whether a caller is in the room."""
-        return bool(self._callers())
-
-    def _callers(self) -> list[str]:
-        return [p.identity for p in self._ctx.room.remote_participants.values() if p.kind != _AGENT]
-
     def _look_for_caller(self) -> None:
-        callers = self._callers()
+        callers = callers_in(self._ctx.room)
         if callers:
             self._caller = callers[0]
         if callers and self._caller_timer is not None:
@@ -191,3 +188,8 @@ class LiveCall:
 
     def _on_disconnected(self, reason: Any) -> None:
         self._room_over = reason in _ROOM_OVER
+
+
+def callers_in(room: rtc.Room) -> list[str]:
+    """The identities of those in the room who are no agents."""
+    return [p.identity for p in room.remote_participants.values() if p.kind != _AGENT]

@@ -21,9 +21,9 @@ from voicefleet.local.model_server.keeper import ModelServer
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.http.server import HttpServer, application, health_routes, parse_listen
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.processes import process_age_s
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, check_redis, connect_redis
+from voicefleet.runtime.supervisor.age import process_age_s
 from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.runtime.tracing import OtlpTracer, start_tracing
 from voicefleet.worker.call import load_factory

@@ -12,60 +12,16 @@ import heapq
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 import numpy as np
 
-from voicefleet.scaling.observation import Worker
+from voicefleet.simulator.cluster.dispatch import choose
+from voicefleet.simulator.cluster.live_calls import LiveCalls
+from voicefleet.simulator.cluster.pods import GONE, READY, STARTING, STOPPING, Pod, Tally
 from voicefleet.simulator.world import FaultKind, World
 
-STARTING, READY, STOPPING, GONE = range(4)
-_VIEW_S = 2.5
-"""LiveKit hears a worker's load so often."""
-_TRIES = 6
 _RETRY_S = 1.0
 _CHUNK = 4096
-
-
-class Pod:
-    """One worker. `busy` counts slots, those reserved for calls that move in too."""
-
-    __slots__ = (
-        "asked_s", "busy", "cached", "calls", "cordoned", "drain_s", "id", "order_seen_s", "ordinal",
-        "ready_s", "state", "stop_s", "view", "view_s",
-    )  # fmt: skip
-
-    def __init__(self, ordinal: int, now_s: float) -> None:
-        self.ordinal = ordinal
-        self.id = f"w{ordinal}"
-        self.asked_s = now_s
-        self.ready_s = math.inf
-        self.state = STARTING
-        self.cordoned = False
-        self.order_seen_s = 0.0
-        self.busy = 0
-        self.calls: set[int] = set()
-        self.view = 0
-        self.view_s = -math.inf
-        self.drain_s = math.inf
-        self.stop_s = math.inf
-        self.cached: dict[int, Worker] = {}
-        """What a scaler made of it, by `busy`; forgotten when anything else about it changes."""
-
-
-@dataclass
-class Tally:
-    """What happened so far."""
-
-    waits_s: list[float] = field(default_factory=list)
-    """Of the calls that waited; of a lost one, until its caller hung up."""
-    lost: int = 0
-    killed: int = 0
-    worker_s: float = 0.0
-    drain_s: float = 0.0
-    actions: int = 0
-    """Changes of the number of workers that were asked for."""
-    handoffs: int = 0
 
 
 class Cluster:
@@ -87,7 +43,7 @@ class Cluster:
         self.open: list[Pod] = []
         """Workers that take calls."""
         self.free = 0
-        self.live = 0
+        self._live = LiveCalls()
         self.queue: deque[tuple[int, float]] = deque()
         self._gave_up: set[int] = set()
         self.pod_of: list[Pod | None] = [None] * len(durations)
@@ -101,10 +57,6 @@ class Cluster:
         """Start times of workers that got ready, not read yet."""
         self.ended_durations: list[float] = []
         """Durations of calls that ended, not read yet."""
-        # Begin of each live call, packed, so that a scaler reads ages as one array.
-        self._began = np.zeros(256)
-        self._who: list[int] = []
-        self._place: dict[int, int] = {}
 
     # ---- time
 
@@ -114,9 +66,14 @@ class Cluster:
         heapq.heappush(self.events, (when_s, self._serial, what, args))
 
     @property
+    def live(self) -> int:
+        """Calls on workers."""
+        return self._live.count
+
+    @property
     def began(self) -> np.ndarray:
         """Times at which the live calls began, in no order: a view, to be read at once."""
-        return self._began[: self.live]
+        return self._live.began_s
 
     @property
     def waiting(self) -> int:
@@ -270,7 +227,7 @@ class Cluster:
     def arrive(self, now_s: float, call: int) -> None:
         """A caller joins."""
         if self.free > 0:
-            self._begin(now_s, call, self._choose(now_s, self._luck[call]))
+            self._begin(now_s, call, self._choose(now_s, call))
         else:
             self._wait(now_s, call)
 
@@ -300,49 +257,17 @@ class Cluster:
             self.queue.popleft()
             if now_s - since_s > self.world.wait_counts_s:
                 self.tally.waits_s.append(now_s - since_s)
-            self._begin(now_s, call, self._choose(now_s, self._luck[call]))
+            self._begin(now_s, call, self._choose(now_s, call))
 
-    def _choose(self, now_s: float, u: float) -> Pod:
-        """A worker with a free slot: at random weighted by 1 - load as LiveKit saw it last, or the fullest."""
-        slots, pods = self.world.slots, self.open
-        if self.world.packing:
-            return max((p for p in pods if p.busy < slots), key=lambda p: (p.busy, -p.ordinal))
-        count = len(pods)
-        # Rejection: drawn evenly, taken with the probability of its weight; full ones refuse and the next is asked.
-        for _ in range(_TRIES):
-            u *= count
-            place = int(u)
-            u -= place
-            pod = pods[place]
-            if now_s - pod.view_s > _VIEW_S:
-                pod.view, pod.view_s = pod.busy, now_s
-            weight = 1.0 - 0.7 * pod.view / slots
-            if u < weight and pod.busy < slots:
-                return pod
-            u = (u / weight if u < weight else (u - weight) / (1.0 - weight)) * 0.999999
-        weights = [1.0 - 0.7 * p.busy / slots if p.busy < slots else 0.0 for p in pods]
-        left = u * sum(weights)
-        for pod, weight in zip(pods, weights, strict=True):
-            left -= weight
-            if left < 0 and weight > 0:
-                return pod
-        return next(p for p in pods if p.busy < slots)
+    def _choose(self, now_s: float, call: int) -> Pod:
+        return choose(self.open, now_s, self._luck[call], slots=self.world.slots, packing=self.world.packing)
 
     def _begin(self, now_s: float, call: int, pod: Pod) -> None:
         pod.busy += 1
         pod.calls.add(call)
         self.free -= 1
         self.pod_of[call] = pod
-        place = self.live
-        if place == self._began.size:
-            self._began = np.concatenate([self._began, np.zeros(place)])
-        self._began[place] = now_s
-        if place == len(self._who):
-            self._who.append(call)
-        else:
-            self._who[place] = call
-        self._place[call] = place
-        self.live = place + 1
+        self._live.add(call, now_s)
         heapq.heappush(self.ends, (now_s + self.durations[call], call))
 
     def _leave(self, call: int, pod: Pod) -> None:
@@ -350,14 +275,7 @@ class Cluster:
         pod.calls.discard(call)
         pod.busy -= 1
         self.pod_of[call] = None
-        place = self._place.pop(call)
-        self.live -= 1
-        last = self.live
-        if place != last:
-            moved = self._who[last]
-            self._who[place] = moved
-            self._began[place] = self._began[last]
-            self._place[moved] = place
+        self._live.remove(call)
 
     def end(self, now_s: float, call: int) -> None:
         """A call is over, if it was not cut before."""
@@ -390,7 +308,7 @@ class Cluster:
         if self.free <= len(self.queue):
             self.at(now_s + _RETRY_S, self._move, call, pod)
             return
-        target = self._choose(now_s, self._luck[call])
+        target = self._choose(now_s, call)
         target.busy += 1
         self.free -= 1
         self.tally.handoffs += 1

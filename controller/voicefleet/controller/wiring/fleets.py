@@ -5,17 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.controller.adapters.processes.fleet import ProcessFleet
 from voicefleet.controller.leader.election import Election, Terms
 from voicefleet.controller.leader.leadership import AlwaysLeads, Leadership
-from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.settings.kubernetes import KubernetesSettings, LeaseSettings
 from voicefleet.controller.settings.load import RegionSettings, Settings
+from voicefleet.controller.wiring.shared import Loops, Shared
 from voicefleet.runtime.clock import Clock
 
 if TYPE_CHECKING:
@@ -23,12 +22,9 @@ if TYPE_CHECKING:
     from voicefleet.controller.adapters.kubernetes.client import Clusters
 
 _FIRST_LOOK_S = 3.0
-Loops = dict[str, Callable[[], Awaitable[None]]]
 
 
-async def open_fleets(
-    stack: contextlib.AsyncExitStack, settings: Settings, regions: Mapping[str, Region], clock: Clock, metrics: Metrics
-) -> tuple[Leadership, Loops]:
+async def open_fleets(stack: contextlib.AsyncExitStack, shared: Shared) -> tuple[Leadership, Loops]:
     """Give each region its fleet, until `stack` is closed.
 
     A cluster that does not answer makes its regions unknown, and is no error.
@@ -39,16 +35,17 @@ async def open_fleets(
     Raises:
         ConfigError: a program or directory of the settings cannot be used.
     """
+    settings, regions = shared.settings, shared.regions
     leadership: Leadership = AlwaysLeads(settings.replica)
     loops: Loops = {}
-    metrics.leader.set(settings.lease is None)
+    shared.metrics.leader.set(settings.lease is None)
     clusters = _clusters(stack) if settings.lease or any(r.settings.kubernetes for r in regions.values()) else None
     if settings.lease is not None and clusters is not None:
-        leadership, loops = await _stand_for_election(settings, settings.lease, clusters, regions, clock, metrics)
+        leadership, loops = await _stand_for_election(shared, settings.lease, clusters)
     looks = []
     for region in regions.values():
         if region.settings.process is not None:
-            fleet = _processes(settings, region.settings, clock)
+            fleet = _processes(settings, region.settings, shared.clock)
             fleet.open()
             stack.push_async_callback(fleet.close)
             region.fleet = fleet
@@ -66,25 +63,20 @@ def _clusters(stack: contextlib.AsyncExitStack) -> Clusters:
     return clusters
 
 
-async def _stand_for_election(
-    settings: Settings,
-    lease: LeaseSettings,
-    clusters: Clusters,
-    regions: Mapping[str, Region],
-    clock: Clock,
-    metrics: Metrics,
-) -> tuple[Leadership, Loops]:
+async def _stand_for_election(shared: Shared, lease: LeaseSettings, clusters: Clusters) -> tuple[Leadership, Loops]:
     from voicefleet.controller.adapters.kubernetes.event_recorder import EventRecorder
     from voicefleet.controller.adapters.kubernetes.lease import KubeLease
 
+    regions, clock, replica = shared.regions, shared.clock, shared.settings.replica
+
     def changed(leads: bool) -> None:
-        metrics.leader.set(leads)
+        shared.metrics.leader.set(leads)
         for region in regions.values():
             region.pool_wake.set()
 
     election = Election(
         KubeLease(lease, clusters.get(lease.cluster), clock),
-        settings.replica,
+        replica,
         Terms(lease.duration_s, lease.renew_deadline_s, lease.retry_s),
         clock,
         changed=changed,
@@ -95,7 +87,7 @@ async def _stand_for_election(
     def troubles() -> dict[str, str]:
         return {name: region.fleet.trouble() for name, region in regions.items() if region.fleet is not None}
 
-    recorder = EventRecorder(lease, settings.replica, clusters.get(lease.cluster), election, clock, troubles)
+    recorder = EventRecorder(lease, replica, clusters.get(lease.cluster), election, clock, troubles)
     return election, {"election": election.run, "events": recorder.run}
 
 
