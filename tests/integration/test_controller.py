@@ -369,8 +369,8 @@ async def test_rooms_of_others_on_the_same_server_are_left_alone(
             assert await running.redis.zcard(KEYS.callers) == 0
             assert [d.agent_name for d in await running.api.agent_dispatch.list_dispatch("a-meeting")] in ([], [""])
             assert room.connection_state == rtc.ConnectionState.CONN_CONNECTED
-            # An agent is ordered for it later: from then on it is a call, and ended at its longest duration. That lasts;
-            # the call's place in Redis is gone again at the next listing, 0.4 s later, and a slow test never sees it.
+            # An agent is ordered for it later: from then on it is a call, and ended at its longest duration. This is
+            # waited for because it lasts: the call is in Redis for 0.4 s only, until the next listing.
             request = api.CreateAgentDispatchRequest(agent_name="voicefleet", room="a-meeting")
             await running.api.agent_dispatch.create_dispatch(request)
             await until(lambda: _disconnected(room), 60)
