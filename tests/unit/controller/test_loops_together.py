@@ -1,8 +1,7 @@
 """All loops of one region together, on fakes in virtual time, while hypothesis plays misfortune.
 
-Whatever happened: once all is well again, every caller in a room has one agent that lives and holds the claim. And a call
-whose own job, worker and caller were well all the time keeps its job: nothing that befalls others, Redis or LiveKit takes
-it away.
+Once all is well again, every caller in a room has one agent, which lives and holds the claim. A call whose own job,
+worker and caller were well all the time keeps its job: no fault of others, of Redis or of LiveKit takes it away.
 """
 
 from __future__ import annotations
