@@ -10,16 +10,16 @@ from aiohttp import web
 
 from support.fake_region import FakeRegion, Run, with_region
 from support.http_requests import request, told
+from support.region_settings import LIVEKIT, POOL
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.controller.http.api import Api
 from voicefleet.controller.http.auth.access import Access
-from voicefleet.controller.http.auth.keys import keys_in_list
 from voicefleet.controller.http.end_call import EndCall
 from voicefleet.controller.leader.leadership import AlwaysLeads
 from voicefleet.controller.pool.reconciler import DecisionLog
 from voicefleet.controller.regions.history import History
 from voicefleet.controller.rooms.listing import RoomLister
-from voicefleet.controller.settings.load import Limits, Settings
+from voicefleet.controller.settings.controller import Settings
 
 pytestmark = pytest.mark.unit
 
@@ -42,23 +42,14 @@ def lister(fakes: FakeRegion) -> Run:
 
 def app_of(fakes: FakeRegion, *, concurrent_calls: int = 0) -> web.Application:
     regions = {"eu": fakes.region}
-    settings = Settings(
-        redis_url="redis://fake",
-        redis_field="redis_url",
-        host="127.0.0.1",
-        port=0,
-        auth="bearer",
-        keys=keys_in_list(KEYS, field="api_keys_env", source="test", regions=["eu", "mars"]),
-        api_keys_file=None,
-        trusted_proxies=(),
-        secret_variables=(),
-        limits=Limits(1_000, concurrent_calls, 60.0, 0.5, 10),
-        regions={"eu": fakes.region.settings},
-        tick_s=1.0,
-        listing_s=1.0,
-        waiting_grace_s=1.0,
-        replica="r1",
-    )
+    region = {"livekit": LIVEKIT, "pool": POOL}
+    given = {
+        "redis_url": "redis://fake",
+        "api_keys_env": "KEYS",
+        "limits": {"concurrent_calls": concurrent_calls, "max_call_duration_s": 60, "unused_tickets_ratio": 0.5},
+        "regions": {"eu": region, "mars": region},
+    }
+    settings = Settings.model_validate(given, context={"KEYS": KEYS, "SECRET": "secret"})
     limiter = cast(Any, fakes.limiter)
     access = Access(settings, limiter, fakes.metrics, fakes.clock)
     app = web.Application(middlewares=[access.guard])
