@@ -91,7 +91,8 @@ def test_a_ticket_orders_an_agent_and_the_call_has_a_record() -> None:
         )
         assert status == 201
         token = json.loads(ticket["token"])
-        assert DispatchMetadata.decode(token["metadata"]) == DispatchMetadata(order := CallOrder("fast", "order 7"))
+        order = CallOrder("fast", "order 7")
+        assert DispatchMetadata.decode(token["metadata"]) == DispatchMetadata(order)
         assert (token["room"], token["key"], token["data"]) == (ticket["room"], "front", False)
         record = CallRecord(ticket["room"], "eu", order, key="front", max_duration_s=60.0, priority=3)
         assert fakes.store.redis.records == {ticket["room"]: record}
