@@ -1,4 +1,4 @@
-"""The chaos scenarios as their users start them: faults that the fleet survives, wrong options, Ctrl-C, and its own tools."""
+"""Chaos scenarios as their users start them: faults that the fleet survives, wrong options, Ctrl-C, its own tools."""
 
 from __future__ import annotations
 
