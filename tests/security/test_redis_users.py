@@ -283,7 +283,7 @@ async def test_a_controller_of_one_region_reaches_no_other(users: Users) -> None
 
 
 @pytest.mark.parametrize("lacks", ["-zadd", "-evalsha", "resetkeys"])
-async def test_a_user_that_lacks_a_right_is_told_the_way_out(users: Users, lacks: str) -> None:
+async def test_a_user_that_lacks_a_right_is_told_the_hint(users: Users, lacks: str) -> None:
     """As after an upgrade that needs one more: not as if Redis were away."""
     await users.server.admin.execute_command("ACL", "SETUSER", "voicefleet-worker-test", lacks)  # type: ignore[no-untyped-call]
     client = connect_redis(users.worker("test"))

@@ -83,7 +83,7 @@ class Cluster:
     """As `client.Cluster`: the connection's errors become ours."""
 
     @contextlib.asynccontextmanager
-    async def asked(self, what: str, within_s: float) -> AsyncIterator[Any]:
+    async def requesting(self, what: str, within_s: float) -> AsyncIterator[Any]:
         try:
             async with asyncio.timeout(within_s):
                 yield None
@@ -240,7 +240,7 @@ def test_it_does_not_ask_all_the_time() -> None:
         (409, b'["odd"]', 'cannot read: 409 ["odd"]'),
     ],
 )
-def test_a_refusal_says_why_and_the_way_out(status: int, body: bytes, said: str) -> None:
+def test_a_refusal_says_why_and_what_to_do(status: int, body: bytes, said: str) -> None:
     error = refusal("read", status, body)
     assert error.status == status
     assert str(error).startswith(said)
