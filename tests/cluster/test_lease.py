@@ -24,7 +24,7 @@ from support.controlling import API_KEYS, FRONT, until
 from voicefleet.controller.adapters.kubernetes.client import Clusters
 from voicefleet.controller.adapters.kubernetes.event_recorder import EventRecorder
 from voicefleet.controller.leader.leadership import AlwaysLeads
-from voicefleet.controller.settings.kubernetes import ClusterSettings, LeaseSettings
+from voicefleet.controller.settings.kubernetes import LeaseSettings
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.supervisor.children import Child
 from voicefleet.stack import servers
@@ -254,12 +254,16 @@ async def test_a_pool_in_trouble_is_an_event_on_the_lease(plane: Plane) -> None:
     namespace = new_namespace(plane)
     account = controller_account(plane, namespace)
     plane.apply(*lease(namespace, account.user))
-    where = ClusterSettings(kubeconfig=account.kubeconfig)
-    settings = LeaseSettings(where, namespace, LEASE, duration_s=6, renew_deadline_s=4.0, retry_s=1.0)
+    times = {"duration_s": 6, "renew_deadline_s": 4.0, "retry_s": 1.0}
+    settings = LeaseSettings.model_validate(
+        {"namespace": namespace, "name": LEASE, "kubeconfig": account.kubeconfig, **times}
+    )
     clusters, troubles = Clusters(), {"eu": "2 workers unschedulable: no cpu", "us": ""}
     try:
         leader = AlwaysLeads("one")
-        recorder = EventRecorder(settings, "one", clusters.get(where), leader, SystemClock(), lambda: troubles)
+        recorder = EventRecorder(
+            settings, "one", clusters.get(settings.cluster), leader, SystemClock(), lambda: troubles
+        )
         for _ in range(3):
             await recorder.once()
         troubles["eu"] = ""

@@ -55,7 +55,7 @@ class Webhooks:
             candidates = [r for n, r in self._regions.items() if n == named]
         else:
             key = issuer(authorization)
-            candidates = [r for r in self._regions.values() if r.settings.livekit.api_key == key]
+            candidates = [r for r in self._regions.values() if r.settings.livekit.key == key]
         if not candidates and named:
             return "unknown_region", problem(
                 404, "no such region", field="region", hint=f"Known: {', '.join(self._regions)}."
