@@ -170,7 +170,7 @@ def rivals(mean_live: int, quick: bool, command: str) -> Row:
 
 
 def _best_rival(runs: Runs) -> tuple[str, Outcome] | None:
-    """The cheapest baseline that keeps the promise as voicefleet must: the interval's upper end is within it. Its knob is
+    """The cheapest baseline that keeps the promise: the upper end of the interval is within it. Its knob is
     turned with these very calls before its eyes."""
     found: list[tuple[str, Outcome]] = []
     for name in known_policies():
