@@ -39,7 +39,7 @@ class DrainOptions:
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """How it went. `live` is None when nobody could tell."""
+    """How it went. `live` is None when it is not known."""
 
     worker: str
     region: str
@@ -54,7 +54,7 @@ def drain(options: DrainOptions, *, json_path: Path | None, console: Console | N
     """Order it, and wait if asked to.
 
     Returns:
-        0 when the worker is empty, or nobody asked to wait; 1 when calls were left at the time-out.
+        0 when the worker is empty, or with --no-wait; 1 when calls were left at the time-out.
 
     Raises:
         UsageError: no such worker, or the controller refuses.
@@ -70,7 +70,7 @@ def drain(options: DrainOptions, *, json_path: Path | None, console: Console | N
     if not options.wait:
         console.print(f"{result.worker} drains, {result.live} calls are to move", markup=False)
         return 0
-    left = "nobody knows how many" if result.live is None else result.live
+    left = "an unknown number of" if result.live is None else result.live
     console.print(f"{result.worker} is not empty after {result.took_s:.0f} s: {left} calls are left", markup=False)
     return 1
 

@@ -115,7 +115,7 @@ async def _show(options: StatusOptions, console: Console, clock: Clock) -> Seen:
 
 
 def picture(seen: Seen) -> RenderableType:
-    """Tables of regions, workers and the last decisions, and who waits; for 80 columns."""
+    """Tables of regions, workers and the last decisions, and the waiting calls; for 80 columns."""
     parts: list[RenderableType] = [_regions(seen)]
     for view in seen.regions:
         if view.status != "ok":

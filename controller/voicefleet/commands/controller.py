@@ -10,10 +10,10 @@ import typer
 
 def controller(
     config: Annotated[Path, typer.Option(help="The controller's YAML file.")],
-    ready_file: Annotated[Path | None, typer.Option(help="Write our address here once we listen.")] = None,
+    ready_file: Annotated[Path | None, typer.Option(help="File for the controller's address, once it listens.")] = None,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> None:
-    """Watch rooms, waiting calls and workers; dispatch what waits; scale every region's pool."""
+    """Run the controller: it dispatches waiting calls, recovers lost ones, and scales each region's pool."""
     import asyncio
 
     import uvloop

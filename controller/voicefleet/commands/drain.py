@@ -12,11 +12,11 @@ from voicefleet.runtime.command.options import ControllerOption, JsonOption
 def drain(
     worker: Annotated[str, typer.Argument(help="The worker's name, as GET /v1/regions shows it.")],
     controller_url: ControllerOption = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Stay until it has no call left.")] = True,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it has no call left.")] = True,
     timeout: Annotated[float, typer.Option(help="Longest wait, in seconds.")] = 120.0,
     json_path: JsonOption = None,
 ) -> None:
-    """Have a worker hand its live calls to others and end. The controller's key is VOICEFLEET_CONTROLLER_KEY."""
+    """Drain a worker: it hands its live calls to other workers, then ends. The key is VOICEFLEET_CONTROLLER_KEY."""
     from voicefleet.client.drain import DrainOptions
     from voicefleet.client.drain import drain as run_it
 

@@ -15,7 +15,7 @@ def explain(
     limit: Annotated[int, typer.Option(help="How many decisions to show.")] = 10,
     json_path: JsonOption = None,
 ) -> None:
-    """Say why a pool has the size it has: its last decisions, with their numbers."""
+    """Show why a pool has its size: its last decisions, with their numbers."""
     from voicefleet.client.explain import explain as run_it
 
     raise typer.Exit(run_it(pool, controller_url, limit=limit, json_path=json_path))

@@ -16,7 +16,7 @@ def redis_acl(
     regions: Annotated[list[str], typer.Argument(help="Regions that are on this Redis.", metavar="REGION...")],
     controller_user: Annotated[str, typer.Option(help="The controller's user.")] = "voicefleet-controller",
 ) -> None:
-    """Print, for redis-cli, what our Redis users may do: one user for the controller, and one a region for workers."""
+    """Print the rights of the Redis users as redis-cli commands: one for the controller, one per region for workers."""
     print(setuser_commands(regions, controller_user))
 
 

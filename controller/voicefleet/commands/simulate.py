@@ -12,7 +12,7 @@ from voicefleet.runtime.command.options import JsonOption
 
 SlotsOption = Annotated[int, typer.Option(help="Calls a worker serves at once.")]
 StartP50Option = Annotated[float, typer.Option("--start-p50", help="Median start time of a worker, seconds.")]
-StartSigmaOption = Annotated[float, typer.Option(help="Spread of start times: sigma of their lognormal law.")]
+StartSigmaOption = Annotated[float, typer.Option(help="Spread of start times: sigma of a lognormal distribution.")]
 HandoffOption = Annotated[bool, typer.Option("--handoff/--no-handoff", help="Draining workers hand their calls over.")]
 
 
@@ -21,15 +21,15 @@ def simulate(
         Path | None, typer.Option(help="CSV arrival_s,duration_s (or arrival_s), or Prometheus JSON.")
     ] = None,
     traffic: Annotated[
-        str | None, typer.Option(help="Made-up calls: stationary, diurnal, gamma, burst, batches, campaign, azure.")
+        str | None, typer.Option(help="Generated calls: stationary, diurnal, gamma, burst, batches, campaign, azure.")
     ] = None,
     prometheus: Annotated[str | None, typer.Option(help="Ask this Prometheus for the calls, with --query.")] = None,
-    query: Annotated[str | None, typer.Option(help="Calls that began in a minute.")] = None,
-    hours: Annotated[float, typer.Option(help="How far back to ask Prometheus.")] = 24.0,
+    query: Annotated[str | None, typer.Option(help="PromQL query for the calls that began in each minute.")] = None,
+    hours: Annotated[float, typer.Option(help="Hours of history to ask Prometheus for.")] = 24.0,
     mean_live: Annotated[
-        float | None, typer.Option(help="Stretch time until so many calls are live on average.")
+        float | None, typer.Option(help="Stretch the trace in time to this mean number of live calls.")
     ] = None,
-    calls: Annotated[int, typer.Option(help="Made-up calls.")] = 20_000,
+    calls: Annotated[int, typer.Option(help="Number of generated calls.")] = 20_000,
     mean_duration: Annotated[
         float | None, typer.Option(help="Mean duration, seconds, where the trace has none.")
     ] = None,
@@ -37,19 +37,19 @@ def simulate(
     slots: SlotsOption = 10,
     start_p50: StartP50Option = 35.0,
     start_sigma: StartSigmaOption = 0.25,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same world.")] = 1,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same simulation.")] = 1,
     handoff: HandoffOption = True,
     packing: Annotated[bool, typer.Option(help="Dispatch to the fullest worker; LiveKit does not.")] = False,
-    min_workers: Annotated[int, typer.Option(help="Never fewer.")] = 1,
-    max_workers: Annotated[int, typer.Option(help="Never more.")] = 10_000,
-    grace: Annotated[float, typer.Option(help="A worker told to end is killed after so many seconds.")] = 3600.0,
+    min_workers: Annotated[int, typer.Option(help="Least workers.")] = 1,
+    max_workers: Annotated[int, typer.Option(help="Most workers.")] = 10_000,
+    grace: Annotated[float, typer.Option(help="Seconds after which a worker that was told to end is killed.")] = 3600.0,
     fault: Annotated[list[str] | None, typer.Option(help="KIND@AT+FOR in seconds, e.g. stale@3600+120.")] = None,
     allowed: Annotated[float, typer.Option(help="Share of calls that may wait.")] = 0.001,
-    sweep: Annotated[bool, typer.Option("--sweep", help="Try each peer at many buffers, and show its best.")] = False,
+    sweep: Annotated[bool, typer.Option("--sweep", help="Try each baseline with many buffers; show its best.")] = False,
     report: Annotated[Path | None, typer.Option(help="Write a page of HTML.", callback=place_for_report)] = None,
     json_path: JsonOption = None,
 ) -> None:
-    """Play calls against our policy and others', in one simulated world, and compare waits and cost."""
+    """Simulate calls under our policy and the baselines, and compare waits and cost."""
     from voicefleet.simulator.command import Source, faults_of, named_as_options
     from voicefleet.simulator.command import simulate as run_it
     from voicefleet.simulator.world import World

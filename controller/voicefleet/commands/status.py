@@ -11,11 +11,11 @@ from voicefleet.runtime.command.options import ControllerOption, JsonOption
 
 def status(
     controller_url: ControllerOption = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Keep the picture up to date until Ctrl-C.")] = False,
-    every: Annotated[float, typer.Option(help="Seconds between looks with --watch.")] = 1.0,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh until Ctrl-C.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds between two refreshes with --watch.")] = 1.0,
     json_path: JsonOption = None,
 ) -> None:
-    """The fleet in the terminal: regions, workers, who waits, the last decisions. The key is VOICEFLEET_CONTROLLER_KEY.
+    """Show the fleet: regions, workers, waiting calls, the last decisions. The key is VOICEFLEET_CONTROLLER_KEY.
 
     Ends with 1 when callers wait or sit in silence, or a region is not known.
     """

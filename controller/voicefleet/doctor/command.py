@@ -1,4 +1,4 @@
-"""`voicefleet doctor`: one line per finding, with the way out."""
+"""`voicefleet doctor`: prints one line per finding, with a hint."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def verify(
     rate_interval: Annotated[str, typer.Option(help="Window of rates: four of your scrapes at least.")] = "1m",
     json_path: JsonOption = None,
 ) -> None:
-    """Run every query of every dashboard against your Prometheus, and say which come back empty."""
+    """Run every query of every dashboard against your Prometheus, and list those without data."""
     from voicefleet.dashboards.command import verify_queries as run_it
 
     raise typer.Exit(run_it(prometheus, rate_interval=rate_interval, json_path=json_path))

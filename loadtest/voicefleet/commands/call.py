@@ -13,15 +13,15 @@ def call(
     controller_url: ControllerOption = None,
     livekit_url: Annotated[
         str | None,
-        typer.Option(help="Go straight to this LiveKit, with a token of our own from LIVEKIT_API_KEY and _SECRET."),
+        typer.Option(help="Call this LiveKit without the controller; LIVEKIT_API_KEY and _SECRET make the token."),
     ] = None,
-    agent_name: Annotated[str, typer.Option(help="Whom our own token asks for.")] = "voicefleet",
-    region: Annotated[str | None, typer.Option(help="Where the call goes; any region when left out.")] = None,
+    agent_name: Annotated[str, typer.Option(help="Agent name in that token.")] = "voicefleet",
+    region: Annotated[str | None, typer.Option(help="Region of the call; any when left out.")] = None,
     tier: Annotated[str | None, typer.Option(help="Tier of the pipeline; the worker's default when left out.")] = None,
     turns: Annotated[int, typer.Option(help="Questions to ask.")] = 3,
     json_path: JsonOption = None,
 ) -> None:
-    """Place one call and say what the caller hears. The controller's key comes from VOICEFLEET_CONTROLLER_KEY."""
+    """Place one call and print what the caller hears. The controller's key comes from VOICEFLEET_CONTROLLER_KEY."""
     from voicefleet.loadtest.command_call import CallOptions
     from voicefleet.loadtest.command_call import call as run_it
 

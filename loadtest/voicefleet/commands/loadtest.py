@@ -12,15 +12,13 @@ from voicefleet.runtime.command.options import ControllerOption, JsonOption
 def loadtest(
     controller_url: ControllerOption = None,
     calls: Annotated[int, typer.Option(help="Calls to place.")] = 20,
-    rate: Annotated[float, typer.Option(help="Mean arrivals per second; they never wait for calls before them.")] = 0.5,
+    rate: Annotated[float, typer.Option(help="Mean arrivals per second; a call never waits for earlier calls.")] = 0.5,
     turns: Annotated[int, typer.Option(help="Questions per call.")] = 3,
-    regions: Annotated[str, typer.Option(help="Regions that take turns, a,b; the controller's choice if empty.")] = "",
+    regions: Annotated[str, typer.Option(help="Regions to call in turn, a,b; the controller chooses if empty.")] = "",
     seed: Annotated[int, typer.Option(help="The same seed gives the same calls.")] = 1,
-    patience: Annotated[
-        float, typer.Option(help="Seconds a caller waits: for a place in a full fleet, and in silence.")
-    ] = 60.0,
+    patience: Annotated[float, typer.Option(help="Seconds a caller waits for a free slot, and in silence.")] = 60.0,
     metrics: Annotated[
-        str | None, typer.Option(help="HOST:PORT where Prometheus finds what callers hear, while the run lasts.")
+        str | None, typer.Option(help="HOST:PORT of the callers' metrics for Prometheus, during the run.")
     ] = None,
     json_path: JsonOption = None,
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.runtime.supervisor.age import age_s, process_age_s
-from voicefleet.runtime.supervisor.children import Child, Death, first_death, leftover_pids, running
+from voicefleet.runtime.supervisor.children import Child, UnexpectedExit, first_unexpected_exit, leftover_pids, running
 from voicefleet.runtime.supervisor.exits import describe_code, last_lines
 from voicefleet.runtime.supervisor.guard import start_time
 
@@ -23,12 +23,12 @@ def shell(tmp_path: Path, script: str, **options: object) -> Child:
 
 
 async def test_the_death_of_a_child_tells_its_code_and_last_lines(tmp_path: Path) -> None:
-    told: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
-    child = shell(tmp_path, "echo one; echo two >&2; exit 3", on_death=told.set_result)
+    told: asyncio.Future[UnexpectedExit] = asyncio.get_running_loop().create_future()
+    child = shell(tmp_path, "echo one; echo two >&2; exit 3", on_exit=told.set_result)
     assert await child.wait() == 3
-    death = await told
-    assert death == child.death()
-    assert death.describe() == f"trial (pid {child.pid}) exited with 3; its last lines:\none\ntwo"
+    ended = await told
+    assert ended == child.unexpected_exit()
+    assert ended.describe() == f"trial (pid {child.pid}) exited with 3; its last lines:\none\ntwo"
     assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
 
 
@@ -38,18 +38,18 @@ async def test_a_killed_child_takes_its_process_group_with_it(tmp_path: Path) ->
         await asyncio.sleep(0.005)
     grandchild = int(child.log_tail())
     child.send_signal(signal.SIGKILL)
-    death = await first_death([child])
-    assert death.describe() == f"trial (pid {child.pid}) was killed by signal 9; its last lines:\n{grandchild}"
+    ended = await first_unexpected_exit([child])
+    assert ended.describe() == f"trial (pid {child.pid}) was killed by signal 9; its last lines:\n{grandchild}"
     while start_time(grandchild) is not None:
         await asyncio.sleep(0.005)
     assert leftover_pids() == set()
 
 
 async def test_a_child_that_is_stopped_did_not_die(tmp_path: Path) -> None:
-    told: list[Death] = []
-    async with running(shell(tmp_path, "exec sleep 600", on_death=told.append)) as child:
+    told: list[UnexpectedExit] = []
+    async with running(shell(tmp_path, "exec sleep 600", on_exit=told.append)) as child:
         assert child.alive
-    assert (child.returncode, child.death(), told) == (-signal.SIGTERM, None, [])
+    assert (child.returncode, child.unexpected_exit(), told) == (-signal.SIGTERM, None, [])
 
 
 async def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:

@@ -14,12 +14,12 @@ def test_a_pid_is_remembered_with_its_start_time(monkeypatch: pytest.MonkeyPatch
     times = {5: "100"}
     monkeypatch.setattr(guard, "start_time", times.get)
     register = Register()
-    register.obey("+pid 5")
-    register.obey("+pid 6")
+    register.apply("+pid 5")
+    register.apply("+pid 6")
     assert register.live_leaders() == {5}
     times[5] = "200"
     assert register.live_leaders() == set(), "the number was given to another process"
-    register.obey("-pid 5")
+    register.apply("-pid 5")
     assert register.leaders == {}
 
 
@@ -32,14 +32,14 @@ def test_only_our_own_directories_are_ever_removed() -> None:
         "+dir /tmp/voicefleet-b",
         "-dir /tmp/voicefleet-b",
     ):
-        register.obey(order)
+        register.apply(order)
     assert register.directories == {"/tmp/voicefleet-a"}
 
 
 @pytest.mark.parametrize("line", ["", "+pid", "+pid x", "+pid -1", "kill 1", "+dir"])
 def test_malformed_orders_are_ignored(line: str) -> None:
     register = Register()
-    register.obey(line)
+    register.apply(line)
     assert not register.leaders
     assert not register.directories
 

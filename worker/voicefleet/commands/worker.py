@@ -12,9 +12,9 @@ def worker(
     tiers: Annotated[str | None, typer.Option(help="Tiers file, or a built-in: local, synthetic.")] = None,
     region: Annotated[str | None, typer.Option(help="Region this worker serves.")] = None,
     agent_name: Annotated[str | None, typer.Option(help="Name that dispatches ask for.")] = None,
-    worker_id: Annotated[str | None, typer.Option("--id", help="This worker's name; made up when left out.")] = None,
-    slots: Annotated[int | None, typer.Option(help="Calls at once.")] = None,
-    listen: Annotated[str | None, typer.Option(help="HOST:PORT of the probes and metrics; port 0: a free one.")] = None,
+    worker_id: Annotated[str | None, typer.Option("--id", help="This worker's name; generated when left out.")] = None,
+    slots: Annotated[int | None, typer.Option(help="Calls served at once.")] = None,
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT of the probes and metrics; 0: a free port.")] = None,
     livekit_url: Annotated[str | None, typer.Option(help="LiveKit's address, ws:// or wss://.")] = None,
     log_level: Annotated[str | None, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = None,
 ) -> None:
@@ -37,7 +37,7 @@ def worker(
     )
     configure_logs(
         settings.log_level,
-        settings.log_format,  # type: ignore[arg-type]
+        settings.log_format,
         personal_data=settings.log_personal_data,
         worker=settings.worker_id,
         region=settings.region,

@@ -1,7 +1,7 @@
 """Modules that each installed component adds to a package shared by all of them.
 
 `voicefleet` is a namespace: what stands in `worker/voicefleet/commands` and `controller/voicefleet/commands` is one
-package. An image without a component lacks that component's modules, and nobody keeps a list.
+package. An image without a component lacks that component's modules; there is no list to maintain.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """`subject` in a word or two, what was found, and the way out when it is not ok."""
+    """`subject` in a word or two, what was found, and a hint when it is not ok."""
 
     verdict: Verdict
     subject: str

@@ -18,7 +18,7 @@ class Ended:
 
     Attributes:
         lived_s: from when it was of use until its end; 0 when it never was.
-        code: exit status, or minus the number of the signal that killed it; None when nobody knows.
+        code: exit status, or minus the number of the signal that killed it; None when it is not known.
     """
 
     lived_s: float
