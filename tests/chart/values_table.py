@@ -14,6 +14,8 @@ from typing import Any
 
 import yaml
 
+from docs.marked import with_marked
+
 CHART = Path(__file__).resolve().parents[2] / "helm" / "voicefleet"
 BEGIN = "<!-- values: begin, made by `PYTHONPATH=tests python -m chart.values_table` -->"
 END = "<!-- values: end -->"
@@ -45,17 +47,10 @@ def table(source: str) -> str:
     return "\n".join(rows)
 
 
-def with_table(readme: str, source: str) -> str:
-    """`readme` with the table between its two marks.
-
-    Raises:
-        ValueError: a mark is missing.
-    """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the README needs the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{table(source)}\n{END}{after}"
+def made() -> str:
+    """The chart's README with its table as the values have it now."""
+    readme, values = ((CHART / name).read_text() for name in ("README.md", "values.yaml"))
+    return with_marked(readme, BEGIN, END, table(values))
 
 
 def _fields(lines: list[str], node: yaml.Node | None, value: Any, at: str) -> Iterator[Field]:
@@ -85,7 +80,7 @@ def _comment_above(lines: list[str], number: int) -> str:
 def main() -> int:
     """Write the table into the chart's README."""
     readme = CHART / "README.md"
-    readme.write_text(with_table(readme.read_text(), (CHART / "values.yaml").read_text()))
+    readme.write_text(made())
     return 0
 
 

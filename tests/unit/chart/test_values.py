@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from chart.values_table import BEGIN, CHART, END, Field, fields, table, with_table
+from chart.values_table import CHART, Field, fields, made, table
 
 pytestmark = pytest.mark.unit
 
@@ -60,8 +60,7 @@ def test_a_region_may_say_anew_what_is_said_for_all() -> None:
 
 
 def test_the_readme_has_the_table_of_these_values() -> None:
-    readme = (CHART / "README.md").read_text()
-    assert with_table(readme, VALUES) == readme, "run: PYTHONPATH=tests python -m chart.values_table"
+    assert made() == (CHART / "README.md").read_text(), "run: PYTHONPATH=tests python -m chart.values_table"
 
 
 def test_fields_are_leaves_and_maps_that_are_told_of_as_a_whole() -> None:
@@ -92,12 +91,6 @@ g: null
 
 def test_the_table_escapes_what_would_end_a_cell() -> None:
     assert table("# a|b\nx: 'c|d'").splitlines()[-1] == '| `x` | `"c\\|d"` | a\\|b |'
-
-
-def test_a_readme_without_marks_is_refused() -> None:
-    assert with_table(f"x\n{BEGIN}\nold\n{END}\ny", "# d\na: 1").endswith(f"| `a` | `1` | d |\n{END}\ny")
-    with pytest.raises(ValueError, match="needs the lines"):
-        with_table("x", "a: 1")
 
 
 def test_versions_of_chart_and_project_agree() -> None:
