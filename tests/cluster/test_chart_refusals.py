@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from chart.matrix import PRODUCTION, TRIAL
 from chart.render import NAMESPACE, refusal
+from chart.values_schema import PER_REGION, renamed_values
 from chart.values_table import CHART
 
 from cluster.kube import CommandError, run
@@ -277,6 +278,17 @@ def test_the_render_refuses(case: str) -> None:
     assert "These values cannot be used:" in said
     assert f"  - {message}" in said
     assert len(re.findall(r"^\s*- ", said, re.MULTILINE)) == 1, said
+
+
+@pytest.mark.parametrize(("old", "new"), renamed_values().items())
+def test_an_old_name_is_refused_with_the_new_one(old: str, new: str) -> None:
+    given: Any = "whatever it was"
+    for step in reversed(old.split(".")):
+        given = {step: given}
+    assert f"  - {old}: was renamed: write {new}\n" in refusal({**TRIAL, **given})
+    if new.split(".")[0] in PER_REGION:
+        said = refusal(trial(regions=[{"name": "eu", **given}]))
+        assert f"  - regions[0].{old}: was renamed: write regions[0].{new}\n" in said
 
 
 def test_everything_that_is_wrong_is_said_at_once() -> None:

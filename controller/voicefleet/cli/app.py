@@ -160,8 +160,8 @@ def loadtest(
     json_path: JsonOption = None,
 ) -> None:
     """Place many calls with real speech, and judge what callers heard. The key is VOICEFLEET_CONTROLLER_KEY."""
-    from voicefleet.loadtest.command_load import LoadOptions
-    from voicefleet.loadtest.command_load import loadtest as run_it
+    from voicefleet.loadtest.command_loadtest import LoadOptions
+    from voicefleet.loadtest.command_loadtest import loadtest as run_it
 
     names = tuple(name.strip() for name in regions.split(",") if name.strip())
     options = LoadOptions(controller_url, calls, rate, turns, names, seed, patience, metrics)

@@ -98,7 +98,7 @@ async def run_controller(
         await _check_livekit(regions)
         leadership, election = await open_fleets(stack, settings, regions, clock, metrics)
         _start_waiting_messages(stack, settings, regions, redis, clock, metrics)
-        decisions = DecisionLog.empty()
+        decisions = DecisionLog()
         histories = {name: History(region) for name, region in regions.items()}
         limiter = Limiter(
             redis, clock, per_minute=settings.limits.requests_per_minute, calls=settings.limits.concurrent_calls

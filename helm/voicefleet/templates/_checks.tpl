@@ -2,6 +2,9 @@
 What a schema cannot say: values that do not fit together. All of it is said at once, each line with the value's path.
 */}}
 {{- define "voicefleet.checks" -}}
+{{- with include "voicefleet.renamedValues" . | fromJsonArray -}}
+{{- fail (printf "\n\nThese values have new names:\n  - %s\n" (join "\n  - " .)) -}}
+{{- end -}}
 {{- $root := . -}}
 {{- $dev := .Values.devStack -}}
 {{- $redis := .Values.redis -}}

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import logging
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from voicefleet.chaos.options import ChaosOptions
-from voicefleet.chaos.prerequisites import versions
 from voicefleet.chaos.report import build_result, table
 from voicefleet.chaos.run import run_scenarios
 from voicefleet.chaos.scenarios import SCENARIOS
-from voicefleet.runtime.clock import SystemClock
-from voicefleet.stack.interrupt import until_done_or_interrupted
-from voicefleet.stack.machine import machine
+from voicefleet.chaos.session import Document, run_to_result
+from voicefleet.reporting.table import figures_table, print_problems
 
 
 def chaos(options: ChaosOptions, *, json_path: Path | None, console: Console | None = None) -> int:
@@ -31,57 +25,32 @@ def chaos(options: ChaosOptions, *, json_path: Path | None, console: Console | N
     Raises:
         MissingPartError: livekit-server or Redis is not there.
     """
-    console = console or Console()
-    # The callers' connections break on purpose: what the SDK says of it is no news.
-    logging.getLogger("livekit").setLevel(logging.CRITICAL)
-    ran = versions()
-    clock = SystemClock()
-    began_s = clock.monotonic()
-    scenarios: list[dict[str, Any]] = []
-    complete = False
-    try:
-        complete = asyncio.run(
-            until_done_or_interrupted(
-                lambda clock, say: run_scenarios(options, clock, say, scenarios), console, "calls and faults"
-            )
-        )
-    finally:
+    done: list[dict[str, Any]] = []
+
+    def result(facts: Document) -> Document | None:
         order = [scenario.id for scenario in options.scenarios]
-        scenarios.sort(key=lambda scenario: order.index(scenario["scenario"]))
-        result = build_result(
-            scenarios,
-            machine=machine(),
-            versions=ran,
-            seeds=options.seed_numbers,
-            wall_s=clock.monotonic() - began_s,
-            complete=complete,
-        )
-        if scenarios:
-            _tell(result, json_path, console)
-    if not complete:
-        console.print("Interrupted; every fault is undone and every process has ended.")
-        return 130
-    return 0 if result["passed"] else 1
+        done.sort(key=lambda scenario: order.index(scenario["scenario"]))
+        return build_result(done, options.seed_numbers, facts) if done else None
+
+    return run_to_result(
+        lambda clock, say: run_scenarios(options, clock, say, done), result, show, json_path, console or Console()
+    )
 
 
 def list_scenarios(console: Console | None = None) -> None:
     """Print the table of scenarios."""
-    made = Table(title="voicefleet chaos: one fault per scenario")
-    for title in ("scenario", "what happens", "needs"):
-        made.add_column(title)
+    made = figures_table("voicefleet chaos: one fault per scenario", "scenario", ())
+    made.add_column("what happens")
+    made.add_column("needs")
     for scenario in SCENARIOS:
         made.add_row(scenario.id, scenario.what, ", ".join(scenario.needs))
     (console or Console()).print(made)
 
 
-def _tell(result: dict[str, Any], json_path: Path | None, console: Console) -> None:
-    if json_path is not None:
-        json_path.write_text(json.dumps(result, indent=2) + "\n")
+def show(result: Document, console: Console) -> None:
+    """Print a result."""
     console.print(table(result))
-    for scenario in result["scenarios"]:
-        for sentence in scenario["problems"]:
-            console.print(
-                f"{scenario['scenario']}: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True
-            )
-    good = sum(scenario["passed"] for scenario in result["scenarios"])
-    console.print(f"{good} of {len(result['scenarios'])} scenarios good; {result['wall_s']} s")
+    scenarios = result["scenarios"]
+    print_problems(console, (f"{s['scenario']}: {problem}" for s in scenarios for problem in s["problems"]))
+    good = sum(scenario["passed"] for scenario in scenarios)
+    console.print(f"{good} of {len(scenarios)} scenarios good; {result['wall_s']} s")

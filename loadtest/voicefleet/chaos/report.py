@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from voicefleet.chaos.measure import Run
-from voicefleet.reporting.table import shown
+from voicefleet.reporting.table import figures_table, shown
 
 
 def not_run(scenario: str, reasons: Sequence[str]) -> dict[str, Any]:
@@ -29,49 +28,36 @@ def not_run(scenario: str, reasons: Sequence[str]) -> dict[str, Any]:
 
 
 def build_result(
-    scenarios: Sequence[Mapping[str, Any]],
-    *,
-    machine: Mapping[str, Any],
-    versions: Mapping[str, str],
-    seeds: Sequence[int],
-    wall_s: float,
-    complete: bool = True,
+    scenarios: Sequence[Mapping[str, Any]], seeds: Sequence[int], facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """The JSON that ``--json`` writes; `complete` is false for a run that was interrupted."""
+    """The JSON that ``--json`` writes; `facts`: ``{complete, wall_s, machine, versions}`` of the run."""
     return {
         "scenarios": [dict(scenario) for scenario in scenarios],
-        "passed": complete and bool(scenarios) and all(scenario["passed"] for scenario in scenarios),
-        "complete": complete,
+        "passed": facts["complete"] and bool(scenarios) and all(scenario["passed"] for scenario in scenarios),
         "seeds": list(seeds),
-        "wall_s": round(wall_s, 1),
-        "machine": dict(machine),
-        "versions": dict(versions),
+        **facts,
     }
 
 
-_COLUMNS = (
-    ("calls", "calls"),
-    ("silent", "silent"),
-    ("cut", "cut"),
-    ("double_speech", "double"),
-    ("lost", "lost"),
-    ("voice_back_p50_s", "back p50"),
-    ("voice_back_p95_s", "p95"),
-    ("answer_p95_s", "answer p95"),
-    ("empty_p95_s", "empty p95"),
-)
+_COLUMNS = {
+    "calls": "calls",
+    "silent": "silent",
+    "cut": "cut",
+    "double_speech": "double",
+    "lost": "lost",
+    "voice_back_p50_s": "back p50",
+    "voice_back_p95_s": "back p95",
+    "answer_p95_s": "answer p95",
+    "empty_p95_s": "empty p95",
+}
 
 
 def table(result: Mapping[str, Any]) -> Table:
-    """Every scenario's figures, and what is wrong with them."""
-    made = Table(title="voicefleet chaos (times in seconds)", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    made.add_column("scenario", no_wrap=True)
-    for _, title in _COLUMNS:
-        made.add_column(title, justify="right")
-    made.add_column("")
+    """Every scenario's figures, and whether they are good."""
+    made = figures_table("voicefleet chaos (times in seconds)", "scenario", (*_COLUMNS.values(), ""))
     for scenario in result["scenarios"]:
         verdict = "good" if scenario["passed"] else "[bold red]" + ("not run" if scenario.get("not_run") else "bad")
-        made.add_row(scenario["scenario"], *(shown(scenario.get(name)) for name, _ in _COLUMNS), verdict)
+        made.add_row(scenario["scenario"], *(shown(scenario.get(name), digits=1) for name in _COLUMNS), verdict)
     return made
 
 

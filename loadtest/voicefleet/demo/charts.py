@@ -11,7 +11,7 @@ from markupsafe import Markup
 from matplotlib.axes import Axes
 
 from voicefleet.callers.outcome import CallOutcome
-from voicefleet.demo.history import History, Sample
+from voicefleet.demo.fleet_history import History, Sample
 from voicefleet.reporting.figure import new_figure, svg
 
 _COLOURS = {"live": "#2563eb", "waiting": "#dc2626", "ready": "#16a34a", "starting": "#eab308", "draining": "#a855f7"}

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import json
-import os
-import signal
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -19,7 +14,10 @@ from voicefleet.demo.report import render_report
 from voicefleet.demo.result import PIPELINE_NOTES
 from voicefleet.demo.run import DemoRun, run_demo
 from voicefleet.local.available import local_pipeline_missing
+from voicefleet.reporting.result import INTERRUPTED, exit_code, require_writable, write_json
+from voicefleet.reporting.table import print_problems
 from voicefleet.stack.fleet import Fleet
+from voicefleet.stack.interrupt import finished
 
 REPORT = Path("demo-report.html")
 
@@ -34,29 +32,31 @@ def demo(options: DemoOptions, *, json_path: Path | None, console: Console | Non
     if options.report:
         _require_place_for(REPORT)
     pipeline = _choose_pipeline(options, console)
-    run = asyncio.run(_until_done_or_interrupted(options, pipeline, console))
-    if run is None:
+    keep = (lambda fleet: _print_addresses(fleet, console)) if options.keep else None
+    done: list[DemoRun] = []
+    asyncio.run(finished(run_demo(options, pipeline, console, keep=keep, done=done.append)))
+    if not done:
         console.print("Interrupted; every process of the demo has ended.")
-        return 130
-    if json_path is not None:
-        json_path.write_text(json.dumps(run.result, indent=2) + "\n")
+        return INTERRUPTED
+    (run,) = done
+    write_json(json_path, run.result)
     if options.report:
         REPORT.write_text(render_report(run), encoding="utf-8")
     problems = shortcomings(run.result, errors_of(run.outcomes))
-    _print(run, problems, console)
-    return 1 if problems else 0
+    show(run, problems, console)
+    return exit_code(passed=not problems)
 
 
 def _require_place_for(report: Path) -> None:
-    """Refuse before the run what would fail after it."""
-    place = report.absolute().parent
-    if not os.access(report if report.exists() else place, os.W_OK):
+    try:
+        require_writable(report, str(report))
+    except ConfigError as error:
         raise ConfigError(
             "the report cannot be written there",
-            field=str(report),
-            value=str(place),
+            field=error.field,
+            value=str(report.absolute().parent),
             hint="Start the demo in a directory of yours, or use --no-report.",
-        )
+        ) from error
 
 
 def _choose_pipeline(options: DemoOptions, console: Console) -> str:
@@ -75,26 +75,7 @@ def _choose_pipeline(options: DemoOptions, console: Console) -> str:
     return options.pipeline or ("synthetic" if missing else "local")
 
 
-async def _until_done_or_interrupted(options: DemoOptions, pipeline: str, console: Console) -> DemoRun | None:
-    results: list[DemoRun] = []
-    work = asyncio.ensure_future(
-        run_demo(
-            options,
-            pipeline,
-            console,
-            keep=(lambda fleet: _tell_addresses(fleet, console)) if options.keep else None,
-            done=results.append,
-        )
-    )
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, work.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
-        await work
-    return results[0] if results else None
-
-
-def _tell_addresses(fleet: Fleet, console: Console) -> None:
+def _print_addresses(fleet: Fleet, console: Console) -> None:
     console.print("\nThe fleet stays up; Ctrl-C ends it.")
     console.print(f"  controller  {fleet.api_url}   (POST /v1/calls, GET /v1/regions, /v1/decisions, /metrics)")
     for region, server in fleet.livekit.items():
@@ -103,14 +84,14 @@ def _tell_addresses(fleet: Fleet, console: Console) -> None:
     console.print(f"  place a call: voicefleet call --controller {fleet.api_url}\n")
 
 
-def _print(run: DemoRun, problems: Sequence[str], console: Console) -> None:
+def show(run: DemoRun, problems: list[str], console: Console) -> None:
+    """Print what a run came to."""
     r = run.result
     title = f"voicefleet demo, pipeline {run.pipeline}{PIPELINE_NOTES.get(run.pipeline, '')}"
     console.print(waits_table(r, title))
     console.print(f"{counts_line(r)}; {r['wall_s']} s")
     for region, w in r["regions"].items():
         console.print(f"{region}: {w['workers_start']} -> {w['workers_peak']} -> {w['workers_end']} workers")
-    for sentence in problems:
-        console.print(sentence, style="bold red", markup=False, highlight=False)
+    print_problems(console, problems)
     if run.options.report:
         console.print(f"report: {REPORT}")

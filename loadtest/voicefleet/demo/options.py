@@ -1,4 +1,4 @@
-"""What `voicefleet demo` can be told, and what it does when it is told nothing."""
+"""The options of `voicefleet demo` and their defaults."""
 
 from __future__ import annotations
 

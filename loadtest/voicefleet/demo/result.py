@@ -1,4 +1,4 @@
-"""The demo's result."""
+"""The demo's result as JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from voicefleet.callers.outcome import CallOutcome, summary
-from voicefleet.demo.history import History
+from voicefleet.demo.fleet_history import History
 
 
 def build_result(

@@ -1,16 +1,14 @@
-"""`voicefleet call`: one call, told as it happens, and a verdict."""
+"""`voicefleet call`: one call, printed as it happens, and a verdict."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
 
 from voicefleet.callers.caller import Caller
-from voicefleet.callers.event_printer import EventPrinter
 from voicefleet.callers.outcome import CallOutcome, quantiles
 from voicefleet.callers.settings import livekit_keys
 from voicefleet.callers.swarm import SwarmSettings, script
@@ -19,7 +17,9 @@ from voicefleet.callers.verdict import faults
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.contract.parsing.limits import require_between
-from voicefleet.reporting.table import shown
+from voicefleet.loadtest.event_printer import EventPrinter
+from voicefleet.reporting.result import exit_code, write_json
+from voicefleet.reporting.table import print_problems, shown
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.command.asking import ask
 from voicefleet.runtime.command.settings import controller_access
@@ -71,13 +71,12 @@ def call(options: CallOptions, *, json_path: Path | None, console: Console | Non
     console = console or Console(soft_wrap=True)
     outcome = asyncio.run(_hold(options, console))
     wrong = faults(outcome, options.turns)
-    if json_path is not None:
-        json_path.write_text(json.dumps({**outcome.to_json(), "faults": wrong}, indent=2) + "\n")
+    write_json(json_path, {**outcome.to_json(), "faults": wrong})
     if wrong:
-        console.print(f"bad call: {'; '.join(wrong)}", style="bold red", markup=False, highlight=False)
-        return 1
-    console.print(f"good call: {_figures(outcome)}", style="bold green", markup=False, highlight=False)
-    return 0
+        print_problems(console, [f"bad call: {'; '.join(wrong)}"])
+    else:
+        console.print(f"good call: {_figures(outcome)}", style="bold green", markup=False, highlight=False)
+    return exit_code(passed=not wrong)
 
 
 async def _hold(options: CallOptions, console: Console) -> CallOutcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from itertools import islice
 
@@ -9,10 +10,13 @@ import numpy as np
 import pytest
 
 from support.outcomes import CUT, FAILED, GOOD, LOST, SILENT, UNHEARD
+from support.terminal import terminal, text_of
 from voicefleet.chaos.measure import Run
+from voicefleet.chaos.soak.command import show
 from voicefleet.chaos.soak.growth import Series, growth
 from voicefleet.chaos.soak.invariants import ClaimTotals, call_totals, turn_totals, violations
 from voicefleet.chaos.soak.plan import FAULTS, SoakOptions, rounds
+from voicefleet.chaos.soak.run import Soak
 from voicefleet.contract.errors import ConfigError
 
 pytestmark = pytest.mark.unit
@@ -96,3 +100,17 @@ def test_a_quick_soak_has_fewer_calls() -> None:
 def test_options_out_of_bounds_are_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
         SoakOptions(**bad)  # type: ignore[arg-type]
+
+
+def test_the_printed_result_fits_80_columns() -> None:
+    soak = Soak()
+    soak.runs.append(a_run(GOOD))
+    soak.scenarios.append("worker-kill9")
+    for _ in range(10):
+        soak.gauges.process("controller", os.getpid())
+    console = terminal()
+    show({**soak.result(), "wall_s": 60.0, "seed": 1}, console)
+    text = text_of(console)
+    assert "calls: 1 placed, 1 well" in text
+    assert "controller" in text
+    assert "1 rounds, 60.0 s, seed 1: good" in text

@@ -8,27 +8,23 @@ from typing import Any
 
 import pytest
 import yaml
+from chart.values_schema import PER_REGION, generated, is_renamed, renamed_values, resolved
 from chart.values_table import CHART, Field, fields, made, table
 
 pytestmark = pytest.mark.unit
 
 VALUES = (CHART / "values.yaml").read_text()
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
-PER_REGION = ("createNamespace", "agentName", "rooms", "handoff", "livekit", "pool", "waitingMessage", "worker")
-
-
-def resolved(node: dict[str, Any]) -> dict[str, Any]:
-    reference = node.get("$ref")
-    return SCHEMA["$defs"][reference.removeprefix("#/$defs/")] if reference else node
 
 
 def schema_paths(node: dict[str, Any], at: str) -> Iterator[str]:
-    node = resolved(node)
+    node = resolved(SCHEMA, node)
     if "properties" not in node or at.endswith("resources"):
         yield at
         return
     for name, below in node["properties"].items():
-        yield from schema_paths(below, f"{at}.{name}" if at else name)
+        if not is_renamed(below):
+            yield from schema_paths(below, f"{at}.{name}" if at else name)
 
 
 def objects(node: Any, at: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -54,9 +50,26 @@ def test_no_object_takes_unknown_fields() -> None:
 
 
 def test_a_region_may_say_anew_what_is_said_for_all() -> None:
-    region = SCHEMA["properties"]["regions"]["items"]["properties"]
+    given = SCHEMA["properties"]["regions"]["items"]["properties"]
+    region = {name: below for name, below in given.items() if not is_renamed(below)}
     assert set(region) == {*PER_REGION, "name", "namespace", "cluster"}
     assert {name: region[name] for name in PER_REGION} == {name: SCHEMA["properties"][name] for name in PER_REGION}
+
+
+def test_the_generated_parts_of_the_schema_are_up_to_date() -> None:
+    assert generated(SCHEMA) == SCHEMA, "run: PYTHONPATH=tests python -m chart.values_schema"
+
+
+def test_old_names_pass_the_schema_and_new_ones_exist() -> None:
+    known = set(schema_paths(SCHEMA, ""))
+    for old, new in renamed_values().items():
+        *way, last = old.split(".")
+        for root in (SCHEMA, SCHEMA["properties"]["regions"]["items"])[: 2 if new.split(".")[0] in PER_REGION else 1]:
+            here = root
+            for step in way:
+                here = resolved(SCHEMA, here["properties"][step])
+            assert is_renamed(here["properties"][last]), old
+        assert any(f"{path}.".startswith(f"{new}.") for path in known), f"{new} is no value of the chart"
 
 
 def test_the_readme_has_the_table_of_these_values() -> None:

@@ -1,8 +1,7 @@
-"""Live learning: what successive looks at the calls teach, and the pool's schedule through a change of clocks."""
+"""Statistics of successive readings of the calls, and the pool's schedule through a change of clocks."""
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 from zoneinfo import ZoneInfo
 
@@ -12,7 +11,6 @@ from voicefleet.contract.errors import ConfigError
 from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.pool.call_stats import CallWatch
 from voicefleet.controller.pool.schedule import Shift, floor
-from voicefleet.controller.pool.startups import StartTimes
 from voicefleet.controller.settings.pool import campaigns, pool_spec, shifts
 from voicefleet.controller.settings.schema import PoolFields
 
@@ -137,11 +135,3 @@ class TestSettings:
         entry = {**entry, "timezone": "UTC", "min_workers": 99}
         with pytest.raises(ConfigError, match=r"p\.schedule\.0\.min_workers = 99"):
             shifts("p", PoolFields.model_validate({"schedule": [entry]}))
-
-
-def test_start_times_are_counted_beyond_those_kept() -> None:
-    times = StartTimes()
-    for _ in range(150):
-        times = times.with_another(1.0)
-    assert (times.count, len(times.seconds)) == (150, 100)
-    assert dataclasses.replace(times).quantile(0.5) == 1.0

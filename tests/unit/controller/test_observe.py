@@ -11,7 +11,7 @@ from voicefleet.contract.claims import Claim
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import WorkerOrder, WorkerReport
 from voicefleet.controller.calls.snapshots import Call, Snapshot
-from voicefleet.controller.pool.observe import compose
+from voicefleet.controller.pool.observe import Readings, compose
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceState
 from voicefleet.controller.regions.capacity import RegionCapacity, choose
@@ -48,21 +48,23 @@ def observe(
     state: InstanceState = InstanceState.RUNNING,
     managed: bool = True,
     leaving: Collection[str] = (),
-    last_known_s: dict[str, float] | None = None,
+    last_reported_s: dict[str, float] | None = None,
     sure: Snapshot | None = None,
 ) -> PoolObservation:
     instances = (Instance("eu-1", state, 50.0),)
     return compose(
         SPEC,
-        100.0,
-        instances=instances if managed else None,
-        reported=reports,
-        snapshot=snapshot,
-        start_timeout_s=60,
-        managed=managed,
-        leaving=leaving,
-        last_known_s=last_known_s,
-        sure=sure,
+        Readings(
+            now_s=100.0,
+            start_timeout_s=60,
+            managed=managed,
+            instances=instances if managed else (),
+            reports=reports,
+            last_reported_s=last_reported_s or {},
+            leaving=leaving,
+            snapshot=snapshot,
+            sure=sure,
+        ),
     )
 
 
@@ -191,7 +193,7 @@ def test_tickets_that_nobody_joined_with_close_a_region_to_their_own_key_alone()
 
 def test_a_worker_whose_report_redis_lost_is_unknown_and_not_starting() -> None:
     assert only(observe({})).state is SupplyState.STARTING
-    lost = only(observe({}, last_known_s={"eu-1": 98.0}))
+    lost = only(observe({}, last_reported_s={"eu-1": 98.0}))
     assert (lost.state, lost.silent_s, lost.lost) == (SupplyState.UNKNOWN, 2.0, False)
-    stopping = only(observe({}, state=InstanceState.STOPPING, last_known_s={"eu-1": 98.0}))
+    stopping = only(observe({}, state=InstanceState.STOPPING, last_reported_s={"eu-1": 98.0}))
     assert stopping.state is SupplyState.STOPPING

@@ -19,7 +19,6 @@ from voicefleet.controller.leader.leadership import Term
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignRecord
 from voicefleet.controller.pool.reconciler import DecisionLog, PoolReconciler
-from voicefleet.controller.pool.startups import StartTimes
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceExit, InstanceState, StartupTimestamps
 from voicefleet.controller.regions.region import Region
@@ -144,7 +143,7 @@ class Pool:
             metrics=Metrics(),
         )
         self.calls(live, waiting)
-        self.decisions = DecisionLog.empty()
+        self.decisions = DecisionLog()
         self.loop = PoolReconciler(self.region, self.decisions, leader, tick_s=2.0)
 
     async def tick(self) -> None:
@@ -299,22 +298,9 @@ def test_the_time_a_worker_took_is_learned_once() -> None:
         await pool.tick()
         await pool.tick()
         # Asked for at -100 s, registered 99 - 3 + 0.5 s before the first tick, which was at 2 s.
-        assert pool.region.start_times.seconds == (5.5, 5.5)
         value = pool.region.metrics.registry.get_sample_value
+        assert value("voicefleet_scaler_startup_seconds_sum", {"region": "eu", "phase": "total"}) == 11.0
         assert value("voicefleet_scaler_startup_seconds_count", {"region": "eu", "phase": "total"}) == 2.0
         assert value("voicefleet_scaler_startup_seconds_sum", {"region": "eu", "phase": "creation"}) == 2.0
 
     run(story())
-
-
-def test_quantiles_of_start_times() -> None:
-    times = StartTimes()
-    assert times.quantile(0.95) is None
-    for seconds in range(150):
-        times = times.with_another(float(seconds))
-    assert (len(times.seconds), times.quantile(0.95), times.quantile(0.0), times.quantile(1.0)) == (
-        100,
-        144.0,
-        50.0,
-        149.0,
-    )

@@ -1,4 +1,4 @@
-"""What a pool tells of itself; the half hour behind it; who gave up."""
+"""The metrics of a pool, its last half hour, and the callers who gave up."""
 
 from __future__ import annotations
 
@@ -44,25 +44,25 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 def test_a_decisions_numbers_are_signals_and_unknown_ones_vanish() -> None:
     metrics = Metrics()
-    told = PoolTelemetry(metrics)
-    told.tell(seen(0.0), decided(DecisionInputs(live=3, waiting=1)))
+    telemetry = PoolTelemetry(metrics)
+    telemetry.record(seen(0.0), decided(DecisionInputs(live=3, waiting=1)))
     assert value(metrics, "voicefleet_scaler_signal", signal="live") == 3
     assert value(metrics, "voicefleet_scaler_signal", signal="come") is None
-    told.tell(seen(1.0), decided(DecisionInputs(live=None, waiting=2)))
+    telemetry.record(seen(1.0), decided(DecisionInputs(live=None, waiting=2)))
     assert value(metrics, "voicefleet_scaler_signal", signal="live") is None, "unknown is not zero"
     assert value(metrics, "voicefleet_scaler_signal", signal="waiting") == 2
 
 
 def test_the_chance_to_wait_has_a_series_under_the_default_policy_and_none_while_it_is_unknown() -> None:
     metrics = Metrics()
-    told, observation = PoolTelemetry(metrics), made_by(PoolFields().policy)
+    telemetry, observation = PoolTelemetry(metrics), made_by(PoolFields().policy)
     state, decision = step(initial_state(0.0, 1), observation)
-    told.tell(observation, decision)
+    telemetry.record(observation, decision)
     assert decision.inputs.wait_probability is not None
     assert value(metrics, "voicefleet_scaler_wait_probability") == decision.inputs.wait_probability
     assert value(metrics, "voicefleet_scaler_signal", signal="wait_probability") is None, "it has a metric of its own"
     later = dataclasses.replace(observation, now_s=2.0, calls_live=None, calls_waiting=None, calls_joining=None)
-    told.tell(later, step(state, dataclasses.replace(later, complete=False))[1])
+    telemetry.record(later, step(state, dataclasses.replace(later, complete=False))[1])
     assert value(metrics, "voicefleet_scaler_wait_probability") is None
 
 
@@ -83,24 +83,24 @@ def test_every_number_is_one_that_the_policy_tells_or_is_named_here(policy: str,
 
 def test_a_drain_is_timed_from_the_order_to_the_end() -> None:
     metrics = Metrics()
-    told = PoolTelemetry(metrics)
+    telemetry = PoolTelemetry(metrics)
     worker = Worker("w1", SupplyState.DRAINING, 2, 1)
-    told.tell(seen(10.0, worker), decided())
-    told.tell(seen(40.0, dataclasses.replace(worker, state=SupplyState.STOPPING)), decided())
+    telemetry.record(seen(10.0, worker), decided())
+    telemetry.record(seen(40.0, dataclasses.replace(worker, state=SupplyState.STOPPING)), decided())
     assert value(metrics, "voicefleet_drain_oldest_seconds") == 30
-    told.tell(seen(50.0, complete=False), decided())
+    telemetry.record(seen(50.0, complete=False), decided())
     assert value(metrics, "voicefleet_drain_seconds_count") is None, "not seen is not ended"
-    told.tell(seen(60.0), decided())
+    telemetry.record(seen(60.0), decided())
     assert value(metrics, "voicefleet_drain_seconds_sum") == 50
     assert value(metrics, "voicefleet_drain_oldest_seconds") == 0
 
 
 def test_a_worker_that_is_called_back_has_not_drained() -> None:
     metrics = Metrics()
-    told = PoolTelemetry(metrics)
-    told.tell(seen(0.0, Worker("w1", SupplyState.DRAINING, 2, 0)), decided())
-    told.tell(seen(5.0, Worker("w1", SupplyState.READY, 2, 0)), decided())
-    told.tell(seen(9.0), decided())
+    telemetry = PoolTelemetry(metrics)
+    telemetry.record(seen(0.0, Worker("w1", SupplyState.DRAINING, 2, 0)), decided())
+    telemetry.record(seen(5.0, Worker("w1", SupplyState.READY, 2, 0)), decided())
+    telemetry.record(seen(9.0), decided())
     assert value(metrics, "voicefleet_drain_seconds_count") is None
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from support.outcomes import CUT, FAILED, GOOD, SILENT, UNHEARD, region_view
 from voicefleet.callers.outcome import CallOutcome
-from voicefleet.demo.history import History
+from voicefleet.demo.fleet_history import History
 from voicefleet.demo.options import REGIONS, DemoOptions
 from voicefleet.demo.report import render_report
 from voicefleet.demo.result import build_result

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from support.outcomes import GOOD, SILENT, region_view
-from voicefleet.demo.history import History
+from voicefleet.demo.fleet_history import History
 from voicefleet.demo.result import build_result
 
 pytestmark = pytest.mark.unit

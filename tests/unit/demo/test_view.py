@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import io
+from dataclasses import replace
 
 import pytest
-from rich.console import Console, RenderableType
 
-from support.outcomes import region_view
-from voicefleet.demo.history import History
-from voicefleet.demo.view import picture
+from support.outcomes import GOOD, region_view
+from support.terminal import rendered, terminal, text_of
+from voicefleet.demo.command import show
+from voicefleet.demo.fleet_history import History
+from voicefleet.demo.options import DemoOptions
+from voicefleet.demo.result import build_result
+from voicefleet.demo.run import DemoRun
+from voicefleet.demo.view import DemoView, picture
 from voicefleet.reporting.table import shown
+from voicefleet.runtime.clock import SystemClock
 
 pytestmark = pytest.mark.unit
-
-
-def printed(what: RenderableType) -> str:
-    console = Console(file=io.StringIO(), width=120)
-    console.print(what)
-    assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -34,7 +32,7 @@ def test_the_picture_shows_the_fleet_and_the_events() -> None:
     history.add(
         1.0, [region_view("eu", ready=2, live=3, slots=4), region_view("us", ready=None, live=None, slots=None)]
     )
-    text = printed(
+    text = rendered(
         picture("callers arrive", 12.3, (3, 4, 1), history, ("eu", "us"), {"eu": [0.5, 0.7]}, ["a [bold]line[/]"])
     )
     assert "callers arrive" in text
@@ -46,13 +44,48 @@ def test_the_picture_shows_the_fleet_and_the_events() -> None:
     assert us.count("–") >= 5, "unknown is a dash, not a zero"
 
 
-def test_a_region_nobody_has_told_of_is_unknown() -> None:
-    assert "–" in printed(picture("starting", 0.0, (0, 4, 0), History(), ("eu",), {}, []))
+def test_a_region_without_a_sample_is_unknown() -> None:
+    assert "–" in rendered(picture("starting", 0.0, (0, 4, 0), History(), ("eu",), {}, []))
 
 
 def test_many_slots_and_more_calls_than_slots() -> None:
     history = History()
     history.add(1.0, [region_view("eu", live=30, slots=40), region_view("us", live=5, slots=2)])
-    text = printed(picture("x", 1.0, (0, 1, 0), history, ("eu", "us"), {}, []))
+    text = rendered(picture("x", 1.0, (0, 1, 0), history, ("eu", "us"), {}, []))
     assert "30/40" in text
     assert "■■ 2" in text
+
+
+def test_every_header_stands_whole_in_80_columns() -> None:
+    history = History()
+    history.add(1.0, [region_view("eu-central-1", ready=2, live=3, slots=12)])
+    text = rendered(picture("x", 1.0, (0, 1, 0), history, ("eu-central-1",), {"eu-central-1": [10.5]}, []))
+    for header in ("region", "starting", "ready", "draining", "slots", "live", "waiting", "TTFA"):
+        assert header in text
+    assert "10.50 s" in text
+
+
+def test_the_view_follows_the_calls() -> None:
+    view = DemoView(SystemClock(), 2, History())
+    view.regions_of_calls[0] = "eu"
+    view.on_event("call-00000", "due", 0.0, {})
+    view.on_event("call-00000", "greeting", 0.5, {})
+    view.finished(replace(GOOD, call_id="call-00000", region="eu"))
+    text = rendered(view.render())
+    assert "calls 1 of 2 placed, 1 finished" in text
+    assert "greeting after 0.50 s" in text
+    assert "2 turns answered" in text
+
+
+def test_the_figures_of_a_run_and_its_problems_fit_80_columns() -> None:
+    history = History()
+    history.add(1.0, [region_view("eu", ready=1)])
+    result = build_result(
+        [GOOD], history, first_call_s=1.0, regions=("eu",), slots=2, pipeline="synthetic", wall_s=30.0
+    )
+    console = terminal()
+    show(DemoRun(DemoOptions(), "synthetic", result=result), ["1 of 1 callers never heard an agent"], console)
+    text = text_of(console)
+    assert "end of a question until the answer (TTFA)" in text
+    assert "eu: 1 -> 1 -> 1 workers" in text
+    assert "1 of 1 callers never heard an agent" in text

@@ -10,7 +10,6 @@ import pytest
 from livekit import api
 
 from support.outcomes import CUT, GOOD, SILENT, UNHEARD
-from voicefleet.callers.event_printer import EventPrinter
 from voicefleet.callers.settings import LiveKitKeys, livekit_keys
 from voicefleet.callers.tickets import call_request, own_ticket
 from voicefleet.callers.verdict import faults
@@ -18,7 +17,8 @@ from voicefleet.contract.api import CallTicket
 from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
 from voicefleet.loadtest.command_call import CallOptions
-from voicefleet.loadtest.command_load import LoadOptions
+from voicefleet.loadtest.command_loadtest import LoadOptions
+from voicefleet.loadtest.event_printer import EventPrinter
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.command.asking import ask
 from voicefleet.runtime.command.settings import controller_access

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 import pytest
 
 from support.outcomes import GOOD, SILENT, TURN
+from support.terminal import rendered, terminal, text_of
 from voicefleet.callers.health import GeneratorHealth, HealthMeter
-from voicefleet.loadtest.command_load import LoadOptions, Progress, build_result
+from voicefleet.loadtest.command_loadtest import LoadOptions, Progress, build_result, show
 
 pytestmark = pytest.mark.unit
 
@@ -101,3 +102,15 @@ def test_progress_counts_what_is_live() -> None:
         progress.on_event(call, "joined", 0.0, {})
     progress.finished(GOOD)
     assert "2 of 20 placed, 1 live, 1 finished" in str(progress.render().renderable)  # type: ignore[union-attr]
+
+
+def test_the_progress_and_the_result_fit_80_columns() -> None:
+    progress = Progress(2)
+    progress.on_event("call-00000", "due", 0.0, {})
+    progress.finished(GOOD)
+    assert "calls: 1 of 2 placed, 0 live, 1 finished" in rendered(progress.render())
+    console = terminal()
+    show(build_result([GOOD, SILENT], FINE, 12.34), console)
+    text = text_of(console)
+    assert "longest" in text
+    assert "1 of 2 callers heard nothing for more than 10 s (silent)" in text

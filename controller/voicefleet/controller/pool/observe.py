@@ -1,73 +1,88 @@
-"""Observe: reports, instances and calls put together to one observation. Pure: values in, value out."""
+"""Puts what was read of a pool together into one observation. Pure."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import WorkerReport, WorkerState
 from voicefleet.controller.calls.snapshots import Snapshot
+from voicefleet.controller.pool.call_stats import CallStats
+from voicefleet.controller.pool.startups import Startup
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceState
-from voicefleet.scaling import PoolObservation, SupplyState, SureCalls, Worker
+from voicefleet.scaling import Campaign, PoolObservation, SupplyState, SureCalls, Worker
 
 
-def compose(
-    spec: PoolSpec,
-    now_s: float,
-    *,
-    instances: Sequence[Instance] | None,
-    reported: Mapping[str, Reported] | None,
-    snapshot: Snapshot | None,
-    sure: Snapshot | None = None,
-    start_timeout_s: float,
-    managed: bool = True,
-    leaving: Collection[str] = (),
-    last_known_s: Mapping[str, float] | None = None,
-    settled: bool = True,
-    instances_known: bool = True,
-) -> PoolObservation:
-    """The pool at `now_s`; whatever could not be read is None here and unknown there.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readings:
+    """What was read for one observation, at `now_s`. None: it could not be read.
 
-    Args:
+    Attributes:
+        managed: False when no fleet of ours owns the workers: then the reports are the workers.
         instances: what the fleet owns; a report of a worker that is not among them gives load, not supply.
-        sure: the calls that are there whatever else there is, when `snapshot` is not known: a lower bound.
-        last_known_s: when a report of each worker was last there. One that reported once and has none now is silent,
-            and does not start for the second time: Redis may have lost everything.
-        managed: False when nobody here owns the workers: then the reports are the workers.
-        leaving: workers that somebody ordered to drain and end: no supply from now on.
-        settled: see `PoolObservation`.
         instances_known: False when `instances` are the last known ones, because they cannot be read now.
+        settled: see `PoolObservation`.
+        reports: by worker.
+        last_reported_s: when a report of each worker was last there. One that reported once and has none now is silent,
+            and does not start for the second time: Redis may have lost everything.
+        leaving: workers that somebody ordered to drain and end: no supply from now on.
+        snapshot: the calls.
+        sure: the calls that are there whatever else there is, when `snapshot` is not known: a lower bound.
+        stats: what `snapshot` and those before say of arrivals and durations.
+        startups: of workers that have registered since the last observation.
+        campaigns: those that are not over.
+        floor: see `PoolObservation`.
     """
-    reports = reported or {}
-    silent_since = {worker: now_s - at_s for worker, at_s in (last_known_s or {}).items()}
-    if managed:
-        workers = tuple(
-            _worker(spec, i, reports.get(i.id), reported is not None, silent_since.get(i.id)) for i in instances or ()
-        )
-    else:
-        workers = tuple(_unmanaged_worker(r) for r in reports.values())
-    workers = tuple(dataclasses.replace(w, state=SupplyState.STOPPING) if w.id in leaving else w for w in workers)
+
+    now_s: float
+    start_timeout_s: float
+    managed: bool = True
+    instances: Sequence[Instance] = ()
+    instances_known: bool = True
+    settled: bool = True
+    reports: Mapping[str, Reported] | None
+    last_reported_s: Mapping[str, float] = field(default_factory=dict)
+    leaving: Collection[str] = ()
+    snapshot: Snapshot | None
+    sure: Snapshot | None = None
+    stats: CallStats | None = None
+    startups: Sequence[Startup] = ()
+    campaigns: tuple[Campaign, ...] = ()
+    floor: int = 0
+
+
+def compose(spec: PoolSpec, readings: Readings) -> PoolObservation:
+    """The pool at `readings.now_s`; whatever could not be read is unknown in it."""
+    snapshot, reports = readings.snapshot, readings.reports or {}
     # A call whose claim is not written yet, or whose caller just left, still has a slot.
     held = _held([r.report for r in reports.values() if r.fresh])
     live: int | None = None
-    if snapshot is not None and reported is not None:
+    if snapshot is not None and readings.reports is not None:
         live = max(snapshot.live, held)
     least: SureCalls | None = None
-    if (found := snapshot or sure) is not None:
+    if (found := snapshot or readings.sure) is not None:
         least = SureCalls(max(found.live, held), found.waiting, found.joining)
+    stats = readings.stats
     return PoolObservation(
         spec=spec,
-        now_s=now_s,
-        workers=workers,
+        now_s=readings.now_s,
+        workers=_workers(spec, readings),
         calls_live=live,
         calls_waiting=snapshot.waiting if snapshot else None,
         calls_joining=snapshot.joining if snapshot else None,
         sure=least,
-        complete=live is not None and (not managed or (instances is not None and instances_known)),
-        start_timeout_s=start_timeout_s,
-        settled=settled,
+        complete=live is not None and (not readings.managed or readings.instances_known),
+        start_timeout_s=readings.start_timeout_s,
+        settled=readings.settled,
+        arrived=stats.arrived if stats else None,
+        ages_s=stats.ages_s if stats else None,
+        ended_s=stats.ended_s if stats else (),
+        started_s=tuple(startup.total_s for startup in readings.startups),
+        campaigns=readings.campaigns,
+        floor=readings.floor,
     )
 
 
@@ -75,6 +90,17 @@ def _held(reports: Sequence[WorkerReport]) -> int:
     """Calls that workers have. Two workers report the same room while its call is handed off: that is one call."""
     rooms = [room for report in reports for room in report.rooms]
     return sum(report.busy for report in reports) - (len(rooms) - len(set(rooms)))
+
+
+def _workers(spec: PoolSpec, readings: Readings) -> tuple[Worker, ...]:
+    reports, known = readings.reports or {}, readings.reports is not None
+    if not readings.managed:
+        workers = [_unmanaged_worker(r) for r in reports.values()]
+    else:
+        silent = {worker: readings.now_s - at_s for worker, at_s in readings.last_reported_s.items()}
+        workers = [_worker(spec, i, reports.get(i.id), known, silent.get(i.id)) for i in readings.instances]
+    leaving = readings.leaving
+    return tuple([dataclasses.replace(w, state=SupplyState.STOPPING) if w.id in leaving else w for w in workers])
 
 
 def _worker(

@@ -1,38 +1,30 @@
-"""The loop of one pool: observe -> decide -> act, every tick."""
+"""Reconciles one pool every tick: read, observe, decide, plan, act."""
 
 from __future__ import annotations
 
 import contextlib
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from voicefleet.contract.api import DecisionView
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.reports import WorkerState
 from voicefleet.controller.leader.leadership import Leadership, Term
 from voicefleet.controller.pool.model_updater import ModelUpdater
-from voicefleet.controller.pool.observe import compose
-from voicefleet.controller.pool.startups import startups
+from voicefleet.controller.pool.observe import Readings, compose
+from voicefleet.controller.pool.reader import PoolReader
 from voicefleet.controller.pool.telemetry import PoolTelemetry
 from voicefleet.controller.pool.worker_store import Reported
-from voicefleet.controller.ports import Instance, InstanceExit, InstanceState
+from voicefleet.controller.ports import InstanceExit, InstanceState
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.scaling import (
-    Actions,
-    Decision,
-    PolicyState,
-    PoolObservation,
-    State,
-    SupplyState,
-    initial_state,
-    plan,
-    step,
-)
+from voicefleet.scaling import Actions, Decision, State, initial_state, plan, step
 
 DECISIONS_KEPT = 1_000
 _LOOK_EVERY_S = 0.25
+_MARGIN = 1.3
+"""Of the usual start time: a worker for what the schedule asks for shall be ready in time."""
 
 log = get_logger(__name__)
 
@@ -41,11 +33,7 @@ log = get_logger(__name__)
 class DecisionLog:
     """The last decisions of all pools that differed from the one before, the newest last."""
 
-    kept: deque[DecisionView]
-
-    @classmethod
-    def empty(cls) -> DecisionLog:
-        return cls(deque(maxlen=DECISIONS_KEPT))
+    kept: deque[DecisionView] = field(default_factory=lambda: deque(maxlen=DECISIONS_KEPT))
 
 
 class PoolReconciler:
@@ -58,12 +46,11 @@ class PoolReconciler:
         self._decisions = decisions
         self._tick_s = tick_s
         self._state: State | None = None
-        self._known_s: dict[str, float] = {}
         self._unforgotten: list[InstanceExit] = []
         self._last_logged = Actions()
         self._entered: Term | None = None
         self._telemetry = PoolTelemetry(region.metrics)
-        self._registered: frozenset[str] = frozenset()
+        self._reader = PoolReader(region)
         self._model_updater = ModelUpdater(region)
 
     async def run(self) -> None:
@@ -87,48 +74,31 @@ class PoolReconciler:
         """One pass. Reads and writes that fail leave the pool as it is until the next one."""
         region = self._region
         await self._reap_exited()
-        instances = await self._instances()
-        reported = await self._reports()
-        leaving = await self._drains()
-        managed, known = region.fleet is not None, instances is not None
-        if known:
-            region.instances, region.instances_at_s = instances or (), region.clock.monotonic()
-        elif managed and region.instances_at_s is None:
-            return  # not even what was there is known
-        observation = compose(
-            region.settings.pool,
-            region.clock.monotonic(),
-            instances=region.instances if managed else None,
-            instances_known=known,
-            settled=region.fleet is None or not region.fleet.rolling(),
-            reported=reported,
-            snapshot=region.fresh_snapshot(),
-            sure=region.sure_snapshot(),
-            start_timeout_s=region.settings.start_timeout_s,
-            managed=managed,
-            leaving=leaving,
-            last_known_s=self._last_known(region.instances if managed else None, reported),
-        )
-        observation = await self._model_updater.complete(observation, self._state.learned if self._state else None)
+        readings = await self._reader.read(self._lead_s())
+        if readings is None:
+            return
+        observation = compose(region.settings.pool, readings)
         if self._state is None:
-            self._state = initial_state(observation.now_s, observation.supply, await self._restored())
+            self._state = initial_state(observation.now_s, observation.supply, await self._model_updater.restore())
         before = region.decision
         self._state, decision = step(self._state, observation)
         region.observation, region.decision = observation, decision
         region.mean_call_s = self._state.learned.durations.mean_s
-        actions = plan(observation, decision) if managed and observation.spec.act else Actions()
+        actions = plan(observation, decision) if readings.managed and observation.spec.act else Actions()
         leads = self._leadership.leads
+        self._telemetry.record(
+            observation, decision, before=before, instances=readings.instances, startups=readings.startups
+        )
         self._log_decision(before, decision, actions if leads else Actions())
-        self._learn(reported or {})
         if leads:
             await self._model_updater.save(self._state.learned)
         try:
             if leads:
                 await self._enter()
-            if not managed or (leads and known):
-                await self._act(actions, region.instances, reported, leaving)
+            if not readings.managed or (leads and readings.instances_known):
+                await self._act(actions, readings)
             elif leads or self._nobody_leads_and_callers_wait():
-                await self._order(dict.fromkeys(actions.uncordon, False), reported or {})
+                await self._order(dict.fromkeys(actions.uncordon, False), readings.reports or {})
         except UnknownStateError as error:
             region.read_failed("orders", error)
             return
@@ -136,62 +106,16 @@ class PoolReconciler:
         if observation.complete:
             region.metrics.last_success.labels(region.name).set(region.clock.wall().timestamp())
 
-    def _last_known(
-        self, instances: tuple[Instance, ...] | None, reported: dict[str, Reported] | None
-    ) -> dict[str, float]:
-        """When each worker that is there last had a report that could be read."""
-        here = {i.id for i in instances or ()}
-        now_s = self._region.clock.monotonic()
-        self._known_s = {worker: at_s for worker, at_s in self._known_s.items() if worker in here}
-        self._known_s.update(dict.fromkeys(here & (reported or {}).keys(), now_s))
-        return self._known_s
-
-    async def _restored(self) -> PolicyState | None:
-        """What the last leader learned; nothing when Redis does not say: it is learned anew."""
-        try:
-            return await self._model_updater.restore()
-        except UnknownStateError as error:
-            log.warning("learning anew", region=self._region.name, error=str(error))
-            return None
-
-    async def _instances(self) -> tuple[Instance, ...] | None:
-        region = self._region
-        if region.fleet is None:
-            return None
-        try:
-            instances = await region.fleet.instances()
-        except UnknownStateError as error:
-            region.read_failed("instances", error)
-            return None
-        region.read_succeeded("instances")
-        return instances
-
-    async def _reports(self) -> dict[str, Reported] | None:
-        region = self._region
-        try:
-            reported = await region.read_reports()
-        except UnknownStateError as error:
-            region.read_failed("reports", error)
-            return None
-        region.read_succeeded("reports")
-        return reported
-
-    async def _drains(self) -> frozenset[str]:
-        """Workers that are to drain and end. While it cannot be read: none new."""
-        region = self._region
-        try:
-            drains = await region.workers.drains()
-        except UnknownStateError as error:
-            region.read_failed("drains", error)
-            return frozenset()
-        region.read_succeeded("drains")
-        return drains
+    def _lead_s(self) -> float:
+        """How long it takes until a worker that is requested now is ready."""
+        tables = self._state.learned.tables if self._state else None
+        return tables.horizons_s[0] * _MARGIN if tables else self._region.settings.start_timeout_s
 
     async def _reap_exited(self) -> bool:
-        """Take workers that ended off the books. Tried again until Redis takes it; `recovery` frees their calls.
+        """Delete the reports of workers that have ended. Tried again until Redis does it; `recovery` frees their calls.
 
         Returns:
-            True when a worker was buried: the pool is another one now.
+            True when workers were deleted: the pool is another one now.
         """
         region = self._region
         if region.fleet is None:
@@ -214,19 +138,13 @@ class PoolReconciler:
         self._unforgotten.clear()
         return True
 
-    async def _act(
-        self,
-        actions: Actions,
-        instances: tuple[Instance, ...],
-        reports: dict[str, Reported] | None,
-        leaving: frozenset[str],
-    ) -> None:
-        region, reported = self._region, reports or {}
+    async def _act(self, actions: Actions, readings: Readings) -> None:
+        region, reported, leaving = self._region, readings.reports or {}, frozenset(readings.leaving)
         if region.fleet is None:
-            if reports is not None:
+            if readings.reports is not None:
                 await self._order_to_leave(leaving, reported)
             return
-        own = {i.id for i in instances if i.state is not InstanceState.STOPPING}
+        own = {i.id for i in readings.instances if i.state is not InstanceState.STOPPING}
         orders = dict.fromkeys(actions.uncordon, False) | dict.fromkeys(actions.cordon, True)
         for worker in own - orders.keys():
             # An order that Redis lost is given again, so that the worker can be retired.
@@ -263,16 +181,7 @@ class PoolReconciler:
         snapshot = self._region.sure_snapshot()
         return bool(self._leadership.trouble and snapshot is not None and snapshot.waiting)
 
-    def _learn(self, reported: Mapping[str, Reported]) -> None:
-        """Remember how long workers took that have registered since the last tick."""
-        region, now_s = self._region, self._region.clock.monotonic()
-        found, self._registered = startups(region.instances, reported, self._registered, now_s)
-        for startup in found:
-            region.start_times = region.start_times.with_another(startup.total_s)
-            for phase, seconds in (*startup.phases.items(), ("total", startup.total_s)):
-                region.metrics.startup.labels(region.name, phase).observe(seconds)
-
-    async def _order_to_leave(self, leaving: frozenset[str], reported: dict[str, Reported]) -> None:
+    async def _order_to_leave(self, leaving: frozenset[str], reported: Mapping[str, Reported]) -> None:
         """Workers that somebody else runs are told to end by themselves."""
         region = self._region
         for worker in leaving:
@@ -284,14 +193,7 @@ class PoolReconciler:
 
     def _log_decision(self, before: Decision | None, decision: Decision, actions: Actions) -> None:
         region, name = self._region, self._region.name
-        observation = region.observation
-        assert observation is not None
-        self._count(observation, decision)
-        self._telemetry.tell(observation, decision)
-        last = before.desired if before else observation.supply
-        direction = "up" if decision.desired > last else "down" if decision.desired < last else "same"
-        region.metrics.decisions.labels(name, direction, decision.reason.value).inc()
-        # Told once: while starts are held back after failed ones, each pass plans the same again.
+        # Logged once: while starts are held back after failed ones, each pass plans the same again.
         told, self._last_logged = self._last_logged, actions
         if not actions.none and actions != told:
             log.info(
@@ -316,21 +218,9 @@ class PoolReconciler:
                 reason=decision.reason.value,
                 detail=decision.detail,
                 inputs=decision.inputs,
-                shadow=not self._leadership.leads or not observation.spec.act,
+                shadow=not self._leadership.leads or not region.settings.pool.act,
             )
         )
-
-    def _count(self, observation: PoolObservation, decision: Decision) -> None:
-        metrics, spec = self._region.metrics, observation.spec
-        metrics.desired.labels(spec.region).set(decision.desired)
-        metrics.min_workers.labels(spec.region).set(spec.min_workers)
-        metrics.max_workers.labels(spec.region).set(spec.max_workers)
-        for instance_state in InstanceState:
-            count = sum(i.state is instance_state for i in self._region.instances)
-            metrics.instances.labels(spec.region, instance_state.value).set(count)
-        for state in SupplyState:
-            count = sum(w.state is state for w in observation.workers)
-            metrics.workers.labels(spec.region, state.value).set(count)
 
 
 def _seen(known: Reported | None) -> int:

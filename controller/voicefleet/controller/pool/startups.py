@@ -1,40 +1,18 @@
-"""How long it takes from asking for a worker to its taking calls, learned from those that came. Pure."""
+"""How long each new worker took, from the request for it to its registration with LiveKit. Pure."""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, StartupTimestamps
 
-KEPT = 100
-
-
-@dataclass(frozen=True, slots=True)
-class StartTimes:
-    """Seconds from asked for to registered of the last workers, the newest last."""
-
-    seconds: tuple[float, ...] = ()
-    count: int = 0
-    """How many there ever were."""
-
-    def with_another(self, seconds: float) -> StartTimes:
-        return StartTimes((*self.seconds, seconds)[-KEPT:], self.count + 1)
-
-    def quantile(self, q: float) -> float | None:
-        """The smallest time that a share `q` of the workers did not exceed; None when none has come yet."""
-        if not self.seconds:
-            return None
-        ranked = sorted(self.seconds)
-        return ranked[max(0, math.ceil(len(ranked) * q) - 1)]
-
 
 @dataclass(frozen=True, slots=True)
 class Startup:
-    """One worker that came: seconds of each phase, and in all."""
+    """One worker that has registered: seconds of each phase, and in all."""
 
     worker: str
     phases: Mapping[str, float]
@@ -58,7 +36,7 @@ def startups(
             seen.add(instance.id)
         elif last is not None and last.report.startup_s is not None:
             seen.add(instance.id)
-            # Its own word on when that was; the tick that hears of it may be seconds later.
+            # The worker's report says when that was; the tick that reads it may be seconds later.
             ago_s = max(0.0, last.report.uptime_s - last.report.startup_s) + last.silent_s
             if instance.startup is not None:
                 found.append(_startup(instance.id, instance.startup, now_s - ago_s))

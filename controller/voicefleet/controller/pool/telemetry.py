@@ -1,40 +1,75 @@
-"""What one pool tells of itself: its supply, what its decisions were made from, and how long workers drain."""
+"""The metrics of one pool: its supply, its decisions with their inputs, and how long workers start and drain."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.pool.startups import Startup
+from voicefleet.controller.ports import Instance, InstanceState
 from voicefleet.scaling import Decision, PoolObservation, SupplyState
 
 _LEAVING = frozenset({SupplyState.DRAINING, SupplyState.STOPPING})
 
 
 class PoolTelemetry:
-    """One pool's. Told of every pass."""
+    """Records every pass of one pool."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._signals: set[str] = set()
-        self._told_chance = False
+        self._chance_shown = False
         self._draining_since: dict[str, float] = {}
 
-    def tell(self, observation: PoolObservation, decision: Decision) -> None:
-        """One pass: what was seen and decided."""
-        region = observation.spec.region
-        self._metrics.current.labels(region).set(observation.supply)
-        self._tell_signals(region, decision)
-        if observation.complete:
-            self._tell_drains(region, observation)
+    def record(
+        self,
+        observation: PoolObservation,
+        decision: Decision,
+        *,
+        before: Decision | None = None,
+        instances: Sequence[Instance] = (),
+        startups: Sequence[Startup] = (),
+    ) -> None:
+        """One pass: what was observed and decided.
 
-    def _tell_signals(self, region: str, decision: Decision) -> None:
+        Args:
+            before: the decision of the last pass.
+            startups: of workers that have registered since then.
+        """
+        region = observation.spec.region
+        self._record_sizes(observation, decision, instances)
+        self._record_signals(region, decision)
+        if observation.complete:
+            self._record_drains(region, observation)
+        for startup in startups:
+            for phase, seconds in (*startup.phases.items(), ("total", startup.total_s)):
+                self._metrics.startup.labels(region, phase).observe(seconds)
+        last = before.desired if before else observation.supply
+        direction = "up" if decision.desired > last else "down" if decision.desired < last else "same"
+        self._metrics.decisions.labels(region, direction, decision.reason.value).inc()
+
+    def _record_sizes(self, observation: PoolObservation, decision: Decision, instances: Sequence[Instance]) -> None:
+        metrics, spec = self._metrics, observation.spec
+        metrics.current.labels(spec.region).set(observation.supply)
+        metrics.desired.labels(spec.region).set(decision.desired)
+        metrics.min_workers.labels(spec.region).set(spec.min_workers)
+        metrics.max_workers.labels(spec.region).set(spec.max_workers)
+        for instance_state in InstanceState:
+            count = sum(i.state is instance_state for i in instances)
+            metrics.instances.labels(spec.region, instance_state.value).set(count)
+        for state in SupplyState:
+            count = sum(w.state is state for w in observation.workers)
+            metrics.workers.labels(spec.region, state.value).set(count)
+
+    def _record_signals(self, region: str, decision: Decision) -> None:
         # Unknown is not zero: a number that is not known now has no value.
         chance = decision.inputs.wait_probability
         if chance is not None:
             self._metrics.wait_probability.labels(region).set(chance)
-        elif self._told_chance:
+        elif self._chance_shown:
             self._metrics.wait_probability.remove(region)
-        self._told_chance = chance is not None
+        self._chance_shown = chance is not None
         kept = dataclasses.replace(decision.inputs, wait_probability=None).numbers()
         for name in self._signals - kept.keys():
             self._metrics.signal.remove(region, name)
@@ -42,7 +77,7 @@ class PoolTelemetry:
         for name, value in kept.items():
             self._metrics.signal.labels(region, name).set(value)
 
-    def _tell_drains(self, region: str, observation: PoolObservation) -> None:
+    def _record_drains(self, region: str, observation: PoolObservation) -> None:
         now_s = observation.now_s
         here = {w.id: w for w in observation.workers}
         for worker, since_s in list(self._draining_since.items()):

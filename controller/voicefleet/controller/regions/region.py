@@ -13,7 +13,6 @@ from voicefleet.controller.http.auth.limits import PENDING_S
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.model_store import ModelStore
-from voicefleet.controller.pool.startups import StartTimes
 from voicefleet.controller.pool.worker_store import Reported, WorkerStore
 from voicefleet.controller.ports import Fleet, Instance, LiveKitPort
 from voicefleet.controller.regions.outages import Outages
@@ -85,7 +84,6 @@ class Region:
     instances: tuple[Instance, ...] = ()
     """What the fleet last told of; see `instances_at_s`."""
     instances_at_s: float | None = None
-    start_times: StartTimes = field(default_factory=StartTimes)
     mean_call_s: float = USUAL_CALL_S
     """How long calls last, as far as it was learned."""
     observation: PoolObservation | None = None

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.keys import REGION_PATTERN
 from voicefleet.contract.parsing.documents import parse_yaml
+from voicefleet.contract.parsing.renamed import SETTINGS_FILE, refuse_old_variables
 from voicefleet.contract.parsing.validation import config_error
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.controller.http.auth.attempts import Network
@@ -165,6 +166,7 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> S
         ConfigError: naming the field, its value and the way out.
     """
     env = os.environ if environment is None else environment
+    refuse_old_variables(env)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -179,7 +181,7 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> S
     try:
         file = SettingsFile.model_validate(raw)
     except ValidationError as error:
-        raise config_error(error, SettingsFile, source=str(path)) from error
+        raise config_error(error, SettingsFile, source=str(path), renamed=SETTINGS_FILE) from error
     return _freeze(file, env)
 
 

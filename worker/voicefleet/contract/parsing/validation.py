@@ -3,29 +3,46 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.parsing.renamed import new_name
 
 _SECRET_WORDS = ("secret", "password", "token", "key")
 
 
-def config_error(error: ValidationError, model: type[BaseModel], *, source: str, at: str = "") -> ConfigError:
+def config_error(
+    error: ValidationError,
+    model: type[BaseModel],
+    *,
+    source: str,
+    at: str = "",
+    renamed: Mapping[str, str] | None = None,
+) -> ConfigError:
     """The first thing wrong, as a `ConfigError`; how many more there are stands in its text.
+
+    A field with an old name goes before all else: it explains what is missing, too.
 
     Args:
         model: what was validated, to name the fields there are.
         source: the file or surroundings the values came from.
         at: path of `model` inside `source`, when it is a part of it.
+        renamed: old path -> new path, see `parsing.renamed`.
     """
     problems = error.errors(include_url=False)
-    first = problems[0]
-    path = [str(p) for p in first["loc"]]
-    field = ".".join(filter(None, [at, *path]))
     more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""
+    for problem in problems:
+        if new := _new_name(problem, renamed or {}):
+            field = ".".join(filter(None, [at, *_path(problem)]))
+            what = f"this field was renamed, in {source}{more}"
+            return ConfigError(what, field=field, hint=f"Write {'.'.join(filter(None, [at, new]))} instead.")
+    first = problems[0]
+    path = _path(first)
+    field = ".".join(filter(None, [at, *path]))
     kind = first["type"]
     value: Any = first.get("input")
     if kind == "extra_forbidden":
@@ -42,6 +59,14 @@ def config_error(error: ValidationError, model: type[BaseModel], *, source: str,
         if isinstance(value, dict | list) or any(w in path[-1].lower() for w in _SECRET_WORDS if path):
             value = None
     return ConfigError(f"{what}, in {source}{more}", field=field or source, value=value, hint=hint)
+
+
+def _path(problem: ErrorDetails) -> list[str]:
+    return [str(step) for step in problem["loc"]]
+
+
+def _new_name(problem: ErrorDetails, renamed: Mapping[str, str]) -> str | None:
+    return new_name(_path(problem), renamed) if problem["type"] == "extra_forbidden" else None
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

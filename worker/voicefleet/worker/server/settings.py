@@ -15,6 +15,7 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from voicefleet.contract.keys import REGION_PATTERN
+from voicefleet.contract.parsing.renamed import refuse_old_variables
 from voicefleet.contract.parsing.validation import config_error
 from voicefleet.runtime.redis.address import with_authority
 
@@ -97,8 +98,9 @@ def load_settings(overrides: Mapping[str, Any]) -> WorkerSettings:
     """Settings from the environment, with `overrides` from the command line on top (None: not given).
 
     Raises:
-        ConfigError: a value is refused; it names the field.
+        ConfigError: a value is refused, or a variable has an old name; it names the field.
     """
+    refuse_old_variables(os.environ)
     try:
         settings = WorkerSettings(**{k: v for k, v in overrides.items() if v is not None})
     except ValidationError as error:

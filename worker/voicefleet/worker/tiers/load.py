@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from voicefleet.contract.errors import ConfigError, MissingPartError, UsageError
 from voicefleet.contract.parsing.documents import parse_yaml
+from voicefleet.contract.parsing.renamed import TIERS_FILE
 from voicefleet.contract.parsing.validation import config_error
 from voicefleet.worker.dead_air.audio_clips import AudioClips, load_audio_clips
 from voicefleet.worker.tiers.schema import LONE_TIMEOUT_S, Provider, StageProvider, Tier, TiersFile
@@ -95,7 +96,7 @@ def read_tiers(where: str) -> TiersFile:
     try:
         return TiersFile.model_validate(raw)
     except ValidationError as error:
-        raise config_error(error, TiersFile, source=where) from error
+        raise config_error(error, TiersFile, source=where, renamed=TIERS_FILE) from error
 
 
 def resolve_tiers(file: TiersFile, environment: Mapping[str, str]) -> Tiers:

@@ -1,10 +1,9 @@
-"""`voicefleet loadtest`: many calls, open loop, and a verdict."""
+"""`voicefleet loadtest`: many calls in an open loop, and a verdict."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ from rich.text import Text
 from voicefleet.callers.behavior import CallerBehavior
 from voicefleet.callers.caller import CallerSettings
 from voicefleet.callers.health import MAX_LAG_P99_S, GeneratorHealth, HealthMeter
-from voicefleet.callers.metrics import serving
 from voicefleet.callers.outcome import CallOutcome, quantiles, summary
 from voicefleet.callers.swarm import SwarmSettings, run_swarm
 from voicefleet.callers.tickets import call_request
@@ -29,7 +27,9 @@ from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.contract.parsing.limits import require_between
 from voicefleet.contract.parsing.validation import nearest
 from voicefleet.loadtest.command_call import MAX_TURNS
-from voicefleet.reporting.table import shown
+from voicefleet.loadtest.metrics import serving
+from voicefleet.reporting.result import exit_code, write_json
+from voicefleet.reporting.table import print_problems, shown
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.command.asking import ask
 from voicefleet.runtime.command.settings import controller_access
@@ -70,7 +70,7 @@ class LoadOptions:
 
 
 class Progress:
-    """What the audience sees: calls placed, live and finished, and the answers' speed so far."""
+    """What is shown while the test runs: calls placed, live and finished, and the answers' speed so far."""
 
     def __init__(self, calls: int) -> None:
         self.outcomes: list[CallOutcome] = []
@@ -112,10 +112,9 @@ def loadtest(options: LoadOptions, *, json_path: Path | None, console: Console |
     """
     console = console or Console()
     result = asyncio.run(_run(options, console))
-    if json_path is not None:
-        json_path.write_text(json.dumps(result, indent=2) + "\n")
-    _print(result, console)
-    return 0 if result["verdict"] == "good" else 1
+    write_json(json_path, result)
+    show(result, console)
+    return exit_code(passed=result["verdict"] == "good")
 
 
 def build_result(outcomes: Sequence[CallOutcome], health: GeneratorHealth, wall_s: float) -> dict[str, Any]:
@@ -191,7 +190,8 @@ async def _require_regions(wanted: Sequence[str], url: str, client: ControllerCl
             raise ConfigError("no such region", field="--regions", value=region, hint=nearest(region, known))
 
 
-def _print(result: Mapping[str, Any], console: Console) -> None:
+def show(result: Mapping[str, Any], console: Console) -> None:
+    """Print a result."""
     console.print(waits_table(result, "voicefleet loadtest"))
     console.print(f"{counts_line(result)}, {result['turns_cut_in']} cut in; {result['wall_s']} s")
     health = result["generator"]
@@ -199,5 +199,4 @@ def _print(result: Mapping[str, Any], console: Console) -> None:
         f"generator: event loop late by {shown(health['lag_p99_s'], ' s', 3)} (p99), "
         f"{shown(health['lag_max_s'], ' s', 3)} (longest), {health['cpu_share']:.0%} of the cores"
     )
-    for sentence in result["shortcomings"]:
-        console.print(sentence, style="bold red", markup=False, highlight=False)
+    print_problems(console, result["shortcomings"])

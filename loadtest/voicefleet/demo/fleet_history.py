@@ -1,4 +1,4 @@
-"""What the fleet looked like over time, as the controller told it."""
+"""The fleet's state over time, as the controller reported it."""
 
 from __future__ import annotations
 

@@ -19,12 +19,12 @@ def shown(value: float | None, unit: str = "", digits: int = 2) -> str:
 def figures_table(title: str, first: str, headers: Sequence[str]) -> Table:
     """A table whose first column names the row and is never cut; the others hold figures.
 
-    A header of several words breaks between them, never inside one: keep words short, so that all fit in 80 columns.
+    A header stands in as many lines as it has words: keep words short, so that all columns fit in 80.
     """
-    made = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    made = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False)
     made.add_column(first, no_wrap=True, overflow="fold")
     for header in headers:
-        made.add_column(header, justify="right", overflow="fold")
+        made.add_column(header.replace(" ", "\n"), justify="right", overflow="fold")
     return made
 
 

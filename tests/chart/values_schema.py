@@ -1,0 +1,85 @@
+"""The generated parts of the chart's values.schema.json: `python -m chart.values_schema`.
+
+Helm checks values against the schema before it renders a template, so an old name must pass the schema to be refused
+by `templates/_checks.tpl`, which says the new one.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from chart.values_table import CHART
+
+SCHEMA = CHART / "values.schema.json"
+RENAMED = CHART / "renamed.yaml"
+PER_REGION = ("createNamespace", "agentName", "rooms", "handoff", "livekit", "pool", "waitingMessage", "worker")
+"""Values that an item of `regions` may say anew."""
+_MARK = "Renamed: "
+
+Schema = dict[str, Any]
+
+
+def generated(schema: Schema) -> Schema:
+    """`schema` with the generated parts as they should be."""
+    made: Schema = json.loads(json.dumps(schema))
+    for properties in _properties(made):
+        for name in [name for name, below in properties.items() if is_renamed(below)]:
+            del properties[name]
+    for old, new in renamed_values().items():
+        *way, last = old.split(".")
+        for root in _roots(made, new):
+            _at(made, root, way)["properties"][last] = {"description": f"{_MARK}{new}"}
+    return made
+
+
+def is_renamed(schema: Schema) -> bool:
+    """Whether this is the schema of an old name."""
+    return str(schema.get("description", "")).startswith(_MARK)
+
+
+def renamed_values() -> dict[str, str]:
+    """Old path of a value -> its new one."""
+    return yaml.safe_load(RENAMED.read_text()) or {}
+
+
+def resolved(schema: Schema, node: Schema) -> Schema:
+    """`node`, or what it refers to."""
+    reference = node.get("$ref")
+    found: Schema = schema["$defs"][reference.removeprefix("#/$defs/")] if reference else node
+    return found
+
+
+def _roots(schema: Schema, new: str) -> list[Schema]:
+    region: Schema = schema["properties"]["regions"]["items"]
+    return [schema, region] if new.split(".")[0] in PER_REGION else [schema]
+
+
+def _at(schema: Schema, node: Schema, way: list[str]) -> Schema:
+    for step in way:
+        node = resolved(schema, node["properties"][step])
+    return node
+
+
+def _properties(node: Any) -> Iterator[Schema]:
+    if isinstance(node, dict):
+        if isinstance(node.get("properties"), dict):
+            yield node["properties"]
+        for below in node.values():
+            yield from _properties(below)
+    elif isinstance(node, list):
+        for below in node:
+            yield from _properties(below)
+
+
+def main() -> int:
+    """Write the generated parts into the schema."""
+    SCHEMA.write_text(json.dumps(generated(json.loads(SCHEMA.read_text())), indent=2, ensure_ascii=False) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
