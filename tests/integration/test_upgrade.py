@@ -43,10 +43,10 @@ class Upgrade:
     calls: list[asyncio.Task[CallOutcome]] = field(default_factory=list)
 
     @contextlib.asynccontextmanager
-    async def controller(self, of: Program, workers: Program) -> AsyncIterator[Child]:
+    async def controller(self, of: Program, workers: Program, on_exit: str = "leave") -> AsyncIterator[Child]:
         """A controller, which adopts the workers that are there, and starts others as `workers` says."""
         file, self.ready = self.directory / "controller.yaml", self.directory / f"{secrets.token_hex(4)}.json"
-        file.write_text(yaml.safe_dump(self._settings(workers)))
+        file.write_text(yaml.safe_dump(self._settings(workers, on_exit)))
         child = Child(
             "controller",
             [*of.words, "controller", "--config", file, "--ready-file", self.ready],
@@ -58,7 +58,7 @@ class Upgrade:
             await self.until("the controller listens", self._listens, START_S)
             yield child
 
-    def _settings(self, workers: Program) -> dict[str, Any]:
+    def _settings(self, workers: Program, on_exit: str) -> dict[str, Any]:
         at = {"url": self.livekit.url, "api_key": self.livekit.api_key, "api_secret_env": "TEST_SECRET"}
         pool = {"min_workers": 1, "max_workers": 4, "slots": 2, "policy": "buffer", "buffer": 0}
         process = {
@@ -66,7 +66,7 @@ class Upgrade:
             "env": dict(workers.env),
             "state_dir": str(self.directory / "state"),
             "log_dir": str(self.directory / "logs"),
-            "on_exit": "leave",
+            "on_exit": on_exit,
         }
         return {
             "redis_url_env": "TEST_REDIS",
@@ -76,6 +76,9 @@ class Upgrade:
             "listing_s": 0.5,
             "regions": {"eu": {"livekit": at, "pool": pool, "process": process}},
         }
+
+    def redis(self) -> RedisClient:
+        return RedisClient.from_url(self.redis_url, decode_responses=True)
 
     async def _listens(self) -> bool:
         return self.ready.exists()
@@ -134,28 +137,6 @@ async def upgrade(tmp_path: Path, livekit: LiveKit, redis_url: str) -> AsyncIter
     async with aiohttp.ClientSession() as http:
         made = Upgrade(tmp_path, livekit, redis_url, http)
         yield made
-        for call in made.calls:
-            call.cancel()
-
-
-async def stopped_workers(upgrade: Upgrade) -> None:
-    """End what `on_exit: leave` left, by a controller of ours that stops its workers."""
-    file = upgrade.directory / "controller.yaml"
-    settings = yaml.safe_load(file.read_text())
-    settings["regions"]["eu"]["process"]["on_exit"] = "stop"
-    settings["regions"]["eu"]["pool"]["min_workers"] = 0
-    file.write_text(yaml.safe_dump(settings))
-    ready = upgrade.directory / "last.json"
-    child = Child(
-        "controller",
-        [*CURRENT.words, "controller", "--config", file, "--ready-file", ready],
-        log_path=upgrade.directory / "last.log",
-        env={"TEST_REDIS": upgrade.redis_url, "TEST_SECRET": upgrade.livekit.api_secret},
-        stop_plan=((signal.SIGTERM, 30.0),),
-    )
-    async with running(child):
-        upgrade.ready = ready
-        await upgrade.until("the controller listens", upgrade._listens, START_S)
 
 
 @pytest.mark.timeout(280)
@@ -165,7 +146,9 @@ async def test_a_fleet_is_upgraded_under_live_calls(upgrade: Upgrade, first: str
     try:
         await _upgrade(upgrade, old, first)
     finally:
-        await stopped_workers(upgrade)
+        upgrade.calls.clear()
+        async with upgrade.controller(CURRENT, CURRENT, on_exit="stop"):
+            """Its end is the end of the workers that the others left."""
 
 
 async def _upgrade(upgrade: Upgrade, old: Program, first: str) -> None:
@@ -192,11 +175,16 @@ async def _upgrade(upgrade: Upgrade, old: Program, first: str) -> None:
         for worker in before:
             await upgrade.drain(worker)
         await upgrade.until("the calls are with new workers", moved)
-        if first == "controller":
-            outcomes = await upgrade.outcomes()
-    if first == "workers":
-        async with upgrade.controller(CURRENT, CURRENT):
-            outcomes = await upgrade.outcomes()
+    async with upgrade.controller(CURRENT, CURRENT), upgrade.redis() as redis:
+        outcomes = await upgrade.outcomes()
+        upgrade.calls.clear()
+
+        async def nothing_is_kept() -> bool:
+            kept = [(key, await redis.ttl(key), await redis.type(key), (await redis.get(key) or "")[:300]) async for key in redis.scan_iter("*call-*")]
+            print(kept)
+            return not kept
+
+        await upgrade.until("what either version stored of a call is deleted at its end", nothing_is_kept)
     for outcome in outcomes:
         assert outcome.error is None, outcome
         assert not outcome.silent, outcome
@@ -204,7 +192,3 @@ async def _upgrade(upgrade: Upgrade, old: Program, first: str) -> None:
         assert outcome.double_speech == 0, outcome
         assert all(turn.answered for turn in outcome.turns), outcome
         assert len({identity for identity, _, _ in outcome.voices}) == 2, "each call was handed from version to version"
-
-    async with RedisClient.from_url(upgrade.redis_url, decode_responses=True) as redis:
-        kept = [key async for key in redis.scan_iter("*transcript*")]
-    assert kept == [], "what either version stored of a call is deleted at its end"
