@@ -37,7 +37,7 @@ from voicefleet.runtime.redis.connection import Scripts, script_text
 from voicefleet.runtime.supervisor.children import Child, running
 from voicefleet.runtime.supervisor.lifeline import lifeline
 from voicefleet.runtime.supervisor.ports import Ports
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 
 WAITING, WORKERS, SLOTS = 10_000, 1_000, 10
 OPENED = 1_000
@@ -149,7 +149,7 @@ async def _run(on: Stand, run: int, seconds: float, seen: Seen) -> None:
             reports = Reports(client)
             await reports.write_all()
             reporting = asyncio.create_task(reports.keep())
-            stack.push_async_callback(end, [reporting])
+            stack.push_async_callback(cancel_and_wait, [reporting])
             child = _controller(on, run, port, played_port, nowhere)
             await stack.enter_async_context(running(child))
             http = await stack.enter_async_context(aiohttp.ClientSession(f"http://127.0.0.1:{port}"))

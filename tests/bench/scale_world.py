@@ -39,7 +39,7 @@ from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.contract.reports import REPORT_EVERY_S, WorkerReport
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, script_text
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.worker.server.reporter import REPORT_TTL_MS
 
 SLOTS = 12
@@ -528,7 +528,7 @@ async def run(world: World) -> dict[str, Any]:
                 if task.done():
                     task.result()
                 task.cancel()
-            await end(running.tasks)
+            await cancel_and_wait(running.tasks)
             await runner.cleanup()
         return running.result()
 

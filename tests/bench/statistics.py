@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
+
+Indices = NDArray[np.int64]
 
 RESAMPLES = 4000
 LEVEL = 0.95
@@ -39,10 +43,7 @@ def median(samples: Iterable[float]) -> float:
     Raises:
         ValueError: there are no samples.
     """
-    values = np.asarray(list(samples), dtype=np.float64)
-    if values.size == 0:
-        raise ValueError("no samples")
-    return float(np.median(values))
+    return quantile(samples, 0.5)
 
 
 def quantile(samples: Iterable[float], q: float) -> float:
@@ -51,8 +52,8 @@ def quantile(samples: Iterable[float], q: float) -> float:
     Raises:
         ValueError: there are no samples.
     """
-    values = np.asarray(list(samples), dtype=np.float64)
-    if values.size == 0:
+    values = list(samples)
+    if not values:
         raise ValueError("no samples")
     return float(np.quantile(values, q))
 
@@ -66,7 +67,7 @@ def ratio_of_medians(blocks: Sequence[Block], *, seed: int = 0, resamples: int =
     ours = [np.asarray(block.ours, dtype=np.float64) for block in blocks]
     theirs = [np.asarray(block.theirs, dtype=np.float64) for block in blocks]
 
-    def ratio(chosen: Sequence[int]) -> float:
+    def ratio(chosen: Indices) -> float:
         return _pooled_median(ours, chosen) / _pooled_median(theirs, chosen)
 
     return _bootstrap(ratio, len(blocks), seed, resamples)
@@ -81,7 +82,7 @@ def ratio_of_sums(blocks: Sequence[Block], *, seed: int = 0, resamples: int = RE
     ours = np.array([sum(block.ours) for block in blocks])
     theirs = np.array([sum(block.theirs) for block in blocks])
 
-    def ratio(chosen: Sequence[int]) -> float:
+    def ratio(chosen: Indices) -> float:
         total = float(theirs[chosen].sum())
         return float(ours[chosen].sum()) / total if total else float("nan")
 
@@ -98,22 +99,26 @@ def median_estimate(groups: Sequence[Sequence[float]], *, seed: int = 0, resampl
     return _bootstrap(lambda chosen: _pooled_median(arrays, chosen), len(groups), seed, resamples)
 
 
-def _pooled_median(arrays: Sequence[NDArray[np.float64]], chosen: Sequence[int]) -> float:
+def _pooled_median(arrays: Sequence[NDArray[np.float64]], chosen: Indices) -> float:
     pooled = np.concatenate([arrays[i] for i in chosen]) if len(chosen) else np.empty(0)
     # A draw of blocks that are all empty on one side says nothing.
     return float(np.median(pooled)) if pooled.size else float("nan")
 
 
-def _bootstrap(figure: Callable[[Sequence[int]], float], blocks: int, seed: int, resamples: int) -> Estimate:
-    value = figure(range(blocks))
+def _bootstrap(figure: Callable[[Indices], float], blocks: int, seed: int, resamples: int) -> Estimate:
+    whole = np.arange(blocks)
+    value = figure(whole)
     if not np.isfinite(value):
         raise ValueError("no samples")
     if blocks < 2:
         return Estimate(value, float("-inf"), float("inf"))
     rng = np.random.default_rng(seed)
-    draws = np.array([figure(rng.integers(0, blocks, blocks).tolist()) for _ in range(resamples)])
+    with warnings.catch_warnings():
+        # Not its confidence_interval: one draw that says nothing would make it unknown.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        drawn = stats.bootstrap((whole,), figure, n_resamples=resamples, vectorized=False, method="percentile", rng=rng)
     tail = (1 - LEVEL) / 2
-    lo, hi = np.nanquantile(draws, (tail, 1 - tail))
+    lo, hi = np.nanquantile(drawn.bootstrap_distribution, (tail, 1 - tail))
     return Estimate(value, float(lo), float(hi))
 
 

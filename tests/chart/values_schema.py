@@ -14,6 +14,8 @@ from typing import Any
 import yaml
 from chart.values_table import CHART
 
+from voicefleet.scaling.policies import SELECTABLE
+
 SCHEMA = CHART / "values.schema.json"
 RENAMED = CHART / "renamed.yaml"
 PER_REGION = ("createNamespace", "agentName", "rooms", "handoff", "livekit", "pool", "waitingMessage", "worker")
@@ -29,6 +31,8 @@ def generated(schema: Schema) -> Schema:
     for properties in _properties(made):
         for name in [name for name, below in properties.items() if is_renamed(below)]:
             del properties[name]
+        if "enum" in properties.get("policy", {}):
+            properties["policy"]["enum"] = list(SELECTABLE)
     for old, new in renamed_values().items():
         *way, last = old.split(".")
         for root in _roots(made, new):

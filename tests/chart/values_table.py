@@ -6,6 +6,7 @@ A comment directly above a field documents it. Maps whose fields have comments o
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 import yaml
 
 from docs.marked import with_marked
+from voicefleet.scaling.policies import POLICIES, SELECTABLE
 
 CHART = Path(__file__).resolve().parents[2] / "helm" / "voicefleet"
 BEGIN = "<!-- values: begin, made by `PYTHONPATH=tests python -m chart.values_table` -->"
@@ -47,10 +49,13 @@ def table(source: str) -> str:
     return "\n".join(rows)
 
 
-def made() -> str:
-    """The chart's README with its table as the values have it now."""
-    readme, values = ((CHART / name).read_text() for name in ("README.md", "values.yaml"))
-    return with_marked(readme, BEGIN, END, table(values))
+def with_table(readme: str, source: str) -> str:
+    """`readme` with the table between its two marks.
+
+    Raises:
+        ValueError: a mark is missing.
+    """
+    return with_marked(readme, BEGIN, END, table(source))
 
 
 def _fields(lines: list[str], node: yaml.Node | None, value: Any, at: str) -> Iterator[Field]:
@@ -77,10 +82,17 @@ def _comment_above(lines: list[str], number: int) -> str:
     return " ".join(said)
 
 
+def with_policies(source: str) -> str:
+    """A values file with the scaling policies' own sentences above `pool.policy`."""
+    said = " ".join(f"{name}: {POLICIES[name].summary}" for name in SELECTABLE)
+    return re.sub(r"(?:  #[^\n]*\n)+(?=  policy:)", lambda _: f"  # {said}\n", source)
+
+
 def main() -> int:
-    """Write the table into the chart's README."""
-    readme = CHART / "README.md"
-    readme.write_text(made())
+    """Write what is generated into the chart's values and its README."""
+    values, readme = CHART / "values.yaml", CHART / "README.md"
+    values.write_text(with_policies(values.read_text()))
+    readme.write_text(with_table(readme.read_text(), values.read_text()))
     return 0
 
 

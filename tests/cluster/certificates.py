@@ -1,20 +1,24 @@
-"""The keys and certificates of one test cluster: an authority of its own, valid for a day, in one private folder."""
+"""The keys and certificates of one test cluster: an authority of its own, in one private folder.
+
+`trustme` makes them. Leaves are valid for a day, for servers and for clients alike. Ours is what it lacks: files of
+mode 0600, and the bare key pair that signs the tokens of service accounts.
+"""
 
 from __future__ import annotations
 
 import datetime
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+import trustme
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _BEFORE = datetime.timedelta(hours=1)
 _AFTER = datetime.timedelta(days=1)
+_NO_HOST = "client.invalid"
+"""A certificate without any name for a host is refused: `trustme` marks that extension as critical."""
 
 
 @dataclass(frozen=True)
@@ -30,98 +34,42 @@ class Authority:
 
     def __init__(self, folder: Path, name: str = "voicefleet-test") -> None:
         self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        certificate = (
-            _builder(self._subject, self._subject, self._key)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .add_extension(_usage(signs_certificates=True), critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
-        self.certificate = _write(folder / "ca.crt", certificate.public_bytes(serialization.Encoding.PEM))
+        self._ca = trustme.CA(organization_name=name)
+        self.certificate = _write(folder / "ca.crt", self._ca.cert_pem.bytes())
 
     def server(self, name: str, hosts: Sequence[str]) -> Pair:
         """A serving certificate for host names and addresses."""
-        names = [_general_name(host) for host in hosts]
-        return self._issue(name, [(NameOID.COMMON_NAME, name)], ExtendedKeyUsageOID.SERVER_AUTH, names)
+        return self._issue(name, *hosts, common_name=name)
 
-    def client(self, file: str, user: str, *groups: str) -> Pair:
-        """A client certificate: Kubernetes takes the common name for the user, organisations for the groups."""
-        attributes = [(NameOID.ORGANIZATION_NAME, group) for group in groups]
-        return self._issue(file, [*attributes, (NameOID.COMMON_NAME, user)], ExtendedKeyUsageOID.CLIENT_AUTH, [])
+    def client(self, file: str, user: str, group: str | None = None) -> Pair:
+        """A client certificate: Kubernetes takes the common name for the user, the organisation for the group."""
+        return self._issue(file, _NO_HOST, common_name=user, group=group)
 
     def signing_key(self, file: str) -> Pair:
         """A bare key pair, as for service account tokens; `certificate` is the public key."""
         key = ec.generate_private_key(ec.SECP256R1())
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
         public = key.public_key().public_bytes(
             serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
         )
-        return Pair(_write(self._folder / f"{file}.pub", public), _write_key(self._folder / f"{file}.key", key))
+        return Pair(_write(self._folder / f"{file}.pub", public), _write(self._folder / f"{file}.key", private))
 
-    def _issue(
-        self,
-        file: str,
-        attributes: Sequence[tuple[x509.ObjectIdentifier, str]],
-        purpose: x509.ObjectIdentifier,
-        names: Sequence[x509.GeneralName],
-    ) -> Pair:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(kind, value) for kind, value in attributes])
-        builder = (
-            _builder(subject, self._subject, key)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+    def _issue(self, file: str, *hosts: str, common_name: str, group: str | None = None) -> Pair:
+        # The library wants the day; certificates are of this process alone, so its clock is right for them.
+        now = datetime.datetime.now(datetime.UTC)
+        leaf = self._ca.issue_cert(
+            *hosts,
+            common_name=common_name,
+            organization_name=group,
+            not_before=now - _BEFORE,
+            not_after=now + _AFTER,
         )
-        if names:
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        certificate = builder.sign(self._key, hashes.SHA256())
         return Pair(
-            _write(self._folder / f"{file}.crt", certificate.public_bytes(serialization.Encoding.PEM)),
-            _write_key(self._folder / f"{file}.key", key),
+            _write(self._folder / f"{file}.crt", leaf.cert_chain_pems[0].bytes()),
+            _write(self._folder / f"{file}.key", leaf.private_key_pem.bytes()),
         )
-
-
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    # The library wants the day; certificates are of this process alone, so its clock is right for them.
-    now = datetime.datetime.now(datetime.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _BEFORE)
-        .not_valid_after(now + _AFTER)
-    )
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_encipherment=not signs_certificates,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        content_commitment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _general_name(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)
-
-
-def _write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> Path:
-    return _write(
-        path,
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
-    )
 
 
 def _write(path: Path, content: bytes) -> Path:

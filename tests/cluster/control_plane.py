@@ -74,14 +74,14 @@ class ControlPlane(Plane):
         """The API server's address: `https://...`."""
         return f"https://{self.network.host}:{self._port}"
 
-    def user_kubeconfig(self, file: str, user: str, *groups: str) -> Path:
+    def user_kubeconfig(self, file: str, user: str, group: str | None = None) -> Path:
         """A kubeconfig for a user that certificates name, for instance to try what RBAC lets it do."""
         path = self.folder / f"{file}.kubeconfig"
         return write_kubeconfig(
             path,
             name=self.name,
             cluster={"server": self.server, "certificate-authority-data": inline(self.authority.certificate)},
-            user=signed_in(self.authority.client(file, user, *groups)),
+            user=signed_in(self.authority.client(file, user, group)),
         )
 
     def account(self, name: str) -> Account:

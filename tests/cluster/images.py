@@ -180,15 +180,28 @@ def _program_image(name: str, programs: dict[str, Path], start: Start) -> Image:
     return image
 
 
+def copied(component: str) -> list[Path]:
+    """The files and folders that the Dockerfile of a component copies from the repository."""
+    text = (ROOT / component / "Dockerfile").read_text().replace("\\\n", " ")
+    copies = [line.split()[1:-1] for line in text.splitlines() if line.startswith("COPY ") and "--from=" not in line]
+    return [ROOT / name for names in copies for name in names]
+
+
+def copied_modules(component: str) -> list[Path]:
+    """The files of ours that are in the wheel of an image."""
+    return sorted(
+        file
+        for path in copied(component)
+        if "voicefleet" in path.relative_to(ROOT).parts
+        for file in (path.rglob("*") if path.is_dir() else [path])
+        if file.is_file() and file.suffix != ".pyc"
+    )
+
+
 def _inputs_of(component: str) -> str:
-    """Everything that `.dockerignore` lets into the context of this image, and the way the base is made."""
-    files = [ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE", ".dockerignore", "scripts/build.lock")]
-    files += sorted((ROOT / component).glob("*.lock"))
-    files.append(ROOT / component / "Dockerfile")
-    for root in COMPONENTS:
-        files += sorted(
-            file for file in (ROOT / root / "voicefleet").rglob("*") if file.is_file() and file.suffix != ".pyc"
-        )
+    """Everything that the image is made of, and the way the base is made."""
+    files = [path for path in copied(component) if path.is_file()]
+    files += [ROOT / ".dockerignore", ROOT / component / "Dockerfile", *copied_modules(component)]
     return _digest(files, f"{_SUITE} {_BASE_PACKAGES}")
 
 

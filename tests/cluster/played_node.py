@@ -15,7 +15,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration, CoreV1Api, V1DeleteOptions, V1Node, V1ObjectMeta
 
 from cluster.kube import Kube
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 
 _MERGE = "application/merge-patch+json"
 _LOOK_S = 0.05
@@ -97,7 +97,7 @@ class PlayedNode:
         try:
             yield self
         finally:
-            await end(tasks)
+            await cancel_and_wait(tasks)
             await self._core.delete_node(self.name)
 
 

@@ -55,9 +55,9 @@ class Daemons:
         deadline = time.monotonic() + limit_s
         while not condition():
             for child in self._running.values():
-                if (death := child.death()) is not None:
+                if (ended := child.unexpected_exit()) is not None:
                     raise UsageError(
-                        f"it ended: {death.describe()}", field=child.name, hint="Mend what its last lines say."
+                        f"it ended: {ended.describe()}", field=child.name, hint="Mend what its last lines say."
                     )
             if time.monotonic() > deadline:
                 tails = "\n".join(f"--- {child.name}\n{child.log_tail(5)}" for child in self._running.values())

@@ -11,12 +11,14 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cluster.image_content import Content, content
-from cluster.images import COMPONENTS, ROOT, images
+from cluster.images import COMPONENTS, ROOT, copied_modules, images
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.runtime.supervisor.settings import environment
 
 pytestmark = pytest.mark.cluster
 
+MOST_MB = {"worker": 530, "controller": 450, "loadtest": 300}
+"""Size of an archive; the base image is 150 MB of it."""
 LIST = "opt/voicefleet/sbom.cdx.json"
 # The base of these tests is Debian 12, with its Python.
 PYTHON = {"python_version": "3.11", "python_full_version": "3.11.2"}
@@ -55,6 +57,13 @@ def test_an_image_has_no_installer_and_no_compiler(image: Content) -> None:
     tools = ("bin/pip", "bin/pip3", "bin/uv", "bin/cyclonedx-py", "bin/gcc", "bin/cc", "bin/go")
     assert [name for name in image.names if name.endswith(tools)] == []
     assert {"pip", "uv", "hatchling", "setuptools", "cyclonedx_bom"} & set(installed(image)) == set()
+
+
+def test_an_image_carries_its_component_alone(component: str, image: Content) -> None:
+    ours = {name for name in image.names if "/site-packages/voicefleet/" in name and not name.endswith(".pyc")}
+    assert {name.partition("/voicefleet/")[2].partition("/voicefleet/")[2] for name in ours} == {
+        "/".join(file.parts[file.parts.index("voicefleet") + 1 :]) for file in copied_modules(component)
+    }
 
 
 def installed(image: Content) -> list[str]:

@@ -23,7 +23,7 @@ from cluster.played_node import PlayedNode, played_node
 from support.controlling import KEYS, Running, controller, until
 from voicefleet.contract import codec
 from voicefleet.contract.reports import WorkerOrder
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.stack import servers
 
 pytestmark = pytest.mark.cluster
@@ -82,7 +82,7 @@ async def playing(running: Running, node: PlayedNode) -> AsyncIterator[Workers]:
     try:
         yield workers
     finally:
-        await end([task])
+        await cancel_and_wait([task])
 
 
 async def view(running: Running, name: str = "eu") -> dict[str, Any]:

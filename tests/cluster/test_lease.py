@@ -268,7 +268,7 @@ async def test_a_pool_in_trouble_is_an_event_on_the_lease(plane: Plane) -> None:
     finally:
         await clusters.close()
     told = plane.kubectl("describe", "lease", LEASE, "-n", namespace).partition("Events:")[2]
-    assert told.count("PoolInTrouble") == 1
+    assert told.count("PoolDegraded") == 1
     assert "region eu: 2 workers unschedulable: no cpu" in told
-    assert told.count("PoolWell") == 1
+    assert told.count("PoolHealthy") == 1
     assert "region us" not in told

@@ -14,7 +14,8 @@ from livekit.rtc._proto.room_pb2 import SimulateScenarioKind
 
 from support.echo_agent import EchoAgent, token
 from voicefleet.callers.behavior import CallerBehavior
-from voicefleet.callers.caller import _LEAVING, Caller, CallerSettings
+from voicefleet.callers.caller import Caller, CallerSettings
+from voicefleet.callers.connection import _LEAVING
 from voicefleet.callers.outcome import CallOutcome, summary
 from voicefleet.callers.swarm import SwarmSettings, run_swarm, script
 from voicefleet.contract.api import CallTicket

@@ -319,7 +319,7 @@ MUTANTS: dict[str, tuple[str, str, str]] = {
         "if false then",
     ),
     "a claim that stands is closed": (
-        "held_expire",
+        "open_claims_expire",
         "  if redis.call('EXISTS', ARGV[1] .. room) == 0 and not redis.call('ZSCORE', KEYS[1], room) then",
         "  if true then",
     ),

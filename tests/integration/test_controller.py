@@ -22,7 +22,7 @@ from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.runtime.redis.connection import connect_redis
 from voicefleet.runtime.supervisor.ports import Ports
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.stack import servers
 
 pytestmark = pytest.mark.integration
@@ -386,6 +386,6 @@ async def test_tasks_end_although_the_redis_client_forgets_a_cancellation(redis_
     for pause_ms in range(0, 60, 3):
         task = asyncio.create_task(for_ever())
         await asyncio.sleep(pause_ms / 20_000)
-        await asyncio.wait_for(end([task]), 5)
+        await asyncio.wait_for(cancel_and_wait([task]), 5)
         assert task.cancelled()
     await client.aclose()

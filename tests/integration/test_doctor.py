@@ -14,10 +14,10 @@ from aiohttp import web
 from rich.console import Console
 
 from voicefleet.doctor import command
-from voicefleet.doctor.finding import Finding, Verdict
 from voicefleet.doctor.servers import check_servers
 from voicefleet.doctor.settings import Surroundings
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.command.finding import Finding, Verdict
 from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.stack.servers import LiveKit
 

@@ -23,7 +23,7 @@ from voicefleet.netlab import namespaces
 from voicefleet.netlab.conditions import Conditions
 from voicefleet.netlab.lab import Lab, open_lab
 from voicefleet.netlab.link import Link
-from voicefleet.runtime.processes import process_start_ticks
+from voicefleet.runtime.supervisor.guard import start_time
 from voicefleet.runtime.supervisor.settings import environment
 
 pytestmark = pytest.mark.integration
@@ -257,4 +257,4 @@ def test_what_a_killed_run_left_is_cleared_by_the_next() -> None:
     assert (Path("/run/netns") / name).exists()
     with open_lab("tun"):
         assert not (Path("/run/netns") / name).exists()
-    assert [pid for pid in stranded if process_start_ticks(pid) is not None] == []
+    assert [pid for pid in stranded if start_time(pid) is not None] == []

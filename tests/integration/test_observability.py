@@ -28,7 +28,7 @@ from voicefleet.callers.caller import Caller, CallerSettings
 from voicefleet.callers.health import GeneratorHealth, HealthMeter
 from voicefleet.callers.outcome import CallOutcome
 from voicefleet.callers.swarm import SwarmSettings, run_swarm
-from voicefleet.cli.status import StatusOptions, look, status
+from voicefleet.client.status import StatusOptions, look, status
 from voicefleet.contract import codec
 from voicefleet.contract.api import CallRequest, CallTicket, RegionView
 from voicefleet.contract.keys import Keys

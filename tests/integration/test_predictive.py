@@ -79,7 +79,7 @@ async def test_calls_are_served_and_the_pool_grows_and_shrinks(tmp_path: Path) -
         decisions = await client.decisions(limit=1000)
         assert any("P(wait) = " in d.detail for d in decisions), [d.detail for d in decisions]
         assert max(d.desired or 0 for d in decisions) >= 2
-        assert not fleet.deaths
+        assert not fleet.unexpected_exits
 
 
 async def test_a_campaign_by_the_api_raises_the_pool_before_it_begins(harness: Harness) -> None:

@@ -189,13 +189,13 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def book_is_cleaned(self) -> None:
         """Claims that ran out, of calls that are over, leave the book; no other does."""
-        held = self.run(self._client.hkeys(KEYS.held))
+        held = self.run(self._client.hkeys(KEYS.open_claims))
         gone = {room for room in held if room not in self.claimed and room not in self.joined}
         with mock.patch("voicefleet.controller.calls.scanning.ORPHAN_MS", 0):
             self.books[0].scanner.forget()
             self.run(self._two_rounds())
         self._scanned()
-        assert set(self.run(self._client.hkeys(KEYS.held))) == set(held) - gone
+        assert set(self.run(self._client.hkeys(KEYS.open_claims))) == set(held) - gone
 
     async def _two_rounds(self) -> None:
         """Two times through all that is held: in the first an orphan is seen, after it it is closed."""
@@ -214,7 +214,7 @@ class QueueMachine(RuleBasedStateMachine):
     def ledger_adds_up(self) -> None:
         ledger = {name: int(count) for name, count in self.run(self._client.hgetall(KEYS.ledger)).items()}
         opened = ledger.pop("opened", 0)
-        assert opened == sum(ledger.values()) + self.run(self._client.hlen(KEYS.held))
+        assert opened == sum(ledger.values()) + self.run(self._client.hlen(KEYS.open_claims))
 
 
 def play(url: str, examples: int) -> None:

@@ -23,7 +23,7 @@ from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scr
 from voicefleet.runtime.supervisor.children import Child, running
 from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.runtime.supervisor.settings import environment
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.stack.find import find_redis_server
 
 pytestmark = pytest.mark.integration
@@ -173,7 +173,7 @@ async def test_claims_outlive_the_master_and_everybody_follows(tmp_path: Path, p
                 assert info["role"] == "master"
                 assert (await controller.config_get("port"))["port"] == str(replica)
             finally:
-                await end([listening])
+                await cancel_and_wait([listening])
                 group.sentinels[next(iter(group.sentinels))].send_signal(signal.SIGCONT)
 
 

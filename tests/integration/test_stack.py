@@ -22,7 +22,14 @@ from redis.backoff import NoBackoff
 
 from voicefleet.contract.errors import ConfigError, MissingPartError, UsageError
 from voicefleet.runtime.supervisor import ports
-from voicefleet.runtime.supervisor.children import Child, Death, first_death, leftover_pids, private_directory, running
+from voicefleet.runtime.supervisor.children import (
+    Child,
+    UnexpectedExit,
+    first_unexpected_exit,
+    leftover_pids,
+    private_directory,
+    running,
+)
 from voicefleet.runtime.supervisor.guard import start_time
 from voicefleet.stack.servers import LiveKit, Redis, livekit_server, redis_server
 
@@ -209,23 +216,23 @@ async def test_a_wrong_path_is_a_missing_part(monkeypatch: pytest.MonkeyPatch) -
 
 
 async def test_a_death_that_nobody_asked_for_is_reported() -> None:
-    told: asyncio.Future[Death] = asyncio.get_running_loop().create_future()
-    async with redis_server(on_death=told.set_result) as server:
-        watch = asyncio.create_task(first_death([server.proc]))
+    told: asyncio.Future[UnexpectedExit] = asyncio.get_running_loop().create_future()
+    async with redis_server(on_exit=told.set_result) as server:
+        watch = asyncio.create_task(first_unexpected_exit([server.proc]))
         server.proc.send_signal(signal.SIGKILL)
-        death = await asyncio.wait_for(told, 5)
-        assert death == await asyncio.wait_for(watch, 5)
-        assert death.returncode == -signal.SIGKILL
-        assert "was killed by signal 9" in death.describe()
-        assert "Ready to accept connections" in death.log_tail
+        ended = await asyncio.wait_for(told, 5)
+        assert ended == await asyncio.wait_for(watch, 5)
+        assert ended.returncode == -signal.SIGKILL
+        assert "was killed by signal 9" in ended.describe()
+        assert "Ready to accept connections" in ended.log_tail
 
 
 async def test_a_stop_is_no_death() -> None:
-    told: list[Death] = []
-    async with redis_server(on_death=told.append) as server:
+    told: list[UnexpectedExit] = []
+    async with redis_server(on_exit=told.append) as server:
         await server.restart()
     assert told == []
-    assert server.proc.death() is None
+    assert server.proc.unexpected_exit() is None
 
 
 async def test_a_child_that_ignores_sigterm_is_killed_with_its_family(tmp_path: Path) -> None:

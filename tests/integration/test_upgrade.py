@@ -180,7 +180,10 @@ async def _upgrade(upgrade: Upgrade, old: Program, first: str) -> None:
         upgrade.calls.clear()
 
         async def nothing_is_kept() -> bool:
-            kept = [(key, await redis.ttl(key), await redis.type(key), (await redis.get(key) or "")[:300]) async for key in redis.scan_iter("*call-*")]
+            kept = [
+                (key, await redis.ttl(key), await redis.type(key), (await redis.get(key) or "")[:300])
+                async for key in redis.scan_iter("*call-*")
+            ]
             print(kept)
             return not kept
 

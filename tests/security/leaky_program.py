@@ -14,7 +14,8 @@ import warnings
 from typing import Any, Literal, cast
 
 from voicefleet.contract.errors import ConfigError, UnknownStateError
-from voicefleet.runtime.logs.setup import configure_logs, get_logger, told
+from voicefleet.runtime.logs.errors import error_summary
+from voicefleet.runtime.logs.setup import configure_logs, get_logger
 
 CARD = "4111 1111"
 WHO = "anna@example.com"
@@ -51,7 +52,7 @@ def our_own() -> None:
     try:
         look_up(f"my card is {CARD}")
     except ToolError as error:
-        log.exception("the tool failed", error=told(error))
+        log.exception("the tool failed", error=error_summary(error))
         log.warning("the tool failed, once more", error=error, reasons=[error])
     try:
         raise UnknownStateError("Redis did not answer (TimeoutError)") from failing()
@@ -60,7 +61,9 @@ def our_own() -> None:
     seen = {"participants": [{"identity": WHO}]}
     log.info("who", identity=WHO, caller_identity=WHO, seen=seen, livekit_token=PRIVATE)
     log.info("what", settings=Settings(), api_secret=PRIVATE, nested=[{"password": PRIVATE}], transcript=CARD)
-    log.error("config", error=told(ConfigError("no such tier", field="tiers", value="fast", hint="Name another.")))
+    log.error(
+        "config", error=error_summary(ConfigError("no such tier", field="tiers", value="fast", hint="Name another."))
+    )
 
 
 def others() -> None:

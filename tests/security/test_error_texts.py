@@ -48,7 +48,7 @@ def of_our_tree(trees: list[ast.Module]) -> set[str]:
 
 
 def texts_told(handler: ast.ExceptHandler) -> Iterator[ast.Call]:
-    """Log calls in `handler` that put the error's text, and not `told(error)`, into a field."""
+    """Log calls in `handler` that put the error's text, and not `error_summary(error)`, into a field."""
     for node in ast.walk(handler):
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
@@ -70,7 +70,7 @@ def test_only_texts_of_our_own_errors_are_logged() -> None:
     read = list(modules())
     ours = of_our_tree([tree for _, tree in read])
     wrong = [
-        f"{path.relative_to(TREE)}:{call.lineno}: use told({handler.name})"
+        f"{path.relative_to(TREE)}:{call.lineno}: use error_summary({handler.name})"
         for path, tree in read
         for handler in ast.walk(tree)
         if isinstance(handler, ast.ExceptHandler) and handler.name and not names(handler.type) <= ours

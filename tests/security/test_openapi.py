@@ -27,6 +27,9 @@ from support.controlling import FRONT, controller
 from voicefleet.controller import app as controller_app
 from voicefleet.controller.http.openapi import document, problems_of
 from voicefleet.controller.http.routes import ROUTES
+from voicefleet.controller.leader.leadership import Leadership
+from voicefleet.controller.wiring.shared import Shared
+from voicefleet.controller.wiring.web import Web, build_web
 from voicefleet.stack.servers import LiveKit
 
 pytestmark = pytest.mark.integration
@@ -45,13 +48,14 @@ async def test_every_registered_route_is_described(
     tmp_path: Path, livekit: LiveKit, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[web.Application] = []
-    build = controller_app._web_app
+    build = build_web
 
-    def noted(*given: Any) -> web.Application:
-        made.append(build(*given))
-        return made[-1]
+    def noted(shared: Shared, leadership: Leadership) -> Web:
+        built = build(shared, leadership)
+        made.append(built.app)
+        return built
 
-    monkeypatch.setattr(controller_app, "_web_app", noted)
+    monkeypatch.setattr(controller_app, "build_web", noted)
     async with controller(tmp_path, livekit, redis_url) as fleet:
         registered = {
             (route.method, route.resource.canonical)

@@ -188,14 +188,14 @@ async def test_claims_whose_call_is_gone_leave_the_book(redis: RedisClient, monk
     async def closed() -> bool:
         snapshot = await book.scan()
         asked_for.update(snapshot.not_listening)
-        return int(await redis.hlen(KEYS.held)) == 2
+        return int(await redis.hlen(KEYS.open_claims)) == 2
 
     snapshot = await book.scan()
-    assert await redis.hlen(KEYS.held) == 202, "whoever claimed a call last may come back for a while"
+    assert await redis.hlen(KEYS.open_claims) == 202, "whoever claimed a call last may come back for a while"
     await until(closed)
     # Only the one that has a claim and does not listen is looked at in each scan.
     assert asked_for | snapshot.not_listening == {"J201"}
-    assert set(await redis.hkeys(KEYS.held)) == {"waits", "lives"}
+    assert set(await redis.hkeys(KEYS.open_claims)) == {"waits", "lives"}
     ledger = {name: int(count) for name, count in (await redis.hgetall(KEYS.ledger)).items()}
     assert ledger == {"opened": 202, "expired": 200}
     # The webhook, late: nothing is counted twice.

@@ -17,7 +17,7 @@ from voicefleet.contract.keys import Keys
 from voicefleet.runtime.redis.claim_store import Accepted, ClaimStore
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scripts, connect_redis, listen
 from voicefleet.runtime.redis.following import is_not_master
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 
 pytestmark = pytest.mark.integration
 
@@ -109,7 +109,7 @@ async def test_claims_go_on_at_the_new_master_and_whoever_listens_follows(pair: 
             await until(lambda: _heard(heard))
             await until(lambda: nobody_left(pair))
         finally:
-            await end([listening])
+            await cancel_and_wait([listening])
 
 
 @pytest.mark.parametrize("how", ["command", "transaction", "pipeline", "script"])

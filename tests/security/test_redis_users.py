@@ -20,7 +20,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from support.controlling import FRONT, Running, caller, controller, region, until
 from support.redis_programs import Server, redis_programs, server
 from voicefleet.callers.caller import Caller
-from voicefleet.cli.redis_acl import redis_acl
+from voicefleet.commands.redis_acl import setuser_commands
 from voicefleet.contract import codec
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.claims import Claim, ClaimState
@@ -64,7 +64,7 @@ async def users(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     """The users as an operator makes them: our lines, and a password each."""
     async with server(PROGRAMS[request.param], tmp_path / "redis") as found:
         made = Users(found)
-        for line in redis_acl(REGIONS, "voicefleet-controller").splitlines():
+        for line in setuser_commands(REGIONS, "voicefleet-controller").splitlines():
             assert await found.admin.execute_command(*line.split()) == "OK"  # type: ignore[no-untyped-call]
         passwords = {"voicefleet-controller": "controller-password"}
         passwords |= {f"voicefleet-worker-{name}": f"{name}-password" for name in REGIONS}
@@ -283,7 +283,7 @@ async def test_a_controller_of_one_region_reaches_no_other(users: Users) -> None
 
 
 @pytest.mark.parametrize("lacks", ["-zadd", "-evalsha", "resetkeys"])
-async def test_a_user_that_lacks_a_right_is_told_the_way_out(users: Users, lacks: str) -> None:
+async def test_a_user_that_lacks_a_right_is_told_the_hint(users: Users, lacks: str) -> None:
     """As after an upgrade that needs one more: not as if Redis were away."""
     await users.server.admin.execute_command("ACL", "SETUSER", "voicefleet-worker-test", lacks)  # type: ignore[no-untyped-call]
     client = connect_redis(users.worker("test"))
@@ -295,7 +295,7 @@ async def test_a_user_that_lacks_a_right_is_told_the_way_out(users: Users, lacks
 
 
 async def test_the_lines_may_be_run_again_and_keep_the_passwords(users: Users) -> None:
-    for line in redis_acl(REGIONS, "voicefleet-controller").splitlines():
+    for line in setuser_commands(REGIONS, "voicefleet-controller").splitlines():
         await users.server.admin.execute_command(*line.split())  # type: ignore[no-untyped-call]
     assert not await refuses(users.worker("us"), "GET", THEIRS.claim("room"))
 
@@ -312,10 +312,10 @@ async def test_a_user_has_no_password_and_is_off_until_the_operator_says_otherwi
 @pytest.mark.parametrize("name", ["EU", "eu us", "eu}", "*", ""])
 def test_a_name_that_would_widen_the_rules_is_refused(name: str) -> None:
     with pytest.raises(ConfigError, match="REGION"):
-        redis_acl([name], "voicefleet-controller")
+        setuser_commands([name], "voicefleet-controller")
     if name != "EU":
         with pytest.raises(ConfigError, match="--controller-user"):
-            redis_acl(["eu"], name)
+            setuser_commands(["eu"], name)
 
 
 # What the code sends, read from the code.

@@ -23,7 +23,7 @@ from voicefleet.contract.reports import WorkerReport
 from voicefleet.controller.app import run_controller
 from voicefleet.controller.settings.load import load_settings
 from voicefleet.runtime.redis.connection import REDIS_FAILURES
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.stack import servers
 
 KEYS = Keys("eu")
@@ -67,7 +67,7 @@ class Running:
         try:
             yield fields
         finally:
-            await end([task])
+            await cancel_and_wait([task])
 
     async def get(self, path: str, **more: Any) -> Any:
         async with self.http.get(self.url + path, headers=FRONT, **more) as answer:

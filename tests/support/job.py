@@ -17,7 +17,7 @@ from voicefleet.contract.keys import Keys
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC, WORKER_ATTRIBUTE
 from voicefleet.runtime.redis.claim_store import ClaimStore, Renewed
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, Scripts
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.stack import servers
 
 
@@ -66,7 +66,7 @@ class FakeJob:
 
     async def deafen(self) -> None:
         """It listens no more, as when its process is gone."""
-        await end([self._listener])
+        await cancel_and_wait([self._listener])
 
     async def die(self) -> None:
         """As kill -9: no renewals, no listener, no answers; LiveKit still shows it for a while."""
@@ -78,7 +78,7 @@ class FakeJob:
         self.renews = self.answers = False
 
     async def leave(self) -> None:
-        await end(self._tasks)
+        await cancel_and_wait(self._tasks)
         await self._room.disconnect()
         await self._redis.aclose()
 

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from support.model_redis import REGION, Line, ModelRedis
 from voicefleet.contract.claims import RENEW_EVERY_S
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.runtime.redis.claim_store import ClaimStore, Held, Succeeding, Turn
+from voicefleet.runtime.redis.claim_store import ClaimStore, Refused, Succeeding, Turn
 from voicefleet.worker.conversation.handover import GONE_AFTER_S, SUCCESSION_LIMIT_S
 from voicefleet.worker.job.claim_lease import STALL_S, ClaimLease
 
@@ -68,7 +68,7 @@ class ModelJob:
         self.joined_s = 0.0
         self.wire = redis.wire()
         self.claims = ClaimStore(self.wire, REGION)
-        self.lease = ClaimLease(self.claims, room=room, room_sid=sid, worker=worker, job=name, clock=Timer())
+        self.lease = ClaimLease(self.claims, room=room, room_sid=sid, worker=worker, job=name, epoch=0, clock=Timer())
 
     def __repr__(self) -> str:
         marks = [m for m in ("in_room", "doubtful", "confirmed") if getattr(self, m)]
@@ -105,7 +105,7 @@ class ModelJob:
             answer = await self.claims.accept(self.room, self.sid, worker=self.worker, job=self.name)
         except UnknownStateError:
             return True
-        if isinstance(answer, Held):
+        if isinstance(answer, Refused):
             self.stage = Stage.ENDED
             return False
         self._granted(self)
@@ -114,7 +114,8 @@ class ModelJob:
 
     async def take(self, now_s: float, *, others: bool) -> None:
         """Its first question, `others` being in the room. Redis being away is an answer too: it speaks then."""
-        if not await self.lease.acquire(self.epoch, others=others):
+        self.lease.epoch = self.epoch
+        if not await self.lease.acquire(others=others):
             await self.end()
             return
         self._began(now_s, confirmed=not self.wire.cut)

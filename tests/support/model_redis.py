@@ -119,7 +119,9 @@ class ModelRedis:
 
     async def close_orphans(self, rooms: tuple[str, ...]) -> None:
         """Close in the book the claims that ran out, as a controller does when their callers are gone."""
-        await self._scripts.run("held_expire", [KEYS.callers, KEYS.held, KEYS.ledger], [KEYS.claim_prefix, *rooms])
+        await self._scripts.run(
+            "open_claims_expire", [KEYS.callers, KEYS.open_claims, KEYS.ledger], [KEYS.claim_prefix, *rooms]
+        )
 
     async def shift(self, rooms: tuple[str, ...], seconds: float) -> None:
         """So much time goes by for the claims and handoffs in `rooms`."""
@@ -127,7 +129,7 @@ class ModelRedis:
         await self._client.eval(_SHIFT, len(keys), *keys, str(round(seconds * 1000 * _STRETCH)), str(100 * _STRETCH))
 
     async def look(self, rooms: tuple[str, ...]) -> Seen:
-        keys = [KEYS.ledger, KEYS.held]
+        keys = [KEYS.ledger, KEYS.open_claims]
         for room in rooms:
             keys += [KEYS.claim(room), KEYS.handoff(room), KEYS.fenced(room)]
         raw = json.loads(await self._client.eval(_LOOK, len(keys), *keys, *rooms))

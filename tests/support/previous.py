@@ -1,7 +1,7 @@
 """The code of the last promised version, which a running fleet is upgraded from: `make previous` keeps it.
 
-Names of Redis keys, stored values, reports and dispatch metadata are a promise from that version on. It is a file, not a
-commit, because a checkout need not have the history.
+Names of Redis keys, stored values, reports and dispatch metadata are a promise from that version on. It is a file, not
+a commit, because a checkout need not have the history.
 """
 
 from __future__ import annotations

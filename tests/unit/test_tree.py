@@ -65,8 +65,18 @@ def test_voicefleet_is_a_namespace_in_every_component() -> None:
     )
 
 
+def shared_packages() -> list[Path]:
+    """The packages to which several components add modules; namespaces, as `voicefleet` itself."""
+    return [folder for name in ("commands", "checks") for folder in TREE.glob(f"*/voicefleet/{name}")]
+
+
+def test_what_several_components_add_to_is_a_namespace() -> None:
+    assert len(shared_packages()) >= 6
+    assert [folder for folder in shared_packages() if (folder / "__init__.py").exists()] == []
+
+
 def test_every_package_has_an_init_file() -> None:
-    packages = {path.parent for path in TREE.glob("*/voicefleet/*/**/*.py")}
+    packages = {path.parent for path in TREE.glob("*/voicefleet/*/**/*.py")} - set(shared_packages())
     assert sorted(str(package) for package in packages if not (package / "__init__.py").exists()) == []
 
 

@@ -1,4 +1,9 @@
-"""The `voicefleet` command. Heavy imports stand inside the commands: `import livekit.agents` alone takes 3 s."""
+"""The `voicefleet` command: it finds the commands of the installed components and runs one of them.
+
+Each module in a component's `voicefleet/commands` is a command: the function of the module's own name, or `app`, a
+group of commands. These modules hold options and help; they import what does the work when they are called, since
+`import livekit.agents` alone takes 3 s.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""`voicefleet doctor`: what this machine and these settings lack, and what to do about it."""
+"""`voicefleet doctor`: checks of this machine and of the servers it is to work with, each with a hint when it fails."""

@@ -1,4 +1,4 @@
-"""`voicefleet doctor`: one line per finding, with the way out."""
+"""`voicefleet doctor`: prints one line per finding, with a hint."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from voicefleet.doctor.finding import Finding, Verdict, exit_code
 from voicefleet.doctor.machine import check_machine
 from voicefleet.doctor.servers import check_servers
 from voicefleet.doctor.settings import Surroundings, surroundings
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.command.finding import Finding, Verdict, exit_code
 
 _STYLES = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAILURE: "bold red"}
 _MARK_WIDTH = max(len(verdict) for verdict in Verdict)

@@ -1,4 +1,4 @@
-"""Checks of this machine: versions, programs, ports, room to work."""
+"""Checks of this machine: versions, ports, room to work, and what each installed component needs of it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ import platform
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from voicefleet.contract.errors import UsageError
-from voicefleet.doctor.finding import Finding, failure, ok, warning
-from voicefleet.local.available import local_pipeline_missing
+from voicefleet.runtime.command.discovery import installed_modules, load
+from voicefleet.runtime.command.finding import Finding, failure, ok, warning
 from voicefleet.runtime.supervisor.ports import Ports
-from voicefleet.stack.find import Found, find_flite, find_livekit_server, find_redis_server
 
 PINNED = {"livekit-agents": "1.8.9", "livekit": "1.1.21", "livekit-api": "1.2.2"}
 """The versions that the worker's adapter to private parts of the SDK was tested with."""
 
+_CHECKS = "checks"
+"""Package with a module for each check that a component brings: `check()` yields its findings."""
 _LEAST_FREE_BYTES = 2 * 1024**3
 
 
@@ -26,10 +27,8 @@ def check_machine() -> Iterator[Finding]:
     """Everything that needs no network and no settings."""
     yield _python()
     yield from _packages()
-    yield _program("livekit-server", find_livekit_server)
-    yield _program("redis-server", find_redis_server)
-    yield _program("flite", find_flite)
-    yield _local_pipeline()
+    for module in installed_modules(_CHECKS):
+        yield from load(_CHECKS, module).check()
     yield _ports()
     yield _cores()
     yield _disk()
@@ -52,21 +51,6 @@ def _packages() -> Iterator[Finding]:
             yield ok(name, version)
         else:
             yield warning(name, f"{version}, tested with {wanted}", f"pip install {name}=={wanted}")
-
-
-def _program(name: str, find: Callable[[], Found]) -> Finding:
-    try:
-        found = find()
-    except UsageError as error:
-        return warning(name, error.what, error.hint)
-    return ok(name, f"{found.version}, {found.path} ({found.how})")
-
-
-def _local_pipeline() -> Finding:
-    missing = local_pipeline_missing()
-    if missing:
-        return warning("local pipeline", " ".join(missing), "Without it the demo runs the synthetic pipeline.")
-    return ok("local pipeline", "Whisper, answers file and flite are here")
 
 
 def _ports() -> Finding:

@@ -9,9 +9,9 @@ from livekit import api
 from pydantic import ValidationError
 
 from voicefleet.contract.errors import UnknownStateError, UsageError
-from voicefleet.doctor.finding import Finding, failure, ok, warning
 from voicefleet.doctor.settings import Surroundings
 from voicefleet.runtime.clock import Clock
+from voicefleet.runtime.command.finding import Finding, failure, ok, warning
 from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.runtime.redis.address import shown_address
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, check_redis, connect_redis

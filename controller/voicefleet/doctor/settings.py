@@ -1,4 +1,4 @@
-"""What the environment says of the servers to check."""
+"""Addresses and credentials of the servers to check, from the environment."""
 
 from __future__ import annotations
 

@@ -62,6 +62,8 @@ class Decision:
     said: object
     inputs: DecisionInputs = _NOTHING
     may_shrink: bool = True
+    starts: int | None = None
+    """Most workers to start now; None: as many as are missing."""
     replace: tuple[str, ...] = ()
     """Workers that never got ready in time and are to be replaced."""
     notes: tuple[str, ...] = ()

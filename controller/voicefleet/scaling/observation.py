@@ -51,6 +51,10 @@ class Worker:
     """It has carried out the order that stands."""
     stuck: bool = False
     """It starts, and waits for machines or a quota: a replacement would have to wait as well."""
+    order_lost: bool = False
+    """It drains by an order that stands nowhere any more: Redis lost it."""
+    end_requested: bool = False
+    """Somebody requested that it drains and ends, and it has not been told yet."""
 
     busy: int = field(init=False, compare=False)
     """Slots taken."""
@@ -117,6 +121,7 @@ class PoolObservation:
         sure: a lower bound of the calls for when they are not known: enough to grow by, never to shrink. None: not even
             that is known.
         complete: every source answered, and lately. A decision to shrink needs this.
+        managed: False when somebody else runs the workers: then none is started, cordoned or replaced.
         start_timeout_s: a worker that starts for longer is overdue.
         arrived: calls that ever arrived, as far as this process saw; None: unknown.
         ages_s: ages of the live calls, in no order; None: unknown. May be shorter than `calls_live`: the rest is new.
@@ -137,6 +142,7 @@ class PoolObservation:
     complete: bool
     start_timeout_s: float = 120.0
     settled: bool = True
+    managed: bool = True
     arrived: int | None = None
     ages_s: Vector | None = field(default=None, compare=False)
     ended_s: tuple[float, ...] = ()

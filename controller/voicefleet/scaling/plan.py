@@ -1,10 +1,11 @@
-"""From a decision to actions: which workers to start, cordon, un-cordon, retire."""
+"""From a decision to actions: which workers to start, cordon, un-cordon and end, and what of it this replica may do."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from voicefleet.scaling.decision import Decision
+from voicefleet.scaling.guardrails import can_return
 from voicefleet.scaling.observation import PoolObservation, SupplyState, Worker
 
 
@@ -19,16 +20,58 @@ class Actions:
     """Idle for sure: end them."""
     replace: tuple[str, ...] = ()
     """Never got ready: end them, others are started in their place."""
+    end: tuple[str, ...] = ()
+    """Somebody requested their end."""
+    cordon_again: tuple[str, ...] = ()
+    """They drain, and Redis lost the order: it is given again, so that they can be retired."""
 
     @property
     def none(self) -> bool:
         return self == Actions()
+
+    @property
+    def victims(self) -> tuple[str, ...]:
+        """Workers to end now."""
+        return (*self.retire, *self.replace, *self.end)
 
 
 NOTHING = Actions()
 
 
 def plan(observation: PoolObservation, decision: Decision) -> Actions:
+    """The actions that bring the pool nearer to the decision, and those that somebody requested.
+
+    What was requested is carried out whatever the decision is, also in a pool that is not scaled.
+    """
+    scaled = observation.managed and observation.spec.act
+    actions = _toward(observation, decision) if scaled else NOTHING
+    end = [w for w in observation.others if w.end_requested]
+    lost = [w for w in observation.others if w.order_lost and not w.end_requested and w.id not in actions.uncordon]
+    if not (end or lost):
+        return actions
+    return replace(actions, end=tuple(sorted(_ids(end))), cordon_again=_ids(lost))
+
+
+def permitted(
+    actions: Actions, *, leads: bool, instances_known: bool, cannot_elect: bool, callers_wait: bool
+) -> Actions:
+    """The part of `actions` that this replica may carry out on a pool that it manages.
+
+    Only the leader scales, and only over instances that it knows; anybody may bring a worker back. With no API server
+    nobody is elected, and workers that were about to leave could serve callers who wait: then every replica brings them
+    back, because nobody cordons meanwhile.
+
+    Args:
+        cannot_elect: nobody can be elected now.
+    """
+    if leads and instances_known:
+        return actions
+    if leads or (cannot_elect and callers_wait):
+        return Actions(uncordon=actions.uncordon)
+    return NOTHING
+
+
+def _toward(observation: PoolObservation, decision: Decision) -> Actions:
     """The actions that bring the pool nearer to the decision.
 
     Invariants:
@@ -53,6 +96,8 @@ def plan(observation: PoolObservation, decision: Decision) -> Actions:
     back = _comebacks(others)[:missing]
     in_use = serving + sum([_counts_to_maximum(w) for w in others]) + len(back)
     start = max(0, min(missing - len(back), observation.spec.max_workers - in_use))
+    if decision.starts is not None:
+        start = min(start, decision.starts)
     if not decision.may_shrink or not observation.settled:
         return Actions(start=start, uncordon=_ids(back), replace=replaced)
     surplus = serving - decision.desired
@@ -67,8 +112,7 @@ def plan(observation: PoolObservation, decision: Decision) -> Actions:
 
 def _comebacks(workers: list[Worker]) -> list[Worker]:
     """Cordoned workers that can take calls again, the busiest first."""
-    able = [w for w in workers if w.cordoned and w.state in (SupplyState.DRAINING, SupplyState.READY)]
-    return sorted(able, key=lambda w: (-w.busy, w.id))
+    return sorted(filter(can_return, workers), key=lambda w: (-w.busy, w.id))
 
 
 def _victims(observation: PoolObservation, surplus: int) -> list[Worker]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.pools import PoolSpec
+from voicefleet.scaling.policies import DEFAULT, SELECTABLE
 from voicefleet.simulator.baselines.base import Baseline
 from voicefleet.simulator.baselines.catalogue import BASELINES
 from voicefleet.simulator.engine import run
@@ -19,6 +20,10 @@ from voicefleet.simulator.world import World
 from voicefleet.traffic.traces import Trace
 
 VOICEFLEET, ORACLE = "voicefleet", "oracle"
+OTHER_POLICIES = {f"{VOICEFLEET}-{name}": name for name in SELECTABLE if name != DEFAULT}
+"""voicefleet with another policy than its default, by the name it has in a comparison."""
+BUFFER, SCALE_DOWN_DELAY_S = 2, 300.0
+"""The controller's defaults."""
 Progress = Callable[[str], None]
 
 
@@ -46,15 +51,20 @@ class Comparison:
     swept: tuple[Swept, ...] = ()
 
 
+def all_policies() -> tuple[str, ...]:
+    """The names that `all` stands for: voicefleet with its default policy, other systems, and the oracle."""
+    return (VOICEFLEET, *BASELINES, ORACLE)
+
+
 def known_policies() -> tuple[str, ...]:
     """The names that `policies_of` takes, `all` aside."""
-    return (VOICEFLEET, *BASELINES, ORACLE)
+    return (VOICEFLEET, *OTHER_POLICIES, *BASELINES, ORACLE)
 
 
 def policies_of(text: str) -> tuple[str, ...]:
     """Names from ``all`` or a list ``a,b``. Raises `ConfigError` that lists the known ones."""
     if text.strip() == "all":
-        return known_policies()
+        return all_policies()
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     unknown = [name for name in names if name not in known_policies()]
     if unknown or not names:
@@ -94,21 +104,22 @@ def play(trace: Trace, world: World, name: str, allowed: float, least: float | N
     """One policy at its defaults."""
     if name == ORACLE:
         return _oracle(trace, world)
-    if name == VOICEFLEET:
-        return run(world, trace, VoicefleetPolicy(voicefleet_spec(world, allowed)), oracle=least)
+    if name == VOICEFLEET or name in OTHER_POLICIES:
+        spec = voicefleet_spec(world, allowed, OTHER_POLICIES.get(name, DEFAULT))
+        return run(world, trace, VoicefleetPolicy(spec, name=name), oracle=least)
     return play_baseline(trace, world, name, BASELINES[name].default(world, trace), least)
 
 
-def voicefleet_spec(world: World, allowed: float) -> PoolSpec:
-    """Our pool's settings in `world`: the defaults, and its bounds."""
+def voicefleet_spec(world: World, allowed: float, policy: str = DEFAULT) -> PoolSpec:
+    """Our pool's settings in `world`: the controller's defaults, and the world's bounds."""
     return PoolSpec(
         region="simulated",
         min_workers=world.min_workers,
         max_workers=world.max_workers,
         slots=world.slots,
-        buffer=0,
-        scale_down_delay_s=0.0,
-        policy="predictive",
+        buffer=BUFFER,
+        scale_down_delay_s=SCALE_DOWN_DELAY_S,
+        policy=policy,
         wait_ratio=allowed,
     )
 

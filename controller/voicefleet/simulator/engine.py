@@ -8,7 +8,8 @@ from typing import Protocol
 
 import numpy as np
 
-from voicefleet.simulator.cluster import READY, Cluster
+from voicefleet.simulator.cluster.cluster import Cluster
+from voicefleet.simulator.cluster.pods import READY
 from voicefleet.simulator.outcome import Outcome, Sample, oracle_hours, p99, peak_within
 from voicefleet.simulator.world import FaultKind, World
 from voicefleet.traffic.traces import Trace

@@ -19,7 +19,8 @@ from voicefleet.scaling import (
     step,
 )
 from voicefleet.scaling.policy_state import dump, load
-from voicefleet.simulator.cluster import READY, STARTING, Cluster, Pod
+from voicefleet.simulator.cluster.cluster import Cluster
+from voicefleet.simulator.cluster.pods import READY, STARTING, Pod
 from voicefleet.simulator.engine import Metrics
 from voicefleet.traffic.traces import Trace
 
@@ -31,8 +32,10 @@ _STATES = {STARTING: SupplyState.STARTING, READY: SupplyState.READY}
 class VoicefleetPolicy:
     """voicefleet's own policy, live settings and live code."""
 
-    def __init__(self, spec: PoolSpec, *, every_s: float = 2.0, start_timeout_s: float = 300.0) -> None:
-        self.name = "voicefleet"
+    def __init__(
+        self, spec: PoolSpec, *, name: str = "voicefleet", every_s: float = 2.0, start_timeout_s: float = 300.0
+    ) -> None:
+        self.name = name
         self.every_s = every_s
         self._spec = spec
         self._start_timeout_s = start_timeout_s

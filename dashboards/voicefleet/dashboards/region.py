@@ -57,7 +57,7 @@ ROWS = (
             ),
             panel(
                 "Calls recovered",
-                "Taken from a dead or stalled job, per second, by what told.",
+                "Taken from a dead or stalled job, per second, by what revealed it.",
                 "reqps",
                 per_second("voicefleet_calls_recovered_total", "reason"),
             ),

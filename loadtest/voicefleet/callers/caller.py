@@ -14,6 +14,7 @@ from typing import Any
 from livekit import rtc
 
 from voicefleet.callers.behavior import Ask, CallerBehavior, HangUp
+from voicefleet.callers.connection import RoomConnection
 from voicefleet.callers.dialogue import Dialogue
 from voicefleet.callers.outcome import CallOutcome
 from voicefleet.callers.tracks import SAMPLE_RATE, SpeechSource, TrackListener
@@ -25,10 +26,7 @@ from voicefleet.speech.clips import Utterance
 OnEvent = Callable[[str, str, float, Mapping[str, Any]], None]
 """``on_event(call_id, kind, t_s, data)``: t_s is seconds since the join, on the caller's clock."""
 
-_LEAVE_TIMEOUT_S = 5.0
 _PUBLISH_GRACE_S = 2.0
-_LEAVING: set[asyncio.Task[None]] = set()
-"""Rooms being left, some by callers that gave up on a join: it must still be left if it comes off after all."""
 
 
 def _ignore(_call: str, _kind: str, _t_s: float, _data: Mapping[str, Any]) -> None: ...
@@ -76,7 +74,8 @@ class Caller:
         self._settings = settings or CallerSettings()
         self._on_event = on_event
         self._clock = clock or SystemClock()
-        self._room = rtc.Room()
+        self._connection = RoomConnection(ticket, self._settings.connect_timeout_s, self._settings.options)
+        self._room = self._connection.room
         self._wake = asyncio.Event()
         self._dialogue: Dialogue | None = None
         self._source: SpeechSource | None = None
@@ -84,8 +83,6 @@ class Caller:
         self._closing: set[asyncio.Task[None]] = set()
         self._events: list[tuple[float, str]] = []
         self._joined_s = 0.0
-        self._gave_up = False
-        self._left: asyncio.Task[None] | None = None
 
     async def run(self) -> CallOutcome:
         """Hold the call. Failures to connect or to publish are outcomes (`error`), not exceptions."""
@@ -100,16 +97,9 @@ class Caller:
         )
         began_s = self._clock.monotonic()
         self._joined_s = began_s
-        connecting = asyncio.create_task(self._connect(), name="caller-connect")
-        error: str | None = None
         try:
-            # Never cancel a join halfway: the native side would finish it and leave a ghost in the room.
-            done, _ = await asyncio.wait({connecting}, timeout=self._settings.connect_timeout_s)
-            if not done:
-                self._gave_up = True
-                error = f"connect: no answer within {self._settings.connect_timeout_s:g} s"
-            elif (failure := connecting.exception()) is not None:
-                error = f"connect: {failure!r}"
+            self._subscribe()
+            error = await self._connection.join(self._enter)
             dialogue = self._dialogue
             if error is not None or dialogue is None:
                 self._joined_s = self._clock.monotonic()
@@ -122,10 +112,10 @@ class Caller:
                 error = f"call: {failure!r}"
             ended_s = self._clock.monotonic()
             dialogue.hung_up(ended_s)
-            await self._leave(connecting)
+            await self._leave()
             return self._outcome(blank, dialogue, ended_s, error)
         finally:
-            await self._leave(connecting)
+            await self._leave()
 
     def finish(self) -> None:
         """Ask nothing more: hang up after the answer to the question under way."""
@@ -135,7 +125,7 @@ class Caller:
 
     # --- the room ---
 
-    async def _connect(self) -> None:
+    def _subscribe(self) -> None:
         room = self._room
         room.on("participant_connected", self._on_participant)
         room.on("participant_disconnected", self._on_participant_left)
@@ -144,13 +134,6 @@ class Caller:
         room.on("reconnecting", lambda: self._note("reconnecting", self._clock.monotonic()))
         room.on("reconnected", lambda: self._note("reconnected", self._clock.monotonic()))
         room.on("disconnected", self._on_disconnected)
-        # Each attempt of the SDK gets our time-out; it makes several, so the join may end after we gave up.
-        options = self._settings.options or rtc.RoomOptions(connect_timeout=self._settings.connect_timeout_s)
-        await room.connect(self._ticket.url, self._ticket.token, options)
-        if not self._gave_up:
-            # Here, not in run(): the SDK delivers room events from now on, and run() resumes a few loop
-            # turns later. An agent's track that came in between would never be heard.
-            self._enter()
 
     def _enter(self) -> None:
         self._joined_s = self._clock.monotonic()
@@ -177,7 +160,7 @@ class Caller:
         # Only the voice: an agent's background sound is a track of another source.
         is_voice = publication.source == rtc.TrackSource.SOURCE_MICROPHONE
         dialogue = self._dialogue
-        if dialogue is None or self._gave_up or not is_voice or not isinstance(track, rtc.RemoteAudioTrack):
+        if dialogue is None or self._connection.gave_up or not is_voice or not isinstance(track, rtc.RemoteAudioTrack):
             return
         agent = _is_agent(participant)
         if not agent and not _is_waiting_voice(participant):
@@ -254,24 +237,15 @@ class Caller:
 
     # --- the end ---
 
-    async def _leave(self, connecting: asyncio.Task[None]) -> None:
+    async def _leave(self) -> None:
         """Close everything, in bounded time; safe to call twice."""
-        self._gave_up = True  # from here on nothing new is opened
+        self._connection.gave_up = True
         source, self._source = self._source, None
         if source is not None:
             await source.aclose()
         listeners, self._listeners = list(self._listeners.values()), {}
         await asyncio.gather(*(listener.aclose() for listener in listeners), *self._closing)
-        if self._left is None:
-            self._left = asyncio.create_task(self._leave_room(connecting), name="caller-leave")
-            _LEAVING.add(self._left)
-            self._left.add_done_callback(_LEAVING.discard)
-        await asyncio.wait({self._left}, timeout=_LEAVE_TIMEOUT_S)
-
-    async def _leave_room(self, connecting: asyncio.Task[None]) -> None:
-        await asyncio.wait({connecting})
-        if not connecting.cancelled() and connecting.exception() is None:
-            await self._room.disconnect()
+        await self._connection.leave()
 
     def _outcome(self, blank: CallOutcome, dialogue: Dialogue, ended_s: float, error: str | None) -> CallOutcome:
         zero = self._joined_s

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 
 from voicefleet.callers.behavior import Action, Ask, CallerBehavior, HangUp
 from voicefleet.callers.outcome import TurnOutcome
+from voicefleet.callers.transcript import Span, Turn, Voices, double_speech, relative_to
 
 Note = Callable[[str, float], None]
 
@@ -34,17 +35,6 @@ class Step(enum.Enum):
     ASKING = "asking"
     WAITING = "waiting"
     DONE = "done"
-
-
-@dataclass
-class _Turn:
-    asked_s: float
-    t0_s: float
-    ttfa_s: float | None = None
-    answered: bool = False
-    cut_in: bool = False
-    waited_s: float | None = None
-    reply_end_s: float | None = None
 
 
 @dataclass
@@ -69,14 +59,11 @@ class Dialogue:
     first_agent_s: float | None = field(default=None, init=False)
     first_voice_s: float | None = field(default=None, init=False)
     first_waiting_message_s: float | None = field(default=None, init=False)
-    _turns: list[_Turn] = field(default_factory=list, init=False)
+    _turns: list[Turn] = field(default_factory=list, init=False)
     _agents: set[str] = field(default_factory=set, init=False)
     _gone_since: float | None = field(default=None, init=False)
-    _open: dict[str, float] = field(default_factory=dict, init=False)  # who speaks -> since
-    _waiting_voices: dict[str, float] = field(default_factory=dict, init=False)  # waiting voices that speak -> since
-    _waiting_message_until: float = field(default=float("-inf"), init=False)
-    _spoken: list[tuple[str, float, float]] = field(default_factory=list, init=False)
-    _quiet_since: float = field(default=0.0, init=False)
+    _voices: Voices = field(default_factory=Voices, init=False)  # of agents
+    _messages: Voices = field(default_factory=Voices, init=False)  # of waiting voices
     _listen_since: float = field(default=0.0, init=False)
     _talked_over: bool = field(default=False, init=False)  # a voice between the decision to ask and asked()
 
@@ -105,28 +92,25 @@ class Dialogue:
         since = self._silent_since()
         if since is not None:
             self._judge_silence(since, t_s)
-        self._waiting_voices.setdefault(who, t_s)
+        self._messages.began(who, t_s)
         if self.first_waiting_message_s is None:
             self.first_waiting_message_s = t_s
         self.note("waiting_message", t_s)
 
     def waiting_voice_ended(self, who: str, t_s: float) -> None:
         """The last voiced sample of a waiting message was heard at `t_s`."""
-        since = self._waiting_voices.pop(who, None)
-        if since is not None:
-            self._spoken.append((who, since, t_s))
-            self._waiting_message_until = max(self._waiting_message_until, t_s)
+        self._messages.ended(who, t_s)
 
     def voice_began(self, who: str, t_s: float) -> None:
         """The first voiced sample of agent `who` was heard at `t_s`."""
         if self.step is Step.DONE:
             return
-        self._open.setdefault(who, t_s)
+        self._voices.began(who, t_s)
         if self.first_voice_s is None:
             self.first_voice_s = t_s
             self.note("greeting", t_s)
         if self.step is Step.GREETING:
-            self._judge_silence(max(self.joined_s, self._waiting_message_until), t_s)
+            self._judge_silence(max(self.joined_s, self._messages.until_s), t_s)
             self._listen(t_s)
         elif self.step is Step.ASKING:
             self._talked_over = True
@@ -135,11 +119,8 @@ class Dialogue:
 
     def voice_ended(self, who: str, t_s: float) -> None:
         """The last voiced sample of agent `who` was heard at `t_s`."""
-        since = self._open.pop(who, None)
-        if since is None:
+        if not self._voices.ended(who, t_s):
             return
-        self._spoken.append((who, since, t_s))
-        self._quiet_since = max(self._quiet_since, t_s)
         turn = self._turns[-1] if self._turns else None
         # A cut-in that goes on past the question is the (premature) reply to it.
         if self.step is Step.WAITING and turn is not None and turn.cut_in and t_s > turn.t0_s + _TAIL_S:
@@ -147,11 +128,11 @@ class Dialogue:
 
     def asked(self, start_s: float, t0_s: float) -> None:
         """The question of the last `Ask` plays; its voiced samples go from `start_s` to `t0_s`."""
-        turn = _Turn(asked_s=start_s, t0_s=t0_s)
+        turn = Turn(asked_s=start_s, t0_s=t0_s)
         self._turns.append(turn)
         self.step = Step.WAITING
         self.note("asked", start_s)
-        if self._open or self._talked_over:
+        if self._voices.speaking or self._talked_over:
             self._mark_cut_in(turn, start_s)
 
     def disconnected(self, t_s: float) -> None:
@@ -178,8 +159,8 @@ class Dialogue:
             return HangUp("disconnected")
         self._judge_absence(now_s)
         if self.step is Step.LISTENING and self._may_speak(now_s):
-            if self._turns and self._turns[-1].reply_end_s is None and not self._open:
-                self._turns[-1].reply_end_s = self._quiet_since
+            if self._turns and self._turns[-1].reply_end_s is None and not self._voices.speaking:
+                self._turns[-1].reply_end_s = self._voices.until_s
             if len(self._turns) < len(self.texts):
                 self.step = Step.ASKING
                 self._talked_over = False
@@ -187,10 +168,10 @@ class Dialogue:
             self._finish(now_s)
             return HangUp("done")
         lag_s = self.behavior.detection_lag_s
-        silent_since, since = self._silent_since(), self._waiting_since()
+        silent_since, waiting_since = self._silent_since(), self._waiting_since()
         if silent_since is not None and now_s >= silent_since + self.behavior.turn_timeout_s + lag_s:
             self._mark_silent(silent_since)
-        if since is not None and now_s >= since + self.behavior.patience_s + lag_s:
+        if waiting_since is not None and now_s >= waiting_since + self.behavior.patience_s + lag_s:
             self._finish(now_s)
             return HangUp("patience")
         return None
@@ -202,76 +183,62 @@ class Dialogue:
             due.append(self._gone_since + m.cut_after_s)
         if self.step is Step.LISTENING:
             due.append(self._listen_since + m.max_listen_s)
-            if not self._open and not self._waiting_voices:
-                due.append(max(self._quiet_since, self._waiting_message_until) + m.settle_s)
-        silent_since, since = self._silent_since(), self._waiting_since()
+            if not self._voices.speaking and not self._messages.speaking:
+                due.append(self._quiet_since() + m.settle_s)
+        silent_since, waiting_since = self._silent_since(), self._waiting_since()
         if silent_since is not None and not self.silent:
             due.append(silent_since + m.turn_timeout_s + m.detection_lag_s)
-        if since is not None:
-            due.append(since + m.patience_s + m.detection_lag_s)
+        if waiting_since is not None:
+            due.append(waiting_since + m.patience_s + m.detection_lag_s)
         return min(due, default=None)
 
     # --- the result ---
 
     def turns(self, ended_s: float) -> tuple[TurnOutcome, ...]:
         """The turns whose question was said to its end by `ended_s`, times relative to the join."""
-        zero = self.joined_s
         return tuple(
-            TurnOutcome(
-                index=i,
-                text=self.texts[i],
-                asked_at_s=turn.asked_s - zero,
-                t0_s=turn.t0_s - zero,
-                ttfa_s=turn.ttfa_s,
-                answered=turn.answered,
-                cut_in=turn.cut_in,
-                waited_s=turn.waited_s if turn.waited_s is not None else ended_s - turn.t0_s,
-                reply_end_s=None if turn.reply_end_s is None else turn.reply_end_s - zero,
-            )
+            turn.outcome(i, self.texts[i], self.joined_s, ended_s)
             for i, turn in enumerate(self._turns)
             if turn.t0_s <= ended_s
         )
 
     def double_speech(self) -> int:
         """How often a voice, waiting voices included, began or went on while another spoke, for longer than a click."""
-        spoken = self._spoken
-        return sum(
-            a[0] != b[0] and min(a[2], b[2]) - max(a[1], b[1]) > _OVERLAP_S
-            for i, a in enumerate(spoken)
-            for b in spoken[:i]
-        )
+        return double_speech([*self._voices.spans, *self._messages.spans])
 
-    def voices(self) -> tuple[tuple[str, float, float], ...]:
+    def voices(self) -> tuple[Span, ...]:
         """Who spoke from when to when, by begin, relative to the join; complete once the conversation is over."""
-        zero = self.joined_s
-        return tuple((who, begin - zero, end - zero) for who, begin, end in sorted(self._spoken, key=lambda v: v[1]))
+        return relative_to(self.joined_s, [*self._voices.spans, *self._messages.spans])
 
     # --- inside ---
 
     def _may_speak(self, now_s: float) -> bool:
         if now_s >= self._listen_since + self.behavior.max_listen_s:
             return True
-        quiet_since = max(self._quiet_since, self._waiting_message_until)
-        return not self._open and not self._waiting_voices and now_s >= quiet_since + self.behavior.settle_s
+        speaking = self._voices.speaking or self._messages.speaking
+        return not speaking and now_s >= self._quiet_since() + self.behavior.settle_s
+
+    def _quiet_since(self) -> float:
+        return max(self._voices.until_s, self._messages.until_s)
 
     def _silent_since(self) -> float | None:
         """Since when the caller has heard nothing, although it should; None when it need not, or hears a voice."""
         since = self._waiting_since()
-        return None if since is None or self._waiting_voices else max(since, self._waiting_message_until)
+        return None if since is None or self._messages.speaking else max(since, self._messages.until_s)
 
     def _waiting_since(self) -> float | None:
         """Since when the caller has been waiting for an agent's voice; None when it is not."""
-        if self._open:
+        if self._voices.speaking:
             return None
         if self.step is Step.GREETING:
             return self.joined_s
         return self._turns[-1].t0_s if self.step is Step.WAITING else None
 
-    def _hear_reply(self, turn: _Turn, t_s: float) -> None:
+    def _hear_reply(self, turn: Turn, t_s: float) -> None:
         if t_s < turn.t0_s:
             self._mark_cut_in(turn, t_s)
             return
-        self._judge_silence(max(turn.t0_s, self._waiting_message_until), t_s)
+        self._judge_silence(max(turn.t0_s, self._messages.until_s), t_s)
         if t_s > turn.t0_s + self.behavior.turn_timeout_s:
             turn.waited_s = t_s - turn.t0_s
             self.note("late_reply", t_s)
@@ -282,7 +249,7 @@ class Dialogue:
         self.note("reply", t_s)
         self._answer(turn, t_s)
 
-    def _answer(self, turn: _Turn, t_s: float) -> None:
+    def _answer(self, turn: Turn, t_s: float) -> None:
         turn.answered = True
         turn.waited_s = t_s - turn.t0_s
         self._listen(t_s)
@@ -291,14 +258,14 @@ class Dialogue:
         self.step = Step.LISTENING
         self._listen_since = t_s
 
-    def _mark_cut_in(self, turn: _Turn, t_s: float) -> None:
+    def _mark_cut_in(self, turn: Turn, t_s: float) -> None:
         if not turn.cut_in:
             turn.cut_in = True
             self.note("cut_in", t_s)
 
     def _judge_silence(self, since_s: float, voice_s: float) -> None:
         """The voice ended a silence, unless a waiting voice speaks too; one that was too long makes the call silent."""
-        if not self._waiting_voices and voice_s > since_s + self.behavior.turn_timeout_s:
+        if not self._messages.speaking and voice_s > since_s + self.behavior.turn_timeout_s:
             self._mark_silent(since_s)
 
     def _mark_silent(self, since_s: float) -> None:
@@ -316,13 +283,12 @@ class Dialogue:
             self.note("cut", t_s)
 
     def _finish(self, t_s: float) -> None:
-        for who in list(self._open):
+        for who in list(self._voices.speaking):
             self.voice_ended(who, t_s)
-        for who in list(self._waiting_voices):
+        for who in list(self._messages.speaking):
             self.waiting_voice_ended(who, t_s)
         self.step = Step.DONE
 
 
 _TAIL_S = 0.3
 """An agent that cut in and stops within this time after T0 was interrupted; it has not answered."""
-_OVERLAP_S = 0.06

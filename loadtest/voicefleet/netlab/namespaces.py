@@ -21,7 +21,7 @@ from typing import TypeVar
 from pyroute2 import IPRoute, NetlinkError, netns  # type: ignore[import-untyped]
 
 from voicefleet.contract.errors import MissingPartError
-from voicefleet.runtime.processes import process_start_ticks
+from voicefleet.runtime.supervisor.guard import start_time
 
 T = TypeVar("T")
 
@@ -107,7 +107,7 @@ def _refused(why: str, value: str) -> MissingPartError:
 
 def make(role: str) -> str:
     """A new namespace with its loopback up; its name, which ends in `role` (lower-case letters)."""
-    name = f"vflab-{os.getpid()}-{process_start_ticks(os.getpid())}-{next(_numbers)}-{role}"
+    name = f"vflab-{os.getpid()}-{start_time(os.getpid())}-{next(_numbers)}-{role}"
     try:
         netns.create(name)
     except OSError as error:
@@ -200,7 +200,7 @@ def _names() -> Iterable[str]:
 
 def _owner_is_gone(name: str) -> bool:
     match = _NAME.fullmatch(name)
-    return match is not None and process_start_ticks(int(match[1])) != int(match[2])
+    return match is not None and start_time(int(match[1])) != match[2]
 
 
 def _signal(targets: Sequence[int], number: signal.Signals) -> bool:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import wave
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -14,6 +12,7 @@ from importlib.resources.abc import Traversable
 import numpy as np
 
 from voicefleet.contract.errors import ConfigError, MissingPartError
+from voicefleet.contract.parsing.wav import parse_wav
 from voicefleet.speech.onset_detector import Samples
 
 MANIFEST = "manifest.json"
@@ -86,10 +85,9 @@ def _read_clip(folder: Traversable, entry: dict[str, object]) -> Utterance:
             value=digest,
             hint="Restore the file, or render all clips again: python -m voicefleet.speech.render",
         )
-    with wave.open(io.BytesIO(data)) as wav:
-        rate = wav.getframerate()
-        shape = (wav.getnchannels(), wav.getsampwidth(), rate)
-        samples = np.frombuffer(wav.readframes(wav.getnframes()), dtype="<i2").astype(np.int16, copy=False)
+    wav = parse_wav(data)
+    shape = (wav.channels, wav.sample_bytes, wav.sample_rate)
+    samples = np.frombuffer(wav.pcm, dtype="<i2").astype(np.int16, copy=False)
     end = int(str(entry["speech_end_sample"]))
     start = int(str(entry["speech_start_sample"]))
     if shape != (1, 2, entry["sample_rate"]) or not 0 <= start < end <= samples.size:
@@ -104,7 +102,7 @@ def _read_clip(folder: Traversable, entry: dict[str, object]) -> Utterance:
         file=name,
         text=str(entry["text"]),
         voice=str(entry["voice"]),
-        sample_rate=rate,
+        sample_rate=wav.sample_rate,
         speech_start_sample=start,
         speech_end_sample=end,
         samples=samples,

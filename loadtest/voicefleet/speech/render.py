@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from voicefleet.contract.errors import MissingPartError
+from voicefleet.contract.parsing.wav import parse_wav
 from voicefleet.speech.clips import MANIFEST
 from voicefleet.speech.onset_detector import Samples, voiced_span
 
@@ -53,9 +54,7 @@ def speak(text: str, voice: str) -> Samples:
         path = Path(folder, "speech.wav")
         try:
             subprocess.run(["flite", "-voice", voice, "-t", text, "-o", str(path)], check=True)
-            with wave.open(str(path)) as wav:
-                shape = (wav.getnchannels(), wav.getsampwidth(), wav.getframerate())
-                data = wav.readframes(wav.getnframes())
+            wav = parse_wav(path.read_bytes())
         except (OSError, subprocess.CalledProcessError) as error:
             raise MissingPartError(
                 "flite cannot render this voice",
@@ -63,6 +62,7 @@ def speak(text: str, voice: str) -> Samples:
                 value=voice,
                 hint="Install flite 2.2 (apt-get install flite).",
             ) from error
+    shape = (wav.channels, wav.sample_bytes, wav.sample_rate)
     if shape != (1, 2, SAMPLE_RATE):
         raise MissingPartError(
             "this flite does not speak 16-bit mono at 16 kHz",
@@ -70,7 +70,7 @@ def speak(text: str, voice: str) -> Samples:
             value=shape,
             hint="Install flite 2.2 with the voices slt, awb, rms and kal16.",
         )
-    return np.frombuffer(data, dtype="<i2").astype(np.int16, copy=False)
+    return np.frombuffer(wav.pcm, dtype="<i2").astype(np.int16, copy=False)
 
 
 def polish(raw: Samples) -> tuple[Samples, int, int]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def alone(lock: Path, name: str, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold a lock file for the block; who has to wait says so, with the name of what the other run installs."""
+    """Hold a lock file for the block; a run that has to wait reports what the other one installs."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         try:

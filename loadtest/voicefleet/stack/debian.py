@@ -41,16 +41,16 @@ WITH_SERVICE: Mapping[str, Sequence[str]] = {
 """Package that would start a service -> the packages that are unpacked together instead."""
 
 _LIBRARY = re.compile(r"lib(?!js-)[a-z0-9.+-]+")
-_WAY_OUT = "Install the package yourself."
+_HINT = "Install the package yourself."
 _LIMIT_S = 900.0
 _WAIT = ("-o", "DPkg::Lock::Timeout=300")
-"""For who else installs something at the moment."""
+"""Another program may install packages at this moment."""
 
 
 def provide(packages: Sequence[str], say: Say) -> None:
-    """Unpack or install packages, as far as it goes: who needs them looks for their programs afterwards.
+    """Unpack or install packages, as far as possible; the caller looks for their programs afterwards.
 
-    Only root can install; whoever has APT can unpack.
+    Installing needs root; unpacking needs only APT.
     """
     if not shutil.which("apt-get"):
         return
@@ -141,13 +141,13 @@ class Apt:
                 command, cwd=folder, env=quiet_environment(), capture_output=True, check=False, timeout=_LIMIT_S
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise UsageError(f"it did not run: {error}", field=command[0], hint=_WAY_OUT) from error
+            raise UsageError(f"it did not run: {error}", field=command[0], hint=_HINT) from error
         if done.returncode != 0:
             lines = done.stderr.decode(errors="replace").splitlines()
             reason = " ".join(line for line in lines if not line.startswith("W:"))[:300]
             if say:
                 self._say(f"{' '.join(command[:3])} failed: {reason}")
-            raise UsageError(f"it failed: {reason}", field=command[0], hint=_WAY_OUT)
+            raise UsageError(f"it failed: {reason}", field=command[0], hint=_HINT)
         return done.stdout.decode(errors="replace")
 
     def _as_root(self, verb: str, what: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from voicefleet.contract.errors import UnreachableError, UsageError
-from voicefleet.runtime.supervisor.children import Child, Death
+from voicefleet.runtime.supervisor.children import Child, UnexpectedExit
 from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.stack.servers import LiveKit, Redis, livekit_server, redis_server
 
@@ -93,7 +93,7 @@ class Fleet:
     redis: Redis
     controller: Controller
     log_dir: Path
-    deaths: list[Death]
+    unexpected_exits: list[UnexpectedExit]
 
     def log_tails(self, lines: int = 8) -> str:
         """The last `lines` of the log of the controller and of every worker, for messages."""
@@ -139,13 +139,13 @@ async def running_fleet(
     Raises:
         UsageError: a part did not start; the message says which, why and what to do.
     """
-    deaths: list[Death] = []
+    unexpected_exits: list[UnexpectedExit] = []
     log_dir = directory / "logs"
     log_dir.mkdir(parents=True, exist_ok=True)
     async with contextlib.AsyncExitStack() as stack:
         ports = stack.enter_context(Ports())
         port = ports.tcp()
-        redis = await stack.enter_async_context(redis_server(log_dir=log_dir, on_death=deaths.append))
+        redis = await stack.enter_async_context(redis_server(log_dir=log_dir, on_exit=unexpected_exits.append))
         servers = {}
         for region in regions:
             target = f"http://127.0.0.1:{port}/webhooks/livekit/{region}"
@@ -155,7 +155,7 @@ async def running_fleet(
                     webhook_urls=[webhooks(target) if webhooks else target],
                     prometheus=livekit_metrics,
                     log_dir=log_dir,
-                    on_death=deaths.append,
+                    on_exit=unexpected_exits.append,
                 )
             )
         config = directory / "controller.yaml"
@@ -175,13 +175,13 @@ async def running_fleet(
                     **{_secret_name(r): s.api_secret for r, s in servers.items()},
                 },
                 stop_plan=((signal.SIGTERM, 20.0),),
-                on_death=deaths.append,
+                on_exit=unexpected_exits.append,
             )
 
         controller = Controller(start, ready_file)
         stack.push_async_callback(controller.stop)
         await controller.start()
-        yield Fleet(controller.url, servers, redis, controller, log_dir, deaths)
+        yield Fleet(controller.url, servers, redis, controller, log_dir, unexpected_exits)
 
 
 def _secret_name(region: str) -> str:
@@ -237,9 +237,9 @@ async def _until_ready(controller: Child, ready_file: Path) -> None:
     try:
         async with asyncio.timeout(READY_LIMIT_S):
             while not ready_file.exists():
-                if (death := controller.death()) is not None:
+                if (ended := controller.unexpected_exit()) is not None:
                     raise UsageError(
-                        f"it ended at its start: {death.describe()}",
+                        f"it ended at its start: {ended.describe()}",
                         field="controller",
                         hint="Mend what its last lines say, then start again.",
                     )

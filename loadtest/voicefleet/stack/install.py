@@ -96,13 +96,13 @@ PARTS: Mapping[str, Callable[[Say], Found]] = {
 }
 
 OPTIONAL: Mapping[str, str] = {
-    "iptables": "a row of `voicefleet chaos`",
-    "faketime": "a row of `voicefleet chaos`",
+    "iptables": "a scenario of `voicefleet chaos`",
+    "faketime": "a scenario of `voicefleet chaos`",
     "prometheus": "the test of rules and dashboards",
     "turnserver": "an arm of `voicefleet transports`",
     "chromium": "the test in a browser",
 }
-"""A part that targets can do without -> who misses it."""
+"""A part that targets can do without -> what then cannot run."""
 
 _SERVERS = ("livekit-server", "redis-server")
 

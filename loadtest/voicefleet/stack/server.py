@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from voicefleet.contract.errors import UnreachableError, UsageError
-from voicefleet.runtime.supervisor.children import TERMINATE, Child, Death, StopPlan
+from voicefleet.runtime.supervisor.children import TERMINATE, Child, StopPlan, UnexpectedExit
 from voicefleet.runtime.supervisor.ports import LOOPBACK
 
 READY_LIMIT_S = 20.0
 _POLL_S = 0.05
-OnDeath = Callable[[Death], None]
+OnExit = Callable[[UnexpectedExit], None]
 
 
 @dataclass(kw_only=True)
@@ -27,7 +27,7 @@ class Server(ABC):
     port: int
     log_path: Path
     """Its output, appended to across restarts; gone with the server unless you gave a `log_dir`."""
-    on_death: OnDeath | None = field(default=None, repr=False)
+    on_exit: OnExit | None = field(default=None, repr=False)
     stop_plan: StopPlan = field(default=TERMINATE, repr=False)
     _child: Child | None = field(default=None, repr=False)
 
@@ -64,7 +64,7 @@ class Server(ABC):
             [self.program, *self.arguments()],
             log_path=self.log_path,
             stop_plan=self.stop_plan,
-            on_death=self.on_death,
+            on_exit=self.on_exit,
         )
         try:
             await self._until_ready(self._child)
@@ -75,9 +75,9 @@ class Server(ABC):
     async def _until_ready(self, child: Child) -> None:
         deadline = time.monotonic() + READY_LIMIT_S
         while time.monotonic() < deadline:
-            if (death := child.death()) is not None:
+            if (ended := child.unexpected_exit()) is not None:
                 raise UsageError(
-                    f"it ended at its start: {death.describe()}",
+                    f"it ended at its start: {ended.describe()}",
                     field=self.name,
                     hint="Mend what its last lines say, then start again.",
                 )

@@ -29,7 +29,7 @@ from voicefleet.runtime.supervisor.children import StopPlan, private_directory
 from voicefleet.runtime.supervisor.ports import ANY, LOOPBACK, Ports, require_free
 from voicefleet.stack.config import LiveKitSettings, livekit_config, redis_config
 from voicefleet.stack.find import find_livekit_server, find_redis_server
-from voicefleet.stack.server import OnDeath, Server
+from voicefleet.stack.server import OnExit, Server
 
 # livekit-server waits for its participants without limit on the first signal, and leaves on the second.
 _LIVEKIT_STOP: StopPlan = ((signal.SIGTERM, 0.3), (signal.SIGTERM, 3.0))
@@ -145,7 +145,7 @@ async def livekit_server(
     log_level: str = "info",
     log_dir: Path | None = None,
     overrides: Mapping[str, Any] | None = None,
-    on_death: OnDeath | None = None,
+    on_exit: OnExit | None = None,
 ) -> AsyncIterator[LiveKit]:
     """Run a livekit-server for the block: no Redis, its own ports and secrets.
 
@@ -157,7 +157,7 @@ async def livekit_server(
         prometheus: serve metrics (`metrics_url`).
         node_ip: address that media is sent to; another than loopback makes relays and emulated networks possible.
         overrides: merged into livekit-server's configuration.
-        on_death: see `Child`.
+        on_exit: see `Child`.
 
     Raises:
         MissingPartError, ConfigError, UsageError, UnreachableError: see `find_livekit_server` and `Server.start`.
@@ -183,7 +183,7 @@ async def livekit_server(
             program=program,
             port=settings.port,
             log_path=(log_dir or directory) / f"{name}.log",
-            on_death=on_death,
+            on_exit=on_exit,
             stop_plan=_LIVEKIT_STOP,
             settings=settings,
             config_path=_secret_file(directory / "livekit.yaml", text),
@@ -198,7 +198,7 @@ async def redis_server(
     password: bool = True,
     port: int | None = None,
     log_dir: Path | None = None,
-    on_death: OnDeath | None = None,
+    on_exit: OnExit | None = None,
 ) -> AsyncIterator[Redis]:
     """Run a Redis for the block: empty, in memory only, with a generated password unless told otherwise.
 
@@ -215,7 +215,7 @@ async def redis_server(
             program=program,
             port=chosen,
             log_path=(log_dir or directory) / "redis-server.log",
-            on_death=on_death,
+            on_exit=on_exit,
             password=secret,
             config_path=_secret_file(directory / "redis.conf", text),
             data_directory=directory,

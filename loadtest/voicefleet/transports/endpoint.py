@@ -12,50 +12,18 @@ import json
 import selectors
 import sys
 import time
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 
 from voicefleet.netlab.realtime import SPEAKING_PRIORITY, become_realtime
 from voicefleet.transports.arms import BY_ID, Arm
 from voicefleet.transports.material import speech
+from voicefleet.transports.order import Order
 from voicefleet.transports.protocols.protocol import ProtocolEnd
 from voicefleet.transports.talk import SpeechSource, TrackListener
 
-Role = Literal["caller", "agent"]
 _CONNECT_LIMIT_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What an end is to do.
-
-    Attributes:
-        address: where the agent listens.
-        seconds: how long both speak; grace_s: how long after that their words may still arrive.
-        out: prefix of the result: PREFIX.json and PREFIX.npz.
-        livekit: for WebRTC: url, token, and the relay to use.
-    """
-
-    arm: str
-    role: Role
-    address: str
-    seconds: float
-    grace_s: float
-    seed: int
-    out: str
-    livekit: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def says(self) -> int:
-        """Seed of what this end says; the other end hears `hears`."""
-        return 2 * self.seed + (self.role == "agent")
-
-    @property
-    def hears(self) -> int:
-        return 2 * self.seed + (self.role == "caller")
 
 
 def end_of(arm: Arm) -> type[ProtocolEnd]:
@@ -132,14 +100,6 @@ def main(path: str) -> None:
     # The default event loop wakes by whole milliseconds; this one does it by microseconds.
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(selectors.SelectSelector())) as runner:
         runner.run(work)
-
-
-def write_order(order: Order) -> Path:
-    """The order as a file that only we may read: it may hold a token."""
-    path = Path(f"{order.out}.order.json")
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(asdict(order)))
-    return path
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def _require(need: Need) -> None:
         if "bbr" not in known.read_text().split():
             raise MissingPartError("this kernel has no BBR", field="bbr", hint="Load the module tcp_bbr.")
     elif find_spec(need) is None or (need == "httpx" and find_spec("h2") is None):
-        raise MissingPartError(f"the package {need} is not installed", field=need, hint="Install voicefleet[loadtest].")
+        raise MissingPartError(f"the package {need} is not installed", field=need, hint="Install voicefleet[lab].")
 
 
 def versions(names: Sequence[str]) -> dict[str, str]:

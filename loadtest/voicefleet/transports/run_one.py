@@ -20,8 +20,8 @@ from voicefleet.netlab.link import Link
 from voicefleet.netlab.readings import Backend, Readings
 from voicefleet.runtime.supervisor.children import Child, private_directory, running
 from voicefleet.transports.cells import Cell
-from voicefleet.transports.endpoint import Order, Role, write_order
 from voicefleet.transports.options import LabOptions
+from voicefleet.transports.order import Order, Role, write_order
 from voicefleet.transports.servers import rooms
 from voicefleet.transports.trial import Trial, read_trial
 

@@ -143,9 +143,9 @@ async def _serving(
     async with running(child):
         deadline = time.monotonic() + _READY_LIMIT_S
         while not await asyncio.to_thread(_answers, lab.host(role), address, port):
-            if (death := child.death()) is not None:
+            if (ended := child.unexpected_exit()) is not None:
                 raise UsageError(
-                    f"it ended at its start: {death.describe()}", field=name, hint="Mend what its last lines say."
+                    f"it ended at its start: {ended.describe()}", field=name, hint="Mend what its last lines say."
                 )
             if time.monotonic() > deadline:
                 raise UnreachableError(

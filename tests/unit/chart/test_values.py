@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from chart.values_schema import PER_REGION, generated, is_renamed, renamed_values, resolved
-from chart.values_table import CHART, Field, fields, made, table
+from chart.values_table import BEGIN, CHART, END, Field, fields, table, with_policies, with_table
 
 pytestmark = pytest.mark.unit
 
@@ -60,6 +60,10 @@ def test_the_generated_parts_of_the_schema_are_up_to_date() -> None:
     assert generated(SCHEMA) == SCHEMA, "run: PYTHONPATH=tests python -m chart.values_schema"
 
 
+def test_the_values_say_what_each_policy_does() -> None:
+    assert with_policies(VALUES) == VALUES, "run: PYTHONPATH=tests python -m chart.values_table"
+
+
 def test_old_names_pass_the_schema_and_new_ones_exist() -> None:
     known = set(schema_paths(SCHEMA, ""))
     for old, new in renamed_values().items():
@@ -73,7 +77,8 @@ def test_old_names_pass_the_schema_and_new_ones_exist() -> None:
 
 
 def test_the_readme_has_the_table_of_these_values() -> None:
-    assert made() == (CHART / "README.md").read_text(), "run: PYTHONPATH=tests python -m chart.values_table"
+    readme = (CHART / "README.md").read_text()
+    assert with_table(readme, VALUES) == readme, "run: PYTHONPATH=tests python -m chart.values_table"
 
 
 def test_fields_are_leaves_and_maps_that_are_told_of_as_a_whole() -> None:
@@ -104,6 +109,12 @@ g: null
 
 def test_the_table_escapes_what_would_end_a_cell() -> None:
     assert table("# a|b\nx: 'c|d'").splitlines()[-1] == '| `x` | `"c\\|d"` | a\\|b |'
+
+
+def test_a_readme_without_marks_is_refused() -> None:
+    assert with_table(f"x\n{BEGIN}\nold\n{END}\ny", "# d\na: 1").endswith(f"| `a` | `1` | d |\n{END}\ny")
+    with pytest.raises(ValueError, match="needs the lines"):
+        with_table("x", "a: 1")
 
 
 def test_versions_of_chart_and_project_agree() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -86,3 +87,52 @@ def test_bad_options_of_the_simulator_are_named_with_a_way_out(
 ) -> None:
     assert run(monkeypatch, *arguments) == 2
     assert said in capsys.readouterr().err
+
+
+HEAVY = {"aiohttp", "kubernetes", "livekit", "matplotlib", "numpy", "pydantic", "redis", "rich", "structlog", "yaml"}
+"""None of them is needed to list commands; together they take seconds to import."""
+
+
+def test_the_list_of_commands_imports_nothing_heavy() -> None:
+    script = "import sys; sys.argv[1:] = ['--help']; from voicefleet.cli import app; code = app.exit_code(); "
+    script += "print(*sorted({name.partition('.')[0] for name in sys.modules}), file=sys.stderr); sys.exit(code)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "  worker " in done.stdout
+    assert set(done.stderr.split()) & HEAVY == set()
+
+
+def test_every_command_is_listed_with_its_whole_first_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(monkeypatch, "--help") == 0
+    text = capsys.readouterr().out
+    listed = {line.split()[0] for line in text.partition("Commands:")[2].splitlines() if line[2:3].strip()}
+    assert listed == {
+        *("worker", "controller", "status", "drain", "explain", "keys", "redis-acl", "simulate", "plan", "doctor"),
+        *("demo", "call", "loadtest", "chaos", "soak", "netlab", "transports", "dashboards"),
+    }
+    assert "..." not in text.partition("Commands:")[2]
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_every_command_can_be_built(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in app.Root().commands:
+        assert run(monkeypatch, name, "--help") == 0, name
+        assert f"Usage: voicefleet {name}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_misspelt_command_is_answered_with_one_like_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "staus") == 2
+    assert "No such command 'staus'. Did you mean 'status'?" in capsys.readouterr().err
+
+
+def test_an_image_without_a_component_lacks_its_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(app, "installed_modules", lambda _: ["worker"])
+    assert list(app.Root().commands) == ["worker"]
+    assert run(monkeypatch, "demo") == 2
+    assert "No such command 'demo'." in capsys.readouterr().err

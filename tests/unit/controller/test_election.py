@@ -13,7 +13,7 @@ from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.leader.election import Election, LeaseRecord, LeaseTakenError, Terms
 from voicefleet.controller.leader.leadership import Term
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 
 pytestmark = pytest.mark.unit
 
@@ -61,7 +61,7 @@ async def running(*elections: Election):  # type: ignore[no-untyped-def]
     try:
         yield tasks
     finally:
-        await end(tasks)
+        await cancel_and_wait(tasks)
 
 
 async def never_two(elections: list[Election], seconds: float) -> None:

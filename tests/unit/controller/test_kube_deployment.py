@@ -10,8 +10,8 @@ from voicefleet.controller.adapters.kubernetes.deployment import (
     KubeEvent,
     ownership,
     pulling,
+    read_deployment,
     read_event,
-    read_pool,
     refused_creation,
 )
 from voicefleet.controller.adapters.kubernetes.pod_startups import PodStartups
@@ -47,14 +47,14 @@ def deployment(owner: str | None = "voice/main", **status: Any) -> dict[str, Any
 
 
 def test_a_deployment() -> None:
-    pool = read_pool(deployment(replicas=4, updatedReplicas=1))
+    pool = read_deployment(deployment(replicas=4, updatedReplicas=1))
     assert (pool.replicas, pool.total, pool.updated, pool.version, pool.stalled) == (3, 4, 1, 17, False)
     assert pool.selector == "a=1,b=2,c in (x,y),d notin (z),e,!f"
 
 
 def test_a_rollout_that_kubernetes_gave_up() -> None:
     condition = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
-    assert read_pool(deployment(conditions=[condition])).stalled
+    assert read_deployment(deployment(conditions=[condition])).stalled
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_rollout_that_kubernetes_gave_up() -> None:
     ],
 )
 def test_whose_it_is(theirs: str | None, ours: str | None, said: str) -> None:
-    found = ownership(read_pool(deployment(theirs)), ours)
+    found = ownership(read_deployment(deployment(theirs)), ours)
     assert (said in found) if said else not found
 
 

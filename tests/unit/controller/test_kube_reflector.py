@@ -14,7 +14,7 @@ from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.adapters.kubernetes.client import KubernetesError, refusal
 from voicefleet.controller.adapters.kubernetes.reflector import Reflector
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 
 pytestmark = pytest.mark.unit
 
@@ -83,7 +83,7 @@ class Cluster:
     """As `client.Cluster`: the connection's errors become ours."""
 
     @contextlib.asynccontextmanager
-    async def asked(self, what: str, within_s: float) -> AsyncIterator[Any]:
+    async def requesting(self, what: str, within_s: float) -> AsyncIterator[Any]:
         try:
             async with asyncio.timeout(within_s):
                 yield None
@@ -115,7 +115,7 @@ async def watching(server: Server, changes: list[Change] | None = None) -> Async
     try:
         yield cache
     finally:
-        await end([task])
+        await cancel_and_wait([task])
 
 
 def test_it_follows_and_tells() -> None:
@@ -240,7 +240,7 @@ def test_it_does_not_ask_all_the_time() -> None:
         (409, b'["odd"]', 'cannot read: 409 ["odd"]'),
     ],
 )
-def test_a_refusal_says_why_and_the_way_out(status: int, body: bytes, said: str) -> None:
+def test_a_refusal_says_why_and_what_to_do(status: int, body: bytes, said: str) -> None:
     error = refusal("read", status, body)
     assert error.status == status
     assert str(error).startswith(said)

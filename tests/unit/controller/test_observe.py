@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -165,7 +166,29 @@ def test_a_call_on_its_way_to_another_worker_counts_once() -> None:
 
 def test_a_worker_ordered_to_end_is_no_supply_from_that_moment() -> None:
     worker = only(observe(reported(live=1), leaving={"eu-1"}))
-    assert (worker.state, worker.supply) == (SupplyState.STOPPING, False)
+    assert (worker.state, worker.supply, worker.end_requested) == (SupplyState.STOPPING, False, True)
+
+
+def test_an_end_is_requested_until_the_worker_was_told() -> None:
+    told = WorkerOrder(serial=7, cordon=True, leave=True)
+
+    def wanted(reports: dict[str, Reported], **more: Any) -> bool:
+        return only(observe(reports, leaving={"eu-1"}, **more)).end_requested
+
+    assert wanted({})
+    assert not wanted({}, state=InstanceState.STOPPING)
+    assert not wanted(reported(state="draining", live=1)), "it ends by itself: a second SIGTERM would cut its calls"
+    assert wanted(reported(state="draining", live=1, seen=7, order=WorkerOrder(serial=7, cordon=True)))
+    assert wanted(reported(), managed=False)
+    assert not wanted(reported(order=told), managed=False)
+
+
+def test_an_order_is_lost_when_a_worker_drains_by_it_and_redis_has_none() -> None:
+    assert only(observe(reported(state="draining", seen=7))).order_lost
+    assert not only(observe(reported(state="draining", seen=0))).order_lost, "it drains by itself"
+    assert not only(observe(reported(state="draining", seen=7, order=WorkerOrder(serial=7, cordon=True)))).order_lost
+    assert not only(observe(reported(state="draining", seen=7), state=InstanceState.STOPPING)).order_lost
+    assert not only(observe(reported(state="draining", seen=7), managed=False)).order_lost
 
 
 def test_the_region_with_the_most_free_slots_is_chosen() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.controller.adapters.processes.records import Record, Records, age_s
+from voicefleet.controller.adapters.processes.records import Record, Records
 from voicefleet.runtime.supervisor.guard import start_time
 
 pytestmark = pytest.mark.unit
@@ -52,4 +52,3 @@ def test_a_pid_alone_does_not_make_a_process_alive() -> None:
     assert Record("eu-1", "eu", os.getpid(), ticks).alive
     assert not Record("eu-1", "eu", os.getpid(), "1").alive
     assert not Record("eu-1", "eu").alive
-    assert 0 <= age_s(Record("eu-1", "eu", os.getpid(), ticks)) < 100_000

@@ -16,6 +16,7 @@ from voicefleet.controller.settings.schema import PoolFields
 from voicefleet.scaling import Decision, PoolObservation, SupplyState, initial_state, step
 from voicefleet.scaling.decision import Reason
 from voicefleet.scaling.observation import Worker
+from voicefleet.scaling.policies import POLICIES, Policy
 
 pytestmark = pytest.mark.unit
 
@@ -66,19 +67,11 @@ def test_the_chance_to_wait_has_a_series_under_the_default_policy_and_none_while
     assert value(metrics, "voicefleet_scaler_wait_probability") is None
 
 
-@pytest.mark.parametrize(
-    ("policy", "not_reckoned"),
-    [
-        ("predictive", {"sure", "buffer", "predictive"}),
-        ("fixed", {"sure", "buffer"}),
-        # It learns nothing, so it foretells nothing.
-        ("buffer", {"sure", "stay", "come", "lead_s", "wait_probability", "predictive"}),
-    ],
-)
-def test_every_number_is_one_that_the_policy_tells_or_is_named_here(policy: str, not_reckoned: set[str]) -> None:
-    _, decision = step(initial_state(0.0, 1), made_by(policy))
+@pytest.mark.parametrize("policy", POLICIES.values(), ids=lambda p: p.name)
+def test_every_number_is_one_that_the_policy_tells_or_says_that_it_does_not(policy: Policy) -> None:
+    _, decision = step(initial_state(0.0, 1), made_by(policy.name))
     every = {field.name for field in dataclasses.fields(DecisionInputs)}
-    assert every - decision.inputs.numbers().keys() == not_reckoned
+    assert every - decision.inputs.numbers().keys() == policy.not_reckoned
 
 
 def test_a_drain_is_timed_from_the_order_to_the_end() -> None:

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from voicefleet.checks import local_pipeline, programs
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.doctor import command, machine
-from voicefleet.doctor.finding import Finding, exit_code, failure, ok, warning
 from voicefleet.doctor.servers import check_servers
 from voicefleet.doctor.settings import Surroundings, surroundings
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.command.finding import Finding, exit_code, failure, ok, warning
 from voicefleet.stack.find import Found
 
 pytestmark = pytest.mark.unit
@@ -87,10 +88,10 @@ def test_a_missing_program_is_a_warning_with_the_way_out(monkeypatch: pytest.Mon
         raise MissingPartError("it is nowhere", field="flite", hint="Install it.")
 
     found_path = Found(Path("livekit-server"), "PATH", "1.13.5")
-    monkeypatch.setattr(machine, "find_flite", missing)
-    monkeypatch.setattr(machine, "find_redis_server", missing)
-    monkeypatch.setattr(machine, "find_livekit_server", lambda: found_path)
-    monkeypatch.setattr(machine, "local_pipeline_missing", lambda: ["No flite."])
+    monkeypatch.setattr(programs, "find_flite", missing)
+    monkeypatch.setattr(programs, "find_redis_server", missing)
+    monkeypatch.setattr(programs, "find_livekit_server", lambda: found_path)
+    monkeypatch.setattr(local_pipeline, "local_pipeline_missing", lambda: ["No flite."])
     found = {f.subject: f for f in machine.check_machine()}
     assert found["flite"] == warning("flite", "it is nowhere", "Install it.")
     assert found["livekit-server"] == ok("livekit-server", "1.13.5, livekit-server (PATH)")

@@ -23,11 +23,12 @@ from voicefleet.scaling import (
     step,
 )
 from voicefleet.scaling.estimators import ArrivalEstimator
+from voicefleet.scaling.policies import POLICIES
 
 pytestmark = pytest.mark.unit
 
 SPEC = PoolSpec("eu", 1, 40, 4, 2, 60.0, policy="buffer")
-POLICIES = st.sampled_from(["predictive", "buffer", "fixed"])
+NAMES = st.sampled_from(sorted(POLICIES))
 COUNTS = st.integers(0, 300)
 
 
@@ -110,7 +111,7 @@ def workers() -> st.SearchStrategy[tuple[Worker, ...]]:
 
 @settings(deadline=None, max_examples=300)
 @given(
-    POLICIES,
+    NAMES,
     st.integers(0, 5),
     st.integers(0, 60),
     workers(),
@@ -147,7 +148,7 @@ def test_partial_knowledge_never_wants_less(
 
 
 @settings(deadline=None, max_examples=150)
-@given(POLICIES, st.lists(st.tuples(st.none() | COUNTS, st.floats(0.1, 30)), min_size=1, max_size=25))
+@given(NAMES, st.lists(st.tuples(st.none() | COUNTS, st.floats(0.1, 30)), min_size=1, max_size=25))
 def test_no_history_of_partial_looks_shrinks_a_pool(policy: str, looks: list[tuple[int | None, float]]) -> None:
     spec = dataclasses.replace(SPEC, policy=policy, max_workers=90)
     state, now_s, last = State(last=3, since_s=-1e6), 0.0, 3

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voicefleet.contract.pools import PoolSpec
-from voicefleet.scaling import Actions, Decision, PoolObservation, Reason, SupplyState, Worker, plan
+from voicefleet.scaling import Actions, Decision, PoolObservation, Reason, SupplyState, Worker, permitted, plan
 
 pytestmark = pytest.mark.unit
 
@@ -175,3 +175,54 @@ def test_the_plan_carried_out_leaves_nothing_more_to_start(workers: list[Worker]
     assert again.start == 0
     assert again.uncordon == ()
     assert set(again.cordon) == set()
+
+
+def requested(name: str, live: int = 0) -> Worker:
+    """A worker whose end somebody requested, and that was not told yet."""
+    return worker(name, STOPPING, live, end_requested=True)
+
+
+def test_a_requested_end_is_carried_out_whatever_the_decision_is() -> None:
+    workers = [worker("a"), requested("b", live=2)]
+    assert plan(observed(workers), wanted(2)) == Actions(start=1, end=("b",))
+    assert plan(observed(workers), wanted(1, may_shrink=False)) == Actions(end=("b",))
+    assert plan(observed([worker("a"), worker("b", STOPPING)]), wanted(1)).none, "it was told"
+
+
+def test_a_lost_order_is_given_again_unless_the_worker_comes_back() -> None:
+    lost = dataclasses.replace(drained("b", 1, seen=False), order_lost=True)
+    assert plan(observed([worker("a"), lost]), wanted(1)) == Actions(cordon_again=("b",))
+    assert plan(observed([worker("a"), lost]), wanted(1, may_shrink=False)) == Actions(cordon_again=("b",))
+    assert plan(observed([worker("a"), lost]), wanted(2)) == Actions(uncordon=("b",))
+
+
+@pytest.mark.parametrize("managed", [True, False])
+def test_a_pool_that_is_not_scaled_only_ends_what_was_requested(managed: bool) -> None:
+    spec = dataclasses.replace(SPEC, act=not managed)
+    observation = dataclasses.replace(observed([worker("a"), requested("b")], spec), managed=managed)
+    assert plan(observation, wanted(4)) == Actions(end=("b",))
+
+
+ALL = Actions(start=1, cordon=("a",), uncordon=("b",), retire=("c",), replace=("d",), end=("e",), cordon_again=("f",))
+
+
+@pytest.mark.parametrize("leads", [True, False])
+@pytest.mark.parametrize("instances_known", [True, False])
+@pytest.mark.parametrize("cannot_elect", [True, False])
+@pytest.mark.parametrize("callers_wait", [True, False])
+def test_only_the_leader_scales_and_anybody_brings_workers_back_when_nobody_can_lead(
+    leads: bool, instances_known: bool, cannot_elect: bool, callers_wait: bool
+) -> None:
+    found = permitted(
+        ALL, leads=leads, instances_known=instances_known, cannot_elect=cannot_elect, callers_wait=callers_wait
+    )
+    if leads and instances_known:
+        assert found == ALL
+    elif leads or (cannot_elect and callers_wait):
+        assert found == Actions(uncordon=("b",))
+    else:
+        assert found.none
+
+
+def test_victims_are_all_whose_end_is_planned() -> None:
+    assert ALL.victims == ("c", "d", "e")

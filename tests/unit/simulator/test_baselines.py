@@ -12,7 +12,7 @@ from voicefleet.simulator.baselines.base import View, replica_set_order
 from voicefleet.simulator.baselines.hpa import Behavior, CallsHpa, CpuHpa
 from voicefleet.simulator.baselines.knative import Kpa
 from voicefleet.simulator.baselines.simple import DelayedOff, PipecatReserve, RateTimesStart, Static
-from voicefleet.simulator.cluster import READY, STARTING, Pod
+from voicefleet.simulator.cluster.pods import READY, STARTING, Pod
 
 pytestmark = pytest.mark.unit
 

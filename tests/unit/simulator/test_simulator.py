@@ -11,14 +11,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from voicefleet.cli.simulate import Source, faults_of, simulate
 from voicefleet.contract.errors import ConfigError
 from voicefleet.simulator.advice import advise
 from voicefleet.simulator.baselines.base import Baseline
 from voicefleet.simulator.baselines.catalogue import BASELINES
 from voicefleet.simulator.baselines.simple import Static
-from voicefleet.simulator.cluster import GONE, READY, STOPPING, Cluster
-from voicefleet.simulator.compare import compare, known_policies, policies_of, sweep_one
+from voicefleet.simulator.cluster.cluster import Cluster
+from voicefleet.simulator.cluster.pods import GONE, READY, STOPPING
+from voicefleet.simulator.command import Source, faults_of, simulate
+from voicefleet.simulator.compare import all_policies, compare, policies_of, sweep_one
 from voicefleet.simulator.compare import play as simulated
 from voicefleet.simulator.engine import run
 from voicefleet.simulator.outcome import oracle_hours, p99, wilson_upper
@@ -242,7 +243,7 @@ class TestCommand:
         assert code == 0
         document = json.loads(path.read_text())
         assert set(document) == {"trace", "policies", "oracle_worker_hours"}
-        assert set(document["policies"]) == set(known_policies())
+        assert set(document["policies"]) == set(all_policies())
         for figures in document["policies"].values():
             assert set(figures) == {
                 "offered", "waited", "wait_ratio", "wait_p99_s", "lost", "killed", "worker_hours", "cost_ratio",

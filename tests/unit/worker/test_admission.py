@@ -10,7 +10,7 @@ import pytest
 
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.runtime.redis.claim_store import Accepted, Held
+from voicefleet.runtime.redis.claim_store import Accepted, Refused
 from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, Admission, Answer, Slots
 
 pytestmark = pytest.mark.unit
@@ -45,10 +45,10 @@ class Offer:
 class Claims:
     """Stands in for the claim store."""
 
-    answer: Accepted | Held | Exception = field(default_factory=lambda: Accepted(7))
+    answer: Accepted | Refused | Exception = field(default_factory=lambda: Accepted(7))
     released: list[str] = field(default_factory=list)
 
-    async def accept(self, room: str, sid: str, *, worker: str, job: str) -> Accepted | Held:
+    async def accept(self, room: str, sid: str, *, worker: str, job: str) -> Accepted | Refused:
         await asyncio.sleep(0)
         if isinstance(self.answer, Exception):
             raise self.answer
@@ -119,7 +119,7 @@ async def test_a_cordoned_worker_sends_calls_on() -> None:
 
 
 async def test_a_call_that_another_job_holds_is_refused_for_good() -> None:
-    held = Held(Claim("other", "j0", 3, "live"))
+    held = Refused(Claim("other", "j0", 3, "live"))
     admission, slots, active, answers = make(1, Claims(held))
     request = Offer("a", active)
     await offer(admission, request)

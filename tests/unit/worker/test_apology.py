@@ -17,6 +17,7 @@ from voicefleet.local.synthetic import SyntheticTTS
 from voicefleet.worker.dead_air.apology import Apology
 from voicefleet.worker.dead_air.detector import LINE_GRACE_S
 from voicefleet.worker.providers.pipeline import connect_options
+from voicefleet.worker.telemetry.observations import ApologySpoken, Observation
 from voicefleet.worker.tiers.load import ReadyTier, resolve_tiers
 from voicefleet.worker.tiers.schema import TiersFile
 
@@ -38,10 +39,10 @@ class Talk:
         self.session: AgentSession[Any] = AgentSession(
             llm=model, tts=SyntheticTTS(), vad=None, conn_options=connect_options(tier), user_away_timeout=None
         )
-        self.notes: list[str] = []
+        self.sent: list[Observation] = []
         self.speaker = Loudspeaker()
         self.session.output.audio = self.speaker
-        self.apology = Apology(self.session, tier, LoopClock(), lambda line: self.notes.append("/".join(line.values())))
+        self.apology = Apology(self.session, tier, LoopClock(), self.sent.append)
         self.apology.watch()
         self.agent = agent or Agent(instructions="")
 
@@ -96,7 +97,7 @@ def test_a_turn_that_fails_is_apologised_for_and_the_next_is_answered(fault: Any
     assert apology_at_s == pytest.approx(begins_s, abs=0.3)
     assert length_s == APOLOGY_S
     assert answer_at_s == pytest.approx(20.0, abs=0.5)
-    assert [note for note in talk.notes if note.startswith("apology")] == ["apology/unanswered"]
+    assert [one for one in talk.sent if isinstance(one, ApologySpoken)] == [ApologySpoken("unanswered")]
     assert all(item.role != "assistant" or "Sorry" not in (item.text_content or "") for item in messages(talk))
 
 
@@ -118,7 +119,7 @@ def test_many_failures_in_a_row_do_not_end_the_call() -> None:
 
     talk = run(scene())
     assert len(talk.speaker.heard) == 7
-    assert talk.notes.count("apology/unanswered") == 6
+    assert talk.sent.count(ApologySpoken("unanswered")) == 6
 
 
 def test_a_greeting_that_does_not_come_out() -> None:
@@ -133,7 +134,7 @@ def test_a_greeting_that_does_not_come_out() -> None:
 
     talk = run(scene())
     assert [length for _, length in talk.speaker.heard] == [APOLOGY_S]
-    assert "apology/greeting" in talk.notes
+    assert ApologySpoken("greeting") in talk.sent
 
 
 def test_a_greeting_that_the_caller_did_not_hear() -> None:
@@ -152,7 +153,7 @@ def test_a_greeting_that_the_caller_did_not_hear() -> None:
     (greeted_at_s, greeting_s), (again_at_s, length_s), _ = talk.speaker.heard
     assert again_at_s == pytest.approx(greeted_at_s + greeting_s + 8.0, abs=0.3)
     assert length_s == APOLOGY_S
-    assert talk.notes == ["apology/no_input"]
+    assert talk.sent == [ApologySpoken("no_input")]
 
 
 def test_a_slow_tool_is_announced_and_its_answer_comes() -> None:
@@ -180,7 +181,7 @@ def test_a_slow_tool_is_announced_and_its_answer_comes() -> None:
     assert announced_s == pytest.approx(5.0, abs=0.3)
     assert length_s == WORKING_S
     assert answered_s == pytest.approx(12.0, abs=0.5)
-    assert talk.notes == ["apology/working"]
+    assert talk.sent == [ApologySpoken("working")]
 
 
 def test_without_faults_nothing_is_said_or_told() -> None:
@@ -193,7 +194,7 @@ def test_without_faults_nothing_is_said_or_told() -> None:
 
     talk = run(scene())
     assert len(talk.speaker.heard) == 3
-    assert talk.notes == []
+    assert talk.sent == []
 
 
 def test_what_was_lost_with_the_line_is_asked_for_again() -> None:
@@ -209,4 +210,4 @@ def test_what_was_lost_with_the_line_is_asked_for_again() -> None:
     _, (asked_at_s, length_s) = talk.speaker.heard
     assert asked_at_s == pytest.approx(10.0 + LINE_GRACE_S, abs=0.3)
     assert length_s == APOLOGY_S
-    assert talk.notes == ["apology/line_lost"]
+    assert talk.sent == [ApologySpoken("line_lost")]

@@ -49,8 +49,8 @@ class Claims:
         return self.yields
 
 
-def lease_of(claims: Claims) -> ClaimLease:
-    return ClaimLease(claims, room="r", room_sid="RM", worker="w", job="j", clock=virtual_time.LoopClock())  # type: ignore[arg-type]
+def lease_of(claims: Claims, epoch: int = 0) -> ClaimLease:
+    return ClaimLease(claims, room="r", room_sid="RM", worker="w", job="j", epoch=epoch, clock=virtual_time.LoopClock())  # type: ignore[arg-type]
 
 
 def stop_the_process(seconds: float) -> None:
@@ -60,8 +60,8 @@ def stop_the_process(seconds: float) -> None:
 
 def test_lost_at_once() -> None:
     async def case() -> None:
-        lease = lease_of(Claims(None))
-        assert not await lease.acquire(4)
+        lease = lease_of(Claims(None), 4)
+        assert not await lease.acquire()
         assert lease.lost
 
     virtual_time.run(case())
@@ -70,8 +70,8 @@ def test_lost_at_once() -> None:
 def test_redis_away_at_first_keeps_the_call_and_takes_an_epoch_later() -> None:
     async def case() -> None:
         claims = Claims(AWAY, AWAY, 9, 9, None)
-        lease = lease_of(claims)
-        assert await lease.acquire(0)
+        lease = lease_of(claims, 0)
+        assert await lease.acquire()
         await lease.renew_until_lost(lambda: True)
         assert [epoch for _, epoch in claims.asked] == [0, 0, 0, 9, 9]
         assert lease.lost
@@ -82,8 +82,8 @@ def test_redis_away_at_first_keeps_the_call_and_takes_an_epoch_later() -> None:
 
 def test_redis_away_and_another_is_there_already() -> None:
     async def case() -> None:
-        lease = lease_of(Claims(AWAY))
-        assert not await lease.acquire(0, others=True)
+        lease = lease_of(Claims(AWAY), 0)
+        assert not await lease.acquire(others=True)
         assert lease.lost
 
     virtual_time.run(case())
@@ -92,8 +92,8 @@ def test_redis_away_and_another_is_there_already() -> None:
 def test_no_renewal_while_the_room_is_gone() -> None:
     async def case() -> None:
         claims = Claims(4, None)
-        lease = lease_of(claims)
-        assert await lease.acquire(4)
+        lease = lease_of(claims, 4)
+        assert await lease.acquire()
         connected = iter([False, False, True])
         await lease.renew_until_lost(lambda: next(connected), trouble=lambda: "media")
         assert [at_s for at_s, _ in claims.asked] == pytest.approx([0.0, 3 * RENEW_EVERY_S], abs=0.01)

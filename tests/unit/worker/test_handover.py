@@ -135,7 +135,7 @@ async def test_a_restored_conversation_stands_after_the_agent_s_own_words_and_ea
     session, agent = AgentSession[Any](), Agent(instructions="Help.", chat_ctx=chat(("system", "Be brief.")))
     call, lost = CallContext("eu", "room", "fast", "", "w", RECOVERED), list[Loss]()
     before = CallTranscript("fast", past, {"table": 4})
-    resumption = Resumption(session, call, before, PHRASES, clock=Noon(), lost=lost.append, note=lambda _: None)
+    resumption = Resumption(session, call, before, PHRASES, clock=Noon(), lost=lost.append, send=lambda _: None)
     assert await resumption.make_agent(lambda _: agent) is agent
     await resumption._restore(agent, before)
     assert [i.id for i in agent.chat_ctx.items[1:]] == ["i1", "i2"]
@@ -155,7 +155,7 @@ async def test_a_factory_that_raises_on_what_was_kept_is_asked_again_without() -
     session, lost = AgentSession[Any](), list[Loss]()
     call = CallContext("eu", "room", "fast", "", "w", RECOVERED)
     before = CallTranscript("fast", [{"type": "no such thing"}], {"table": 4})
-    resumption = Resumption(session, call, before, PHRASES, clock=Noon(), lost=lost.append, note=lambda _: None)
+    resumption = Resumption(session, call, before, PHRASES, clock=Noon(), lost=lost.append, send=lambda _: None)
     await resumption.make_agent(factory)
     assert call.kept == {}
     assert lost == [Loss.RESTORE_FAILED, Loss.UNREADABLE]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from voicefleet.worker.telemetry.interruptions import Interruption, Interruptions
+from voicefleet.worker.telemetry.interruptions import Interruptions
+from voicefleet.worker.telemetry.observations import Interruption
 
 pytestmark = pytest.mark.unit
 

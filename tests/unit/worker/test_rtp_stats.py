@@ -1,4 +1,4 @@
-"""From LiveKit's totals to what happened on the line."""
+"""From LiveKit's totals to what happened on the media path."""
 
 from __future__ import annotations
 
@@ -54,9 +54,10 @@ def test_a_new_track_counts_from_zero_and_silence_says_nothing() -> None:
 
 
 def test_one_observation_every_few_seconds() -> None:
-    line = RtpStats()
-    assert line.read(stats(50, 0), 100.0) is not None
-    assert line.read(stats(100, 0), 100.0 + EVERY_S / 2) is None
-    seen = line.read(stats(250, 50), 100.0 + EVERY_S)
+    rtp = RtpStats()
+    assert rtp.read(stats(50, 0), 100.0) is not None
+    assert rtp.read(stats(100, 0), 100.0 + EVERY_S / 2) is None
+    seen = rtp.read(stats(250, 50), 100.0 + EVERY_S)
     assert seen is not None
-    assert seen["inbound"][0] == pytest.approx(0.2)
+    assert seen.inbound is not None
+    assert seen.inbound.loss_ratio == pytest.approx(0.2)

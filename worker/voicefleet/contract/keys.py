@@ -115,15 +115,15 @@ class Keys:
         return self._key("transcript_of", room)
 
     @property
-    def held(self) -> str:
+    def open_claims(self) -> str:
         """Hash: room -> job whose claim was opened last and not closed since."""
-        return self._key("held")
+        return self._key("open_claims")
 
     @property
     def ledger(self) -> str:
         """Hash of counts: claims opened; closed as released, recovered, handed_over, finished, expired.
 
-        Invariant: opened = the sum of all others + the length of `held`.
+        Invariant: opened = the sum of all others + the length of `open_claims`.
         """
         return self._key("ledger")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Literal
 
 _TRACEPARENT = re.compile(r"^([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$")
 _NO_TRACE, _NO_SPAN = "0" * 32, "0" * 16
@@ -56,24 +56,3 @@ class SpanRecord:
     attributes: Mapping[str, Attribute] = field(default_factory=dict, hash=False)
     error: str = ""
     """Why it failed, in words without personal data; empty when it did not."""
-
-    def to_json(self) -> dict[str, Any]:
-        """For the line between job and main process; see `from_json`."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, raw: Mapping[str, Any]) -> SpanRecord:
-        """Raises `ValueError`: it is none."""
-        try:
-            return cls(
-                name=str(raw["name"]),
-                context=TraceContext(**raw["context"]),
-                start_ns=int(raw["start_ns"]),
-                end_ns=int(raw["end_ns"]),
-                parent=str(raw["parent"]),
-                kind=raw["kind"],
-                attributes={k: v for k, v in raw["attributes"].items() if isinstance(v, str | int | float | bool)},
-                error=str(raw["error"]),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"no span: {error}") from error

@@ -14,7 +14,8 @@ from livekit.agents import APIConnectionError, APIConnectOptions, APITimeoutErro
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
 from voicefleet.contract.errors import ConfigError, MissingPartError
-from voicefleet.local.pcm import Speech, WavError, read_wav, trim
+from voicefleet.contract.parsing.wav import WavError
+from voicefleet.local.pcm import Speech, read_wav, trim
 
 VOICES = ("slt", "awb", "rms", "kal16")
 SAMPLE_RATE = 16_000

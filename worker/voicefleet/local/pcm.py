@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import wave
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from voicefleet.contract.parsing.wav import WavError, parse_wav
 
 _WINDOW_S = 0.005
 _VOICED_RMS = 250.0
@@ -17,10 +17,6 @@ _PITCH_HZ = 140.0
 _SYLLABLES_PER_S = 4.0
 _HARMONICS = 12
 _TONE_PEAK = 9000.0
-
-
-class WavError(Exception):
-    """Not a mono 16-bit WAV file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +37,10 @@ def read_wav(data: bytes) -> Speech:
     Raises:
         WavError: it is something else, or cut short.
     """
-    try:
-        with wave.open(io.BytesIO(data)) as file:
-            if file.getnchannels() != 1 or file.getsampwidth() != 2:
-                raise WavError("not mono 16-bit")
-            return Speech(np.frombuffer(file.readframes(file.getnframes()), np.int16), file.getframerate())
-    except (wave.Error, EOFError, ValueError) as error:
-        raise WavError("not a WAV file") from error
+    wav = parse_wav(data)
+    if not wav.is_mono_16_bit or len(wav.pcm) % 2:
+        raise WavError("not mono 16-bit")
+    return Speech(np.frombuffer(wav.pcm, np.int16), wav.sample_rate)
 
 
 def trim(speech: Speech, *, lead_s: float, tail_s: float) -> Speech:

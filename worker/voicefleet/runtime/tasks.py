@@ -1,4 +1,4 @@
-"""Tasks: ended for sure, and run beside a loop."""
+"""Background tasks: reliable cancellation, and one running task per key."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _PHASES = 7
 K = TypeVar("K", bound=Hashable)
 
 
-async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
-    """Cancel `tasks` until each has ended.
+async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel `tasks`, again and again until each has ended.
 
     Once is not enough: redis-py sends through `asyncio.wait_for`, and before Python 3.12 that forgets a cancellation
     which comes in the moment the sending is done. A task in an endless loop would then never end.
@@ -30,11 +30,11 @@ async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
         _, pending = await asyncio.wait(pending, timeout=_AGAIN_S)
 
 
-class Beside(Generic[K]):
-    """Work that runs beside a loop, for each key one at a time.
+class KeyedTasks(Generic[K]):
+    """Runs work in background tasks, at most one per key.
 
     Args:
-        failed: told the key and the error of work that raised.
+        failed: called with the key and the error of work that raised.
     """
 
     def __init__(self, failed: Callable[[K, BaseException], None]) -> None:
@@ -42,14 +42,14 @@ class Beside(Generic[K]):
         self._tasks: dict[K, asyncio.Task[None]] = {}
 
     def start(self, key: K, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Begin `work`, unless that of `key` is still under way."""
+        """Start `work`, unless work of `key` is still running."""
         if key not in self._tasks:
             task = self._tasks[key] = asyncio.create_task(work())
             task.add_done_callback(lambda done: self._done(key, done))
 
-    async def end(self) -> None:
-        """Cancel what is under way and wait for its end."""
-        await end(self._tasks.values())
+    async def cancel_and_wait(self) -> None:
+        """Cancel what is running and wait for its end."""
+        await cancel_and_wait(self._tasks.values())
 
     def _done(self, key: K, task: asyncio.Task[None]) -> None:
         del self._tasks[key]

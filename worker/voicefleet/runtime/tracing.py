@@ -42,7 +42,7 @@ class NoTracer:
     on = False
 
     def emit(self, span: SpanRecord) -> None:
-        """Nobody is told."""
+        """Does nothing."""
 
 
 def child_of(parent: TraceContext | None) -> TraceContext:

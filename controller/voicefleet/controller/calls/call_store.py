@@ -15,7 +15,7 @@ from voicefleet.contract.keys import Keys
 from voicefleet.controller.calls.scanning import Scanner
 from voicefleet.controller.calls.snapshots import Snapshot, read_claim
 from voicefleet.runtime.redis.claim_store import ClaimStore
-from voicefleet.runtime.redis.connection import RedisClient, Scripts, answered
+from voicefleet.runtime.redis.connection import RedisClient, Scripts, translate_redis_errors
 
 DISPATCH_TTL_MS = 1_500
 """A dispatch without a claim after this counts as lost: LiveKit answers 200 to those it drops, and may offer the call
@@ -70,7 +70,7 @@ class CallStore:
 
     async def postpone(self, room: str, after_ms: int, now_ms: int) -> None:
         """Leave a taken call alone for `after_ms` more."""
-        with answered():
+        with translate_redis_errors():
             await self._redis.zadd(self._keys.inflight, {room: now_ms + after_ms}, xx=True)
 
     async def caller_joined(self, room: str) -> None:
@@ -95,20 +95,20 @@ class CallStore:
 
     async def claim(self, room: str) -> Claim | None:
         """Who has the call in `room` now."""
-        with answered():
+        with translate_redis_errors():
             text = await self._redis.get(self._keys.claim(room))
         return read_claim(text or "")
 
     async def fenced_jobs(self, room: str) -> frozenset[str]:
         """Jobs that must never hold the call in `room` again."""
-        with answered():
+        with translate_redis_errors():
             return frozenset(str(job) for job in await self._redis.smembers(self._keys.fenced(room)))
 
     async def handoffs(self, rooms: Sequence[str]) -> dict[str, Handoff]:
         """The handoffs under way in `rooms`."""
         if not rooms:
             return {}
-        with answered():
+        with translate_redis_errors():
             texts = await self._redis.mget([self._keys.handoff(room) for room in rooms])
         return {room: codec.load(Handoff, text) for room, text in zip(rooms, texts, strict=True) if text}
 
@@ -119,7 +119,7 @@ class CallStore:
 
     async def shorten_conversation_ttl(self, rooms: Iterable[str]) -> None:
         """Rooms that are gone although nobody said so: keep their conversations only a little longer."""
-        with answered():
+        with translate_redis_errors():
             async with self._redis.pipeline(transaction=False) as pipe:
                 for room in rooms:
                     pipe.pexpire(self._keys.transcript(room), VANISHED_TRANSCRIPT_MS)
@@ -130,24 +130,24 @@ class CallStore:
         """The room is over. False when its name belongs to a newer room by now."""
         k = self._keys
         room_keys = [k.claim(room), k.call(room), k.transcript(room), k.handoff(room)]
-        keys = [*room_keys, k.held, k.ledger, *self._queue, k.changed, k.renewed, k.transcript_of(room)]
+        keys = [*room_keys, k.open_claims, k.ledger, *self._queue, k.changed, k.renewed, k.transcript_of(room)]
         return bool(await self._scripts.run("room_finished", keys, [room, room_sid]))
 
     async def save_record(self, record: CallRecord) -> None:
         """Keep what is known of a call until its end, or a day."""
-        with answered():
+        with translate_redis_errors():
             await self._redis.set(self._keys.call(record.room), codec.dump(record), px=CALL_TTL_MS)
 
     async def mark_ended(self, room: str) -> None:
         """The call in `room` is ended on purpose: whoever joins there again with an old ticket is sent away."""
-        with answered():
+        with translate_redis_errors():
             await self._redis.set(self._keys.ended(room), "1", px=ENDED_MS)
 
     async def ended_rooms(self, rooms: Sequence[str]) -> frozenset[str]:
         """Those of `rooms` whose call was ended on purpose."""
         if not rooms:
             return frozenset()
-        with answered():
+        with translate_redis_errors():
             found = await self._redis.mget([self._keys.ended(room) for room in rooms])
         return frozenset(room for room, text in zip(rooms, found, strict=True) if text)
 
@@ -156,7 +156,7 @@ class CallStore:
         found: dict[str, CallRecord] = {}
         for start in range(0, len(rooms), RECORDS_AT_ONCE):
             part = rooms[start : start + RECORDS_AT_ONCE]
-            with answered():
+            with translate_redis_errors():
                 texts = await self._redis.mget([self._keys.call(room) for room in part])
             found |= {room: codec.load(CallRecord, text) for room, text in zip(part, texts, strict=True) if text}
         return found

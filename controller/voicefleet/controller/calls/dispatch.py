@@ -24,7 +24,7 @@ from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.ports import Participant
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.tasks import Beside
+from voicefleet.runtime.tasks import KeyedTasks
 
 SCAN_EVERY_S = 0.25
 AGENT_THERE_MS = 3_000
@@ -62,7 +62,7 @@ class Dispatcher:
         self._attempts: dict[str, int] = {}
         self._idle_until_s: dict[str, float] = {}
         """Room with an agent in it and no claim -> when it is looked at again."""
-        self._repairs = Beside[str](self._failed)
+        self._repairs = KeyedTasks[str](self._failed)
         self._flow = AdaptiveLimit(region.clock, least=LEAST_AT_ONCE, most=MOST_AT_ONCE, slow_s=SLOW_S)
 
     async def run(self) -> None:
@@ -78,7 +78,7 @@ class Dispatcher:
                     async with asyncio.timeout(SCAN_EVERY_S):
                         await self._region.wake.wait()
         finally:
-            await self._repairs.end()
+            await self._repairs.cancel_and_wait()
 
     async def once(self) -> None:
         """One look at the queue, and a dispatch for every waiting call that a free slot awaits. Dispatches are made

@@ -18,7 +18,7 @@ from voicefleet.controller.calls.probe import ProbeResult, probe_agent
 from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.tasks import Beside
+from voicefleet.runtime.tasks import KeyedTasks
 
 PATIENCE_S = 0.5
 """The dispatcher scans twice as often; without its scans for so long, recovery makes its own."""
@@ -42,7 +42,7 @@ class Recovery:
     def __init__(self, region: Region) -> None:
         self._region = region
         self._asking = asyncio.Semaphore(PROBES_AT_ONCE)
-        self._beside = Beside[tuple[str, _Key]](self._failed)
+        self._tasks = KeyedTasks[tuple[str, _Key]](self._failed)
         self._alone_until_s: dict[_Key, float] = {}
         self._said: set[_Key] = set()
         self._server = ""
@@ -59,7 +59,7 @@ class Recovery:
                         await region.scanned.wait()
                 await self.once()
         finally:
-            await self._beside.end()
+            await self._tasks.cancel_and_wait()
 
     async def once(self) -> None:
         """One look at every live call. What it starts runs beside it."""
@@ -127,9 +127,9 @@ class Recovery:
         may_ask = settled and not self._held_back(now_s)
         for key, (call, claim, verdict) in verdicts.items():
             if verdict.health is Health.DEAD and (settled or verdict.reason is Reason.WORKER_ENDED):
-                self._beside.start(("free", key), functools.partial(self._free, call, claim, verdict.reason))
+                self._tasks.start(("free", key), functools.partial(self._free, call, claim, verdict.reason))
             elif verdict.health is Health.SUSPECT and may_ask and self._alone_until_s.get(key, 0.0) <= now_s:
-                self._beside.start(("ask", key), functools.partial(self._ask, key, call, claim, verdict.reason))
+                self._tasks.start(("ask", key), functools.partial(self._ask, key, call, claim, verdict.reason))
 
     def _count_suspects(self, verdicts: dict[_Key, tuple[Call, Claim, Verdict]], now_s: float) -> None:
         # Whoever answered lately is cut off from Redis, and known to live.

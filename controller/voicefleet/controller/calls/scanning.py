@@ -168,7 +168,7 @@ class Scanner:
             PART,
             LISTENERS_PART,
         ]
-        keys = [k.callers, k.waiting, k.inflight, k.changed, k.renewed, k.held]
+        keys = [k.callers, k.waiting, k.inflight, k.changed, k.renewed, k.open_claims]
         return list(await self._scripts.run("queue_scan", keys, [*arguments, *watched]))
 
     def _take_over(self, answer: list[Any], scanned: _Scanned) -> None:
@@ -291,6 +291,6 @@ class Scanner:
         if not due:
             return
         k = self._keys
-        await self._scripts.run("held_expire", [k.callers, k.held, k.ledger], [k.claim_prefix, *due])
+        await self._scripts.run("open_claims_expire", [k.callers, k.open_claims, k.ledger], [k.claim_prefix, *due])
         for room in due:
             del self._orphans[room]

@@ -10,7 +10,7 @@ from typing import Any
 from voicefleet.contract import codec
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
-from voicefleet.runtime.redis.connection import RedisClient, answered
+from voicefleet.runtime.redis.connection import RedisClient, translate_redis_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ class CampaignStore:
     async def announce(self, campaign: CampaignRecord) -> CampaignRecord:
         """Keep a campaign until it is over. Returns it with its id."""
         known = CampaignRecord(campaign.start_ms, campaign.end_ms, campaign.rate, secrets.token_hex(4), campaign.key)
-        with answered():
+        with translate_redis_errors():
             await self._redis.zadd(self._keys.campaigns, {codec.dump(known): known.end_ms})
         return known
 
     async def withdraw(self, campaign: str) -> bool:
         """Delete the campaign of this id. False when there is none."""
-        with answered():
+        with translate_redis_errors():
             for text in await self._redis.zrange(self._keys.campaigns, 0, -1):
                 if (known := _read(text)) is not None and known.id == campaign:
                     return bool(await self._redis.zrem(self._keys.campaigns, str(text)))
@@ -58,13 +58,13 @@ class CampaignStore:
 
     async def now_ms(self) -> int:
         """Redis's clock."""
-        with answered():
+        with translate_redis_errors():
             seconds, micros = await self._redis.time()
             return int(seconds) * 1000 + int(micros) // 1000
 
     async def current(self, now_ms: int) -> tuple[CampaignRecord, ...]:
         """Those that are not over. One that this release cannot read is left out."""
-        with answered():
+        with translate_redis_errors():
             await self._redis.zremrangebyscore(self._keys.campaigns, "-inf", now_ms)
             texts = await self._redis.zrange(self._keys.campaigns, 0, -1)
         return tuple(known for text in texts if (known := _read(text)) is not None)

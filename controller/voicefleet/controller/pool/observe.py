@@ -77,6 +77,7 @@ def compose(spec: PoolSpec, readings: Readings) -> PoolObservation:
         complete=live is not None and (not readings.managed or readings.instances_known),
         start_timeout_s=readings.start_timeout_s,
         settled=readings.settled,
+        managed=readings.managed,
         arrived=stats.arrived if stats else None,
         ages_s=stats.ages_s if stats else None,
         ended_s=stats.ended_s if stats else (),
@@ -99,8 +100,17 @@ def _workers(spec: PoolSpec, readings: Readings) -> tuple[Worker, ...]:
     else:
         silent = {worker: readings.now_s - at_s for worker, at_s in readings.last_reported_s.items()}
         workers = [_worker(spec, i, reports.get(i.id), known, silent.get(i.id)) for i in readings.instances]
-    leaving = readings.leaving
-    return tuple([dataclasses.replace(w, state=SupplyState.STOPPING) if w.id in leaving else w for w in workers])
+    return tuple([_leaving(w, reports.get(w.id), readings) if w.id in readings.leaving else w for w in workers])
+
+
+def _leaving(worker: Worker, known: Reported | None, readings: Readings) -> Worker:
+    """`worker`, whose end was requested: no supply from now on, whether it was told yet or not."""
+    if readings.managed:
+        # A second SIGTERM would cut the calls of one that ends by itself.
+        told = worker.state is SupplyState.STOPPING or (known is not None and known.fresh and known.left_by_itself)
+    else:
+        told = known is not None and known.order is not None and known.order.leave
+    return dataclasses.replace(worker, state=SupplyState.STOPPING, end_requested=not told)
 
 
 def _worker(
@@ -133,6 +143,7 @@ def _worker(
         # Redis may have lost our order to a worker that carried it out: what it does tells what it was.
         cordoned=known.order.cordon if known.order else report.state == WorkerState.DRAINING and not gone_by_itself,
         order_seen=gone_by_itself or (known.order is not None and report.order_seen >= known.order.serial),
+        order_lost=state is SupplyState.DRAINING and known.order is None and not gone_by_itself,
     )
 
 

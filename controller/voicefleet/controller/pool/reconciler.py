@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from voicefleet.contract.api import DecisionView
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.contract.reports import WorkerState
 from voicefleet.controller.leader.leadership import Leadership, Term
 from voicefleet.controller.pool.model_updater import ModelUpdater
 from voicefleet.controller.pool.observe import Readings, compose
 from voicefleet.controller.pool.reader import PoolReader
 from voicefleet.controller.pool.telemetry import PoolTelemetry
 from voicefleet.controller.pool.worker_store import Reported
-from voicefleet.controller.ports import InstanceExit, InstanceState
+from voicefleet.controller.ports import InstanceExit
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.scaling import Actions, Decision, State, initial_state, plan, step
+from voicefleet.scaling import Actions, Decision, State, initial_state, permitted, plan, step
 
 DECISIONS_KEPT = 1_000
 _LOOK_EVERY_S = 0.25
@@ -84,21 +83,24 @@ class PoolReconciler:
         self._state, decision = step(self._state, observation)
         region.observation, region.decision = observation, decision
         region.mean_call_s = self._state.learned.durations.mean_s
-        actions = plan(observation, decision) if readings.managed and observation.spec.act else Actions()
         leads = self._leadership.leads
+        actions = plan(observation, decision)
+        if readings.managed:
+            actions = permitted(
+                actions,
+                leads=leads,
+                instances_known=readings.instances_known,
+                cannot_elect=bool(self._leadership.trouble),
+                callers_wait=(sure := region.sure_snapshot()) is not None and sure.waiting > 0,
+            )
         self._telemetry.record(
             observation, decision, before=before, instances=readings.instances, startups=readings.startups
         )
-        self._log_decision(before, decision, actions if leads else Actions())
+        self._log_decision(before, decision, actions)
         if leads:
             await self._model_updater.save(self._state.learned)
         try:
-            if leads:
-                await self._enter()
-            if not readings.managed or (leads and readings.instances_known):
-                await self._act(actions, readings)
-            elif leads or self._nobody_leads_and_callers_wait():
-                await self._order(dict.fromkeys(actions.uncordon, False), readings.reports or {})
+            await self._carry_out(actions, readings)
         except UnknownStateError as error:
             region.read_failed("orders", error)
             return
@@ -138,25 +140,23 @@ class PoolReconciler:
         self._unforgotten.clear()
         return True
 
-    async def _act(self, actions: Actions, readings: Readings) -> None:
-        region, reported, leaving = self._region, readings.reports or {}, frozenset(readings.leaving)
+    async def _carry_out(self, actions: Actions, readings: Readings) -> None:
+        region, reports = self._region, readings.reports or {}
         if region.fleet is None:
-            if readings.reports is not None:
-                await self._order_to_leave(leaving, reported)
+            await self._order_to_leave(actions.end, readings)
             return
-        own = {i.id for i in readings.instances if i.state is not InstanceState.STOPPING}
-        orders = dict.fromkeys(actions.uncordon, False) | dict.fromkeys(actions.cordon, True)
-        for worker in own - orders.keys():
-            # An order that Redis lost is given again, so that the worker can be retired.
-            known = reported.get(worker)
-            draining = known and known.fresh and known.report.state == WorkerState.DRAINING
-            if known and draining and known.order is None and not known.left_by_itself:
-                orders[worker] = True
-        await self._order(orders, reported)
-        ending = {w for w, r in reported.items() if r.fresh and r.left_by_itself}
-        wanted = dict.fromkeys((*actions.retire, *actions.replace, *sorted(leaving)))
-        victims = [v for v in wanted if v in own and v not in ending]
-        await region.fleet.scale(actions.start, victims)
+        if leads := self._leadership.leads:
+            await self._enter()
+        for worker in actions.uncordon:
+            # Only a scale-down is the leader's alone: anybody may bring a worker back.
+            await region.workers.order(worker, cordon=False, after=_last_serial(reports.get(worker)))
+        for worker in (*actions.cordon, *actions.cordon_again):
+            if self._leadership.leads:  # not lost meanwhile
+                term = self._leadership.term
+                await region.workers.order(worker, cordon=True, after=_last_serial(reports.get(worker)), term=term)
+        if leads and readings.instances_known:
+            # Also when there is nothing to do: what was begun for an earlier plan may have to be taken back.
+            await region.fleet.scale(actions.start, actions.victims)
 
     async def _enter(self) -> None:
         """Once for each term: leaders before are refused from now on, whatever they slept through. When Redis does not
@@ -167,35 +167,21 @@ class PoolReconciler:
                 await self._region.workers.enter(term)
                 self._entered = term
 
-    async def _order(self, orders: Mapping[str, bool], reported: Mapping[str, Reported]) -> None:
-        for worker, cordon in orders.items():
-            if cordon and not self._leadership.leads:
-                continue  # lost meanwhile
-            # Only a scale-down is the leader's alone: anybody may bring a worker back.
-            term = self._leadership.term if cordon else None
-            await self._region.workers.order(worker, cordon=cordon, after=_seen(reported.get(worker)), term=term)
-
-    def _nobody_leads_and_callers_wait(self) -> bool:
-        """With no API server nobody is elected, and workers that were about to leave could serve these callers. Every
-        replica may bring them back: nobody cordons meanwhile."""
-        snapshot = self._region.sure_snapshot()
-        return bool(self._leadership.trouble and snapshot is not None and snapshot.waiting)
-
-    async def _order_to_leave(self, leaving: frozenset[str], reported: Mapping[str, Reported]) -> None:
-        """Workers that somebody else runs are told to end by themselves."""
-        region = self._region
-        for worker in leaving:
-            known = reported.get(worker)
-            if known is None:
-                await region.workers.forget([worker])  # it is gone, in good order
-            elif known.order is None or not known.order.leave:
-                await region.workers.order(worker, cordon=True, leave=True, after=_seen(known))
+    async def _order_to_leave(self, workers: Sequence[str], readings: Readings) -> None:
+        """Workers that somebody else runs are ordered to end by themselves."""
+        region, reports = self._region, readings.reports
+        for worker in workers:
+            serial = _last_serial(reports.get(worker) if reports else None)
+            await region.workers.order(worker, cordon=True, leave=True, after=serial)
+        if reports is not None and (gone := [worker for worker in readings.leaving if worker not in reports]):
+            await region.workers.forget(gone)  # ended in good order
 
     def _log_decision(self, before: Decision | None, decision: Decision, actions: Actions) -> None:
         region, name = self._region, self._region.name
         # Logged once: while starts are held back after failed ones, each pass plans the same again.
-        told, self._last_logged = self._last_logged, actions
-        if not actions.none and actions != told:
+        last, self._last_logged = self._last_logged, actions
+        acts = not actions.none and actions != last
+        if acts:
             log.info(
                 "pool changes",
                 region=name,
@@ -207,8 +193,10 @@ class PoolReconciler:
                 uncordon=actions.uncordon,
                 retire=actions.retire,
                 replace=actions.replace,
+                end=actions.end,
+                cordon_again=actions.cordon_again,
             )
-        if before and (before.desired, before.reason) == (decision.desired, decision.reason) and actions.none:
+        if before and (before.desired, before.reason) == (decision.desired, decision.reason) and not acts:
             return
         self._decisions.kept.append(
             DecisionView(
@@ -223,7 +211,7 @@ class PoolReconciler:
         )
 
 
-def _seen(known: Reported | None) -> int:
+def _last_serial(known: Reported | None) -> int:
     """The highest serial number that a worker may have seen."""
     if known is None:
         return 0

@@ -14,7 +14,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import STALE_AFTER_S, WorkerOrder, WorkerReport, WorkerState
 from voicefleet.controller.leader.leadership import Term
-from voicefleet.runtime.redis.connection import RedisClient, Scripts, answered
+from voicefleet.runtime.redis.connection import RedisClient, Scripts, translate_redis_errors
 
 PROMPT_S = 3.0
 """A worker silent for longer may hang: its free slots are not counted on."""
@@ -122,7 +122,7 @@ class WorkerStore:
         Raises:
             UnknownStateError: Redis did not answer, or another replica leads since.
         """
-        with answered():
+        with translate_redis_errors():
             seconds, micros = await self._redis.time()
             serial = max(after + 1, int(seconds) * 1000 + int(micros) // 1000)
             text = codec.dump(WorkerOrder(serial=serial, cordon=cordon, leave=leave))
@@ -146,12 +146,12 @@ class WorkerStore:
 
     async def drain(self, worker: str) -> None:
         """Have `worker` drained and ended, by whichever controller can."""
-        with answered():
+        with translate_redis_errors():
             await self._redis.sadd(self._keys.drains, worker)
 
     async def drains(self) -> frozenset[str]:
         """Workers that somebody ordered to drain and end."""
-        with answered():
+        with translate_redis_errors():
             return frozenset(str(worker) for worker in await self._redis.smembers(self._keys.drains))
 
     async def forget(self, workers: Iterable[str]) -> None:
@@ -159,7 +159,7 @@ class WorkerStore:
         ids = list(workers)
         if not ids:
             return
-        with answered():
+        with translate_redis_errors():
             async with self._redis.pipeline(transaction=True) as pipe:
                 pipe.zrem(self._keys.workers, *ids)
                 pipe.srem(self._keys.drains, *ids)

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.reports import STALE_AFTER_S
-from voicefleet.controller.calls.call_store import CallStore
 from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.http.auth.limits import PENDING_S
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.model_store import ModelStore
 from voicefleet.controller.pool.worker_store import Reported, WorkerStore
-from voicefleet.controller.ports import Fleet, Instance, LiveKitPort
+from voicefleet.controller.ports import CallStorePort, Fleet, Instance, LiveKitPort
 from voicefleet.controller.regions.outages import Outages
 from voicefleet.controller.settings.load import RegionSettings
 from voicefleet.controller.waiting_message.messages import WaitingMessages
@@ -51,7 +50,7 @@ class Region:
 
     settings: RegionSettings
     livekit: LiveKitPort
-    calls: CallStore
+    calls: CallStorePort
     workers: WorkerStore
     models: ModelStore
     campaigns: CampaignStore

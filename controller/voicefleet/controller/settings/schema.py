@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from voicefleet.scaling.policies import DEFAULT, SELECTABLE
+
+if TYPE_CHECKING:
+    PolicyName = str
+else:
+    PolicyName = Literal[SELECTABLE]
 
 Auth = Literal["bearer", "none"]
 OnExit = Literal["stop", "leave"]
@@ -60,7 +67,7 @@ class PoolFields(_Model):
     buffer: Annotated[int, Field(ge=0)] = 2
     scale_down_delay_s: Annotated[float, Field(ge=0, le=86_400)] = 300.0
     start_timeout_s: Annotated[float, Field(gt=0, le=3600)] = 120.0
-    policy: Literal["predictive", "buffer"] = "predictive"
+    policy: PolicyName = DEFAULT
     mode: Literal["auto", "shadow", "fixed"] = "auto"
     fixed_workers: Annotated[int, Field(ge=0, le=100_000)] | None = None
     wait_ratio: Annotated[float, Field(gt=0, lt=0.5)] = 0.001

@@ -22,7 +22,8 @@ from livekit import rtc
 from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.controller.waiting_message.clip import Clip, read_clip
 from voicefleet.controller.waiting_message.protocol import Answer, Order, Result
-from voicefleet.runtime.logs.setup import configure_logs, get_logger, told
+from voicefleet.runtime.logs.errors import error_summary
+from voicefleet.runtime.logs.setup import configure_logs, get_logger
 from voicefleet.runtime.settings import log_personal_data
 
 JOIN_S = 5.0
@@ -77,7 +78,7 @@ class Message:
             await self._speak()
         except Exception as error:
             # The SDK raises bare exceptions; one room's trouble must not end the messages of the others.
-            log.warning("waiting message failed", room=self._order.room, error=told(error))
+            log.warning("waiting message failed", room=self._order.room, error=error_summary(error))
             self.stop(Result.FAILED)
         finally:
             await self._leave(joining)
@@ -173,7 +174,7 @@ class Announcer:
         try:
             message = Message(order, _clip(order.audio))
         except Exception as error:
-            log.error("waiting message cannot be spoken", room=order.room, error=told(error))
+            log.error("waiting message cannot be spoken", room=order.room, error=error_summary(error))
             self._answer(Answer(order.number, Result.FAILED))
             return
         task = asyncio.create_task(self._run(order, message))

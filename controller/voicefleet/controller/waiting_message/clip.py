@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import array
 import sys
-import wave
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
 from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.parsing.wav import WavError, parse_wav
 
 BUILT_IN_TEXT = "Thank you for calling. All lines are busy at the moment. Please stay with us."
 SAMPLE_RATES = (16_000, 24_000, 48_000)
@@ -44,17 +44,16 @@ def read_clip(path: Path, *, field: str) -> Clip:
         ConfigError: not there, or not such a sound; it names `field`.
     """
     try:
-        with wave.open(str(path)) as wav:
-            shape = (wav.getnchannels(), wav.getsampwidth())
-            clip = Clip(wav.getframerate(), wav.readframes(wav.getnframes()))
+        wav = parse_wav(path.read_bytes())
     except OSError as error:
         raise _refused(f"cannot be read ({error.strerror or error})", path, field) from error
-    except (wave.Error, EOFError) as error:
-        raise _refused(f"not a plain WAV file ({str(error) or 'it ends too early'})", path, field) from error
-    if shape[0] != 1:
-        raise _refused(f"has {shape[0]} channels", path, field)
-    if shape[1] != 2:
-        raise _refused(f"has {shape[1] * 8} bits a sample", path, field)
+    except WavError as error:
+        raise _refused(f"not a plain WAV file ({error})", path, field) from error
+    if wav.channels != 1:
+        raise _refused(f"has {wav.channels} channels", path, field)
+    if wav.sample_bytes != 2:
+        raise _refused(f"has {wav.sample_bytes * 8} bits a sample", path, field)
+    clip = Clip(wav.sample_rate, wav.pcm)
     if clip.sample_rate not in SAMPLE_RATES:
         raise _refused(f"has {clip.sample_rate} samples a second", path, field)
     if not MIN_S <= clip.duration_s <= MAX_S:

@@ -19,7 +19,7 @@ from voicefleet.controller.waiting_message.decide import Wait, begun_anew, due, 
 from voicefleet.controller.waiting_message.protocol import Result
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 
 LOOK_EVERY_S = 0.5
 RETRY_MS = 2_000
@@ -91,7 +91,7 @@ class WaitingMessages:
 
     async def close(self) -> None:
         """Stop waiting for what is being said."""
-        await end(list(self._speaking.values()))
+        await cancel_and_wait(list(self._speaking.values()))
 
     async def _ask(self, rooms: Sequence[str]) -> tuple[list[str], bool]:
         """The rooms that no other replica speaks to, and whether that is sure. With Redis away, nobody can know."""

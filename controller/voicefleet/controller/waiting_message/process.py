@@ -15,8 +15,12 @@ from pathlib import Path
 
 from voicefleet.controller.waiting_message.protocol import Answer, Order, Result
 from voicefleet.runtime.clock import Clock
-from voicefleet.runtime.logs.setup import get_logger, told
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.logs.errors import error_summary
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.supervisor.exits import describe_code
+from voicefleet.runtime.supervisor.keep_running import keep_running
+from voicefleet.runtime.supervisor.restarts import Ended, RestartPolicy
+from voicefleet.runtime.tasks import cancel_and_wait
 
 MOST_AT_ONCE = 50
 """Rooms spoken to at once; more wait their turn with the caller of `free`."""
@@ -24,9 +28,7 @@ _ARGV = (sys.executable, "-m", "voicefleet.controller.waiting_message.announcer"
 _START_S = 5.0
 _ANSWER_S = 50.0
 """Longest clip, join and leave: an announcer that has not answered by then hangs."""
-_PROVEN_AFTER_S = 10.0
-_LONGEST_BACKOFF_S = 10.0
-_FIRST_BACKOFF_S = 0.2
+_RESTARTS = RestartPolicy(first_wait_s=0.4, longest_wait_s=10.0, proven_after_s=10.0)
 _CLOSE_S = 5.0
 
 log = get_logger(__name__)
@@ -69,7 +71,7 @@ class AnnouncerProcess:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), _CLOSE_S)
         if self._task is not None:
-            await end([self._task])
+            await cancel_and_wait([self._task])
         if process is not None and process.returncode is None:
             process.kill()
             await process.wait()
@@ -99,24 +101,18 @@ class AnnouncerProcess:
             del self._pending[order.number]
 
     async def _keep_up(self) -> None:
-        failures = 0
-        while True:
-            began_s = self._clock.monotonic()
-            detail = await self._once()
-            failures = 0 if self._clock.monotonic() - began_s > _PROVEN_AFTER_S else failures + 1
-            wait_s = min(_LONGEST_BACKOFF_S, _FIRST_BACKOFF_S * 2.0 ** min(failures, 10))
-            log.warning("announcer ended, starting another", detail=detail, in_s=round(wait_s, 1))
-            await self._clock.sleep(wait_s)
+        await keep_running(self._run_once, _RESTARTS, self._clock, _log_end)
 
-    async def _once(self) -> str:
-        """Run one process to its end; how it ended."""
+    async def _run_once(self) -> Ended:
+        """Run one process to its end."""
+        began_s = self._clock.monotonic()
         pipe = asyncio.subprocess.PIPE
         try:
             process = await asyncio.create_subprocess_exec(
                 *_ARGV, stdin=pipe, stdout=pipe, env=self._environment, start_new_session=True
             )
         except OSError as error:
-            return told(error)
+            return Ended(0.0, detail=error_summary(error))
         self._process = process
         self._up.set()
         try:
@@ -131,7 +127,7 @@ class AnnouncerProcess:
             for answer in self._pending.values():
                 if not answer.done():
                     answer.set_result(Result.LOST)
-        return f"exited with {code}" if code >= 0 else f"killed by signal {-code}"
+        return Ended(self._clock.monotonic() - began_s, code, describe_code(code))
 
     def _take(self, line: bytes) -> None:
         try:
@@ -152,3 +148,7 @@ class AnnouncerProcess:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
+
+
+def _log_end(ended: Ended, wait_s: float) -> None:
+    log.warning("announcer ended, starting another", detail=ended.detail, in_s=round(wait_s, 1))

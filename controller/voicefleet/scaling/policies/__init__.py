@@ -1,16 +1,14 @@
-"""Scaling policies by the name that settings use: each a function from its state and an observation to both a need."""
+"""Scaling policies, one file each, and the registry of them: a policy that is not in `POLICIES` does not exist."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from voicefleet.scaling.policies.buffer import BUFFER
+from voicefleet.scaling.policies.fixed import FIXED
+from voicefleet.scaling.policies.policy import Policy
+from voicefleet.scaling.policies.predictive import PREDICTIVE
 
-from voicefleet.scaling.decision import Need
-from voicefleet.scaling.observation import PoolObservation
-from voicefleet.scaling.policies.buffer import buffer_need
-from voicefleet.scaling.policies.fixed import fixed_need
-from voicefleet.scaling.policies.predictive import predictive_need
-from voicefleet.scaling.policy_state import PolicyState
+POLICIES: dict[str, Policy] = {policy.name: policy for policy in (PREDICTIVE, BUFFER, FIXED)}
+DEFAULT = PREDICTIVE.name
+SELECTABLE: tuple[str, ...] = tuple(name for name, policy in POLICIES.items() if policy.selectable)
 
-Policy = Callable[[PolicyState, PoolObservation], tuple[PolicyState, Need]]
-
-POLICIES: dict[str, Policy] = {"predictive": predictive_need, "buffer": buffer_need, "fixed": fixed_need}
+__all__ = ["DEFAULT", "POLICIES", "SELECTABLE", "Policy"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from voicefleet.contract.decisions import DecisionInputs
 from voicefleet.scaling.decision import Need
 from voicefleet.scaling.observation import PoolObservation
+from voicefleet.scaling.policies.policy import Policy
 from voicefleet.scaling.policy_state import PolicyState
 
 
@@ -36,3 +37,13 @@ def buffer_need(learned: PolicyState, observation: PoolObservation) -> tuple[Pol
         f" + {spec.buffer} buffer = {calls + spec.buffer} slots, {spec.slots} a worker: {wanted} workers"
     )
     return learned, Need(wanted, text, inputs)
+
+
+BUFFER = Policy(
+    name="buffer",
+    summary="`buffer` free slots, always.",
+    need=buffer_need,
+    # It learns nothing, so it predicts nothing.
+    not_reckoned=frozenset({"sure", "stay", "come", "lead_s", "wait_probability", "predictive"}),
+    delays_scale_down=True,
+)

@@ -15,6 +15,7 @@ from voicefleet.scaling.campaigns import announced
 from voicefleet.scaling.decision import Need
 from voicefleet.scaling.forecast import Forecast, predict
 from voicefleet.scaling.observation import PoolObservation, SureCalls
+from voicefleet.scaling.policies.policy import Policy
 from voicefleet.scaling.policy_state import PolicyState
 
 REACTION_S = 3.0
@@ -130,3 +131,12 @@ def _inputs(observation: PoolObservation, forecast: Forecast, risk: float) -> De
         lead_s=forecast.lead_s,
         wait_probability=risk,
     )
+
+
+PREDICTIVE = Policy(
+    name="predictive",
+    summary="as few workers as leave a caller waiting with a chance of `waitRatio`.",
+    need=predictive_need,
+    not_reckoned=frozenset({"sure", "buffer", "predictive"}),
+    forecasts=True,
+)

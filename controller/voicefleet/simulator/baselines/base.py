@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from voicefleet.simulator.cluster import READY, STARTING, STOPPING, Cluster, Pod
+from voicefleet.simulator.cluster.cluster import Cluster
+from voicefleet.simulator.cluster.pods import READY, STARTING, STOPPING, Pod
 from voicefleet.simulator.engine import Metrics
 from voicefleet.simulator.world import World
 from voicefleet.traffic.traces import Trace

@@ -76,7 +76,7 @@ async def read_redis_state(url: str) -> RedisState:
     async with redis.asyncio.Redis.from_url(url, decode_responses=True, socket_timeout=5.0) as client:
         async with client.pipeline(transaction=True) as both:
             both.hgetall(keys.ledger)
-            both.hgetall(keys.held)
+            both.hgetall(keys.open_claims)
             counts, held = await both.execute()
         ttls = [await client.ttl(key) async for key in client.scan_iter(count=1000)]
     claims = ClaimTotals({name: int(count) for name, count in counts.items()}, len(held))

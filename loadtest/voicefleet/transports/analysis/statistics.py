@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import asdict
 from typing import Any
 
 from livekit import rtc
@@ -37,7 +38,7 @@ class Statistics:
                 every = [*stats.publisher_stats, *stats.subscriber_stats]
                 self.series.append({"t_s": now_s, **flat(every)})
                 if (seen := self._rtp.read(every, now_s)) is not None:
-                    self.worker.append({"t_s": now_s, **seen})
+                    self.worker.append({"t_s": now_s, **asdict(seen)})
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), _EVERY_S)
 

@@ -48,7 +48,7 @@ def verdict(trial: Trial) -> dict[str, Any]:
     settled = settled or list(trial.caller.statistics[-3:])
     rtts = [r["rtt_s"] * 1000 for r in settled if r.get("rtt_s")]
     rtcp = [r["rtcp_rtt_s"] * 1000 for r in settled if r.get("rtcp_rtt_s")]
-    worker = [w["rtt_s"] * 1000 for w in trial.caller.worker if "rtt_s" in w]
+    worker = [w["rtt_s"] * 1000 for w in trial.caller.worker if w.get("rtt_s") is not None]
     rtt = float(np.median(rtts)) if rtts else None
     true = trial.cell.rtt_ms
     # With jitter or reordering every single answer has its own round trip, behind a queue one that nobody set.

@@ -22,8 +22,8 @@ from voicefleet.netlab.realtime import SPEAKING_PRIORITY, become_realtime
 from voicefleet.speech.onset_detector import Samples
 from voicefleet.transports.analysis.statistics import Statistics
 from voicefleet.transports.arms import BY_ID
-from voicefleet.transports.endpoint import Order
 from voicefleet.transports.material import speech
+from voicefleet.transports.order import Order
 from voicefleet.transports.protocols.frames import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE
 from voicefleet.transports.talk import SpeechSource
 

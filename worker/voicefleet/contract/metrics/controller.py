@@ -47,7 +47,7 @@ DISPATCHES = Metric(
 RECOVERIES = Metric(
     "voicefleet_calls_recovered",
     "counter",
-    "Calls taken from a dead or stalled job, by what told.",
+    "Calls taken from a dead or stalled job, by what revealed it.",
     ("region", "reason"),
     values=_RECOVERY,
 )

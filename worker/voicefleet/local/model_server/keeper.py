@@ -22,14 +22,16 @@ import structlog
 from voicefleet.contract.errors import ConfigError, MissingPartError
 from voicefleet.local.model_server.protocol import MODELS, Message, ProtocolError, encode, read_message
 from voicefleet.local.settings import MODEL_SOCKET_VARIABLE, model_server_environment
-from voicefleet.runtime.logs.errors import told
+from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.logs.errors import error_summary
+from voicefleet.runtime.supervisor.keep_running import keep_running
+from voicefleet.runtime.supervisor.restarts import Ended, RestartPolicy
 
 log = structlog.get_logger(__name__)
 
 _LONGEST_SOCKET_PATH = 107  # sun_path on Linux, without its final zero byte
-_FIRST_BACKOFF_S = 0.1
-_LONGEST_BACKOFF_S = 5.0
 _CHECK_EVERY_S = 5.0
+_RESTARTS = RestartPolicy(first_wait_s=0.1, longest_wait_s=5.0, proven_after_s=_CHECK_EVERY_S)
 _CHECK_LIMIT_S = 10.0
 _STUCK_AFTER_S = 60.0
 _STOP_LIMIT_S = 5.0
@@ -63,6 +65,7 @@ class ModelServer:
         self._threads = threads
         self._start_limit_s = start_limit_s
         self._process: asyncio.subprocess.Process | None = None
+        self._clock = SystemClock()
         self._keeper: asyncio.Task[None] | None = None
         self.restarts = 0
         """Times the process had to be started again."""
@@ -150,28 +153,34 @@ class ModelServer:
             raise
 
     async def _keep(self) -> None:
-        """Watch the process and start it again when it ends or hangs; never gives up while the worker runs."""
-        backoff_s = _FIRST_BACKOFF_S
-        while True:
-            process = self._process
-            if process is not None:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), _CHECK_EVERY_S)
-                if process.returncode is None:
-                    backoff_s = _FIRST_BACKOFF_S
-                    if await self._answers():
-                        continue
-                    log.warning("model server hangs, ending it", pid=process.pid)
-            log.warning("model server ended, starting it again", returncode=process and process.returncode)
-            await self._end_process()
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
+        """Start the process again whenever it ends or hangs; never gives up while the worker runs."""
+        await keep_running(self._run_once, _RESTARTS, self._clock, self._log_end)
+
+    async def _run_once(self) -> Ended:
+        """Start the process unless it runs, and watch it to its end; one that hangs is ended."""
+        if self._process is None:
             self.restarts += 1
             try:
                 await self._launch()
             except (MissingPartError, OSError) as error:
-                log.error("model server did not start", error=told(error))
+                log.error("model server did not start", error=error_summary(error))
                 await self._end_process()
+                return Ended(0.0)
+        process, ready_s = self._process, self._clock.monotonic()
+        assert process is not None
+        while process.returncode is None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(process.wait(), _CHECK_EVERY_S)
+            if process.returncode is None and not await self._answers():
+                log.warning("model server hangs, ending it", pid=process.pid)
+                break
+        code = process.returncode
+        await self._end_process()
+        return Ended(self._clock.monotonic() - ready_s, code)
+
+    @staticmethod
+    def _log_end(ended: Ended, wait_s: float) -> None:
+        log.warning("model server ended, starting it again", returncode=ended.code, in_s=wait_s)
 
     async def _answers(self) -> bool:
         writer: asyncio.StreamWriter | None = None

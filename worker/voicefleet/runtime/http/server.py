@@ -17,7 +17,7 @@ from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.contract.metrics.http import HTTP_REFUSED
 from voicefleet.runtime.http.connections import MAX_BODY_BYTES, RECEIVE_BYTES, Connection, Gate
 from voicefleet.runtime.metrics import counter
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 
 
 def health_routes(
@@ -88,7 +88,7 @@ class HttpServer:
         await self._runner.setup()
         server, loop = self._runner.server, asyncio.get_running_loop()
         assert server is not None
-        server.request_handler = _told(server.request_handler)
+        server.request_handler = _track_requests(server.request_handler)
         try:
             self._listening = await loop.create_server(
                 lambda: Connection(self._gate, server, loop), host, port, backlog=1024
@@ -114,7 +114,7 @@ class HttpServer:
         await self._runner.cleanup()
         self._gate.end()
         if self._sweeping is not None:
-            await end([self._sweeping])
+            await cancel_and_wait([self._sweeping])
 
 
 def application(middlewares: Iterable[Middleware] = ()) -> web.Application:
@@ -122,8 +122,8 @@ def application(middlewares: Iterable[Middleware] = ()) -> web.Application:
     return web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
 
 
-def _told(handler: Callable[[web.BaseRequest], Any]) -> Callable[[web.BaseRequest], Any]:
-    """`handler`, whose connection is told that it begins, and ends with a body that nobody wants."""
+def _track_requests(handler: Callable[[web.BaseRequest], Any]) -> Callable[[web.BaseRequest], Any]:
+    """`handler`, with each request reported to its connection, which also ends a body that nobody reads."""
 
     async def serve(request: web.BaseRequest) -> web.StreamResponse:
         if isinstance(request.protocol, Connection):

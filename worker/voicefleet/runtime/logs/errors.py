@@ -1,8 +1,8 @@
 """Errors in logs: what failed and where, never what was being said.
 
 The text of an error is whatever its author put into it: a caller's words ("no such card: 4111 1111"), a URL with a
-token in it. So only the texts of our own tree are told; of others the type, the numbers they carry (errno, HTTP
-status), and the frames as module, function and line. `show_texts` opens all of them, with personal data.
+token in it. So only the texts of our own tree are logged; of others the type, the numbers they carry (errno, HTTP
+status), and the frames as module, function and line. `show_error_texts` opens all of them, with personal data.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _CHAIN = 10
 _texts_shown = False
 
 
-def show_texts(shown: bool) -> None:
-    """Whether the texts of all errors are told from now on, in this process."""
+def show_error_texts(shown: bool) -> None:
+    """Whether the texts of all errors are logged from now on, in this process."""
     global _texts_shown
     _texts_shown = shown
 
 
-def told(error: BaseException) -> str:
+def error_summary(error: BaseException) -> str:
     """One line for a log: the error's type, and its text if that is ours."""
     kind = type(error).__qualname__
     if _texts_shown or isinstance(error, VoicefleetError):
@@ -38,7 +38,7 @@ def told(error: BaseException) -> str:
     return kind + _numbers(error)
 
 
-def told_in_full(error: BaseException) -> str:
+def error_details(error: BaseException) -> str:
     """Several lines for a log: the error, its frames (oldest first), and its causes."""
     return "\n".join(_lines(error, set()))
 
@@ -86,7 +86,7 @@ def _numbers(error: BaseException) -> str:
     return f" ({', '.join(f'{name} {value}' for name, value in found.items())})" if found else ""
 
 
-def tell_the_uncaught(tell: Callable[..., object]) -> None:
+def log_uncaught_errors(tell: Callable[..., object]) -> None:
     """Send to `tell(event, **fields)` what Python itself would print on stderr, texts, source lines and all: errors
     that nobody caught, in any thread, and warnings."""
 

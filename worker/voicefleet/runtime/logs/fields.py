@@ -1,6 +1,6 @@
 """Fields of log records: what may carry a secret or personal data is hidden, by name, at any depth.
 
-Ours are hidden by name. Those of other libraries are told only when they are numbers or have a name that is known to
+Ours are hidden by name. Those of other libraries are logged only when they are numbers or have a name that is known to
 be harmless: what a library writes there changes with its releases.
 """
 
@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
-from voicefleet.runtime.logs.errors import told
+from voicefleet.runtime.logs.errors import error_summary
 
 HIDDEN = "[hidden]"
 
@@ -60,12 +60,12 @@ _OWN = frozenset({"_record", "_from_structlog", "exc_info", "stack_info", "excep
 
 
 def guard(event: Mapping[str, Any], *, personal_data: bool) -> dict[str, Any]:
-    """The fields of a record of ours, as they may be told."""
-    return {name: value if name in _OWN else _told(name, value, personal_data, 0) for name, value in event.items()}
+    """The fields of a record of ours, as they may be logged."""
+    return {name: value if name in _OWN else _loggable(name, value, personal_data, 0) for name, value in event.items()}
 
 
 def guard_others(event: Mapping[str, Any], *, personal_data: bool) -> dict[str, Any]:
-    """The fields of another library's record, as they may be told."""
+    """The fields of another library's record, as they may be logged."""
     guarded = guard(event, personal_data=personal_data)
     if personal_data:
         return guarded
@@ -86,20 +86,20 @@ def _harmless(name: str, value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, BaseException)) or name in _HARMLESS
 
 
-def _told(name: str, value: Any, personal_data: bool, depth: int) -> Any:
+def _loggable(name: str, value: Any, personal_data: bool, depth: int) -> Any:
     if is_secret(name) or (is_personal(name) and not personal_data):
         return HIDDEN
     if value is None or isinstance(value, (str, int, float)):
         return value
     if isinstance(value, BaseException):
-        return told(value)
+        return error_summary(value)
     if isinstance(value, (PurePath, UUID)):
         return str(value)
     if isinstance(value, enum.Enum):
         return value.name
     if depth < _DEEPEST and isinstance(value, Mapping):
-        return {str(k): _told(str(k), v, personal_data, depth + 1) for k, v in value.items()}
+        return {str(k): _loggable(str(k), v, personal_data, depth + 1) for k, v in value.items()}
     if depth < _DEEPEST and isinstance(value, (list, tuple, set, frozenset)):
-        return [_told("", item, personal_data, depth + 1) for item in value]
+        return [_loggable("", item, personal_data, depth + 1) for item in value]
     # What an object says of itself is not ours to know: settings would say their secrets.
     return repr(value) if personal_data else f"<{type(value).__qualname__}>"

@@ -1,7 +1,7 @@
 """Logging: structlog over the standard library's logging, JSON in pods, readable in a terminal.
 
 Events are static sentences with fields. Everything a process of ours says goes through one filter, whoever says it:
-fields that may carry a secret or personal data are hidden (`log_fields`), errors are told without their texts and
+fields that may carry a secret or personal data are hidden (`log_fields`), errors are logged without their texts and
 without anybody's locals (`log_errors`), and of other libraries' messages only the words that stand in their source
 (`log_words`). Personal data, asked for, opens all but the secrets.
 """
@@ -17,11 +17,9 @@ from typing import Any, Literal, TextIO
 
 import structlog
 
-from voicefleet.runtime.logs.errors import show_texts, tell_the_uncaught, told, told_in_full
+from voicefleet.runtime.logs.errors import error_details, error_summary, log_uncaught_errors, show_error_texts
 from voicefleet.runtime.logs.fields import guard, guard_others
-from voicefleet.runtime.logs.words import own_words
-
-__all__ = ["LogFormat", "bind_call", "configure_logs", "get_logger", "told"]
+from voicefleet.runtime.logs.foreign_messages import literal_message
 
 LogFormat = Literal["auto", "json", "console"]
 
@@ -46,7 +44,7 @@ def _others(_: Any, __: str, event: _Event) -> _Event:
         event["event"] = _words(record, args)
     event = _with_error(event)
     if "exception" not in event and record.exc_text:
-        event["exception"] = record.exc_text if _personal_data else "made into text elsewhere, not told"
+        event["exception"] = record.exc_text if _personal_data else "formatted elsewhere, not shown"
     return guard_others(event, personal_data=_personal_data)
 
 
@@ -54,7 +52,7 @@ def _words(record: logging.LogRecord, args: Any) -> str:
     if record.name == "asyncio" and isinstance(record.msg, str):
         return _ASYNCIO_DETAILS.sub("", record.msg).strip()
     # The line says where to read the rest.
-    return own_words(record.pathname, record.lineno, args) or f"a message at {record.module}:{record.lineno}"
+    return literal_message(record.pathname, record.lineno, args) or f"a message at {record.module}:{record.lineno}"
 
 
 def _with_error(event: _Event) -> _Event:
@@ -66,7 +64,7 @@ def _with_error(event: _Event) -> _Event:
         given = sys.exc_info()
     error = given[1] if isinstance(given, tuple) and len(given) == 3 else given
     if isinstance(error, BaseException):
-        event["exception"] = told_in_full(error)
+        event["exception"] = error_details(error)
     return event
 
 
@@ -76,8 +74,9 @@ class _Handler(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:
         error = sys.exc_info()[1]
         with contextlib.suppress(Exception):
-            kind = told(error) if error else "unknown"
-            self.stream.write(f"a record of {record.name} at {record.module}:{record.lineno} cannot be told: {kind}\n")
+            kind = error_summary(error) if error else "unknown"
+            where = f"{record.module}:{record.lineno}"
+            self.stream.write(f"a record of {record.name} at {where} cannot be logged: {kind}\n")
 
 
 def configure_logs(
@@ -93,7 +92,7 @@ def configure_logs(
     """
     global _personal_data
     _personal_data = personal_data
-    show_texts(personal_data)
+    show_error_texts(personal_data)
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -129,7 +128,7 @@ def configure_logs(
     )
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(**bound)
-    tell_the_uncaught(get_logger(__name__).error)
+    log_uncaught_errors(get_logger(__name__).error)
 
 
 def bind_call(**ids: str) -> None:

@@ -64,7 +64,7 @@ def worker_rights(region: str) -> Rights:
     """What the workers of `region` and their jobs need."""
     k = Keys(region)
     keys = (
-        *(k.workers, k.held, k.ledger, k.changed, k.renewed, k.report(_ANY), k.order(_ANY)),
+        *(k.workers, k.open_claims, k.ledger, k.changed, k.renewed, k.report(_ANY), k.order(_ANY)),
         *(k.claim(_ANY), k.epoch(_ANY), k.fenced(_ANY), k.handoff(_ANY), k.transcript(_ANY), k.transcript_of(_ANY)),
     )
     return Rights(keys, (k.events, k.job_channel(_ANY)), _commands(WORKER_SCRIPTS, WORKER_COMMANDS))

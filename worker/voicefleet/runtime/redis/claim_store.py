@@ -38,7 +38,7 @@ class Succeeding:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Refused:
     """Another job has the call, or this one is fenced (then `by` may be None)."""
 
     by: Claim | None
@@ -76,7 +76,7 @@ class ClaimStore:
         self._scripts = scripts
         self._keys = Keys(region)
 
-    async def accept(self, room: str, room_sid: str, *, worker: str, job: str) -> Accepted | Succeeding | Held:
+    async def accept(self, room: str, room_sid: str, *, worker: str, job: str) -> Accepted | Succeeding | Refused:
         """Reserve the call in `room` for `job`; asking again for the same job is answered alike."""
         args: _Args = [room, worker, job, room_sid, ACCEPTED_TTL_MS, EPOCH_TTL_MS, HANDOFF_TTL_MS]
         answer, value = await self._scripts.run("claim_accept", [*self._protocol(room), self._keys.changed], args)
@@ -86,7 +86,7 @@ class ClaimStore:
             case 2:
                 return Succeeding(int(value))
             case _:
-                return Held(codec.load(Claim, value) if value else None)
+                return Refused(codec.load(Claim, value) if value else None)
 
     async def renew(
         self, room: str, room_sid: str, *, worker: str, job: str, epoch: int, trouble: str = ""
@@ -107,7 +107,7 @@ class ClaimStore:
     async def release(self, room: str, *, job: str) -> bool:
         """Give the claim back; True when it was this job's. A claim of another job is left alone."""
         keys = self._keys
-        released = [keys.claim(room), keys.held, keys.ledger, keys.changed, keys.renewed]
+        released = [keys.claim(room), keys.open_claims, keys.ledger, keys.changed, keys.renewed]
         return bool(await self._scripts.run("claim_release", released, [room, job]))
 
     async def begin_handoff(self, room: str, *, job: str) -> bool:
@@ -148,7 +148,7 @@ class ClaimStore:
             keys.epoch(room),
             keys.fenced(room),
             keys.handoff(room),
-            keys.held,
+            keys.open_claims,
             keys.ledger,
         ]
 

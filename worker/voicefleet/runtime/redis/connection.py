@@ -35,7 +35,7 @@ REDIS_FAILURES = (RedisError, OSError, TimeoutError)
 
 
 @contextlib.contextmanager
-def answered() -> Iterator[None]:
+def translate_redis_errors() -> Iterator[None]:
     """Turn a failure of Redis inside the block into ours.
 
     Raises:
@@ -210,5 +210,5 @@ class Scripts:
         script = self._known.get(name)
         if script is None:
             script = self._known[name] = self._client.register_script(script_text(name))
-        with answered():
+        with translate_redis_errors():
             return await script(keys=keys, args=args)

@@ -1,1 +1,1 @@
-"""Child processes: started, watched, and ended for sure with the process that started them."""
+"""Processes that we start: watched, started again when they end, and ended for sure when we end."""

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicefleet.contract.errors import MissingPartError
+from voicefleet.runtime.supervisor.exits import describe_code, last_lines
 from voicefleet.runtime.supervisor.guard import DIRECTORY_PREFIX, tagged_pids
 from voicefleet.runtime.supervisor.lifeline import lifeline
 from voicefleet.runtime.supervisor.settings import environment
@@ -29,12 +30,11 @@ StopPlan = Sequence[tuple[signal.Signals, float]]
 """Signals to send to the child, each with the seconds to wait after it; SIGKILL of its group always follows."""
 
 TERMINATE: StopPlan = ((signal.SIGTERM, 5.0),)
-_TAIL_BYTES = 16_384
 
 
 @dataclass(frozen=True)
-class Death:
-    """The end of a child that nobody asked to stop."""
+class UnexpectedExit:
+    """The end of a child that was not asked to stop."""
 
     name: str
     pid: int
@@ -46,9 +46,8 @@ class Death:
 
     def describe(self) -> str:
         """One sentence, then the last lines of the log."""
-        how = f"was killed by signal {-self.returncode}" if self.returncode < 0 else f"exited with {self.returncode}"
-        said = f"; its last lines:\n{self.log_tail}" if self.log_tail else " and wrote nothing"
-        return f"{self.name} (pid {self.pid}) {how}{said}"
+        tail = f"; its last lines:\n{self.log_tail}" if self.log_tail else " and wrote nothing"
+        return f"{self.name} (pid {self.pid}) {describe_code(self.returncode)}{tail}"
 
 
 class Child:
@@ -60,7 +59,7 @@ class Child:
         log_path: file its output is appended to (created with mode 0600).
         env: variables added to ours.
         stop_plan: how `stop` asks it to end.
-        on_death: called once with the `Death` if it ends unasked: in the event loop that was running at the
+        on_exit: called once with the `UnexpectedExit` if it ends unasked: in the event loop that was running at the
             start if there was one, else in the watcher's thread.
         outlive: leave it running if this process dies. It still ends with the stack we ourselves run in: a
             worker outlives a controller that crashes, and ends with the demo that started both.
@@ -78,13 +77,13 @@ class Child:
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         stop_plan: StopPlan = TERMINATE,
-        on_death: Callable[[Death], None] | None = None,
+        on_exit: Callable[[UnexpectedExit], None] | None = None,
         outlive: bool = False,
     ) -> None:
         self.name = name
         self.log_path = log_path
         self._stop_plan = stop_plan
-        self._on_death = on_death
+        self._on_exit = on_exit
         self._outlive = outlive
         self._stopping = False
         # Held while the child is reaped and while it is signalled: a number is never signalled after its reuse.
@@ -144,19 +143,14 @@ class Child:
 
     def log_tail(self, lines: int = 15) -> str:
         """The last lines of its output, at most 16 KiB."""
-        try:
-            with self.log_path.open("rb") as file:
-                file.seek(max(0, self.log_path.stat().st_size - _TAIL_BYTES))
-                return "\n".join(file.read().decode(errors="replace").splitlines()[-lines:])
-        except OSError:
-            return ""
+        return "\n".join(last_lines(self.log_path, lines))
 
-    def death(self) -> Death | None:
+    def unexpected_exit(self) -> UnexpectedExit | None:
         """How it ended, if it ended without being asked to; else None."""
         code = self.returncode
         if code is None or self._stopping:
             return None
-        return Death(self.name, self.pid, code, self.log_path, self.log_tail())
+        return UnexpectedExit(self.name, self.pid, code, self.log_path, self.log_tail())
 
     def send_signal(self, number: signal.Signals) -> None:
         """Signal the child alone (chaos: SIGSTOP, SIGKILL). Nothing happens when it has ended."""
@@ -200,14 +194,14 @@ class Child:
             self._ended.set_result(code)
         if not self._outlive:
             lifeline().disown("pid", str(self.pid))
-        death = self.death()
-        if death is None or self._on_death is None:
+        ended = self.unexpected_exit()
+        if ended is None or self._on_exit is None:
             return
         if self._loop is None:
-            self._on_death(death)
+            self._on_exit(ended)
         else:
-            with contextlib.suppress(RuntimeError):  # the loop closed first: nobody is left to tell
-                self._loop.call_soon_threadsafe(self._on_death, death)
+            with contextlib.suppress(RuntimeError):  # the loop closed first: no callback is left to run
+                self._loop.call_soon_threadsafe(self._on_exit, ended)
 
 
 @contextlib.asynccontextmanager
@@ -219,16 +213,16 @@ async def running(child: Child) -> AsyncIterator[Child]:
         await child.stop()
 
 
-async def first_death(children: Sequence[Child]) -> Death:
+async def first_unexpected_exit(children: Sequence[Child]) -> UnexpectedExit:
     """Wait until one of `children` ends unasked."""
     waits = {asyncio.ensure_future(child.wait()): child for child in children}
     try:
         while waits:
             done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in done:
-                death = waits.pop(wait).death()
-                if death is not None:
-                    return death
+                ended = waits.pop(wait).unexpected_exit()
+                if ended is not None:
+                    return ended
         return await asyncio.Future()  # all were stopped on purpose: there is nothing left to report
     finally:
         for wait in waits:

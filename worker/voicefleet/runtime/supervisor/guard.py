@@ -7,7 +7,7 @@ ends the processes we told it of and, on Linux, every process that carries our t
 reaches grandchildren, children of a child that died first, and a child started in our very last moment.
 
 It is run by path (`python -I -S guard.py TAG`) with only the standard library, so it starts in about 20 ms.
-Orders, one a line on stdin: `+pid N`, `-pid N`, `+dir PATH`, `-dir PATH` (private directories to remove).
+Messages, one a line on stdin: `+pid N`, `-pid N`, `+dir PATH`, `-dir PATH` (private directories to remove).
 It does not survive its own kill -9; `children` starts another with the next child.
 """
 
@@ -91,19 +91,19 @@ class Register:
         self.leaders: dict[int, str] = {}
         self.directories: set[str] = set()
 
-    def obey(self, line: str) -> None:
-        """Take one order; a malformed one is ignored, since a guard that stops guards nothing."""
-        order, _, value = line.partition(" ")
-        if order in {"+pid", "-pid"} and value.isdigit():
+    def apply(self, line: str) -> None:
+        """Apply one message; a malformed one is ignored, since a guard that stops guards nothing."""
+        change, _, value = line.partition(" ")
+        if change in {"+pid", "-pid"} and value.isdigit():
             pid = int(value)
             began = start_time(pid)
-            if order == "-pid":
+            if change == "-pid":
                 self.leaders.pop(pid, None)
             elif began is not None:
                 self.leaders[pid] = began
-        elif order == "+dir" and Path(value).name.startswith(DIRECTORY_PREFIX):
+        elif change == "+dir" and Path(value).name.startswith(DIRECTORY_PREFIX):
             self.directories.add(value)
-        elif order == "-dir":
+        elif change == "-dir":
             self.directories.discard(value)
 
     def live_leaders(self) -> set[int]:
@@ -165,7 +165,7 @@ def main(tag: str) -> None:
             break
         *lines, pending = (pending + data).split(b"\n")
         for line in lines:
-            register.obey(line.decode(errors="replace"))
+            register.apply(line.decode(errors="replace"))
     sweep(register, tag)
 
 

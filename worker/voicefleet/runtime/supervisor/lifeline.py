@@ -85,12 +85,12 @@ class Lifeline:
         for owned in self._owned:
             self._tell(f"+{owned}")
 
-    def _tell(self, order: str) -> None:
+    def _tell(self, message: str) -> None:
         assert self._process is not None
         assert self._process.stdin is not None
         # A guard killed this instant is replaced, and told everything, with the next child.
         with contextlib.suppress(OSError):
-            self._process.stdin.write(f"{order}\n".encode())
+            self._process.stdin.write(f"{message}\n".encode())
 
 
 _current: Lifeline | None = None

@@ -41,7 +41,7 @@ def is_free(port: int, transport: Transport, host: str = LOOPBACK) -> bool:
 
 
 def require_free(port: int, transport: Transport, *, field: str, host: str = LOOPBACK) -> None:
-    """Refuse a port that somebody else uses.
+    """Refuse a port that is in use.
 
     Raises:
         ConfigError: the port is taken, or may not be used by us.
@@ -59,7 +59,7 @@ class Ports:
     """Hands out free ports and holds them until `close` (or the end of a `with` block).
 
     Args:
-        directory: where the locks are; the same for everyone who must not collide.
+        directory: where the locks are; the same for all runs that must not collide.
     """
 
     def __init__(self, directory: Path | None = None) -> None:

@@ -16,6 +16,7 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.call import HANDED_OVER, RECOVERED, AgentFactory, CallContext
 from voicefleet.worker.conversation.transcript import CallTranscript, Loss
+from voicefleet.worker.telemetry.observations import Observation, Resumed
 
 LONGEST_QUOTE = 120
 _STORED = frozenset({"message", "function_call", "function_call_output"})
@@ -71,7 +72,7 @@ class Resumption:
     Args:
         before: the conversation so far; None for a new call, or one whose transcript is lost.
         lost: told what could not be restored.
-        note: takes observations for the worker's metrics.
+        send: takes observations.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Resumption:
         *,
         clock: Clock,
         lost: Callable[[Loss], None],
-        note: Callable[[dict[str, Any]], None],
+        send: Callable[[Observation], None],
     ) -> None:
         self._session = session
         self._call = call
@@ -91,7 +92,7 @@ class Resumption:
         self._phrases = phrases
         self._clock = clock
         self._lost = lost
-        self._note = note
+        self._send = send
 
     async def make_agent(self, factory: AgentFactory) -> Agent:
         """The team's agent; one that raises over what was kept is made again without it."""
@@ -125,7 +126,7 @@ class Resumption:
             self._call.kept.update(transcript.kept)
             await self._restore(agent, transcript)
         self._session.output.set_audio_enabled(True)
-        self._note({"kind": "resumed", "why": HANDED_OVER})
+        self._send(Resumed(HANDED_OVER))
         await self._own_resume(agent)
 
     async def _restore(self, agent: Agent, transcript: CallTranscript) -> None:
@@ -151,7 +152,7 @@ class Resumption:
         """What a resumed agent does in place of its first `on_enter`."""
         if self._call.resumed == HANDED_OVER:
             return
-        self._note({"kind": "resumed", "why": RECOVERED})
+        self._send(Resumed(RECOVERED))
         session = self._session
         first = opening(RECOVERED, session.history.items, self._phrases)
         if await self._own_resume(session.current_agent):

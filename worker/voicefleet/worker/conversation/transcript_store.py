@@ -9,7 +9,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scripts
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.worker.conversation.transcript import CallTranscript, Cipher, Loss, LostTranscriptError, decode, encode
 
 _READ_LIMIT_S = 0.5
@@ -84,7 +84,7 @@ class TranscriptStore:
         if not forget:
             await self.flush(_AGAIN_S)
         if self._writing is not None:
-            await end([self._writing])
+            await cancel_and_wait([self._writing])
         if forget:
             try:
                 await self._put("")

@@ -16,13 +16,12 @@ from livekit.agents import AgentSession, APIConnectionError, APIStatusError, API
 from livekit.agents.llm import ChatMessage
 
 from voicefleet.runtime.clock import Clock
-from voicefleet.runtime.logs.setup import get_logger, told
+from voicefleet.runtime.logs.errors import error_summary
+from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.dead_air.detector import DeadAirDetector, Reason, Verdict
 from voicefleet.worker.providers.fallback import adapter_of, members_of
+from voicefleet.worker.telemetry.observations import ApologySpoken, Fallback, Observation, ProviderFailure
 from voicefleet.worker.tiers.load import ReadyTier
-
-Note = Callable[[dict[str, Any]], None]
-"""Takes one observation, to be counted by the worker's main process."""
 
 _CLEARING_S = 1.0
 """A provider that does not let go within this time is not waited for: livekit would wait 5 s."""
@@ -40,13 +39,15 @@ log = get_logger(__name__)
 class Apology:
     """Watches one session. `watch` before it starts, `end` when the call is over."""
 
-    def __init__(self, session: AgentSession[Any], tier: ReadyTier, clock: Clock, note: Note) -> None:
+    def __init__(
+        self, session: AgentSession[Any], tier: ReadyTier, clock: Clock, send: Callable[[Observation], None]
+    ) -> None:
         self._session = session
         self._clips = tier.clips
         self._enabled = tier.tier.apology.enabled
         self._tier = tier.name
         self._clock = clock
-        self._note = note
+        self._send = send
         limits = tier.tier.apology
         self._detector = DeadAirDetector(
             after_s=limits.after_s, min_speech_s=limits.min_speech_s, no_input_s=limits.no_input_s
@@ -157,15 +158,15 @@ class Apology:
     # What is told of it
 
     def _count_failure(self, stage: str, error: BaseException) -> None:
-        how = failure_kind(error)
-        log.warning("a provider failed", stage=stage, how=how, error=told(error))
-        self._note({"kind": "provider_failure", "stage": stage, "how": how})
+        kind = failure_kind(error)
+        log.warning("a provider failed", stage=stage, kind=kind, error=error_summary(error))
+        self._send(ProviderFailure(stage, kind))
 
     def _on_availability(self, stage: str) -> Callable[[Any], None]:
         def changed(event: Any) -> None:
             log.warning("a provider's availability changed", stage=stage, available=event.available)
             if not event.available:
-                self._note({"kind": "fallback", "stage": stage})
+                self._send(Fallback(stage))
 
         return changed
 
@@ -205,9 +206,9 @@ class Apology:
             # Not in the conversation: the LLM is not to take it for an answer.
             self._session.say(clip.text, audio=clip.frames(), add_to_chat_ctx=False)
         except RuntimeError as error:
-            log.warning("no apology: the session is over", error=told(error))
+            log.warning("no apology: the session is over", error=error_summary(error))
             return
-        self._note({"kind": "apology", "reason": verdict.reason.value})
+        self._send(ApologySpoken(verdict.reason.value))
 
     async def _clear_the_way(self, reason: Reason) -> None:
         """End what is pending, so that it is not heard later, on top of something else."""

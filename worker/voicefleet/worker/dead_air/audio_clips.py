@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import wave
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import cache
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.parsing.wav import WavError, parse_wav
 from voicefleet.worker.tiers.schema import Apology
 
 if TYPE_CHECKING:
@@ -70,19 +70,18 @@ def load_audio_clips(apology: Apology, field: str) -> AudioClips:
 
 def _read(text: str, path: str, field: str) -> Clip:
     try:
-        with Path(path).open("rb") as data, wave.open(data) as file:
-            shape = (file.getnchannels(), file.getsampwidth())
-            rate, samples = file.getframerate(), file.readframes(file.getnframes())
+        wav = parse_wav(Path(path).read_bytes())
     except OSError as error:
         raise ConfigError(
             f"cannot be read ({error.strerror})", field=field, value=path, hint="Correct the path."
         ) from error
-    except (wave.Error, EOFError) as error:
+    except WavError as error:
         raise ConfigError("not a PCM WAV file", field=field, value=path, hint=_WAY_OUT) from error
-    clip = Clip(text, samples, rate)
-    if shape != (1, 2) or not _RATES_HZ[0] <= rate <= _RATES_HZ[1] or not 0 < clip.duration_s <= _LONGEST_S:
+    clip, rate = Clip(text, wav.pcm, wav.sample_rate), wav.sample_rate
+    if not (wav.is_mono_16_bit and _RATES_HZ[0] <= rate <= _RATES_HZ[1] and 0 < clip.duration_s <= _LONGEST_S):
+        bits = 8 * wav.sample_bytes
         raise ConfigError(
-            f"cannot be played ({shape[0]} channels, {8 * shape[1]} bit, {rate} Hz, {clip.duration_s:.1f} s)",
+            f"cannot be played ({wav.channels} channels, {bits} bit, {rate} Hz, {clip.duration_s:.1f} s)",
             field=field,
             value=path,
             hint=_WAY_OUT,

@@ -10,7 +10,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.claim_store import ClaimStore, Yielded
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 
 FIRST_TRY_TIMEOUT_S = 0.3
 BEAT_S = 0.5
@@ -29,9 +29,14 @@ class ClaimLease:
     process did not run for longer than `STALL_S` the job is silent until a renewal that began later said that the call
     is still its own. While Redis does not answer the lease is kept: the caller hears the agent, and the next answer of
     Redis settles it.
+
+    Args:
+        epoch: what the worker was given when it accepted; 0 when Redis was away then.
     """
 
-    def __init__(self, claims: ClaimStore, *, room: str, room_sid: str, worker: str, job: str, clock: Clock) -> None:
+    def __init__(
+        self, claims: ClaimStore, *, room: str, room_sid: str, worker: str, job: str, epoch: int, clock: Clock
+    ) -> None:
         self._claims = claims
         self._room = room
         self._room_sid = room_sid
@@ -42,24 +47,22 @@ class ClaimLease:
         self._one_at_a_time = asyncio.Lock()
         self._stalls = 0
         self._doubtful = False
-        self.epoch = 0
+        self.epoch = epoch
         self.lost = False
         self.handed_over = False
         """The call is another's because this job gave it away."""
         self.handoff: Handoff | None = None
         """The handoff that this job is to make now, its successor being ready, as of the last renewal."""
 
-    async def acquire(self, epoch: int, *, others: bool = False) -> bool:
+    async def acquire(self, *, others: bool = False) -> bool:
         """The first renewal, once in the room.
 
         Args:
-            epoch: what the worker was given when it accepted; 0 when Redis was away then.
             others: another agent of ours is in the room. While no claim can decide, whoever came later leaves.
 
         Returns:
             False: the call is another's, leave without a word. True: ours, or Redis did not say within 300 ms.
         """
-        self.epoch = epoch
         try:
             async with asyncio.timeout(FIRST_TRY_TIMEOUT_S):
                 return await self.renew()
@@ -122,7 +125,7 @@ class ClaimLease:
                 if ours:
                     renewed()
         finally:
-            await end([beat])
+            await cancel_and_wait([beat])
 
     async def hand_over(self) -> bool | None:
         """Give the call to the successor that is ready; this job must be silent by now.

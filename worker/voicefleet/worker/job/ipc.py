@@ -1,19 +1,18 @@
-"""The line between a job process and its worker's main process: one JSON object a line, over a Unix socket.
+"""The channel from a job process to its worker's main process: one observation a line, over a Unix socket.
 
 It never holds up a call: the job drops observations rather than wait, and a main process that hangs is not noticed by
-the caller. Both ends see the other's end as EOF.
+the caller. Each end sees the end of the other as EOF.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.worker.telemetry.observations import Observation, decode, encode
 
 MAX_BUFFERED_BYTES = 64 * 1024
 MAX_LINE_BYTES = 16 * 1024
@@ -27,23 +26,21 @@ class JobChannel:
     def __init__(self) -> None:
         self._writer: asyncio.StreamWriter | None = None
 
-    async def connect(self, path: str, job: str) -> None:
+    async def connect(self, path: str) -> None:
         """Connect if the main process is there within 0.3 s; without it the call goes on all the same."""
         try:
             async with asyncio.timeout(0.3):
                 _, self._writer = await asyncio.open_unix_connection(path)
         except (OSError, TimeoutError) as error:
-            log.warning("no line to the worker's main process", error=type(error).__name__)
-            return
-        self.send({"kind": "hello", "job": job})
+            log.warning("no channel to the worker's main process", error=type(error).__name__)
 
-    def send(self, observation: dict[str, Any]) -> None:
+    def send(self, observation: Observation) -> None:
         """Send, or drop when the main process does not keep up or is gone."""
         writer = self._writer
         if writer is None or writer.is_closing():
             return
         if writer.transport.get_write_buffer_size() < MAX_BUFFERED_BYTES:
-            writer.write(json.dumps(observation, separators=(",", ":")).encode() + b"\n")
+            writer.write(encode(observation))
 
     async def close(self) -> None:
         if self._writer is not None:
@@ -57,15 +54,15 @@ class JobChannelServer:
     """The main process's end: takes the observations of every job.
 
     Args:
-        on_observation: gets the number of the line it came on, and the observation.
-        on_gone: gets the number of a line that ended: its job is over, or dead.
-        on_bad: told of what could not be read.
+        on_observation: gets the number of the channel it came on, and the observation.
+        on_gone: gets the number of a channel that ended: its job is over, or dead.
+        on_bad: called when a line cannot be read.
     """
 
     def __init__(
         self,
         path: Path,
-        on_observation: Callable[[int, dict[str, Any]], None],
+        on_observation: Callable[[int, Observation], None],
         on_gone: Callable[[int], None],
         on_bad: Callable[[], None],
     ) -> None:
@@ -73,7 +70,7 @@ class JobChannelServer:
         self._on_observation = on_observation
         self._on_gone = on_gone
         self._on_bad = on_bad
-        self._lines = 0
+        self._channels = 0
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -85,14 +82,12 @@ class JobChannelServer:
             self._server.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._lines += 1
-        number = self._lines
+        self._channels += 1
+        number = self._channels
         try:
             while line := await reader.readline():
                 try:
-                    observation = json.loads(line)
-                    if not isinstance(observation, dict):
-                        raise ValueError("not an object")
+                    observation = decode(line)
                 except ValueError:
                     self._on_bad()
                 else:

@@ -11,7 +11,7 @@ from livekit.agents import AgentSession, JobContext
 from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.worker.call import CallContext
 from voicefleet.worker.conversation.handover import Handover
 from voicefleet.worker.conversation.resume import conversation
@@ -21,7 +21,8 @@ from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.voice import Voice, put_gate
-from voicefleet.worker.telemetry.call_telemetry import Telemetry
+from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
+from voicefleet.worker.telemetry.observations import CallEnded
 
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 _ROOM_OVER = frozenset({rtc.DisconnectReason.ROOM_DELETED, rtc.DisconnectReason.ROOM_CLOSED})
@@ -44,7 +45,7 @@ class LiveCall:
         *,
         clock: Clock,
         caller_gone_s: float,
-        telemetry: Telemetry,
+        telemetry: CallTelemetry,
         trace: str = "",
     ) -> None:
         self._ctx = ctx
@@ -101,7 +102,6 @@ class LiveCall:
     def begin(self) -> None:
         """The call is ours: renew its claim from now on, and count it."""
         self._keeping = asyncio.create_task(self._hold_lease())
-        self._channel.send({"kind": "call_started", "tier": self._call.tier})
         self._telemetry.begin()
 
     def others_here(self) -> bool:
@@ -118,13 +118,17 @@ class LiveCall:
         """Stop watching and tell the worker; the room is left already."""
         if self._caller_timer is not None:
             self._caller_timer.cancel()
-        await end(task for task in (self._keeping, self._handing_over) if task is not None)
+        await cancel_and_wait(task for task in (self._keeping, self._handing_over) if task is not None)
         if self._keeping is not None:
-            self._channel.send({"kind": "call_ended", "result": self._result})
+            self._channel.send(CallEnded(self._result))
             await self._telemetry.end(self._result)
         if self._transcripts is not None:
             # As long as the caller is there, another agent may yet go on with the call.
-            over = not self._lease.lost and self._keeping is not None and (self._room_over or not self._callers())
+            over = (
+                not self._lease.lost
+                and self._keeping is not None
+                and (self._room_over or not callers_in(self._ctx.room))
+            )
             await self._transcripts.close(forget=over)
 
     def _transcript_now(self) -> CallTranscript:
@@ -170,15 +174,8 @@ class LiveCall:
 
     # The caller
 
-    def caller_there(self) -> bool:
-        """Whether a caller is in the room."""
-        return bool(self._callers())
-
-    def _callers(self) -> list[str]:
-        return [p.identity for p in self._ctx.room.remote_participants.values() if p.kind != _AGENT]
-
     def _look_for_caller(self) -> None:
-        callers = self._callers()
+        callers = callers_in(self._ctx.room)
         if callers:
             self._caller = callers[0]
         if callers and self._caller_timer is not None:
@@ -191,3 +188,8 @@ class LiveCall:
 
     def _on_disconnected(self, reason: Any) -> None:
         self._room_over = reason in _ROOM_OVER
+
+
+def callers_in(room: rtc.Room) -> list[str]:
+    """The identities of those in the room who are no agents."""
+    return [p.identity for p in room.remote_participants.values() if p.kind != _AGENT]

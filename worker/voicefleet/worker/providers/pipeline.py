@@ -10,7 +10,8 @@ from livekit.agents import AgentSession, APIConnectOptions, inference, llm, stt,
 from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.turn import TurnHandlingOptions
 
-from voicefleet.runtime.logs.setup import get_logger, told
+from voicefleet.runtime.logs.errors import error_summary
+from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.providers.fallback import FallbackLLM, FallbackTTS, fallback_stt
 from voicefleet.worker.providers.limits import limit_llm, limit_stt, limit_tts
 from voicefleet.worker.tiers.load import ReadyTier, Stage
@@ -90,7 +91,7 @@ def _built(name: str, stage: Stage) -> Sequence[Any]:
             built.append(_limited(found.build(), stage.limit_s))
         except Exception as error:
             # A call must not fail because its reserve cannot be made: say so, and do without.
-            log.error("fallback left out", stage=name, number=number, error=told(error))
+            log.error("fallback left out", stage=name, number=number, error=error_summary(error))
     return built
 
 

@@ -19,7 +19,8 @@ from livekit.agents import APIConnectOptions, APIError, NotGivenOr, stt, utils, 
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
 
 from voicefleet.runtime.clock import SystemClock
-from voicefleet.runtime.logs.setup import get_logger, told
+from voicefleet.runtime.logs.errors import error_summary
+from voicefleet.runtime.logs.setup import get_logger
 
 _REOPEN_S = 1.0
 
@@ -152,7 +153,7 @@ class _FallbackStream(stt.RecognizeStream):
                     return
             except Exception as error:
                 # Not only APIError: livekit's own pump stops for good at any other.
-                log.warning("streaming recogniser failed", stt=self._owner.first.label, error=told(error))
+                log.warning("streaming recogniser failed", stt=self._owner.first.label, error=error_summary(error))
             self._inner = None
             self._owner.set_first(up=False)
             self._settled.set()  # Nothing more comes for the words under way.

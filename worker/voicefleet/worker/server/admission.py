@@ -16,7 +16,7 @@ from livekit.agents import JobRequest
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.redis.claim_store import ClaimStore, Held, Succeeding
+from voicefleet.runtime.redis.claim_store import ClaimStore, Refused, Succeeding
 
 CLAIM_TIMEOUT_S = 0.3
 EPOCH_ATTRIBUTE = "voicefleet.epoch"
@@ -128,7 +128,7 @@ class Admission:
         except (UnknownStateError, TimeoutError):
             answer = Answer.ACCEPTED_UNCLAIMED
         else:
-            if isinstance(claim, Held):
+            if isinstance(claim, Refused):
                 await request.reject(terminate=True)
                 return Answer.HELD
             attributes[EPOCH_ATTRIBUTE] = str(claim.epoch)

@@ -15,15 +15,16 @@ from livekit.agents import AgentServer, JobExecutorType
 from prometheus_client import CollectorRegistry
 
 from voicefleet.contract import codec
+from voicefleet.contract.metrics import worker as catalogue
 from voicefleet.contract.reports import WorkerOrder, WorkerReport, WorkerState
 from voicefleet.local.model_server.keeper import ModelServer
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.http.server import HttpServer, application, health_routes, parse_listen
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.processes import process_age_s
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, check_redis, connect_redis
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.supervisor.age import process_age_s
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.runtime.tracing import OtlpTracer, start_tracing
 from voicefleet.worker.call import load_factory
 from voicefleet.worker.job import entry as session
@@ -57,7 +58,7 @@ class Worker:
         self._leaving = False
         self._registry = CollectorRegistry()
         self._metrics = WorkerMetrics(self._registry, frozenset(tiers.by_name), settings.agent_name)
-        self._metrics.slots.set(settings.slots)
+        self._metrics.gauges[catalogue.SLOTS].set(settings.slots)
         self._slots = Slots(settings.slots, self._active_jobs)
         self._redis = connect_redis(settings.redis_url.get_secret_value())
         self._server = self._agent_server()
@@ -67,7 +68,7 @@ class Worker:
             settings.worker_id,
             report=self.report,
             obey=self._obey,
-            failed=self._metrics.report_failures.inc,
+            failed=self._metrics.counters[catalogue.REPORT_FAILURES].inc,
         )
         admission = Admission(
             self._slots,
@@ -149,7 +150,7 @@ class Worker:
     async def _job_surroundings(self) -> AsyncIterator[None]:
         """What job processes reach us and the models by; the models load once for all of them."""
         settings, metrics = self._settings, self._metrics
-        channels = JobChannelServer(Path(settings.job_socket), metrics.observed, metrics.job_gone, metrics.dropped.inc)
+        channels = JobChannelServer(Path(settings.job_socket), metrics.observed, metrics.job_gone, metrics.dropped)
         async with contextlib.AsyncExitStack() as stack:
             resource = {"service.instance.id": settings.worker_id, "voicefleet.region": settings.region}
             tracer = start_tracing(settings.otlp_endpoint, "voicefleet-worker", resource, self._registry)
@@ -164,7 +165,7 @@ class Worker:
             yield
 
     async def _serve(self) -> None:
-        self._metrics.startup.labels("init").observe(process_age_s(os.getpid()))
+        self._metrics.histograms[catalogue.WORKER_STARTUP].labels("init").observe(process_age_s(os.getpid()))
         self._server.on("worker_started", self._on_started)
         self._server.on("worker_registered", self._on_registered)
         reporting = asyncio.create_task(self._reporter.run())
@@ -178,7 +179,7 @@ class Worker:
             else:
                 await self._drain_and_close()
         finally:
-            await end([reporting, stopping])
+            await cancel_and_wait([reporting, stopping])
             await self._server.aclose()
             await asyncio.gather(serving, return_exceptions=True)
             await self._reporter.farewell()
@@ -235,12 +236,12 @@ class Worker:
     def _on_registered(self, *_: Any) -> None:
         if self._registered_after_s is None:
             self._registered_after_s = round(process_age_s(os.getpid()), 3)
-            self._metrics.startup.labels("register").observe(self._registered_after_s)
+            self._metrics.histograms[catalogue.WORKER_STARTUP].labels("register").observe(self._registered_after_s)
             log.info("registered", startup_s=self._registered_after_s, http_port=self._http.port)
         self._reporter.wake()
 
     def _on_jobs_changed(self) -> None:
-        self._metrics.active.set(self._slots.live)
+        self._metrics.gauges[catalogue.CALLS_ACTIVE].set(self._slots.live)
         self._telling = asyncio.create_task(self._tell_everyone())
 
     async def _tell_everyone(self) -> None:

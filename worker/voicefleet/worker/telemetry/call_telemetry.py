@@ -1,6 +1,6 @@
-"""What one call tells of itself while it lasts: turns, stages, interruptions, silences, the line, its trace.
+"""Reports on one call while it lasts: turns, stages, interruptions, dead air, RTP statistics and the trace.
 
-Hears the session's events and sends observations to the worker's main process. It never says what was said.
+Listens to the session's events and sends observations to the worker's main process. It never reports what was said.
 """
 
 from __future__ import annotations
@@ -14,34 +14,41 @@ from livekit.agents.llm import ChatMessage
 
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.tasks import end
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.worker.telemetry.call_trace import CallTrace
-from voicefleet.worker.telemetry.interruptions import Interruption, Interruptions
+from voicefleet.worker.telemetry.interruptions import Interruptions
+from voicefleet.worker.telemetry.observations import (
+    DeadAir,
+    Greeting,
+    Interruption,
+    Observation,
+    Setup,
+    StageTiming,
+    Turn,
+)
 from voicefleet.worker.telemetry.rtp_stats import RtpStats
 
 SILENT_AFTER_S = 10.0
 _LOOK_EVERY_S = 1.0
 
-Note = Callable[[dict[str, Any]], None]
-
 log = get_logger(__name__)
 
 
-class Telemetry:
-    """One call's. `watch` before the session starts, `joined` after, `begin` when the call is ours, `end` at its end.
+class CallTelemetry:
+    """`watch` before the session starts, `joined` after, `begin` when the call is ours, `end` at its end.
 
     Args:
-        note: takes observations.
+        send: takes observations.
         waits_since: since when the caller has waited for a voice after a turn (monotonic seconds); None: does not.
         caller_there: whether a caller is in the room.
-        on: False: hears and tells nothing.
+        on: False: listens to nothing and reports nothing.
     """
 
     def __init__(
         self,
         session: AgentSession[Any],
         tier: str,
-        note: Note,
+        send: Callable[[Observation], None],
         trace: CallTrace,
         clock: Clock,
         *,
@@ -51,7 +58,7 @@ class Telemetry:
     ) -> None:
         self._session = session
         self._tier = tier
-        self._note = note
+        self._send = send
         self._trace = trace
         self._clock = clock
         self._waits_since = waits_since
@@ -88,7 +95,7 @@ class Telemetry:
         self._joined = True
         if not successor:
             setup_s = self._clock.monotonic() - self._began_s
-            self._note({"kind": "setup", "result": "ok", "setup_s": round(setup_s, 4)})
+            self._send(Setup("ok", round(setup_s, 4)))
         self._trace.joined(self._wall_s())
         self._resumed = not greets
 
@@ -100,9 +107,9 @@ class Telemetry:
         self._looking = asyncio.create_task(self._look())
 
     def on_rtp_stats(self, stats: list[Any]) -> None:
-        """RTC statistics of the room, as they are read for other reasons too."""
+        """RTC statistics of the room, which `media` reads for its own reasons."""
         if self._begun_s is not None and (seen := self._rtp.read(stats, self._clock.monotonic())) is not None:
-            self._note(seen)
+            self._send(seen)
 
     def apologised(self, unanswered: bool) -> None:
         """A recorded apology was said; `unanswered`: in place of the reply to a turn, which is counted with it."""
@@ -112,19 +119,19 @@ class Telemetry:
     async def end(self, result: str) -> None:
         """The call is over for this job."""
         if self._looking is not None:
-            await end([self._looking])
+            await cancel_and_wait([self._looking])
         if self._silent:
-            self._note({"kind": "silent", "silent": False})
+            self._send(DeadAir(silent=False))
         if self._asked is not None:
-            self._note({"kind": "turn", "tier": self._tier, "outcome": "session_closed"})
+            self._send(Turn(self._tier, "session_closed"))
         if not self._joined:
-            self._note({"kind": "setup", "result": "failed", "setup_s": self._clock.monotonic() - self._began_s})
+            self._send(Setup("failed", self._clock.monotonic() - self._began_s))
         self._trace.ended(self._wall_s(), result)
 
     def _wall_s(self) -> float:
         return self._clock.wall().timestamp()
 
-    # Silence
+    # Dead air
 
     async def _look(self) -> None:
         while True:
@@ -132,11 +139,11 @@ class Telemetry:
             silent = self._is_silent()
             if silent != self._silent:
                 self._silent = silent
-                self._note({"kind": "silent", "silent": silent})
+                self._send(DeadAir(silent=silent))
                 if silent:
                     log.warning("the caller has waited for a voice", silent_s=SILENT_AFTER_S)
                     if not self._heard:
-                        self._note({"kind": "greeting", "result": "silent", "greeting_s": SILENT_AFTER_S})
+                        self._send(Greeting("silent", SILENT_AFTER_S))
 
     def _is_silent(self) -> bool:
         if not self._caller_there():
@@ -155,7 +162,7 @@ class Telemetry:
                 self._heard = True
                 if not self._resumed:
                     greeting_s = self._clock.monotonic() - self._began_s
-                    self._note({"kind": "greeting", "result": "ok", "greeting_s": round(greeting_s, 4)})
+                    self._send(Greeting("ok", round(greeting_s, 4)))
                     self._trace.greeted(event.created_at)
         elif event.old_state == "speaking":
             self._interrupted(self._interruptions.agent(False, event.created_at))
@@ -168,7 +175,7 @@ class Telemetry:
 
     def _interrupted(self, interruption: Interruption | None) -> None:
         if interruption is not None:
-            self._note({"kind": "overlap", "what": interruption.kind, "stop_s": interruption.stop_s})
+            self._send(interruption)
 
     # Turns
 
@@ -179,7 +186,7 @@ class Telemetry:
         metrics: Mapping[str, Any] = item.metrics or {}
         if item.role == "user":
             if self._asked is not None:  # The caller spoke on before a word of the answer.
-                self._note({"kind": "turn", "tier": self._tier, "outcome": "interrupted"})
+                self._send(Turn(self._tier, "interrupted"))
             self._asked = dict(metrics)
         elif item.role == "assistant":
             self._answered(metrics, interrupted=bool(item.interrupted))
@@ -190,15 +197,15 @@ class Telemetry:
             return  # A greeting, or words that nobody asked for.
         outcome = "interrupted" if interrupted else "completed"
         providers = self._providers()
-        self._note(
-            {
-                "kind": "turn",
-                "tier": self._tier,
-                "ttfa_s": metrics.get("e2e_latency"),
-                "outcome": outcome,
-                "trace": self._trace.exemplar,
-                "stages": _stages(asked or {}, metrics, providers),
-            }
+        ttfa_s = metrics.get("e2e_latency")
+        self._send(
+            Turn(
+                self._tier,
+                outcome,
+                ttfa_s=ttfa_s if ttfa_s is not None and ttfa_s >= 0 else None,
+                stages=_stages(asked or {}, metrics, providers),
+                trace=self._trace.exemplar,
+            )
         )
         if asked is not None:
             self._trace.turn(asked, metrics, providers=providers, outcome=outcome)
@@ -224,8 +231,8 @@ def provider_name(provider: Any) -> str:
 
 def _stages(
     asked: Mapping[str, Any], answered: Mapping[str, Any], providers: Mapping[str, str]
-) -> list[tuple[str, str, float]]:
-    """The stages whose time is known: name, provider, seconds."""
+) -> tuple[StageTiming, ...]:
+    """The stages whose time is known."""
     found = (
         ("eou", "vad", asked.get("end_of_turn_delay")),
         ("stt", providers["speech_to_text"], asked.get("transcription_delay")),
@@ -234,4 +241,4 @@ def _stages(
         ("tts_ttfb", providers["text_to_speech"], answered.get("tts_node_ttfb")),
         ("playback", "livekit", answered.get("playback_latency")),
     )
-    return [(stage, provider, round(s, 5)) for stage, provider, s in found if s is not None and s >= 0]
+    return tuple(StageTiming(stage, provider, round(s, 5)) for stage, provider, s in found if s is not None and s >= 0)

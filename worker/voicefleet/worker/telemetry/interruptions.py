@@ -6,15 +6,7 @@ agent stop and was no speech after all is false: the agent goes on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True)
-class Interruption:
-    """One that is over. `stop_s`: the caller's onset to the agent's silence; None where the agent spoke on."""
-
-    kind: str
-    stop_s: float | None = None
+from voicefleet.worker.telemetry.observations import Interruption
 
 
 class Interruptions:

@@ -1,4 +1,4 @@
-"""The quality of a call's line from LiveKit's RTC statistics: totals in, what happened since out. No I/O.
+"""The quality of a call's media path, computed from LiveKit's RTC statistics: totals in, an interval out. No I/O.
 
 A worker sees the leg between itself and LiveKit. Inbound that includes what was lost on the caller's own way to
 LiveKit, whose gaps are passed on; outbound it ends at LiveKit. Concealment is the receiver's, so inbound alone.
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from voicefleet.contract.metrics.emodel import estimated_mos
+from voicefleet.worker.telemetry.observations import Direction, RtpInterval
 
 EVERY_S = 5.0
 """One observation of a call stands for so long."""
@@ -32,26 +33,6 @@ class Totals:
     """The receiver's own figure for its last interval."""
     jitter_out_s: float | None = None
     rtt_s: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Direction:
-    """One direction of one interval."""
-
-    loss_ratio: float
-    jitter_s: float
-    mos: float
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """What happened between two readings. A direction is None when nothing can be said of it."""
-
-    inbound: Direction | None
-    outbound: Direction | None
-    rtt_s: float | None
-    samples: int
-    concealed: int
 
 
 def read_totals(stats: Iterable[Any]) -> Totals:
@@ -93,7 +74,7 @@ def read_totals(stats: Iterable[Any]) -> Totals:
     )
 
 
-def between(before: Totals, now: Totals) -> Interval:
+def between(before: Totals, now: Totals) -> RtpInterval:
     """What happened from `before` to `now`. Totals that fell belong to new tracks: they count from zero."""
     received, lost = _grown(before.received, now.received), _grown(before.lost, now.lost)
     rtt_s = now.rtt_s or 0.0
@@ -105,7 +86,7 @@ def between(before: Totals, now: Totals) -> Interval:
     if sent >= _FEWEST_PACKETS and now.loss_out_ratio is not None and now.jitter_out_s is not None:
         loss = min(1.0, max(0.0, now.loss_out_ratio))
         outbound = Direction(loss, now.jitter_out_s, estimated_mos(rtt_s, now.jitter_out_s, loss))
-    return Interval(
+    return RtpInterval(
         inbound,
         outbound,
         now.rtt_s,
@@ -125,17 +106,10 @@ class RtpStats:
         self._before: Totals | None = None
         self._at_s = 0.0
 
-    def read(self, stats: Iterable[Any], now_s: float) -> dict[str, Any] | None:
+    def read(self, stats: Iterable[Any], now_s: float) -> RtpInterval | None:
         """The observation that is due, if one is."""
         if self._before is not None and now_s - self._at_s < EVERY_S:
             return None
         now = read_totals(stats)
         before, self._before, self._at_s = self._before or Totals(), now, now_s
-        seen = between(before, now)
-        observation: dict[str, Any] = {"kind": "line", "samples": seen.samples, "concealed": seen.concealed}
-        if seen.rtt_s is not None:
-            observation["rtt_s"] = round(seen.rtt_s, 5)
-        for name, direction in (("inbound", seen.inbound), ("outbound", seen.outbound)):
-            if direction is not None:
-                observation[name] = [round(v, 5) for v in (direction.loss_ratio, direction.jitter_s, direction.mos)]
-        return observation
+        return between(before, now)

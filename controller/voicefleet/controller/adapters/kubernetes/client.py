@@ -20,7 +20,7 @@ _FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError
 
 
 class KubernetesError(UnknownStateError):
-    """The API server did not do what was asked. `status` is its answer's, 0 when there was none."""
+    """The API server refused a request, or did not answer it. `status` is the answer's, 0 when there was none."""
 
     def __init__(self, text: str, status: int = 0) -> None:
         super().__init__(text)
@@ -28,7 +28,7 @@ class KubernetesError(UnknownStateError):
 
 
 class Cluster:
-    """One API server. Connects when first used, and anew after a refusal: a kubeconfig may have been mended."""
+    """One API server. Connects when first used, and again after a refusal: a kubeconfig may have been corrected."""
 
     def __init__(self, settings: ClusterSettings) -> None:
         self._settings = settings
@@ -43,7 +43,7 @@ class Cluster:
                 await self._configure(found)
                 client = ApiClient(configuration=found)
             except (config.ConfigException, *_FAILURES) as error:
-                raise KubernetesError(f"{self._where}: {_first_line(error)}. {self._way_out}") from error
+                raise KubernetesError(f"{self._where}: {_first_line(error)}. {self._hint}") from error
             if self._client is not None:  # another task was faster
                 await client.close()
             else:
@@ -74,14 +74,14 @@ class Cluster:
         return f"{named}{path or 'the default kubeconfig'}"
 
     @property
-    def _way_out(self) -> str:
+    def _hint(self) -> str:
         if self._settings.context is None and self._settings.kubeconfig is None:
             return "Run as a pod with a service account, or give kubeconfig and context."
         return "Correct kubeconfig and context of the region; no restart is needed."
 
     @contextlib.asynccontextmanager
-    async def asked(self, what: str, within_s: float) -> AsyncIterator[ApiClient]:
-        """A client for one request, which ends within a time. `what` stands in the error: "read pods of voice-eu"."""
+    async def requesting(self, what: str, within_s: float) -> AsyncIterator[ApiClient]:
+        """A client for one request, which must end within a time. `what` is for the error: "read pods of voice-eu"."""
         try:
             client = await self.client()
             async with asyncio.timeout(within_s):
@@ -98,7 +98,7 @@ class Cluster:
     async def ask(self, what: str, within_s: float, request: Callable[[ApiClient], Awaitable[Any]]) -> dict[str, Any]:
         """The answer to one request by a method ``..._without_preload_content``: the client's models cost more time
         and memory than we have for a thousand pods. Raises `KubernetesError`."""
-        async with self.asked(what, within_s) as client:
+        async with self.requesting(what, within_s) as client:
             answer = await request(client)
             found: dict[str, Any] = json.loads(await read_body(what, answer))
             return found

@@ -1,4 +1,4 @@
-"""From a Deployment's and its events' manifests to what matters of them. Pure."""
+"""Reads the manifests of a Deployment and of its events. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Manifest = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class Deployment:
     """One Deployment."""
 
     name: str
@@ -44,11 +44,11 @@ class KubeEvent:
     at_s: float
 
 
-def read_pool(manifest: Manifest) -> Pool:
+def read_deployment(manifest: Manifest) -> Deployment:
     metadata, spec, status = manifest["metadata"], manifest["spec"], manifest.get("status", {})
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     progress = conditions.get("Progressing", {})
-    return Pool(
+    return Deployment(
         name=metadata["name"],
         uid=metadata["uid"],
         replicas=spec.get("replicas", 1),
@@ -61,18 +61,18 @@ def read_pool(manifest: Manifest) -> Pool:
     )
 
 
-def ownership(pool: Pool, owner: str | None) -> str:
-    """Why we must not touch `pool`; empty when it is ours."""
-    if pool.owner == (owner or ""):
+def ownership(deployment: Deployment, owner: str | None) -> str:
+    """Why we must not touch `deployment`; empty when it is ours."""
+    if deployment.owner == (owner or ""):
         return ""
-    if not pool.owner:
+    if not deployment.owner:
         return (
-            f"Deployment {pool.name} is nobody's, and this controller is {owner}'s."
+            f"Deployment {deployment.name} is nobody's, and this controller is {owner}'s."
             f" Annotate it {OWNER_ANNOTATION}={owner}, as the chart does"
         )
     ours = f"this one is {owner}'s" if owner else "this one has no owner in its settings"
     return (
-        f"Deployment {pool.name} belongs to the controller of {pool.owner}; {ours}."
+        f"Deployment {deployment.name} belongs to the controller of {deployment.owner}; {ours}."
         f" Give the region a Deployment of its own, or change the annotation {OWNER_ANNOTATION}"
     )
 
@@ -107,7 +107,7 @@ def read_event(manifest: Manifest, deployment: str) -> KubeEvent | None:
 
 
 def refused_creation(events: Iterable[KubeEvent], now_s: float) -> str:
-    """Why pods that are missing were not made: a quota, as a rule. The newest message; empty when there is none."""
+    """Why missing pods were not created: a quota, as a rule. The newest message; empty when there is none."""
     found = [h for h in events if h.reason == "FailedCreate" and now_s - h.at_s < _NEWS_S]
     return max(found, key=lambda h: h.at_s).message if found else ""
 

@@ -1,4 +1,4 @@
-"""The pods that were seen, and over them what was written and cannot be seen yet. Pure."""
+"""A Deployment and its pods as last seen, with what we wrote and the watch does not show yet. Pure."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _instance(pod: Pod, now_s: float, going: bool, pulled: bool, startup: Startu
 
 
 def trouble(found: Sequence[Instance]) -> str:
-    """Why instances do not run, said once for each cause."""
+    """Why instances do not run: one part for each cause."""
     causes: dict[tuple[InstanceState, str], int] = {}
     for instance in found:
         if instance.detail and instance.state is not InstanceState.STOPPING:

@@ -1,4 +1,4 @@
-"""Events in the controller's own namespace that say which pools are in trouble: `kubectl describe lease` shows them."""
+"""Writes Kubernetes events about pools that are degraded, on the Lease: `kubectl describe lease` shows them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from voicefleet.runtime.logs.setup import get_logger
 
 LOOK_EVERY_S = 2.0
 AGAIN_S = 60.0
-"""Words that change are said again no sooner."""
+"""A reason that only changes is written again no sooner."""
 _WITHIN_S = 2.0
 _LONGEST = 1000
 
@@ -26,7 +26,7 @@ log = get_logger(__name__)
 
 
 class EventRecorder:
-    """Says each trouble once, and its end.
+    """Writes one event when a pool degrades, and one when it is healthy again.
 
     Args:
         troubles: region -> what is wrong, empty when nothing is.
@@ -47,7 +47,7 @@ class EventRecorder:
         self._leadership = leadership
         self._clock = clock
         self._troubles = troubles
-        self._said: dict[str, tuple[str, float]] = {}
+        self._written: dict[str, tuple[str, float]] = {}
         self._uid = ""
 
     async def run(self) -> None:
@@ -58,20 +58,20 @@ class EventRecorder:
             await self._clock.sleep(LOOK_EVERY_S)
 
     async def once(self) -> None:
-        """One look. What cannot be said now is said at a later one."""
+        """One look. An event that cannot be written now is written at a later one."""
         now_s = self._clock.monotonic()
         for region, text in self._troubles().items():
-            before, at_s = self._said.get(region, ("", 0.0))
+            before, at_s = self._written.get(region, ("", 0.0))
             if text == before or (text and before and now_s - at_s < AGAIN_S):
                 continue
             try:
-                await self._say(region, text)
+                await self._write(region, text)
             except UnknownStateError as error:
                 log.info("event not written", region=region, error=str(error))
                 continue
-            self._said[region] = (text, now_s)
+            self._written[region] = (text, now_s)
 
-    async def _say(self, region: str, text: str) -> None:
+    async def _write(self, region: str, text: str) -> None:
         wall = self._clock.wall().strftime("%Y-%m-%dT%H:%M:%SZ")
         if not self._uid:
             read = partial(_read_lease, name=self._lease.name, namespace=self._lease.namespace)
@@ -82,12 +82,12 @@ class EventRecorder:
 
 
 def event(lease: LeaseSettings, uid: str, replica: str, region: str, text: str, wall: str) -> Manifest:
-    """The event that says `text` of `region`, or that all is well there. Pure.
+    """The event that gives `text` as the trouble of `region`, or that says there is none. Pure.
 
     Args:
         uid: of the Lease; `kubectl describe` looks for it.
     """
-    message = f"region {region}: {text or 'all workers that were asked for run'}"
+    message = f"region {region}: {text or 'all requested workers run'}"
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -99,7 +99,7 @@ def event(lease: LeaseSettings, uid: str, replica: str, region: str, text: str, 
             "namespace": lease.namespace,
             "uid": uid,
         },
-        "reason": "PoolInTrouble" if text else "PoolWell",
+        "reason": "PoolDegraded" if text else "PoolHealthy",
         "message": message[:_LONGEST],
         "type": "Warning" if text else "Normal",
         "source": {"component": "voicefleet-controller"},

@@ -1,4 +1,5 @@
-"""When pods took each step, as the watch showed it: the API's own times are whole seconds."""
+"""When each pod was requested, created, scheduled and started, as the watch showed it: the API's own times are whole
+seconds."""
 
 from __future__ import annotations
 

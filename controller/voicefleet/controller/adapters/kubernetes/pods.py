@@ -1,4 +1,4 @@
-"""From a pod's manifest to what matters of it. Pure."""
+"""Reads a pod's manifest: its state, and why it does not run. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the API server last said of one list of objects, kept current by a watch, and how long ago it was confirmed."""
+"""A local copy of one list of Kubernetes objects, kept current by a watch, that knows when it was last confirmed.
+
+Own, because `kubernetes.informer` of the pinned client runs in threads.
+"""
 
 from __future__ import annotations
 
@@ -104,14 +107,14 @@ class Reflector(Generic[T]):
                     self._version = ""
                 await self._clock.sleep(pause_s * random.uniform(0.8, 1.2))
             except Exception as error:
-                # An error of ours must not end the watch: the state would be unknown for ever, and nobody knew why.
+                # An error of ours must not end the watch: the state would be unknown for ever.
                 log.exception("watch failed, listing anew", what=self._what)
                 self.failure, self._version = KubernetesError(f"{self._what}: {error!r}"), ""
                 await self._clock.sleep(_AGAIN_S[-1])
 
     async def _list(self) -> None:
         what = f"read {self._what}"
-        async with self._cluster.asked(what, _ANSWER_S) as client:
+        async with self._cluster.requesting(what, _ANSWER_S) as client:
             answer = await self._request(client)()
             listed = json.loads(await read_body(what, answer))
             self._ahead_s = _server_s(answer) - self._clock.monotonic()
@@ -130,7 +133,7 @@ class Reflector(Generic[T]):
     async def _watch(self) -> None:
         what = f"watch {self._what}"
         limit_s = self._window_s + _ANSWER_S
-        async with self._cluster.asked(what, limit_s) as client:
+        async with self._cluster.requesting(what, limit_s) as client:
             answer = await self._request(client)(
                 watch=True,
                 resource_version=self._version,
@@ -158,7 +161,7 @@ class Reflector(Generic[T]):
         kept, before = self._keep(manifest), self.items.get(uid)
         if kind == "DELETED" or kept is None:
             self.items.pop(uid, None)
-            # The last words of an object that is gone may be news as well.
+            # The last state of an object that is gone may be a change as well.
             if kept is not None and kept != before:
                 self._changed(before, kept)
             if kept is not None or before is not None:

@@ -1,4 +1,4 @@
-"""What to write next, so that the wanted pods go and the missing ones come. Pure.
+"""The next writes to a Deployment that end the chosen pods and create the missing ones. Pure.
 
 Kubernetes picks the pod to go by itself: one that is not ready before one that is, then the lowest deletion cost. So a
 victim is marked first, the number of replicas is lowered once the mark was seen, and only while no other pod would be
@@ -31,7 +31,7 @@ class ScalePlan:
 
 
 def next_scale_plan(view: DeploymentView, start: int, victims: Collection[str], *, hurry: bool = False) -> ScalePlan:
-    """The writes for now; asked again, it goes on where the cluster is.
+    """The writes for now. Called again, it goes on from what the cluster shows.
 
     Args:
         start: pods to have on top.

@@ -10,33 +10,31 @@ import asyncio
 import contextlib
 import dataclasses
 import os
-import re
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import aiohttp
 
 from voicefleet.contract.errors import MissingPartError
-from voicefleet.controller.adapters.processes.records import Record, Records, age_s
+from voicefleet.controller.adapters.processes.records import Record, Records
 from voicefleet.controller.adapters.processes.redaction import redacted, secrets_in
 from voicefleet.controller.adapters.processes.worker_logs import END_BYTES, WorkerLogs
 from voicefleet.controller.ports import Instance, InstanceExit, InstanceState
 from voicefleet.controller.settings.load import ProcessSettings, RegionSettings, inherited_environment
 from voicefleet.runtime.clock import Clock
-from voicefleet.runtime.logs.setup import get_logger, told
+from voicefleet.runtime.logs.errors import error_summary
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.supervisor.age import age_s
 from voicefleet.runtime.supervisor.children import Child
+from voicefleet.runtime.supervisor.exits import describe_code, last_lines
 from voicefleet.runtime.supervisor.guard import start_time
+from voicefleet.runtime.supervisor.restarts import Backoff, Ended, RestartPolicy
 
 WORKER_ID_VARIABLE = "VOICEFLEET_WORKER_ID"
-LONGEST_BACKOFF_S = 30.0
 RESPONDS_WITHIN_S = 2.0
-PROVEN_AFTER_S = 60.0
-"""A worker that lived this long did not fail at its start."""
-ORDERLY_AFTER_S = 10.0
-"""Nor did one that lived this long and ended with code 0: a rolling restart, somebody's SIGTERM. A program that ends
-well sooner than that never was a worker."""
+RESTARTS = RestartPolicy(first_wait_s=1.0, longest_wait_s=30.0, proven_after_s=60.0, orderly_after_s=10.0)
+"""An orderly end is a rolling restart, or somebody's SIGTERM. A program that ends well sooner never was a worker."""
 _LOG_BYTES = 4_096
 
 log = get_logger(__name__)
@@ -53,8 +51,8 @@ class _Process:
         return self.child.alive if self.child else self.record.alive
 
     @property
-    def ended_well(self) -> bool:
-        return self.child is not None and self.child.returncode == 0
+    def returncode(self) -> int | None:
+        return self.child.returncode if self.child else None
 
     def signal(self, number: signal.Signals, *, group: bool = False) -> None:
         if self.child is not None:
@@ -89,9 +87,8 @@ class ProcessFleet:
         self._exits: list[InstanceExit] = []
         self._records: Records | None = None
         self._logs = WorkerLogs(self._settings.log_dir, region.name)
-        self._failures = 0
+        self._backoff = Backoff(RESTARTS)
         self._failure = ""
-        self._not_before_s = 0.0
         self._starting: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -119,7 +116,7 @@ class ProcessFleet:
             Instance(
                 id=p.record.id,
                 state=InstanceState.STOPPING if p.record.stopping else InstanceState.RUNNING,
-                age_s=age_s(p.record),
+                age_s=age_s(p.record.ticks),
                 pid=p.record.pid,
             )
             for p in self._processes.values()
@@ -133,7 +130,7 @@ class ProcessFleet:
                 self._note(process)
                 process.signal(signal.SIGTERM)
         for _ in range(start):
-            if self._clock.monotonic() < self._not_before_s:
+            if self._backoff.wait_s(self._clock.monotonic()) > 0:
                 return
             # Who gives up waiting for a start does not undo it: `close` waits for it, or a worker would be left.
             self._starting = asyncio.create_task(asyncio.to_thread(self._start))
@@ -162,11 +159,11 @@ class ProcessFleet:
             process.signal(signal.SIGKILL, group=True)
 
     def trouble(self) -> str:
-        if not self._failures:
+        if not self._backoff.failures:
             return ""
-        wait_s = self._not_before_s - self._clock.monotonic()
+        wait_s = self._backoff.wait_s(self._clock.monotonic())
         when = f"; next start in {wait_s:.0f} s" if wait_s > 0 else ""
-        return f"{self._failures} failed starts in a row{when}; last: {self._failure}"
+        return f"{self._backoff.failures} failed starts in a row{when}; last: {self._failure}"
 
     async def close(self) -> None:
         if self._starting is not None:
@@ -213,8 +210,8 @@ class ProcessFleet:
             )
         except (MissingPartError, OSError) as error:
             self._records.remove(worker)
-            self._failed(told(error))
-            log.error("worker cannot be started", region=self._region, worker=worker, error=told(error))
+            self._failed(error_summary(error))
+            log.error("worker cannot be started", region=self._region, worker=worker, error=error_summary(error))
             return
         # A process that ended in this instant has no start time; its child tells of the end.
         record = dataclasses.replace(record, pid=child.pid, ticks=start_time(child.pid) or "gone")
@@ -238,44 +235,24 @@ class ProcessFleet:
             detail = self._describe(process)
             self._logs.cut([worker], END_BYTES)
             self._exits.append(InstanceExit(worker, asked, detail))
-            if not asked and age_s(process.record) < (ORDERLY_AFTER_S if process.ended_well else PROVEN_AFTER_S):
+            if not asked and not RESTARTS.proven(Ended(age_s(process.record.ticks), process.returncode)):
                 self._failed(f"{worker} {detail}")
         self._logs.cut(self._processes)
-        if any(not p.record.stopping and age_s(p.record) >= PROVEN_AFTER_S for p in self._processes.values()):
-            self._failures, self._failure = 0, ""
+        ages_s = (age_s(p.record.ticks) for p in self._processes.values() if not p.record.stopping)
+        if any(lived_s >= RESTARTS.proven_after_s for lived_s in ages_s):
+            self._backoff, self._failure = self._backoff.reset(), ""
 
     def _failed(self, detail: str) -> None:
-        now = self._clock.monotonic()
         self._failure = detail
-        # Workers that fail together fail of one cause: that is one failure.
-        if now >= self._not_before_s:
-            self._failures += 1
-            self._not_before_s = now + min(LONGEST_BACKOFF_S, 2.0 ** min(self._failures - 1, 10))
+        self._backoff = self._backoff.failed(self._clock.monotonic())
 
     def _describe(self, process: _Process) -> str:
-        code = process.child.returncode if process.child else None
-        how = "ended" if code is None else f"exited with {code}"
-        if code is not None and code < 0:
-            how = f"was killed by signal {-code}"
-        after = f" after {age_s(process.record):.0f} s"
+        how = f"{describe_code(process.returncode)} after {age_s(process.record.ticks):.0f} s"
         if process.record.stopping:
-            return how + after
-        tail = _shown(_last_lines(self._logs.path(process.record.id)), self._secrets)
-        return f"{how}{after}" + (f", its last lines: {tail}" if tail else "")
-
-
-def _last_lines(path: Path, lines: int = 3) -> str:
-    try:
-        with path.open("rb") as file:
-            start = max(0, path.stat().st_size - _LOG_BYTES)
-            file.seek(start)
-            text = file.read().decode(errors="replace")
-    except OSError:
-        return ""
-    if start:
-        # The first word may be half a secret.
-        text = re.sub(r"^\S*", "", text)
-    return " | ".join(line.strip() for line in text.strip().splitlines()[-lines:])
+            return how
+        lines = last_lines(self._logs.path(process.record.id), 3, most_bytes=_LOG_BYTES)
+        tail = _shown(" | ".join(line.strip() for line in lines), self._secrets)
+        return how + (f", its last lines: {tail}" if tail else "")
 
 
 def _shown(tail: str, secrets: Iterable[str]) -> str:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.runtime.processes import age_of_ticks_s
 from voicefleet.runtime.supervisor.guard import start_time
 
 RECORD_VARIABLE = "VOICEFLEET_WORKER_RECORD"
@@ -118,11 +117,3 @@ def _replace(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".new")
     temporary.write_text(text)
     temporary.replace(path)
-
-
-def age_s(record: Record) -> float:
-    """Seconds since the process began; 0 where /proc does not tell."""
-    try:
-        return age_of_ticks_s(int(record.ticks))
-    except (OSError, ValueError):
-        return 0.0

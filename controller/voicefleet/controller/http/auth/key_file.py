@@ -18,7 +18,7 @@ from pathlib import Path
 from voicefleet.contract.errors import ConfigError
 from voicefleet.controller.http.auth.keys import KeyRing, keys_in_file
 from voicefleet.runtime.clock import Clock
-from voicefleet.runtime.logs.errors import told
+from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
 
 FIELD = "api_keys_file"
@@ -105,7 +105,7 @@ class KeyFile:
             ring, seen = read_key_file(self._path, self._regions)
         except (ConfigError, OSError) as error:
             if str(error) != self._trouble:
-                log.error("API keys are not read anew, those before stay", error=told(error))
+                log.error("API keys are not read anew, those before stay", error=error_summary(error))
             self._trouble = str(error)
             return
         if self._seen is not None or self._trouble:

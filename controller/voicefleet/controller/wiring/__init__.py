@@ -1,0 +1,1 @@
+"""Builds the controller's parts from its settings: regions, fleets, HTTP routes, loops."""

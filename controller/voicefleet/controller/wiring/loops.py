@@ -1,0 +1,93 @@
+"""The loops of a controller, and how they run: each for ever, whatever happens to another."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from typing import Any
+
+from voicefleet.contract.keys import Keys
+from voicefleet.controller.calls.dispatch import Dispatcher
+from voicefleet.controller.calls.handoffs import Handoffs
+from voicefleet.controller.calls.recovery import Recovery
+from voicefleet.controller.calls.redis_outage import OutageDispatcher
+from voicefleet.controller.http.auth.key_file import KeyFile
+from voicefleet.controller.leader.leadership import Leadership
+from voicefleet.controller.pool.hung import HungWorkers
+from voicefleet.controller.pool.reconciler import PoolReconciler
+from voicefleet.controller.regions.region import Region
+from voicefleet.controller.rooms.listing import RoomLister
+from voicefleet.controller.wiring.shared import Loops, Shared
+from voicefleet.controller.wiring.waiting_messages import speak_to_waiting
+from voicefleet.controller.wiring.web import Web
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.redis.connection import RedisClient, listen
+from voicefleet.runtime.tasks import cancel_and_wait
+
+_AGAIN_S = 1.0
+
+log = get_logger(__name__)
+
+
+def build_listers(shared: Shared, web: Web) -> list[RoomLister]:
+    """One for each region."""
+    settings, longest_s = shared.settings, shared.settings.limits.max_call_duration_s
+    return [
+        RoomLister(region, web.joins, every_s=settings.listing_s, max_duration_s=longest_s)
+        for region in shared.regions.values()
+    ]
+
+
+def build_loops(shared: Shared, leadership: Leadership, web: Web, listers: Iterable[RoomLister]) -> Loops:
+    """Everything that a controller does by itself, by name."""
+    settings, regions, redis = shared.settings, shared.regions, shared.redis
+    loops: Loops = {"wake": lambda: _wake(redis, regions)}
+    for (name, region), lister in zip(regions.items(), listers, strict=True):
+        loops[f"listing of {name}"] = lister.run
+        loops[f"history of {name}"] = web.histories[name].run
+        loops[f"dispatch of {name}"] = Dispatcher(region).run
+        loops[f"pool of {name}"] = PoolReconciler(region, web.decisions, leadership, tick_s=settings.tick_s).run
+        loops[f"recovery of {name}"] = Recovery(region).run
+        loops[f"outage dispatch of {name}"] = OutageDispatcher(region).run
+        if region.settings.handoff:
+            loops[f"handoffs of {name}"] = Handoffs(region).run
+        if region.fleet is not None:
+            loops[f"hung workers of {name}"] = HungWorkers(region, leadership).run
+        if region.waiting_messages is not None:
+            loops[f"waiting messages of {name}"] = functools.partial(speak_to_waiting, region, region.waiting_messages)
+    if settings.api_keys_file is not None:
+        loops["API keys"] = KeyFile(settings.api_keys_file, settings.regions, shared.clock, web.access.take).run
+    return loops
+
+
+async def _wake(redis: RedisClient, regions: Mapping[str, Region]) -> None:
+    """Pass on that something changed. Without it the loops look by themselves, only a little later."""
+    channels = {Keys(name).events: region for name, region in regions.items()}
+    await listen(redis, channels, lambda channel: channels[channel].note_change())
+
+
+@contextlib.asynccontextmanager
+async def running(loops: Loops) -> AsyncIterator[None]:
+    """Run `loops` until the end of the context."""
+
+    def task(name: str, run: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+        loop: Coroutine[Any, Any, None] = _forever(name, run)
+        return asyncio.create_task(loop, name=name)
+
+    tasks = [task(name, run) for name, run in loops.items()]
+    try:
+        yield
+    finally:
+        await cancel_and_wait(tasks)
+
+
+async def _forever(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    """Run a loop for ever: an error of ours in one region must not end it, nor another's."""
+    while True:
+        try:
+            await run()
+        except Exception:
+            log.exception("loop failed, going on", loop=name)
+        await asyncio.sleep(_AGAIN_S)

@@ -1,0 +1,29 @@
+"""`voicefleet call`: its options."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from voicefleet.runtime.command.options import ControllerOption, JsonOption
+
+
+def call(
+    controller_url: ControllerOption = None,
+    livekit_url: Annotated[
+        str | None,
+        typer.Option(help="Call this LiveKit without the controller; LIVEKIT_API_KEY and _SECRET make the token."),
+    ] = None,
+    agent_name: Annotated[str, typer.Option(help="Agent name in that token.")] = "voicefleet",
+    region: Annotated[str | None, typer.Option(help="Region of the call; any when left out.")] = None,
+    tier: Annotated[str | None, typer.Option(help="Tier of the pipeline; the worker's default when left out.")] = None,
+    turns: Annotated[int, typer.Option(help="Questions to ask.")] = 3,
+    json_path: JsonOption = None,
+) -> None:
+    """Place one call and print what the caller hears. The controller's key comes from VOICEFLEET_CONTROLLER_KEY."""
+    from voicefleet.loadtest.command_call import CallOptions
+    from voicefleet.loadtest.command_call import call as run_it
+
+    options = CallOptions(controller_url, livekit_url, agent_name, region, tier, turns)
+    raise typer.Exit(run_it(options, json_path=json_path))

@@ -1,0 +1,32 @@
+"""`voicefleet chaos`: its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from voicefleet.runtime.command.options import JsonOption
+
+
+def chaos(
+    only: Annotated[str, typer.Option(help="Scenarios to run, a,b; all when left out. See --list.")] = "",
+    seeds: Annotated[int | None, typer.Option(help="Runs of each scenario; 5, or 1 with --quick.")] = None,
+    first_seed: Annotated[int, typer.Option(help="The seeds count up from here.")] = 1,
+    quick: Annotated[bool, typer.Option(help="The few fast scenarios, once each, with fewer calls.")] = False,
+    logs: Annotated[Path | None, typer.Option(help="Keep every fleet's logs in this folder.")] = None,
+    list_them: Annotated[bool, typer.Option("--list", help="List the scenarios and run none.")] = False,
+    json_path: JsonOption = None,
+) -> None:
+    """Break a real fleet, one fault per scenario, and measure what each caller hears."""
+    from voicefleet.chaos.command import chaos as run_it
+    from voicefleet.chaos.command import list_scenarios
+    from voicefleet.chaos.options import ChaosOptions
+
+    if list_them:
+        list_scenarios()
+        return
+    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    options = ChaosOptions(names, seeds, first_seed, quick, logs)
+    raise typer.Exit(run_it(options, json_path=json_path))

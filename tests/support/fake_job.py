@@ -1,0 +1,367 @@
+"""A job without LiveKit and without Redis: fakes of all that a job reaches, for the worker's own code to run in."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Coroutine
+from types import SimpleNamespace
+from typing import Any, cast
+
+from livekit import rtc
+from livekit.agents import Agent, AgentSession, JobContext
+from livekit.agents.voice.io import AudioInput
+from livekit.rtc._proto.stats_pb2 import DTLS_TRANSPORT_CONNECTED, RtcStats
+
+from support.failing_providers import ScriptedLLM
+from support.loudspeaker import Loudspeaker
+from support.virtual_time import LoopClock
+from voicefleet.contract.claims import Handoff, HandoffState
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.probe import WORKER_ATTRIBUTE
+from voicefleet.local.synthetic import SyntheticTTS
+from voicefleet.runtime.redis.claim_store import Renewed, Turn, Yielded
+from voicefleet.worker.call import AgentFactory, CallContext
+from voicefleet.worker.conversation.transcript import CallTranscript
+from voicefleet.worker.job import entry
+from voicefleet.worker.job.parts import Job, Ports, read_job
+from voicefleet.worker.job.voice import Gate
+from voicefleet.worker.providers.pipeline import connect_options
+from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
+from voicefleet.worker.server.settings import WorkerSettings
+from voicefleet.worker.telemetry.observations import Observation
+from voicefleet.worker.tiers.load import ReadyTier, Tiers, resolve_tiers
+from voicefleet.worker.tiers.schema import TiersFile
+
+ROOM, SID, JOB, WORKER, CALLER = "room-1", "RM_1", "AJ_1", "worker-1", "ann"
+_AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+_STANDARD = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
+
+
+class FakeClaims:
+    """The claim of one room: `holder` has it. While `away` nobody is answered, as when Redis is down."""
+
+    def __init__(self, holder: str, ended: list[str]) -> None:
+        self.holder = holder
+        self._ended = ended
+        self.epoch = 1
+        self.handoff: Handoff | None = None
+        self.away = False
+        self.renewals: list[float] = []
+        self.trouble = ""
+        """As of the last renewal."""
+
+    async def renew(self, _room: str, _sid: str, *, worker: str, job: str, epoch: int, trouble: str) -> Renewed | None:
+        self._answer()
+        self.renewals.append(asyncio.get_running_loop().time())
+        self.trouble = trouble
+        if self.holder not in ("", job):
+            return None
+        self.holder, self.epoch = job, max(self.epoch, epoch)
+        return Renewed(self.epoch, self.handoff)
+
+    async def ready(self, _room: str, *, job: str) -> Turn:
+        self._answer()
+        if self.holder == job:
+            return Turn.OURS
+        if self.handoff is None or self.handoff.to_job != job:
+            return Turn.OVER
+        return Turn.WAIT
+
+    async def hand_over(self, _room: str, *, job: str) -> Yielded:
+        self._answer()
+        if self.holder != job:
+            return Yielded.LOST
+        if self.handoff is None:
+            return Yielded.KEPT
+        self.holder, self.epoch, self.handoff = self.handoff.to_job, self.epoch + 1, None
+        return Yielded.DONE
+
+    async def release(self, _room: str, *, job: str) -> bool:
+        self._answer()
+        self._ended.append("claim")
+        ours = self.holder == job
+        self.holder = "" if ours else self.holder
+        return ours
+
+    def ready_successor(self, job: str) -> None:
+        """`job` of another worker is in the room, ready to take the call over from its holder."""
+        self.handoff = Handoff(self.holder, WORKER, HandoffState.READY, job, "worker-2")
+
+    def _answer(self) -> None:
+        if self.away:
+            raise UnknownStateError("Redis does not answer")
+
+
+class FakeChannel:
+    """The channel to the main process: keeps what was sent."""
+
+    def __init__(self, ended: list[str]) -> None:
+        self.sent: list[Observation] = []
+        self.connected = False
+        self._ended = ended
+
+    async def connect(self, _path: str) -> None:
+        self.connected = True
+
+    def send(self, observation: Observation) -> None:
+        self.sent.append(observation)
+
+    async def close(self) -> None:
+        self._ended.append("channel")
+
+
+class FakeLiveness:
+    """The job's subscription in Redis; the test wakes the job by `woken`."""
+
+    def __init__(self, ended: list[str]) -> None:
+        self.woken: Callable[[], None] = lambda: None
+        self._ended = ended
+
+    def start(self, woken: Callable[[], None]) -> None:
+        self.woken = woken
+
+    async def end(self) -> None:
+        self._ended.append("liveness")
+
+
+class FakeTranscripts:
+    """The stored transcript of the call. With `stuck` nothing more is stored in time."""
+
+    def __init__(self, stored: CallTranscript | None = None) -> None:
+        self.stored = stored
+        self.stuck = False
+
+    async def read(self) -> CallTranscript | None:
+        return self.stored
+
+    def save(self, transcript: Callable[[], CallTranscript]) -> None:
+        self.stored = transcript()
+
+    async def flush(self, limit_s: float) -> bool:
+        await asyncio.sleep(limit_s if self.stuck else 0.0)
+        return not self.stuck
+
+    async def close(self, *, forget: bool) -> None:
+        if forget:
+            self.stored = None
+
+
+class FakeTrack(rtc.LocalAudioTrack):
+    """The agent's track, as its caller hears it."""
+
+    def __init__(self) -> None:
+        self.mutings: list[bool] = []
+
+    def mute(self) -> None:
+        self.mutings.append(True)
+
+    def unmute(self) -> None:
+        self.mutings.append(False)
+
+
+class FakeRoom:
+    """A LiveKit room in which participants come and go as the test says; media arrives while `media_flows`."""
+
+    connection_state = rtc.ConnectionState.CONN_CONNECTED
+
+    def __init__(self) -> None:
+        self.remote_participants: dict[str, Any] = {}
+        self.track = FakeTrack()
+        self.local_participant = SimpleNamespace(track_publications={"TR": SimpleNamespace(track=self.track)})
+        self.connected = False
+        self.media_flows = True
+        self._listeners: dict[str, list[Callable[..., Any]]] = defaultdict(list)
+        self._answered = 0
+
+    def on(self, event: str, callback: Callable[..., Any]) -> None:
+        self._listeners[event].append(callback)
+
+    def emit(self, event: str, *args: Any) -> None:
+        for callback in self._listeners[event]:
+            callback(*args)
+
+    def isconnected(self) -> bool:
+        return self.connected
+
+    def joins(self, identity: str, *, agent: bool = False) -> None:
+        attributes = {WORKER_ATTRIBUTE: "worker-2"} if agent else {}
+        kind = _AGENT if agent else _STANDARD
+        participant = SimpleNamespace(identity=identity, kind=kind, attributes=attributes)
+        self.remote_participants[identity] = participant
+        self.emit("participant_connected", participant)
+
+    def leaves(self, identity: str) -> None:
+        self.emit("participant_disconnected", self.remote_participants.pop(identity))
+
+    async def disconnect(self, reason: Any = rtc.DisconnectReason.CLIENT_INITIATED) -> None:
+        if self.connected:
+            self.connected = False
+            self.emit("disconnected", reason)
+
+    async def get_rtc_stats(self) -> Any:
+        self._answered += self.media_flows
+        transport, pair = RtcStats(), RtcStats()
+        transport.transport.transport.dtls_state = cast(Any, DTLS_TRANSPORT_CONNECTED)
+        pair.candidate_pair.candidate_pair.responses_received = self._answered
+        return SimpleNamespace(publisher_stats=[transport, pair], subscriber_stats=[])
+
+
+class FakeJobContext:
+    """What livekit-agents gives a job; `connect` takes 0.2 s."""
+
+    def __init__(self, room: FakeRoom, metadata: str, attributes: dict[str, str]) -> None:
+        claims = base64.urlsafe_b64encode(json.dumps({"attributes": attributes}).encode()).decode().rstrip("=")
+        self._info = SimpleNamespace(token=f"head.{claims}.signature")
+        self.job = SimpleNamespace(id=JOB, metadata=metadata, room=SimpleNamespace(name=ROOM, sid=SID))
+        self.room = room
+        self.shutdowns: list[str] = []
+        self._callbacks: list[Callable[[], Awaitable[Any]]] = []
+
+    async def connect(self) -> None:
+        await asyncio.sleep(0.2)
+        self.room.connected = True
+
+    def shutdown(self, reason: str = "") -> None:
+        self.shutdowns.append(reason)
+
+    def add_shutdown_callback(self, callback: Callable[[], Awaitable[Any]]) -> None:
+        self._callbacks.append(callback)
+
+    async def end(self) -> None:
+        """As livekit-agents does when the job is over, whatever the reason."""
+        await self.room.disconnect()
+        for callback in self._callbacks:
+            await callback()
+
+
+class RoomlessSession(AgentSession[Any]):
+    """A real session whose audio goes to a loudspeaker in place of the room."""
+
+    loudspeaker: Loudspeaker
+
+    async def start(self, agent: Agent, *, room: Any = None, **_: Any) -> Any:
+        assert room is not None
+        return await super().start(agent)
+
+
+def one_tier(**settings: Any) -> Tiers:
+    """The tiers `a` (the default) and `b`, of no providers: the session brings its own."""
+    return resolve_tiers(TiersFile.model_validate({"default": "a", "tiers": {"a": settings, "b": settings}}), {})
+
+
+class SilentInput(AudioInput):
+    """A caller's audio that never comes."""
+
+    def __init__(self) -> None:
+        super().__init__(label="silent")
+
+    async def __anext__(self) -> rtc.AudioFrame:
+        await asyncio.get_running_loop().create_future()
+        raise StopAsyncIteration
+
+
+async def answers(send: Callable[..., None]) -> None:
+    """An LLM that has one answer to everything."""
+    send("Yes, certainly.")
+
+
+async def hangs(_: Callable[..., None]) -> None:
+    """An LLM that never answers."""
+    await asyncio.get_running_loop().create_future()
+
+
+class FakeJob:
+    """One job of the worker's real code. `serve` runs its entry; `end` is livekit-agents' end of the job."""
+
+    def __init__(
+        self,
+        factory: AgentFactory | None = None,
+        *,
+        holder: str = "",
+        stored: CallTranscript | None = None,
+        successor: bool = False,
+        metadata: str = "",
+        script: Callable[[Callable[..., None]], Coroutine[Any, Any, None]] = answers,
+        tier: dict[str, Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        self.ended: list[str] = []
+        self.room, self.claims, self.transcripts = FakeRoom(), FakeClaims(holder, self.ended), FakeTranscripts(stored)
+        self.channel, self.liveness = FakeChannel(self.ended), FakeLiveness(self.ended)
+        self.calls: list[CallContext] = []
+        self.loudspeaker = Loudspeaker()
+        self.session: AgentSession[Any] | None = None
+        self.tier = ""
+        self._script = script
+        self._tiers = one_tier(**tier or {})
+        self._factory = factory or (lambda _: Agent(instructions=""))
+        attributes = {EPOCH_ATTRIBUTE: "1", **({SUCCESSOR_ATTRIBUTE: "1"} if successor else {})}
+        self.ctx = FakeJobContext(self.room, metadata, attributes)
+        self._settings = WorkerSettings(worker_id=WORKER, **settings)
+
+    @property
+    def sent(self) -> list[Observation]:
+        return self.channel.sent
+
+    @property
+    def job(self) -> Job:
+        ports = Ports(
+            clock=LoopClock(),
+            channel=cast(Any, self.channel),
+            claims=cast(Any, self.claims),
+            liveness=cast(Any, self.liveness),
+            transcripts=cast(Any, self.transcripts),
+            close=self._close,
+        )
+        return read_job(cast(JobContext, self.ctx), self._settings, ports)
+
+    async def serve(self) -> None:
+        """The job's entry, with the caller in the room already."""
+        self.room.joins(CALLER)
+        await entry.serve(self.job, self._tiers, self._make_agent, self._make_session)
+
+    async def end(self) -> None:
+        """The end of the job, however it came about."""
+        await self.ctx.end()
+        if self.session is not None:
+            with contextlib.suppress(RuntimeError):
+                await self.session.aclose()
+
+    @property
+    def deaf(self) -> bool:
+        """Whether what the caller says is kept from the agent."""
+        gate = self.session.input.audio if self.session is not None else None
+        return isinstance(gate, Gate) and gate._closed
+
+    def asks(self, words: str = "Well?") -> None:
+        """The caller says something; the turn is taken at once."""
+        assert self.session is not None
+        self.session.generate_reply(user_input=words)
+
+    def said(self) -> list[str]:
+        """The conversation so far."""
+        assert self.session is not None
+        return [message.text_content or "" for message in self.session.history.messages()]
+
+    def _make_agent(self, call: CallContext) -> Any:
+        self.calls.append(call)
+        return self._factory(call)
+
+    def _make_session(self, tier: ReadyTier) -> AgentSession[Any]:
+        self.tier = tier.name
+        self.session = RoomlessSession(
+            llm=ScriptedLLM(self._script),
+            tts=SyntheticTTS(),
+            vad=None,
+            conn_options=connect_options(tier),
+            user_away_timeout=None,
+        )
+        self.session.output.audio, self.session.input.audio = self.loudspeaker, SilentInput()
+        return self.session
+
+    async def _close(self) -> None:
+        self.ended.append("redis")

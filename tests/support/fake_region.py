@@ -1,0 +1,132 @@
+"""A region on fakes, whose real loops run in virtual time: `with_region(story)` runs `story` beside them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from support.fake_call_store import FakeCallStore
+from support.fake_livekit import FakeLiveKit
+from support.fake_workers import FakeWorkers
+from support.virtual_time import LoopClock, run
+from voicefleet.contract.pools import PoolSpec
+from voicefleet.controller.http.auth.limits import Gone
+from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.regions.region import Region
+from voicefleet.controller.rooms.joins import JoinCounter
+from voicefleet.controller.settings.load import LiveKitSettings, RegionSettings
+from voicefleet.controller.settings.schema import Rooms
+from voicefleet.runtime.tasks import cancel_and_wait
+
+Run = Callable[[], Awaitable[None]]
+Loop = Callable[["FakeRegion"], Run]
+"""Makes one of the controller's loops."""
+
+
+@dataclass
+class FakeLimiter:
+    """Counts calls of keys; `most` for each."""
+
+    most: int = 0
+    calls: dict[str, set[str]] = field(default_factory=dict)
+    over: set[str] = field(default_factory=set)
+    """Rooms whose call was given back: to join there again counts as a new one."""
+    error: Exception | None = None
+
+    async def request(self, key: str) -> float | None:
+        return None
+
+    async def reserve(self, key: str, region: str, room: str, gone: Gone) -> bool:
+        return await self.confirm(key, region, room, gone)
+
+    async def confirm(self, key: str, region: str, room: str, gone: Gone) -> bool:
+        if self.error is not None:
+            raise self.error
+        counted = self.calls.setdefault(key, set())
+        if room not in counted and self.most and len(counted) >= self.most:
+            return False
+        counted.add(room)
+        return True
+
+    async def release(self, key: str, region: str, rooms: list[str]) -> None:
+        if self.error is not None:
+            raise self.error
+        self.calls.get(key, set()).difference_update(rooms)
+        self.over.update(rooms)
+
+
+class FakeRegion:
+    """Region eu: its fakes, and the real `Region` over them."""
+
+    def __init__(self, *, rooms: Rooms = "ordered", slots: int = 1) -> None:
+        clock = LoopClock()
+        self.clock = clock
+        self.livekit = FakeLiveKit(clock)
+        self.store = FakeCallStore(clock)
+        self.workers = FakeWorkers(clock, self.livekit, self.store)
+        self.metrics = Metrics()
+        self.metrics.open_region("eu")
+        self.limiter = FakeLimiter()
+        livekit = LiveKitSettings("ws://lk", "http://lk", "key", "secret")
+        pool = PoolSpec(region="eu", min_workers=0, max_workers=4, slots=slots, buffer=0, scale_down_delay_s=0)
+        self.region = Region(
+            settings=RegionSettings("eu", livekit, "voicefleet", rooms, pool, 60.0, None),
+            livekit=self.livekit,
+            calls=self.store,
+            workers=cast(Any, self.workers),
+            models=cast(Any, None),
+            campaigns=cast(Any, None),
+            fleet=None,
+            clock=clock,
+            metrics=self.metrics,
+        )
+        self.workers.changed = self.region.note_change
+        self.joins = JoinCounter({"eu": self.region}, cast(Any, self.limiter), self.metrics, max_duration_s=0.0)
+
+    def metric(self, name: str, **labels: str) -> float:
+        """One sample; 0.0 where there is none."""
+        return self.metrics.registry.get_sample_value(name, {"region": "eu", **labels}) or 0.0
+
+    def holder(self, room: str) -> str:
+        """The job that has the call in `room`; empty without one."""
+        claim = self.store.redis.claim(room)
+        return claim.job if claim else ""
+
+    async def call(self, room: str, **ticket: str) -> None:
+        """A caller joins, and Redis hears of it."""
+        self.livekit.join(room, **ticket)
+        await self.store.caller_joined(room)
+
+    async def until(self, holds: Callable[[], object], limit_s: float = 30.0) -> float:
+        """Seconds of virtual time until `holds()`."""
+        began_s = self.clock.monotonic()
+        while not holds():
+            waited_s = self.clock.monotonic() - began_s
+            assert waited_s < limit_s, f"did not happen within {limit_s} s of virtual time"
+            await self.clock.sleep(0.01)
+        return self.clock.monotonic() - began_s
+
+
+def with_region(
+    story: Callable[[FakeRegion], Awaitable[None]], *loops: Loop, rooms: Rooms = "ordered", slots: int = 1
+) -> None:
+    """Run `story` in virtual time, `loops` beside it. A loop that ends or fails fails the test."""
+
+    async def go() -> None:
+        fakes = FakeRegion(rooms=rooms, slots=slots)
+        tasks = [asyncio.ensure_future(loop(fakes)()) for loop in loops]
+        told = asyncio.ensure_future(story(fakes))
+        try:
+            await asyncio.wait([told, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                if task.done():
+                    task.result()
+                    raise AssertionError("a loop ended by itself")
+            await told
+        finally:
+            await cancel_and_wait([told, *cast(Any, tasks)])
+            await fakes.livekit.close()
+
+    run(go())

@@ -1,0 +1,98 @@
+"""`voicefleet status` on a terminal of 80 columns: every header whole, every figure there."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from support.outcomes import region_view
+from support.terminal import rendered
+from voicefleet.client.status import Seen, picture
+from voicefleet.contract.api import CallView, DecisionView, HistoryPoint, WorkerView
+from voicefleet.contract.decisions import DecisionInputs
+
+pytestmark = pytest.mark.unit
+
+HEADERS = (
+    "region",
+    "wanted",
+    "ready",
+    "starting",
+    "draining",
+    "slots",
+    "live",
+    "waiting",
+    "silent",
+    "TTFA",
+    "p50",
+    "p95",
+)
+
+
+def point(ttfa_p50_s: float | None) -> HistoryPoint:
+    return HistoryPoint(
+        at="2026-01-01T00:00:00Z",
+        desired=1,
+        ready=1,
+        live=0,
+        waiting=0,
+        silent=0,
+        ttfa_p50_s=ttfa_p50_s,
+        ttfa_p95_s=12.345,
+    )
+
+
+def seen(**changes: object) -> Seen:
+    worker = WorkerView(id="eu-7f9c6d5b4-x2k8p", state="crash_looping", slots=10, live=10, age_s=123_456.0)
+    big = region_view("eu-central", ready=12_345, live=1_456, slots=12_350)
+    big = big.model_copy(update={"workers": [worker], "more_workers": 12_344})
+    return Seen(
+        **{
+            "regions": [big, region_view("us", ready=None, live=None, slots=None)],
+            "calls": [CallView(room="call-1", region="us", state="waiting", since_s=3.2)],
+            "decisions": [
+                DecisionView(
+                    region="eu-central",
+                    at="2026-01-01T12:34:56Z",
+                    desired=12_345,
+                    reason="scale_down_delay",
+                    detail="the wanted number fell 12 s ago; workers are given up after 600 s of needing fewer",
+                    inputs=DecisionInputs(),
+                )
+            ],
+            "last": {"eu-central": point(1.234)},
+            **changes,
+        }  # type: ignore[arg-type]
+    )
+
+
+def test_all_headers_and_figures_stand_whole_in_80_columns() -> None:
+    text = rendered(picture(seen()))
+    assert max(map(len, text.splitlines())) <= 80
+    words = re.split(r"\s+", text)
+    assert set(HEADERS) <= set(words)
+    figures = {"eu-central", "12345", "1456", "12350", "123456", "1.23", "12.35"}
+    assert figures | {"eu-7f9c6d5b4-x2k8p", "crash_looping"} <= set(words)
+    assert "and 12344 more" in text
+    assert "12:34:56" in words
+    assert "scale_down_delay" in words
+
+
+def test_an_unknown_region_is_told_below_the_table() -> None:
+    text = rendered(picture(seen()))
+    assert "us is unknown" in text
+    assert "eu-central is" not in text
+
+
+def test_who_waits_and_that_calls_are_not_known() -> None:
+    assert "Waiting: call-1 (3 s)" in rendered(picture(seen()))
+    text = rendered(picture(seen(calls=None, decisions=[])))
+    assert "The calls are not known now." in text
+    assert "Last decisions" not in text
+
+
+def test_a_long_name_of_a_region_is_folded_and_costs_no_header() -> None:
+    text = rendered(picture(Seen([region_view("a-region-with-a-name-of-32-letter")], [], [], {})))
+    assert set(HEADERS) <= set(text.split())
+    assert "a-region-wi" in text

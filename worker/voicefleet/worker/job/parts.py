@@ -1,0 +1,215 @@
+"""Builds the parts of a job, each from the settings and from what the job was given: claim, conversation, telemetry."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from livekit.agents import AgentSession, JobContext
+
+from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.keys import Keys
+from voicefleet.contract.spans import TraceContext
+from voicefleet.runtime.clock import Clock, SystemClock
+from voicefleet.runtime.logs.setup import bind_call
+from voicefleet.runtime.redis.claim_store import ClaimStore
+from voicefleet.runtime.redis.connection import Scripts, connect_redis
+from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallContext
+from voicefleet.worker.conversation.resume import Phrases, Resumption
+from voicefleet.worker.conversation.transcript import CallTranscript, build_cipher
+from voicefleet.worker.conversation.transcript_store import TranscriptStore
+from voicefleet.worker.dead_air.apology import Apology
+from voicefleet.worker.dead_air.detector import Reason
+from voicefleet.worker.job.claim_lease import ClaimLease
+from voicefleet.worker.job.ipc import JobChannel
+from voicefleet.worker.job.live_call import callers_in
+from voicefleet.worker.job.liveness import LivenessSubscription
+from voicefleet.worker.job.sdk import accepted_attributes
+from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
+from voicefleet.worker.server.settings import WorkerSettings
+from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
+from voicefleet.worker.telemetry.call_trace import CallTrace
+from voicefleet.worker.telemetry.observations import ApologySpoken, Observation, Span, TranscriptLost
+from voicefleet.worker.tiers.load import ReadyTier, Tiers
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a job reaches the world outside of its room by."""
+
+    clock: Clock
+    channel: JobChannel
+    claims: ClaimStore
+    liveness: LivenessSubscription
+    transcripts: TranscriptStore | None
+    """None: conversations are not stored."""
+    close: Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a job knows before it does anything. `epoch` is 0 when the call was accepted while Redis was away."""
+
+    ctx: JobContext
+    settings: WorkerSettings
+    ports: Ports
+    dispatch: DispatchMetadata
+    epoch: int
+    successor: bool
+    """The job is to take a live call over from another one."""
+    began_s: float
+    """Unix time."""
+
+    @property
+    def room(self) -> str:
+        return self.ctx.job.room.name
+
+    @property
+    def room_sid(self) -> str:
+        return self.ctx.job.room.sid
+
+    @property
+    def id(self) -> str:
+        return self.ctx.job.id
+
+
+def open_ports(ctx: JobContext, settings: WorkerSettings) -> Ports:
+    """Connect the job to Redis; the channel to the main process is connected later, beside the room."""
+    redis = connect_redis(settings.redis_url.get_secret_value())
+    keys, channel = Keys(settings.region), JobChannel()
+    transcripts = None
+    if settings.transcript == "on":
+        transcripts = TranscriptStore(
+            redis,
+            keys,
+            ctx.job.room.name,
+            ctx.job.id,
+            ttl_s=settings.transcript_ttl_s,
+            max_bytes=settings.transcript_max_bytes,
+            cipher=build_cipher(settings.transcript_key.get_secret_value()),
+            plaintext=settings.transcript_plaintext == "read",
+            lost=lambda loss: channel.send(TranscriptLost(loss.value)),
+        )
+    return Ports(
+        clock=SystemClock(),
+        channel=channel,
+        claims=ClaimStore(Scripts(redis), settings.region),
+        liveness=LivenessSubscription(redis, keys.job_channel(ctx.job.id)),
+        transcripts=transcripts,
+        close=redis.aclose,
+    )
+
+
+def read_job(ctx: JobContext, settings: WorkerSettings, ports: Ports) -> Job:
+    """What LiveKit and our own worker gave this job."""
+    given = accepted_attributes(ctx)
+    epoch = given.get(EPOCH_ATTRIBUTE, "0")
+    return Job(
+        ctx,
+        settings,
+        ports,
+        dispatch=DispatchMetadata.decode(ctx.job.metadata),
+        epoch=int(epoch) if epoch.isdigit() else 0,
+        successor=given.get(SUCCESSOR_ATTRIBUTE) == "1",
+        began_s=ports.clock.wall().timestamp(),
+    )
+
+
+def build_lease(job: Job) -> ClaimLease:
+    """The lease on the job's call, not acquired yet."""
+    return ClaimLease(
+        job.ports.claims,
+        room=job.room,
+        room_sid=job.room_sid,
+        worker=job.settings.worker_id,
+        job=job.id,
+        epoch=job.epoch,
+        clock=job.ports.clock,
+    )
+
+
+async def recall(job: Job, connecting: asyncio.Task[None]) -> CallTranscript | None:
+    """The transcript of this very call, if another job had it before."""
+    if job.ports.transcripts is None:
+        return None
+    before = await job.ports.transcripts.read()
+    if before is None or before.sid == job.room_sid:
+        return before
+    await connecting
+    now_s = job.ports.clock.wall().timestamp()
+    known = any(before.is_of(job.room_sid, identity, now_s) for identity in job.ctx.room.remote_participants)
+    return before if known else None
+
+
+def pick_tier(job: Job, tiers: Tiers, before: CallTranscript | None) -> ReadyTier:
+    """The tier that the dispatch asks for, else the one that the call had before."""
+    return tiers.pick(job.dispatch.tier or (before.tier if before else ""))
+
+
+def build_call(job: Job, tier: str, before: CallTranscript | None) -> CallContext:
+    """What the team's agent is given."""
+    why = HANDED_OVER if job.successor else RECOVERED if before else ""
+    return CallContext(job.settings.region, job.room, tier, job.dispatch.metadata, job.settings.worker_id, why)
+
+
+def build_resumption(
+    job: Job, session: AgentSession[Any], call: CallContext, before: CallTranscript | None
+) -> Resumption:
+    """Makes the agent, and has it carry on where another one left off."""
+    channel = job.ports.channel
+    return Resumption(
+        session,
+        call,
+        before,
+        Phrases(job.settings.resume_phrase, job.settings.resume_answer_phrase),
+        clock=job.ports.clock,
+        lost=lambda loss: channel.send(TranscriptLost(loss.value)),
+        send=channel.send,
+    )
+
+
+def build_trace(job: Job, tier: str, before: CallTranscript | None) -> CallTrace:
+    """The call's trace: the one that the dispatch carries, else the one of the job that had the call before."""
+    parent = TraceContext.parse(job.dispatch.traceparent) or TraceContext.parse(before.trace if before else "")
+    trace = CallTrace(
+        lambda span: job.ports.channel.send(Span(span)),
+        on=bool(job.settings.otlp_endpoint) and job.settings.telemetry == "on",
+        parent=parent,
+        began_s=job.began_s,
+        # LiveKit's own ids: a room's name is the front end's, and may name a person.
+        common={
+            "gen_ai.agent.name": job.settings.agent_name,
+            "gen_ai.conversation.id": job.room_sid,
+            "livekit.job.id": job.id,
+            "voicefleet.tier": tier,
+        },
+    )
+    if trace.context is not None:
+        bind_call(trace_id=trace.context.trace)
+    return trace
+
+
+def build_monitors(
+    job: Job, session: AgentSession[Any], tier: ReadyTier, trace: CallTrace
+) -> tuple[CallTelemetry, Apology]:
+    """Telemetry and dead air, which need each other: a turn that was apologised for has no answer to wait for."""
+
+    def send(observation: Observation) -> None:
+        if isinstance(observation, ApologySpoken):
+            telemetry.apologised(observation.reason in (Reason.UNHEARD, Reason.UNANSWERED))
+        job.ports.channel.send(observation)
+
+    apology = Apology(session, tier, job.ports.clock, send)
+    telemetry = CallTelemetry(
+        session,
+        tier.name,
+        job.ports.channel.send,
+        trace,
+        job.ports.clock,
+        waits_since=lambda: apology.waits_since_s,
+        caller_there=lambda: bool(callers_in(job.ctx.room)),
+        on=job.settings.telemetry == "on",
+    )
+    return telemetry, apology
