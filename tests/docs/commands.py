@@ -41,9 +41,7 @@ def commands() -> Iterator[Command]:
 
 
 def _words(line: str) -> Iterator[str]:
-    lexer = shlex.shlex(line, posix=True, punctuation_chars="|>;&")
-    lexer.whitespace_split = True
-    for word in lexer:
-        if set(word) <= set("|>;&"):
+    for word in shlex.split(line, comments=True):
+        if word in ("|", ">", ">>", "&&", ";"):
             return
         yield word

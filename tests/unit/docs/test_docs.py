@@ -13,7 +13,7 @@ import yaml
 from docs.commands import READMES, TREE, Command, commands
 from docs.marked import with_marked
 from docs.settings_table import READMES as TABLES
-from docs.settings_table import Setting, made
+from docs.settings_table import made
 from voicefleet.cli.app import Root
 from voicefleet.controller.settings.load import load_settings
 from voicefleet.worker.tiers.schema import TiersFile
@@ -26,13 +26,6 @@ COMMANDS = list(commands())
 @pytest.mark.parametrize("name", TABLES)
 def test_a_readme_has_the_table_of_its_settings(name: str) -> None:
     assert made(name) == (TREE / name).read_text(), "run: PYTHONPATH=tests python -m docs.settings_table"
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_every_setting_says_what_it_is(name: str) -> None:
-    settings: list[Setting] = TABLES[name]()
-    assert len(settings) > 20
-    assert [setting.path for setting in settings if not setting.text] == []
 
 
 @pytest.mark.parametrize("name", READMES)
