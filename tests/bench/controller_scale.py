@@ -14,15 +14,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
 from bench.cpu import cpu_seconds_of
 from bench.health import Health
+from bench.processes import measured_controller, ready_process
 from bench.row import Row, say
 from bench.scale_world import SLOTS, World
 from bench.stand import Stand
@@ -35,7 +35,6 @@ from cluster.kube import is_ready, wait_for
 from cluster.kube_pools import DEPLOYMENT, deployment
 from cluster.played_node import node_selector
 from voicefleet.runtime.supervisor.children import Child, running
-from voicefleet.runtime.supervisor.lifeline import lifeline
 from voicefleet.runtime.supervisor.ports import Ports
 
 TICK_P99_S = 0.25
@@ -191,10 +190,15 @@ async def _measure(
             agent_name=_AGENT_NAME,
             **recorded,
         )
-        process = await stack.enter_async_context(_world(world))
+        others = set(range(1, os.cpu_count() or 1)) or {0}
+        argv, given = [*_pinned(others), "bench.scale_world"], json.dumps(asdict(world)).encode()
+        process = await stack.enter_async_context(ready_process(argv, given=given, limit_s=_READY_LIMIT_S))
         assert process.stdout is not None
-        controller = await stack.enter_async_context(running(_controller(on, plane, list(regions), port, stub_port)))
-        await _ready(controller, on.directory / f"ready-{pools}.json")
+        settings = _settings(on, plane, list(regions), port, stub_port)
+        secret = on.livekit.api_secret
+        child, ready, samples_file = measured_controller(on, f"controller-{pools}", settings, secret, _pinned({0}))
+        controller = await stack.enter_async_context(running(child))
+        await _ready(controller, ready)
         await asyncio.sleep(_SETTLE_S)
         controller.send_signal(signal.SIGUSR1)
         process.send_signal(signal.SIGUSR1)
@@ -209,7 +213,7 @@ async def _measure(
         process.terminate()
         said = json.loads(await asyncio.wait_for(process.stdout.readline(), 30.0))
         await controller.stop()
-    samples = json.loads((on.directory / f"samples-{pools}.json").read_text())
+    samples = json.loads(samples_file.read_text())
     if said["unrepaired_over_5_s"]:
         health.complaints.append(f"{said['unrepaired_over_5_s']} callers were left waiting")
     if said["webhook_failures"]:
@@ -233,11 +237,9 @@ async def _measure(
     return seen
 
 
-def _controller(on: Stand, plane: ControlPlane, regions: Sequence[str], port: int, stub_port: int) -> Child:
-    raw = {
-        "redis_url_env": "BENCH_REDIS",
+def _settings(on: Stand, plane: ControlPlane, regions: Sequence[str], port: int, stub_port: int) -> dict[str, Any]:
+    return {
         "listen": f"127.0.0.1:{port}",
-        "auth": "none",
         "regions": {
             name: {
                 "livekit": {
@@ -253,57 +255,15 @@ def _controller(on: Stand, plane: ControlPlane, regions: Sequence[str], port: in
             for name in regions
         },
     }
-    size = len(regions)
-    settings = on.directory / f"controller-{size}.yaml"
-    settings.write_text(yaml.safe_dump(raw))
-    arguments = [settings, on.directory / f"ready-{size}.json", on.directory / f"samples-{size}.json"]
-    return Child(
-        f"controller-{size}",
-        _pinned({0}, "bench.measured_controller", *map(str, arguments)),
-        log_path=on.directory / f"controller-{size}.log",
-        stop_plan=((signal.SIGTERM, 30.0),),
-        env={
-            "BENCH_REDIS": on.redis.url,
-            "BENCH_SECRET": on.livekit.api_secret,
-            "PYTHONPATH": os.pathsep.join((str(Path(__file__).parent.parent), *sys.path)),
-        },
-    )
 
 
-def _pinned(cores: set[int], module: str, *arguments: str) -> list[str]:
-    """A Python process that may run on `cores` alone."""
+def _pinned(cores: set[int]) -> list[str]:
+    """A Python that runs the module whose name follows on `cores` alone."""
     code = (
-        f"import os, runpy, sys; os.sched_setaffinity(0, {cores!r}); sys.argv = ['x', *sys.argv[1:]]; "
-        f"runpy.run_module({module!r}, run_name='__main__', alter_sys=True)"
+        f"import os, runpy, sys; os.sched_setaffinity(0, {cores!r}); del sys.argv[0]; "
+        "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
     )
-    return [sys.executable, "-c", code, *arguments]
-
-
-@contextlib.asynccontextmanager
-async def _world(world: World) -> AsyncIterator[asyncio.subprocess.Process]:
-    others = set(range(1, os.cpu_count() or 1)) or {0}
-    process = await asyncio.create_subprocess_exec(
-        *_pinned(others, "bench.scale_world"),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parent.parent,
-        limit=1 << 24,
-        # Marks it as ours: it ends with us, and its CPU time is not taken for a stranger's.
-        env={**os.environ, **lifeline().environment()},
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    try:
-        process.stdin.write(json.dumps(asdict(world)).encode())
-        process.stdin.close()
-        line = await asyncio.wait_for(process.stdout.readline(), _READY_LIMIT_S)
-        if line.strip() != b"ready":
-            raise RuntimeError("the world did not come into being, see above")
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+    return [sys.executable, "-c", code]
 
 
 async def _ready(controller: Child, file: Path) -> None:

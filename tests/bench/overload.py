@@ -11,20 +11,17 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
-import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import redis.asyncio
-import yaml
 from bench.cpu import cpu_seconds_of
 from bench.health import Health
+from bench.processes import measured_controller, ready_process
 from bench.row import Row, say
 from bench.stand import Stand
 
@@ -35,7 +32,6 @@ from voicefleet.contract.reports import WorkerReport
 from voicefleet.controller.calls.call_store import CallStore
 from voicefleet.runtime.redis.connection import Scripts, script_text
 from voicefleet.runtime.supervisor.children import Child, running
-from voicefleet.runtime.supervisor.lifeline import lifeline
 from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.runtime.tasks import cancel_and_wait
 
@@ -142,7 +138,7 @@ async def _run(on: Stand, run: int, seconds: float, seen: Seen) -> None:
     with Ports() as ports:
         port, played_port, nowhere = ports.tcp(), ports.tcp(), ports.tcp()
         async with contextlib.AsyncExitStack() as stack:
-            livekit = await stack.enter_async_context(_livekit(played_port))
+            livekit = await stack.enter_async_context(ready_process(_livekit(played_port)))
             client = await stack.enter_async_context(redis.asyncio.Redis.from_url(on.redis.url, decode_responses=True))
             await client.config_set("slowlog-log-slower-than", 1_000)
             await client.config_set("slowlog-max-len", 10_000)
@@ -168,7 +164,7 @@ async def _run(on: Stand, run: int, seconds: float, seen: Seen) -> None:
             for name, took_s in slow:
                 seen.by_command_s[name] = max(took_s, seen.by_command_s.get(name, 0.0))
             seen.cpu_s.append(cpu_seconds_of([child.pid]) - before_s)
-            said = await livekit.end()
+            said = await _end(livekit)
             seen.dispatched_s.append(sorted(at_s - opened_s for at_s in said["dispatched_s"].values()))
             seen.at_once.append(said["most_at_once"])
 
@@ -259,6 +255,10 @@ class Reports:
             await pipe.execute()
 
 
+def _livekit(port: int) -> list[str]:
+    return [sys.executable, "-m", "support.played_livekit", str(port), str(DELAY_S)]
+
+
 def _controller(on: Stand, run: int, port: int, played: int, nowhere: int) -> Child:
     def region(name: str, api_port: int) -> dict[str, Any]:
         at = {"url": f"ws://127.0.0.1:{api_port}", "api_url": f"http://127.0.0.1:{api_port}"}
@@ -267,58 +267,19 @@ def _controller(on: Stand, run: int, port: int, played: int, nowhere: int) -> Ch
             "pool": {"min_workers": 1, "max_workers": _MOST[name], "slots": SLOTS},
         }
 
-    raw = {
-        "redis_url_env": "BENCH_REDIS",
+    settings = {
         "listen": f"127.0.0.1:{port}",
-        "auth": "none",
         "tick_s": TICK_S,
         "regions": {_REGION: region(_REGION, played), _FAR: region(_FAR, nowhere)},
     }
-    settings = on.directory / f"overload-{run}.yaml"
-    settings.write_text(yaml.safe_dump(raw))
-    out = [str(on.directory / f"overload-{run}-{name}.json") for name in ("ready", "samples")]
-    return Child(
-        f"controller-overload-{run}",
-        [sys.executable, "-m", "bench.measured_controller", str(settings), *out],
-        log_path=on.directory / f"overload-{run}.log",
-        stop_plan=((signal.SIGTERM, 30.0),),
-        env={
-            "BENCH_REDIS": on.redis.url,
-            "BENCH_SECRET": "a-secret-of-the-played-livekit-0001",
-            "PYTHONPATH": os.pathsep.join((str(Path(__file__).parent.parent), *sys.path)),
-        },
-    )
+    child, _, _ = measured_controller(on, f"overload-{run}", settings, "a-secret-of-the-played-livekit-0001")
+    return child
 
 
-class _Played:
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-
-    async def end(self) -> dict[str, Any]:
-        """Close it; what it saw."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()
-        said: dict[str, Any] = json.loads(await asyncio.wait_for(self.process.stdout.readline(), 30.0))
-        return said
-
-
-@contextlib.asynccontextmanager
-async def _livekit(port: int) -> AsyncIterator[_Played]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "support.played_livekit", str(port), str(DELAY_S)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        cwd=Path(__file__).parent.parent,
-        limit=1 << 24,
-        env={**os.environ, **lifeline().environment()},
-    )
-    assert process.stdout is not None
-    try:
-        if (await asyncio.wait_for(process.stdout.readline(), 30.0)).strip() != b"ready":
-            raise RuntimeError("the played LiveKit did not start, see above")
-        yield _Played(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+async def _end(livekit: asyncio.subprocess.Process) -> dict[str, Any]:
+    """Close the played LiveKit; what it saw."""
+    assert livekit.stdin is not None
+    assert livekit.stdout is not None
+    livekit.stdin.close()
+    said: dict[str, Any] = json.loads(await asyncio.wait_for(livekit.stdout.readline(), 30.0))
+    return said

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import hiredis
 from aiohttp import web
 from google.protobuf.json_format import MessageToJson
 from livekit import api
@@ -123,8 +124,8 @@ class _Packing(Scripts):
         return self.command("EVALSHA", sha, len(keys), *keys, *args)
 
     def command(self, *parts: str | int | float) -> bytes:
-        encoded = [str(part).encode() for part in parts]
-        return b"".join([b"*%d\r\n" % len(encoded), *(b"$%d\r\n%b\r\n" % (len(e), e) for e in encoded)])
+        # Its stub knows tuples of one.
+        return bytes(hiredis.pack_command(tuple(map(str, parts))))  # type: ignore[arg-type]
 
     def packed(self, work: Coroutine[Any, Any, Any]) -> bytes:
         """The command that `work` would send first."""
@@ -137,64 +138,12 @@ class _Packing(Scripts):
         raise AssertionError("nothing was sent")
 
 
-class Refused(Exception):
-    """What Redis answers when it does not do what it was told."""
-
-
-class Replies:
-    """Redis's protocol, as far as the world hears it, from the pieces in which it comes."""
-
-    def __init__(self) -> None:
-        self._data, self._at = bytearray(), 0
-
-    def read(self, piece: bytes) -> Iterator[Any]:
-        """The replies that are whole now: text, number, list, None, or `Refused`."""
-        self._data += piece
-        while True:
-            begin = self._at
-            try:
-                yield self._value()
-            except IndexError:  # the rest is still to come
-                self._at = begin
-                break
-        del self._data[: self._at]
-        self._at = 0
-
-    def _value(self) -> Any:
-        end = self._data.find(b"\r\n", self._at)
-        if end < 0:
-            raise IndexError
-        kind, line = chr(self._data[self._at]), self._data[self._at + 1 : end].decode()
-        self._at = end + 2
-        match kind:
-            case ":":
-                return int(line)
-            case "-":
-                return Refused(line)
-            case "*":
-                return [self._value() for _ in range(int(line))]
-            case "$":
-                return self._text(int(line))
-            case _:
-                return line
-
-    def _text(self, size: int) -> str | None:
-        if size < 0:
-            return None
-        end = self._at + size + 2
-        if end > len(self._data):
-            raise IndexError
-        text = self._data[self._at : end - 2].decode()
-        self._at = end
-        return text
-
-
 class Wire:
     """One connection to Redis; answers come back in order."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
-        self._replies = Replies()
+        self._replies = hiredis.Reader(encoding="utf-8")
         self._waiting: deque[asyncio.Future[list[Any]]] = deque()
         self._sizes: deque[int] = deque()
         self._task = asyncio.create_task(self._read())
@@ -211,7 +160,7 @@ class Wire:
         """Send, and wait for all the answers. Raises the first error among them."""
         answers = await self.post(commands)
         for answer in answers:
-            if isinstance(answer, Refused):
+            if isinstance(answer, hiredis.ReplyError):
                 raise answer
         return answers
 
@@ -228,7 +177,8 @@ class Wire:
     async def _read(self) -> None:
         answers: list[Any] = []
         while data := await self._reader.read(1 << 18):
-            for answer in self._replies.read(data):
+            self._replies.feed(data)
+            while (answer := self._replies.gets()) is not False:
                 answers.append(answer)
                 if len(answers) == self._sizes[0]:
                     self._sizes.popleft()

@@ -22,7 +22,7 @@ from voicefleet.controller.adapters.kubernetes.client import Clusters
 from voicefleet.controller.adapters.kubernetes.fleet import KubeFleet
 from voicefleet.controller.leader.leadership import AlwaysLeads, Leadership
 from voicefleet.controller.ports import Instance, InstanceState
-from voicefleet.controller.settings.kubernetes import ClusterSettings, KubernetesSettings
+from voicefleet.controller.settings.kubernetes import KubernetesSettings
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.stack import servers
 
@@ -154,7 +154,7 @@ async def kube_fleet(
 ) -> AsyncIterator[KubeFleet]:
     """A fleet of a controller for the Deployment in `namespace`."""
     clusters, clock = Clusters(), SystemClock()
-    settings = KubernetesSettings(ClusterSettings(kubeconfig=kubeconfig), namespace, DEPLOYMENT)
+    settings = KubernetesSettings(namespace=namespace, deployment=DEPLOYMENT, kubeconfig=kubeconfig)
     leader = leadership or AlwaysLeads("test")
     fleet = KubeFleet("eu", settings, clusters.get(settings.cluster), clock, leader, owner=owner)
     fleet.open()

@@ -11,8 +11,9 @@ from chart.matrix import MATRIX
 from chart.render import Manifest, Objects, environment_of, render
 
 from voicefleet.controller.http.auth.keys import line_of
+from voicefleet.controller.settings.controller import Settings
 from voicefleet.controller.settings.kubernetes import LeaseSettings
-from voicefleet.controller.settings.load import Settings, load_settings
+from voicefleet.controller.settings.load import load_settings
 from voicefleet.controller.waiting_message.clip import built_in
 from voicefleet.runtime.redis.connection import connect_redis
 from voicefleet.worker.server.settings import WorkerSettings
@@ -75,17 +76,17 @@ def test_the_controller_takes_its_settings(case: str, tmp_path: Path) -> None:
     assert settings.owner == "voice/voicefleet"
     assert settings.replica == "a-pod"
     by_parts = "redis.example" in str(MATRIX[case]) or case == "everything"
-    assert ("ssl_ca_certs=" in settings.redis_url) is by_parts
-    connect_redis(settings.redis_url)
+    assert ("ssl_ca_certs=" in settings.redis_address) is by_parts
+    connect_redis(settings.redis_address)
     assert (settings.host, settings.port) == ("0.0.0.0", 8080)
     name = "fleet" if case == "everything" else "voicefleet"
-    assert settings.lease is not None
-    assert (settings.lease.namespace, settings.lease.name) == ("voice", f"{name}-controller")
+    assert settings.kubernetes_lease is not None
+    assert (settings.kubernetes_lease.namespace, settings.kubernetes_lease.name) == ("voice", f"{name}-controller")
     regions = MATRIX[case].get("regions", [{"name": "local"}])
     assert list(settings.regions) == sorted(region["name"] for region in regions)
     for region in settings.regions.values():
-        assert region.livekit.api_key == f"the-livekit_{region.name.replace('-', '_')}_api_key"
-        assert region.livekit.api_secret == f"the-livekit_{region.name.replace('-', '_')}_api_secret"
+        assert region.livekit.key == f"the-livekit_{region.name.replace('-', '_')}_api_key"
+        assert region.livekit.secret == f"the-livekit_{region.name.replace('-', '_')}_api_secret"
         assert region.process is None
         assert region.kubernetes is not None
         assert region.kubernetes.deployment == f"{name}-{region.name}"
@@ -113,7 +114,7 @@ def test_numbers_and_times_arrive_as_they_were_given(tmp_path: Path) -> None:
     }
     settings = controller_settings(render(values), tmp_path)
     region = settings.regions["eu"]
-    pool = region.pool
+    pool = region.pool_spec
     assert (pool.min_workers, pool.max_workers, pool.slots, pool.buffer, pool.scale_down_delay_s) == (
         2,
         100_000,
@@ -122,7 +123,7 @@ def test_numbers_and_times_arrive_as_they_were_given(tmp_path: Path) -> None:
         450.5,
     )
     assert (pool.policy, pool.fixed, pool.act, pool.wait_ratio) == ("fixed", 3, True, 0.0005)
-    [shift] = region.schedule
+    [shift] = region.pool.shifts
     assert (shift.days, str(shift.begin), str(shift.end), str(shift.zone), shift.min_workers) == (
         frozenset({0}),
         "08:00:00",
@@ -130,14 +131,14 @@ def test_numbers_and_times_arrive_as_they_were_given(tmp_path: Path) -> None:
         "Asia/Tokyo",
         4,
     )
-    [campaign] = region.campaigns
+    [campaign] = [campaign.record for campaign in region.pool.campaigns]
     assert (campaign.start_ms, campaign.end_ms - campaign.start_ms, campaign.rate) == (1_796_112_000_000, 900_000, 2.0)
-    assert (region.start_timeout_s, region.agent_name, region.handoff) == (90, "desk", False)
+    assert (region.pool.start_timeout_s, region.agent_name, region.handoff) == (90, "desk", False)
     assert region.waiting_message is None
     limits = settings.limits
     assert (limits.requests_per_minute, limits.concurrent_calls, limits.max_call_duration_s) == (60, 2_000_000, 0)
     assert (settings.tick_s, settings.listing_s, settings.waiting_grace_s) == (1.5, 1, 0.5)
-    lease = settings.lease
+    lease = settings.kubernetes_lease
     assert isinstance(lease, LeaseSettings)
     assert (lease.duration_s, lease.renew_deadline_s, lease.retry_s) == (9, 6, 1.5)
 

@@ -24,7 +24,7 @@ from voicefleet.controller.adapters.kubernetes.fleet import KubeFleet
 from voicefleet.controller.adapters.kubernetes.reflector import WINDOW_S
 from voicefleet.controller.leader.leadership import AlwaysLeads
 from voicefleet.controller.ports import InstanceState
-from voicefleet.controller.settings.kubernetes import ClusterSettings, KubernetesSettings
+from voicefleet.controller.settings.kubernetes import KubernetesSettings
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.supervisor.settings import environment
 
@@ -88,13 +88,9 @@ async def pools(plane: ControlPlane) -> AsyncIterator[list[KubeFleet]]:
     plane.apply(*(manifest for name in names for manifest in rights(name, USER)))
     plane.apply(*(deployment(name, replicas=1) for name in names))
     clusters, clock, leader = Clusters(), SystemClock(), AlwaysLeads("test")
-    cluster = ClusterSettings(kubeconfig=plane.user_kubeconfig(USER, USER))
-    fleets = [
-        KubeFleet(
-            name, KubernetesSettings(cluster, name, DEPLOYMENT), clusters.get(cluster), clock, leader, owner=OWNER
-        )
-        for name in names
-    ]
+    kubeconfig = plane.user_kubeconfig(USER, USER)
+    pools = [KubernetesSettings(namespace=name, deployment=DEPLOYMENT, kubeconfig=kubeconfig) for name in names]
+    fleets = [KubeFleet(p.namespace, p, clusters.get(p.cluster), clock, leader, owner=OWNER) for p in pools]
     try:
         for fleet in fleets:
             fleet.open()

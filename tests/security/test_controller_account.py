@@ -28,7 +28,7 @@ from voicefleet.controller.adapters.kubernetes.fleet import KubeFleet
 from voicefleet.controller.adapters.kubernetes.scale_plan import ScalePlan
 from voicefleet.controller.leader.leadership import AlwaysLeads
 from voicefleet.controller.ports import InstanceState
-from voicefleet.controller.settings.kubernetes import ClusterSettings, KubernetesSettings
+from voicefleet.controller.settings.kubernetes import KubernetesSettings
 from voicefleet.runtime.clock import SystemClock
 
 pytestmark = pytest.mark.cluster
@@ -227,7 +227,9 @@ def test_the_policys_words_are_sound(release: Release) -> None:
 async def fleet_of(release: Release) -> AsyncIterator[KubeFleet]:
     """The controller's own adapter, signed in with the account's token."""
     clusters, clock = Clusters(), SystemClock()
-    settings = KubernetesSettings(ClusterSettings(kubeconfig=release.account.kubeconfig), release.pool_namespace, POOL)
+    settings = KubernetesSettings(
+        namespace=release.pool_namespace, deployment=POOL, kubeconfig=release.account.kubeconfig
+    )
     owner = f"{release.namespace}/{RELEASE}"
     fleet = KubeFleet("eu", settings, clusters.get(settings.cluster), clock, AlwaysLeads("test"), owner=owner)
     fleet.open()

@@ -5,22 +5,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 from support.fake_call_store import FakeCallStore
 from support.fake_livekit import FakeLiveKit
 from support.fake_workers import FakeWorkers
+from support.region_settings import region_settings
 from support.virtual_time import LoopClock, run
-from voicefleet.contract.pools import PoolSpec
 from voicefleet.controller.http.auth.limits import Gone
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.rooms.joins import JoinCounter
-from voicefleet.controller.settings.load import LiveKitSettings, RegionSettings
-from voicefleet.controller.settings.schema import Rooms
 from voicefleet.runtime.tasks import cancel_and_wait
 
 Run = Callable[[], Awaitable[None]]
+Rooms = Literal["ordered", "all"]
 Loop = Callable[["FakeRegion"], Run]
 """Makes one of the controller's loops."""
 
@@ -69,10 +68,8 @@ class FakeRegion:
         self.metrics = Metrics()
         self.metrics.open_region("eu")
         self.limiter = FakeLimiter()
-        livekit = LiveKitSettings("ws://lk", "http://lk", "key", "secret")
-        pool = PoolSpec(region="eu", min_workers=0, max_workers=4, slots=slots, buffer=0, scale_down_delay_s=0)
         self.region = Region(
-            settings=RegionSettings("eu", livekit, "voicefleet", rooms, pool, 60.0, None),
+            settings=region_settings({"slots": slots}, rooms=rooms),
             livekit=self.livekit,
             calls=self.store,
             workers=cast(Any, self.workers),
@@ -87,7 +84,10 @@ class FakeRegion:
 
     def metric(self, name: str, **labels: str) -> float:
         """One sample; 0.0 where there is none."""
-        return self.metrics.registry.get_sample_value(name, {"region": "eu", **labels}) or 0.0
+        wanted = {"region": "eu", **labels}
+        # Only this family: to collect all of them takes 100 times as long, and a wait asks often.
+        families = self.metrics.registry.restricted_registry([name]).collect()
+        return next((s.value for f in families for s in f.samples if s.name == name and s.labels == wanted), 0.0)
 
     def holder(self, room: str) -> str:
         """The job that has the call in `room`; empty without one."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from voicefleet.controller.metrics import Metrics
-from voicefleet.controller.settings.load import Settings
+from voicefleet.controller.settings.controller import Settings
 from voicefleet.controller.wiring.fleets import open_fleets
 from voicefleet.controller.wiring.loops import build_listers, build_loops, running
 from voicefleet.controller.wiring.regions import check_livekit, open_regions
@@ -47,9 +47,9 @@ async def run_controller(
     async with contextlib.AsyncExitStack() as stack:
         _obey_signals(stack, stop)
         clock, metrics = BootClock(), Metrics()
-        redis = connect_redis(settings.redis_url)
+        redis = connect_redis(settings.redis_address)
         stack.push_async_callback(redis.aclose)
-        await check_redis(redis, settings.redis_url, field=settings.redis_field)
+        await check_redis(redis, settings.redis_address, field=settings.redis_field)
         shared = Shared(settings, clock, metrics, redis, open_regions(stack, settings, redis, clock, metrics))
         if unlimited := [key.name for key in settings.keys.keys if key.unlimited]:
             log.warning("API keys without roles may do everything; give them as name:secret:ROLES", names=unlimited)

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 import pytest
 
+from support.region_settings import region_settings
 from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import WorkerOrder, WorkerReport
 from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.leader.leadership import Term
@@ -22,11 +22,11 @@ from voicefleet.controller.pool.reconciler import DecisionLog, PoolReconciler
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceExit, InstanceState, StartupTimestamps
 from voicefleet.controller.regions.region import Region
-from voicefleet.controller.settings.load import LiveKitSettings, RegionSettings
 
 pytestmark = pytest.mark.unit
 
-SPEC = PoolSpec(region="eu", min_workers=1, max_workers=5, slots=2, buffer=0, scale_down_delay_s=0)
+SETTINGS = region_settings({"min_workers": 1, "max_workers": 5, "slots": 2, "start_timeout_s": 60})
+SPEC = SETTINGS.pool_spec
 RUNNING = InstanceState.RUNNING
 
 
@@ -130,9 +130,8 @@ class Pool:
         self.fleet, self.book = Fleet(), Book()
         for name in ("a", "b"):
             self.add(name, cordoned=name == cordoned, live=live if name == "a" else 0)
-        livekit = LiveKitSettings("ws://lk", "http://lk", "key", "secret")
         self.region = Region(
-            settings=RegionSettings("eu", livekit, "voicefleet", "ordered", SPEC, 60.0, None),
+            settings=SETTINGS,
             livekit=cast(Any, None),
             calls=cast(Any, None),
             workers=cast(Any, self.book),

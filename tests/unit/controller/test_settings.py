@@ -12,7 +12,8 @@ import yaml
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.controller.http.auth.keys import Role
-from voicefleet.controller.settings.load import Settings, load_settings
+from voicefleet.controller.settings.controller import Settings
+from voicefleet.controller.settings.load import load_settings
 
 pytestmark = pytest.mark.unit
 
@@ -67,9 +68,9 @@ def test_a_good_file(tmp_path: Path) -> None:
     assert (front.name, front.roles, front.regions) == ("front", frozenset({Role.CALL}), None)
     assert (back.name, back.roles, back.unlimited) == ("back", frozenset(Role), True)
     assert settings.keys.find("another-secret-it-is") is None
-    assert eu.livekit.api_url == "http://lk:7880"
+    assert eu.livekit.http_url == "http://lk:7880"
     assert eu.process is not None
-    assert (eu.pool.region, eu.pool.max_workers, eu.process.on_exit, eu.rooms) == ("eu", 4, "stop", "ordered")
+    assert (eu.pool_spec.region, eu.pool_spec.max_workers, eu.process.on_exit, eu.rooms) == ("eu", 4, "stop", "ordered")
     assert set(settings.secret_variables) == {"REDIS", "KEYS", "SECRET"}
 
 
@@ -141,7 +142,7 @@ def test_a_secret_from_a_file(tmp_path: Path) -> None:
     secret.write_text("from-a-file\n")
     raw = changed("regions.eu.livekit.api_secret_env", None)
     raw["regions"]["eu"]["livekit"]["api_secret_file"] = str(secret)
-    assert load(tmp_path, raw).regions["eu"].livekit.api_secret == "from-a-file"
+    assert load(tmp_path, raw).regions["eu"].livekit.secret == "from-a-file"
     secret.write_text("")
     with pytest.raises(ConfigError, match="is empty"):
         load(tmp_path, raw)
@@ -164,7 +165,7 @@ def with_pods(**top: Any) -> dict[str, Any]:
 
 def test_workers_as_pods(tmp_path: Path) -> None:
     settings = load(tmp_path, with_pods(kubernetes_lease=LEASE, owner="voice/main"))
-    pods, lease = settings.regions["eu"].kubernetes, settings.lease
+    pods, lease = settings.regions["eu"].kubernetes, settings.kubernetes_lease
     assert pods is not None
     assert lease is not None
     assert (pods.namespace, pods.deployment, pods.cluster.context, pods.cluster.kubeconfig) == (
@@ -187,7 +188,7 @@ def test_a_replica_has_the_name_of_its_pod(tmp_path: Path) -> None:
 def test_key_and_secret_from_the_environment(tmp_path: Path) -> None:
     livekit = {"url": "ws://lk:7880", "api_key_env": "REDIS", "api_secret_env": "SECRET"}
     settings = load(tmp_path, changed("regions.eu.livekit", livekit))
-    assert settings.regions["eu"].livekit.api_key == ENV["REDIS"]
+    assert settings.regions["eu"].livekit.key == ENV["REDIS"]
     assert "REDIS" in settings.secret_variables
 
 

@@ -12,7 +12,7 @@ from voicefleet.contract.pools import PoolSpec
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.telemetry import PoolTelemetry
 from voicefleet.controller.regions.history import TtfaWindow
-from voicefleet.controller.settings.schema import PoolFields
+from voicefleet.controller.settings.pool import PoolSettings
 from voicefleet.scaling import Decision, PoolObservation, SupplyState, initial_state, step
 from voicefleet.scaling.decision import Reason
 from voicefleet.scaling.observation import Worker
@@ -56,7 +56,7 @@ def test_a_decisions_numbers_are_signals_and_unknown_ones_vanish() -> None:
 
 def test_the_chance_to_wait_has_a_series_under_the_default_policy_and_none_while_it_is_unknown() -> None:
     metrics = Metrics()
-    telemetry, observation = PoolTelemetry(metrics), made_by(PoolFields().policy)
+    telemetry, observation = PoolTelemetry(metrics), made_by(PoolSettings().policy)
     state, decision = step(initial_state(0.0, 1), observation)
     telemetry.record(observation, decision)
     assert decision.inputs.wait_probability is not None

@@ -10,8 +10,7 @@ import pytest
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.pools import PoolSpec
-from voicefleet.controller.settings.pool import pool_spec
-from voicefleet.controller.settings.schema import PoolFields
+from voicefleet.controller.settings.pool import PoolSettings
 from voicefleet.scaling import PoolObservation, SupplyState, Worker, initial_state, policies, step
 from voicefleet.scaling.policies import DEFAULT, POLICIES, SELECTABLE, Policy
 from voicefleet.simulator.compare import BUFFER, SCALE_DOWN_DELAY_S, all_policies, known_policies, policies_of
@@ -32,11 +31,11 @@ def test_every_policy_that_is_written_is_registered() -> None:
 
 
 def test_settings_take_the_names_of_the_registry() -> None:
-    assert typing.get_args(PoolFields.model_fields["policy"].annotation) == SELECTABLE
+    assert typing.get_args(PoolSettings.model_fields["policy"].annotation) == SELECTABLE
     for name in SELECTABLE:
-        assert pool_spec("pool", "eu", PoolFields(policy=name)).policy in POLICIES
-    assert PoolFields().policy == DEFAULT
-    fixed = pool_spec("pool", "eu", PoolFields(mode="fixed", fixed_workers=2)).policy
+        assert PoolSettings(policy=name).spec("eu").policy in POLICIES
+    assert PoolSettings().policy == DEFAULT
+    fixed = PoolSettings(mode="fixed", fixed_workers=2).spec("eu").policy
     assert set(POLICIES) == {*SELECTABLE, fixed}, "a policy is selected by its name, or by a mode"
 
 
@@ -68,4 +67,4 @@ def test_the_simulator_plays_every_policy_that_settings_can_name() -> None:
 
 
 def test_the_simulator_has_the_defaults_of_the_settings() -> None:
-    assert (PoolFields().buffer, PoolFields().scale_down_delay_s) == (BUFFER, SCALE_DOWN_DELAY_S)
+    assert (PoolSettings().buffer, PoolSettings().scale_down_delay_s) == (BUFFER, SCALE_DOWN_DELAY_S)

@@ -34,7 +34,7 @@ from voicefleet.controller.ports import (
     WebhookMalformedError,
     WebhookRefusedError,
 )
-from voicefleet.controller.settings.load import LiveKitSettings
+from voicefleet.controller.settings.livekit import LiveKitSettings
 
 REQUEST_TIMEOUT_S = 2.0
 """LiveKit's API answers within milliseconds; whoever waits longer holds up a caller."""
@@ -81,7 +81,7 @@ class LiveKit:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S), connector=aiohttp.TCPConnector(limit=CONNECTIONS)
         )
-        self._api = api.LiveKitAPI(settings.api_url, settings.api_key, settings.api_secret, session=self._session)
+        self._api = api.LiveKitAPI(settings.http_url, settings.key, settings.secret, session=self._session)
 
     async def close(self) -> None:
         await self._api.aclose()
@@ -150,7 +150,7 @@ class LiveKit:
             empty_timeout=EMPTY_TIMEOUT_S,
             departure_timeout=DEPARTURE_TIMEOUT_S,
         )
-        token = api.AccessToken(self._settings.api_key, self._settings.api_secret)
+        token = api.AccessToken(self._settings.key, self._settings.secret)
         grants = api.VideoGrants(
             room_join=True,
             room=room,
@@ -173,7 +173,7 @@ class LiveKit:
         grants = api.VideoGrants(
             room_join=True, room=room, can_publish=True, can_subscribe=False, can_publish_data=False, hidden=False
         )
-        token = api.AccessToken(self._settings.api_key, self._settings.api_secret)
+        token = api.AccessToken(self._settings.key, self._settings.secret)
         return (
             token.with_identity(waiting_voice_identity(room))
             .with_kind("agent")
@@ -192,9 +192,9 @@ class LiveKit:
         try:
             claims = jwt.decode(
                 authorization,
-                self._settings.api_secret,
+                self._settings.secret,
                 algorithms=["HS256"],
-                issuer=self._settings.api_key,
+                issuer=self._settings.key,
                 leeway=_WEBHOOK_LEEWAY_S,
                 options={"require": ["exp", "iss"]},
             )

@@ -41,7 +41,7 @@ from voicefleet.controller.regions.capacity import RegionCapacity, capacity_of, 
 from voicefleet.controller.regions.history import EVERY_S, History
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.rooms.joins import JoinCounter
-from voicefleet.controller.settings.load import Settings
+from voicefleet.controller.settings.controller import Settings
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import REDIS_FAILURES
 from voicefleet.runtime.tracing import child_of, emit
@@ -297,7 +297,7 @@ def worker_status(region: Region, worker: str) -> WorkerStatus:
 
 def region_view(region: Region) -> RegionView:
     """What is known of a region; counts are None when they are not known now."""
-    spec, observation, snapshot = region.settings.pool, region.observation, region.fresh_snapshot()
+    spec, observation, snapshot = region.settings.pool_spec, region.observation, region.fresh_snapshot()
     reports = region.fresh_reports()
     known = observation is not None and reports is not None and region.fresh_instances()
     instances = {instance.id: instance for instance in region.instances}

@@ -56,7 +56,7 @@ class PoolReader:
         snapshot = region.fresh_snapshot()
         return Readings(
             now_s=now_s,
-            start_timeout_s=region.settings.start_timeout_s,
+            start_timeout_s=region.settings.pool.start_timeout_s,
             managed=managed,
             instances=region.instances,
             instances_known=instances is not None,
@@ -69,7 +69,7 @@ class PoolReader:
             stats=self._call_watch.look(snapshot),
             startups=found,
             campaigns=campaigns,
-            floor=floor(region.settings.schedule, region.clock.wall(), lead_s),
+            floor=floor(region.settings.pool.shifts, region.clock.wall(), lead_s),
         )
 
     async def _try(self, source: str, read: Callable[[], Awaitable[T]]) -> T | None:
@@ -96,7 +96,7 @@ class PoolReader:
                 self._announced = announced
         return tuple(
             Campaign(now_s + (c.start_ms - wall_ms) / 1000, now_s + (c.end_ms - wall_ms) / 1000, c.rate)
-            for c in (*region.settings.campaigns, *self._announced)
+            for c in (*(campaign.record for campaign in region.settings.pool.campaigns), *self._announced)
             if c.end_ms > wall_ms
         )
 

@@ -76,7 +76,7 @@ class PoolReconciler:
         readings = await self._reader.read(self._lead_s())
         if readings is None:
             return
-        observation = compose(region.settings.pool, readings)
+        observation = compose(region.settings.pool_spec, readings)
         if self._state is None:
             self._state = initial_state(observation.now_s, observation.supply, await self._model_updater.restore())
         before = region.decision
@@ -111,7 +111,7 @@ class PoolReconciler:
     def _lead_s(self) -> float:
         """How long it takes until a worker that is requested now is ready."""
         tables = self._state.learned.tables if self._state else None
-        return tables.horizons_s[0] * _MARGIN if tables else self._region.settings.start_timeout_s
+        return tables.horizons_s[0] * _MARGIN if tables else self._region.settings.pool.start_timeout_s
 
     async def _reap_exited(self) -> bool:
         """Delete the reports of workers that have ended. Tried again until Redis does it; `recovery` frees their calls.
@@ -206,7 +206,7 @@ class PoolReconciler:
                 reason=decision.reason.value,
                 detail=decision.detail,
                 inputs=decision.inputs,
-                shadow=not self._leadership.leads or not region.settings.pool.act,
+                shadow=not self._leadership.leads or region.settings.pool.mode == "shadow",
             )
         )
 

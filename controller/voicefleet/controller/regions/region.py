@@ -15,7 +15,7 @@ from voicefleet.controller.pool.model_store import ModelStore
 from voicefleet.controller.pool.worker_store import Reported, WorkerStore
 from voicefleet.controller.ports import CallStorePort, Fleet, Instance, LiveKitPort
 from voicefleet.controller.regions.outages import Outages
-from voicefleet.controller.settings.load import RegionSettings
+from voicefleet.controller.settings.region import RegionSettings
 from voicefleet.controller.waiting_message.messages import WaitingMessages
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger

@@ -1,66 +1,51 @@
-"""The API keys' part of the settings file: a list in an environment variable, or a file of hashed secrets."""
+"""The API keys that the settings name: a list in an environment variable, or a file of hashed secrets."""
 
 from __future__ import annotations
 
-import ipaddress
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Literal
 
-from voicefleet.contract.errors import ConfigError
-from voicefleet.controller.http.auth.attempts import Network
+from voicefleet.contract.parsing.validation import refused
 from voicefleet.controller.http.auth.key_file import read_key_file
 from voicefleet.controller.http.auth.keys import KeyRing, keys_in_list
-from voicefleet.controller.settings.schema import SettingsFile
 
 
-def key_ring(file: SettingsFile, variable: Callable[[str, str], str]) -> KeyRing:
-    """The keys that the settings name; none where `auth` is none.
+def key_ring(
+    *,
+    auth: Literal["bearer", "none"],
+    file: Path | None,
+    variable: str | None,
+    value: Callable[[str], str],
+    regions: Collection[str],
+) -> KeyRing:
+    """The keys in `file` or in the environment variable `variable`; none where `auth` is none.
 
     Args:
-        variable: the value of an environment variable, and the field that names it for messages.
+        value: the value of an environment variable.
 
     Raises:
-        ConfigError: none are named, or they are not right.
+        PydanticCustomError: none are named, or they are named twice.
+        ConfigError: they are not right.
     """
-    named = {"api_keys_env": file.api_keys_env, "api_keys_file": file.api_keys_file}
-    given = {field: value for field, value in named.items() if value is not None}
-    if file.auth == "none":
-        for field, value in given.items():
-            raise ConfigError(
-                "names keys, but auth is none",
-                field=field,
-                value=str(value),
-                hint="Set auth: bearer, or remove this field.",
-            )
+    given = {name: str(named) for name, named in (("api_keys_env", variable), ("api_keys_file", file)) if named}
+    if auth == "none":
+        for name, named in given.items():
+            hint = "Set auth: bearer, or remove this field."
+            raise refused("names keys, but auth is none", field=name, value=named, hint=hint)
         return KeyRing()
     if not given:
-        raise ConfigError(
+        raise refused(
             "is missing, and auth is bearer",
             field="api_keys_env",
             hint='Name a variable that holds "name:secret:ROLES,...", or api_keys_file, or set auth: none (open to '
             "everyone).",
         )
     if len(given) > 1:
-        raise ConfigError(
+        raise refused(
             "give either api_keys_env or api_keys_file", field="api_keys_env", hint="Keep exactly one of the two."
         )
-    if file.api_keys_file is not None:
-        return read_key_file(file.api_keys_file, file.regions)[0]
-    source = file.api_keys_env or ""
-    text = variable(source, "api_keys_env")
-    return keys_in_list(text, field="api_keys_env", source=source, regions=file.regions)
-
-
-def proxies(file: SettingsFile) -> tuple[Network, ...]:
-    """Whose X-Forwarded-For is believed. Raises `ConfigError` for what is no network."""
-    found: list[Network] = []
-    for place, text in enumerate(file.trusted_proxies):
-        try:
-            found.append(ipaddress.ip_network(text))
-        except ValueError as error:
-            raise ConfigError(
-                "not a network",
-                field=f"trusted_proxies.{place}",
-                value=text,
-                hint="Give for example 10.0.0.0/8 or 192.0.2.7.",
-            ) from error
-    return tuple(found)
+    if file is not None:
+        return read_key_file(file, regions)[0]
+    name = variable or ""
+    return keys_in_list(value(name), field="api_keys_env", source=name, regions=regions)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Self
 
-from voicefleet.contract.errors import ConfigError
-from voicefleet.controller.settings.schema import KubernetesFields, LeaseFields, RegionFields
+from pydantic import Field, model_validator
+
+from voicefleet.contract.parsing.validation import refused
+from voicefleet.controller.settings.section import Section
+
+KubernetesName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$")]
 
 
 @dataclass(frozen=True, slots=True)
-class ClusterSettings:
+class ClusterAccess:
     """How to reach a Kubernetes API server. Neither field: as a pod of that cluster."""
 
     context: str | None = None
@@ -19,69 +24,50 @@ class ClusterSettings:
     """None with a context: the file that kubectl would take."""
 
 
-@dataclass(frozen=True, slots=True)
-class KubernetesSettings:
+class _InCluster(Section):
+    context: Annotated[str, Field(min_length=1)] | None = Field(
+        default=None, description="Context of the kubeconfig; default: its current one."
+    )
+    kubeconfig: Path | None = Field(
+        default=None,
+        description="File with the access to the cluster; default: with a `context` kubectl's, else a pod's own.",
+    )
+
+    @property
+    def cluster(self) -> ClusterAccess:
+        return ClusterAccess(self.context, self.kubeconfig)
+
+
+class KubernetesSettings(_InCluster):
     """Workers as pods of one Deployment."""
 
-    cluster: ClusterSettings
-    namespace: str
-    deployment: str
+    namespace: KubernetesName = Field(description="Namespace of the Deployment.")
+    deployment: KubernetesName = Field(description="Name of the Deployment whose pods are the workers.")
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseSettings:
+class LeaseSettings(_InCluster):
     """The Lease that lets one controller of several scale.
 
     Invariant: ``retry_s < renew_deadline_s < duration_s``. What is written in the renew deadline has arrived, or is
     lost, when the duration ends.
     """
 
-    cluster: ClusterSettings
-    namespace: str
-    name: str
-    duration_s: int
-    """Others take over when the holder has not renewed for so long."""
-    renew_deadline_s: float
-    """The holder stops writing when its last renewal is older."""
-    retry_s: float
-    """Time between two renewals, or two looks."""
-
-
-def kubernetes_settings(at: str, region: RegionFields) -> KubernetesSettings:
-    """Raises `ConfigError`. `at` is the region's field."""
-    kubernetes = region.kubernetes
-    assert kubernetes is not None
-    if region.process is not None:
-        raise ConfigError(
-            "workers are either pods or processes",
-            field=f"{at}.kubernetes",
-            hint="Keep exactly one of kubernetes and process.",
-        )
-    return KubernetesSettings(_cluster(kubernetes), kubernetes.namespace, kubernetes.deployment)
-
-
-def _cluster(fields: KubernetesFields | LeaseFields) -> ClusterSettings:
-    return ClusterSettings(fields.context, fields.kubeconfig)
-
-
-def lease_settings(lease: LeaseFields) -> LeaseSettings:
-    """Raises `ConfigError`."""
-    for short, value, bound, name in (
-        ("retry_s", lease.retry_s, lease.renew_deadline_s, "renew_deadline_s"),
-        ("renew_deadline_s", lease.renew_deadline_s, lease.duration_s, "duration_s"),
-    ):
-        if value >= bound:
-            raise ConfigError(
-                f"not less than {name} ({bound:g})",
-                field=f"kubernetes_lease.{short}",
-                value=value,
-                hint=f"Lower it, or raise {name}.",
-            )
-    return LeaseSettings(
-        cluster=_cluster(lease),
-        namespace=lease.namespace,
-        name=lease.name,
-        duration_s=lease.duration_s,
-        renew_deadline_s=lease.renew_deadline_s,
-        retry_s=lease.retry_s,
+    namespace: KubernetesName = Field(description="Namespace of the Lease.")
+    name: KubernetesName = Field(description="Name of the Lease.")
+    duration_s: Annotated[int, Field(ge=2, le=600)] = Field(
+        default=5, description="Another replica takes over when the leader has not renewed for so long, seconds."
     )
+    renew_deadline_s: Annotated[float, Field(gt=0)] = Field(
+        default=3.5, description="The leader stops writing when its last renewal is older, seconds."
+    )
+    retry_s: Annotated[float, Field(ge=0.1)] = Field(default=1.0, description="Time between two renewals, seconds.")
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        for name, bound in (("retry_s", "renew_deadline_s"), ("renew_deadline_s", "duration_s")):
+            value, most = getattr(self, name), getattr(self, bound)
+            if value >= most:
+                raise refused(
+                    f"not less than {bound} ({most:g})", field=name, value=value, hint=f"Lower it, or raise {bound}."
+                )
+        return self

@@ -14,7 +14,7 @@ from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.controller.calls.snapshots import Call
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import LiveKitPort
-from voicefleet.controller.settings.load import RegionSettings, WaitingMessageSettings
+from voicefleet.controller.settings.region import RegionSettings, WaitingMessageSettings
 from voicefleet.controller.waiting_message.decide import Wait, begun_anew, due, follow
 from voicefleet.controller.waiting_message.protocol import Result
 from voicefleet.runtime.logs.setup import get_logger
@@ -146,9 +146,9 @@ class WaitingMessages:
                 return Result.AGENT_CAME
             if not alone and any(is_waiting_voice(p.identity) and not p.caller for p in there):
                 return Result.OTHER_VOICE
-        token = self._livekit.mint_waiting_voice(room, self._settings.text)
+        token = self._livekit.mint_waiting_voice(room, self._settings.spoken_text)
         url = self._region.livekit.url
-        return await self._voice.say(url=url, token=token, room=room, audio=self._settings.audio)
+        return await self._voice.say(url=url, token=token, room=room, audio=self._settings.recording)
 
     def _not_before(self, room: str, at_ms: int) -> None:
         if (wait := self._waits.get(room)) is not None:

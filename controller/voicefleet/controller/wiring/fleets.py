@@ -12,8 +12,9 @@ from voicefleet.controller.adapters.processes.fleet import ProcessFleet
 from voicefleet.controller.leader.election import Election, Terms
 from voicefleet.controller.leader.leadership import AlwaysLeads, Leadership
 from voicefleet.controller.regions.region import Region
+from voicefleet.controller.settings.controller import Settings
 from voicefleet.controller.settings.kubernetes import KubernetesSettings, LeaseSettings
-from voicefleet.controller.settings.load import RegionSettings, Settings
+from voicefleet.controller.settings.region import RegionSettings
 from voicefleet.controller.wiring.shared import Loops, Shared
 from voicefleet.runtime.clock import Clock
 
@@ -38,10 +39,11 @@ async def open_fleets(stack: contextlib.AsyncExitStack, shared: Shared) -> tuple
     settings, regions = shared.settings, shared.regions
     leadership: Leadership = AlwaysLeads(settings.replica)
     loops: Loops = {}
-    shared.metrics.leader.set(settings.lease is None)
-    clusters = _clusters(stack) if settings.lease or any(r.settings.kubernetes for r in regions.values()) else None
-    if settings.lease is not None and clusters is not None:
-        leadership, loops = await _stand_for_election(shared, settings.lease, clusters)
+    lease = settings.kubernetes_lease
+    shared.metrics.leader.set(lease is None)
+    clusters = _clusters(stack) if lease or any(r.settings.kubernetes for r in regions.values()) else None
+    if lease is not None and clusters is not None:
+        leadership, loops = await _stand_for_election(shared, lease, clusters)
     looks = []
     for region in regions.values():
         if region.settings.process is not None:
@@ -128,9 +130,9 @@ def _processes(settings: Settings, region: RegionSettings, clock: Clock) -> Proc
         "VOICEFLEET_REGION": region.name,
         "VOICEFLEET_SLOTS": str(region.pool.slots),
         "VOICEFLEET_AGENT_NAME": region.agent_name,
-        "VOICEFLEET_REDIS_URL": settings.redis_url,
+        "VOICEFLEET_REDIS_URL": settings.redis_address,
         "LIVEKIT_URL": region.livekit.url,
-        "LIVEKIT_API_KEY": region.livekit.api_key,
-        "LIVEKIT_API_SECRET": region.livekit.api_secret,
+        "LIVEKIT_API_KEY": region.livekit.key,
+        "LIVEKIT_API_SECRET": region.livekit.secret,
     }
     return ProcessFleet(region, clock, environment=environment, hidden=settings.secret_variables)

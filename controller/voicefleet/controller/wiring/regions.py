@@ -14,7 +14,7 @@ from voicefleet.controller.pool.model_store import ModelStore
 from voicefleet.controller.pool.worker_store import WorkerStore
 from voicefleet.controller.ports import CredentialsRefusedError
 from voicefleet.controller.regions.region import Region
-from voicefleet.controller.settings.load import Settings
+from voicefleet.controller.settings.controller import Settings
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.redis.connection import RedisClient, Scripts
 from voicefleet.runtime.tracing import OtlpTracer, start_tracing
@@ -59,7 +59,7 @@ async def check_livekit(regions: Mapping[str, Region]) -> None:
             raise UnreachableError(
                 "LiveKit refuses our credentials",
                 field=f"{at}.api_key",
-                value=livekit.api_key,
+                value=livekit.key,
                 hint="Give the key and secret from that server's `keys`.",
             ) from error
         except UnknownStateError as error:
@@ -67,7 +67,7 @@ async def check_livekit(regions: Mapping[str, Region]) -> None:
             failure = UnreachableError(
                 "LiveKit does not answer",
                 field=f"{at}.api_url",
-                value=livekit.api_url,
+                value=livekit.http_url,
                 hint="Start LiveKit there, or give the address of one that runs.",
             )
             failure.__cause__ = error

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.regions.region import Region
-from voicefleet.controller.settings.load import Settings
+from voicefleet.controller.settings.controller import Settings
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.redis.connection import RedisClient
 

@@ -7,12 +7,25 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.renamed import new_name
 
+_REFUSED = "refused"
 _SECRET_WORDS = ("secret", "password", "token", "key")
+
+
+def refused(what: str, *, hint: str, field: str = "", value: object | None = None) -> PydanticCustomError:
+    """For validators to raise: `config_error` makes it a `ConfigError` with these parts.
+
+    Args:
+        what: what is wrong, in one sentence, without a full stop.
+        hint: what to do about it, as an imperative sentence.
+        field: path inside the model that is validated; empty: the field that is validated.
+        value: the offending value as the user wrote it (never a secret).
+    """
+    return PydanticCustomError(_REFUSED, "{what}", {"what": what, "hint": hint, "field": field, "value": value})
 
 
 def config_error(
@@ -44,6 +57,10 @@ def config_error(
     path = _path(first)
     field = ".".join(filter(None, [at, *path]))
     kind = first["type"]
+    if kind == _REFUSED:
+        given = first["ctx"]
+        field = ".".join(filter(None, [field, given["field"]]))
+        return ConfigError(f"{given['what']}, in {source}{more}", field=field, value=given["value"], hint=given["hint"])
     value: Any = first.get("input")
     if kind == "extra_forbidden":
         what = "no such field"

@@ -13,7 +13,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.settings.kubernetes import ClusterSettings
+from voicefleet.controller.settings.kubernetes import ClusterAccess
 
 _UNAUTHORIZED = 401
 _FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError, TypeError)
@@ -30,7 +30,7 @@ class KubernetesError(UnknownStateError):
 class Cluster:
     """One API server. Connects when first used, and again after a refusal: a kubeconfig may have been corrected."""
 
-    def __init__(self, settings: ClusterSettings) -> None:
+    def __init__(self, settings: ClusterAccess) -> None:
         self._settings = settings
         self._client: ApiClient | None = None
 
@@ -113,9 +113,9 @@ class Clusters:
     """One connection for each API server, however many regions it has."""
 
     def __init__(self) -> None:
-        self._known: dict[ClusterSettings, Cluster] = {}
+        self._known: dict[ClusterAccess, Cluster] = {}
 
-    def get(self, settings: ClusterSettings) -> Cluster:
+    def get(self, settings: ClusterAccess) -> Cluster:
         return self._known.setdefault(settings, Cluster(settings))
 
     async def close(self) -> None:

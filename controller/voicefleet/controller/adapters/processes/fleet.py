@@ -21,7 +21,8 @@ from voicefleet.controller.adapters.processes.records import Record, Records
 from voicefleet.controller.adapters.processes.redaction import redacted, secrets_in
 from voicefleet.controller.adapters.processes.worker_logs import END_BYTES, WorkerLogs
 from voicefleet.controller.ports import Instance, InstanceExit, InstanceState
-from voicefleet.controller.settings.load import ProcessSettings, RegionSettings, inherited_environment
+from voicefleet.controller.settings.load import inherited_environment
+from voicefleet.controller.settings.region import ProcessSettings, RegionSettings
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger

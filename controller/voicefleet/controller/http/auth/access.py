@@ -14,7 +14,7 @@ from voicefleet.controller.http.problems import problem
 from voicefleet.controller.http.reads import ReadBudget
 from voicefleet.controller.http.routes import Route, route_of
 from voicefleet.controller.metrics import Metrics
-from voicefleet.controller.settings.load import Settings
+from voicefleet.controller.settings.controller import Settings
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 

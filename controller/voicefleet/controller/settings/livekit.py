@@ -1,0 +1,80 @@
+"""The settings of one region's LiveKit: its addresses, its API key and where the secret of that key is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
+
+from voicefleet.contract.parsing.validation import refused
+from voicefleet.controller.settings.section import Section, variable
+
+
+def _address(*schemes: str) -> AfterValidator:
+    def check(url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in schemes or not parts.hostname:
+            raise refused(f"not a {'/'.join(schemes)} address", value=url, hint=f"Give {schemes[-1]}://HOST[:PORT].")
+        return url
+
+    return AfterValidator(check)
+
+
+class LiveKitSettings(Section):
+    url: Annotated[str, _address("ws", "wss")] = Field(
+        description="Address of LiveKit for callers and workers: ws:// or wss://."
+    )
+    api_url: Annotated[str, _address("http", "https")] | None = Field(
+        default=None,
+        description="Address for the controller's own requests, http:// or https://; default: the host of `url`.",
+    )
+    api_key: Annotated[str, Field(min_length=1)] | None = Field(default=None, description="LiveKit's API key.")
+    api_key_env: str | None = Field(
+        default=None, description="Instead of `api_key`: the environment variable that holds it."
+    )
+    api_secret_env: str | None = Field(default=None, description="Environment variable that holds the key's secret.")
+    api_secret_file: Path | None = Field(default=None, description="Instead of `api_secret_env`: a file that holds it.")
+
+    _key: str = PrivateAttr("")
+    _secret: str = PrivateAttr("")
+
+    @property
+    def http_url(self) -> str:
+        """For the controller's own requests."""
+        return self.api_url or "http" + self.url.removeprefix("ws")
+
+    @property
+    def key(self) -> str:
+        """The API key, wherever it stands."""
+        return self._key
+
+    @property
+    def secret(self) -> str:
+        """The API key's secret."""
+        return self._secret
+
+    @model_validator(mode="after")
+    def _resolve(self, info: ValidationInfo) -> Self:
+        self.require_one_of("api_secret_env", "api_secret_file")
+        self.require_one_of("api_key", "api_key_env")
+        if self.api_secret_env is not None:
+            self._secret = variable(info, self.api_secret_env, field="api_secret_env")
+        elif self.api_secret_file is not None:
+            self._secret = _secret_in(self.api_secret_file)
+        self._key = self.api_key or variable(info, self.api_key_env or "", field="api_key_env")
+        return self
+
+
+def _secret_in(path: Path) -> str:
+    field = "api_secret_file"
+    try:
+        value = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        hint = "Give a file with the secret in it."
+        raise refused(f"cannot be read ({reason})", field=field, value=str(path), hint=hint) from error
+    if not value:
+        raise refused("is empty", field=field, value=str(path), hint="Put the secret in it.")
+    return value

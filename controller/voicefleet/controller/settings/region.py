@@ -1,0 +1,143 @@
+"""The settings of one region: its LiveKit, its pool, where its workers run, and what waiting callers hear."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.parsing.validation import refused
+from voicefleet.contract.pools import PoolSpec
+from voicefleet.controller.settings.kubernetes import KubernetesSettings
+from voicefleet.controller.settings.livekit import LiveKitSettings
+from voicefleet.controller.settings.pool import PoolSettings
+from voicefleet.controller.settings.section import Section
+from voicefleet.controller.waiting_message.clip import BUILT_IN_TEXT, built_in, read_clip
+
+_PAUSE_S = 2.0
+
+
+class ProcessSettings(Section):
+    """Workers as processes of this machine."""
+
+    command: Annotated[tuple[str, ...], Field(min_length=1)] = Field(description="What starts a worker.")
+    env: Mapping[str, str] = Field(
+        default_factory=dict, repr=False, description="Environment variables of the workers."
+    )
+    state_dir: Path = Field(
+        description="By what is in it a restarted controller finds its workers. One controller at a time uses it."
+    )
+    log_dir: Path = Field(description="Where the workers' logs go.")
+    on_exit: Literal["stop", "leave"] = Field(
+        default="stop", description="stop: the workers end with the controller; leave: they stay."
+    )
+    stop_timeout_s: Annotated[float, Field(ge=0, le=7200)] = Field(
+        default=10.0,
+        description="At the controller's end: longest wait for its workers, seconds; then they are killed.",
+    )
+
+
+class WaitingMessageSettings(Section):
+    """The waiting message: spoken to callers who wait for an agent."""
+
+    after_s: Annotated[float, Field(ge=0, le=60)] = Field(
+        default=4.0, description="Wait before the first message, seconds."
+    )
+    every_s: Annotated[float, Field(ge=2, le=3600)] = Field(
+        default=12.0,
+        description="From the begin of one message to the begin of the next, seconds; at least 2 s longer than the "
+        "recording.",
+    )
+    audio: Path | None = Field(
+        default=None, description="Your recording: a WAV file, mono, 16 bit; default: one in English that is built in."
+    )
+    text: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(
+        default=None, description="What your recording says, for front ends that show it."
+    )
+
+    @property
+    def recording(self) -> Path:
+        return built_in() if self.audio is None else self.audio.absolute()
+
+    @property
+    def spoken_text(self) -> str:
+        """What the recording says; may be empty."""
+        return BUILT_IN_TEXT if self.audio is None else self.text or ""
+
+    @model_validator(mode="after")
+    def _can_be_spoken(self) -> Self:
+        if self.text is not None and self.audio is None:
+            raise refused(
+                "there is no recording of this",
+                field="text",
+                value=self.text,
+                hint="Give the recording in audio, or remove this field.",
+            )
+        try:
+            clip = read_clip(self.recording, field="audio")
+        except ConfigError as error:
+            raise refused(error.what, field=error.field, value=error.value, hint=error.hint) from error
+        # Joining and leaving take time: the next one must not begin before the last one has ended.
+        if self.every_s < clip.duration_s + _PAUSE_S:
+            raise refused(
+                f"the recording lasts {clip.duration_s:.1f} s",
+                field="every_s",
+                value=self.every_s,
+                hint=f"Give at least {clip.duration_s + _PAUSE_S:.1f}, or a shorter recording.",
+            )
+        return self
+
+
+class RegionSettings(Section):
+    livekit: LiveKitSettings = Field(description="The region's LiveKit.")
+    agent_name: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        default="voicefleet", description="The name that dispatches ask for."
+    )
+    rooms: Literal["ordered", "all"] = Field(
+        default="ordered",
+        description="ordered: a call is a room with a ticket of the controller or with a dispatch of our agent. all: "
+        "every room with a caller.",
+    )
+    pool: PoolSettings = Field(default_factory=PoolSettings, description="The pool's size and policy.")
+    process: ProcessSettings | None = Field(
+        default=None,
+        description="Workers are processes of this machine. Without this and `kubernetes`: they are started by someone "
+        "else, and the controller only repairs.",
+    )
+    kubernetes: KubernetesSettings | None = Field(default=None, description="Workers are pods of a Deployment.")
+    waiting_message: WaitingMessageSettings | None = Field(
+        default=None, description="What callers hear who wait for an agent; default: nothing."
+    )
+    handoff: bool = Field(
+        default=True,
+        description="Live calls of a worker that drains move to others; false: it keeps them to their end.",
+    )
+
+    _name: str = PrivateAttr("")
+
+    @property
+    def name(self) -> str:
+        """Its key in the file."""
+        return self._name
+
+    def named(self, name: str) -> Self:
+        """This region, now that its key is known."""
+        self._name = name
+        return self
+
+    @property
+    def pool_spec(self) -> PoolSpec:
+        return self.pool.spec(self.name)
+
+    @model_validator(mode="after")
+    def _pods_or_processes(self) -> Self:
+        if self.kubernetes is not None and self.process is not None:
+            raise refused(
+                "workers are either pods or processes",
+                field="kubernetes",
+                hint="Keep exactly one of kubernetes and process.",
+            )
+        return self

@@ -1,0 +1,32 @@
+"""What all sections of the settings file share: they are frozen, take no unknown field and may name variables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo
+
+from voicefleet.contract.parsing.validation import refused
+
+
+class Section(BaseModel):
+    """A mapping of the settings file. Each field says its unit, its default and its meaning.
+
+    Validators raise `refused`; the environment is the context of the validation.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def require_one_of(self, one: str, other: str) -> None:
+        """Refuse a section that gives both fields, or neither."""
+        if (getattr(self, one) is None) == (getattr(self, other) is None):
+            raise refused(f"give either {one} or {other}", field=one, hint="Keep exactly one of the two.")
+
+
+def variable(info: ValidationInfo, name: str, *, field: str) -> str:
+    """The value of the environment variable `name`, which `field` names; refused where it is empty or not set."""
+    environment: Mapping[str, str] = info.context or {}
+    value = environment.get(name, "").strip()
+    if not value:
+        raise refused("this environment variable is not set", field=field, value=name, hint="Set it, or name another.")
+    return value
