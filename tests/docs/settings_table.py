@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import AliasChoices, BaseModel
 
 from docs.marked import with_marked
-from voicefleet.controller.settings.schema import SettingsFile
+from voicefleet.controller.settings.controller import Settings
 from voicefleet.worker.server.settings import WorkerSettings
 
 TREE = Path(__file__).resolve().parents[2]
@@ -31,7 +31,7 @@ class Setting:
 
 def controller_settings() -> list[Setting]:
     """The fields of the controller's file, in its order."""
-    schema = SettingsFile.model_json_schema()
+    schema = Settings.model_json_schema()
     return list(_fields(schema, schema.get("$defs", {}), ""))
 
 

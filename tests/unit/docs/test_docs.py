@@ -129,3 +129,10 @@ def test_marks_are_needed() -> None:
     assert with_marked("x\n<a>\nold\n<b>\ny", "<a>", "<b>", "new") == "x\n<a>\nnew\n<b>\ny"
     with pytest.raises(ValueError, match="needs the lines"):
         with_marked("x", "<a>", "<b>", "new")
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_setting_says_what_it_is(name: str) -> None:
+    settings = TABLES[name]()
+    assert len(settings) > 20
+    assert [setting.path for setting in settings if not setting.text] == []
