@@ -1,4 +1,4 @@
-"""API keys: who asks, what for, and in which regions. Pure: texts in, values out.
+"""API keys with their roles and regions, parsed from a list or a file. Pure: texts in, values out.
 
 A secret is compared as its SHA-256. A slow hash (scrypt, argon2) makes guessing dear where people choose passwords;
 here `voicefleet keys hash` draws 256 bits, which nobody guesses at any speed, and 500 requests a second are checked.
