@@ -195,7 +195,7 @@ BAD = [
     pytest.param({}, ["--agent", "no_such_pkg.agent:create"], "--agent", "no_such_pkg", id="agent path"),
     pytest.param({}, ["--agent", "voicefleet.worker.agents:nobody"], "--agent", "no function nobody", id="agent name"),
     pytest.param({}, ["--tiers", "/nowhere.yaml"], "--tiers", "local, synthetic", id="no tiers file"),
-    pytest.param({}, ["--log-level", "LOUD"], "log_level", "pattern", id="log level"),
+    pytest.param({}, ["--log-level", "LOUD"], "log_level", "'DEBUG', 'INFO'", id="log level"),
     pytest.param({}, ["--slots", "0"], "slots", "greater than or equal to 1", id="slots"),
     pytest.param({}, ["--listen", "nonsense"], "--listen", "HOST:PORT", id="listen"),
     pytest.param(

@@ -15,7 +15,7 @@ from support.loudspeaker import Loudspeaker
 from support.virtual_time import LoopClock, run
 from voicefleet.local.synthetic import SyntheticTTS
 from voicefleet.worker.dead_air.apology import Apology
-from voicefleet.worker.dead_air.detector import LINE_GRACE_S
+from voicefleet.worker.dead_air.detector import RECONNECT_GRACE_S
 from voicefleet.worker.providers.pipeline import connect_options
 from voicefleet.worker.telemetry.observations import ApologySpoken, Observation
 from voicefleet.worker.tiers.load import ReadyTier, resolve_tiers
@@ -202,12 +202,12 @@ def test_what_was_lost_with_the_line_is_asked_for_again() -> None:
         async with Talk(ScriptedLLM(answers)) as talk:
             talk.asks()
             await asyncio.sleep(10.0)
-            talk.apology.line_back()
+            talk.apology.reconnected()
             await asyncio.sleep(10.0)
         return talk
 
     talk = run(scene())
     _, (asked_at_s, length_s) = talk.speaker.heard
-    assert asked_at_s == pytest.approx(10.0 + LINE_GRACE_S, abs=0.3)
+    assert asked_at_s == pytest.approx(10.0 + RECONNECT_GRACE_S, abs=0.3)
     assert length_s == APOLOGY_S
-    assert talk.sent == [ApologySpoken("line_lost")]
+    assert talk.sent == [ApologySpoken("connection_lost")]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from voicefleet.worker.dead_air.detector import (
     CUT_GRACE_S,
     FAILED_GRACE_S,
-    LINE_GRACE_S,
     NO_INPUTS,
+    RECONNECT_GRACE_S,
     DeadAirDetector,
     Reason,
 )
@@ -31,11 +31,10 @@ def says(detector: DeadAirDetector, end_s: float, length_s: float = 1.5) -> None
 
 
 def fires(detector: DeadAirDetector, at_s: float) -> Reason | None:
-    """Whether the next verdict falls due at `at_s` exactly, and which it is."""
+    """Whether the next reason to speak falls due at `at_s` exactly, and which it is."""
     assert detector.due_s() == pytest.approx(at_s)
     assert detector.check(at_s - 0.01) is None
-    verdict = detector.check(at_s)
-    return verdict.reason if verdict else None
+    return detector.check(at_s)
 
 
 def test_speech_of_which_nothing_came(detector: DeadAirDetector) -> None:
@@ -242,10 +241,10 @@ def test_a_tool_that_takes_long_is_not_interrupted(detector: DeadAirDetector) ->
     detector.understood(10.2)
     detector.tool_started("book")
     assert detector.due_s() == 15.0
-    verdict = detector.check(15.0)
-    assert verdict is not None
-    assert verdict.reason is Reason.WORKING
-    assert not verdict.interrupts
+    reason = detector.check(15.0)
+    assert reason is not None
+    assert reason is Reason.WORKING
+    assert not reason.interrupts
     detector.agent_started()
     detector.agent_stopped(16.0)
     detector.tool_ended("book")
@@ -278,9 +277,9 @@ def test_a_question_lost_with_the_line_is_asked_for(detector: DeadAirDetector) -
     detector.understood(7.2)
     detector.agent_started()
     detector.agent_stopped(9.0)
-    detector.line_back(10.0)
-    detector.line_back(10.1)  # a second track was published anew
-    assert fires(detector, 10.0 + LINE_GRACE_S) is Reason.LINE_LOST
+    detector.reconnected(10.0)
+    detector.reconnected(10.1)  # a second track was published anew
+    assert fires(detector, 10.0 + RECONNECT_GRACE_S) is Reason.CONNECTION_LOST
     assert detector.due_s() is None
     detector.agent_started()
     detector.agent_stopped(15.0)
@@ -324,7 +323,7 @@ def test_an_agent_that_lets_the_caller_speak_first_waits(detector: DeadAirDetect
 
 
 def test_after_the_line_was_away_a_caller_who_goes_on_is_answered_as_ever(detector: DeadAirDetector) -> None:
-    detector.line_back(10.0)
+    detector.reconnected(10.0)
     says(detector, 12.0)
     detector.understood(12.3)
     assert fires(detector, 17.0) is Reason.UNANSWERED
@@ -333,21 +332,21 @@ def test_after_the_line_was_away_a_caller_who_goes_on_is_answered_as_ever(detect
 def test_an_answer_on_its_way_when_the_line_comes_back_is_waited_for(detector: DeadAirDetector) -> None:
     says(detector, 9.0)
     detector.understood(9.2)
-    detector.line_back(10.0)
+    detector.reconnected(10.0)
     assert fires(detector, 14.0) is Reason.UNANSWERED
 
 
 def test_a_reply_that_the_caller_may_not_have_heard(detector: DeadAirDetector) -> None:
     detector.agent_started()
-    detector.line_back(10.0)
+    detector.reconnected(10.0)
     assert detector.due_s() is None
     detector.agent_stopped(11.0)
-    assert fires(detector, 11.0 + LINE_GRACE_S) is Reason.LINE_LOST
+    assert fires(detector, 11.0 + RECONNECT_GRACE_S) is Reason.CONNECTION_LOST
 
 
 def test_a_question_of_which_only_the_end_came_through(detector: DeadAirDetector) -> None:
     detector.caller_started(9.8)
-    detector.line_back(10.0)
+    detector.reconnected(10.0)
     detector.caller_stopped(10.2, 0.4)  # as short as a cough
     assert fires(detector, 15.2) is Reason.UNHEARD
 
@@ -376,7 +375,7 @@ STEPS = st.lists(
 
 
 @given(STEPS)
-def test_no_verdict_over_a_voice_and_none_twice(steps: list[tuple[str, float]]) -> None:
+def test_nothing_is_due_over_a_voice_and_none_twice(steps: list[tuple[str, float]]) -> None:
     detector = DeadAirDetector(after_s=AFTER_S, min_speech_s=MIN_SPEECH_S, no_input_s=NO_INPUT_S)
     now, caller, agent, apologies, chances = 0.0, False, False, 0, 0
     for what, pause_s in steps:
@@ -406,7 +405,7 @@ def test_no_verdict_over_a_voice_and_none_twice(steps: list[tuple[str, float]]) 
             detector.greeting_due(now)
         elif what == "line":
             chances += 1
-            detector.line_back(now)
+            detector.reconnected(now)
         elif what == "tool":
             detector.tool_started("t")
         elif what == "tool_end":
@@ -414,10 +413,10 @@ def test_no_verdict_over_a_voice_and_none_twice(steps: list[tuple[str, float]]) 
             detector.tool_ended("t")
             detector.tools_done(now, reply_follows=True)
         now += pause_s
-        verdict = detector.check(now)
-        if verdict is not None:
+        reason = detector.check(now)
+        if reason is not None:
             assert not caller
             assert not agent
-            apologies += verdict.interrupts
-            assert detector.check(now + 1000) is None or not verdict.interrupts
+            apologies += reason.interrupts
+            assert detector.check(now + 1000) is None or not reason.interrupts
     assert apologies <= chances

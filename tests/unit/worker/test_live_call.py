@@ -12,7 +12,7 @@ from livekit import rtc
 from support.fake_job import CALLER, JOB, SID, FakeJob, hangs
 from support.virtual_time import run
 from voicefleet.worker.agents import Assistant
-from voicefleet.worker.conversation.handover import LINGER_S, STORE_LIMIT_S
+from voicefleet.worker.conversation.handover import LEAVE_AFTER_S, STORE_LIMIT_S
 from voicefleet.worker.job.claim_lease import STALL_S
 from voicefleet.worker.job.media import STALLED_AFTER_S, TROUBLE
 from voicefleet.worker.telemetry.observations import ApologySpoken, CallEnded, DeadAir, RtpInterval, Turn
@@ -166,11 +166,11 @@ def test_a_call_that_cannot_be_stored_stays_where_it_is() -> None:
         job.transcripts.stuck = True
         job.claims.ready_successor(OTHER)
         job.liveness.woken()
-        await asyncio.sleep(STORE_LIMIT_S + LINGER_S + 0.2)
+        await asyncio.sleep(STORE_LIMIT_S + LEAVE_AFTER_S + 0.2)
         assert job.claims.holder == JOB
         assert job.room.connected
         job.transcripts.stuck = False
-        await asyncio.sleep(STORE_LIMIT_S + LINGER_S + 2.0)
+        await asyncio.sleep(STORE_LIMIT_S + LEAVE_AFTER_S + 2.0)
         assert job.claims.holder == OTHER, "tried again with a later renewal"
         await job.end()
 
@@ -274,7 +274,7 @@ def test_what_was_lost_with_the_connection_is_asked_for_again() -> None:
         await asyncio.sleep(10.0)
         job.room.emit("local_track_republished")
         await asyncio.sleep(5.0)
-        assert of(job, ApologySpoken) == [ApologySpoken("line_lost")]
+        assert of(job, ApologySpoken) == [ApologySpoken("connection_lost")]
         await job.end()
 
     run(case())

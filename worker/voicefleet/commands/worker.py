@@ -37,7 +37,7 @@ def worker(
     )
     configure_logs(
         settings.log_level,
-        settings.log_format,  # type: ignore[arg-type]
+        settings.log_format,
         personal_data=settings.log_personal_data,
         worker=settings.worker_id,
         region=settings.region,

@@ -1,4 +1,4 @@
-"""The agent that runs when a team has not brought its own: it greets, then answers by the tier's LLM."""
+"""The default agent, for when a team has not brought its own: it greets, then answers by the tier's LLM."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ APOLOGIES = Metric(
     "Recorded words said because nothing else came in time, by why.",
     ("reason",),
     values={
-        "reason": ("greeting", "unheard", "unanswered", "cut_short", "line_lost", "no_input", "working", "other"),
+        "reason": ("greeting", "unheard", "unanswered", "cut_short", "connection_lost", "no_input", "working", "other"),
     },
 )
 TRANSCRIPT_LOST = Metric(

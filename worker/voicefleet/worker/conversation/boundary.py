@@ -1,13 +1,13 @@
-"""Is the call between two turns? Decided here, without a clock: times are monotonic seconds, handed in."""
+"""Decides whether a call is between two turns. Pure: times are monotonic seconds, handed in."""
 
 from __future__ import annotations
 
 UNHEARD_S = 4.0
-"""Speech that nothing came of for so long was a noise, or is not going to be answered."""
+"""Speech without a consequence for so long was a noise, or is not going to be answered."""
 
 
 class TurnBoundary:
-    """Told of who speaks. At a boundary nobody does, nothing is owed, and a call can change hands unnoticed."""
+    """Follows who speaks. At a boundary nobody does, no answer is due, and the call can move unnoticed."""
 
     def __init__(self) -> None:
         self._caller_speaks = False

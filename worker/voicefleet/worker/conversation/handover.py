@@ -1,10 +1,10 @@
-"""A live call moves to another worker: the part of the job that has it, and of the one that takes it.
+"""Moves a live call to another worker: the part of the job that has the call, and of the one that takes it.
 
     ready successor -> boundary -> transcript stored -> still boundary: deaf and mute -> claim handed over -> leave
                                    '---- anything else: hear and speak again, the call stays here ----'
 
-The holder has the call until the very end, and the successor is deaf and mute until the call is its own: there is never
-a voice too many.
+The holder has the call until the very end, and the successor is deaf and mute until the call is its own: two agents
+never speak at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from voicefleet.worker.job.voice import Gate
 
 LOOK_EVERY_S = 0.05
 STORE_LIMIT_S = 0.5
-LINGER_S = 0.3
+LEAVE_AFTER_S = 0.3
 """The last words may still be in the caller's jitter buffer; leaving the room cuts them."""
 SUCCESSION_LIMIT_S = 15.0
 """A successor waits no longer than this for its turn; the controller asks for another."""
@@ -78,7 +78,7 @@ class Handover:
         self._boundary.caller(event.new_state == "speaking", self._clock.monotonic())
 
     async def run(self) -> bool:
-        """Wait for a boundary as long as the handoff stands, and give the call away there.
+        """Wait for a turn boundary as long as the handoff is wanted, and hand the call over there.
 
         Returns:
             True: the call is the successor's, leave. False: it stays here.
@@ -88,11 +88,11 @@ class Handover:
                 await self._clock.sleep(LOOK_EVERY_S)
                 continue
             if not await self._stored():
-                log.warning("the conversation could not be stored, so the call stays here")
+                log.warning("transcript not stored in time, the call is not handed over")
                 return False
             # The caller may have begun to speak meanwhile.
             if self._between_turns():
-                return await self._give(agent_identity(handoff.to_job))
+                return await self._hand_over(agent_identity(handoff.to_job))
         return False
 
     def _between_turns(self) -> bool:
@@ -105,22 +105,22 @@ class Handover:
         self._store()
         return await self._transcripts.flush(STORE_LIMIT_S)
 
-    async def _give(self, successor: str) -> bool:
+    async def _hand_over(self, successor: str) -> bool:
         began_s = self._clock.monotonic()
-        self._hear_and_speak(False)
+        self._set_audio(False)
         gone = await self._lease.hand_over()
         if gone is None and self._present(successor):
             # Better a successor that still waits for Redis than two voices.
             self._lease.let_go()
             gone = True
-        log.info("handover", gone=gone, took_ms=round((self._clock.monotonic() - began_s) * 1000, 1))
+        log.info("handover tried", gone=gone, took_ms=round((self._clock.monotonic() - began_s) * 1000, 1))
         if not gone:
-            self._hear_and_speak(True)
+            self._set_audio(True)
             return False
-        await self._clock.sleep(LINGER_S)
+        await self._clock.sleep(LEAVE_AFTER_S)
         return True
 
-    def _hear_and_speak(self, yes: bool) -> None:
+    def _set_audio(self, yes: bool) -> None:
         if self.gate is not None:
             self.gate.close(not yes)
         if self._session.output.audio is not None:
@@ -137,7 +137,7 @@ async def wait_for_turn(
     connected: Callable[[], bool],
     clock: Clock,
 ) -> bool:
-    """As the successor: say that we are ready until the call is ours (True) or will not be (False).
+    """As the successor: report ready until the call is ours (True) or will not be (False).
 
     Args:
         renew: asks for the claim as its holder does; gives whether it is ours.

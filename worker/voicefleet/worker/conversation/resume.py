@@ -1,4 +1,4 @@
-"""How an agent carries on with a call that another agent had: the conversation, what was kept, the first words."""
+"""Restores a call that another agent had: the conversation, what the agent kept, and the first words."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Opening:
 
 
 def opening(why: str, past: list[ChatItem], phrases: Phrases) -> Opening:
-    """What an agent does first that takes a call up. After a handoff nothing: the caller is not to notice."""
+    """What an agent does first in a call that another one had. After a handoff nothing: the caller must not notice."""
     if why != RECOVERED:
         return Opening("")
     told = [item for item in past if item.type in _STORED and getattr(item, "role", "") not in ("system", "developer")]
@@ -67,7 +67,7 @@ def conversation(session: AgentSession[Any]) -> list[dict[str, Any]]:
 
 
 class Resumption:
-    """Makes the agent of one call, new or not, and has it carry on.
+    """Makes the agent of one call, and restores the conversation when another agent had the call before.
 
     Args:
         before: the conversation so far; None for a new call, or one whose transcript is lost.
@@ -103,7 +103,7 @@ class Resumption:
         except Exception as error:
             if not self._call.kept:
                 raise
-            log.warning("the agent's factory failed, trying without what was kept", error=type(error).__name__)
+            log.warning("the agent's factory failed, called again without `kept`", error=type(error).__name__)
             self._drop_kept()
             agent = await _made(factory, self._call)
         if self._before is not None:
@@ -133,7 +133,7 @@ class Resumption:
         try:
             past = ChatContext.from_dict({"items": list(transcript.items)}).items
         except (ValueError, TypeError) as error:
-            log.warning("the conversation cannot be restored", error=type(error).__name__)
+            log.warning("the conversation is not restored: unreadable", error=type(error).__name__)
             self._lost(Loss.UNREADABLE)
             return
         past = [item for item in past if item.type in _STORED]
@@ -171,7 +171,7 @@ class Resumption:
         try:
             await hook(self._call.resumed)
         except Exception as error:
-            log.warning("the agent's on_resume failed, the call goes on without", error=type(error).__name__)
+            log.warning("the agent's on_resume failed, the call goes on without it", error=type(error).__name__)
             self._drop_kept()
             return False
         return True

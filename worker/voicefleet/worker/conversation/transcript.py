@@ -1,4 +1,4 @@
-"""What is remembered of a call, as a value and as text: for the agent that takes the call over. No I/O.
+"""The transcript of a call, as a value and as text: for the agent that takes the call over. No I/O.
 
 Personal data: bounded in size, and encrypted when a key is given. Whatever a team's agent kept, and whatever stands in
 Redis, the call goes on: what cannot be used is left out, and named as a `Loss`.

@@ -50,7 +50,7 @@ class TranscriptStore:
         self._cipher = cipher
         self._plaintext = plaintext
         self._lost = lost
-        self._told: set[Loss] = set()
+        self._reported: set[Loss] = set()
         self._next: Callable[[], CallTranscript] | None = None
         self._writing: asyncio.Task[None] | None = None
 
@@ -89,13 +89,13 @@ class TranscriptStore:
             try:
                 await self._put("")
             except UnknownStateError:
-                log.warning("transcript of a call not removed, it will expire")
+                log.warning("transcript not deleted, it will expire: Redis unreachable")
 
     def missed(self, loss: Loss) -> None:
-        """A part is lost. Every turn may lose the same part again: it is said and counted once a call."""
-        if loss not in self._told:
-            self._told.add(loss)
-            log.warning("a part of the call's transcript is lost, the call goes on", reason=loss.value)
+        """A part is lost. Every turn may lose the same part again: it is logged and counted once a call."""
+        if loss not in self._reported:
+            self._reported.add(loss)
+            log.warning("a part of the transcript is lost, the call goes on", reason=loss.value)
             self._lost(loss)
 
     async def _write(self) -> None:

@@ -1,8 +1,8 @@
-"""No caller waits in silence for a provider that fails, or for an answer to a question that was lost with the line:
-past its time the agent says a recorded apology. So it does to a caller who may not have heard it greet.
+"""Plays a recorded apology when a caller has waited too long: a provider failed, or a question was lost with the
+connection, or the caller may not have heard the greeting.
 
-`detector.DeadAirDetector` decides; this module hears the session's events for it, and speaks. The same events tell of
-providers that failed and of fallbacks that took over, so they are reported from here as well.
+`detector.DeadAirDetector` decides; this module passes the session's events to it, and speaks. The same events name the
+providers that failed and the fallbacks that took over, so these are reported from here as well.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from livekit.agents.llm import ChatMessage
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.worker.dead_air.detector import DeadAirDetector, Reason, Verdict
+from voicefleet.worker.dead_air.detector import DeadAirDetector, Reason
 from voicefleet.worker.providers.fallback import adapter_of, members_of
 from voicefleet.worker.telemetry.observations import ApologySpoken, Fallback, Observation, ProviderFailure
 from voicefleet.worker.tiers.load import ReadyTier
 
 _CLEARING_S = 1.0
-"""A provider that does not let go within this time is not waited for: livekit would wait 5 s."""
+"""A provider that does not stop within this time is not waited for: livekit would wait 5 s."""
 
 _STAGES: Mapping[str, str] = {
     "stt_error": "stt",
@@ -77,9 +77,9 @@ class Apology:
             if members_of(provider):
                 adapter_of(provider).on(f"{stage}_availability_changed", self._on_availability(stage))
 
-    def line_back(self) -> None:
-        """The room was joined anew after an outage of LiveKit or of the way to it."""
-        self._detector.line_back(self._clock.monotonic())
+    def reconnected(self) -> None:
+        """The room was joined anew after an outage of LiveKit or of the network."""
+        self._detector.reconnected(self._clock.monotonic())
         self._set_timer()
 
     @property
@@ -95,7 +95,7 @@ class Apology:
         if self._speaking is not None:
             self._speaking.cancel()
 
-    # What is heard of the session
+    # Events of the session
 
     def _on_caller(self, event: Any) -> None:
         # The events' own times: they are set back to where speech began and ended.
@@ -155,7 +155,7 @@ class Apology:
             self._count_failure(stage, event.error.error)
         self._detector.failed(self._clock.monotonic(), speaking_stage=stage != "stt", final=not event.error.recoverable)
 
-    # What is told of it
+    # Reports
 
     def _count_failure(self, stage: str, error: BaseException) -> None:
         kind = failure_kind(error)
@@ -190,25 +190,25 @@ class Apology:
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._check)
 
     def _check(self) -> None:
-        verdict = self._detector.check(self._clock.monotonic())
-        if verdict is not None:
-            self._speaking = asyncio.create_task(self._speak(verdict))
+        reason = self._detector.check(self._clock.monotonic())
+        if reason is not None:
+            self._speaking = asyncio.create_task(self._speak(reason))
         self._set_timer()
 
-    async def _speak(self, verdict: Verdict) -> None:
-        clip = self._clips.apology if verdict.interrupts else self._clips.working
+    async def _speak(self, reason: Reason) -> None:
+        clip = self._clips.apology if reason.interrupts else self._clips.working
         if clip is None:
             return
-        log.warning("the caller waited too long, speaking instead", reason=verdict.reason.value, tier=self._tier)
+        log.warning("the caller waited too long, an apology is played", reason=reason.value, tier=self._tier)
         try:
-            if verdict.interrupts:
-                await self._clear_the_way(verdict.reason)
+            if reason.interrupts:
+                await self._clear_the_way(reason)
             # Not in the conversation: the LLM is not to take it for an answer.
             self._session.say(clip.text, audio=clip.frames(), add_to_chat_ctx=False)
         except RuntimeError as error:
-            log.warning("no apology: the session is over", error=error_summary(error))
+            log.warning("apology not played: the session is over", error=error_summary(error))
             return
-        self._send(ApologySpoken(verdict.reason.value))
+        self._send(ApologySpoken(reason.value))
 
     async def _clear_the_way(self, reason: Reason) -> None:
         """End what is pending, so that it is not heard later, on top of something else."""
@@ -221,7 +221,7 @@ class Apology:
             async with asyncio.timeout(_CLEARING_S):
                 await interrupted
         except TimeoutError:
-            log.warning("a provider does not let go", speech=pending.id if pending else "")
+            log.warning("a provider does not stop, its speech is abandoned", speech=pending.id if pending else "")
             if pending is not None:
                 # Its audio can no longer be heard (it is interrupted); without this the queue waits for its end.
                 with contextlib.suppress(RuntimeError):

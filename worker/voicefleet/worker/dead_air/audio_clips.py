@@ -1,4 +1,4 @@
-"""What a worker can say without any provider: read and checked when the worker starts."""
+"""Recorded audio that a worker can play without any provider: read and checked when the worker starts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _FRAME_S = 0.1
 _RATES_HZ = (8_000, 48_000)
 _LONGEST_S = 15.0
-_WAY_OUT = "Give a mono 16-bit PCM WAV file of 8 to 48 kHz and at most 15 s."
+_HINT = "Give a mono 16-bit PCM WAV file of 8 to 48 kHz and at most 15 s."
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def _read(text: str, path: str, field: str) -> Clip:
             f"cannot be read ({error.strerror})", field=field, value=path, hint="Correct the path."
         ) from error
     except WavError as error:
-        raise ConfigError("not a PCM WAV file", field=field, value=path, hint=_WAY_OUT) from error
+        raise ConfigError("not a PCM WAV file", field=field, value=path, hint=_HINT) from error
     clip, rate = Clip(text, wav.pcm, wav.sample_rate), wav.sample_rate
     if not (wav.is_mono_16_bit and _RATES_HZ[0] <= rate <= _RATES_HZ[1] and 0 < clip.duration_s <= _LONGEST_S):
         bits = 8 * wav.sample_bytes
@@ -84,7 +84,7 @@ def _read(text: str, path: str, field: str) -> Clip:
             f"cannot be played ({wav.channels} channels, {bits} bit, {rate} Hz, {clip.duration_s:.1f} s)",
             field=field,
             value=path,
-            hint=_WAY_OUT,
+            hint=_HINT,
         )
     return clip
 

@@ -1,11 +1,11 @@
-"""When a caller has waited too long for a voice: decided here, without a clock and without I/O.
+"""Decides when a caller has waited too long for a voice. Pure: no clock, no I/O.
 
-    idle --caller stops, turn committed, greeting due, or line back--> waiting --agent speaks--> idle
-                                                              | due passes: `check` gives a `Verdict`, once
+    idle --caller stops, turn committed, greeting due, or reconnected--> waiting --agent speaks--> idle
+                                                              | due passes: `check` gives a `Reason`, once
                                                               v
-                                                           consoled --agent speaks, or the caller's next turn--> ...
+                                                           apologised --agent speaks, or the caller's next turn--> ...
 
-Invariants: no verdict while the caller or the agent speaks; at most one for a turn; none for a noise, that is
+Invariants: nothing is due while the caller or the agent speaks; at most one for a turn; none for a noise, that is
 speech shorter than `min_speech_s` of which the recogniser, in good health, made nothing. A caller of whom nothing was
 ever heard may not have heard the greeting either, whatever the media path says, and both would wait for the other: the
 agent speaks again `no_input_s` after its last words, at most `NO_INPUTS` times. Times are monotonic seconds, handed in.
@@ -20,13 +20,13 @@ PAUSE_S = 1.5
 """A caller who speaks again sooner was only drawing breath; later, the caller was waiting and asks again."""
 
 FAILED_GRACE_S = 1.5
-"""What is left of the wait once a stage has failed for good: nothing more comes, but for what is on its way."""
+"""What is left of the wait once a stage has failed for good: only what is on its way can still come."""
 
 CUT_GRACE_S = 0.3
 """The same after a reply that was cut short: long enough to be heard as a stop, and for another speech to begin."""
 
-LINE_GRACE_S = 2.5
-"""The wait after the line was away: what either said is lost, and who asked then waits already."""
+RECONNECT_GRACE_S = 2.5
+"""The wait after a reconnection: what either side said meanwhile is lost, and a caller who asked then waits already."""
 
 NO_INPUTS = 2
 """How often a caller who was never heard is spoken to again; then nobody is there, or wants to listen."""
@@ -45,24 +45,17 @@ class Reason(enum.StrEnum):
     """A transcript, and no answer to it."""
     CUT_SHORT = "cut_short"
     """A reply began, then its provider failed."""
-    LINE_LOST = "line_lost"
-    """The line was away, and nobody has spoken since."""
+    CONNECTION_LOST = "connection_lost"
+    """The connection was lost for a while, and nobody has spoken since."""
     NO_INPUT = "no_input"
     """The caller has not been heard yet, and the agent's words are long over."""
     WORKING = "working"
     """A tool of the agent runs; nothing has failed."""
 
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Speak now, for `reason`."""
-
-    reason: Reason
-
     @property
     def interrupts(self) -> bool:
         """Whether what is pending must go first: all but a running tool, which works for the caller."""
-        return self.reason is not Reason.WORKING
+        return self is not Reason.WORKING
 
 
 @dataclass(slots=True)
@@ -73,16 +66,16 @@ class _Wait:
     understood: bool = False
     greeting: bool = False
     cut_short: bool = False
-    line_lost: bool = False
+    connection_lost: bool = False
     troubled: bool = False
     failed_s: float | None = None
     reply_failed: bool = False
-    consoled: bool = False
-    told_working: bool = False
+    apologised: bool = False
+    working_said: bool = False
 
 
 class DeadAirDetector:
-    """Told of what happens in a call; says when the caller must hear something.
+    """Follows what happens in a call, and says when the caller must hear something.
 
     Args:
         after_s: longest silence before the caller is spoken to.
@@ -100,14 +93,14 @@ class DeadAirDetector:
         self._caller_speaks = False
         self._agent_speaks = False
         self._heard_agent = False
-        self._consoles = False
+        self._apology_plays = False
         self._wait: _Wait | None = None
         self._asks_again = False
         self._understood_early = False
         self._failure_s: float | None = None
         self._reply_fails = False
         self._reply_owed = False
-        self._line_lost = False
+        self._connection_lost = False
         self._tools: set[str] = set()
 
     # The caller
@@ -115,7 +108,7 @@ class DeadAirDetector:
     def caller_started(self, now: float) -> None:
         self._caller_speaks = True
         wait = self._wait
-        waited = wait is not None and not wait.consoled and now - wait.stopped_s >= PAUSE_S
+        waited = wait is not None and not wait.apologised and now - wait.stopped_s >= PAUSE_S
         self._asks_again = waited and wait is not None and self._counts(wait)
         if wait is not None and (wait.cut_short or (waited and not self._asks_again)):
             self._wait = None  # The caller has gone on from there; or it was a noise, which adds to nothing.
@@ -130,7 +123,7 @@ class DeadAirDetector:
         if self._agent_speaks:
             return  # Spoken into the agent's voice: the caller hears something.
         wait = self._wait
-        if wait is None or wait.consoled:
+        if wait is None or wait.apologised:
             wait = self._wait = _Wait(now, now)
             self._tools.clear()
         elif not self._asks_again:
@@ -138,8 +131,8 @@ class DeadAirDetector:
         wait.stopped_s = now
         wait.speech_s += speech_s
         wait.understood |= understood
-        wait.line_lost |= self._line_lost
-        self._line_lost = False
+        wait.connection_lost |= self._connection_lost
+        self._connection_lost = False
         # What failed before, failed for other words.
         fails_now = self._failure_s is not None and now - self._failure_s <= _FAILURE_COUNTS_FOR_S
         wait.failed_s = now if fails_now else None
@@ -161,7 +154,7 @@ class DeadAirDetector:
     # The agent
 
     def greeting_due(self, now: float) -> None:
-        """The agent means to speak first, and the caller is there to hear it."""
+        """The agent is to speak first, and the caller is there to hear it."""
         if not self._heard_agent and self._wait is None and not self._caller_speaks:
             self._wait = _Wait(now, now, greeting=True)
 
@@ -175,34 +168,34 @@ class DeadAirDetector:
         self._agent_speaks = self._heard_agent = True
         self._quiet_since_s = None
         wait, self._wait = self._wait, None
-        self._consoles = wait is not None and wait.consoled
+        self._apology_plays = wait is not None and wait.apologised
         # A reply can have failed before its first words are out.
-        self._reply_fails = wait is not None and wait.reply_failed and not wait.consoled
+        self._reply_fails = wait is not None and wait.reply_failed and not wait.apologised
 
     def agent_stopped(self, now: float) -> None:
         self._agent_speaks = False
-        fails, owed, line_lost = self._reply_fails, self._reply_owed, self._line_lost
-        self._reply_fails = self._reply_owed = self._line_lost = False
+        fails, owed, connection_lost = self._reply_fails, self._reply_owed, self._connection_lost
+        self._reply_fails = self._reply_owed = self._connection_lost = False
         if self._caller_speaks or self._wait is not None:
             return
         if fails:
             self._wait = _Wait(now, now, understood=True, cut_short=True, failed_s=now)
         elif owed:
             self._wait = _Wait(now, now, understood=True)
-        elif line_lost:
-            self._wait = _Wait(now, now, line_lost=True)
+        elif connection_lost:
+            self._wait = _Wait(now, now, connection_lost=True)
         elif not self._heard_caller and self._no_inputs < NO_INPUTS:
             self._quiet_since_s = now
 
     # Both
 
-    def line_back(self, now: float) -> None:
+    def reconnected(self, now: float) -> None:
         """The connection to the room was made anew: what caller and agent said meanwhile is lost."""
         wait = self._wait
         if self._caller_speaks or self._agent_speaks:
-            self._line_lost = True  # A part of it was not heard.
-        elif wait is None or wait.consoled or not self._counts(wait):
-            self._wait = _Wait(now, now, line_lost=True)
+            self._connection_lost = True  # A part of it was not heard.
+        elif wait is None or wait.apologised or not self._counts(wait):
+            self._wait = _Wait(now, now, connection_lost=True)
 
     def failed(self, now: float, *, speaking_stage: bool, final: bool) -> None:
         """A provider failed.
@@ -217,7 +210,7 @@ class DeadAirDetector:
             return
         if self._agent_speaks:
             # What the apology replaced may fail yet: it is not the apology that is cut short.
-            self._reply_fails |= speaking_stage and not self._consoles
+            self._reply_fails |= speaking_stage and not self._apology_plays
         elif self._wait is not None and not self._caller_speaks:
             self._wait.failed_s = now
             self._wait.reply_failed |= speaking_stage
@@ -253,14 +246,14 @@ class DeadAirDetector:
             if self._quiet_since_s is None or self._heard_caller or self._tools:
                 return None
             return self._quiet_since_s + self._no_input_s
-        if wait.consoled:
+        if wait.apologised:
             return None
-        if self._tools and wait.told_working:
+        if self._tools and wait.working_said:
             return None
         # Who asked again has waited before, but a reply that is on its way gets half the time once more.
         due = max(wait.since_s + self._after_s, wait.stopped_s + self._after_s / 2)
-        if self._only_line_lost(wait):
-            due = wait.since_s + min(LINE_GRACE_S, self._after_s)
+        if self._only_connection_lost(wait):
+            due = wait.since_s + min(RECONNECT_GRACE_S, self._after_s)
         if wait.failed_s is not None and not self._tools:
             grace_s = CUT_GRACE_S if wait.cut_short else FAILED_GRACE_S
             due = min(due, max(wait.failed_s, wait.stopped_s) + grace_s)
@@ -273,32 +266,32 @@ class DeadAirDetector:
 
     def _counts(self, wait: _Wait) -> bool:
         """Whether somebody is waiting. "Yes" is as short as a cough: it counts when a provider is in trouble."""
-        sure = wait.understood or wait.greeting or wait.troubled or wait.line_lost
+        sure = wait.understood or wait.greeting or wait.troubled or wait.connection_lost
         return sure or wait.speech_s >= self._min_speech_s
 
     @staticmethod
-    def _only_line_lost(wait: _Wait) -> bool:
-        return wait.line_lost and not wait.understood and not wait.speech_s
+    def _only_connection_lost(wait: _Wait) -> bool:
+        return wait.connection_lost and not wait.understood and not wait.speech_s
 
-    def check(self, now: float) -> Verdict | None:
-        """What to do at `now`."""
+    def check(self, now: float) -> Reason | None:
+        """Why the caller must hear something at `now`; None: it must not."""
         due, wait = self.due_s(), self._counted
         if due is None or now < due:
             return None
         if wait is None:
             self._quiet_since_s = None
             self._no_inputs += 1
-            return Verdict(Reason.NO_INPUT)
+            return Reason.NO_INPUT
         if self._tools:
-            wait.told_working = True
-            return Verdict(Reason.WORKING)
-        wait.consoled = True
+            wait.working_said = True
+            return Reason.WORKING
+        wait.apologised = True
         if wait.cut_short:
-            return Verdict(Reason.CUT_SHORT)
+            return Reason.CUT_SHORT
         if wait.understood:
-            return Verdict(Reason.UNANSWERED)
-        if self._only_line_lost(wait):
-            return Verdict(Reason.LINE_LOST)
+            return Reason.UNANSWERED
+        if self._only_connection_lost(wait):
+            return Reason.CONNECTION_LOST
         if wait.greeting and wait.speech_s < self._min_speech_s:
-            return Verdict(Reason.GREETING)
-        return Verdict(Reason.UNHEARD)
+            return Reason.GREETING
+        return Reason.UNHEARD

@@ -67,7 +67,7 @@ class ClaimLease:
             async with asyncio.timeout(FIRST_TRY_TIMEOUT_S):
                 return await self.renew()
         except (UnknownStateError, TimeoutError):
-            log.warning("claim not confirmed", another_is_there=others)
+            log.warning("claim not confirmed: Redis did not answer", another_agent=others)
             self.lost = others
             return not others
 
@@ -116,7 +116,7 @@ class ClaimLease:
                     try:
                         ours = await self.renew(trouble())
                     except UnknownStateError:
-                        log.warning("claim not renewed, the call goes on")
+                        log.warning("claim not renewed, the call goes on: Redis unreachable")
                         continue
                 # An answer from before the stall says nothing about now.
                 if ours and self._doubtful and stalls == self._stalls:
@@ -153,7 +153,7 @@ class ClaimLease:
         try:
             await self._claims.release(self._room, job=self._job)
         except UnknownStateError:
-            log.warning("claim could not be released and will expire")
+            log.warning("claim not released, it will expire: Redis unreachable")
 
     async def _settle(self) -> bool | None:
         # Twice, because the order to hand over may still be on its way when the first renewal is answered.

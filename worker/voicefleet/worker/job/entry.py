@@ -48,7 +48,7 @@ def setup(proc: JobProcess) -> None:
     settings = settings_module.settings_of_job()
     configure_logs(
         settings.log_level,
-        settings.log_format,  # type: ignore[arg-type]
+        settings.log_format,
         personal_data=settings.log_personal_data,
         worker=settings.worker_id,
         region=settings.region,
@@ -58,8 +58,8 @@ def setup(proc: JobProcess) -> None:
         tiers = resolve_tiers(read_tiers(settings.tiers), settings_module.environment())
         proc.userdata[_USERDATA] = Prepared(settings, tiers, load_factory(settings.agent))
     except Exception:
-        # What livekit-agents makes of it, in the main process, has neither the type nor the frames.
-        log.exception("a job process cannot be made ready")
+        # What livekit-agents logs about it, in the main process, has neither the type nor the frames.
+        log.exception("job process not prepared")
         raise
 
 
@@ -122,7 +122,7 @@ async def serve(
     closing.callback(apology.end)
     apology.watch()
     # Only after a full reconnect: while the SDK resumes a session, the audio goes on.
-    ctx.room.on("local_track_republished", lambda *_: apology.line_back())
+    ctx.room.on("local_track_republished", lambda *_: apology.reconnected())
     if job.successor:
         await _succeed(job, agent, resumption, live, lease, telemetry, woken)
         return
@@ -170,7 +170,7 @@ async def _succeed(
         ports.claims, lease.renew, job.room, job.id, woken=woken, connected=ctx.room.isconnected, clock=ports.clock
     )
     if not ours:
-        log.info("the call stays where it is, leaving", room=job.room, job=job.id)
+        log.info("the call was not handed over, leaving", room=job.room, job=job.id)
         ctx.shutdown("not handed over")
         return
     live.begin()

@@ -115,7 +115,7 @@ class LiveCall:
             self._transcripts.save(self._transcript_now)
 
     async def end(self) -> None:
-        """Stop watching and tell the worker; the room is left already."""
+        """Stop watching and report the end; the room is left already."""
         if self._caller_timer is not None:
             self._caller_timer.cancel()
         await cancel_and_wait(task for task in (self._keeping, self._handing_over) if task is not None)
@@ -146,7 +146,7 @@ class LiveCall:
             renewed=self._on_renewed,
         )
         if not self._lease.handed_over:
-            log.warning("the call was taken over, leaving", room=self._call.room, job=self._ctx.job.id)
+            log.warning("the call is another worker's now, leaving", room=self._call.room, job=self._ctx.job.id)
             await self._leave("taken_over")
 
     def _doubt(self, doubtful: bool) -> None:

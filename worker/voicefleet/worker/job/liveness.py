@@ -1,4 +1,4 @@
-"""A job's liveness: as long as it listens on its channel, Redis knows that its process lives."""
+"""Shows that a job's process lives: while it is subscribed to its channel, Redis counts a subscriber."""
 
 from __future__ import annotations
 

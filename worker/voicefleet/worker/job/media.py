@@ -1,4 +1,4 @@
-"""What a job sees of its own path to LiveKit: whether anything still arrives."""
+"""Watches a job's own media path to LiveKit: whether anything still arrives, and the answers to probes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What participants may do to a session beside speaking to it: by default nothing.
+"""Limits what participants may do to a session besides speaking to it: by default nothing.
 
 livekit-agents opens two doors to every participant of the room that may send data. Topic ``lk.agent.session`` reads
 the agent's instructions, tools and their outputs, changes its audio, and feeds it input; topic ``lk.chat`` is text

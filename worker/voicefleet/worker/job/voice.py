@@ -1,4 +1,4 @@
-"""The agent's voice and ear, as far as they can be shut: its output muted, its input held back."""
+"""Mutes what the caller hears of the agent, and holds back what the agent hears of the caller."""
 
 from __future__ import annotations
 

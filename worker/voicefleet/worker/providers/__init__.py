@@ -1,1 +1,1 @@
-"""What stands between a tier's providers and the session: limits, fallbacks, and an ear for failures."""
+"""Between a tier's providers and the session: time limits, fallbacks, and the session itself."""

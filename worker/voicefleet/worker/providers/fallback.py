@@ -1,4 +1,4 @@
-"""A stage of several providers: the next one answers when one fails. Each must have its limit already.
+"""A stage of several providers: when one fails, the next one answers. Each must have its time limit already.
 
 livekit-agents' own adapters do the switching and the probing of failed providers. What they are given, and why:
 

@@ -1,4 +1,4 @@
-"""From a tier to the livekit session that runs it."""
+"""Builds the livekit session that runs a tier."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ def _built(name: str, stage: Stage) -> Sequence[Any]:
         try:
             built.append(_limited(found.build(), stage.limit_s))
         except Exception as error:
-            # A call must not fail because its reserve cannot be made: say so, and do without.
-            log.error("fallback left out", stage=name, number=number, error=error_summary(error))
+            # A call must not fail because its fallback cannot be made: log it, and do without.
+            log.error("fallback left out: not built", stage=name, number=number, error=error_summary(error))
     return built
 
 

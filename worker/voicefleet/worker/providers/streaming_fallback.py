@@ -1,4 +1,4 @@
-"""A recogniser that streams, with others that step in, utterance by utterance, when it gives no words.
+"""A streaming recogniser with fallbacks, which take over utterance by utterance when it gives no words.
 
 livekit-agents' adapter notices only a stream that ends with an error, and then the words under way are lost; a stream
 that goes quiet it never notices. So here a voice detector says where each utterance ends, and an utterance of which

@@ -1,7 +1,7 @@
-"""Who may have a slot: the worker's own count decides, claims keep two workers off one call.
+"""Answers offers of calls: the worker's own count of slots decides, and claims keep two workers off one call.
 
 LiveKit drops a job whose worker takes more than 3 s to answer, and nobody asks again: the answer comes at once, and a
-Redis that is slow or away costs 300 ms and is made up for later.
+Redis that is slow or down costs 300 ms, and the claim is taken later.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ class Admission:
         try:
             await request.accept(attributes=attributes)
         except Exception as error:
-            # accept() raises after 7.5 s when LiveKit gave the job away or forgot it, and when no process starts.
+            # accept() raises after 7.5 s when LiveKit gave the job to another worker or dropped it, and when no process
+            # starts.
             log.warning("accepted call was not assigned", room=room, job=request.id, error=type(error).__name__)
             await self._give_back(room, request.id)
             return Answer.FAILED
@@ -148,4 +149,4 @@ class Admission:
         try:
             await self._claims.release(room, job=job)
         except UnknownStateError:
-            log.warning("claim could not be released and will expire", room=room, job=job)
+            log.warning("claim not released, it will expire: Redis unreachable", room=room, job=job)

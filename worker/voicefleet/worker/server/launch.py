@@ -1,6 +1,6 @@
 """Starts a worker fast: everything heavy is imported once, then the fork server is forked from this process.
 
-Nothing heavy is imported at the top of this module, so that a wrong setting is said at once.
+Nothing heavy is imported at the top of this module, so that a wrong setting is reported at once.
 """
 
 from __future__ import annotations

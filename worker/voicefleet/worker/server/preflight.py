@@ -1,4 +1,4 @@
-"""Checks before a worker registers: wrong credentials and addresses are said at once, not retried in the dark."""
+"""Checks before a worker registers: wrong credentials and addresses are errors at once, and are not retried."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Everything a job process needs, imported once before the fork server forks.
+"""Imports everything a job process needs, once, before the fork server forks.
 
 livekit-agents' own preload also loads its end-of-turn model (244 MB) that a VAD-only pipeline never uses; the worker
 turns that off by the environment (see `settings.export_for_jobs`) and loads the VAD here.

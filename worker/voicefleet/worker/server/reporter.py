@@ -1,4 +1,4 @@
-"""Tells the controller about this worker every second, and at once when something changed; brings back its orders."""
+"""Reports this worker to the controller every second, and at once after a change; the answers are its orders."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scripts
 
 REPORT_TTL_MS = 3_600_000
-"""A report outlives its worker's silence: how old it is says more than that it is gone."""
+"""A report is kept long after its worker went silent: its age says more than its absence."""
 
 log = get_logger(__name__)
 
 
 class Reporter:
-    """One worker's line to the controller, through Redis. Redis being away is counted, said once, and outlived."""
+    """Reports one worker through Redis. While Redis is down, failures are counted, logged once, and retried."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class Reporter:
         worker: str,
         *,
         report: Callable[[], WorkerReport],
-        obey: Callable[[WorkerOrder], Awaitable[None]],
+        apply: Callable[[WorkerOrder], Awaitable[None]],
         failed: Callable[[], None],
     ) -> None:
         self._redis = redis
@@ -36,10 +36,10 @@ class Reporter:
         self._keys = Keys(region)
         self._worker = worker
         self._report = report
-        self._obey = obey
+        self._apply = apply
         self._failed = failed
         self._changed = asyncio.Event()
-        self._away = False
+        self._unreachable = False
 
     def wake(self) -> None:
         """Report now, and wake the controllers."""
@@ -56,7 +56,7 @@ class Reporter:
             await self.report_once()
 
     async def report_once(self) -> None:
-        """One report, and its answer obeyed."""
+        """Send one report, and carry out the order in its answer."""
         urgent = self._changed.is_set()
         self._changed.clear()
         keys = self._keys
@@ -69,18 +69,18 @@ class Reporter:
             order = codec.load(WorkerOrder, answer) if answer else None
         except UnknownStateError as error:
             self._failed()
-            if not self._away:
-                log.warning("reports do not reach Redis, calls go on", error=str(error))
-                self._away = True
+            if not self._unreachable:
+                log.warning("worker report not stored, calls go on: Redis unreachable", error=str(error))
+                self._unreachable = True
             return
-        if self._away:
-            log.info("reports reach Redis again")
-            self._away = False
+        if self._unreachable:
+            log.info("worker reports are stored again")
+            self._unreachable = False
         if order is not None:
-            await self._obey(order)
+            await self._apply(order)
 
-    async def farewell(self) -> None:
-        """Take this worker off the books: it has ended in good order."""
+    async def delete_report(self) -> None:
+        """Delete this worker's report: it has ended in good order."""
         keys = self._keys
         try:
             async with self._redis.pipeline(transaction=True) as pipe:
@@ -89,4 +89,4 @@ class Reporter:
                 pipe.publish(keys.events, self._worker)
                 await pipe.execute()
         except REDIS_FAILURES as error:
-            log.warning("could not say goodbye to Redis", error=type(error).__name__)
+            log.warning("worker report not deleted: Redis unreachable", error=type(error).__name__)

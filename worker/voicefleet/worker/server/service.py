@@ -1,4 +1,4 @@
-"""A worker from start to end: checks, registration, reports, orders, draining."""
+"""Runs a worker from start to end: checks, registration, reports, orders, draining."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from voicefleet.runtime.supervisor.age import process_age_s
 from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.runtime.tracing import OtlpTracer, start_tracing
 from voicefleet.worker.call import load_factory
-from voicefleet.worker.job import entry as session
+from voicefleet.worker.job import entry
 from voicefleet.worker.job.ipc import JobChannelServer
 from voicefleet.worker.job.sdk import on_job_process_closed, push_status
 from voicefleet.worker.server.admission import Admission, Slots
@@ -67,7 +67,7 @@ class Worker:
             settings.region,
             settings.worker_id,
             report=self.report,
-            obey=self._obey,
+            apply=self._apply,
             failed=self._metrics.counters[catalogue.REPORT_FAILURES].inc,
         )
         admission = Admission(
@@ -77,10 +77,10 @@ class Worker:
             count=self._metrics.answered,
             wake=self._reporter.wake,
         )
-        self._server.rtc_session(session.entrypoint, agent_name=settings.agent_name, on_request=admission.answer)
+        self._server.rtc_session(entry.entrypoint, agent_name=settings.agent_name, on_request=admission.answer)
         self._http = HttpServer(self._app(), self._registry)
 
-    # What others see
+    # What others read
 
     @property
     def state(self) -> WorkerState:
@@ -182,7 +182,7 @@ class Worker:
             await cancel_and_wait([reporting, stopping])
             await self._server.aclose()
             await asyncio.gather(serving, return_exceptions=True)
-            await self._reporter.farewell()
+            await self._reporter.delete_report()
         log.info("worker ended")
 
     async def _drain_and_close(self) -> None:
@@ -191,7 +191,7 @@ class Worker:
         try:
             await self._server.drain(self._settings.drain_timeout_s)
         except TimeoutError:
-            log.error("drain time-out, live calls end now", calls=self._slots.busy)
+            log.error("drain timed out: live calls end now", calls=self._slots.busy)
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -200,12 +200,12 @@ class Worker:
 
     def _on_signal(self) -> None:
         if self._stopping.is_set():
-            log.warning("second signal, live calls end now", calls=self._slots.busy)
+            log.warning("second signal: live calls end now", calls=self._slots.busy)
             os._exit(1)
         self._leave()
 
     def _leave(self) -> None:
-        log.info("draining: live calls go on or move, no new ones come", calls=self._slots.busy)
+        log.info("draining: live calls go on or are handed over, no new ones are accepted", calls=self._slots.busy)
         self._leaving = True
         self._slots.cordoned = True
         self._stopping.set()
@@ -213,7 +213,7 @@ class Worker:
 
     # Orders and events
 
-    async def _obey(self, order: WorkerOrder) -> None:
+    async def _apply(self, order: WorkerOrder) -> None:
         if order.serial == self._order_seen:
             return
         if order.leave and not self._leaving:
@@ -242,9 +242,9 @@ class Worker:
 
     def _on_jobs_changed(self) -> None:
         self._metrics.gauges[catalogue.CALLS_ACTIVE].set(self._slots.live)
-        self._telling = asyncio.create_task(self._tell_everyone())
+        self._reporting_change = asyncio.create_task(self._report_change())
 
-    async def _tell_everyone(self) -> None:
+    async def _report_change(self) -> None:
         await push_status(self._server)
         self._reporter.wake()
 
@@ -256,7 +256,7 @@ class Worker:
             job_executor_type=JobExecutorType.PROCESS,
             load_fnc=self._slots.load,
             load_threshold=0.7,
-            setup_fnc=session.setup,
+            setup_fnc=entry.setup,
             num_idle_processes=settings.idle,
             initialize_process_timeout=60.0,
             job_memory_warn_mb=0,

@@ -9,7 +9,7 @@ import json
 import os
 import socket
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -17,9 +17,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from voicefleet.contract.keys import REGION_PATTERN
 from voicefleet.contract.parsing.renamed import refuse_old_variables
 from voicefleet.contract.parsing.validation import config_error
+from voicefleet.runtime.logs.setup import LogFormat
 from voicefleet.runtime.redis.address import with_authority
 
 JOB_SETTINGS_VARIABLE = "VOICEFLEET_JOB_SETTINGS"
+
+OnOff: TypeAlias = Literal["on", "off"]
 
 
 def _both(name: str) -> AliasChoices:
@@ -27,70 +30,111 @@ def _both(name: str) -> AliasChoices:
 
 
 class WorkerSettings(BaseSettings):
-    """Everything a worker can be told. Environment: ``VOICEFLEET_<FIELD>``, and LiveKit's own three names."""
+    """Every setting of a worker. Environment: ``VOICEFLEET_<FIELD>``, and LiveKit's own three names.
+
+    A description says the unit; a field without a limit of its own has none.
+    """
 
     model_config = SettingsConfigDict(env_prefix="VOICEFLEET_", extra="forbid", frozen=True, populate_by_name=True)
 
-    agent: str = Field("voicefleet.worker.agents:assistant", description="package.module:function that makes the agent")
-    tiers: str = Field("local", description="tiers file, or a built-in: local, synthetic")
-    region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] = "local"
-    agent_name: Annotated[str, Field(min_length=1, max_length=64)] = "voicefleet"
+    agent: str = Field(
+        "voicefleet.worker.agents:assistant", description="The function that makes the agent, package.module:function."
+    )
+    tiers: str = Field("local", description="Path of a tiers file, or a built-in one: local, synthetic.")
+    region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] = Field(
+        "local", description="The region that the worker serves."
+    )
+    agent_name: Annotated[str, Field(min_length=1, max_length=64)] = Field(
+        "voicefleet", description="The agent name that dispatches ask for."
+    )
     worker_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")] = Field(
-        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}"
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
+        description="The worker's name, of its own in its region. Left out: host name and process id.",
     )
-    slots: Annotated[int, Field(ge=1, le=200)] = Field(4, description="calls at once")
+    slots: Annotated[int, Field(ge=1, le=200)] = Field(4, description="Calls that the worker serves at once.")
     idle_processes: Annotated[int, Field(ge=1, le=200)] | None = Field(
-        None, description="job processes kept warm: the burst an idle worker takes; as many as slots when left out"
+        None,
+        description="Job processes kept warm: the burst that an idle worker takes. Left out: as many as slots.",
     )
-    listen: str = Field("127.0.0.1:0", description="HOST:PORT of /livez /readyz /metrics /status; port 0: a free one")
-    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
-    redis_ca_file: str = Field("", description="certificate of the authority that signs Redis', for rediss://")
-    livekit_url: str = Field("ws://127.0.0.1:7880", validation_alias=_both("livekit_url"))
-    livekit_api_key: str = Field("devkey", validation_alias=_both("livekit_api_key"))
-    livekit_api_secret: SecretStr = Field(SecretStr(""), validation_alias=_both("livekit_api_secret"))
+    listen: str = Field(
+        "127.0.0.1:0", description="HOST:PORT of /livez, /readyz, /metrics and /status. Port 0: a free one."
+    )
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"), description="The region's Redis, redis:// or rediss://."
+    )
+    redis_ca_file: str = Field(
+        "", description="File with the certificate of the authority that signed Redis's, for rediss://."
+    )
+    livekit_url: str = Field(
+        "ws://127.0.0.1:7880",
+        validation_alias=_both("livekit_url"),
+        description="The region's LiveKit, ws:// or wss://.",
+    )
+    livekit_api_key: str = Field(
+        "devkey", validation_alias=_both("livekit_api_key"), description="Key of the LiveKit server's API."
+    )
+    livekit_api_secret: SecretStr = Field(
+        SecretStr(""), validation_alias=_both("livekit_api_secret"), description="Secret of that key."
+    )
     drain_timeout_s: Annotated[int, Field(ge=1, le=86_400)] = Field(
-        3600, description="longest wait for live calls after SIGTERM, seconds"
+        3600, description="Longest wait for live calls after SIGTERM, seconds."
     )
     caller_gone_s: Annotated[float, Field(ge=1, le=600)] = Field(
-        20.0, description="a call whose caller was away this long is over, seconds"
+        20.0, description="A call whose caller was away for this long is over, seconds."
     )
-    transcript: Annotated[str, Field(pattern="^(on|off)$")] = Field(
-        "on", description="keep the conversation in Redis while a call lasts, for the agent that has to take it over"
+    transcript: OnOff = Field(
+        "on", description="Whether a call's conversation is kept in Redis, for an agent that has to take the call over."
     )
-    transcript_ttl_s: Annotated[int, Field(ge=10, le=86_400)] = Field(3600, description="since the last turn, seconds")
+    transcript_ttl_s: Annotated[int, Field(ge=10, le=86_400)] = Field(
+        3600, description="How long it is kept after the last turn, seconds."
+    )
     transcript_max_bytes: Annotated[int, Field(ge=4_096, le=16_777_216)] = Field(
-        262_144, description="a longer conversation loses its oldest part"
+        262_144, description="Largest transcript, bytes; a longer one loses its oldest part."
     )
     transcript_key: SecretStr = Field(
-        SecretStr(""), description="Fernet key that encrypts it in Redis; several, comma-separated, the newest first"
+        SecretStr(""),
+        description="Fernet key that encrypts transcripts in Redis; several, comma-separated, the newest first.",
     )
-    transcript_plaintext: Annotated[str, Field(pattern="^(refuse|read)$")] = Field(
+    transcript_plaintext: Literal["refuse", "read"] = Field(
         "refuse",
-        description="with a key: conversations that lie unencrypted in Redis; read: only while a key is introduced",
+        description="With a key: what is done with an unencrypted transcript. `read` only while a key is introduced.",
     )
     resume_phrase: Annotated[str, Field(max_length=500)] = Field(
-        "Sorry, where were we? {last}", description="first words after a recovery; {last}: the agent's last sentence"
+        "Sorry, where were we? {last}",
+        description="First words after a recovery. `{last}` stands for the agent's last sentence.",
     )
     resume_answer_phrase: Annotated[str, Field(max_length=500)] = Field(
-        "Sorry about that.", description="said instead, before the answer, when the caller's last words had none"
+        "Sorry about that.",
+        description="First words after a recovery when the caller's last words were not answered; the answer follows.",
     )
-    job_memory_limit_mb: Annotated[int, Field(ge=0)] = Field(0, description="0: no limit")
-    model_threads: Annotated[int, Field(ge=1, le=64)] = Field(2, description="threads of the local models, all jobs")
-    log_level: Annotated[str, Field(pattern="^(DEBUG|INFO|WARNING|ERROR)$")] = "INFO"
-    log_format: Annotated[str, Field(pattern="^(auto|json|console)$")] = "auto"
-    log_personal_data: bool = False
-    job_socket: str = ""
-    telemetry: Annotated[str, Field(pattern="^(on|off)$")] = Field(
-        "on", description="off: calls tell nothing of themselves, neither metrics nor traces; to measure what it costs"
+    job_memory_limit_mb: Annotated[int, Field(ge=0)] = Field(
+        0, description="A job process that grows beyond this is ended, with its call, MB of RAM. 0: no limit."
+    )
+    model_threads: Annotated[int, Field(ge=1, le=64)] = Field(
+        2, description="Threads of the local models, for all jobs together."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="The least level that is logged."
+    )
+    log_format: LogFormat = Field("auto", description="json, console, or auto: console on a terminal, else json.")
+    log_personal_data: bool = Field(
+        False, description="Whether logs show transcripts, metadata, identities and the texts of errors."
+    )
+    job_socket: str = Field(
+        "", description="Path of the socket by which jobs reach the main process. The worker sets it itself."
+    )
+    telemetry: OnOff = Field(
+        "on", description="off: calls report neither metrics nor traces, to measure what these cost."
     )
     otlp_endpoint: str = Field(
         "",
         validation_alias=AliasChoices("otlp_endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
-        description="where traces go, OTLP over HTTP; empty: there are none",
+        description="Where traces are sent, OTLP over HTTP. Empty: there are none.",
     )
 
     @property
     def idle(self) -> int:
+        """Job processes kept warm."""
         return self.idle_processes or self.slots
 
 
@@ -119,8 +163,8 @@ def environment() -> Mapping[str, str]:
 def export_for_jobs(settings: WorkerSettings, variables: Mapping[str, str]) -> None:
     """Hand the settings, and `variables`, to the fork server and the job processes started after this."""
     plain = settings.model_dump(mode="json")
-    for name in ("redis_url", "livekit_api_secret", "transcript_key"):
-        plain[name] = getattr(settings, name).get_secret_value()
+    secrets = {name: value for name, value in settings if isinstance(value, SecretStr)}
+    plain |= {name: value.get_secret_value() for name, value in secrets.items()}
     os.environ[JOB_SETTINGS_VARIABLE] = json.dumps(plain)
     # The names that livekit-agents itself reads in a job.
     os.environ["LIVEKIT_URL"] = settings.livekit_url

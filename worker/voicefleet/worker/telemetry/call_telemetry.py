@@ -141,7 +141,7 @@ class CallTelemetry:
                 self._silent = silent
                 self._send(DeadAir(silent=silent))
                 if silent:
-                    log.warning("the caller has waited for a voice", silent_s=SILENT_AFTER_S)
+                    log.warning("the caller has waited too long for a voice", silent_s=SILENT_AFTER_S)
                     if not self._heard:
                         self._send(Greeting("silent", SILENT_AFTER_S))
 

@@ -1,4 +1,4 @@
-"""Speech of the caller into the agent's voice: a barge-in, a backchannel, or nothing. Pure; times are seconds.
+"""Tells what the caller's speech into the agent's voice was: barge-in, backchannel, or false. Pure; times in seconds.
 
 A barge-in makes the agent stop and cuts its reply. A backchannel ("mhm") ends while the agent speaks on. What made the
 agent stop and was no speech after all is false: the agent goes on.
@@ -10,7 +10,7 @@ from voicefleet.worker.telemetry.observations import Interruption
 
 
 class Interruptions:
-    """Told of both voices; gives each overlap once, when it is known what it was."""
+    """Follows both voices; gives each interruption once, when it is known what it was."""
 
     def __init__(self) -> None:
         self._agent_speaks = False

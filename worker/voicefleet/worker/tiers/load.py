@@ -23,8 +23,8 @@ BUILT_IN = ("local", "synthetic")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A provider that was found and whose arguments fit: `build` gives a new instance."""
+class ResolvedProvider:
+    """A provider class that was found and whose arguments fit: `build` gives a new instance."""
 
     cls: type[Any]
     args: dict[str, Any]
@@ -34,10 +34,10 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Stage(Found):
+class Stage(ResolvedProvider):
     """A stage's first provider, and those that take over when it fails; each has `limit_s` seconds to answer."""
 
-    fallback: tuple[Found, ...] = ()
+    fallback: tuple[ResolvedProvider, ...] = ()
     limit_s: float = LONE_TIMEOUT_S
 
 
@@ -132,7 +132,7 @@ def _resolve_stage(provider: StageProvider, stage: str, field: str, environment:
     return Stage(first.cls, first.args, fallback, provider.limit_s)
 
 
-def _check_kind(found: Found, stage: str, field: str, plugin: str) -> None:
+def _check_kind(found: ResolvedProvider, stage: str, field: str, plugin: str) -> None:
     """Providers that stand in for each other must be of one kind; a realtime model, for one, has no stand-in."""
     # Here, because importing it takes a second, and a wrong file is to be refused before that.
     from livekit.agents import llm, stt, tts
@@ -147,7 +147,7 @@ def _check_kind(found: Found, stage: str, field: str, plugin: str) -> None:
         )
 
 
-def _resolve(provider: Provider, field: str, environment: Mapping[str, str]) -> Found:
+def _resolve(provider: Provider, field: str, environment: Mapping[str, str]) -> ResolvedProvider:
     module_name, class_name = provider.plugin.split(":")
     try:
         module = importlib.import_module(module_name)
@@ -187,7 +187,7 @@ def _resolve(provider: Provider, field: str, environment: Mapping[str, str]) -> 
             field=f"{field}.args",
             hint=f"It takes: {', '.join(names) or 'none'}.",
         ) from error
-    return Found(cls, args)
+    return ResolvedProvider(cls, args)
 
 
 def _from_environment(value: Any, field: str, environment: Mapping[str, str]) -> Any:

@@ -1,4 +1,4 @@
-"""The shape of a tiers file, its defaults and its limits: the one place where they are written."""
+"""The schema of a tiers file, with its defaults and limits: the one place where they are written."""
 
 from __future__ import annotations
 
