@@ -24,6 +24,32 @@ _GONE_LIMIT_S = 5.0
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Stalls(frozenset(CATEGORIES) - {"unit"}))
+    config.pluginmanager.register(Durations())
+
+
+class Durations:
+    """Says at the end how long each category took: its tests with their fixtures. `tests/security` has integration
+    tests, and a line of its own."""
+
+    def __init__(self) -> None:
+        self.spent_s: dict[str, float] = {}
+        self.tests: dict[str, set[str]] = {}
+        self._name_of: dict[str, str] = {}
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        for item in session.items:
+            security = item.path.parent.name == "security"
+            self._name_of[item.nodeid] = "security" if security else ", ".join(sorted(categories_of(item)))
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        name = self._name_of[report.nodeid]
+        self.spent_s[name] = self.spent_s.get(name, 0.0) + report.duration
+        self.tests.setdefault(name, set()).add(report.nodeid)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for name, spent_s in self.spent_s.items():
+            minutes, seconds = divmod(round(spent_s), 60)
+            terminalreporter.write_line(f"{name:<12} {len(self.tests[name]):>5} tests {minutes:>4} min {seconds:>2} s")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,7 +20,8 @@ from cluster.control_plane import control_plane as run_control_plane
 from cluster.kube import Plane
 from cluster.kube_pools import DEPLOYMENT, OWNER, controller_account, deployment, new_namespace, pods_of, rights
 from cluster.played_node import PlayedNode, played_node
-from support.controlling import KEYS, Running, controller, until
+from support.controlling import KEYS, Running, controller
+from support.eventually import eventually
 from voicefleet.contract import codec
 from voicefleet.contract.reports import WorkerOrder
 from voicefleet.runtime.tasks import cancel_and_wait
@@ -136,7 +137,7 @@ async def stage(plane: Plane, tmp_path: Path, pods: int = 1, **pool: Any) -> Asy
             playing(running, node) as workers,
         ):
             found = Stage(plane, namespace, node, running, workers, livekit)
-            await until(lambda: found.ready(pods), 40.0)
+            await eventually(lambda: found.ready(pods), 40.0)
             yield found
     plane.kubectl("delete", "deployment", DEPLOYMENT, "-n", namespace, "--wait=false")
 
@@ -162,13 +163,13 @@ async def test_up_for_callers_and_down_when_they_have_gone(plane: Plane, tmp_pat
         assert (first["instance"], first["detail"]) == ("running", "")
         s.workers.live[first["id"]] = 2
         async with calling(s.livekit, ["r1", "r2", "r3"]):
-            await until(lambda: s.ready(3), 60.0)
+            await eventually(lambda: s.ready(3), 60.0)
             assert await s.replicas() == 3
             assert (
                 await s.running.metric('voicefleet_scaler_startup_seconds_count{phase="creation",region="eu"}') == 2.0
             )
             assert await s.running.metric('voicefleet_instances{region="eu",state="running"}') == 3.0
-        await until(lambda: s.ready(1), 40.0)
+        await eventually(lambda: s.ready(1), 40.0)
         left = (await s.view())["workers"]
         assert [w["id"] for w in left] == [first["id"]], "the one with calls stays"
         assert await s.replicas() == 1
@@ -179,21 +180,21 @@ async def test_the_victim_takes_calls_again_when_another_died(control_plane: Con
         (first,) = (await s.view())["workers"]
         s.workers.live[first["id"]] = 2
         async with calling(s.livekit, ["r1", "r2"]):
-            await until(lambda: s.ready(2), 60.0)
+            await eventually(lambda: s.ready(2), 60.0)
         (second,) = {w["id"] for w in (await s.view())["workers"]} - {first["id"]}
         s.node.ends = False
         manager = control_plane.daemons.child("kube-controller-manager")
         manager.send_signal(signal.SIGSTOP)
         try:
-            await until(lambda: _is(s.replicas, 1), 40.0)
+            await eventually(lambda: _is(s.replicas, 1), 40.0)
             assert await s.cordoned(second)
             # Kubernetes has not done it yet, and now another pod would go before the victim.
             await s.node.ready(first["id"], False)
         finally:
             manager.send_signal(signal.SIGCONT)
         # The one with calls is told to end: they need a worker to move to.
-        await until(lambda: _not(s.cordoned, second), 40.0)
-        await until(lambda: _is_ready(s, second), 40.0)
+        await eventually(lambda: _not(s.cordoned, second), 40.0)
+        await eventually(lambda: _is_ready(s, second), 40.0)
         assert await s.replicas() == 1
 
 
@@ -216,8 +217,8 @@ async def test_no_room_and_no_quota_are_said(plane: Plane, tmp_path: Path) -> No
         await asyncio.to_thread(plane.apply, {"apiVersion": "v1", "kind": "ResourceQuota", **quota})
         s.workers.live[first["id"]] = 2
         async with calling(s.livekit, ["r1"]):
-            await until(lambda: _says(s, "1 worker pending: ", "exceeded quota: few"), 60.0)
-            await until(lambda: _counts(s, "pending", 1.0))
+            await eventually(lambda: _says(s, "1 worker pending: ", "exceeded quota: few"), 60.0)
+            await eventually(lambda: _counts(s, "pending", 1.0))
             seen = await s.view()
             (waiting,) = [w for w in seen["workers"] if w["id"] != first["id"]]
             assert (waiting["instance"], waiting["state"]) == ("pending", "starting")
@@ -230,10 +231,10 @@ async def test_no_room_and_no_quota_are_said(plane: Plane, tmp_path: Path) -> No
             assert await kubectl(plane, *read) == before
             await kubectl(plane, "cordon", s.node.name)
             await kubectl(plane, "delete", "quota", "few", "-n", s.namespace)
-            await until(lambda: _says(s, "1 worker unschedulable: ", "unschedulable"), 60.0)
-            await until(lambda: _counts(s, "unschedulable", 1.0))
+            await eventually(lambda: _says(s, "1 worker unschedulable: ", "unschedulable"), 60.0)
+            await eventually(lambda: _counts(s, "unschedulable", 1.0))
             await kubectl(plane, "uncordon", s.node.name)
-            await until(lambda: s.ready(2), 60.0)
+            await eventually(lambda: s.ready(2), 60.0)
             assert (await s.view())["reason"] == ""
 
 
@@ -272,14 +273,14 @@ async def test_regions_that_cannot_be_used_are_unknown_until_they_are_mended(pla
                 seen = await view(c, name)
                 return bool(seen["status"] == "ok" and "instances" not in seen["reason"])
 
-            await until(lambda: known("good"), 40.0)
-            await until(lambda: says("nofile", "later.kubeconfig", "no such file", "no restart is needed"))
-            await until(lambda: says("nocontext", "context later of", "no restart is needed"))
-            await until(lambda: says("nodeploy", "there is no Deployment voice-worker", "Create it"), 20.0)
-            await until(lambda: says("forbidden", "403", "Role of the chart"))
-            await until(lambda: says("foreign", "belongs to the controller of other/release", "Give the region"))
+            await eventually(lambda: known("good"), 40.0)
+            await eventually(lambda: says("nofile", "later.kubeconfig", "no such file", "no restart is needed"))
+            await eventually(lambda: says("nocontext", "context later of", "no restart is needed"))
+            await eventually(lambda: says("nodeploy", "there is no Deployment voice-worker", "Create it"), 20.0)
+            await eventually(lambda: says("forbidden", "403", "Role of the chart"))
+            await eventually(lambda: says("foreign", "belongs to the controller of other/release", "Give the region"))
             # The good one has too few, and is scaled. The others are left as they are.
-            await until(lambda: _replicas_are(plane, spaces["good"], 3), 40.0)
+            await eventually(lambda: _replicas_are(plane, spaces["good"], 3), 40.0)
             for name in ("nofile", "forbidden", "foreign", "nocontext"):
                 assert await _replicas_are(plane, spaces[name], 2), name
             late.write_text(mended.read_text())
@@ -290,8 +291,8 @@ async def test_regions_that_cannot_be_used_are_unknown_until_they_are_mended(pla
             note = f"voicefleet.dev/controller={OWNER}"
             await kubectl(plane, "annotate", "--overwrite", "deployment", DEPLOYMENT, "-n", spaces["foreign"], note)
             for name in names:
-                await until(lambda name=name: known(name), 40.0)  # type: ignore[misc]
-                await until(lambda name=name: _replicas_are(plane, spaces[name], 3), 40.0)  # type: ignore[misc]
+                await eventually(lambda name=name: known(name), 40.0)  # type: ignore[misc]
+                await eventually(lambda name=name: _replicas_are(plane, spaces[name], 3), 40.0)  # type: ignore[misc]
 
 
 async def _replicas_are(plane: Plane, namespace: str, count: int) -> bool:
@@ -304,17 +305,17 @@ async def test_with_the_api_server_away_calls_go_on_and_nothing_is_scaled(tmp_pa
         async with stage(plane, tmp_path, min_workers=1) as s:
             (first,) = (await s.view())["workers"]
             await asyncio.to_thread(plane.stop_api_server)
-            await until(lambda: _unknown(s), 40.0)
+            await eventually(lambda: _unknown(s), 40.0)
             reason = (await s.view())["reason"]
             assert "instances: " in reason
             # A ticket is given, and a caller who waits is served, with nobody to ask about pods.
             await s.running.ticket()
             s.workers.names = [first["id"]]
             async with calling(s.livekit, ["r1"]):
-                await until(lambda: _dispatched(s, "r1"), 5.0)
+                await eventually(lambda: _dispatched(s, "r1"), 5.0)
             await asyncio.to_thread(plane.start_api_server)
             s.workers.names = None
-            await until(lambda: s.ready(1), 40.0)
+            await eventually(lambda: s.ready(1), 40.0)
             assert await s.replicas() == 1
 
 
@@ -349,14 +350,14 @@ async def test_one_controller_and_the_clusters_of_two_regions(plane: Plane, tmp_
                     return await _replicas_are(clusters[name], spaces[name], 3)
 
                 for name in clusters:
-                    await until(lambda name=name: scaled(name), 40.0)  # type: ignore[misc]
+                    await eventually(lambda name=name: scaled(name), 40.0)  # type: ignore[misc]
                 await asyncio.to_thread(second.stop_api_server)
-                await until(lambda: status("us", "unknown"), 40.0)
+                await eventually(lambda: status("us", "unknown"), 40.0)
                 assert await status("eu", "ok")
                 await kubectl(plane, "scale", "deployment", DEPLOYMENT, "-n", spaces["eu"], "--replicas=1")
-                await until(lambda: scaled("eu"), 40.0)
+                await eventually(lambda: scaled("eu"), 40.0)
                 await asyncio.to_thread(second.start_api_server)
-                await until(lambda: status("us", "ok"), 40.0)
+                await eventually(lambda: status("us", "ok"), 40.0)
 
 
 def merged(*kubeconfigs: Path) -> str:

@@ -20,7 +20,8 @@ import yaml
 from cluster.kube import Plane
 from cluster.kube_pools import DEPLOYMENT, OWNER, controller_account, deployment, new_namespace, pods_of
 from cluster.played_node import played_node
-from support.controlling import API_KEYS, FRONT, until
+from support.controlling import API_KEYS, FRONT
+from support.eventually import eventually
 from voicefleet.controller.adapters.kubernetes.client import Clusters
 from voicefleet.controller.adapters.kubernetes.event_recorder import EventRecorder
 from voicefleet.controller.leader.leadership import AlwaysLeads
@@ -85,7 +86,7 @@ class Pair:
             found = (first, second) if leads == [True, False] else (second, first)
             return sum(leads) == 1 and {t["holder"] for t in told} == {found[0].name}
 
-        await until(agreed, 20.0)
+        await eventually(agreed, 20.0)
         assert found is not None
         return found
 
@@ -170,7 +171,7 @@ async def replica(
         },
     )
     try:
-        await until(lambda: _exists(ready), 150.0)
+        await eventually(lambda: _exists(ready), 150.0)
         yield Replica(name, child, log, json.loads(ready.read_text())["url"], http)
     finally:
         child.send_signal(signal.SIGCONT)
@@ -202,16 +203,16 @@ async def test_one_writes_and_the_other_takes_over_from_the_dead(plane: Plane, t
         leader, other = await p.one_leads()
         assert (await leader.metric("voicefleet_leader"), await other.metric("voicefleet_leader")) == (1.0, 0.0)
         with disturbing(p):
-            await until(lambda: _writes(leader, 3), 30.0)
+            await eventually(lambda: _writes(leader, 3), 30.0)
             assert other.writes() == 0
             # It decides as well, and says that it does nothing about it.
             async with other.http.get(f"{other.url}/v1/decisions", headers=FRONT) as answer:
                 assert {d["shadow"] for d in (await answer.json())["decisions"]} == {True}
             leader.child.send_signal(signal.SIGKILL)
             killed_s = time.monotonic()
-            await until(other.leads, 2 * FAILOVER_S)
+            await eventually(other.leads, 2 * FAILOVER_S)
             assert time.monotonic() - killed_s <= FAILOVER_S
-            await until(lambda: _writes(other, 2), 30.0)
+            await eventually(lambda: _writes(other, 2), 30.0)
 
 
 async def _writes(replica: Replica, count: int) -> bool:
@@ -220,7 +221,7 @@ async def _writes(replica: Replica, count: int) -> bool:
 
 async def _writes_again(replica: Replica) -> None:
     before = replica.writes()
-    await until(lambda: _writes(replica, before + 1), 30.0)
+    await eventually(lambda: _writes(replica, before + 1), 30.0)
 
 
 async def test_a_paused_leader_does_not_write_when_it_wakes(plane: Plane, tmp_path: Path) -> None:
@@ -232,7 +233,7 @@ async def test_a_paused_leader_does_not_write_when_it_wakes(plane: Plane, tmp_pa
                 # In the midst of whatever it does.
                 leader.child.send_signal(signal.SIGSTOP)
                 paused_at = len(leader.log.read_text())
-                await until(other.leads, 2 * FAILOVER_S)
+                await eventually(other.leads, 2 * FAILOVER_S)
                 await _writes_again(other)
                 leader.child.send_signal(signal.SIGCONT)
                 await asyncio.sleep(3.0)
@@ -246,7 +247,7 @@ async def test_a_leader_that_ends_gives_the_lease_up(plane: Plane, tmp_path: Pat
         leader, other = await p.one_leads()
         leader.child.send_signal(signal.SIGTERM)
         # Well before the duration of the lease, which is 6 s.
-        assert await until(other.leads, 20.0) < 5.0
+        assert await eventually(other.leads, 20.0) < 5.0
         assert (await other.leader())["holder"] == other.name
 
 

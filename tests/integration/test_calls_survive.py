@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
-from integration.test_worker import call, claim_of, dispatch, eventually
+from integration.test_worker import call, claim_of, dispatch
 from livekit import api
 from livekit.protocol.models import DataPacket
 from redis.asyncio import Redis as RedisClient
 
+from support.eventually import eventually, happens
 from support.worker_process import KEYS, WorkerProcess, worker
 from voicefleet.callers.outcome import CallOutcome
 from voicefleet.contract.claims import Claim, ClaimState, agent_identity, job_of
@@ -85,7 +86,7 @@ class Fleet:
             found = await self.client.room.list_participants(api.ListParticipantsRequest(room=room))
             return any(p.attributes.get(ALIVE_ATTRIBUTE) == nonce for p in found.participants)
 
-        return await eventually(alive, 1.5)
+        return await happens(alive, 1.5)
 
     async def moved(self, room: str, old: Claim) -> bool:
         claim = await claim_of(self.redis, room)

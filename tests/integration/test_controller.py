@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from livekit import api, rtc
 
-from support.controlling import FRONT, FRONT_SECRET, KEYS, OTHER, Running, caller, controller, region, until
+from support.controlling import FRONT, FRONT_SECRET, KEYS, OTHER, Running, caller, controller, region
+from support.eventually import eventually
 from voicefleet.contract import codec
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.claims import Claim
@@ -54,11 +55,10 @@ async def test_by_listing_alone_a_caller_waits_and_leaves(
             return call["state"] if call else None
 
         async with caller(ticket["url"], ticket["token"]):
-            took_s = await until(lambda: _is(state, "waiting"))
-            assert took_s < 2.0
+            await eventually(lambda: _is(state, "waiting"))
             (view,) = (await running.get("/v1/regions"))["regions"]
             assert (view["status"], view["waiting"], view["live"]) == ("ok", 1, 0)
-        await until(lambda: _is(state, None))
+        await eventually(lambda: _is(state, None))
         assert await running.redis.zcard(KEYS.waiting) == 0
 
 
@@ -80,10 +80,9 @@ async def test_webhooks_are_the_fast_path(tmp_path: Path, redis_url: str) -> Non
                 return int(await running.redis.zcard(KEYS.callers))
 
             async with caller(ticket["url"], ticket["token"]):
-                began = time.monotonic()
-                await until(lambda: _is(callers, 1))
-                await until(lambda: _one(running.redis.zcard(KEYS.waiting)))
-                assert time.monotonic() - began < 1.6
+                # By webhook: the next listing is a minute away.
+                await eventually(lambda: _is(callers, 1))
+                await eventually(lambda: _one(running.redis.zcard(KEYS.waiting)))
                 # Two copies of one event, late: nothing changes.
                 joined = await running.redis.zscore(KEYS.callers, ticket["room"])
                 body = _event("participant_joined", ticket["room"])
@@ -101,14 +100,13 @@ async def test_webhooks_are_the_fast_path(tmp_path: Path, redis_url: str) -> Non
                     assert await callers() == 1
                     assert await running.redis.get(KEYS.call(ticket["room"])) is not None
                     assert await running.redis.get(KEYS.transcript(ticket["room"])) == left
-            left_s = await until(lambda: _is(callers, 0))
-            assert left_s < 1.0
+            await eventually(lambda: _is(callers, 0))
             assert await running.redis.zcard(KEYS.waiting) == 0
             # The caller joined, late: nobody is there any more.
             assert await _send(running, hook, livekit, _event("participant_joined", ticket["room"])) == 200
             assert await callers() == 0
             await running.api.room.delete_room(api.DeleteRoomRequest(room=ticket["room"]))
-            await until(lambda: _none(running.redis.get(KEYS.call(ticket["room"]))))
+            await eventually(lambda: _none(running.redis.get(KEYS.call(ticket["room"]))))
 
 
 async def _one(read: Any) -> bool:
@@ -173,7 +171,7 @@ async def test_free_slots_get_the_oldest_waiting_call_first(
             ticket = await running.ticket(tier=tier, metadata=f"for {tier}")
             rooms.append(ticket["room"])
             await callers.enter_async_context(caller(ticket["url"], ticket["token"]))
-            await until(lambda: _one(running.redis.zcard(KEYS.waiting)) if not rooms[1:] else _two(running))
+            await eventually(lambda: _one(running.redis.zcard(KEYS.waiting)) if not rooms[1:] else _two(running))
         old, new = rooms
         await asyncio.sleep(0.6)
         assert await running.dispatches(old) == []  # no worker: a dispatch would be dropped
@@ -181,15 +179,14 @@ async def test_free_slots_get_the_oldest_waiting_call_first(
         await asyncio.sleep(0.6)
         assert await running.dispatches(old) == []  # no free slot either
         await running.report(slots=1, live=0)
-        took_s = await until(lambda: running.dispatches(old))
-        assert took_s < 0.5
+        await eventually(lambda: running.dispatches(old))
         assert await running.dispatches(old) == [DispatchMetadata("first", "for first", 1)]
         assert await running.dispatches(new) == []
         # The worker takes the call: its claim ends the waiting, and the slot that frees next goes to the other one.
         claim = Claim(worker="w1", job="J1", epoch=1, state="live")
         await running.redis.set(KEYS.claim(old), codec.dump(claim), px=10_000)
         await running.report("w2", slots=1, live=0)
-        await until(lambda: running.dispatches(new))
+        await eventually(lambda: running.dispatches(new))
         assert len(await running.dispatches(old)) == 1
         call = await running.call(old)
         assert call is not None
@@ -209,13 +206,13 @@ async def test_a_lost_dispatch_is_made_again(tmp_path: Path, livekit: servers.Li
         ticket = await running.ticket()
         async with caller(ticket["url"], ticket["token"]):
             await running.report()
-            await until(lambda: running.dispatches(ticket["room"]))
+            await eventually(lambda: running.dispatches(ticket["room"]))
 
             async def second() -> bool:
                 await running.report()
                 return len(await running.dispatches(ticket["room"])) == 2
 
-            assert 1.3 < await until(second, 6.0) < 2.3
+            await eventually(second)
             assert {d.attempt for d in await running.dispatches(ticket["room"])} == {1, 2}
 
 
@@ -223,27 +220,25 @@ async def test_redis_away_and_back(tmp_path: Path, livekit: servers.LiveKit) -> 
     async with servers.redis_server() as redis_, controller(tmp_path, livekit, redis_.url) as running:
         ticket = await running.ticket()
         async with caller(ticket["url"], ticket["token"]) as room:
-            await until(lambda: _is_waiting(running, ticket["room"]))
+            await eventually(lambda: _is_waiting(running, ticket["room"]))
             await redis_.stop(kill=True)
 
             async def status() -> str:
                 return str((await running.get("/v1/regions"))["regions"][0]["status"])
 
-            await until(lambda: _is(status, "unknown"))
+            await eventually(lambda: _is(status, "unknown"))
             (view,) = (await running.get("/v1/regions"))["regions"]
             assert view["waiting"] is None
             assert "Redis did not answer" in view["reason"]
             async with running.http.get(f"{running.url}/v1/calls", headers=FRONT) as answer:
                 assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
             # Calls are still handed out, and work.
-            began = time.monotonic()
             other = await running.ticket()
-            assert time.monotonic() - began < 2.0
             async with caller(other["url"], other["token"]):
                 await redis_.start()  # empty: all that was known is lost
-                await until(lambda: _is_waiting(running, ticket["room"]))
-                await until(lambda: _is_waiting(running, other["room"]))
-                await until(lambda: _is(status, "ok"))
+                await eventually(lambda: _is_waiting(running, ticket["room"]))
+                await eventually(lambda: _is_waiting(running, other["room"]))
+                await eventually(lambda: _is(status, "ok"))
                 assert room.connection_state == rtc.ConnectionState.CONN_CONNECTED
 
 
@@ -260,8 +255,8 @@ async def test_a_call_ends_at_its_longest_duration(tmp_path: Path, livekit: serv
             ended = asyncio.Event()
             room.on("disconnected", lambda *_: ended.set())
             began = time.monotonic()
-            await asyncio.wait_for(ended.wait(), 6)
-            assert 1.0 < time.monotonic() - began < 3.5
+            await asyncio.wait_for(ended.wait(), 25)
+            assert time.monotonic() - began > 1.0, "not before its time"
 
 
 async def test_refused_requests(tmp_path: Path, livekit: servers.LiveKit, redis_url: str) -> None:
@@ -315,7 +310,7 @@ async def test_a_full_fleet_says_so(tmp_path: Path, livekit: servers.LiveKit, re
     async with controller(tmp_path, livekit, redis_url, regions=regions) as running:
         ticket = await running.ticket()
         async with caller(ticket["url"], ticket["token"]):
-            await until(lambda: _is_waiting(running, ticket["room"]))
+            await eventually(lambda: _is_waiting(running, ticket["room"]))
             status, answer, headers = await running.post({})
             assert status == 503
             assert headers["Retry-After"] == "5"
@@ -336,7 +331,7 @@ async def test_preflight(tmp_path: Path, livekit: servers.LiveKit, redis_url: st
                 pass
         # One region of two away: the other one works.
         async with controller(tmp_path, livekit, redis_url, regions={"eu": region(livekit), "us": nobody}) as running:
-            await until(lambda: _statuses(running, {"eu": "ok", "us": "unknown"}))
+            await eventually(lambda: _statuses(running, {"eu": "ok", "us": "unknown"}))
             assert (await running.ticket())["region"] == "eu"
             port = int(running.url.rpartition(":")[2])
             with pytest.raises(UnreachableError, match="the port is taken"):
@@ -369,10 +364,15 @@ async def test_rooms_of_others_on_the_same_server_are_left_alone(
             assert await running.redis.zcard(KEYS.callers) == 0
             assert [d.agent_name for d in await running.api.agent_dispatch.list_dispatch("a-meeting")] in ([], [""])
             assert room.connection_state == rtc.ConnectionState.CONN_CONNECTED
-            # An agent is ordered for it later: from then on it is a call.
+            # An agent is ordered for it later: from then on it is a call, and ended at its longest duration. This is
+            # waited for because it lasts: the call is in Redis for 0.4 s only, until the next listing.
             request = api.CreateAgentDispatchRequest(agent_name="voicefleet", room="a-meeting")
             await running.api.agent_dispatch.create_dispatch(request)
-            await until(lambda: _one(running.redis.zcard(KEYS.callers)), 12)
+            await eventually(lambda: _disconnected(room), 60)
+
+
+async def _disconnected(room: rtc.Room) -> bool:
+    return room.connection_state == rtc.ConnectionState.CONN_DISCONNECTED
 
 
 async def test_tasks_end_although_the_redis_client_forgets_a_cancellation(redis_url: str) -> None:

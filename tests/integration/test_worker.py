@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
@@ -13,6 +12,7 @@ import pytest
 from livekit import api
 from redis.asyncio import Redis as RedisClient
 
+from support.eventually import eventually, happens
 from support.worker_process import KEYS, command, surroundings, worker
 from voicefleet.callers.caller import Caller
 from voicefleet.callers.outcome import CallOutcome
@@ -58,16 +58,6 @@ async def dispatch(livekit: LiveKit, room: str) -> None:
         await client.agent_dispatch.create_dispatch(api.CreateAgentDispatchRequest(agent_name="voicefleet", room=room))
 
 
-async def eventually(what: Callable[[], Awaitable[bool]], limit_s: float) -> bool:
-    try:
-        async with asyncio.timeout(limit_s):
-            while not await what():
-                await asyncio.sleep(0.05)
-    except TimeoutError:
-        return False
-    return True
-
-
 async def test_calls_fill_the_slots_are_answered_and_free_them(
     livekit: LiveKit, redis_url: str, tmp_path: Path
 ) -> None:
@@ -88,7 +78,7 @@ async def test_calls_fill_the_slots_are_answered_and_free_them(
                 assert (await answer.json())["live"] == 2
 
         third = asyncio.create_task(call(livekit, "fill-2", turns=0))
-        assert not await eventually(lambda: agent_in(livekit, "fill-2"), 1.5), "a full worker took a third call"
+        assert not await happens(lambda: agent_in(livekit, "fill-2"), 1.5), "a full worker took a third call"
         third.cancel()
         await asyncio.gather(third, return_exceptions=True)
 
@@ -112,7 +102,7 @@ async def test_cordon_and_uncordon_reach_livekit_at_once(livekit: LiveKit, redis
         await w.order(1, cordon=True)
         assert (await w.report()).state == "draining"  # type: ignore[union-attr]
         outcome = asyncio.create_task(call(livekit, "cordoned", turns=1))
-        assert not await eventually(lambda: agent_in(livekit, "cordoned"), 1.5)
+        assert not await happens(lambda: agent_in(livekit, "cordoned"), 1.5)
         await w.order(2, cordon=False)
         # One dispatch only: it is lost unless LiveKit knew of the free slots before.
         await dispatch(livekit, "cordoned")
@@ -136,7 +126,7 @@ async def test_a_call_held_by_another_is_not_taken(livekit: LiveKit, redis_url: 
     async with worker(livekit, redis_url, tmp_path) as w:
         await w.redis.set(KEYS.claim("held"), codec.dump(Claim("other", "job-0", 5, ClaimState.LIVE)))
         outcome = asyncio.create_task(call(livekit, "held", turns=1))
-        assert not await eventually(lambda: agent_in(livekit, "held"), 2.0)
+        assert not await happens(lambda: agent_in(livekit, "held"), 2.0)
         outcome.cancel()
         await asyncio.gather(outcome, return_exceptions=True)
 
@@ -176,7 +166,7 @@ async def test_sigterm_lets_the_live_call_finish(livekit: LiveKit, redis_url: st
         w.child.send_signal(signal.SIGTERM)
         await w.until(lambda r: r.state == "draining", 5.0)
         late = asyncio.create_task(call(livekit, "drain-late", turns=0))
-        assert not await eventually(lambda: agent_in(livekit, "drain-late"), 1.5)
+        assert not await happens(lambda: agent_in(livekit, "drain-late"), 1.5)
         late.cancel()
         done = await outcome
         assert done.answered

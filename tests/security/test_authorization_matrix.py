@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from support.controlling import Running, caller, controller, region, until
+from support.controlling import Running, caller, controller, region
+from support.eventually import eventually
 from voicefleet.controller import app as controller_app
 from voicefleet.controller.http.auth.keys import Role
 from voicefleet.controller.http.routes import ROUTES, entry, require_entries
@@ -165,8 +166,8 @@ async def test_every_route_asks_for_its_role_and_keeps_to_the_regions_of_the_key
             ticket = await answer.json()
         private = ("w-eu", ticket["room"], '"eu"')
         async with caller(ticket["url"], ticket["token"]):
-            await until(lambda: says(fleet, "/v1/calls", ticket["room"]))
-            await until(lambda: says(fleet, "/v1/regions", "w-eu"))
+            await eventually(lambda: says(fleet, "/v1/calls", ticket["room"]))
+            await eventually(lambda: says(fleet, "/v1/regions", "w-eu"))
             wrong = []
             for (method, path), name in itertools.product(registered, ["", *KEYS]):
                 problem = await tried(fleet, method, path, name, private)

@@ -10,7 +10,8 @@ from typing import Any, cast
 import pytest
 import pytest_asyncio
 
-from support.controlling import KEYS, Running, controller, region, until
+from support.controlling import KEYS, Running, controller, region
+from support.eventually import eventually
 from support.played_livekit import PlayedLiveKit, played_livekit
 from voicefleet.controller.calls import scanning
 from voicefleet.controller.calls.call_store import CallStore
@@ -58,14 +59,14 @@ async def test_one_room_that_cannot_be_listed_costs_that_room_only(
         async def all_seen() -> bool:
             return set(await redis.zrange(KEYS.waiting, 0, -1)) == {"stuck", "new-1", "new-2"}
 
-        await until(all_seen)
-        await until(lambda: is_known(running))
+        await eventually(all_seen)
+        await eventually(lambda: is_known(running))
         played.joined_ms["new-1"] = 0
 
         async def one_left() -> bool:
             return await redis.zscore(KEYS.callers, "new-1") is None
 
-        await until(one_left)
+        await eventually(one_left)
         for _ in range(60):  # longer than a listing may be old
             assert await is_known(running)
             await asyncio.sleep(0.2)
@@ -77,7 +78,7 @@ async def test_one_room_that_cannot_be_listed_costs_that_room_only(
         async def zero() -> bool:
             return await running.metric('voicefleet_rooms_unknown{region="eu"}') == 0
 
-        await until(zero, 40)
+        await eventually(zero, 40)
         assert await redis.zscore(KEYS.callers, "never-seen") is not None
 
 
@@ -90,7 +91,7 @@ async def test_2000_waiting_callers_do_not_make_a_slow_livekit_unknown(
         controller(tmp_path, cast(Any, played), redis_url, listing_s=2.0) as running,
     ):
         await said_by_webhooks(redis, played, names)
-        await until(lambda: is_known(running), 20)
+        await eventually(lambda: is_known(running), 20)
         # As in the attack, over more than the time after which what was read is old. One caller leaves unseen.
         played.joined_ms["call-7"] = 0
         looks, known = 0, 0
@@ -103,7 +104,7 @@ async def test_2000_waiting_callers_do_not_make_a_slow_livekit_unknown(
         async def found() -> bool:
             return await redis.zscore(KEYS.callers, "call-7") is None
 
-        await until(found, 30)
+        await eventually(found, 30)
         counts = [played.asked.get(name, 0) for name in names]
         assert max(counts) - min(counts) <= 1, "each in its turn"
 
@@ -117,16 +118,16 @@ async def test_unknown_rooms_do_not_keep_the_pool_from_growing(
         controller(tmp_path, cast(Any, played), redis_url, regions={"eu": region(cast(Any, played), pool=pool)}) as on,
         on.worker("w1", live=0),
     ):
-        await until(lambda: is_known(on))
+        await eventually(lambda: is_known(on))
         played.away = True
-        await until(lambda: unknown(on), 20)
+        await eventually(lambda: unknown(on), 20)
         before = (await view(on))["desired_workers"]
         await said_by_webhooks(redis, played, [f"call-{number}" for number in range(60)])
 
         async def grown() -> bool:
             return int((await view(on))["desired_workers"]) >= 30
 
-        await until(grown)
+        await eventually(grown)
         assert before < 30
         (newest, *_) = (await on.get("/v1/decisions?limit=1"))["decisions"]
         assert newest["reason"] == "partial"
@@ -192,7 +193,7 @@ async def test_claims_whose_call_is_gone_leave_the_book(redis: RedisClient, monk
 
     snapshot = await book.scan()
     assert await redis.hlen(KEYS.open_claims) == 202, "whoever claimed a call last may come back for a while"
-    await until(closed)
+    await eventually(closed)
     # Only the one that has a claim and does not listen is looked at in each scan.
     assert asked_for | snapshot.not_listening == {"J201"}
     assert set(await redis.hkeys(KEYS.open_claims)) == {"waits", "lives"}

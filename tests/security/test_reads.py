@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from support.controlling import FRONT, FRONT_SECRET, OTHER_SECRET, controller, region, until
+from support.controlling import FRONT, FRONT_SECRET, OTHER_SECRET, controller, region
+from support.eventually import eventually
 from voicefleet.contract.answers import MOST_CALLS_A_PAGE
 from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.http import api as controller_api
@@ -39,7 +40,7 @@ async def test_nobody_without_a_key_reads_a_workers_log(tmp_path: Path, livekit:
         async def told() -> bool:
             return "its last lines" in await reason()
 
-        await until(told, 20)
+        await eventually(told, 20)
         assert "is refused for room lobby-7" in await reason()
         behind_a_key = [await fleet.get(f"/v1/{name}") for name in ("health", "regions", "decisions", "history")]
         assert PLANTED not in json.dumps(behind_a_key)
@@ -106,7 +107,7 @@ async def test_the_workers_of_one_answer_are_bounded(
             (view,) = (await fleet.get("/v1/regions"))["regions"]
             return bool(view["ready"] == 2 and len(view["workers"]) == 1 and view["more_workers"] == 1)
 
-        await until(ready)
+        await eventually(ready)
 
 
 async def test_who_reads_without_end_is_slowed_down_and_alone(

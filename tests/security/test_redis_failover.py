@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from redis.exceptions import ReadOnlyError, ResponseError
 
+from support.eventually import eventually
 from support.redis_programs import PASSWORD, Name, Server, redis_programs, server
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
@@ -41,7 +42,7 @@ class Pair:
         async def in_step() -> bool:
             return bool((await self.new.admin.info("replication"))["slave_repl_offset"] >= written)
 
-        await until(in_step)
+        await eventually(in_step, LIMIT_S)
         await self.new.admin.replicaof("NO", "ONE")
         await self.old.admin.replicaof("127.0.0.1", str(self.new.port))
         self.name.leads_to = self.new.port
@@ -60,7 +61,7 @@ async def pair(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         async def in_step() -> bool:
             return bool((await new.admin.info("replication"))["master_link_status"] == "up")
 
-        await until(in_step)
+        await eventually(in_step, LIMIT_S)
         yield Pair(old, new, name)
 
 
@@ -71,12 +72,6 @@ async def client(name: Name) -> AsyncIterator[RedisClient]:
         yield made
     finally:
         await made.aclose()
-
-
-async def until(check: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(LIMIT_S):
-        while not await check():
-            await asyncio.sleep(0.05)
 
 
 async def keep_listening(made: RedisClient, heard: list[str]) -> None:
@@ -93,7 +88,7 @@ async def test_claims_go_on_at_the_new_master_and_whoever_listens_follows(pair: 
         try:
             assert await claims.accept("room", "", worker="w1", job="J1") == Accepted(1)
             assert await claims.renew("room", "", worker="w1", job="J1", epoch=1) is not None
-            await until(lambda: listens(pair.old))
+            await eventually(lambda: listens(pair.old), LIMIT_S)
             await pair.fail_over()
 
             async def renewed() -> bool:
@@ -102,12 +97,12 @@ async def test_claims_go_on_at_the_new_master_and_whoever_listens_follows(pair: 
                 return False
 
             # The demoted one refuses, and at once the very next try goes where the name leads.
-            await until(renewed)
+            await eventually(renewed, LIMIT_S)
             assert (await pair.new.admin.get(Keys("eu").claim("room"))) is not None
-            await until(lambda: listens(pair.new))
+            await eventually(lambda: listens(pair.new), LIMIT_S)
             await pair.new.admin.publish(CHANNEL, "handoff")
-            await until(lambda: _heard(heard))
-            await until(lambda: nobody_left(pair))
+            await eventually(lambda: _heard(heard), LIMIT_S)
+            await eventually(lambda: nobody_left(pair), LIMIT_S)
         finally:
             await cancel_and_wait([listening])
 
@@ -137,7 +132,7 @@ async def test_each_way_to_write_leaves_the_demoted_server(pair: Pair, how: str)
                 return True
             return False
 
-        await until(written)
+        await eventually(written, LIMIT_S)
         assert await pair.new.admin.get("k") == how
 
 
@@ -168,7 +163,7 @@ async def test_a_replica_that_lost_its_master_and_serves_nothing_is_left(pair: P
                 return await made.get("k") == "v"
             return False
 
-        await until(read)
+        await eventually(read, LIMIT_S)
 
 
 def test_what_says_that_a_server_is_no_master() -> None:

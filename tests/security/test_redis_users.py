@@ -17,7 +17,8 @@ import redis.asyncio
 from livekit import api
 from redis.exceptions import NoPermissionError, ResponseError
 
-from support.controlling import FRONT, Running, caller, controller, region, until
+from support.controlling import FRONT, Running, caller, controller, region
+from support.eventually import eventually
 from support.redis_programs import Server, redis_programs, server
 from voicefleet.callers.caller import Caller
 from voicefleet.commands.redis_acl import setuser_commands
@@ -129,7 +130,7 @@ async def a_day(users: Users, running: Running) -> None:
     async def live() -> bool:
         return await claim_of(users, ticket["room"]) is not None
 
-    await until(live, 40.0)
+    await eventually(live, 40.0)
     first = await claim_of(users, ticket["room"])
     assert first is not None
 
@@ -137,7 +138,7 @@ async def a_day(users: Users, running: Running) -> None:
         text = await users.server.admin.get(KEYS.transcript(ticket["room"]))
         return text is not None and decode(str(text)).kept.get("pid") is not None
 
-    await until(kept, 20.0)
+    await eventually(kept, 20.0)
     text = str(await users.server.admin.get(KEYS.transcript(ticket["room"])))
     os.kill(int(decode(text).kept["pid"]), signal.SIGKILL)
 
@@ -145,7 +146,7 @@ async def a_day(users: Users, running: Running) -> None:
         claim = await claim_of(users, ticket["room"])
         return claim is not None and claim.job != first.job
 
-    await until(recovered, 40.0)
+    await eventually(recovered, 40.0)
     second = await claim_of(users, ticket["room"])
     assert second is not None
     # Nobody is free for another one: it waits, hears the waiting message, and is served by a new worker.
@@ -155,12 +156,12 @@ async def a_day(users: Users, running: Running) -> None:
         async def held() -> bool:
             return bool(await users.server.admin.exists(KEYS.waiting_message(other["room"])))
 
-        await until(held, 20.0)
+        await eventually(held, 20.0)
 
         async def served() -> bool:
             return await claim_of(users, other["room"]) is not None
 
-        await until(served, 40.0)
+        await eventually(served, 40.0)
     async with running.http.post(f"{running.url}/v1/workers/{second.worker}/drain", headers=FRONT) as answer:
         assert answer.status == 202, await answer.text()
 
@@ -168,7 +169,7 @@ async def a_day(users: Users, running: Running) -> None:
         claim = await claim_of(users, ticket["room"])
         return claim is not None and claim.worker != second.worker
 
-    await until(handed_over, 60.0)
+    await eventually(handed_over, 60.0)
     outcome = await talking
     assert not outcome.silent, outcome
     await running.api.room.delete_room(api.DeleteRoomRequest(room=ticket["room"]))
@@ -176,7 +177,7 @@ async def a_day(users: Users, running: Running) -> None:
     async def over() -> bool:
         return not await users.server.admin.exists(KEYS.claim(ticket["room"]), KEYS.call(ticket["room"]))
 
-    await until(over, 20.0)
+    await eventually(over, 20.0)
     ledger = await users.server.admin.hgetall(KEYS.ledger)
     assert int(ledger["handed_over"]) >= 1
     assert int(ledger["recovered"]) >= 1

@@ -12,7 +12,8 @@ import pytest
 from livekit import api, rtc
 
 from support.controlling import KEYS as EU
-from support.controlling import Running, caller, controller, region, until
+from support.controlling import Running, caller, controller, region
+from support.eventually import eventually
 from voicefleet.contract import codec
 from voicefleet.contract.calls import CallRecord
 from voicefleet.controller.http.auth.limits import PENDING_S
@@ -103,7 +104,7 @@ async def test_an_honest_front_end_fills_the_whole_fleet_at_once_and_then_hears_
         async def full() -> bool:
             return (await ask(fleet, OTHER))[0] == 503
 
-        await until(full)
+        await eventually(full)
 
 
 async def test_with_one_key_that_calls_its_tickets_may_stand_for_every_slot(
@@ -138,7 +139,7 @@ async def test_a_ticket_that_is_used_again_does_not_get_past_the_limit(tmp_path:
     async with told(tmp_path, redis_url, most=1) as fleet, fleet.worker("w-1"):
         _, first, _ = await ask(fleet, WEB)
         async with caller(first["url"], first["token"]):
-            await until(lambda: fleet.redis.zscore(EU.callers, first["room"]))
+            await eventually(lambda: fleet.redis.zscore(EU.callers, first["room"]))
             status, answer, _ = await ask(fleet, WEB)
             assert (status, answer["error"]) == (429, "more than 1 calls at once")
         await fleet.api.room.delete_room(api.DeleteRoomRequest(room=first["room"]))
@@ -146,10 +147,10 @@ async def test_a_ticket_that_is_used_again_does_not_get_past_the_limit(tmp_path:
         async def free() -> bool:
             return not await counted(fleet)
 
-        await until(free)
+        await eventually(free)
         _, second, _ = await ask(fleet, WEB)
         async with caller(second["url"], second["token"]) as live:
-            await until(lambda: fleet.redis.zscore(EU.callers, second["room"]))
+            await eventually(lambda: fleet.redis.zscore(EU.callers, second["room"]))
             replay = rtc.Room()
             ended = asyncio.Event()
             replay.on("disconnected", lambda *_: ended.set())
@@ -166,22 +167,22 @@ async def test_a_ticket_that_is_used_again_within_the_limit_is_a_call_with_its_r
     async with told(tmp_path, redis_url, most=1) as fleet, fleet.worker("w-1"):
         _, ticket, _ = await ask(fleet, WEB, tier="fast", metadata="order 7")
         async with caller(ticket["url"], ticket["token"]):
-            await until(lambda: fleet.redis.zscore(EU.callers, ticket["room"]))
+            await eventually(lambda: fleet.redis.zscore(EU.callers, ticket["room"]))
         await fleet.api.room.delete_room(api.DeleteRoomRequest(room=ticket["room"]))
 
         async def over() -> bool:
             return not await counted(fleet) and await fleet.redis.get(EU.call(ticket["room"])) is None
 
-        await until(over)
+        await eventually(over)
         async with caller(ticket["url"], ticket["token"]) as room:
-            await until(lambda: fleet.redis.get(EU.call(ticket["room"])))
+            await eventually(lambda: fleet.redis.get(EU.call(ticket["room"])))
             record = codec.load(CallRecord, await fleet.redis.get(EU.call(ticket["room"])) or "")
             assert (record.key, record.tier, record.metadata) == ("web", "fast", "order 7")
 
             async def again() -> bool:
                 return await counted(fleet) == {f"eu/{ticket['room']}"}
 
-            await until(again)
+            await eventually(again)
             assert (await ask(fleet, WEB))[0] == 429
             assert room.connection_state == rtc.ConnectionState.CONN_CONNECTED
 
@@ -196,14 +197,14 @@ async def test_a_call_that_redis_forgot_is_counted_and_never_ended(
         async with contextlib.AsyncExitStack() as stack:
             rooms = [await stack.enter_async_context(caller(t["url"], t["token"])) for t in tickets]
             for ticket in tickets:
-                await until(partial(fleet.redis.zscore, EU.callers, ticket["room"]))
+                await eventually(partial(fleet.redis.zscore, EU.callers, ticket["room"]))
             await fleet.redis.flushall()
             assert (await ask(fleet, WEB))[0] == 201, "nothing is known of the others yet"
 
             async def both() -> bool:
                 return {f"eu/{t['room']}" for t in tickets} <= await counted(fleet)
 
-            await until(both)
+            await eventually(both)
             assert (await ask(fleet, WEB))[0] == 429
             assert {room.connection_state for room in rooms} == {rtc.ConnectionState.CONN_CONNECTED}
             assert await fleet.metric('voicefleet_joins_refused_total{reason="over_limit",region="eu"}') == 0

@@ -16,6 +16,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from support.controlling import controller
+from support.eventually import eventually
 from voicefleet.runtime.http import connections
 from voicefleet.runtime.http.server import HttpServer, application, health_routes
 from voicefleet.stack.servers import LiveKit
@@ -111,7 +112,7 @@ async def test_half_a_head_and_half_a_body_are_not_waited_for(served: Served) ->
     assert heads == [b"", b"", b""]
     assert body.startswith(b"HTTP/1.1 408 ")
     assert served.refused("slow_head") == 3
-    await _until(lambda: served.open == 0)
+    await eventually(lambda: served.open == 0)
 
 
 @pytest.mark.usefixtures("soon")
@@ -135,8 +136,8 @@ async def test_who_takes_nothing_of_an_answer_is_given_up(served: Served) -> Non
         transport = cast(asyncio.Transport, writer.transport)
         transport.pause_reading()
         writer.write(request)
-        await _until(lambda: served.open == 1)
-        await _until(lambda: served.open == 0)
+        await eventually(lambda: served.open == 1)
+        await eventually(lambda: served.open == 0)
         transport.abort()
     assert served.refused("slow_reader") == 2
 
@@ -146,7 +147,7 @@ async def test_the_number_of_connections_is_bounded_and_the_honest_one_gets_in(
 ) -> None:
     monkeypatch.setattr(served.server._gate, "_most", 20)
     async with served.sent(*[b"GET /livez HTT"] * 60):
-        await _until(lambda: served.refused("too_many_connections") == 40)
+        await eventually(lambda: served.refused("too_many_connections") == 40)
         assert served.open == 20
         async with aiohttp.ClientSession() as honest, honest.get(f"{served.url}/livez") as answer:
             assert answer.status == 200
@@ -163,7 +164,7 @@ async def test_an_idle_connection_that_was_of_use_is_kept_before_one_that_never_
             assert first.status == 200
         kept = next(iter(served.server._gate.connections))
         async with served.sent(*[b""] * 30):
-            await _until(lambda: served.refused("too_many_connections") == 26)
+            await eventually(lambda: served.refused("too_many_connections") == 26)
             assert kept in served.server._gate.connections
             async with proxy.get(f"{served.url}/livez") as again:
                 assert again.status == 200
@@ -213,8 +214,8 @@ async def test_what_is_no_http_is_one_line_and_a_counter(
             answers = await ended(readers)
         # Somebody hangs up in the middle of a body.
         async with served.sent(posted(100, planted)):
-            await _until(lambda: served.open == 1)
-        await _until(lambda: served.open == 0)
+            await eventually(lambda: served.open == 1)
+        await eventually(lambda: served.open == 0)
     assert all(answer.split(b" ", 2)[1] == b"400" for answer in answers)
     assert served.refused("malformed") >= len(odd) - 1
     said = caplog.text + "".join(capsys.readouterr())
@@ -264,10 +265,3 @@ async def test_sixty_half_sent_webhooks_and_sixty_half_sent_heads(
         assert all(b" 200 " not in answer for answer in answers[1::2])
         assert await fleet.metric('voicefleet_http_refused_total{reason="slow_head"}') == 60
         assert await fleet.metric('voicefleet_webhooks_total{result="bad_signature"}') == 60
-
-
-async def _until(check: object, limit_s: float = 10.0) -> None:
-    assert callable(check)
-    async with asyncio.timeout(limit_s):
-        while not check():
-            await asyncio.sleep(0.02)

@@ -19,7 +19,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from livekit import api
 
-from support.controlling import KEYS, Running, caller, controller, region, until
+from support.controlling import KEYS, Running, caller, controller, region
+from support.eventually import eventually
 from voicefleet.contract import codec
 from voicefleet.contract.calls import CallRecord
 from voicefleet.contract.claims import Claim
@@ -227,7 +228,7 @@ async def test_an_old_end_of_a_room_is_no_end_of_a_newer_one(tmp_path: Path, liv
         assert after[KEYS.call("desk-1")]
         # The room is gone without a word: its conversation may still go on, and the old end does not end it.
         await fleet.api.room.delete_room(api.DeleteRoomRequest(room="desk-1"))
-        await until(lambda: _gone(fleet))
+        await eventually(lambda: _gone(fleet))
         assert await send(fleet, old, signed(livekit, old)) == 200
         assert (await kept())[KEYS.transcript("desk-1")] == "what was said"
         true = event("room_finished", "desk-1", sid)

@@ -11,7 +11,8 @@ import pytest
 from livekit import rtc
 from yarl import URL
 
-from support.controlling import Running, caller, controller, region, until
+from support.controlling import Running, caller, controller, region
+from support.eventually import eventually
 from voicefleet.controller.http.auth.attempts import BURST
 from voicefleet.controller.http.auth.keys import line_of
 from voicefleet.stack.servers import LiveKit
@@ -51,7 +52,7 @@ async def test_a_key_ends_its_own_call_for_good_and_nobody_elses(
         async with caller(mine["url"], mine["token"]) as room:
             gone = asyncio.Event()
             room.on("disconnected", lambda *_: gone.set())
-            await until(lambda: in_the_room(fleet, mine["room"]))
+            await eventually(lambda: in_the_room(fleet, mine["room"]))
             refused = await asked(fleet, "DELETE", path, OTHER)
             nowhere = await asked(fleet, "DELETE", "/v1/calls/call-that-is-not", OTHER)
             assert refused == nowhere, "that there is such a call is not told"
@@ -75,7 +76,7 @@ async def test_an_operator_ends_any_call_of_its_regions(livekit: LiveKit, redis_
         async with caller(one["url"], one["token"]) as room:
             gone = asyncio.Event()
             room.on("disconnected", lambda *_: gone.set())
-            await until(lambda: in_the_room(fleet, one["room"]))
+            await eventually(lambda: in_the_room(fleet, one["room"]))
             assert (await asked(fleet, "DELETE", f"/v1/calls/{one['room']}?region=mars", OPS))[0] == 400
             assert (await asked(fleet, "DELETE", f"/v1/calls/{one['room']}", OPS))[0] == 204
             await asyncio.wait_for(gone.wait(), 5)
@@ -125,7 +126,7 @@ async def test_a_typo_of_ten_million_calls_is_a_400_that_says_the_cap(
             return bool((decision["inputs"].get("need") or 0) >= least)
 
         # The pool is asked for what was announced, and no more than that is ever said to be wanted.
-        await until(lambda: wants(5), 15)
+        await eventually(lambda: wants(5), 15)
         _, answer = await asked(fleet, "GET", "/v1/decisions?limit=1000", SEES)
         assert max(d["inputs"].get("need") or 0 for d in answer["decisions"]) <= 2 * 10
         for campaign in made:
@@ -172,7 +173,7 @@ async def test_keys_of_a_file_change_without_a_restart(livekit: LiveKit, redis_u
             old, new = [(await asked(fleet, "GET", "/v1/regions", secret))[0] for secret in (SEES, OPS)]
             return (old in (401, 429), new) == (True, 200)
 
-        await until(changed)
+        await eventually(changed)
 
 
 @pytest.mark.parametrize("identity", ["ann\0", "ann\nbob", "\x1b[2J", "a\u2028b", "a\u202eb", "\x7f", "a\x85"])
@@ -199,7 +200,7 @@ async def test_odd_names_of_rooms_campaigns_and_workers_are_404(
 ) -> None:
     places = (("DELETE", "/v1/calls/"), ("DELETE", "/v1/campaigns/"), ("GET", "/v1/workers/"))
     async with controller(tmp_path, livekit, redis_url, keys=KEYS) as fleet, fleet.worker("w-1"):
-        await until(lambda: known(fleet))
+        await eventually(lambda: known(fleet))
         for name, (method, path) in itertools.product(ODD, places):
             url = URL(fleet.url + path + name, encoded=True)
             async with fleet.http.request(method, url, headers={"Authorization": f"Bearer {OPS}"}) as answer:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 import redis.asyncio
 import yaml
 from livekit import api, rtc
@@ -152,13 +150,3 @@ async def caller(url: str, token: str) -> AsyncIterator[rtc.Room]:
         yield room
     finally:
         await room.disconnect()
-
-
-async def until(check: Callable[[], Any], limit_s: float = 10.0) -> float:
-    """Wait until `await check()` is true; how long that took."""
-    began = time.monotonic()
-    while time.monotonic() - began < limit_s:
-        if await check():
-            return time.monotonic() - began
-        await asyncio.sleep(0.02)
-    pytest.fail(f"did not happen within {limit_s} s")

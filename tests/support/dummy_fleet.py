@@ -8,17 +8,16 @@ import json
 import os
 import signal
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
 import redis.asyncio
 import yaml
 from livekit import api, rtc
 
+from support.eventually import eventually
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.supervisor.children import Child, running
 from voicefleet.runtime.supervisor.guard import start_time
@@ -99,7 +98,7 @@ class Harness:
     @contextlib.asynccontextmanager
     async def controller(self, settings: Path) -> AsyncIterator[Child]:
         async with running(self.start(settings)) as child:
-            await until(self.ready.exists)
+            await eventually(self.ready.exists)
             yield child
 
     def records(self) -> dict[str, int]:
@@ -179,13 +178,3 @@ async def dummy_fleet(directory: Path, livekit: servers.LiveKit, redis_url: str)
     for pid in left.values():
         os.killpg(pid, signal.SIGKILL)
     assert not left, f"workers left behind: {left}"
-
-
-async def until(check: Callable[[], Any], limit_s: float = 25.0) -> float:
-    began = time.monotonic()
-    while time.monotonic() - began < limit_s:
-        result = check()
-        if await result if asyncio.iscoroutine(result) else result:
-            return time.monotonic() - began
-        await asyncio.sleep(0.05)
-    pytest.fail(f"did not happen within {limit_s} s")

@@ -158,7 +158,7 @@ class FakeWorkers:
             renewed = await claims.renew(
                 job.room, job.sid, worker=job.worker, job=job.name, epoch=job.epoch, trouble=job.trouble
             )
-            job.live = renewed is not None
+            job.live, job.epoch = renewed is not None, renewed.epoch if renewed else 0
             if renewed is not None and renewed.handoff and renewed.handoff.state == HandoffState.READY:
                 return await claims.hand_over(job.room, job=job.name) is Yielded.KEPT
         except UnknownStateError:

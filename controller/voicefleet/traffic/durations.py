@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,30 +91,5 @@ def _phi(z: float) -> float:
 
 
 def _normal_quantile(p: Seconds) -> Seconds:
-    """Inverse of the normal distribution, by Acklam's rational approximation (relative error below 1.2e-9)."""
-    a = (
-        -39.69683028665376,
-        220.9460984245205,
-        -275.9285104469687,
-        138.3577518672690,
-        -30.66479806614716,
-        2.506628277459239,
-    )
-    b = (-54.47609879822406, 161.5858368580409, -155.6989798598866, 66.80131188771972, -13.28068155288572)
-    c = (
-        -0.007784894002430293,
-        -0.3223964580411365,
-        -2.400758277161838,
-        -2.549732539343734,
-        4.374664141464968,
-        2.938163982698783,
-    )
-    d = (0.007784695709041462, 0.3224671290700398, 2.445134137142996, 3.754408661907416)
-    p = np.clip(p, 1e-300, 1 - 1e-16)
-    tail = np.minimum(p, 1 - p)
-    q = np.sqrt(-2 * np.log(tail))
-    outer = np.polyval(c, q) / np.polyval((*d, 1.0), q)
-    outer = np.where(p < 0.5, outer, -outer)
-    r = (p - 0.5) ** 2
-    inner = np.polyval(a, r) * (p - 0.5) / np.polyval((*b, 1.0), r)
-    return np.asarray(np.where(tail < 0.02425, outer, inner), dtype=np.float64)
+    inverse = NormalDist().inv_cdf
+    return np.array([inverse(share) for share in np.clip(p, 1e-300, 1 - 1e-16).tolist()])

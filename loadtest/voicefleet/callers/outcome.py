@@ -88,6 +88,17 @@ class CallOutcome:
     error: str | None = None
     events: tuple[tuple[float, str], ...] = ()
 
+    @property
+    def result(self) -> str:
+        """In one word, the worst of what happened: error, cut, silent, unanswered (no agent was heard) or answered."""
+        if self.error is not None:
+            return "error"
+        if self.cut:
+            return "cut"
+        if self.silent:
+            return "silent"
+        return "answered" if self.answered else "unanswered"
+
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready mapping: field names as above, tuples as lists."""
         data = asdict(self)

@@ -109,6 +109,18 @@ def _voice_back(call: CallOutcome, at: float) -> float | None:
     return min((begin - at for who, begin, _ in call.voices if begin >= at and who != last), default=None)
 
 
+def losses(runs: Iterable[Run]) -> dict[str, int]:
+    """What befell the callers of `runs`; all 0 when nothing did."""
+    runs = list(runs)
+    calls = [call for run in runs for call in run.outcomes]
+    return {
+        "silent": sum(call.silent or (not call.answered and call.error is None) for call in calls),
+        "cut": sum(call.cut for call in calls),
+        "double_speech": sum(call.double_speech for call in calls),
+        "lost": sum(call.error is not None for call in calls) + sum(run.placed - len(run.outcomes) for run in runs),
+    }
+
+
 def scenario_figures(scenario: str, runs: Sequence[Run], bound: Bound) -> dict[str, Any]:
     """The JSON of one scenario.
 
@@ -120,8 +132,7 @@ def scenario_figures(scenario: str, runs: Sequence[Run], bound: Bound) -> dict[s
         is good, `problems` says in sentences why not.
     """
     counted = [run for run in runs if not run.void and not run.failed and run.injected_s is not None]
-    calls = [(call, call_figures(call, run.injected_s)) for run in counted if run.injected_s for call in run.outcomes]
-    outcomes, figures = [call for call, _ in calls], [figures for _, figures in calls]
+    figures = [call_figures(call, run.injected_s) for run in counted if run.injected_s for call in run.outcomes]
     # A call that is handed over loses no voice: what a handoff may cost its caller has a bound of its own.
     moved = bound.extra_wait_s is not None
     back = quantiles([f.voice_back_s for f in figures if f.voice_back_s is not None and not moved])
@@ -131,11 +142,9 @@ def scenario_figures(scenario: str, runs: Sequence[Run], bound: Bound) -> dict[s
     result: dict[str, Any] = {
         "scenario": scenario,
         "calls": sum(run.placed for run in counted),
-        "silent": sum(call.silent or (not call.answered and call.error is None) for call in outcomes),
-        "cut": sum(call.cut for call in outcomes),
+        **losses(counted),
         "voice_back_p50_s": _rounded(back["p50"]),
         "voice_back_p95_s": _rounded(back["p95"]),
-        "double_speech": sum(call.double_speech for call in outcomes),
         "live": sum(f.live for f in figures),
         "waiting": sum(f.waiting for f in figures),
         "hit": sum(run.hit for run in counted),
@@ -148,7 +157,6 @@ def scenario_figures(scenario: str, runs: Sequence[Run], bound: Bound) -> dict[s
         "empty_p95_s": _rounded(emptied["p95"]),
         "never_empty": sum(empty_s is None for empty_s in empties),
         "extra_wait_p95_s": _rounded(_extra_wait(figures)),
-        "lost": sum(call.error is not None for call in outcomes) + sum(r.placed - len(r.outcomes) for r in counted),
         "runs": len(counted),
         "void": sum(run.void for run in runs),
         "seeds": [run.seed for run in counted],

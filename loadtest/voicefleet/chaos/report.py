@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from voicefleet.chaos.measure import Run
+from voicefleet.chaos.measure import Run, losses
 from voicefleet.reporting.table import figures_table, shown
 
 
@@ -63,13 +63,7 @@ def table(result: Mapping[str, Any]) -> Table:
 
 def run_line(scenario: str, run: Run) -> str:
     """One finished run, in a line."""
-    calls = run.outcomes
-    counts = {
-        "silent": sum(call.silent or (not call.answered and call.error is None) for call in calls),
-        "cut": sum(call.cut for call in calls),
-        "with double speech": sum(call.double_speech > 0 for call in calls),
-        "lost": sum(call.error is not None for call in calls) + run.placed - len(calls),
-    }
-    wrong = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "all well"
+    found = losses([run]).items()
+    wrong = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found if count) or "all well"
     verdict = "void, the machine was too busy" if run.void else run.failed or wrong
     return f"{scenario} seed {run.seed}: {run.placed} calls, {verdict}"

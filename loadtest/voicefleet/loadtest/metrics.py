@@ -38,7 +38,7 @@ class CallerMetrics:
         if outcome.joined_at_s is not None:
             self._live.dec()
         region = outcome.region or "unknown"
-        self._calls.labels(region, _result(outcome)).inc()
+        self._calls.labels(region, outcome.result).inc()
         if outcome.greeting_s is not None:
             self._greeting.labels(region).observe(outcome.greeting_s)
         if outcome.wait_s is not None:
@@ -47,16 +47,6 @@ class CallerMetrics:
             self._turns.labels(region, "cut_in" if turn.cut_in else "answered" if turn.answered else "unanswered").inc()
             if turn.ttfa_s is not None:
                 self._ttfa.labels(region).observe(max(0.0, turn.ttfa_s))
-
-
-def _result(outcome: CallOutcome) -> str:
-    if outcome.error is not None:
-        return "error"
-    if outcome.cut:
-        return "cut"
-    if outcome.silent:
-        return "silent"
-    return "answered" if outcome.answered else "unanswered"
 
 
 @contextlib.asynccontextmanager

@@ -129,6 +129,8 @@ def test_a_handoff_that_nobody_takes_fails_and_is_begun_again_later_each_time() 
         pauses_s = []
         for failures in (1, 2, 3):
             await fakes.until(lambda failures=failures: result(fakes, "failed") == failures)  # type: ignore[misc]
+            orders = len(fakes.livekit.attempts("a"))
+            assert 3 * failures <= orders <= 4 * failures, "one in 1.5 s and a look, for the 6 s of a handoff"
             pauses_s.append(await fakes.until(lambda: fakes.store.redis.handoff("a")))
         assert on(fakes, "a") == "w1"
         assert [round(pause_s) for pause_s in pauses_s] == [1, 2, 4]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from support.fake_livekit import EPOCH_MS
@@ -33,6 +35,18 @@ def test_a_caller_without_a_webhook_is_found_with_the_time_it_joined_at() -> Non
         fakes.livekit.join("a")
         assert await fakes.until(lambda: "a" in callers(fakes)) <= EVERY_S + 0.1
         assert fakes.store.redis.callers["a"] == EPOCH_MS + 7_000
+
+    with_region(story, lister)
+
+
+def test_where_livekits_clock_is_behind_a_caller_joined_after_the_listing_that_did_not_show_it() -> None:
+    async def story(fakes: FakeRegion) -> None:
+        await fakes.clock.sleep(7.0)
+        fakes.livekit.join("a")
+        there = fakes.livekit.rooms["a"].there
+        there["ann"] = replace(there["ann"], joined_ms=1)
+        await fakes.until(lambda: "a" in callers(fakes))
+        assert fakes.store.redis.callers["a"] >= EPOCH_MS + 4_000, "the last listing without it began at 5 s"
 
     with_region(story, lister)
 

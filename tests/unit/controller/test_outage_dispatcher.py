@@ -121,3 +121,33 @@ def test_one_room_that_cannot_be_listed_does_not_keep_the_others() -> None:
         await fakes.until(lambda: fakes.livekit.attempts("a") == [1])
 
     with_region(story, outage, dispatcher)
+
+
+def test_a_caller_who_loses_its_agent_again_is_counted_from_the_beginning() -> None:
+    async def story(fakes: FakeRegion) -> None:
+        fakes.store.redis.away = True
+        fakes.livekit.join("a")
+        await fakes.clock.sleep(0.5)
+        fakes.workers.add("w1")
+        await fakes.until(lambda: fakes.livekit.agents("a"))
+        await fakes.clock.sleep(1.0)
+        fakes.livekit.leave("a", fakes.workers.job("a").identity)
+        took_s = await fakes.until(lambda: made(fakes) == 2)
+        assert took_s >= 1.0, "alone for a second before it is dispatched"
+        assert fakes.livekit.attempts("a") == [1, 1]
+
+    with_region(story, outage, dispatcher)
+
+
+def test_the_next_outage_begins_anew() -> None:
+    async def story(fakes: FakeRegion) -> None:
+        fakes.store.redis.away = True
+        fakes.livekit.join("a")
+        await fakes.until(lambda: made(fakes) == 3)
+        fakes.store.redis.away = False
+        await fakes.clock.sleep(3.0)
+        fakes.store.redis.away = True
+        await fakes.until(lambda: made(fakes) == 4)
+        assert fakes.livekit.attempts("a") == [1, 2, 3, 1]
+
+    with_region(story, outage, dispatcher)

@@ -61,6 +61,7 @@ def test_a_job_that_its_worker_does_not_list_any_more_is_dead_at_once() -> None:
 def test_the_agent_is_out_of_the_room_before_its_claim_is_freed() -> None:
     async def story(fakes: FakeRegion) -> None:
         await served(fakes, "a")
+        fakes.region.wake.clear()
         fakes.livekit.refused.add("remove_participant")
         fakes.workers.kill("a", agent_stays=True)
         await fakes.until(lambda: fakes.livekit.asked("remove_participant"))

@@ -30,42 +30,16 @@ def test_the_same_seed_gives_the_same_calls() -> None:
     assert not np.array_equal(arrivals.poisson(1.0, 50, rng(1)), arrivals.poisson(1.0, 50, rng(2)))
 
 
-def test_constant_is_evenly_spaced_from_zero_or_from_a_random_phase() -> None:
-    assert arrivals.constant(4.0, 4).tolist() == [0.0, 0.25, 0.5, 0.75]
-    shifted = arrivals.constant(4.0, 4, rng())
-    assert np.diff(shifted) == pytest.approx([0.25] * 3)
-    assert 0 <= shifted[0] < 0.25
-
-
-def test_bursts_share_an_instant_and_keep_the_mean_rate() -> None:
-    offsets = arrivals.burst(2.0, 9_998, rng(), size=4)
-    assert offsets.size == 9_998
-    groups = offsets[:9_996].reshape(-1, 4)
-    assert (groups == groups[:, :1]).all()
-    assert np.unique(offsets).size == 2500
-    assert offsets[-1] == pytest.approx(9_998 / 2.0, rel=0.1)
-
-
-def test_bursts_of_one_are_poisson() -> None:
-    assert np.array_equal(arrivals.burst(2.0, 30, rng(), size=1), arrivals.poisson(2.0, 30, rng()))
-
-
 def test_no_calls_is_an_empty_run() -> None:
     assert arrivals.poisson(1.0, 0, rng()).size == 0
-    assert arrivals.constant(1.0, 0).size == 0
-    assert arrivals.burst(1.0, 0, rng(), size=3).size == 0
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_rate_that_is_no_rate_is_refused(rate: float) -> None:
     with pytest.raises(ConfigError, match="rate_per_s"):
         arrivals.poisson(rate, 1, rng())
-    with pytest.raises(ConfigError, match="rate_per_s"):
-        arrivals.constant(rate, 1)
 
 
-def test_counts_and_sizes_are_checked() -> None:
+def test_a_negative_count_is_refused() -> None:
     with pytest.raises(ConfigError, match="count = -1"):
-        arrivals.constant(1.0, -1)
-    with pytest.raises(ConfigError, match="size = 0"):
-        arrivals.burst(1.0, 1, rng(), size=0)
+        arrivals.poisson(1.0, -1, rng())

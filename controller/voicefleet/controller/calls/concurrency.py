@@ -1,4 +1,4 @@
-"""How many requests may be under way at once: more while the other side answers, half as many when it does not."""
+"""Adaptive limit of concurrent requests: more while the other side answers, half as many when it does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Repair: find a worker for every waiting call. Runs on every replica; Redis keeps the replicas apart.
+"""Dispatch: find a worker for every waiting call. Every replica runs it; Redis keeps the replicas apart.
 
 LiveKit has no queue: a dispatch that finds no free worker is answered 200 and dropped. So a call is dispatched only
 while workers say that slots are free, and a dispatch without a claim after `DISPATCH_TTL_MS` is made again. A
@@ -62,8 +62,8 @@ class Dispatcher:
         self._attempts: dict[str, int] = {}
         self._idle_until_s: dict[str, float] = {}
         """Room with an agent in it and no claim -> when it is looked at again."""
-        self._repairs = KeyedTasks[str](self._failed)
-        self._flow = AdaptiveLimit(region.clock, least=LEAST_AT_ONCE, most=MOST_AT_ONCE, slow_s=SLOW_S)
+        self._dispatches = KeyedTasks[str](self._failed)
+        self._limit = AdaptiveLimit(region.clock, least=LEAST_AT_ONCE, most=MOST_AT_ONCE, slow_s=SLOW_S)
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -78,7 +78,7 @@ class Dispatcher:
                     async with asyncio.timeout(SCAN_EVERY_S):
                         await self._region.wake.wait()
         finally:
-            await self._repairs.cancel_and_wait()
+            await self._dispatches.cancel_and_wait()
 
     async def once(self) -> None:
         """One look at the queue, and a dispatch for every waiting call that a free slot awaits. Dispatches are made
@@ -94,7 +94,7 @@ class Dispatcher:
             return
         region.read_succeeded("queue")
         for room in rooms:
-            self._repairs.start(room, functools.partial(self._repair, room, snapshot, records))
+            self._dispatches.start(room, functools.partial(self._dispatch, room, snapshot, records))
 
     def _failed(self, room: str, error: BaseException) -> None:
         log.error("dispatch failed", region=self._region.name, room=room, exc_info=error)
@@ -125,10 +125,10 @@ class Dispatcher:
                 break
         return rooms
 
-    async def _repair(self, room: str, snapshot: Snapshot, records: Mapping[str, CallRecord]) -> None:
+    async def _dispatch(self, room: str, snapshot: Snapshot, records: Mapping[str, CallRecord]) -> None:
         region = self._region
         try:
-            async with self._flow.turn():
+            async with self._limit.turn():
                 result = await self._serve(room, snapshot, records)
         except UnknownStateError as error:
             result = "failed"

@@ -1,4 +1,4 @@
-"""Ordering an agent for a call of which less may be known than its caller said."""
+"""Dispatch requests: ask LiveKit for an agent, with what is known of the call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def dispatch_agent(region: Region, room: str, attempt: int) -> None:
 
 
 def dispatch_metadata(record: CallRecord | None, orders: tuple[str, ...], attempt: int) -> DispatchMetadata:
-    """What an order says, by the record of the call or, without one, by the orders there are."""
+    """The metadata of a dispatch: from the call's record or, without one, from the dispatches in the room."""
     if record is None:
         # It came with a token of the front end's own, or Redis lost it: LiveKit still knows the first order.
         return redispatch_metadata(orders, attempt)
@@ -34,7 +34,7 @@ async def send_dispatch(region: Region, room: str, metadata: DispatchMetadata) -
     await region.livekit.create_dispatch(room, metadata.encode())
     parent = TraceContext.parse(metadata.traceparent)
     if region.tracer.on and parent is not None:
-        # The job is the order's child already: what is told here is how long LiveKit took to take it.
+        # The job's span is a child of the order already: this one tells how long LiveKit took to accept the dispatch.
         emit(
             region.tracer,
             "dispatch",

@@ -102,7 +102,7 @@ class Handoffs:
         try:
             await dispatch_agent(region, room, begun.attempt)
         except UnknownStateError as error:
-            log.warning("no successor ordered yet", region=region.name, room=room, error=str(error))
+            log.warning("successor not dispatched yet", region=region.name, room=room, error=str(error))
         begun.attempt += 1
 
     async def _follow(self, room: str, state: str | None) -> None:

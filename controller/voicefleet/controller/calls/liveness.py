@@ -1,4 +1,4 @@
-"""Is the job that has a call well, suspect, or dead for sure? Pure: what was seen in, a verdict out.
+"""Liveness of jobs: whether the job that holds a call is well, suspect, or dead for sure. Pure.
 
 No single witness is enough to take a call from its job. Redis alone never is: a job may be cut off from it and still
 talk to its caller. So what Redis shows makes a job suspect, and LiveKit is asked (see `probe`); a job is dead for sure

@@ -1,4 +1,4 @@
-"""The second witness: ask an agent through LiveKit whether it lives (see `contract.probe`)."""
+"""Liveness probe: ask an agent through LiveKit whether it lives (see `contract.probe`)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ProbeResult(enum.StrEnum):
 
 
 async def probe_agent(livekit: LiveKitPort, clock: Clock, room: str, identity: str) -> ProbeResult:
-    """Ask the agent `identity` in `room`, twice; comes back within about `ANSWER_WITHIN_S` when LiveKit is well."""
+    """Ask the agent `identity` in `room`, twice; returns within about `ANSWER_WITHIN_S` when LiveKit is well."""
     nonce = secrets.token_hex(4)
     began_s = clock.monotonic()
     sends = looks = 0

@@ -44,7 +44,7 @@ class Recovery:
         self._asking = asyncio.Semaphore(PROBES_AT_ONCE)
         self._tasks = KeyedTasks[tuple[str, _Key]](self._failed)
         self._alone_until_s: dict[_Key, float] = {}
-        self._said: set[_Key] = set()
+        self._logged_alive: set[_Key] = set()
         self._server = ""
         self._many_since_s: float | None = None
 
@@ -82,10 +82,10 @@ class Recovery:
             del region.departed[worker]
         if snapshot.server and snapshot.server != self._server:
             if self._server:
-                log.warning("Redis is another one than before, its claims have to settle", region=region.name)
+                log.warning("Redis restarted or failed over, waiting for its claims to settle", region=region.name)
             region.redis.restarted(region.clock.monotonic())
             self._server = snapshot.server
-        if self._alone_until_s or self._said:
+        if self._alone_until_s or self._logged_alive:
             self._forget(snapshot)
         if not (snapshot.not_listening or snapshot.overdue or snapshot.in_trouble or region.departed):
             return {}
@@ -117,7 +117,7 @@ class Recovery:
         held = {(call.room, call.claim.job) for call in snapshot.calls if call.claim}
         for key in self._alone_until_s.keys() - held:
             del self._alone_until_s[key]
-        self._said.intersection_update(held)
+        self._logged_alive.intersection_update(held)
 
     def _act(self, verdicts: dict[_Key, tuple[Call, Claim, Verdict]]) -> None:
         now_s = self._region.clock.monotonic()
@@ -138,7 +138,7 @@ class Recovery:
             self._many_since_s = None
         elif self._many_since_s is None:
             self._many_since_s = now_s
-            log.error("most workers are suspect at once: a fault of ours? waiting a little", region=self._region.name)
+            log.error("most workers are suspect at once, recovery waits", region=self._region.name)
 
     def _held_back(self, now_s: float) -> bool:
         return self._many_since_s is not None and now_s - self._many_since_s < HELD_BACK_S
@@ -154,7 +154,7 @@ class Recovery:
         now_s = clock.monotonic()
         if result is ProbeResult.ANSWERED:
             self._alone_until_s[key] = now_s + LEFT_ALONE_S
-            self._say_alive(key, claim, reason)
+            self._log_alive(key, claim, reason)
         elif result in (ProbeResult.UNKNOWN, ProbeResult.NO_CALLER):
             self._alone_until_s[key] = now_s + _RETRY_S
         elif region.redis.settled(now_s) and not self._held_back(now_s):
@@ -166,23 +166,23 @@ class Recovery:
         try:
             now = await region.calls.claim(call.room)
         except UnknownStateError as error:
-            log.warning("suspect job not judged", region=region.name, room=call.room, error=str(error))
+            log.warning("suspect job not evaluated", region=region.name, room=call.room, error=str(error))
             return
         if now is None or now.job != claim.job:
             return
         if now.renewed_ms > claim.renewed_ms and not now.trouble:
             self._alone_until_s[key] = region.clock.monotonic() + LEFT_ALONE_S
-            self._say_alive(key, claim, reason)
+            self._log_alive(key, claim, reason)
             return
         await self._free(call, now, reason)
 
-    def _say_alive(self, key: _Key, claim: Claim, reason: Reason) -> None:
-        if key in self._said:
+    def _log_alive(self, key: _Key, claim: Claim, reason: Reason) -> None:
+        if key in self._logged_alive:
             return
-        self._said.add(key)
+        self._logged_alive.add(key)
         room, name = key[0], self._region.name
         log.warning(
-            "job looked dead and lives, left alone",
+            "suspect job answered, left alone",
             region=name,
             room=room,
             worker=claim.worker,

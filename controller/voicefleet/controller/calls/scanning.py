@@ -44,7 +44,7 @@ CHANGES_KEPT_MS = 60_000
 
 
 @dataclass(slots=True)
-class _Round:
+class _Walk:
     """A walk through all calls, part by part."""
 
     through: int = 1
@@ -83,7 +83,7 @@ class Scanner:
         """`_known` has the one who joined first first."""
         self._past: dict[str, Call] = {}
         """What was known before all of it had to be learned anew."""
-        self._restless: dict[str, None] = {}
+        self._unsettled: dict[str, None] = {}
         """Rooms whose calls change without a word of anybody: the grace ends, a claim expires."""
         self._troubled: set[str] = set()
         self._queued: dict[str, float] = {}
@@ -97,7 +97,7 @@ class Scanner:
         """Rooms that the last round did not come by."""
         self._changed = False
         self._scanned_ms = 0
-        self._round: _Round | None = _Round()
+        self._round: _Walk | None = _Walk()
         """None between two rounds."""
         self._whole = False
         """A round was made since nothing was known."""
@@ -133,9 +133,9 @@ class Scanner:
                 self.forget()
                 scanned, behind = _Scanned(), False
                 continue
-            self._take_over(answer, scanned)
+            self._apply_answer(answer, scanned)
             if not behind:
-                self._go_round(str(answer[2]), scanned.now_ms)
+                self._advance_walk(str(answer[2]), scanned.now_ms)
             if self._whole and self._scanned_ms == scanned.now_ms:
                 return self._snapshot(scanned)
             behind = self._whole
@@ -143,13 +143,13 @@ class Scanner:
     def forget(self) -> None:
         """Nothing is known any more: the next scan goes through everything."""
         self._past = self._known or self._past
-        self._known, self._restless, self._troubled, self._queued = {}, {}, set(), {}
+        self._known, self._unsettled, self._troubled, self._queued = {}, {}, set(), {}
         self._live, self._first, self._doubtful, self._in_order = 0, None, [], True
         self._changed = True  # even if nothing is there any more
-        self._scanned_ms, self._whole, self._round = 0, False, _Round()
+        self._scanned_ms, self._whole, self._round = 0, False, _Walk()
         self._listeners_at, self._silent_now, self._orphans, self._orphans_now = "0", {}, {}, []
 
-    async def _look(self, walk: _Round | None, watched: Iterable[str]) -> list[Any]:
+    async def _look(self, walk: _Walk | None, watched: Iterable[str]) -> list[Any]:
         k = self._keys
         arguments: list[str | int | float] = [
             k.claim_prefix,
@@ -171,7 +171,7 @@ class Scanner:
         keys = [k.callers, k.waiting, k.inflight, k.changed, k.renewed, k.open_claims]
         return list(await self._scripts.run("queue_scan", keys, [*arguments, *watched]))
 
-    def _take_over(self, answer: list[Any], scanned: _Scanned) -> None:
+    def _apply_answer(self, answer: list[Any], scanned: _Scanned) -> None:
         now, told, _, server, next_held, silent, orphans, *rows = answer
         now_ms = int(now)
         known = self._known
@@ -191,13 +191,13 @@ class Scanner:
             if served_rank and float(served_rank) > 0:
                 scanned.served.append(max(0, now_ms - call.joined_ms) / 1000)
         self._scanned_ms, self._server, scanned.now_ms = int(told), server, now_ms
-        self._hear(str(next_held), silent, orphans, now_ms)
+        self._update_listeners(str(next_held), silent, orphans, now_ms)
 
-    def _go_round(self, cursor: str, now_ms: int) -> None:
+    def _advance_walk(self, cursor: str, now_ms: int) -> None:
         walk = self._round
         if walk is None:
             if now_ms - self._round_ms >= LOOK_AT_ALL_MS:
-                self._round, self._round_ms = _Round(), now_ms
+                self._round, self._round_ms = _Walk(), now_ms
         elif cursor != "0":
             walk.cursor = cursor
         elif walk.through == 1:
@@ -207,7 +207,7 @@ class Scanner:
             self._round_ms = self._round_ms if self._whole else now_ms
             self._round, self._whole, self._past = None, True, {}
 
-    def _hear(self, cursor: str, silent: list[Any], orphans: list[str], now_ms: int) -> None:
+    def _update_listeners(self, cursor: str, silent: list[Any], orphans: list[str], now_ms: int) -> None:
         """Who does not listen: one of them is known at once, one who listens again at the end of a round."""
         if not cursor:
             return
@@ -245,7 +245,7 @@ class Scanner:
     def _note(self, room: str, call: Call | None) -> None:
         """What is known of a call now; None: it is over."""
         before = self._known.get(room)
-        self._restless.pop(room, None)
+        self._unsettled.pop(room, None)
         self._troubled.discard(room)
         if self._queued.pop(room, None) is not None:
             self._first = None
@@ -266,7 +266,7 @@ class Scanner:
             self._queued[room] = call.rank
             self._first = None
         elif call.claim is None or call.claim.state != ClaimState.LIVE:
-            self._restless[room] = None
+            self._unsettled[room] = None
         elif call.claim.trouble:
             self._troubled.add(room)
 
@@ -275,9 +275,9 @@ class Scanner:
         judge them by their claims of now. Those that join count only some at a time: the next scan is soon."""
         if self._first is None:
             self._first = heapq.nsmallest(WATCHED, self._queued, key=self._queued.__getitem__)
-        for room in list(itertools.islice(self._restless, PART)):
-            del self._restless[room]
-            self._restless[room] = None  # the others first, next time
+        for room in list(itertools.islice(self._unsettled, PART)):
+            del self._unsettled[room]
+            self._unsettled[room] = None  # the others first, next time
             yield room
         yield from self._troubled
         yield from self._first

@@ -64,7 +64,7 @@ class RoomLister:
         self._began_ms: int | None = None
         self._bounds: dict[tuple[str, int], float] = {}
         self._rotation = Rotation()
-        self._said_unknown = False
+        self._logged_unknown = False
         self._counted: dict[str, str] = {}
         """Room of a call -> sid of the room when its caller was counted."""
 
@@ -137,7 +137,7 @@ class RoomLister:
         await self._count({call.room for call in before.calls}, found.tickets, rooms)
         unknown = rotation.unknown
         region.metrics.rooms_unknown.labels(region.name).set(unknown)
-        self._say(unknown, found.error)
+        self._log_unknown(unknown, found.error)
         if rotation.too_many_unknown:
             raise UnknownStateError(f"who is in {unknown} of {len(unsure)} rooms cannot be told: {found.error}")
         # Webhooks told of some meanwhile.
@@ -184,14 +184,14 @@ class RoomLister:
         since_ms = self._rotation.since_ms(room)
         return joined_ms if since_ms is None else max(joined_ms, since_ms - _CLOCK_SLACK_MS)
 
-    def _say(self, unknown: int, error: str) -> None:
+    def _log_unknown(self, unknown: int, error: str) -> None:
         """Once, until all rooms can be listed again."""
         name = self._region.name
-        if unknown and not self._said_unknown:
+        if unknown and not self._logged_unknown:
             log.warning("rooms that cannot be listed are left as they were", region=name, rooms=unknown, error=error)
-        elif self._said_unknown and not unknown:
+        elif self._logged_unknown and not unknown:
             log.info("every room can be listed again", region=name)
-        self._said_unknown = bool(unknown)
+        self._logged_unknown = bool(unknown)
 
     async def _end_overlong(self) -> None:
         """End calls that lasted as long as they may. One that cannot be ended does not keep the others."""

@@ -1,4 +1,4 @@
-"""Whose participants to list next: rooms never looked at first, then those looked at longest ago. Pure.
+"""Which rooms to list the participants of next: rooms never looked at first, then those looked at longest ago. Pure.
 
 A room that cannot be listed is unknown, alone: it is asked again later each time, and the others go on.
 """

@@ -41,7 +41,7 @@ class Webhooks:
         app.router.add_post("/webhooks/livekit/{region}", self.receive)
 
     async def receive(self, request: web.Request) -> web.Response:
-        """200 taken or ignored, 400 malformed, 401 not signed by that region, 404 no such region, 503 come again."""
+        """200 taken or ignored, 400 malformed, 401 not signed by that region, 404 no such region, 503 try again."""
         result, answer = await self._receive(request)
         self._metrics.webhooks.labels(result).inc()
         return answer
@@ -129,4 +129,4 @@ class Webhooks:
             await self._limiter.release(record.key, region.name, [event.room])
         except (*REDIS_FAILURES, UnknownStateError) as error:
             # The limit finds out by itself once the call is not in the region's snapshot any more.
-            log.info("could not count a call as over", region=region.name, error=type(error).__name__)
+            log.info("call not released from the limit of its key", region=region.name, error=type(error).__name__)

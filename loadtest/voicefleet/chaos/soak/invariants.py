@@ -45,6 +45,10 @@ class ClaimTotals:
         return {"opened": self.opened, **{how: self.counts.get(how, 0) for how in CLOSED_BY}, "held": self.held}
 
 
+_CLASSES = {"answered": "well", "unanswered": "silent", "error": "failed"}
+"""By `CallOutcome.result`; the others keep their name."""
+
+
 def call_totals(runs: Sequence[Run]) -> dict[str, int]:
     """Every caller placed, in exactly one class; the worst outcome counts. Void runs are a class of their own:
     their machine was too busy for what their callers heard to count."""
@@ -56,14 +60,7 @@ def call_totals(runs: Sequence[Run]) -> dict[str, int]:
             continue
         totals["never_ended"] += run.placed - len(run.outcomes)
         for call in run.outcomes:
-            if call.error is not None:
-                totals["failed"] += 1
-            elif call.cut:
-                totals["cut"] += 1
-            elif call.silent or not call.answered:
-                totals["silent"] += 1
-            else:
-                totals["well"] += 1
+            totals[_CLASSES.get(call.result, call.result)] += 1
     return totals
 
 
@@ -71,7 +68,7 @@ def turn_totals(runs: Sequence[Run]) -> dict[str, int]:
     """Every question asked, in exactly one class."""
     totals = dict.fromkeys(("asked", "answered", "in_bad_calls", "unexplained"), 0)
     for call in (call for run in runs if not run.void for call in run.outcomes):
-        bad = call.silent or call.cut or call.error is not None
+        bad = call.result in ("silent", "cut", "error")
         for turn in call.turns:
             totals["asked"] += 1
             totals["answered" if turn.answered else "in_bad_calls" if bad else "unexplained"] += 1
