@@ -35,6 +35,10 @@ class Reservations:
         self._clock = clock
         self._by_room: dict[str, Reservation] = {}
 
+    @property
+    def rooms(self) -> frozenset[str]:
+        return frozenset(self._by_room)
+
     def reserve(self, room: str, key: str) -> None:
         """A ticket for `room` was given: its caller needs a slot before any list of calls shows it."""
         self._by_room[room] = Reservation(self._clock.monotonic(), key)
