@@ -51,6 +51,9 @@ class FakeFleet:
         self.is_rolling = False
         self.scaled: list[tuple[int, tuple[str, ...]]] = []
         """Of each call of `scale` that asks for something: starts and victims."""
+        self.scale_calls = 0
+        self.holds_back = False
+        """It starts none now, as after failed starts."""
         self.store = FakeWorkerStore(clock, self.workers)
 
     def add(self, rooms: Sequence[str] = (), *, ready: bool = True) -> FakeWorker:
@@ -83,11 +86,12 @@ class FakeFleet:
     async def scale(self, start: int, victims: Sequence[str]) -> None:
         if self.away:
             raise UnknownStateError("no API server")
+        self.scale_calls += 1
         if start or victims:
             self.scaled.append((start, tuple(victims)))
         for name in victims:
             self.workers[name].stopping = True
-        for _ in range(start):
+        for _ in range(0 if self.holds_back else start):
             self.add(ready=False)
 
     def rolling(self) -> bool:
@@ -122,6 +126,8 @@ class FakeWorkerStore:
         self._serial = 0
         self._kept: dict[str, WorkerReport] = {}
         """Reports of workers that ended, until they are forgotten."""
+        self.lost: set[str] = set()
+        """Workers whose report Redis lost."""
         self.standing: dict[str, WorkerOrder] = {}
         self.orders: list[tuple[str, bool]] = []
         """Worker and cordon of each, in turn."""
@@ -144,7 +150,7 @@ class FakeWorkerStore:
         return {
             name: Reported(report, self._silent_s(name, now_s), self.standing.get(name))
             for name, report in self._kept.items()
-            if name not in self._workers or now_s >= self._workers[name].ready_s
+            if name not in self.lost and (name not in self._workers or now_s >= self._workers[name].ready_s)
         }
 
     async def order(
