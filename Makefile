@@ -1,7 +1,7 @@
 # The front door. `make help` lists what it can do; ARGS passes options on: make demo ARGS="--calls 4"
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster demo test lint fmt bench chaos soak dashboards lock clean parts
+.PHONY: help setup cluster demo test lint fmt bench chaos soak dashboards previous lock clean parts
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -28,6 +28,10 @@ test: parts ## Every test (ARGS="-m unit" or a path for less)
 
 dashboards: ready-dashboards ## Make the dashboards, rules and runbooks that are committed anew
 	@$(BIN)/voicefleet dashboards generate --chart helm/voicefleet/files
+
+previous: ## Keep the code of HEAD as the version that later ones must take over from (with each release)
+	@git archive HEAD worker/voicefleet controller/voicefleet ':!controller/voicefleet/traffic/data' \
+		':!controller/voicefleet/controller/waiting_message/audio' | xz -9e >tests/upgrade/previous.tar.xz
 
 lint: ready-lint ## Style, format, types and layers
 	@$(BIN)/ruff check --quiet .

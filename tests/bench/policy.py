@@ -1,4 +1,4 @@
-"""What the predictive policy costs and lets wait, cell by cell, on calls that nothing was tuned on; and its peers."""
+"""What the predictive policy costs and lets wait, cell by cell, on calls that nothing was tuned on; and baselines."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Runs:
         return self._together(lambda trace, world, least: play(trace, world, name, ALLOWED, least))
 
     def play_at(self, name: str, value: int) -> Outcome:
-        """All seeds together, with one peer's knob at `value`."""
+        """All seeds together, with one baseline's knob at `value`."""
         return self._together(lambda trace, world, least: play_baseline(trace, world, name, value, least))
 
     def _together(self, played: Callable[[Trace, World, float], Outcome]) -> Outcome:
@@ -142,7 +142,7 @@ class Runs:
 
 
 def rivals(mean_live: int, quick: bool, command: str) -> Row:
-    """Whether a peer that keeps the promise too is cheaper: at its default, or at the best value for all five seeds."""
+    """Whether a baseline that keeps it too is cheaper: at its default, or at the best value for all five seeds."""
     values, cheaper = {}, []
     seeds, calls = SWEEP_SEEDS, SWEEP_CALLS[mean_live]
     if quick:
@@ -170,7 +170,7 @@ def rivals(mean_live: int, quick: bool, command: str) -> Row:
 
 
 def _best_rival(runs: Runs) -> tuple[str, Outcome] | None:
-    """The cheapest peer that keeps the promise as we have to: the upper end of the interval is within it. Its knob is
+    """The cheapest baseline that keeps the promise: the upper end of the interval is within it. Its knob is
     turned with these very calls before its eyes."""
     found: list[tuple[str, Outcome]] = []
     for name in known_policies():

@@ -13,7 +13,9 @@ from typing import Any
 
 import yaml
 from chart.values_table import CHART
+from pydantic import BaseModel
 
+from voicefleet.controller.settings.pool import PoolSettings
 from voicefleet.scaling.policies import SELECTABLE
 
 SCHEMA = CHART / "values.schema.json"
@@ -28,6 +30,7 @@ Schema = dict[str, Any]
 def generated(schema: Schema) -> Schema:
     """`schema` with the generated parts as they should be."""
     made: Schema = json.loads(json.dumps(schema))
+    made["$defs"]["pool"] = of_settings(PoolSettings)
     for properties in _properties(made):
         for name in [name for name, below in properties.items() if is_renamed(below)]:
             del properties[name]
@@ -38,6 +41,18 @@ def generated(schema: Schema) -> Schema:
         for root in _roots(made, new):
             _at(made, root, way)["properties"][last] = {"description": f"{_MARK}{new}"}
     return made
+
+
+def of_settings(model: type[BaseModel]) -> Schema:
+    """The schema of values that the chart hands on to the settings of `model`."""
+    schema = model.model_json_schema()
+    return _values_schema(schema, schema.get("$defs", {}))
+
+
+def value_name(setting: str) -> str:
+    """`start_timeout_s` -> `startTimeoutSeconds`: the inverse of the template `voicefleet.settings`."""
+    first, *rest = setting.removesuffix("_s").split("_") + ["seconds"] * setting.endswith("_s")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 def is_renamed(schema: Schema) -> bool:
@@ -55,6 +70,23 @@ def resolved(schema: Schema, node: Schema) -> Schema:
     reference = node.get("$ref")
     found: Schema = schema["$defs"][reference.removeprefix("#/$defs/")] if reference else node
     return found
+
+
+def _values_schema(node: Schema, defs: Schema) -> Schema:
+    if "$ref" in node:
+        node = defs[node["$ref"].removeprefix("#/$defs/")]
+    if "anyOf" in node:
+        [given] = [_values_schema(below, defs) for below in node["anyOf"] if below != {"type": "null"}]
+        return {**given, "type": [given["type"], "null"]}
+    if node.get("type") == "object":
+        required = {"required": [value_name(name) for name in node["required"]]} if node.get("required") else {}
+        properties = {value_name(name): _values_schema(below, defs) for name, below in node["properties"].items()}
+        return {"type": "object", "additionalProperties": False, **required, "properties": properties}
+    told = {key: value for key, value in node.items() if key not in ("title", "description", "default")}
+    if "enum" in told:
+        return {"enum": told["enum"]}
+    told = {"type": told.pop("type"), **told}
+    return {**told, "items": _values_schema(told["items"], defs)} if "items" in told else told
 
 
 def _roots(schema: Schema, new: str) -> list[Schema]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from docs.marked import with_marked
 from voicefleet.scaling.policies import POLICIES, SELECTABLE
 
 CHART = Path(__file__).resolve().parents[2] / "helm" / "voicefleet"
@@ -54,11 +55,7 @@ def with_table(readme: str, source: str) -> str:
     Raises:
         ValueError: a mark is missing.
     """
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"the README needs the lines {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n{table(source)}\n{END}{after}"
+    return with_marked(readme, BEGIN, END, table(source))
 
 
 def _fields(lines: list[str], node: yaml.Node | None, value: Any, at: str) -> Iterator[Field]:

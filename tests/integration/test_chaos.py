@@ -1,4 +1,4 @@
-"""The chaos table as its users start it: faults that the fleet survives, wrong options, Ctrl-C, and its own tools."""
+"""Chaos scenarios as their users start them: faults that the fleet survives, wrong options, Ctrl-C, its own tools."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def ended(process: asyncio.subprocess.Process, limit_s: float = RUN_LIMIT_
     return process.returncode, out.decode() + err.decode()
 
 
-async def test_two_rows_and_their_result(tmp_path: Path) -> None:
+async def test_two_scenarios_and_their_result(tmp_path: Path) -> None:
     only = "controller-kill9,webhooks-lost"
     process = await chaos(tmp_path, "--quick", "--only", only, "--json", "out.json")
     code, text = await ended(process)
@@ -106,7 +106,7 @@ def _until_stopped(mark: str) -> bool:
     return False
 
 
-async def test_a_wrong_row_is_one_message(tmp_path: Path) -> None:
+async def test_a_wrong_scenario_is_one_message(tmp_path: Path) -> None:
     code, text = await ended(await chaos(tmp_path, "--only", "worker-kill"), 30)
     assert (code, text) == (2, "voicefleet: --only = 'worker-kill': no such scenario. Did you mean worker-kill9?\n")
 

@@ -1,4 +1,4 @@
-"""A short soak as its users start it: a real fleet, two faults, and books that close."""
+"""A short soak as its users start it: a real fleet, two faults, and counts that add up."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 RUN_LIMIT_S = 240.0
 
 
-async def test_a_short_soak_closes_its_books(tmp_path: Path) -> None:
+async def test_the_counts_of_a_short_soak_add_up(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "voicefleet.cli.app", "soak", "--quick", "--seed", "2", "--json", "out.json"),
         cwd=tmp_path,

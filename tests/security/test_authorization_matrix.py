@@ -235,7 +235,7 @@ def test_a_route_without_an_entry_keeps_the_controller_from_starting() -> None:
     app.router.add_get("/v1/calls", handler)
     require_entries(app)
     app.router.add_post(f"/v1/{secrets.token_hex(4)}", handler)
-    with pytest.raises(RuntimeError, match=r"has no entry in voicefleet\.controller\.routes"):
+    with pytest.raises(RuntimeError, match=r"has no entry in voicefleet\.controller\.http\.routes"):
         require_entries(app)
 
 

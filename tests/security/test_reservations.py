@@ -65,8 +65,7 @@ async def test_a_key_cannot_gather_more_tickets_than_there_are_slots(
     livekit: servers.LiveKit, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ticket lets in for two minutes: without a bound, all could come at once."""
-    monkeypatch.setattr("voicefleet.controller.regions.region.RESERVATION_S", 0.05)
-    monkeypatch.setattr("voicefleet.controller.regions.capacity.RESERVATION_S", 0.05)
+    monkeypatch.setattr("voicefleet.controller.regions.reservations.RESERVATION_S", 0.05)
     fields: dict[str, Any] = {"regions": sixteen(livekit), "limits": {"requests_per_minute": 10_000}}
     async with controller(tmp_path, livekit, redis_url, keys=KEYS, **fields) as fleet, fleet.worker("w-1", slots=SLOTS):
         given = 0

@@ -30,8 +30,6 @@ class FakeLimiter:
 
     most: int = 0
     calls: dict[str, set[str]] = field(default_factory=dict)
-    over: set[str] = field(default_factory=set)
-    """Rooms whose call was given back: to join there again counts as a new one."""
     error: Exception | None = None
 
     async def request(self, key: str) -> float | None:
@@ -53,7 +51,6 @@ class FakeLimiter:
         if self.error is not None:
             raise self.error
         self.calls.get(key, set()).difference_update(rooms)
-        self.over.update(rooms)
 
 
 class FakeRegion:

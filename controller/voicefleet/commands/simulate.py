@@ -33,7 +33,7 @@ def simulate(
     mean_duration: Annotated[
         float | None, typer.Option(help="Mean duration, seconds, where the trace has none.")
     ] = None,
-    policies: Annotated[str, typer.Option(help="all, or names a,b.")] = "all",
+    policies: Annotated[str, typer.Option(help="all, or names: a,b.")] = "all",
     slots: SlotsOption = 10,
     start_p50: StartP50Option = 35.0,
     start_sigma: StartSigmaOption = 0.25,

@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from voicefleet.contract.errors import ConfigError, MissingPartError, UnreachableError
+from voicefleet.reporting.table import figures_table
 from voicefleet.simulator.advice import advise, keeps
 from voicefleet.simulator.compare import Comparison, compare, policies_of
+from voicefleet.simulator.outcome import Outcome
 from voicefleet.simulator.provision import Promise, Provision, provide
 from voicefleet.simulator.world import Fault, FaultKind, World
 from voicefleet.traffic.durations import CallLaw
@@ -169,7 +171,9 @@ def simulate(
         from voicefleet.simulator.report import html
 
         report.write_text(html(result))
-    console.print(_table(result))
+    console.print(_table(result), soft_wrap=False)
+    for name, knob, (value, _) in _best_values(result):
+        console.print(f"{name} at {value}: the best {knob.partition(',')[0]} that the sweep found.", markup=False)
     for line in advise(result):
         console.print(line, markup=False)
     return 0
@@ -187,24 +191,17 @@ def _need_pictures() -> None:
 
 def _table(result: Comparison) -> Table:
     trace = result.trace
-    table = Table(
-        title=f"{trace.name}: {len(trace)} calls, {trace.mean_live:.1f} live on average",
-        title_justify="left",
-        caption="p99: wait, s. hours: of workers. cost: times the least possible. Dim: more wait than promised.",
-        caption_justify="left",
-    )
-    table.add_column("policy", no_wrap=True, overflow="fold")
-    for name in ("waited", "p99", "lost", "killed", "hours", "cost", "changes"):
-        table.add_column(name, justify="right")
+    title = f"{trace.name}: {len(trace)} calls, {trace.mean_live:.1f} live on average"
+    table = figures_table(title, "policy", ("waited", "wait p99", "lost", "killed", "worker hours", "cost", "changes"))
+    table.caption = "Cost: times the least possible. Changes: of the number of workers. Dim: more wait than promised."
+    table.caption_justify = "left"
     rows = [(o.policy, o) for o in result.outcomes]
-    for swept in result.swept:
-        if (best := swept.best(result.allowed)) is not None:
-            rows.append((f"{swept.policy}, {swept.knob} {best[0]}", best[1]))
+    rows += [(f"{name} at {best[0]}", best[1]) for name, _, best in _best_values(result)]
     for name, o in rows:
         table.add_row(
             name,
             f"{o.wait_ratio:.3%}",
-            f"{o.wait_p99_s:.1f}",
+            f"{o.wait_p99_s:.1f} s",
             str(o.lost),
             str(o.killed),
             f"{o.worker_hours:.1f}",
@@ -213,6 +210,12 @@ def _table(result: Comparison) -> Table:
             style=None if keeps(o, result.allowed) else "dim",
         )
     return table
+
+
+def _best_values(result: Comparison) -> list[tuple[str, str, tuple[int, Outcome]]]:
+    """Of each swept policy for which a value keeps the promise: its name, its knob, and the cheapest value."""
+    found = ((s.policy, s.knob, s.best(result.allowed)) for s in result.swept)
+    return [(name, knob, best) for name, knob, best in found if best is not None]
 
 
 def plan(

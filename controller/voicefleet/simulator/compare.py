@@ -1,4 +1,4 @@
-"""Several policies on one trace in one world, and each peer at its best buffer."""
+"""Several policies on one trace in one world, and each baseline at its best buffer."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """One peer with its knob at every value that was tried."""
+    """One baseline with its knob at every value that was tried."""
 
     policy: str
     knob: str
@@ -86,7 +86,7 @@ def compare(
     sweep: bool = False,
     say: Progress = lambda _: None,
 ) -> Comparison:
-    """Play `trace` once with each policy, all in the same world, and with `sweep` each peer at many buffers."""
+    """Play `trace` once with each policy, all in the same world, and with `sweep` each baseline at many buffers."""
     least = oracle_hours(trace, world.slots)
     outcomes = []
     for name in policies:
@@ -111,7 +111,7 @@ def play(trace: Trace, world: World, name: str, allowed: float, least: float | N
 
 
 def voicefleet_spec(world: World, allowed: float, policy: str = DEFAULT) -> PoolSpec:
-    """Our pool's settings in `world`: the controller's defaults, and the world's bounds."""
+    """The settings of voicefleet's pool in `world`: the controller's defaults, and the world's bounds."""
     return PoolSpec(
         region="simulated",
         min_workers=world.min_workers,
@@ -125,16 +125,16 @@ def voicefleet_spec(world: World, allowed: float, policy: str = DEFAULT) -> Pool
 
 
 def sweep_one(trace: Trace, world: World, name: str, allowed: float, least: float | None = None) -> Swept:
-    """A peer over its knob's values on one trace."""
+    """A baseline over its knob's values on one trace."""
     return sweep(name, trace, world, lambda value: play_baseline(trace, world, name, value, least), allowed)
 
 
 def sweep(name: str, trace: Trace, world: World, play_at: Callable[[int], Outcome], allowed: float) -> Swept:
-    """A peer over its knob's values, from careful to cheap, and finer around the best one.
+    """A baseline over its knob's values, from careful to cheap, and finer around the best one.
 
     Args:
         trace: where the values are taken from.
-        play_at: plays the peer with its knob at a value.
+        play_at: plays the baseline with its knob at a value.
     """
     kind = BASELINES[name]
     tried: dict[int, Outcome] = {}
@@ -158,7 +158,7 @@ def _between(best: int, tried: list[int]) -> list[int]:
 
 
 def play_baseline(trace: Trace, world: World, name: str, value: int, least: float | None = None) -> Outcome:
-    """One peer with its knob at `value`."""
+    """One baseline with its knob at `value`."""
     return run(world, trace, Baseline(lambda: BASELINES[name].make(value), world), oracle=least)
 
 

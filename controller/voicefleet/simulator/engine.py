@@ -34,7 +34,7 @@ class Scaler(Protocol):
 
 
 class Metrics:
-    """What a scaler can know at a tick, besides the cluster itself."""
+    """What a scaler can read at a tick, besides the cluster itself."""
 
     __slots__ = ("arrived", "missing", "stale_s")
 

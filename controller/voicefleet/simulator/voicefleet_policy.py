@@ -1,4 +1,4 @@
-"""Our policy in the simulator: the very `step` and `plan` of the live controller, at the live tick."""
+"""voicefleet's policies in the simulator: `step` and `plan` of the live controller, at the live tick."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _STATES = {STARTING: SupplyState.STARTING, READY: SupplyState.READY}
 
 
 class VoicefleetPolicy:
-    """voicefleet's own policy, live settings and live code."""
+    """A pool that the live controller's code scales: a `Scaler` for the engine."""
 
     def __init__(
         self, spec: PoolSpec, *, name: str = "voicefleet", every_s: float = 2.0, start_timeout_s: float = 300.0

@@ -1,1 +1,1 @@
-"""`voicefleet demo`: a whole fleet on one machine, real callers, and a verdict."""
+"""`voicefleet demo`: a fleet on one machine, simulated callers with real speech, and a verdict."""

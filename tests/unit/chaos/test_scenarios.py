@@ -44,7 +44,7 @@ WANTED = [
 ]
 
 
-def test_every_fault_that_was_promised_has_a_row() -> None:
+def test_every_fault_that_was_promised_has_a_scenario() -> None:
     assert [scenario.id for scenario in SCENARIOS] == WANTED
     assert all(scenario.what.endswith(".") and "\n" not in scenario.what for scenario in SCENARIOS)
 
@@ -73,14 +73,14 @@ def test_bounds() -> None:
     }
 
 
-def test_rows_of_one_gear_come_together() -> None:
+def test_scenarios_of_one_profile_come_together() -> None:
     profiles = [scenario.profile for scenario in chosen((), quick=False)]
     changes = sum(one != other for one, other in pairwise(profiles))
     assert len(profiles) == len(WANTED)
     assert changes == len(set(profiles)) - 1
 
 
-def test_quick_is_a_few_rows_once_and_only_names_any() -> None:
+def test_quick_is_a_few_scenarios_once_and_only_names_any() -> None:
     quick = ChaosOptions(quick=True)
     assert 3 <= len(quick.scenarios) <= 6
     assert quick.runs == 1

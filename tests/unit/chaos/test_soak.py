@@ -1,4 +1,4 @@
-"""The books of a soak, what counts as growth, and the faults that a seed draws."""
+"""The counts of a soak, what counts as growth, and the faults that a seed draws."""
 
 from __future__ import annotations
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
-from chart.values_schema import PER_REGION, generated, is_renamed, renamed_values, resolved
+from chart.values_schema import PER_REGION, generated, is_renamed, renamed_values, resolved, value_name
 from chart.values_table import BEGIN, CHART, END, Field, fields, table, with_policies, with_table
+from pydantic import BaseModel
+
+from voicefleet.contract.pools import PoolSpec
+from voicefleet.controller.settings.controller import Settings
+from voicefleet.controller.settings.pool import PoolSettings
 
 pytestmark = pytest.mark.unit
 
@@ -62,6 +68,37 @@ def test_the_generated_parts_of_the_schema_are_up_to_date() -> None:
 
 def test_the_values_say_what_each_policy_does() -> None:
     assert with_policies(VALUES) == VALUES, "run: PYTHONPATH=tests python -m chart.values_table"
+
+
+def test_the_pool_has_the_fields_and_the_defaults_of_the_settings() -> None:
+    defaults = {value_name(name): default for name, default in PoolSettings().model_dump(mode="json").items()}
+    assert yaml.safe_load(VALUES)["pool"] == defaults
+
+
+def test_what_the_scaling_needs_of_a_pool_is_a_setting_or_made_of_one() -> None:
+    made = {"region", "fixed", "act"}
+    assert {field.name for field in dataclasses.fields(PoolSpec)} - made <= set(PoolSettings.model_fields)
+    asked = {"min_workers": 3, "max_workers": 9, "slots": 7, "policy": "buffer", "buffer": 5, "wait_ratio": 0.2}
+    spec = PoolSettings.model_validate({**asked, "scale_down_delay_s": 11}).spec("eu")
+    assert {name: getattr(spec, name) for name in asked} == asked
+    assert (spec.region, spec.scale_down_delay_s) == ("eu", 11)
+
+
+@pytest.mark.parametrize(("setting", "value"), [("slots", "slots"), ("start_timeout_s", "startTimeoutSeconds")])
+def test_a_value_has_the_name_of_its_setting_in_camel_case(setting: str, value: str) -> None:
+    assert value_name(setting) == value
+
+
+def test_every_setting_says_what_it_is() -> None:
+    def undescribed(model: type[BaseModel], at: str = "") -> Iterator[str]:
+        for name, field in model.model_fields.items():
+            if not (field.description or "").endswith("."):
+                yield f"{at}{name}"
+            for part in (field.annotation, *get_args(field.annotation)):
+                if isinstance(part, type) and issubclass(part, BaseModel):
+                    yield from undescribed(part, f"{at}{name}.")
+
+    assert list(undescribed(Settings)) == []
 
 
 def test_old_names_pass_the_schema_and_new_ones_exist() -> None:

@@ -98,7 +98,7 @@ class _Outer(BaseModel):
         ({}, "inner", "is missing", ""),
     ],
 )
-def test_config_errors_name_field_value_and_way_out(raw: dict[str, object], field: str, says: str, hides: str) -> None:
+def test_config_errors_name_field_value_and_hint(raw: dict[str, object], field: str, says: str, hides: str) -> None:
     with pytest.raises(ValidationError) as caught:
         _Outer.model_validate(raw)
     error = config_error(caught.value, _Outer, source="x.yaml")

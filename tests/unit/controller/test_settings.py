@@ -1,4 +1,4 @@
-"""The settings file: every mistake is named with its field, its value and the way out."""
+"""The settings file: every mistake is named with its field, its value and a hint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Peers' models against known cases of their sources: tolerance, stabilization, rate limits, panic, buffers."""
+"""Models of other systems' policies against known cases of their sources: tolerance, rate limits, panic, buffers."""
 
 from __future__ import annotations
 

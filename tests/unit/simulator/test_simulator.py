@@ -1,4 +1,4 @@
-"""The simulated world: its books, its faults, and our policy in it."""
+"""The simulated world: its accounts, its faults, and voicefleet's policy in it."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ class Handoffs:
                 reports,
                 leaving,
                 under_way,
-                reserved_unjoined=region.reserved_unjoined(snapshot),
+                reserved_unjoined=region.reservations.unjoined(snapshot),
                 not_now=not_now | self._begun.keys(),
             )
             await asyncio.gather(*(self._begin(move) for move in moves[:AT_ONCE]))

@@ -21,9 +21,6 @@ from voicefleet.contract.api import (
     CallTicket,
     DrainView,
     LeaderView,
-    RegionView,
-    WorkerStatus,
-    WorkerView,
 )
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
@@ -34,6 +31,7 @@ from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.http.call_pages import Cursor, page
 from voicefleet.controller.http.problems import posted, problem
 from voicefleet.controller.http.reads import number, told
+from voicefleet.controller.http.views import region_view, worker_status
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.reconciler import DECISIONS_KEPT, DecisionLog
@@ -45,15 +43,12 @@ from voicefleet.controller.settings.controller import Settings
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import REDIS_FAILURES
 from voicefleet.runtime.tracing import child_of, emit
-from voicefleet.scaling import SupplyState
 
 _STORE_LIMIT_S = 0.5
 _FULL_RETRY_S = 5.0
 _UNUSED_RETRY_S = 1.0
 """Callers join within about as long."""
 _WORKERS_NAMED = 20
-WORKERS_LISTED = 200
-"""Of one region in one answer."""
 
 log = get_logger(__name__)
 
@@ -132,9 +127,9 @@ class Api:
         header = span.header if span else ""
         identity = wanted.identity or f"caller-{secrets.token_hex(4)}"
         # Before anything is awaited: the next request must not be promised the same slot.
-        region.reserve(room, key)
+        region.reservations.reserve(room, key)
         if refused := await self._count(key, region, room):
-            region.reservations.pop(room, None)
+            region.reservations.release(room)
             return refused
         try:
             record = CallRecord(
@@ -275,70 +270,3 @@ class Api:
         seen = self._seen(key_of(request))
         newest = itertools.islice((view for view in reversed(self._decisions.kept) if view.region in seen), limit)
         return told(DecisionList(decisions=list(newest)))
-
-
-def worker_status(region: Region, worker: str) -> WorkerStatus:
-    """What is known of a worker that reported."""
-    reported, snapshot, observation = region.reported[worker], region.fresh_snapshot(), region.observation
-    seen = next((w for w in observation.workers if w.id == worker), None) if observation else None
-    report = reported.report
-    held = sum(c.claim is not None and c.claim.worker == worker for c in snapshot.calls) if snapshot else 0
-    state = seen.state if seen else SupplyState(report.state) if reported.fresh else SupplyState.UNKNOWN
-    return WorkerStatus(
-        worker=worker,
-        region=region.name,
-        state=state.value,
-        slots=report.slots,
-        # A worker that hangs says nothing any more, its claims do.
-        live=max(report.busy, held) if reported.prompt else held,
-        leaving=state is SupplyState.STOPPING or bool(reported.order and reported.order.leave),
-    )
-
-
-def region_view(region: Region) -> RegionView:
-    """What is known of a region; counts are None when they are not known now."""
-    spec, observation, snapshot = region.settings.pool_spec, region.observation, region.fresh_snapshot()
-    reports = region.fresh_reports()
-    known = observation is not None and reports is not None and region.fresh_instances()
-    instances = {instance.id: instance for instance in region.instances}
-    workers = observation.workers if observation is not None else ()
-
-    def count(state: SupplyState) -> int | None:
-        return sum(w.state is state for w in workers) if known else None
-
-    draining, stopping = count(SupplyState.DRAINING), count(SupplyState.STOPPING)
-    views: list[WorkerView] = []
-    for worker in workers[:WORKERS_LISTED]:
-        reported, instance = (reports or {}).get(worker.id), instances.get(worker.id)
-        views.append(
-            WorkerView(
-                id=worker.id,
-                state=worker.state.value,
-                slots=worker.slots,
-                live=worker.busy,
-                age_s=round(worker.age_s, 1),
-                pid=reported.report.pid if reported else 0,
-                instance=instance.state.value if instance else "",
-                detail=instance.detail if instance else "",
-            )
-        )
-    reason = region.reason
-    calls_known = snapshot is not None and known
-    return RegionView(
-        region=region.name,
-        status="ok" if calls_known else "unknown",
-        reason=reason or ("" if calls_known else "not read yet"),
-        min_workers=spec.min_workers,
-        max_workers=spec.max_workers,
-        slots_per_worker=spec.slots,
-        desired_workers=region.decision.desired if region.decision else None,
-        starting=count(SupplyState.STARTING),
-        ready=count(SupplyState.READY),
-        draining=None if draining is None or stopping is None else draining + stopping,
-        slots=sum(w.slots for w in workers if w.state is SupplyState.READY and not w.cordoned) if known else None,
-        live=snapshot.live if snapshot is not None else None,
-        waiting=snapshot.waiting if snapshot is not None else None,
-        silent=region.silent,
-        workers=views,
-        more_workers=len(workers) - len(views),
-    )

@@ -57,7 +57,7 @@ class EndCall:
         # First, so that nobody who is quick joins again before it is known.
         await region.calls.mark_ended(room)
         await region.livekit.delete_room(room)
-        region.reservations.pop(room, None)
+        region.reservations.release(room)
         await self._limiter.release(owner, region.name, [room])
         log.info("call ended by request", region=region.name, room=room, key=key.name, owner=owner)
 

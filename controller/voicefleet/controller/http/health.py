@@ -1,4 +1,4 @@
-"""What is wrong where: one word for anybody, and in words behind a key, because reasons quote workers' logs."""
+"""Health of each region: one word for anybody; reasons need a key, because they quote workers' logs."""
 
 from __future__ import annotations
 

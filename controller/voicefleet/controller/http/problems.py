@@ -1,4 +1,4 @@
-"""Answers that are not 2xx, and bodies that may lead to one."""
+"""Error answers of the API, and the parsing of request bodies that may lead to one."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from voicefleet.controller.regions.region import RESERVATION_S, Region
+from voicefleet.controller.regions.region import Region
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,13 @@ def capacity_of(region: Region, key: str, ratio: float) -> RegionCapacity:
     if snapshot is None or reports is None:
         return RegionCapacity(region.name, None, None)
     pool = region.settings.pool
-    unserved, unused = snapshot.waiting + snapshot.joining, region.unused(snapshot)
-    since_s = region.clock.monotonic() - RESERVATION_S
-    own = [ticket.at_s > since_s for ticket in unused if ticket.key == key]
+    unserved, unused = snapshot.waiting + snapshot.joining, region.reservations.unused(snapshot)
+    own = [region.reservations.expected(ticket) for ticket in unused if ticket.key == key]
     return RegionCapacity(
         region.name,
         free_now=sum(r.free for r in reports.values()) - unserved,
         free_at_most=pool.max_workers * pool.slots - snapshot.live - unserved,
-        reserved=region.reserved_unjoined(snapshot),
+        reserved=region.reservations.unjoined(snapshot),
         own=sum(own),
         held=len(own),
         slots=pool.max_workers * pool.slots,

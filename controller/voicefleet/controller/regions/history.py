@@ -1,4 +1,4 @@
-"""The last half hour of every region, for the page and `voicefleet status`: a point every 5 s, in memory."""
+"""The last half hour of every region, for the page and `voicefleet status`: a point every 5 s, kept in RAM."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How long Redis has been well, or away, as this controller sees it. Pure: the time is given, in seconds."""
+"""How long Redis has been reachable or unreachable for this controller. Pure: times are arguments, in seconds."""
 
 from __future__ import annotations
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.reports import STALE_AFTER_S
 from voicefleet.controller.calls.snapshots import Snapshot
-from voicefleet.controller.http.auth.limits import PENDING_S
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.model_store import ModelStore
 from voicefleet.controller.pool.worker_store import Reported, WorkerStore
 from voicefleet.controller.ports import CallStorePort, Fleet, Instance, LiveKitPort
 from voicefleet.controller.regions.outages import Outages
+from voicefleet.controller.regions.reservations import Reservations
 from voicefleet.controller.settings.region import RegionSettings
 from voicefleet.controller.waiting_message.messages import WaitingMessages
 from voicefleet.runtime.clock import Clock
@@ -23,25 +23,11 @@ from voicefleet.runtime.tracing import NoTracer, Tracer
 from voicefleet.scaling import Decision, PoolObservation
 from voicefleet.scaling.estimators import DurationEstimator
 
-RESERVATION_S = 5.0
-"""A slot is reserved for the caller of a ticket for so long; a caller who has not joined by then gets no slot kept."""
 USUAL_CALL_S = DurationEstimator.prior().mean_s
 CUT_OFF_S = 20.0
 """LiveKit drops a worker whose connection says nothing for about as long."""
 
 log = get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """A ticket that was given, and that nobody is known to have joined with.
-
-    For `RESERVATION_S` its caller is expected, and needs a slot; after that it may still come.
-    """
-
-    at_s: float
-    key: str
-    """The API key that asked for it."""
 
 
 @dataclass
@@ -87,9 +73,8 @@ class Region:
     """How long calls last, as far as it was learned."""
     observation: PoolObservation | None = None
     decision: Decision | None = None
-    reservations: dict[str, Reservation] = field(default_factory=dict)
-    """Room of a ticket whose caller may be on the way -> whose it is. Of this replica: each of several may reserve as
-    much, which is no harm, because no key is refused for what another one has reserved."""
+    reservations: Reservations = field(init=False)
+    """Tickets whose callers have not joined yet."""
     listed_rooms: frozenset[str] | None = None
     """LiveKit's rooms, callers in them or not, at `listed_at_s`."""
     troubles: dict[str, str] = field(default_factory=dict)
@@ -97,6 +82,9 @@ class Region:
     waiting_messages: WaitingMessages | None = None
     """Speaks to waiting callers; None when the settings do not ask for it."""
     tracer: Tracer = field(default_factory=NoTracer)
+
+    def __post_init__(self) -> None:
+        self.reservations = Reservations(self.clock)
 
     @property
     def name(self) -> str:
@@ -177,23 +165,6 @@ class Region:
         those it thinks are there, so many an offer is lost."""
         lately = self.cut_off_at_s is not None and self.clock.monotonic() - self.cut_off_at_s < CUT_OFF_S
         return lately or self._hanging
-
-    def reserve(self, room: str, key: str) -> None:
-        """A ticket for `room` was given: its caller needs a slot before any list of calls shows it."""
-        self.reservations[room] = Reservation(self.clock.monotonic(), key)
-
-    def unused(self, snapshot: Snapshot) -> list[Reservation]:
-        """Tickets that still let in, and whose callers are not in `snapshot` yet; the oldest first."""
-        if self.reservations:
-            since = self.clock.monotonic() - PENDING_S
-            here = snapshot.rooms
-            self.reservations = {r: p for r, p in self.reservations.items() if p.at_s > since and r not in here}
-        return list(self.reservations.values())
-
-    def reserved_unjoined(self, snapshot: Snapshot) -> int:
-        """Callers with a ticket of the last few seconds who are not in `snapshot` yet."""
-        since = self.clock.monotonic() - RESERVATION_S
-        return sum(p.at_s > since for p in self.unused(snapshot))
 
     def surely_over(self, room: str) -> bool:
         """Whether the call in `room` has ended: no caller is there, and LiveKit has no such room to come back to."""

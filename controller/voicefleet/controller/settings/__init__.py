@@ -1,1 +1,1 @@
-"""The controller's settings file: its schema, and the frozen values that are made of it."""
+"""The controller's settings file: one frozen tree, whose fields say their unit, default and meaning."""

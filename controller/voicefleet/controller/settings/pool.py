@@ -1,4 +1,4 @@
-"""The settings of a region's pool. A field added here is a value of the chart too: see `chart.values_schema`."""
+"""The settings of a region's pool. A field added here is a value of the chart too (`chart.values_schema`)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ SHORT_CALL_S = 30.0
 """Calls that people make last longer."""
 _MOST_WORKERS = 100_000
 
-_TimeOfDay = Annotated[
-    dt.time, WithJsonSchema({"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?$"})
-]
+_TimeOfDay = Annotated[dt.time, WithJsonSchema({"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"})]
 _Moment = Annotated[
     AwareDatetime,
     WithJsonSchema(

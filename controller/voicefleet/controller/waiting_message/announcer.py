@@ -165,7 +165,7 @@ class Announcer:
         self._ended = asyncio.Event()
 
     def take(self, line: bytes) -> None:
-        """Obey one line of stdin."""
+        """Carry out the order in one line of stdin."""
         try:
             order = Order.decode(line)
         except (ValueError, TypeError):

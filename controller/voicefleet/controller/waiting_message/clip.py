@@ -17,7 +17,7 @@ MIN_S, MAX_S = 0.3, 30.0
 _QUIETEST_PEAK = 1_000
 """About -30 dBFS: a recording whose loudest sample is below it is not heard on a telephone."""
 _RATES = "/".join(str(rate) for rate in SAMPLE_RATES)
-_WAY_OUT = f"Give a WAV file: mono, 16 bit, {_RATES} Hz, {MIN_S:g} to {MAX_S:g} s."
+_HINT = f"Give a WAV file: mono, 16 bit, {_RATES} Hz, {MIN_S:g} to {MAX_S:g} s."
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +71,4 @@ def _peak(pcm: bytes) -> int:
 
 
 def _refused(what: str, path: Path, field: str) -> ConfigError:
-    return ConfigError(what, field=field, value=str(path), hint=_WAY_OUT)
+    return ConfigError(what, field=field, value=str(path), hint=_HINT)

@@ -1,4 +1,4 @@
-"""The waiting messages of one region: whom to speak to, one replica at a time, and what became of it."""
+"""Plays the waiting message to the waiting callers of one region, one replica at a time, and counts the results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The announcer as the controller sees it: one child process, started again when it dies.
+"""Runs the announcer as one child process, and starts it again when it dies.
 
 It needs no secret: each order carries a token for one room. It ends when its stdin does, so it is not left behind by
 a controller that is killed.

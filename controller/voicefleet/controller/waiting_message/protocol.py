@@ -1,4 +1,4 @@
-"""The lines between the controller and its announcer: orders go in, answers come back, one JSON object a line."""
+"""The protocol between the controller and its announcer: orders in, answers out, one JSON object a line."""
 
 from __future__ import annotations
 

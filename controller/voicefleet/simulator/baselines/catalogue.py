@@ -18,7 +18,7 @@ from voicefleet.traffic.traces import Trace
 
 @dataclass(frozen=True, slots=True)
 class BaselineKind:
-    """A peer and its knob.
+    """A baseline and its knob.
 
     Attributes:
         make: the policy with the knob at a value.

@@ -8,33 +8,6 @@
 {{- with .livekit.apiUrl -}}
 {{- $_ := set $livekit "api_url" . -}}
 {{- end -}}
-{{- $pool := dict
-      "min_workers" (int .pool.minWorkers)
-      "max_workers" (int .pool.maxWorkers)
-      "slots" (int .pool.slots)
-      "policy" .pool.policy
-      "wait_ratio" .pool.waitRatio
-      "mode" .pool.mode
-      "buffer" (int .pool.buffer)
-      "scale_down_delay_s" .pool.scaleDownDelaySeconds
-      "start_timeout_s" .pool.startTimeoutSeconds -}}
-{{- if eq .pool.mode "fixed" -}}
-{{- $_ := set $pool "fixed_workers" (int .pool.fixedWorkers) -}}
-{{- end -}}
-{{- with .pool.schedule -}}
-{{- $shifts := list -}}
-{{- range . -}}
-{{- $shifts = append $shifts (dict "days" .days "begin" .begin "end" .end "timezone" (.timezone | default "UTC") "min_workers" (int .minWorkers)) -}}
-{{- end -}}
-{{- $_ := set $pool "schedule" $shifts -}}
-{{- end -}}
-{{- with .pool.campaigns -}}
-{{- $campaigns := list -}}
-{{- range . -}}
-{{- $campaigns = append $campaigns (dict "start" .start "duration_s" .durationSeconds "calls" .calls) -}}
-{{- end -}}
-{{- $_ := set $pool "campaigns" $campaigns -}}
-{{- end -}}
 {{- $kubernetes := dict "namespace" .namespace "deployment" .workload -}}
 {{- if .cluster.kubeconfigSecret -}}
 {{- $_ := set $kubernetes "kubeconfig" (printf "/etc/voicefleet-cluster/%s/kubeconfig" .name) -}}
@@ -47,10 +20,10 @@
       "agent_name" .agentName
       "rooms" .rooms
       "handoff" .handoff
-      "pool" $pool
+      "pool" (include "voicefleet.settings" .pool | fromJson)
       "kubernetes" $kubernetes -}}
 {{- if .waitingMessage.enabled -}}
-{{- $message := dict "after_s" .waitingMessage.afterSeconds "every_s" .waitingMessage.everySeconds -}}
+{{- $message := include "voicefleet.settings" (pick .waitingMessage "afterSeconds" "everySeconds") | fromJson -}}
 {{- if .waitingMessage.audio.existingConfigMap -}}
 {{- $_ := set $message "audio" (printf "/etc/voicefleet-waiting/%s/waiting.wav" .name) -}}
 {{- with .waitingMessage.text -}}
@@ -66,11 +39,11 @@
       "listen" "0.0.0.0:8080"
       "auth" $controller.auth
       "owner" (include "voicefleet.owner" .)
-      "limits" (dict "requests_per_minute" (int $controller.limits.requestsPerMinute) "concurrent_calls" (int $controller.limits.concurrentCalls) "max_call_duration_s" $controller.limits.maxCallDurationSeconds)
+      "limits" (include "voicefleet.settings" $controller.limits | fromJson)
       "tick_s" $controller.tickSeconds
       "listing_s" $controller.listingSeconds
       "waiting_grace_s" $controller.waitingGraceSeconds
-      "kubernetes_lease" (dict "namespace" .Release.Namespace "name" (printf "%s-controller" (include "voicefleet.fullname" .)) "duration_s" (int $controller.lease.durationSeconds) "renew_deadline_s" $controller.lease.renewDeadlineSeconds "retry_s" $controller.lease.retrySeconds)
+      "kubernetes_lease" (merge (dict "namespace" .Release.Namespace "name" (printf "%s-controller" (include "voicefleet.fullname" .))) (include "voicefleet.settings" $controller.lease | fromJson))
       "regions" $regions -}}
 {{- with $controller.trustedProxies -}}
 {{- $_ := set $config "trusted_proxies" . -}}
@@ -86,6 +59,30 @@
 {{- $_ := set $config "redis_ca_file" (printf "/etc/voicefleet-redis/%s" $root.Values.redis.caKey) -}}
 {{- end -}}
 {{- toYaml $config -}}
+{{- end -}}
+
+{{/*
+Values under the names that settings have, as JSON: startTimeoutSeconds is start_timeout_s. What is null or an empty list
+is left out. A value that the settings have too needs no line here.
+*/}}
+{{- define "voicefleet.settings" -}}
+{{- if kindIs "map" . -}}
+{{- $fields := list -}}
+{{- range $name, $value := . -}}
+{{- if not (or (kindIs "invalid" $value) (and (kindIs "slice" $value) (empty $value))) -}}
+{{- $fields = append $fields (printf "%q:%s" (regexReplaceAll "_seconds$" (snakecase $name) "_s") (include "voicefleet.settings" $value)) -}}
+{{- end -}}
+{{- end -}}
+{{- printf "{%s}" (join "," $fields) -}}
+{{- else if kindIs "slice" . -}}
+{{- $items := list -}}
+{{- range . -}}
+{{- $items = append $items (include "voicefleet.settings" .) -}}
+{{- end -}}
+{{- printf "[%s]" (join "," $items) -}}
+{{- else -}}
+{{- toJson . -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "voicefleet.apiKeysSecret" -}}

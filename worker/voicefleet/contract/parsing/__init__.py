@@ -1,1 +1,1 @@
-"""Reading what people wrote: YAML and JSON documents, validation errors, bounds of options."""
+"""Reads what people wrote: documents, validation errors, bounds of options, names that were renamed."""

@@ -1,4 +1,4 @@
-"""Turn pydantic's errors into ours: the field's path, the value as written and the way out."""
+"""Turn pydantic's errors into ours: the field's path, the value as written and a hint."""
 
 from __future__ import annotations
 

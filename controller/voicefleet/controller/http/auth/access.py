@@ -1,4 +1,4 @@
-"""Who may do what: every request passes here before its handler. Keys, roles, limits; and no answer shows a trace."""
+"""Checks the key, its role and its limits before a request reaches its handler; no answer shows a stack trace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failed attempts to authenticate, limited by address. Pure: addresses and `now` in, seconds to wait out.
+"""Failed attempts to authenticate, limited by address. Pure: takes addresses and `now`, returns seconds to wait.
 
 Only failures are limited. A valid key is let in from an address whose attempts are used up: else anybody behind the
 same proxy could lock everybody out. That costs nothing, for secrets of 16 characters are not found by trying; what is

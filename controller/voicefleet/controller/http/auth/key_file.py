@@ -1,4 +1,4 @@
-"""The file of hashed API keys: who may read it, and that it is read again when it changes.
+"""The file of hashed API keys: its permissions are checked, and it is read again when it changes.
 
 A file that others may read is refused: on a machine it must be ours or root's, and nobody else's to read (mode 0400 or
 0600). A Secret mounted by Kubernetes cannot be so: its files belong to root, and a pod that is not root reads them as a

@@ -1,4 +1,4 @@
-"""API keys: who asks, what for, and in which regions. Pure: texts in, values out.
+"""API keys with their roles and regions, parsed from a list or a file. Pure: texts in, values out.
 
 A secret is compared as its SHA-256. A slow hash (scrypt, argon2) makes guessing dear where people choose passwords;
 here `voicefleet keys hash` draws 256 bits, which nobody guesses at any speed, and 500 requests a second are checked.
@@ -185,46 +185,40 @@ def line_of(name: str, secret: str, roles: str, regions: str) -> str:
 
 
 def _roles(texts: Sequence[str], *, field: str, where: str) -> frozenset[Role]:
-    known = {role.value for role in Role}
-    for text in texts:
-        if text not in known:
-            # The text may be a part of a secret that has a colon in it: only a plain word is repeated.
-            shown = text if _WORD.match(text) else "..."
-            raise ConfigError(
-                "no such role",
-                field=field,
-                value=f"{where}: {shown}" if where else shown,
-                hint=f"Known: {', '.join(sorted(known))}; join several by +.",
-            )
+    # The text may be a part of a secret that has a colon in it: only a plain word is repeated.
+    _refuse_unknown("role", texts, {role.value for role in Role}, _WORD, field=field, where=where)
     return frozenset(Role(text) for text in texts)
 
 
 def _regions(texts: Sequence[str], known: Collection[str], *, field: str, where: str) -> frozenset[str]:
+    _refuse_unknown("region", texts, known, REGION_PATTERN, field=field, where=where)
+    return frozenset(texts)
+
+
+def _refuse_unknown(
+    what: str, texts: Sequence[str], known: Collection[str], plain: re.Pattern[str], *, field: str, where: str
+) -> None:
+    """Only a text that is `plain` is repeated in the message."""
     for text in texts:
         if text not in known:
-            shown = text if REGION_PATTERN.match(text) else "..."
+            shown = text if plain.match(text) else "..."
             raise ConfigError(
-                "no such region",
+                f"no such {what}",
                 field=field,
-                value=f"{where}: {shown}",
+                value=f"{where}: {shown}" if where else shown,
                 hint=f"Known: {', '.join(sorted(known))}; join several by +.",
             )
-    return frozenset(texts)
 
 
 def _ring(keys: Iterable[Key], *, field: str, source: str) -> KeyRing:
     ring = KeyRing(tuple(keys))
-    names = Counter(key.name for key in ring.keys)
-    secrets = Counter(key.digest for key in ring.keys)
-    for what, twice in (
-        ("name", sorted({key.name for key in ring.keys if names[key.name] > 1})),
-        ("secret", sorted({key.name for key in ring.keys if secrets[key.digest] > 1})),
-    ):
-        if twice:
+    for part, attribute in (("name", "name"), ("secret", "digest")):
+        counts = Counter(getattr(key, attribute) for key in ring.keys)
+        if twice := sorted({key.name for key in ring.keys if counts[getattr(key, attribute)] > 1}):
             raise ConfigError(
-                f"two keys have the same {what}",
+                f"two keys have the same {part}",
                 field=field,
                 value=f"{', '.join(twice)} in {source}",
-                hint=f"Give each its own {what}.",
+                hint=f"Give each its own {part}.",
             )
     return ring
