@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from support.fake_fleet import FakeCampaignStore, FakeLeadership, FakeModelStore
 from support.region_settings import region_settings
 from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.claims import Claim
@@ -17,7 +18,6 @@ from voicefleet.contract.reports import WorkerOrder, WorkerReport
 from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.leader.leadership import Term
 from voicefleet.controller.metrics import Metrics
-from voicefleet.controller.pool.campaign_store import CampaignRecord
 from voicefleet.controller.pool.reconciler import DecisionLog, PoolReconciler
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceExit, InstanceState, StartupTimestamps
@@ -89,44 +89,10 @@ class Book:
         pass
 
 
-class Models:
-    """Nothing was learned before."""
-
-    async def read(self) -> str | None:
-        return None
-
-    async def write(self, text: str) -> None:
-        pass
-
-
-class Campaigns:
-    """None is announced."""
-
-    async def now_ms(self) -> int:
-        return 0
-
-    async def current(self, now_ms: int) -> tuple[CampaignRecord, ...]:
-        return ()
-
-
-@dataclass
-class Leader:
-    leads: bool = True
-    holder: str = ""
-    trouble: str = ""
-    term: Term | None = None
-
-    def remaining_s(self) -> float:
-        return 1.0 if self.leads else 0.0
-
-    async def release(self) -> None:
-        self.leads = False
-
-
 class Pool:
     """Two workers of two slots each, `calls` of whom wait or are served."""
 
-    def __init__(self, leader: Leader, *, live: int = 0, waiting: int = 0, cordoned: str = "") -> None:
+    def __init__(self, leader: FakeLeadership, *, live: int = 0, waiting: int = 0, cordoned: str = "") -> None:
         self.fleet, self.book = Fleet(), Book()
         for name in ("a", "b"):
             self.add(name, cordoned=name == cordoned, live=live if name == "a" else 0)
@@ -135,8 +101,8 @@ class Pool:
             livekit=cast(Any, None),
             calls=cast(Any, None),
             workers=cast(Any, self.book),
-            models=cast(Any, Models()),
-            campaigns=cast(Any, Campaigns()),
+            models=cast(Any, FakeModelStore()),
+            campaigns=cast(Any, FakeCampaignStore(LoopClock())),
             fleet=cast(Any, self.fleet),
             clock=LoopClock(),
             metrics=Metrics(),
@@ -171,7 +137,7 @@ class Pool:
 
 def test_the_leader_writes_and_orders() -> None:
     async def story() -> None:
-        pool = Pool(Leader(), live=2, waiting=3)
+        pool = Pool(FakeLeadership(), live=2, waiting=3)
         await pool.tick()
         assert pool.fleet.writes == [(1, [])]
         pool.calls(1, 0)
@@ -184,7 +150,7 @@ def test_the_leader_writes_and_orders() -> None:
 def test_a_leader_says_once_that_its_term_began_and_cordons_in_its_name() -> None:
     async def story() -> None:
         first, second = Term("lease", 7), Term("lease", 9)
-        leader = Leader(term=first)
+        leader = FakeLeadership(term=first)
         pool = Pool(leader, live=2, waiting=3)
         pool.book.away = True
         await pool.tick()
@@ -205,7 +171,7 @@ def test_a_leader_says_once_that_its_term_began_and_cordons_in_its_name() -> Non
 
 def test_whoever_brings_a_worker_back_needs_no_term() -> None:
     async def story() -> None:
-        pool = Pool(Leader(term=Term("lease", 7)), live=2, waiting=3, cordoned="b")
+        pool = Pool(FakeLeadership(term=Term("lease", 7)), live=2, waiting=3, cordoned="b")
         await pool.tick()
         assert pool.book.orders == [("b", False)]
         assert pool.book.terms == [Term("lease", 7), None]
@@ -215,7 +181,7 @@ def test_whoever_brings_a_worker_back_needs_no_term() -> None:
 
 def test_a_follower_decides_the_same_and_does_nothing() -> None:
     async def story() -> None:
-        pool = Pool(Leader(leads=False, holder="other"), live=2, waiting=3)
+        pool = Pool(FakeLeadership(leads=False, holder="other"), live=2, waiting=3)
         await pool.tick()
         pool.calls(1, 0)
         await pool.tick()
@@ -227,7 +193,7 @@ def test_a_follower_decides_the_same_and_does_nothing() -> None:
 
 def test_one_that_begins_to_lead_is_warm() -> None:
     async def story() -> None:
-        leader = Leader(leads=False)
+        leader = FakeLeadership(leads=False)
         pool = Pool(leader, live=2, waiting=3)
         await pool.tick()
         leader.leads = True
@@ -239,7 +205,7 @@ def test_one_that_begins_to_lead_is_warm() -> None:
 
 def test_without_an_api_server_a_cordoned_worker_comes_back_for_a_caller_who_waits() -> None:
     async def story() -> None:
-        leader = Leader(leads=True)
+        leader = FakeLeadership(leads=True)
         pool = Pool(leader, live=2, cordoned="b")
         pool.fleet.there.append(Instance("w/missing-1", InstanceState.PENDING, 1.0))
         await pool.tick()
@@ -263,7 +229,7 @@ def test_without_an_api_server_a_cordoned_worker_comes_back_for_a_caller_who_wai
 
 def test_unknown_pods_are_no_reason_to_scale() -> None:
     async def story() -> None:
-        pool = Pool(Leader(), live=2)
+        pool = Pool(FakeLeadership(), live=2)
         await pool.tick()
         pool.fleet.away = True
         pool.book.orders.clear()
@@ -279,7 +245,7 @@ def test_unknown_pods_are_no_reason_to_scale() -> None:
 
 def test_nothing_shrinks_during_a_rollout() -> None:
     async def story() -> None:
-        pool = Pool(Leader(), live=1)
+        pool = Pool(FakeLeadership(), live=1)
         pool.fleet.rolls = True
         pool.add("surge")
         await pool.tick()
@@ -293,7 +259,7 @@ def test_nothing_shrinks_during_a_rollout() -> None:
 
 def test_the_time_a_worker_took_is_learned_once() -> None:
     async def story() -> None:
-        pool = Pool(Leader(), live=2)
+        pool = Pool(FakeLeadership(), live=2)
         await pool.tick()
         await pool.tick()
         # Asked for at -100 s, registered 99 - 3 + 0.5 s before the first tick, which was at 2 s.

@@ -94,7 +94,7 @@ def taken(record: LeaseRecord, replica: str, terms: Terms) -> LeaseRecord:
 
 
 class Election:
-    """One replica's part in the election; `Leadership` for the loops.
+    """One replica's part in the election, and the `Leadership` that its loops ask.
 
     Args:
         changed: told when this replica begins or ceases to lead.
@@ -189,7 +189,7 @@ class Election:
         try:
             await self._lease.write(replace(sighting.record, holder=""), _RELEASE_S)
         except UnknownStateError as error:
-            log.warning("Lease not released, it ends by itself", error=str(error))
+            log.warning("Lease not released: it expires by itself", error=str(error))
 
     def _note(self) -> None:
         leads = self.leads

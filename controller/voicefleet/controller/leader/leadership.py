@@ -1,4 +1,4 @@
-"""Who of several controllers scales. Everything else runs on every one of them."""
+"""Which of several controllers scales: only the leader. Everything else runs on every one of them."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ log = get_logger(__name__)
 
 
 def hung(reports: Mapping[str, Reported], snapshot: Snapshot, *, well_for_s: float) -> list[str]:
-    """Workers that hang, for all that Redis shows, and hold no call.
+    """Workers that hang, as far as Redis shows, and have no call.
 
     Args:
         well_for_s: how long Redis has been well: silence means nothing while it was not.
@@ -49,7 +49,7 @@ class HungWorkers:
             await self.once()
 
     async def once(self) -> None:
-        """One look: whoever is silent, has no call, and does not answer on its own port either, is ended."""
+        """One look: a worker that is silent, has no call, and does not answer on its own port either, is ended."""
         region, fleet = self._region, self._region.fleet
         snapshot = region.fresh_snapshot()
         if fleet is None or snapshot is None or not self._leadership.leads:
@@ -67,7 +67,7 @@ class HungWorkers:
                     await self._end(worker)
                 elif worker not in self._left_alone:
                     self._left_alone.add(worker)
-                    log.warning("worker does not report, and may live: left alone", region=region.name, worker=worker)
+                    log.warning("worker does not report and may be alive: not ended", region=region.name, worker=worker)
         except UnknownStateError as error:
             region.read_failed("hung workers", error)
             return

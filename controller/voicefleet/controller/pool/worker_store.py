@@ -140,7 +140,7 @@ class WorkerStore:
         await self._as_leader(term, [self._keys.order(worker)], text)
 
     async def enter(self, term: Term) -> None:
-        """Say that `term` has begun: from now on, orders of leaders before are refused.
+        """Record that `term` has begun: from now on, orders of earlier leaders are refused.
 
         Raises:
             UnknownStateError: Redis did not answer, or another replica leads since.
@@ -153,12 +153,12 @@ class WorkerStore:
             raise UnknownStateError("nothing was ordered: another replica leads since")
 
     async def drain(self, worker: str) -> None:
-        """Have `worker` drained and ended, by whichever controller can."""
+        """Request that `worker` drains and ends, by whichever controller can do it."""
         with translate_redis_errors():
             await self._redis.sadd(self._keys.drains, worker)
 
     async def drains(self) -> frozenset[str]:
-        """Workers that somebody ordered to drain and end."""
+        """Workers whose drain and end was requested."""
         with translate_redis_errors():
             return frozenset(str(worker) for worker in await self._redis.smembers(self._keys.drains))
 

@@ -1,4 +1,4 @@
-"""Secrets in what a program wrote into its log: the last lines of a worker that ended are shown to whoever may read."""
+"""Removes secrets from the last log lines of a worker that ended: every reader of the API is shown them."""
 
 from __future__ import annotations
 
