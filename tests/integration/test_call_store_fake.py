@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from support import fake_call_store
 from support.fake_call_store import FakeCallStore
+from support.model_machine import explore
 from voicefleet.contract.calls import CallRecord
 from voicefleet.controller.calls.call_store import CallStore
 from voicefleet.controller.calls.snapshots import Snapshot
@@ -182,17 +182,4 @@ def test_the_fake_answers_as_redis_does(redis_server: servers.Redis) -> None:
         runner = stack.enter_context(asyncio.Runner(loop_factory=asyncio.new_event_loop))
         client = connect_redis(redis_server.url, timeout_s=60.0)
         stack.callback(lambda: runner.run(client.aclose()))
-        factory: Any = lambda: Both(runner, client)  # noqa: E731 (as in test_claims_model)
-        run_state_machine_as_test(
-            factory,
-            settings=settings(
-                max_examples=150,
-                stateful_step_count=30,
-                derandomize=True,
-                database=None,
-                deadline=None,
-                phases=[Phase.generate, Phase.shrink],
-                report_multiple_bugs=False,
-                suppress_health_check=list(HealthCheck),
-            ),
-        )
+        explore(lambda: Both(runner, client), 150)

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 from unittest import mock
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from support.model_machine import explore
 from voicefleet.contract import codec
 from voicefleet.contract.calls import PRIORITY_LEVEL_MS, CallRecord
 from voicefleet.contract.keys import Keys
@@ -230,20 +230,7 @@ def play(url: str, examples: int) -> None:
         for name in ("zset-max-listpack-entries", "hash-max-listpack-entries"):
             runner.run(_awaited(client.config_set(name, 0)))
         try:
-            factory: Any = lambda: QueueMachine(runner, client)  # noqa: E731 (as in test_claims_model)
-            run_state_machine_as_test(
-                factory,
-                settings=settings(
-                    max_examples=examples,
-                    stateful_step_count=30,
-                    derandomize=True,
-                    database=None,
-                    deadline=None,
-                    phases=[Phase.generate, Phase.shrink],
-                    report_multiple_bugs=False,
-                    suppress_health_check=list(HealthCheck),
-                ),
-            )
+            explore(lambda: QueueMachine(runner, client), examples)
         finally:
             runner.run(client.aclose())
 

@@ -11,11 +11,14 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-from support.model_redis import REGION, Line, ModelRedis
-from voicefleet.contract.claims import RENEW_EVERY_S
+from support.fake_livekit import FakeLiveKit
+from support.model_redis import REGION, Line, ModelRedis, Wire
+from voicefleet.contract.claims import RENEW_EVERY_S, agent_identity
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.runtime.redis.claim_store import ClaimStore, Refused, Succeeding, Turn
+from voicefleet.runtime.redis.scripts import ScriptArguments
 from voicefleet.worker.conversation.handover import GONE_AFTER_S, SUCCESSION_LIMIT_S
 from voicefleet.worker.job.claim_lease import STALL_S, ClaimLease
 
@@ -51,14 +54,23 @@ class ModelJob:
     """A job of `worker` for the call in `room`, whose LiveKit room is `sid`."""
 
     def __init__(
-        self, redis: ModelRedis, name: str, room: str, sid: str, worker: str, granted: Callable[[ModelJob], None]
+        self,
+        redis: ModelRedis,
+        livekit: FakeLiveKit,
+        name: str,
+        room: str,
+        sid: str,
+        worker: str,
+        *,
+        granted: Callable[[ModelJob], None],
+        done: Callable[[ScriptArguments, Any], None],
     ) -> None:
+        self._redis, self._livekit = redis, livekit
         self._granted = granted
         self.name, self.room, self.sid, self.worker = name, room, sid, worker
         self.stage = Stage.ACCEPTED
         self.epoch = 0
         self.succeeds = False
-        self.in_room = False
         self.asleep_since_s: float | None = None
         self.doubtful = False
         self.confirmed = False
@@ -66,7 +78,9 @@ class ModelJob:
         self.said_ready = False
         self.renewed_s = 0.0
         self.joined_s = 0.0
-        self.wire = redis.wire()
+        self.beats_at_s = 0.0
+        """When it does something next."""
+        self.wire = Wire(redis.scripts, done)
         self.claims = ClaimStore(self.wire, REGION)
         self.lease = ClaimLease(self.claims, room=room, room_sid=sid, worker=worker, job=name, epoch=0, clock=Timer())
 
@@ -74,6 +88,19 @@ class ModelJob:
         marks = [m for m in ("in_room", "doubtful", "confirmed") if getattr(self, m)]
         marks += ["asleep"] * self.asleep + ["lost"] * self.lease.lost + ["cut"] * self.wire.cut
         return f"{self.name}@{self.worker}:{self.stage.value}({self.epoch}; {' '.join(marks)})"
+
+    @property
+    def identity(self) -> str:
+        return agent_identity(self.name)
+
+    @property
+    def in_room(self) -> bool:
+        return self.identity in self._livekit.agents(self.room)
+
+    @property
+    def knows_epoch(self) -> bool:
+        """Redis has told it the epoch of its call, or it has ended."""
+        return self.stage is Stage.ENDED or (self.epoch or self.lease.epoch) > 0
 
     @property
     def asleep(self) -> bool:
@@ -94,10 +121,13 @@ class ModelJob:
         return self.stage is Stage.LIVE and self.in_room and not silent
 
     def join(self, now_s: float) -> None:
-        self.in_room, self.joined_s = True, now_s
+        self._livekit.join_agent(self.room, self.identity, self.worker)
+        self.joined_s = now_s
         self.stage = Stage.SUCCESSOR if self.succeeds else Stage.JOINED
         if self.succeeds:
             self.lease.epoch = self.epoch
+        if not self.wire.cut:
+            self._redis.listen(self.name)
 
     async def accept(self) -> bool:
         """Its worker's answer to the offer; False: the call is held. Redis being away is a yes."""
@@ -148,7 +178,19 @@ class ModelJob:
         if gone:
             await self.end()
 
+    def falls_asleep(self, now_s: float) -> None:
+        """Its process stands still; its connections stay."""
+        self.asleep_since_s = now_s
+        self._livekit.mute.add(self.identity)
+
+    def cut_off(self, *, cut: bool = True) -> None:
+        """Its connections to Redis are gone, or are back."""
+        self.wire.cut = cut
+        if self.in_room:
+            self._redis.listen(self.name, on=not cut)
+
     def wakes(self, now_s: float) -> None:
+        self._livekit.mute.discard(self.identity)
         assert self.asleep_since_s is not None
         slept_s, self.asleep_since_s = now_s - self.asleep_since_s, None
         # The beat runs from the moment on that the call is its own.
@@ -156,11 +198,20 @@ class ModelJob:
 
     async def end(self) -> None:
         """In good order: the room is left, then the claim is given back."""
-        self.stage, self.in_room = Stage.ENDED, False
+        self._leave()
         await self.lease.release()
 
-    def dies(self) -> None:
-        self.stage, self.in_room, self.asleep_since_s = Stage.ENDED, False, None
+    def dies(self, *, agent_stays: bool) -> None:
+        """Its process is gone at once; LiveKit notices at once, or after a while."""
+        self._livekit.mute.add(self.identity)
+        self.asleep_since_s = None
+        self._leave(agent_stays=agent_stays)
+
+    def _leave(self, *, agent_stays: bool = False) -> None:
+        self.stage = Stage.ENDED
+        self._redis.listen(self.name, on=False)
+        if not agent_stays:
+            self._livekit.leave(self.room, self.identity)
 
     async def _renew(self, now_s: float) -> None:
         try:
