@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.contract.reports import STALE_AFTER_S
 from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.metrics import Metrics
@@ -103,14 +104,14 @@ class Region:
             # What Redis holds after an outage may be less than there is: wait for the next whole listing.
             self.listed_at_s = None
             raise
-        self.metrics.abandoned.labels(self.name).inc(snapshot.abandoned)
+        self.metrics.counters[catalogue.ABANDONED].labels(self.name).inc(snapshot.abandoned)
         self.snapshot, self.snapshot_at_s = snapshot, self.clock.monotonic()
         self.redis.well(self.snapshot_at_s)
         self.scanned.set()
-        self.metrics.calls_waiting.labels(self.name).set(snapshot.waiting)
-        self.metrics.calls_live.labels(self.name).set(snapshot.live)
+        self.metrics.gauges[catalogue.CALLS_WAITING].labels(self.name).set(snapshot.waiting)
+        self.metrics.gauges[catalogue.CALLS_LIVE].labels(self.name).set(snapshot.live)
         for wait_s in snapshot.served_after_s:
-            self.metrics.call_wait.labels(self.name).observe(wait_s)
+            self.metrics.histograms[catalogue.CALL_WAIT].labels(self.name).observe(wait_s)
         return snapshot
 
     def now_ms(self, snapshot: Snapshot) -> int:
@@ -142,7 +143,7 @@ class Region:
                     raise
                 self.reported_at_s = began_s
                 self._hanging = any(r.hanging for r in self.reported.values())
-                self.metrics.calls_silent.labels(self.name).set(self.silent or 0)
+                self.metrics.gauges[catalogue.CALLS_SILENT].labels(self.name).set(self.silent or 0)
             return self.reported
 
     @property
@@ -200,7 +201,7 @@ class Region:
 
     def read_failed(self, source: str, error: Exception) -> None:
         """A read failed. It is logged once, until it succeeds again."""
-        self.metrics.observe_failures.labels(self.name, source).inc()
+        self.metrics.counters[catalogue.OBSERVE_FAILURES].labels(self.name, source).inc()
         if source not in self.troubles:
             log.warning("state unknown, keeping what there is", region=self.name, source=source, error=str(error))
         self.troubles[source] = str(error)
