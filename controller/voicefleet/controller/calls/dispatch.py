@@ -86,14 +86,14 @@ class Dispatcher:
         beside it: a LiveKit that is slow for one call must not hold up the others."""
         region = self._region
         try:
-            snapshot = await region.scan()
+            snapshot = await region.scans.scan()
             self._forget_served(snapshot)
             rooms = await self._take(snapshot) if snapshot.waiting else []
             records = await region.calls.records(rooms)
         except UnknownStateError as error:
-            region.read_failed("queue", error)
+            region.reads.failed("queue", error)
             return
-        region.read_succeeded("queue")
+        region.reads.succeeded("queue")
         for room in rooms:
             self._dispatches.start(room, functools.partial(self._dispatch, room, snapshot, records))
 
@@ -110,7 +110,7 @@ class Dispatcher:
 
     async def _take(self, snapshot: Snapshot) -> list[str]:
         region = self._region
-        free = sum(r.free for r in (await region.read_reports(SCAN_EVERY_S)).values())
+        free = sum(r.free for r in (await region.reports.read(SCAN_EVERY_S)).values())
         if not free:
             return []
         # A room that is only looked at again later promises nobody a slot.
@@ -162,7 +162,7 @@ class Dispatcher:
     async def _postpone(self, room: str, pause: int, snapshot: Snapshot) -> None:
         # With Redis away the call is taken again when its promise ends, after Redis is back.
         with contextlib.suppress(UnknownStateError):
-            await self._region.calls.postpone(room, pause, self._region.now_ms(snapshot))
+            await self._region.calls.postpone(room, pause, self._region.scans.now_ms(snapshot))
 
     async def _remove_dead(self, room: str, there: Sequence[Participant], snapshot: Snapshot) -> bool:
         """True when no agent in the room lives: a call they held can be served again.

@@ -62,12 +62,12 @@ class Handoffs:
     async def once(self) -> None:
         """One look: what became of those begun, and whether there is more to move."""
         region = self._region
-        snapshot = region.snapshot
+        snapshot = region.scans.within(2 * LOOK_EVERY_S)
         now_s = region.clock.monotonic()
-        if snapshot is None or now_s - region.snapshot_at_s > 2 * LOOK_EVERY_S or not region.redis.settled(now_s):
+        if snapshot is None or not region.redis.settled(now_s):
             return  # the calls are not known now
         try:
-            reports = await region.read_reports(REPORTS_AGE_S)
+            reports = await region.reports.read(REPORTS_AGE_S)
             leaving = emptying(reports, well_for_s=region.redis.well_for_s(now_s))
             rooms = [c.room for c in snapshot.calls if c.claim and c.claim.worker in leaving] if leaving else []
             under_way = await region.calls.handoffs([*dict.fromkeys([*rooms, *self._begun])])
@@ -84,9 +84,9 @@ class Handoffs:
             )
             await asyncio.gather(*(self._begin(move) for move in moves[:AT_ONCE]))
         except UnknownStateError as error:
-            region.read_failed("handoffs", error)
+            region.reads.failed("handoffs", error)
             return
-        region.read_succeeded("handoffs")
+        region.reads.succeeded("handoffs")
         self._forget(snapshot)
 
     async def _begin(self, move: Move) -> None:

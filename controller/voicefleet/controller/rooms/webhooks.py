@@ -90,7 +90,7 @@ class Webhooks:
         except WebhookMalformedError as error:
             return "malformed", problem(400, str(error), field="body")
         except UnknownStateError as error:
-            region.read_failed("webhooks", error)
+            region.reads.failed("webhooks", error)
             return "failed", problem(503, "the state is not reachable now", retry_after_s=2)
 
     async def _take(self, region: Region, event: WebhookEvent) -> str:
@@ -116,7 +116,7 @@ class Webhooks:
                 await self._finished(region, event)
             case _:
                 return "ignored"
-        region.read_succeeded("webhooks")
+        region.reads.succeeded("webhooks")
         return "ok"
 
     async def _caller_in(self, region: Region, room: str) -> bool:
