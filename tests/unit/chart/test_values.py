@@ -9,8 +9,8 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from chart.values_schema import PER_REGION, generated, is_renamed, renamed_values, resolved, value_name
-from chart.values_table import BEGIN, CHART, END, Field, fields, table, with_policies, with_table
+from chart.values_schema import PER_REGION, generated, is_renamed, renamed_values, resolved
+from chart.values_table import BEGIN, CHART, END, Field, fields, table, value_name, with_pool, with_table
 from pydantic import BaseModel
 
 from voicefleet.contract.pools import PoolSpec
@@ -66,8 +66,8 @@ def test_the_generated_parts_of_the_schema_are_up_to_date() -> None:
     assert generated(SCHEMA) == SCHEMA, "run: PYTHONPATH=tests python -m chart.values_schema"
 
 
-def test_the_values_say_what_each_policy_does() -> None:
-    assert with_policies(VALUES) == VALUES, "run: PYTHONPATH=tests python -m chart.values_table"
+def test_the_pool_is_that_of_the_settings() -> None:
+    assert with_pool(VALUES) == VALUES, "run: PYTHONPATH=tests python -m chart.values_table"
 
 
 def test_the_pool_has_the_fields_and_the_defaults_of_the_settings() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -22,10 +23,12 @@ ORDER = CallOrder(**{name: f"de-{number}" for number, name in enumerate(ORDER_FI
 """Another value in each field."""
 ASKED = {name: text for name, text in dataclasses.asdict(ORDER).items() if name != "traceparent"}
 """What a front end says; the trace comes with the request's header."""
+OF_THE_TICKET = {"region", "identity", "data", "priority"}
+"""Fields of a request that are for the controller alone. Any other is a field of the order."""
 
 
 def test_a_request_has_every_field_of_an_order() -> None:
-    assert set(ASKED) <= set(CallRequest.model_fields)
+    assert {*ASKED, *OF_THE_TICKET} == set(CallRequest.model_fields)
     assert CallRequest.model_validate(ASKED).order(ORDER.traceparent) == ORDER
     assert CallRequest().order("") == CallOrder()
 
@@ -44,6 +47,7 @@ def test_a_record_keeps_every_field() -> None:
 def test_a_dispatch_carries_every_field() -> None:
     sent = DispatchMetadata(ORDER, attempt=2, extra={"mine": [1]})
     assert DispatchMetadata.decode(sent.encode()) == sent
+    assert json.loads(sent.encode())["v"] == 1, "front ends write it too"
 
 
 def test_a_repeated_dispatch_says_what_the_record_or_the_first_dispatch_said() -> None:

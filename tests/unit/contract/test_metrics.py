@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+from types import ModuleType
+
 import pytest
 
 from voicefleet.contract import metrics
-from voicefleet.contract.metrics import MOST_VALUES, controller, worker
+from voicefleet.contract.metrics import MOST_VALUES, Metric, callers, controller, exports, http, worker
 from voicefleet.contract.metrics.quantiles import bucket_quantile
 from voicefleet.controller.calls.liveness import Reason
 from voicefleet.controller.calls.probe import ProbeResult
@@ -16,6 +20,8 @@ from voicefleet.worker.dead_air.detector import Reason as Silence
 from voicefleet.worker.server.admission import Answer
 
 pytestmark = pytest.mark.unit
+
+TREE = Path(__file__).resolve().parents[3]
 
 _LABELS = """agent answer direction kind outcome phase pool provider reason region result route signal source stage
     state status tier why"""
@@ -42,6 +48,18 @@ def test_a_pod_has_a_bounded_number_of_series() -> None:
     assert metrics.most_series(metrics.WORKER) <= metrics.WORKER_SERIES_MOST
     # For all of its regions together.
     assert metrics.most_series(metrics.CONTROLLER) <= 6_000
+
+
+@pytest.mark.parametrize(
+    ("module", "component"),
+    [(callers, "loadtest"), (controller, "controller"), (worker, "worker"), (exports, "worker"), (http, "worker")],
+)
+def test_every_metric_is_recorded_by_code_that_names_it(module: ModuleType, component: str) -> None:
+    files = (p for p in (TREE / component / "voicefleet").rglob("*.py") if p.parent.name != "metrics")
+    code = "\n".join(p.read_text() for p in files)
+    named = {name: value for name, value in vars(module).items() if isinstance(value, Metric)}
+    assert set(named.values()) <= set(metrics.CATALOGUE)
+    assert [name for name in named if not re.search(rf"[.(]{name}\b", code)] == []
 
 
 def test_the_closed_sets_are_those_of_the_code() -> None:

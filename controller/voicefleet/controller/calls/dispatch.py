@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from voicefleet.contract.calls import CallRecord
 from voicefleet.contract.claims import job_of
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS, TAKEN_AT_ONCE
 from voicefleet.controller.calls.concurrency import AdaptiveLimit
 from voicefleet.controller.calls.dispatch_requests import dispatch_metadata, send_dispatch
@@ -134,7 +135,7 @@ class Dispatcher:
             result = "failed"
             log.warning("dispatch failed, trying again", region=region.name, room=room, error=str(error))
             await self._postpone(room, FAILED_MS, snapshot)
-        region.metrics.dispatches.labels(region.name, result).inc()
+        region.metrics.counters[catalogue.DISPATCHES].labels(region.name, result).inc()
 
     async def _serve(self, room: str, snapshot: Snapshot, records: Mapping[str, CallRecord]) -> str:
         region = self._region
@@ -182,7 +183,7 @@ class Dispatcher:
             if jobs and not await region.calls.claims.fence(room, jobs):
                 return False
             log.warning("dead agents removed from a call", region=region.name, room=room, agents=len(unsure))
-            region.metrics.recoveries.labels(region.name, "no_claim").inc(len(unsure))
+            region.metrics.counters[catalogue.RECOVERIES].labels(region.name, "no_claim").inc(len(unsure))
         for identity in agents:
             await region.livekit.remove_participant(room, identity)
         return True
@@ -191,7 +192,7 @@ class Dispatcher:
         region = self._region
         for _ in range(2):
             result = await probe_agent(region.livekit, region.clock, room, identity)
-            region.metrics.probes.labels(region.name, result.value).inc()
+            region.metrics.counters[catalogue.PROBES].labels(region.name, result.value).inc()
             if result is ProbeResult.ABSENT:
                 return True
             if result is not ProbeResult.UNANSWERED:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from voicefleet.contract.claims import Claim, HandoffState
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS
 from voicefleet.controller.calls.dispatch_requests import dispatch_agent
 from voicefleet.controller.calls.handoff_plan import Move, emptying, plan_moves
@@ -127,7 +128,7 @@ class Handoffs:
 
     def _count(self, room: str, begun: _Begun, result: str, **more: object) -> None:
         region = self._region
-        region.metrics.handoffs.labels(region.name, result).inc()
+        region.metrics.counters[catalogue.HANDOFFS].labels(region.name, result).inc()
         say = log.warning if result == "failed" else log.info
         say("handoff over", region=region.name, room=room, result=result, worker=begun.claim.worker, **more)
 

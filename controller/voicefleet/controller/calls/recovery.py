@@ -13,6 +13,7 @@ import functools
 
 from voicefleet.contract.claims import Claim, ClaimState, agent_identity
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.liveness import LISTENS_AFTER_MS, Health, Reason, Verdict, evaluate, fault_of_ours
 from voicefleet.controller.calls.probe import ProbeResult, probe_agent
 from voicefleet.controller.calls.snapshots import Call, Snapshot
@@ -141,7 +142,7 @@ class Recovery:
         region, clock = self._region, self._region.clock
         async with self._asking:
             result = await probe_agent(region.livekit, clock, call.room, agent_identity(claim.job))
-        region.metrics.probes.labels(region.name, result.value).inc()
+        region.metrics.counters[catalogue.PROBES].labels(region.name, result.value).inc()
         now_s = clock.monotonic()
         if result is ProbeResult.ANSWERED:
             self._alone_until_s[key] = now_s + LEFT_ALONE_S
@@ -197,8 +198,8 @@ class Recovery:
         silent_s = 0.0
         if claim.renewed_ms and (last := region.scans.snapshot) is not None:
             silent_s = max(0.0, (region.scans.now_ms(last) - claim.renewed_ms) / 1000)
-        region.metrics.recoveries.labels(region.name, reason.value).inc()
-        region.metrics.detection.labels(region.name, reason.value).observe(silent_s)
+        region.metrics.counters[catalogue.RECOVERIES].labels(region.name, reason.value).inc()
+        region.metrics.histograms[catalogue.RECOVERY_DETECTION].labels(region.name, reason.value).observe(silent_s)
         log.warning(
             "call lost its job, to the head of the queue",
             region=region.name,

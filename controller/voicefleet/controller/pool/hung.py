@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.pool.worker_store import Reported
@@ -81,6 +82,6 @@ class HungWorkers:
         if any(call.claim and call.claim.worker == worker for call in snapshot.calls):
             return
         log.error("worker hangs and has no call: ended", region=region.name, worker=worker, silent_s=round(silent_s, 1))
-        region.metrics.workers_killed.labels(region.name).inc()
+        region.metrics.counters[catalogue.WORKERS_KILLED].labels(region.name).inc()
         await region.fleet.kill(worker)
         self._ended.add(worker)

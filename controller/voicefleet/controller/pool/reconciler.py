@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from voicefleet.contract.api import DecisionView
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.leader.leadership import Leadership, Term
 from voicefleet.controller.pool.model_updater import ModelUpdater
 from voicefleet.controller.pool.observe import Readings, compose
@@ -105,7 +106,9 @@ class PoolReconciler:
             return
         region.reads.succeeded("orders")
         if observation.complete:
-            region.metrics.last_success.labels(region.name).set(region.clock.wall().timestamp())
+            region.metrics.gauges[catalogue.SCALER_LAST_SUCCESS].labels(region.name).set(
+                region.clock.wall().timestamp()
+            )
 
     def _lead_s(self) -> float:
         """How long it takes until a worker that is requested now is ready."""

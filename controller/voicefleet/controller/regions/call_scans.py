@@ -6,6 +6,7 @@ import asyncio
 import math
 
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import CallStorePort
@@ -58,16 +59,16 @@ class CallScans:
             self._redis.away(began_s, self._clock.monotonic())
             self._failures += 1
             raise
-        self._metrics.abandoned.labels(self._region).inc(snapshot.abandoned)
+        self._metrics.counters[catalogue.ABANDONED].labels(self._region).inc(snapshot.abandoned)
         self._snapshot, self._at_s = snapshot, self._clock.monotonic()
         self._redis.well(self._at_s)
         self._note_server(snapshot.server)
         self._done.set()
         self._done = asyncio.Event()
-        self._metrics.calls_waiting.labels(self._region).set(snapshot.waiting)
-        self._metrics.calls_live.labels(self._region).set(snapshot.live)
+        self._metrics.gauges[catalogue.CALLS_WAITING].labels(self._region).set(snapshot.waiting)
+        self._metrics.gauges[catalogue.CALLS_LIVE].labels(self._region).set(snapshot.live)
         for wait_s in snapshot.served_after_s:
-            self._metrics.call_wait.labels(self._region).observe(wait_s)
+            self._metrics.histograms[catalogue.CALL_WAIT].labels(self._region).observe(wait_s)
         return snapshot
 
     def _note_server(self, server: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.metrics import Metrics
 from voicefleet.runtime.logs.setup import get_logger
 
@@ -20,7 +21,7 @@ class ReadResults:
 
     def failed(self, source: str, error: Exception) -> None:
         """A read failed. It is logged once, until it succeeds again."""
-        self._metrics.observe_failures.labels(self._region, source).inc()
+        self._metrics.counters[catalogue.OBSERVE_FAILURES].labels(self._region, source).inc()
         if source not in self._troubles:
             log.warning("state unknown, keeping what there is", region=self._region, source=source, error=str(error))
         self._troubles[source] = str(error)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.contract.reports import STALE_AFTER_S
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.worker_store import Reported, WorkerStore
@@ -64,7 +65,7 @@ class ReportReads:
                     raise
                 self._began_s = began_s
                 self._hanging = any(r.hanging for r in self._reports.values())
-                self._metrics.calls_silent.labels(self._region).set(self.silent or 0)
+                self._metrics.gauges[catalogue.CALLS_SILENT].labels(self._region).set(self.silent or 0)
             return self._reports
 
     def fresh(self) -> dict[str, Reported] | None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.ports import Participant, Room
 from voicefleet.controller.regions.livekit_view import ListedRooms
@@ -137,7 +138,7 @@ class RoomLister:
         await self._take_over(before, found.here, found.empty)
         await self._count({call.room for call in before.calls}, found.tickets, rooms)
         unknown = rotation.unknown
-        region.metrics.rooms_unknown.labels(region.name).set(unknown)
+        region.metrics.gauges[catalogue.ROOMS_UNKNOWN].labels(region.name).set(unknown)
         self._log_unknown(unknown, found.error)
         if rotation.too_many_unknown:
             raise UnknownStateError(f"who is in {unknown} of {len(unsure)} rooms cannot be told: {found.error}")
