@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from voicefleet.chaos import faults
 from voicefleet.chaos.measure import Bound
 from voicefleet.chaos.options import ChaosOptions
 from voicefleet.chaos.scenarios import SCENARIOS, chosen
@@ -48,6 +53,19 @@ WANTED = [
 def test_every_fault_that_was_promised_has_a_scenario() -> None:
     assert [scenario.id for scenario in SCENARIOS] == WANTED
     assert all(scenario.what.endswith(".") and "\n" not in scenario.what for scenario in SCENARIOS)
+
+
+def test_every_fault_that_is_written_has_a_scenario() -> None:
+    written: set[str] = set()
+    for module in pkgutil.iter_modules(faults.__path__):
+        found = importlib.import_module(f"{faults.__name__}.{module.name}")
+        functions = [f for _, f in inspect.getmembers(found, inspect.iscoroutinefunction)]
+        written |= {f.__name__ for f in functions if not f.__name__.startswith("_") and takes_only_the_context(f)}
+    assert written - {scenario.fault.__name__ for scenario in SCENARIOS} == set()
+
+
+def takes_only_the_context(function: Callable[..., object]) -> bool:
+    return [p.annotation for p in inspect.signature(function).parameters.values()] == ["FaultContext"]
 
 
 def test_five_seeds_make_enough_calls() -> None:
