@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import yaml
-from chart.values_table import CHART
+from chart.values_table import CHART, value_name
 from pydantic import BaseModel
 
 from voicefleet.controller.settings.pool import PoolSettings
@@ -47,12 +47,6 @@ def of_settings(model: type[BaseModel]) -> Schema:
     """The schema of values that the chart hands on to the settings of `model`."""
     schema = model.model_json_schema()
     return _values_schema(schema, schema.get("$defs", {}))
-
-
-def value_name(setting: str) -> str:
-    """`start_timeout_s` -> `startTimeoutSeconds`: the inverse of the template `voicefleet.settings`."""
-    first, *rest = setting.removesuffix("_s").split("_") + ["seconds"] * setting.endswith("_s")
-    return first + "".join(word.capitalize() for word in rest)
 
 
 def is_renamed(schema: Schema) -> bool:

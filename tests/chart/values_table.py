@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from docs.marked import with_marked
-from voicefleet.scaling.policies import POLICIES, SELECTABLE
+from voicefleet.controller.settings.pool import PoolSettings
 
 CHART = Path(__file__).resolve().parents[2] / "helm" / "voicefleet"
 BEGIN = "<!-- values: begin, made by `PYTHONPATH=tests python -m chart.values_table` -->"
@@ -82,16 +82,27 @@ def _comment_above(lines: list[str], number: int) -> str:
     return " ".join(said)
 
 
-def with_policies(source: str) -> str:
-    """A values file with the scaling policies' own sentences above `pool.policy`."""
-    said = " ".join(f"{name}: {POLICIES[name].summary}" for name in SELECTABLE)
-    return re.sub(r"(?:  #[^\n]*\n)+(?=  policy:)", lambda _: f"  # {said}\n", source)
+def with_pool(source: str) -> str:
+    """A values file whose `pool` has the fields, the sentences and the defaults of the settings."""
+    block = "pool:\n"
+    for name, field in PoolSettings.model_fields.items():
+        told = re.sub(r"[a-z]+(_[a-z]+)+", lambda word: value_name(word[0]), field.description or "")
+        default = PoolSettings().model_dump(mode="json")[name]
+        shown = default if isinstance(default, str) else json.dumps(default).removesuffix(".0")
+        block += f"  # {told}\n  {value_name(name)}: {shown}\n"
+    return re.sub(r"^pool:\n(?:  [^\n]*\n)+", lambda _: block, source, flags=re.MULTILINE)
+
+
+def value_name(setting: str) -> str:
+    """`start_timeout_s` -> `startTimeoutSeconds`: the inverse of the template `voicefleet.settings`."""
+    first, *rest = setting.removesuffix("_s").split("_") + ["seconds"] * setting.endswith("_s")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 def main() -> int:
     """Write what is generated into the chart's values and its README."""
     values, readme = CHART / "values.yaml", CHART / "README.md"
-    values.write_text(with_policies(values.read_text()))
+    values.write_text(with_pool(values.read_text()))
     readme.write_text(with_table(readme.read_text(), values.read_text()))
     return 0
 

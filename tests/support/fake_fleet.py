@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.reports import WorkerOrder, WorkerReport, WorkerState
+from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.leader.leadership import Term
 from voicefleet.controller.pool.campaign_store import CampaignRecord
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceExit, InstanceState, StartupTimestamps
+from voicefleet.controller.regions.livekit_view import ListedRooms
+from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.clock import Clock
 
 
@@ -34,6 +37,22 @@ class FakeWorker:
     order_seen: int = 0
     stopping: bool = False
     silent_since_s: float | None = None
+
+
+@dataclass
+class FakeCalls:
+    """The calls that every scan shows."""
+
+    snapshot: Snapshot = field(default_factory=lambda: Snapshot(0, (), ()))
+
+    async def scan(self) -> Snapshot:
+        return self.snapshot
+
+
+async def take_over_calls(region: Region) -> None:
+    """What the scan of the calls and the listing of the rooms would keep known."""
+    await region.scans.scan()
+    region.listed = ListedRooms(frozenset(), region.clock.monotonic(), region.scans.failures)
 
 
 class FakeFleet:

@@ -56,7 +56,8 @@ class FakeLimiter:
 class FakeRegion:
     """Region eu: its fakes, and the real `Region` over them."""
 
-    def __init__(self, *, rooms: Rooms = "ordered", slots: int = 1) -> None:
+    def __init__(self, *, rooms: Rooms = "ordered", slots: int = 1, **parts: Any) -> None:
+        """`parts`: of the `Region`, which stand in for the fakes."""
         clock = LoopClock()
         self.clock = clock
         self.livekit = FakeLiveKit(clock)
@@ -65,16 +66,11 @@ class FakeRegion:
         self.metrics = Metrics()
         self.metrics.open_region("eu")
         self.limiter = FakeLimiter()
+        fakes = {"livekit": self.livekit, "calls": self.store, "workers": self.workers}
+        absent = dict.fromkeys(("models", "campaigns", "fleet"))
+        settings = region_settings({"slots": slots}, rooms=rooms)
         self.region = Region(
-            settings=region_settings({"slots": slots}, rooms=rooms),
-            livekit=self.livekit,
-            calls=self.store,
-            workers=cast(Any, self.workers),
-            models=cast(Any, None),
-            campaigns=cast(Any, None),
-            fleet=None,
-            clock=clock,
-            metrics=self.metrics,
+            settings=settings, clock=clock, metrics=self.metrics, **cast(Any, {**fakes, **absent, **parts})
         )
         self.workers.changed = self.region.note_change
         self.joins = JoinCounter({"eu": self.region}, cast(Any, self.limiter), self.metrics, max_duration_s=0.0)

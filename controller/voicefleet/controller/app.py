@@ -55,7 +55,7 @@ async def run_controller(
             log.warning("API keys without roles may do everything; give them as name:secret:ROLES", names=unlimited)
         await check_livekit(shared.regions)
         leadership, election = await open_fleets(stack, shared)
-        start_waiting_messages(stack, shared)
+        messages = start_waiting_messages(stack, shared)
         web = build_web(shared, leadership)
         server = HttpServer(web.app, metrics.registry)
         stack.push_async_callback(server.close)
@@ -65,7 +65,7 @@ async def run_controller(
         # The first decisions should know the calls; a region that does not answer is unknown from the start.
         await asyncio.gather(*(lister.once() for lister in listers))
         loops = build_loops(shared, leadership, web, listers)
-        await stack.enter_async_context(running({**election, **loops}))
+        await stack.enter_async_context(running({**election, **messages, **loops}))
         _tell_ready(f"http://{settings.host}:{server.port}", on_ready, ready_file)
         await stop.wait()
         log.info("controller stops")

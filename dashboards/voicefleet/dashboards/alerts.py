@@ -1,4 +1,7 @@
-"""The alerts that name a cause, with all that their runbook says. Those of the objectives are in `rules`."""
+"""The alerts of causes; those of the objectives are in `rules`.
+
+This list is longer than other modules because each alert stands beside its runbook.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a link says of itself."""
+"""What a link reports of itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `voicefleet transports` can be told."""
+"""The options of `voicefleet transports`."""
 
 from __future__ import annotations
 

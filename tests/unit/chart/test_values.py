@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
 import pytest
 import yaml
-from chart.values_schema import PER_REGION, generated, is_renamed, renamed_values, resolved, value_name
-from chart.values_table import BEGIN, CHART, END, Field, fields, table, with_policies, with_table
+from chart.values_schema import PER_REGION, generated, is_renamed, renamed_values, resolved
+from chart.values_table import BEGIN, CHART, END, Field, fields, table, value_name, with_pool, with_table
 from pydantic import BaseModel
 
 from voicefleet.contract.pools import PoolSpec
@@ -66,8 +67,8 @@ def test_the_generated_parts_of_the_schema_are_up_to_date() -> None:
     assert generated(SCHEMA) == SCHEMA, "run: PYTHONPATH=tests python -m chart.values_schema"
 
 
-def test_the_values_say_what_each_policy_does() -> None:
-    assert with_policies(VALUES) == VALUES, "run: PYTHONPATH=tests python -m chart.values_table"
+def test_the_pool_is_that_of_the_settings() -> None:
+    assert with_pool(VALUES) == VALUES, "run: PYTHONPATH=tests python -m chart.values_table"
 
 
 def test_the_pool_has_the_fields_and_the_defaults_of_the_settings() -> None:
@@ -82,6 +83,14 @@ def test_what_the_scaling_needs_of_a_pool_is_a_setting_or_made_of_one() -> None:
     spec = PoolSettings.model_validate({**asked, "scale_down_delay_s": 11}).spec("eu")
     assert {name: getattr(spec, name) for name in asked} == asked
     assert (spec.region, spec.scale_down_delay_s) == ("eu", 11)
+
+
+def test_every_field_of_a_pool_is_read_by_what_decides_or_acts() -> None:
+    controller = CHART.parents[1] / "controller" / "voicefleet"
+    folders = (controller / "scaling", controller / "controller" / "pool")
+    code = "\n".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
+    unread = [f.name for f in dataclasses.fields(PoolSpec) if not re.search(rf"spec\.{f.name}\b", code)]
+    assert unread == []
 
 
 @pytest.mark.parametrize(("setting", "value"), [("slots", "slots"), ("start_timeout_s", "startTimeoutSeconds")])

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+from pathlib import Path
+from types import ModuleType
+
 import pytest
 
 from voicefleet.contract import metrics
-from voicefleet.contract.metrics import MOST_VALUES, controller, worker
+from voicefleet.contract.decisions import DecisionInputs
+from voicefleet.contract.metrics import MOST_VALUES, Metric, callers, controller, exports, http, worker
 from voicefleet.contract.metrics.quantiles import bucket_quantile
 from voicefleet.controller.calls.liveness import Reason
 from voicefleet.controller.calls.probe import ProbeResult
 from voicefleet.controller.waiting_message.protocol import Result
+from voicefleet.scaling import Reason as Why
 from voicefleet.scaling import SupplyState
 from voicefleet.worker.conversation.transcript import Loss
 from voicefleet.worker.dead_air.detector import Reason as Silence
 from voicefleet.worker.server.admission import Answer
 
 pytestmark = pytest.mark.unit
+
+TREE = Path(__file__).resolve().parents[3]
 
 _LABELS = """agent answer direction kind outcome phase pool provider reason region result route signal source stage
     state status tier why"""
@@ -44,6 +53,18 @@ def test_a_pod_has_a_bounded_number_of_series() -> None:
     assert metrics.most_series(metrics.CONTROLLER) <= 6_000
 
 
+@pytest.mark.parametrize(
+    ("module", "component"),
+    [(callers, "loadtest"), (controller, "controller"), (worker, "worker"), (exports, "worker"), (http, "worker")],
+)
+def test_every_metric_is_recorded_by_code_that_names_it(module: ModuleType, component: str) -> None:
+    files = (p for p in (TREE / component / "voicefleet").rglob("*.py") if p.parent.name != "metrics")
+    code = "\n".join(p.read_text() for p in files)
+    named = {name: value for name, value in vars(module).items() if isinstance(value, Metric)}
+    assert set(named.values()) <= set(metrics.CATALOGUE)
+    assert [name for name in named if not re.search(rf"[.(]{name}\b", code)] == []
+
+
 def test_the_closed_sets_are_those_of_the_code() -> None:
     assert set(worker.JOB_REQUESTS.values["answer"]) == {a.value for a in Answer}
     assert set(worker.TRANSCRIPT_LOST.values["reason"]) == {loss.value for loss in Loss} | {"other"}
@@ -52,6 +73,11 @@ def test_the_closed_sets_are_those_of_the_code() -> None:
     assert set(controller.WAITING_MESSAGES.values["result"]) == {r.value for r in Result}
     assert set(controller.WORKERS.values["state"]) == {s.value for s in SupplyState}
     assert set(controller.RECOVERIES.values["reason"]) == {r.value for r in Reason if r.value} | {"no_claim"}
+
+
+def test_open_sets_of_labels_have_room_for_what_the_code_names() -> None:
+    assert len(Why) <= MOST_VALUES["reason"]
+    assert len(dataclasses.fields(DecisionInputs)) <= MOST_VALUES["signal"]
 
 
 @pytest.mark.parametrize(

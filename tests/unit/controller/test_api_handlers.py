@@ -79,7 +79,7 @@ async def known(fakes: FakeRegion, workers: int = 1, slots: int = 2) -> None:
     for number in range(workers):
         fakes.workers.add(f"w{number}", slots=slots)
     await fakes.clock.sleep(0.1)
-    await fakes.region.read_reports()
+    await fakes.region.reports.read()
     assert fakes.region.fresh_snapshot() is not None
 
 
@@ -140,7 +140,7 @@ def test_tickets_that_nobody_joined_with_close_the_fleet_to_their_key_alone() ->
         assert answers == [201, 201, 429], "half of the four free slots"
         assert (await client("POST", "/v1/calls", key="other"))[0] == 201
         await fakes.clock.sleep(6.0)
-        await fakes.region.read_reports()
+        await fakes.region.reports.read()
         assert (await client("POST", "/v1/calls"))[0] == 201, "its callers were expected for 5 s"
 
     with_region(story, lister)
@@ -151,7 +151,7 @@ def test_a_full_region_refuses_and_an_unknown_one_does_not() -> None:
         for number in range(4):
             await fakes.call(f"r{number}")
         await fakes.clock.sleep(1.5)
-        await fakes.region.read_reports()
+        await fakes.region.reports.read()
         assert (await Client(fakes)("POST", "/v1/calls"))[0] == 503
         fakes.livekit.away = True
         await fakes.clock.sleep(12.0)
@@ -237,7 +237,7 @@ def test_an_unknown_worker_is_not_there_only_where_the_reports_are_known() -> No
         client = Client(fakes)
         assert (await client("GET", "/v1/workers/w0", key="reader"))[0] == 503
         fakes.workers.add("w0")
-        await fakes.region.read_reports()
+        await fakes.region.reports.read()
         assert (await client("GET", "/v1/workers/w0", key="reader"))[0] == 200
         assert (await client("GET", "/v1/workers/w9", key="reader"))[0] == 404
 

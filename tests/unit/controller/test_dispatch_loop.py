@@ -175,11 +175,11 @@ def test_a_redis_that_is_away_is_said_once_and_the_loop_goes_on() -> None:
         await fakes.call("a")
         await fakes.clock.sleep(2.0)
         fakes.store.redis.away = True
-        await fakes.until(lambda: "queue" in fakes.region.troubles)
+        await fakes.until(lambda: "queue" in fakes.region.reads.troubles)
         fakes.workers.add("w1")
         fakes.store.redis.away = False
         await fakes.until(lambda: fakes.holder("a"))
-        assert fakes.region.troubles == {}
+        assert fakes.region.reads.troubles == {}
 
     with_region(story, dispatcher)
 

@@ -124,7 +124,7 @@ def test_when_most_rooms_cannot_be_listed_the_region_is_unknown_not_empty() -> N
         await fakes.clock.sleep(20.0)
         assert fakes.region.fresh_snapshot() is None
         assert callers(fakes) == set(rooms)
-        assert "listing" in fakes.region.troubles
+        assert "listing" in fakes.region.reads.troubles
 
     with_region(story, lister)
 
@@ -136,7 +136,7 @@ def test_a_livekit_that_is_away_takes_nobody_out_and_is_known_again_later() -> N
         await fakes.clock.sleep(20.0)
         assert (callers(fakes), fakes.region.fresh_snapshot()) == ({"a"}, None)
         fakes.livekit.away = False
-        await fakes.until(lambda: fakes.region.troubles == {})
+        await fakes.until(lambda: fakes.region.reads.troubles == {})
         assert fakes.region.fresh_snapshot() is not None
 
     with_region(story, lister)

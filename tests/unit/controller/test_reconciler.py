@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from support.fake_fleet import FakeCampaignStore, FakeLeadership, FakeModelStore
+from support.fake_fleet import FakeCalls, FakeCampaignStore, FakeLeadership, FakeModelStore, take_over_calls
 from support.region_settings import region_settings
-from support.virtual_time import LoopClock, now_s, run
+from support.virtual_time import LoopClock, run
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.reports import WorkerOrder, WorkerReport
@@ -93,13 +93,13 @@ class Pool:
     """Two workers of two slots each, `calls` of whom wait or are served."""
 
     def __init__(self, leader: FakeLeadership, *, live: int = 0, waiting: int = 0, cordoned: str = "") -> None:
-        self.fleet, self.book = Fleet(), Book()
+        self.fleet, self.book, self.store = Fleet(), Book(), FakeCalls()
         for name in ("a", "b"):
             self.add(name, cordoned=name == cordoned, live=live if name == "a" else 0)
         self.region = Region(
             settings=SETTINGS,
             livekit=cast(Any, None),
-            calls=cast(Any, None),
+            calls=cast(Any, self.store),
             workers=cast(Any, self.book),
             models=cast(Any, FakeModelStore()),
             campaigns=cast(Any, FakeCampaignStore(LoopClock())),
@@ -114,7 +114,7 @@ class Pool:
     async def tick(self) -> None:
         """The next tick, two seconds later; all reads are of then."""
         await asyncio.sleep(2.0)
-        self.region.snapshot_at_s = self.region.listed_at_s = now_s()
+        await take_over_calls(self.region)
         await self.loop.tick()
 
     def add(self, name: str, *, cordoned: bool = False, live: int = 0) -> None:
@@ -131,8 +131,7 @@ class Pool:
         self.book.reported["a"] = replace(told, report=replace(told.report, live=live))
         served = [Call(f"l{n}", 0, None, Claim("a", f"J{n}", 1, "live")) for n in range(live)]
         unserved = [Call(f"w{n}", 0, 1.0, None) for n in range(waiting)]
-        self.region.snapshot = Snapshot(10_000, (*served, *unserved), ())
-        self.region.snapshot_at_s = self.region.listed_at_s = now_s()
+        self.store.snapshot = Snapshot(10_000, (*served, *unserved), ())
 
 
 def test_the_leader_writes_and_orders() -> None:
@@ -237,8 +236,8 @@ def test_unknown_pods_are_no_reason_to_scale() -> None:
             await pool.tick()
         assert (pool.fleet.writes, pool.book.orders) == ([], [])
         assert "no API server" in pool.region.reason
-        assert pool.region.observation is not None
-        assert not pool.region.observation.complete
+        assert pool.region.pool.observation is not None
+        assert not pool.region.pool.observation.complete
 
     run(story())
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
 
 import pytest
 
-from support.fake_fleet import FakeCampaignStore, FakeFleet, FakeLeadership, FakeModelStore
+from support.fake_fleet import FakeCalls, FakeCampaignStore, FakeFleet, FakeLeadership, FakeModelStore, take_over_calls
 from support.fake_region import FakeRegion
-from support.virtual_time import now_s, run
+from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.claims import Claim
 from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.leader.leadership import Term
@@ -28,14 +27,19 @@ class Pool:
     """At most 4 workers of two slots each, the fewest that the calls need. `start` runs the loop."""
 
     def __init__(self, *, leads: bool = True, managed: bool = True) -> None:
-        fakes = FakeRegion(slots=2)
+        self.fleet = FakeFleet(LoopClock(), slots=2)
+        self.store, self.calls = self.fleet.store, FakeCalls()
+        self.models, self.campaigns = FakeModelStore(), FakeCampaignStore(LoopClock())
+        fakes = FakeRegion(
+            slots=2,
+            calls=self.calls,
+            workers=self.store,
+            models=self.models,
+            campaigns=self.campaigns,
+            fleet=self.fleet if managed else None,
+        )
         self.metric, self.until = fakes.metric, fakes.until
         self.region = region = fakes.region
-        self.fleet = FakeFleet(region.clock, slots=2)
-        self.store = self.fleet.store
-        self.models, self.campaigns = FakeModelStore(), FakeCampaignStore(region.clock)
-        region.workers, region.models, region.campaigns = cast(Any, (self.store, self.models, self.campaigns))
-        region.fleet = self.fleet if managed else None
         self.leadership = FakeLeadership(leads, term=Term("lease", 1) if leads else None)
         self.decisions = DecisionLog()
         self.reconciler = PoolReconciler(region, self.decisions, self.leadership, tick_s=TICK_S)
@@ -53,7 +57,7 @@ class Pool:
         return list(self.fleet.workers)
 
     def state(self, name: str) -> SupplyState:
-        observation = self.region.observation
+        observation = self.region.pool.observation
         assert observation is not None
         return next(w.state for w in observation.workers if w.id == name)
 
@@ -61,13 +65,12 @@ class Pool:
         await self.region.clock.sleep(count * TICK_S + 0.01)
 
     async def _read_calls(self) -> None:
-        """What the scan of the calls and the listing of the rooms would keep known."""
         while True:
             live = [(worker, room) for worker in self.fleet.workers.values() for room in worker.rooms]
             served = [Call(room, 0, None, Claim(worker.name, f"J-{room}", 1, "live")) for worker, room in live]
             unserved = [Call(f"waiting-{n}", 0, 1.0, None) for n in range(self.waiting)]
-            self.region.snapshot = Snapshot(round(now_s() * 1000), (*served, *unserved), ())
-            self.region.snapshot_at_s = self.region.listed_at_s = now_s()
+            self.calls.snapshot = Snapshot(round(now_s() * 1000), (*served, *unserved), ())
+            await take_over_calls(self.region)
             await self.region.clock.sleep(0.1)
 
 
@@ -249,7 +252,7 @@ def test_a_pool_that_was_never_read_is_not_decided_upon() -> None:
         pool.fleet.away, pool.waiting = True, 5
         pool.start()
         await pool.ticks(3)
-        assert (pool.region.observation, pool.region.decision) == (None, None)
+        assert (pool.region.pool.observation, pool.region.pool.decision) == (None, None)
 
     with_pool(story)
 
@@ -280,7 +283,7 @@ def test_what_was_learned_is_left_at_the_end_and_found_by_the_next_leader() -> N
         successor.start()
         await successor.ticks(1)
         await successor.stop()
-        assert successor.region.decision is not None
+        assert successor.region.pool.decision is not None
 
     with_pool(story)
 
@@ -305,7 +308,7 @@ def test_announced_campaigns_are_on_our_clock() -> None:
         pool.campaigns.announced.append(CampaignRecord(redis_ms + 30_000, redis_ms + 90_000, 2.0, id="c"))
         pool.start()
         await pool.ticks(1)
-        observation = pool.region.observation
+        observation = pool.region.pool.observation
         assert observation is not None
         (campaign,) = observation.campaigns
         assert campaign.rate == 2.0

@@ -137,7 +137,7 @@ def test_the_calls_of_a_worker_whose_process_ended_are_freed_though_redis_has_no
         await fakes.clock.sleep(0.6)
         assert not fakes.region.redis.settled(fakes.clock.monotonic())
         fakes.workers.kill("a", agent_stays=False)
-        fakes.region.departed["w1"] = fakes.clock.monotonic()
+        fakes.region.pool = fakes.region.pool.with_departed("w1", fakes.clock.monotonic())
         assert await fakes.until(lambda: fakes.holder("a") == "") < 1.0
         assert recovered(fakes, "worker_ended") == 1
 

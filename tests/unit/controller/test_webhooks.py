@@ -85,7 +85,7 @@ def test_the_last_caller_who_leaves_takes_the_call_out_and_another_one_keeps_it(
 def test_an_agent_that_joined_has_the_reports_read_anew() -> None:
     async def story(fakes: FakeRegion) -> None:
         assert await send(fakes, event("participant_joined", agent=True)) == 200
-        assert fakes.region.reports_old
+        assert fakes.region.reports.old
 
     with_region(story)
 
@@ -132,10 +132,10 @@ def test_livekit_is_asked_to_come_again_while_the_state_is_not_reachable(who: st
         fakes.livekit.join("a")
         fakes.livekit.away, fakes.store.redis.away = who == "livekit", who == "redis"
         assert await send(fakes, JOINED) == 503
-        assert "webhooks" in fakes.region.troubles
+        assert "webhooks" in fakes.region.reads.troubles
         fakes.livekit.away = fakes.store.redis.away = False
         assert await send(fakes, JOINED) == 200
-        assert (list(fakes.store.redis.callers), fakes.region.troubles) == (["a"], {})
+        assert (list(fakes.store.redis.callers), fakes.region.reads.troubles) == (["a"], {})
 
     with_region(story)
 

@@ -1,4 +1,4 @@
-"""The model server's request handling, with a model of the test's own: order, refusals, hang-ups."""
+"""The model server's request handling, with a model of the test's own: order, refusals, disconnecting clients."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 import structlog.testing
+from aiohttp import web
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.local.model_server import process as model_process
-from voicefleet.local.model_server.process import RecognitionServer, load
-from voicefleet.local.model_server.protocol import Message, encode, read_message
+from voicefleet.local.model_server.process import RecognitionServer, load, runner_of
+from voicefleet.local.model_server.protocol import MAX_PCM_BYTES, http_session
 from voicefleet.local.model_server.recognition import Recognition
 
 pytestmark = pytest.mark.unit
@@ -27,9 +28,11 @@ class GatedModel:
         self.gate = threading.Event()
         self.started = threading.Semaphore(0)
         self.seen: list[bytes] = []
+        self.options: dict[str, Any] = {}
 
     def recognize(self, pcm: bytes, options: dict[str, Any]) -> Recognition:
         self.seen.append(pcm)
+        self.options = options
         self.started.release()
         assert self.gate.wait(10)
         if pcm == b"!!":
@@ -41,22 +44,29 @@ class Client:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    async def send(self, header: dict[str, Any], payload: bytes = b"") -> tuple[asyncio.StreamReader, Any]:
+    async def ask(self, path: str = "/recognize/gated", data: Any = None, method: str = "POST") -> tuple[int, Any]:
+        """The answer's status, and its JSON or its text."""
+        async with http_session(self.path) as http, http.request(method, path, data=data) as answer:
+            return answer.status, await (answer.json() if answer.status == 200 else answer.text())
+
+    async def text(self, pcm: bytes) -> str:
+        status, reply = await self.ask(data=pcm)
+        assert status == 200
+        return str(reply["text"])
+
+    async def send(self, raw: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_unix_connection(self.path)
-        writer.write(encode(Message(header, payload)))
-        await writer.drain()
+        writer.write(raw)
         return reader, writer
 
-    async def ask(self, header: dict[str, Any], payload: bytes = b"") -> dict[str, Any]:
-        reader, writer = await self.send(header, payload)
-        try:
-            return (await read_message(reader)).header
-        finally:
-            writer.close()
-            await writer.wait_closed()
+    async def unfinished(self, count: int) -> None:
+        """Wait until the server has `count` requests in hand."""
+        while (await self.ask("/status", method="GET"))[1]["unfinished"] != count:
+            await asyncio.sleep(0)
 
 
-RECOGNIZE = {"op": "recognize", "model": "gated"}
+def head(content_length: int) -> bytes:
+    return b"POST /recognize/gated HTTP/1.1\r\nHost: models\r\nContent-Length: %d\r\n\r\n" % content_length
 
 
 @pytest.fixture
@@ -67,99 +77,133 @@ def model() -> GatedModel:
 @pytest.fixture
 async def client(tmp_path: Path, model: GatedModel) -> AsyncIterator[Client]:
     path = tmp_path / "s"
-    server = await asyncio.start_unix_server(RecognitionServer({"gated": model}, threads=1).handle, path)
+    runner = runner_of(RecognitionServer({"gated": model}, threads=1).application())
+    await runner.setup()
+    await web.UnixSite(runner, path).start()
     yield Client(path)
     model.gate.set()
-    server.close()
+    await runner.cleanup()
 
 
 async def started(model: GatedModel) -> None:
     assert await asyncio.to_thread(model.started.acquire, timeout=10)
 
 
-async def unfinished(client: Client, count: int) -> None:
-    """Wait until the server has `count` requests in hand."""
-    while (await client.ask({"op": "ping"}))["unfinished"] != count:
-        await asyncio.sleep(0)
-
-
 async def test_a_request_is_answered_with_its_times(client: Client, model: GatedModel) -> None:
     model.gate.set()
-    reply = await client.ask(RECOGNIZE, b"ab")
-    assert reply["ok"]
+    status, reply = await client.ask("/recognize/gated?window_s=10&beam_size=1", b"ab")
+    assert status == 200
     assert (reply["text"], reply["confidence_ratio"]) == ("ab", 0.5)
-    assert reply["audio_s"] == 1 / 16000
     assert reply["waited_s"] >= 0
     assert reply["compute_s"] >= 0
+    assert model.options == {"window_s": "10", "beam_size": "1"}
 
 
 async def test_requests_are_served_first_come_first_served(client: Client, model: GatedModel) -> None:
     asked = []
-    for n, payload in enumerate([b"aa", b"bb", b"cc"], start=1):
-        asked.append(asyncio.create_task(client.ask(RECOGNIZE, payload)))
-        await unfinished(client, n)
+    for n, pcm in enumerate([b"aa", b"bb", b"cc"], start=1):
+        asked.append(asyncio.create_task(client.text(pcm)))
+        await client.unfinished(n)
     model.gate.set()
-    assert [reply["text"] for reply in await asyncio.gather(*asked)] == ["aa", "bb", "cc"]
+    assert await asyncio.gather(*asked) == ["aa", "bb", "cc"]
     assert model.seen == [b"aa", b"bb", b"cc"]
 
 
-async def test_a_client_who_hangs_up_while_waiting_costs_nothing(client: Client, model: GatedModel) -> None:
-    first = asyncio.create_task(client.ask(RECOGNIZE, b"aa"))
+async def test_a_client_that_disconnects_while_waiting_costs_nothing(client: Client, model: GatedModel) -> None:
+    first = asyncio.create_task(client.text(b"aa"))
     await started(model)
-    _, leaving = await client.send(RECOGNIZE, b"bb")
-    await unfinished(client, 2)
-    last = asyncio.create_task(client.ask(RECOGNIZE, b"cc"))
-    await unfinished(client, 3)
+    _, leaving = await client.send(head(2) + b"bb")
+    await client.unfinished(2)
+    last = asyncio.create_task(client.text(b"cc"))
+    await client.unfinished(3)
     leaving.close()
     await leaving.wait_closed()
-    await unfinished(client, 2)
+    await client.unfinished(2)
     model.gate.set()
-    assert [(await first)["text"], (await last)["text"]] == ["aa", "cc"]
+    assert [await first, await last] == ["aa", "cc"]
     assert model.seen == [b"aa", b"cc"]
+
+
+async def test_a_body_cut_short_never_reaches_the_model(client: Client, model: GatedModel) -> None:
+    _, leaving = await client.send(head(4) + b"bb")
+    leaving.close()
+    await leaving.wait_closed()
+    model.gate.set()
+    assert await client.text(b"aa") == "aa"
+    assert model.seen == [b"aa"]
 
 
 async def test_more_than_may_wait_are_refused_for_now(
     client: Client, model: GatedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_process, "MAX_WAITING", 1)
-    held = [asyncio.create_task(client.ask(RECOGNIZE, b"aa")) for _ in range(2)]
-    await unfinished(client, 2)
-    reply = await client.ask(RECOGNIZE, b"bb")
-    assert (reply["ok"], reply["retryable"]) == (False, True)
+    held = [asyncio.create_task(client.text(b"aa")) for _ in range(2)]
+    await client.unfinished(2)
+    assert await client.ask(data=b"bb") == (503, "too many requests are waiting")
     model.gate.set()
-    assert all(r["ok"] for r in await asyncio.gather(*held))
+    assert await asyncio.gather(*held) == ["aa", "aa"]
 
 
 @pytest.mark.parametrize(
-    ("header", "payload"),
+    ("method", "path", "pcm", "refused"),
     [
-        ({"op": "dance"}, b""),
-        ({}, b""),
-        ({"op": "recognize", "model": "other"}, b"aa"),
-        ({"op": "recognize", "model": ["gated"]}, b"aa"),
-        (RECOGNIZE, b"odd"),
-        ({**RECOGNIZE, "options": [1]}, b"aa"),
+        ("POST", "/dance", b"", 404),
+        ("POST", "/recognize/", b"aa", 404),
+        ("POST", "/recognize/other", b"aa", 404),
+        ("GET", "/recognize/gated", None, 405),
+        ("POST", "/recognize/gated", b"odd", 400),
     ],
 )
 async def test_requests_that_make_no_sense_are_refused_for_good(
-    client: Client, header: dict[str, Any], payload: bytes
+    client: Client, model: GatedModel, method: str, path: str, pcm: bytes | None, refused: int
 ) -> None:
-    reply = await client.ask(header, payload)
-    assert (reply["ok"], reply["retryable"]) == (False, False)
+    assert (await client.ask(path, pcm, method))[0] == refused
+    assert not model.seen
+
+
+async def test_audio_over_the_limit_is_refused_before_it_is_read(client: Client, model: GatedModel) -> None:
+    reader, writer = await client.send(head(MAX_PCM_BYTES + 2))
+    assert b" 413 " in await reader.readline()
+    writer.close()
+    assert not model.seen
+
+
+async def test_audio_over_the_limit_is_refused_when_its_length_was_not_told(client: Client, model: GatedModel) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(MAX_PCM_BYTES // 2**16 + 2):
+            yield bytes(2**16)
+
+    assert (await client.ask(data=endless()))[0] == 413
+    assert not model.seen
+
+
+@pytest.mark.parametrize(("sent", "answered"), [(b"", b""), (b"POST /reco", b""), (head(4) + b"aa", b"HTTP/1.1 408")])
+async def test_a_client_that_sends_too_slowly_is_disconnected(
+    tmp_path: Path, model: GatedModel, monkeypatch: pytest.MonkeyPatch, sent: bytes, answered: bytes
+) -> None:
+    monkeypatch.setattr(model_process, "_READ_LIMIT_S", 0.05)
+    runner = runner_of(RecognitionServer({"gated": model}, threads=1).application())
+    await runner.setup()
+    await web.UnixSite(runner, tmp_path / "s").start()
+    reader, writer = await Client(tmp_path / "s").send(sent)
+    assert (await reader.readline()).startswith(answered)
+    writer.close()
+    await runner.cleanup()
+    assert not model.seen
 
 
 async def test_a_model_that_fails_is_worth_a_retry_and_does_not_stop_the_server(
     client: Client, model: GatedModel
 ) -> None:
     model.gate.set()
-    with structlog.testing.capture_logs() as said:
-        reply = await client.ask(RECOGNIZE, b"!!")
-    assert (reply["ok"], reply["retryable"]) == (False, True)
-    assert "trouble" not in str(reply)
-    assert [(record["event"], str(record["exc_info"])) for record in said] == [
+    with structlog.testing.capture_logs() as logged:
+        status, reply = await client.ask(data=b"!!")
+    assert status == 503
+    assert "trouble" not in reply
+    assert [(record["event"], str(record["exc_info"])) for record in logged] == [
         ("recognition failed", "a model's own trouble")
     ]
-    assert (await client.ask(RECOGNIZE, b"ok"))["text"] == "ok"
+    assert await client.text(b"ok") == "ok"
 
 
 def test_an_unknown_model_is_refused_by_name() -> None:

@@ -1,0 +1,1 @@
+"""Offline speech recognition, replies and speech for a worker, and synthetic providers for load tests."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import ModuleType
 from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -47,3 +48,14 @@ def open_series(instrument: Instrument, metric: Metric, **known: str) -> Instrum
 
 def _opened(instrument: Instrument, metric: Metric) -> Instrument:
     return open_series(instrument, metric) if metric.labels else instrument
+
+
+class Instruments:
+    """An instrument for every metric of one module of the catalogue: what the catalogue names is exported."""
+
+    def __init__(self, module: ModuleType, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        metrics = [metric for metric in vars(module).values() if isinstance(metric, Metric)]
+        self.counters = {m: counter(m, registry) for m in metrics if m.kind == "counter"}
+        self.gauges = {m: gauge(m, registry) for m in metrics if m.kind == "gauge"}
+        self.histograms = {m: histogram(m, registry) for m in metrics if m.kind == "histogram"}

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from voicefleet.contract.calls import CallRecord
 from voicefleet.contract.claims import job_of
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS, TAKEN_AT_ONCE
 from voicefleet.controller.calls.concurrency import AdaptiveLimit
 from voicefleet.controller.calls.dispatch_requests import dispatch_metadata, send_dispatch
@@ -85,14 +86,14 @@ class Dispatcher:
         beside it: a LiveKit that is slow for one call must not hold up the others."""
         region = self._region
         try:
-            snapshot = await region.scan()
+            snapshot = await region.scans.scan()
             self._forget_served(snapshot)
             rooms = await self._take(snapshot) if snapshot.waiting else []
             records = await region.calls.records(rooms)
         except UnknownStateError as error:
-            region.read_failed("queue", error)
+            region.reads.failed("queue", error)
             return
-        region.read_succeeded("queue")
+        region.reads.succeeded("queue")
         for room in rooms:
             self._dispatches.start(room, functools.partial(self._dispatch, room, snapshot, records))
 
@@ -109,7 +110,7 @@ class Dispatcher:
 
     async def _take(self, snapshot: Snapshot) -> list[str]:
         region = self._region
-        free = sum(r.free for r in (await region.read_reports(SCAN_EVERY_S)).values())
+        free = sum(r.free for r in (await region.reports.read(SCAN_EVERY_S)).values())
         if not free:
             return []
         # A room that is only looked at again later promises nobody a slot.
@@ -134,7 +135,7 @@ class Dispatcher:
             result = "failed"
             log.warning("dispatch failed, trying again", region=region.name, room=room, error=str(error))
             await self._postpone(room, FAILED_MS, snapshot)
-        region.metrics.dispatches.labels(region.name, result).inc()
+        region.metrics.counters[catalogue.DISPATCHES].labels(region.name, result).inc()
 
     async def _serve(self, room: str, snapshot: Snapshot, records: Mapping[str, CallRecord]) -> str:
         region = self._region
@@ -161,7 +162,7 @@ class Dispatcher:
     async def _postpone(self, room: str, pause: int, snapshot: Snapshot) -> None:
         # With Redis away the call is taken again when its promise ends, after Redis is back.
         with contextlib.suppress(UnknownStateError):
-            await self._region.calls.postpone(room, pause, self._region.now_ms(snapshot))
+            await self._region.calls.postpone(room, pause, self._region.scans.now_ms(snapshot))
 
     async def _remove_dead(self, room: str, there: Sequence[Participant], snapshot: Snapshot) -> bool:
         """True when no agent in the room lives: a call they held can be served again.
@@ -182,7 +183,7 @@ class Dispatcher:
             if jobs and not await region.calls.claims.fence(room, jobs):
                 return False
             log.warning("dead agents removed from a call", region=region.name, room=room, agents=len(unsure))
-            region.metrics.recoveries.labels(region.name, "no_claim").inc(len(unsure))
+            region.metrics.counters[catalogue.RECOVERIES].labels(region.name, "no_claim").inc(len(unsure))
         for identity in agents:
             await region.livekit.remove_participant(room, identity)
         return True
@@ -191,7 +192,7 @@ class Dispatcher:
         region = self._region
         for _ in range(2):
             result = await probe_agent(region.livekit, region.clock, room, identity)
-            region.metrics.probes.labels(region.name, result.value).inc()
+            region.metrics.counters[catalogue.PROBES].labels(region.name, result.value).inc()
             if result is ProbeResult.ABSENT:
                 return True
             if result is not ProbeResult.UNANSWERED:

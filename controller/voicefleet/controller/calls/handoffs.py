@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from voicefleet.contract.claims import Claim, HandoffState
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS
 from voicefleet.controller.calls.dispatch_requests import dispatch_agent
 from voicefleet.controller.calls.handoff_plan import Move, emptying, plan_moves
@@ -61,12 +62,12 @@ class Handoffs:
     async def once(self) -> None:
         """One look: what became of those begun, and whether there is more to move."""
         region = self._region
-        snapshot = region.snapshot
+        snapshot = region.scans.within(2 * LOOK_EVERY_S)
         now_s = region.clock.monotonic()
-        if snapshot is None or now_s - region.snapshot_at_s > 2 * LOOK_EVERY_S or not region.redis.settled(now_s):
+        if snapshot is None or not region.redis.settled(now_s):
             return  # the calls are not known now
         try:
-            reports = await region.read_reports(REPORTS_AGE_S)
+            reports = await region.reports.read(REPORTS_AGE_S)
             leaving = emptying(reports, well_for_s=region.redis.well_for_s(now_s))
             rooms = [c.room for c in snapshot.calls if c.claim and c.claim.worker in leaving] if leaving else []
             under_way = await region.calls.handoffs([*dict.fromkeys([*rooms, *self._begun])])
@@ -83,9 +84,9 @@ class Handoffs:
             )
             await asyncio.gather(*(self._begin(move) for move in moves[:AT_ONCE]))
         except UnknownStateError as error:
-            region.read_failed("handoffs", error)
+            region.reads.failed("handoffs", error)
             return
-        region.read_succeeded("handoffs")
+        region.reads.succeeded("handoffs")
         self._forget(snapshot)
 
     async def _begin(self, move: Move) -> None:
@@ -127,7 +128,7 @@ class Handoffs:
 
     def _count(self, room: str, begun: _Begun, result: str, **more: object) -> None:
         region = self._region
-        region.metrics.handoffs.labels(region.name, result).inc()
+        region.metrics.counters[catalogue.HANDOFFS].labels(region.name, result).inc()
         say = log.warning if result == "failed" else log.info
         say("handoff over", region=region.name, room=room, result=result, worker=begun.claim.worker, **more)
 

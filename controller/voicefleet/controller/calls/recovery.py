@@ -13,9 +13,11 @@ import functools
 
 from voicefleet.contract.claims import Claim, ClaimState, agent_identity
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.liveness import LISTENS_AFTER_MS, Health, Reason, Verdict, evaluate, fault_of_ours
 from voicefleet.controller.calls.probe import ProbeResult, probe_agent
 from voicefleet.controller.calls.snapshots import Call, Snapshot
+from voicefleet.controller.regions.livekit_view import CutOff
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tasks import KeyedTasks
@@ -27,7 +29,6 @@ LEFT_ALONE_S = 3.0
 _RETRY_S = 0.5
 HELD_BACK_S = 4.0
 """So long nobody is asked when most workers are suspect at once; then the answers decide."""
-DEPARTED_KEPT_S = 60.0
 PROBES_AT_ONCE = 32
 
 log = get_logger(__name__)
@@ -45,18 +46,15 @@ class Recovery:
         self._tasks = KeyedTasks[tuple[str, _Key]](self._failed)
         self._alone_until_s: dict[_Key, float] = {}
         self._logged_alive: set[_Key] = set()
-        self._server = ""
         self._many_since_s: float | None = None
 
     async def run(self) -> None:
         """Watch until cancelled."""
-        region = self._region
         try:
             while True:
-                region.scanned.clear()
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(PATIENCE_S):
-                        await region.scanned.wait()
+                        await self._region.scans.next()
                 await self.once()
         finally:
             await self._tasks.cancel_and_wait()
@@ -65,38 +63,32 @@ class Recovery:
         """One look at every live call. What it starts runs beside it."""
         region = self._region
         try:
-            stale = region.clock.monotonic() - region.snapshot_at_s >= PATIENCE_S
-            snapshot = await region.scan() if stale or region.snapshot is None else region.snapshot
+            snapshot = region.scans.snapshot
+            if snapshot is None or region.scans.age_s >= PATIENCE_S:
+                snapshot = await region.scans.scan()
             verdicts = await self._verdicts(snapshot)
         except UnknownStateError as error:
-            region.read_failed("recovery", error)
+            region.reads.failed("recovery", error)
             return
-        region.read_succeeded("recovery")
+        region.reads.succeeded("recovery")
         self._act(verdicts)
 
     async def _verdicts(self, snapshot: Snapshot) -> dict[_Key, tuple[Call, Claim, Verdict]]:
         """What is thought of every job that holds a call; nothing when all of them are surely well."""
         region = self._region
-        since_s = region.clock.monotonic() - DEPARTED_KEPT_S
-        for worker in [w for w, at_s in region.departed.items() if at_s < since_s]:
-            del region.departed[worker]
-        if snapshot.server and snapshot.server != self._server:
-            if self._server:
-                log.warning("Redis restarted or failed over, waiting for its claims to settle", region=region.name)
-            region.redis.restarted(region.clock.monotonic())
-            self._server = snapshot.server
+        departed = region.pool.departed(region.clock.monotonic())
         if self._alone_until_s or self._logged_alive:
             self._forget(snapshot)
-        if not (snapshot.not_listening or snapshot.overdue or snapshot.in_trouble or region.departed):
+        if not (snapshot.not_listening or snapshot.overdue or snapshot.in_trouble or departed):
             return {}
         held = [(call, call.claim) for call in snapshot.calls if call.claim]
         silent = [
             call for call, claim in held if claim.job in snapshot.not_listening and claim.state == ClaimState.LIVE
         ]
-        if not (silent or snapshot.overdue or snapshot.in_trouble or region.departed):
+        if not (silent or snapshot.overdue or snapshot.in_trouble or departed):
             return {}
         if any(snapshot.now_ms - call.held_since_ms >= LISTENS_AFTER_MS for call in silent):
-            await region.read_reports()
+            await region.reports.read()
         return {
             (call.room, claim.job): (
                 call,
@@ -106,8 +98,8 @@ class Recovery:
                     overdue=call.room in snapshot.overdue,
                     held_for_ms=snapshot.now_ms - call.held_since_ms,
                     listening=claim.job not in snapshot.not_listening,
-                    report=region.reported.get(claim.worker),
-                    departed=claim.worker in region.departed,
+                    report=region.reports.last.get(claim.worker),
+                    departed=claim.worker in departed,
                 ),
             )
             for call, claim in held
@@ -150,7 +142,7 @@ class Recovery:
         region, clock = self._region, self._region.clock
         async with self._asking:
             result = await probe_agent(region.livekit, clock, call.room, agent_identity(claim.job))
-        region.metrics.probes.labels(region.name, result.value).inc()
+        region.metrics.counters[catalogue.PROBES].labels(region.name, result.value).inc()
         now_s = clock.monotonic()
         if result is ProbeResult.ANSWERED:
             self._alone_until_s[key] = now_s + LEFT_ALONE_S
@@ -202,12 +194,12 @@ class Recovery:
             log.warning("call not recovered yet", region=region.name, room=room, job=claim.job, error=str(error))
             return
         if reason is Reason.TROUBLE:
-            region.cut_off_at_s = region.clock.monotonic()
+            region.cut_off = CutOff(region.clock.monotonic())
         silent_s = 0.0
-        if claim.renewed_ms and region.snapshot is not None:
-            silent_s = max(0.0, (region.now_ms(region.snapshot) - claim.renewed_ms) / 1000)
-        region.metrics.recoveries.labels(region.name, reason.value).inc()
-        region.metrics.detection.labels(region.name, reason.value).observe(silent_s)
+        if claim.renewed_ms and (last := region.scans.snapshot) is not None:
+            silent_s = max(0.0, (region.scans.now_ms(last) - claim.renewed_ms) / 1000)
+        region.metrics.counters[catalogue.RECOVERIES].labels(region.name, reason.value).inc()
+        region.metrics.histograms[catalogue.RECOVERY_DETECTION].labels(region.name, reason.value).observe(silent_s)
         log.warning(
             "call lost its job, to the head of the queue",
             region=region.name,

@@ -12,6 +12,7 @@ import contextlib
 from dataclasses import dataclass
 
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.dispatch import FAST_ATTEMPTS
 from voicefleet.controller.calls.dispatch_requests import redispatch_metadata
 from voicefleet.controller.ports import Room
@@ -103,5 +104,5 @@ class OutageDispatcher:
         await region.livekit.create_dispatch(room.name, metadata.encode())
         alone.orders = len(orders) + 1
         alone.next_s = now_s + (AGAIN_S if alone.made < FAST_ATTEMPTS else LATER_S)
-        region.metrics.outage_dispatches.labels(region.name).inc()
+        region.metrics.counters[catalogue.OUTAGE_DISPATCHES].labels(region.name).inc()
         log.warning("Redis is away, call dispatched by what LiveKit shows", region=region.name, room=room.name)

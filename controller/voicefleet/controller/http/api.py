@@ -245,7 +245,7 @@ class Api:
         known: list[str] = []
         unknown: list[str] = []
         for region in self._seen(key).values():
-            reports = region.fresh_reports()
+            reports = region.reports.fresh()
             if reports is None:
                 unknown.append(region.name)
             elif worker in reports:

@@ -106,7 +106,7 @@ class Campaigns:
 def _too_large(region: Region, campaign: CampaignRecord, kept: Sequence[CampaignRecord]) -> web.Response | None:
     """Whether the calls of `campaign`, and of those that run beside it, are more than the pool can hold at once."""
     pool = region.settings.pool
-    room, mean_s = pool.max_workers * pool.slots, region.mean_call_s
+    room, mean_s = pool.max_workers * pool.slots, region.pool.mean_call_s
     alone = campaign.concurrent_calls(mean_s)
     before = sum(c.concurrent_calls(mean_s) for c in campaign.overlapping(kept))
     if alone + before <= room:

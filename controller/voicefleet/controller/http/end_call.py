@@ -66,9 +66,7 @@ async def _owner(region: Region, room: str) -> str | None:
     """The key whose call it is; empty when it came without us, None when there is no such call."""
     if record := (await region.calls.records([room])).get(room):
         return record.key
-    snapshot = region.fresh_snapshot()
-    listed = region.listed_rooms
-    if snapshot is not None and listed is not None and room not in listed and room not in snapshot.rooms:
+    if region.surely_over(room):
         return None  # LiveKit is slow to answer for rooms that are not there
     there = await region.livekit.list_participants(room)
     if not any(p.caller for p in there) or not await region.ours(room):

@@ -12,7 +12,7 @@ WORKERS_LISTED = 200
 
 def worker_status(region: Region, worker: str) -> WorkerStatus:
     """What is known of a worker that reported."""
-    reported, snapshot, observation = region.reported[worker], region.fresh_snapshot(), region.observation
+    reported, snapshot, observation = region.reports.last[worker], region.fresh_snapshot(), region.pool.observation
     seen = next((w for w in observation.workers if w.id == worker), None) if observation else None
     report = reported.report
     held = sum(c.claim is not None and c.claim.worker == worker for c in snapshot.calls) if snapshot else 0
@@ -30,10 +30,10 @@ def worker_status(region: Region, worker: str) -> WorkerStatus:
 
 def region_view(region: Region) -> RegionView:
     """What is known of a region; counts are None when they are not known now."""
-    spec, observation, snapshot = region.settings.pool_spec, region.observation, region.fresh_snapshot()
-    reports = region.fresh_reports()
+    spec, observation, snapshot = region.settings.pool_spec, region.pool.observation, region.fresh_snapshot()
+    reports = region.reports.fresh()
     known = observation is not None and reports is not None and region.fresh_instances()
-    instances = {instance.id: instance for instance in region.instances}
+    instances = {instance.id: instance for instance in region.instances.last}
     workers = observation.workers if observation is not None else ()
 
     def count(state: SupplyState) -> int | None:
@@ -64,14 +64,14 @@ def region_view(region: Region) -> RegionView:
         min_workers=spec.min_workers,
         max_workers=spec.max_workers,
         slots_per_worker=spec.slots,
-        desired_workers=region.decision.desired if region.decision else None,
+        desired_workers=region.pool.decision.desired if region.pool.decision else None,
         starting=count(SupplyState.STARTING),
         ready=count(SupplyState.READY),
         draining=None if draining is None or stopping is None else draining + stopping,
         slots=sum(w.slots for w in workers if w.state is SupplyState.READY and not w.cordoned) if known else None,
         live=snapshot.live if snapshot is not None else None,
         waiting=snapshot.waiting if snapshot is not None else None,
-        silent=region.silent,
+        silent=region.reports.silent,
         workers=views,
         more_workers=len(workers) - len(views),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.pool.worker_store import Reported
@@ -56,31 +57,31 @@ class HungWorkers:
             return
         well_for_s = region.redis.well_for_s(region.clock.monotonic())
         try:
-            found = hung(await region.read_reports(LOOK_EVERY_S), snapshot, well_for_s=well_for_s)
+            found = hung(await region.reports.read(LOOK_EVERY_S), snapshot, well_for_s=well_for_s)
             self._left_alone.intersection_update(found)
             self._ended.intersection_update(found)
             for worker in found:
                 if worker in self._ended:
                     continue  # a pod ends when its grace period does
-                answers = await fleet.responds(worker, region.reported[worker].report.http_port)
+                answers = await fleet.responds(worker, region.reports.last[worker].report.http_port)
                 if answers is False:
                     await self._end(worker)
                 elif worker not in self._left_alone:
                     self._left_alone.add(worker)
                     log.warning("worker does not report and may be alive: not ended", region=region.name, worker=worker)
         except UnknownStateError as error:
-            region.read_failed("hung workers", error)
+            region.reads.failed("hung workers", error)
             return
-        region.read_succeeded("hung workers")
+        region.reads.succeeded("hung workers")
 
     async def _end(self, worker: str) -> None:
         region = self._region
         assert region.fleet is not None
         # It may have taken a call in the last moment: what counts is now.
-        snapshot, silent_s = await region.scan(), region.reported[worker].silent_s
+        snapshot, silent_s = await region.scans.scan(), region.reports.last[worker].silent_s
         if any(call.claim and call.claim.worker == worker for call in snapshot.calls):
             return
         log.error("worker hangs and has no call: ended", region=region.name, worker=worker, silent_s=round(silent_s, 1))
-        region.metrics.workers_killed.labels(region.name).inc()
+        region.metrics.counters[catalogue.WORKERS_KILLED].labels(region.name).inc()
         await region.fleet.kill(worker)
         self._ended.add(worker)

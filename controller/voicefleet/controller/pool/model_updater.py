@@ -38,6 +38,6 @@ class ModelUpdater:
         try:
             await region.models.write(dump(learned))
         except UnknownStateError as error:
-            region.read_failed("models", error)
+            region.reads.failed("models", error)
             return
-        region.read_succeeded("models")
+        region.reads.succeeded("models")

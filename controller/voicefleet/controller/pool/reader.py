@@ -14,6 +14,7 @@ from voicefleet.controller.pool.schedule import floor
 from voicefleet.controller.pool.startups import startups
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance
+from voicefleet.controller.regions.pool_view import KnownInstances
 from voicefleet.controller.regions.region import Region
 from voicefleet.scaling import Campaign
 
@@ -42,23 +43,23 @@ class PoolReader:
         region = self._region
         managed = region.fleet is not None
         instances = None if region.fleet is None else await self._try("instances", region.fleet.instances)
-        reports = await self._try("reports", region.read_reports)
+        reports = await self._try("reports", region.reports.read)
         # Those known before are not kept: one that has left may have come back.
         leaving = await self._try("drains", region.workers.drains) or frozenset()
         if instances is not None:
-            region.instances, region.instances_at_s = instances, region.clock.monotonic()
-        elif managed and region.instances_at_s is None:
+            region.instances = KnownInstances(instances, region.clock.monotonic())
+        elif managed and region.instances.at_s is None:
             return None
         now_s = region.clock.monotonic()
         campaigns = await self._campaigns(now_s)
-        self._note_reported(region.instances, reports or {}, now_s)
-        found, self._registered = startups(region.instances, reports or {}, self._registered, now_s)
+        self._note_reported(region.instances.last, reports or {}, now_s)
+        found, self._registered = startups(region.instances.last, reports or {}, self._registered, now_s)
         snapshot = region.fresh_snapshot()
         return Readings(
             now_s=now_s,
             start_timeout_s=region.settings.pool.start_timeout_s,
             managed=managed,
-            instances=region.instances,
+            instances=region.instances.last,
             instances_known=instances is not None,
             settled=region.fleet is None or not region.fleet.rolling(),
             reports=reports,
@@ -76,9 +77,9 @@ class PoolReader:
         try:
             value = await read()
         except UnknownStateError as error:
-            self._region.read_failed(source, error)
+            self._region.reads.failed(source, error)
             return None
-        self._region.read_succeeded(source)
+        self._region.reads.succeeded(source)
         return value
 
     def _note_reported(self, instances: tuple[Instance, ...], reports: Mapping[str, Reported], now_s: float) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from voicefleet.contract.api import DecisionView
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.leader.leadership import Leadership, Term
 from voicefleet.controller.pool.model_updater import ModelUpdater
 from voicefleet.controller.pool.observe import Readings, compose
@@ -79,10 +80,9 @@ class PoolReconciler:
         observation = compose(region.settings.pool_spec, readings)
         if self._state is None:
             self._state = initial_state(observation.now_s, observation.supply, await self._model_updater.restore())
-        before = region.decision
+        before = region.pool.decision
         self._state, decision = step(self._state, observation)
-        region.observation, region.decision = observation, decision
-        region.mean_call_s = self._state.learned.durations.mean_s
+        region.pool = region.pool.with_pass(observation, decision, self._state.learned.durations.mean_s)
         leads = self._leadership.leads
         actions = plan(observation, decision)
         if readings.managed:
@@ -102,11 +102,13 @@ class PoolReconciler:
         try:
             await self._carry_out(actions, readings)
         except UnknownStateError as error:
-            region.read_failed("orders", error)
+            region.reads.failed("orders", error)
             return
-        region.read_succeeded("orders")
+        region.reads.succeeded("orders")
         if observation.complete:
-            region.metrics.last_success.labels(region.name).set(region.clock.wall().timestamp())
+            region.metrics.gauges[catalogue.SCALER_LAST_SUCCESS].labels(region.name).set(
+                region.clock.wall().timestamp()
+            )
 
     def _lead_s(self) -> float:
         """How long it takes until a worker that is requested now is ready."""
@@ -126,7 +128,7 @@ class PoolReconciler:
             say = log.info if exited.asked else log.error
             say("worker ended", region=region.name, worker=exited.id, asked=exited.asked, detail=exited.detail)
             if exited.sure:
-                region.departed[exited.id] = region.clock.monotonic()
+                region.pool = region.pool.with_departed(exited.id, region.clock.monotonic())
         self._unforgotten += new
         if not self._unforgotten:
             return False
@@ -134,9 +136,9 @@ class PoolReconciler:
         try:
             await region.workers.forget({d.id for d in self._unforgotten if d.sure})
         except UnknownStateError as error:
-            region.read_failed("exits", error)
+            region.reads.failed("exits", error)
             return False
-        region.read_succeeded("exits")
+        region.reads.succeeded("exits")
         self._unforgotten.clear()
         return True
 

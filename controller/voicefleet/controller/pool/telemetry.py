@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.startups import Startup
 from voicefleet.controller.ports import Instance, InstanceState
@@ -44,38 +45,38 @@ class PoolTelemetry:
             self._record_drains(region, observation)
         for startup in startups:
             for phase, seconds in (*startup.phases.items(), ("total", startup.total_s)):
-                self._metrics.startup.labels(region, phase).observe(seconds)
+                self._metrics.histograms[catalogue.SCALER_STARTUP].labels(region, phase).observe(seconds)
         last = before.desired if before else observation.supply
         direction = "up" if decision.desired > last else "down" if decision.desired < last else "same"
-        self._metrics.decisions.labels(region, direction, decision.reason.value).inc()
+        self._metrics.counters[catalogue.SCALER_DECISIONS].labels(region, direction, decision.reason.value).inc()
 
     def _record_sizes(self, observation: PoolObservation, decision: Decision, instances: Sequence[Instance]) -> None:
         metrics, spec = self._metrics, observation.spec
-        metrics.current.labels(spec.region).set(observation.supply)
-        metrics.desired.labels(spec.region).set(decision.desired)
-        metrics.min_workers.labels(spec.region).set(spec.min_workers)
-        metrics.max_workers.labels(spec.region).set(spec.max_workers)
+        metrics.gauges[catalogue.SCALER_CURRENT].labels(spec.region).set(observation.supply)
+        metrics.gauges[catalogue.SCALER_DESIRED].labels(spec.region).set(decision.desired)
+        metrics.gauges[catalogue.SCALER_MIN].labels(spec.region).set(spec.min_workers)
+        metrics.gauges[catalogue.SCALER_MAX].labels(spec.region).set(spec.max_workers)
         for instance_state in InstanceState:
             count = sum(i.state is instance_state for i in instances)
-            metrics.instances.labels(spec.region, instance_state.value).set(count)
+            metrics.gauges[catalogue.INSTANCES].labels(spec.region, instance_state.value).set(count)
         for state in SupplyState:
             count = sum(w.state is state for w in observation.workers)
-            metrics.workers.labels(spec.region, state.value).set(count)
+            metrics.gauges[catalogue.WORKERS].labels(spec.region, state.value).set(count)
 
     def _record_signals(self, region: str, decision: Decision) -> None:
         # Unknown is not zero: a number that is not known now has no value.
         chance = decision.inputs.wait_probability
         if chance is not None:
-            self._metrics.wait_probability.labels(region).set(chance)
+            self._metrics.gauges[catalogue.SCALER_WAIT_PROBABILITY].labels(region).set(chance)
         elif self._chance_shown:
-            self._metrics.wait_probability.remove(region)
+            self._metrics.gauges[catalogue.SCALER_WAIT_PROBABILITY].remove(region)
         self._chance_shown = chance is not None
         kept = dataclasses.replace(decision.inputs, wait_probability=None).numbers()
         for name in self._signals - kept.keys():
-            self._metrics.signal.remove(region, name)
+            self._metrics.gauges[catalogue.SCALER_SIGNAL].remove(region, name)
         self._signals = set(kept)
         for name, value in kept.items():
-            self._metrics.signal.labels(region, name).set(value)
+            self._metrics.gauges[catalogue.SCALER_SIGNAL].labels(region, name).set(value)
 
     def _record_drains(self, region: str, observation: PoolObservation) -> None:
         now_s = observation.now_s
@@ -83,11 +84,11 @@ class PoolTelemetry:
         for worker, since_s in list(self._draining_since.items()):
             seen = here.get(worker)
             if seen is None:
-                self._metrics.drain.labels(region).observe(now_s - since_s)
+                self._metrics.histograms[catalogue.DRAIN].labels(region).observe(now_s - since_s)
             if seen is None or seen.state not in _LEAVING:
                 del self._draining_since[worker]
         for worker, seen in here.items():
             if seen.state in _LEAVING:
                 self._draining_since.setdefault(worker, now_s)
         oldest_s = max((now_s - since_s for since_s in self._draining_since.values()), default=0.0)
-        self._metrics.drain_oldest.labels(region).set(oldest_s)
+        self._metrics.gauges[catalogue.DRAIN_OLDEST].labels(region).set(oldest_s)

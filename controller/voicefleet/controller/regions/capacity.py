@@ -56,7 +56,7 @@ class RegionCapacity:
 
 def capacity_of(region: Region, key: str, ratio: float) -> RegionCapacity:
     """What `region` can take of the calls of `key`, as far as it is known. See `RegionCapacity.ratio`."""
-    snapshot, reports = region.fresh_snapshot(), region.fresh_reports()
+    snapshot, reports = region.fresh_snapshot(), region.reports.fresh()
     if snapshot is None or reports is None:
         return RegionCapacity(region.name, None, None)
     pool = region.settings.pool

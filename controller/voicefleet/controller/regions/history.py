@@ -62,7 +62,7 @@ class History:
     def look(self) -> None:
         """One point, of what is known now."""
         region = self._region
-        snapshot, reports, observation = region.fresh_snapshot(), region.fresh_reports(), region.observation
+        snapshot, reports, observation = region.fresh_snapshot(), region.reports.fresh(), region.pool.observation
         if reports is not None:
             known = {name: r.report.ttfa for name, r in reports.items() if r.report.ttfa is not None}
             self._ttfa.add(region.clock.monotonic(), known)
@@ -70,11 +70,11 @@ class History:
         self.points.append(
             HistoryPoint(
                 at=region.clock.wall().isoformat(timespec="seconds"),
-                desired=region.decision.desired if region.decision else None,
+                desired=region.pool.decision.desired if region.pool.decision else None,
                 ready=None if workers is None else sum(w.state is SupplyState.READY for w in workers),
                 live=snapshot.live if snapshot else None,
                 waiting=snapshot.waiting if snapshot else None,
-                silent=region.silent,
+                silent=region.reports.silent,
                 ttfa_p50_s=_rounded(self._ttfa.quantile(0.5)),
                 ttfa_p95_s=_rounded(self._ttfa.quantile(0.95)),
             )

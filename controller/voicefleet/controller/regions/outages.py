@@ -13,7 +13,7 @@ SETTLED_AFTER_S = 3.0
 
 @dataclass(slots=True)
 class Outages:
-    """Looks at Redis, good and bad."""
+    """Looks at Redis, good and bad. Only writer: `regions.call_scans`."""
 
     _well_since_s: float | None = None
     _away_since_s: float | None = None

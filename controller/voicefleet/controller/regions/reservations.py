@@ -29,7 +29,7 @@ class Reservation:
 
 
 class Reservations:
-    """The reservations of one region. The API writes them; what reads them passes the calls that there are now."""
+    """The reservations of one region. Only writer: `http`; what reads them passes the calls that there are now."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

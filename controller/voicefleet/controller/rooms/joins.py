@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import Participant
@@ -109,5 +110,5 @@ class JoinCounter:
 
     async def _end(self, region: Region, room: str, why: Refusal, key: str) -> None:
         log.warning("call refused at the join", region=region.name, room=room, reason=why.value, key=key)
-        self._metrics.joins_refused.labels(region.name, why.value).inc()
+        self._metrics.counters[catalogue.JOINS_REFUSED].labels(region.name, why.value).inc()
         await region.livekit.delete_room(room)

@@ -17,8 +17,10 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.ports import Participant, Room
+from voicefleet.controller.regions.livekit_view import ListedRooms
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.rooms.joins import JoinCounter, key_in
 from voicefleet.controller.rooms.rotation import Rotation
@@ -79,7 +81,7 @@ class RoomLister:
         counts as listed unless most rooms fail, or some were never looked at."""
         region = self._region
         try:
-            before = await region.scan()
+            before = await region.scans.scan()
             rooms = await region.livekit.list_rooms()
             self._rotation.take_over(rooms, self._began_ms)
             names = {room.name for room in rooms}
@@ -88,13 +90,13 @@ class RoomLister:
             # Nobody said that they are over; LiveKit may have restarted, and the callers come back.
             await region.calls.shorten_conversation_ttl(set(gone).intersection(taken_out))
             await self._look(before, rooms)
-            region.listed_at_s, region.listed_rooms = region.clock.monotonic(), frozenset(names)
+            region.listed = ListedRooms(frozenset(names), region.clock.monotonic(), region.scans.failures)
             self._began_ms = before.now_ms
-            await region.scan()
+            await region.scans.scan()
         except UnknownStateError as error:
-            region.read_failed("listing", error)
+            region.reads.failed("listing", error)
             return
-        region.read_succeeded("listing")
+        region.reads.succeeded("listing")
         await self._end_overlong()
 
     async def _count(self, known: set[str], tickets: Mapping[str, str], rooms: Sequence[Room]) -> None:
@@ -106,9 +108,9 @@ class RoomLister:
         try:
             await self._joins.look(region, new)
         except UnknownStateError as error:
-            region.read_failed("joins", error)
+            region.reads.failed("joins", error)
             return
-        region.read_succeeded("joins")
+        region.reads.succeeded("joins")
         self._counted = sids
 
     async def _take_over(self, before: Snapshot, here: Sequence[tuple[str, int]], gone: Sequence[str]) -> list[str]:
@@ -136,12 +138,13 @@ class RoomLister:
         await self._take_over(before, found.here, found.empty)
         await self._count({call.room for call in before.calls}, found.tickets, rooms)
         unknown = rotation.unknown
-        region.metrics.rooms_unknown.labels(region.name).set(unknown)
+        region.metrics.gauges[catalogue.ROOMS_UNKNOWN].labels(region.name).set(unknown)
         self._log_unknown(unknown, found.error)
         if rotation.too_many_unknown:
             raise UnknownStateError(f"who is in {unknown} of {len(unsure)} rooms cannot be told: {found.error}")
         # Webhooks told of some meanwhile.
-        if unseen := rotation.unseen(region.snapshot.rooms if region.snapshot else (), unsure):
+        snapshot = region.scans.snapshot
+        if unseen := rotation.unseen(snapshot.rooms if snapshot else (), unsure):
             raise UnknownStateError(f"{unseen} new rooms are still to be looked at")
 
     async def _ask(self, due: Sequence[Room], before: Snapshot, known: Collection[str]) -> _Found:
@@ -196,7 +199,7 @@ class RoomLister:
     async def _end_overlong(self) -> None:
         """End calls that lasted as long as they may. One that cannot be ended does not keep the others."""
         region = self._region
-        snapshot = region.snapshot
+        snapshot = region.scans.snapshot
         if snapshot is None:
             return
         trouble: UnknownStateError | None = None
@@ -216,9 +219,9 @@ class RoomLister:
                 continue
             log.info("call ended at its longest duration", region=region.name, room=call.room, bound_s=bound_s)
         if trouble is not None:
-            region.read_failed("durations", trouble)
+            region.reads.failed("durations", trouble)
         else:
-            region.read_succeeded("durations")
+            region.reads.succeeded("durations")
 
     async def _learn_bounds(self, snapshot: Snapshot) -> None:
         new: list[Call] = [call for call in snapshot.calls if (call.room, call.joined_ms) not in self._bounds]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.adapters.livekit import issuer
 from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.http.problems import problem
@@ -43,7 +44,7 @@ class Webhooks:
     async def receive(self, request: web.Request) -> web.Response:
         """200 taken or ignored, 400 malformed, 401 not signed by that region, 404 no such region, 503 try again."""
         result, answer = await self._receive(request)
-        self._metrics.webhooks.labels(result).inc()
+        self._metrics.counters[catalogue.WEBHOOKS].labels(result).inc()
         return answer
 
     async def _receive(self, request: web.Request) -> tuple[str, web.Response]:
@@ -89,7 +90,7 @@ class Webhooks:
         except WebhookMalformedError as error:
             return "malformed", problem(400, str(error), field="body")
         except UnknownStateError as error:
-            region.read_failed("webhooks", error)
+            region.reads.failed("webhooks", error)
             return "failed", problem(503, "the state is not reachable now", retry_after_s=2)
 
     async def _take(self, region: Region, event: WebhookEvent) -> str:
@@ -115,7 +116,7 @@ class Webhooks:
                 await self._finished(region, event)
             case _:
                 return "ignored"
-        region.read_succeeded("webhooks")
+        region.reads.succeeded("webhooks")
         return "ok"
 
     async def _caller_in(self, region: Region, room: str) -> bool:

@@ -1,4 +1,5 @@
-"""The settings of a region's pool. A field added here is a value of the chart too (`chart.values_schema`)."""
+"""The settings of a region's pool. A field added here is a value of the chart too: `chart.values_table` and
+`chart.values_schema` make it one. A field that the scaling needs has the same name in `contract.pools.PoolSpec`."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from voicefleet.contract.pools import PoolSpec
 from voicefleet.controller.pool.campaign_store import CampaignRecord
 from voicefleet.controller.pool.schedule import DAYS, Shift
 from voicefleet.controller.settings.section import Section
-from voicefleet.scaling.policies import DEFAULT, SELECTABLE
+from voicefleet.scaling.policies import DEFAULT, POLICIES, SELECTABLE
 
 if TYPE_CHECKING:
     _PolicyName = str
@@ -85,8 +86,7 @@ class PoolSettings(Section):
     slots: Annotated[int, Field(ge=1, le=200)] = Field(default=4, description="Calls that one worker serves at once.")
     policy: _PolicyName = Field(
         default=DEFAULT,
-        description="predictive: as few workers as leave a caller waiting with a chance of `wait_ratio`. buffer: "
-        "`buffer` free slots, always.",
+        description=" ".join(f"{name}: {POLICIES[name].summary}" for name in SELECTABLE),
     )
     wait_ratio: Annotated[float, Field(gt=0, lt=0.5)] = Field(
         default=0.001, description="Share of calls that may find every slot taken (predictive)."
@@ -105,9 +105,15 @@ class PoolSettings(Section):
         description="A worker is given up only when it was not needed for so long, seconds (buffer; predictive decides "
         "that by its forecast).",
     )
-    schedule: tuple[ShiftSettings, ...] = Field(default=(), description="Least workers at times of the week.")
+    schedule: tuple[ShiftSettings, ...] = Field(
+        default=(),
+        description='Least workers at times of the week: [{days: [mon, tue], begin: "08:00", end: "18:00", '
+        "timezone: Europe/Berlin, min_workers: 5}].",
+    )
     campaigns: tuple[CampaignSettings, ...] = Field(
-        default=(), description="Calls that will come beside the usual ones."
+        default=(),
+        description='Calls that will come beside the usual ones: [{start: "2026-12-01T09:00:00+01:00", '
+        "duration_s: 900, calls: 2000}].",
     )
     start_timeout_s: Annotated[float, Field(gt=0, le=3600)] = Field(
         default=120.0, description="A worker that has not registered after this is started anew, seconds."

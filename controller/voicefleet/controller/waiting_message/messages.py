@@ -10,6 +10,7 @@ from typing import Protocol
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.controller.calls.snapshots import Call
 from voicefleet.controller.metrics import Metrics
@@ -126,7 +127,7 @@ class WaitingMessages:
             result = await self._say(room, alone=alone)
         finally:
             self._speaking.pop(room, None)
-        self._metrics.waiting_messages.labels(self._region.name, str(result)).inc()
+        self._metrics.counters[catalogue.WAITING_MESSAGES].labels(self._region.name, str(result)).inc()
         if result in (Result.SPOKEN, Result.OTHER_VOICE):
             return
         # The caller heard nothing, or not all, and may still be waiting.

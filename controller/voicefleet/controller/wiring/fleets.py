@@ -8,6 +8,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.adapters.processes.fleet import ProcessFleet
 from voicefleet.controller.leader.election import Election, Terms
 from voicefleet.controller.leader.leadership import AlwaysLeads, Leadership
@@ -40,7 +41,7 @@ async def open_fleets(stack: contextlib.AsyncExitStack, shared: Shared) -> tuple
     leadership: Leadership = AlwaysLeads(settings.replica)
     loops: Loops = {}
     lease = settings.kubernetes_lease
-    shared.metrics.leader.set(lease is None)
+    shared.metrics.gauges[catalogue.LEADER].set(lease is None)
     clusters = _clusters(stack) if lease or any(r.settings.kubernetes for r in regions.values()) else None
     if lease is not None and clusters is not None:
         leadership, loops = await _stand_for_election(shared, lease, clusters)
@@ -72,7 +73,7 @@ async def _stand_for_election(shared: Shared, lease: LeaseSettings, clusters: Cl
     regions, clock, replica = shared.regions, shared.clock, shared.settings.replica
 
     def changed(leads: bool) -> None:
-        shared.metrics.leader.set(leads)
+        shared.metrics.gauges[catalogue.LEADER].set(leads)
         for region in regions.values():
             region.pool_wake.set()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
@@ -20,7 +19,6 @@ from voicefleet.controller.pool.reconciler import PoolReconciler
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.rooms.listing import RoomLister
 from voicefleet.controller.wiring.shared import Loops, Shared
-from voicefleet.controller.wiring.waiting_messages import speak_to_waiting
 from voicefleet.controller.wiring.web import Web
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import RedisClient, listen
@@ -55,8 +53,6 @@ def build_loops(shared: Shared, leadership: Leadership, web: Web, listers: Itera
             loops[f"handoffs of {name}"] = Handoffs(region).run
         if region.fleet is not None:
             loops[f"hung workers of {name}"] = HungWorkers(region, leadership).run
-        if region.waiting_messages is not None:
-            loops[f"waiting messages of {name}"] = functools.partial(speak_to_waiting, region, region.waiting_messages)
     if settings.api_keys_file is not None:
         loops["API keys"] = KeyFile(settings.api_keys_file, settings.regions, shared.clock, web.access.take).run
     return loops

@@ -63,7 +63,7 @@ async def check_livekit(regions: Mapping[str, Region]) -> None:
                 hint="Give the key and secret from that server's `keys`.",
             ) from error
         except UnknownStateError as error:
-            region.read_failed("listing", error)
+            region.reads.failed("listing", error)
             failure = UnreachableError(
                 "LiveKit does not answer",
                 field=f"{at}.api_url",

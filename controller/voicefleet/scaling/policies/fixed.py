@@ -22,7 +22,7 @@ def fixed_need(learned: PolicyState, observation: PoolObservation) -> tuple[Poli
 
 FIXED = Policy(
     name="fixed",
-    summary="`fixedWorkers`, whatever the calls are.",
+    summary="`fixed_workers`, whatever the calls are.",
     need=fixed_need,
     not_reckoned=frozenset({"sure", "buffer"}),
     reason=Reason.FIXED,

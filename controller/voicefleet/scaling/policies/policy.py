@@ -16,7 +16,7 @@ class Policy:
 
     Attributes:
         name: in the settings.
-        summary: one sentence for the settings' documentation.
+        summary: one sentence for the documentation of settings and chart; a setting in it stands in backquotes.
         need: from what it learned and an observation to the same and the workers that the pool needs.
         not_reckoned: names of the `DecisionInputs` that it never tells.
         reason: of a decision that no guardrail changed.

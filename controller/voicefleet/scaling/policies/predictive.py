@@ -135,7 +135,7 @@ def _inputs(observation: PoolObservation, forecast: Forecast, risk: float) -> De
 
 PREDICTIVE = Policy(
     name="predictive",
-    summary="as few workers as leave a caller waiting with a chance of `waitRatio`.",
+    summary="as few workers as leave a caller waiting with a chance of `wait_ratio`.",
     need=predictive_need,
     not_reckoned=frozenset({"sure", "buffer", "predictive"}),
     forecasts=True,

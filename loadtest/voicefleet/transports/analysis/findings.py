@@ -1,4 +1,4 @@
-"""What the figures say, as sentences. Pure: a sentence stands only where its figures were measured, and says them."""
+"""The measured figures as sentences. Pure: there is no sentence without its figures."""
 
 from __future__ import annotations
 

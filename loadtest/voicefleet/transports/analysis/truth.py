@@ -1,4 +1,4 @@
-"""What WebRTC says of the network against what the emulator did. Pure."""
+"""WebRTC's own figures of the network against what the emulator did. Pure."""
 
 from __future__ import annotations
 

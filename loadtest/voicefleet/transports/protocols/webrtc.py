@@ -20,11 +20,11 @@ from livekit import rtc
 
 from voicefleet.netlab.realtime import SPEAKING_PRIORITY, become_realtime
 from voicefleet.speech.onset_detector import Samples
-from voicefleet.transports.analysis.statistics import Statistics
 from voicefleet.transports.arms import BY_ID
 from voicefleet.transports.material import speech
 from voicefleet.transports.order import Order
 from voicefleet.transports.protocols.frames import FRAME_S, FRAME_SAMPLES, SAMPLE_RATE
+from voicefleet.transports.protocols.webrtc_stats import WebRtcStats
 from voicefleet.transports.talk import SpeechSource
 
 _CONNECT_LIMIT_S = 40.0
@@ -53,7 +53,7 @@ class End:
         self._heard: list[bytes] = []
         self._heard_at_s: list[float] = []
         self._ears: set[asyncio.Task[None]] = set()
-        self._statistics = Statistics(self._room)
+        self._statistics = WebRtcStats(self._room)
         self._first_s: float | None = None
         self.said_s: float | None = None
         self._room.on("track_subscribed", self._on_track)

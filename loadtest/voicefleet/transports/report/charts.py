@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from voicefleet.reporting.figure import new_figure, svg
 from voicefleet.transports.analysis import truth
 from voicefleet.transports.arms import BY_ID
 from voicefleet.transports.trial import Trial
@@ -44,7 +43,7 @@ def over_time(trials: Sequence[Trial], arms: Sequence[str], loss: float) -> Figu
     shown = [trial for arm in arms if (trial := _plain(trials, arm, loss)) is not None]
     if not shown:
         return None
-    figure = Figure(figsize=(10, 1.0 + 1.35 * len(shown)), layout="constrained")
+    figure = new_figure(10, 1.0 + 1.35 * len(shown))
     axes = np.atleast_1d(figure.subplots(len(shown), 1, sharex=True, sharey=True))
     for axis, trial in zip(axes, shown, strict=True):
         ear = trial.agent
@@ -61,11 +60,11 @@ def over_time(trials: Sequence[Trial], arms: Sequence[str], loss: float) -> Figu
     return figure
 
 
-def distributions(trials: Sequence[Trial], losses: Sequence[float]) -> str | None:
+def distributions(trials: Sequence[Trial], losses: Sequence[float]) -> Markup | None:
     """Share of frames that were heard within so many milliseconds, a picture for each loss."""
     if not losses:
         return None
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    figure = new_figure(10, 3.6)
     axes = np.atleast_1d(figure.subplots(1, len(losses), sharey=True))
     drawn: dict[str, Any] = {}
     for axis, loss in zip(axes, losses, strict=True):
@@ -88,9 +87,9 @@ def distributions(trials: Sequence[Trial], losses: Sequence[float]) -> str | Non
     return svg(figure)
 
 
-def quality(rows: Sequence[Mapping[str, Any]], measure: str, name: str) -> str | None:
+def quality(rows: Sequence[Mapping[str, Any]], measure: str, name: str) -> Markup | None:
     """A score against loss, a line for each arm; what of an interval is no score is cut off."""
-    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    figure = new_figure(10, 3.4)
     axis = figure.subplots()
     for arm, colour in _COLOURS.items():
         points = [
@@ -121,10 +120,10 @@ def quality(rows: Sequence[Mapping[str, Any]], measure: str, name: str) -> str |
     return svg(figure)
 
 
-def estimates(trial: Trial) -> str:
+def estimates(trial: Trial) -> Markup:
     """What WebRTC says of the network over time, and what is so: RTT, loss, and the jitter buffer."""
     entries = [entry for entry in truth.over_time(trial) if entry["t_s"] >= 0]
-    figure = Figure(figsize=(10, 4.6), layout="constrained")
+    figure = new_figure(10, 4.6)
     rtt, loss, buffer = figure.subplots(3, 1, sharex=True)
     for axis, name, label, colour in (
         (rtt, "rtt_said_ms", "WebRTC says (ICE)", "#2563eb"),
@@ -156,11 +155,3 @@ def _plain(trials: Sequence[Trial], arm: str, loss: float) -> Trial | None:
 
 def _is_plain(trial: Trial) -> bool:
     return not trial.cell.jitter_ms and not trial.cell.reorder and trial.cell.rate_kbps is None
-
-
-def svg(figure: Figure) -> str:
-    """A figure as SVG text that is the same for the same data."""
-    out = io.StringIO()
-    with mpl.rc_context({"svg.fonttype": "none", "font.family": "sans-serif", "svg.hashsalt": "voicefleet"}):
-        figure.savefig(out, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return re.sub(r"^.*?(?=<svg)", "", out.getvalue(), count=1, flags=re.DOTALL)

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
-
+from voicefleet.reporting.figure import svg
+from voicefleet.reporting.page import render_page
 from voicefleet.transports.analysis.findings import findings, webrtc_findings, when_to_use
 from voicefleet.transports.arms import BY_ID
 from voicefleet.transports.report import charts
@@ -19,10 +18,6 @@ OVER_TIME = ("tcp-cubic", "websocket", "webrtc-tcp", "udp", "webrtc-udp")
 
 def render(result: Mapping[str, Any], trials: Sequence[Trial]) -> str:
     """The whole page."""
-    environment = Environment(
-        loader=PackageLoader("voicefleet.transports"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    environment.filters |= {"ms": _ms, "percent": _percent, "score": _score, "thousands": _thousands}
     rows = result["rows"]
     healthy = [trial for trial in trials if not trial.void]
     losses = sorted({trial.cell.loss for trial in healthy})
@@ -30,13 +25,15 @@ def render(result: Mapping[str, Any], trials: Sequence[Trial]) -> str:
     watched = next((t for t in healthy if t.cell.arm.id == "webrtc-udp" and t.cell.loss == worst), None)
     over_time = charts.over_time(healthy, OVER_TIME, worst)
     svgs = {
-        "over_time": charts.svg(over_time) if over_time is not None else None,
+        "over_time": svg(over_time) if over_time is not None else None,
         "distributions": charts.distributions(healthy, losses[:1] + losses[-2:] if len(losses) > 2 else losses),
         "pesq": charts.quality(rows, "pesq", "PESQ (wideband, 1 to 4.6)"),
         "mos": charts.quality(rows, "mos", "estimated MOS (E-model, 1 to 4.5)"),
         "estimates": charts.estimates(watched) if watched is not None else None,
     }
-    return environment.get_template("report.html.j2").render(
+    return render_page(
+        "voicefleet.transports",
+        "report.html.j2",
         r=result,
         titles={arm: BY_ID[arm].title for arm in BY_ID},
         worst=worst,
@@ -44,7 +41,7 @@ def render(result: Mapping[str, Any], trials: Sequence[Trial]) -> str:
         findings=findings(result),
         webrtc_findings=webrtc_findings(result),
         choices=when_to_use(result),
-        svgs={name: Markup(svg) if svg is not None else None for name, svg in svgs.items()},
+        svgs=svgs,
     )
 
 
@@ -60,19 +57,3 @@ def save_figure(trials: Sequence[Trial], path: Path) -> bool:
         return False
     figure.savefig(path, dpi=96)
     return True
-
-
-def _ms(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0f}"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def _score(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
-
-
-def _thousands(value: float | None) -> str:
-    return "–" if value is None else f"{value / 1000:.1f} k"

@@ -1,7 +1,7 @@
-"""Keeps the model server running for a worker: one process that loads each model once for all the worker's calls.
+"""Keeps a worker's model server running: one process that loads each model once for all the worker's calls.
 
-Job processes talk to it directly (`model_client`), so a worker whose main process hangs loses no call. Started with
-`python -m voicefleet.local.model_server.keeper`, this module runs the server itself (`model_process`).
+Job processes send their requests to it directly (`client`), so a worker whose main process hangs loses no call. Started
+with `python -m voicefleet.local.model_server.keeper`, this module runs the server itself (`process`).
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import aiohttp
 import structlog
 
 from voicefleet.contract.errors import ConfigError, MissingPartError
-from voicefleet.local.model_server.protocol import MODELS, Message, ProtocolError, encode, read_message
+from voicefleet.local.model_server.protocol import MODELS, http_session
 from voicefleet.local.settings import MODEL_SOCKET_VARIABLE, model_server_environment
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.logs.errors import error_summary
@@ -131,7 +132,7 @@ class ModelServer:
             *("--models", ",".join(self._models)),
             *("--threads", str(self._threads)),
             "--supervised",
-            stdin=asyncio.subprocess.PIPE,  # held open by us: its end tells the child that we are gone
+            stdin=asyncio.subprocess.PIPE,  # closes when we end, however we end; then the child ends too
             stdout=asyncio.subprocess.PIPE,
             env=model_server_environment(),
         )
@@ -171,7 +172,7 @@ class ModelServer:
         while process.returncode is None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), _CHECK_EVERY_S)
-            if process.returncode is None and not await self._answers():
+            if process.returncode is None and not await self._responds():
                 log.warning("model server hangs, ending it", pid=process.pid)
                 break
         code = process.returncode
@@ -182,19 +183,16 @@ class ModelServer:
     def _log_end(ended: Ended, wait_s: float) -> None:
         log.warning("model server ended, starting it again", returncode=ended.code, in_s=wait_s)
 
-    async def _answers(self) -> bool:
-        writer: asyncio.StreamWriter | None = None
+    async def _responds(self) -> bool:
         try:
-            async with asyncio.timeout(_CHECK_LIMIT_S):
-                reader, writer = await asyncio.open_unix_connection(self.socket_path)
-                writer.write(encode(Message({"op": "ping"})))
-                reply = await read_message(reader)
-                return float(reply.header.get("oldest_running_s", 0.0)) < _STUCK_AFTER_S
-        except (TimeoutError, OSError, asyncio.IncompleteReadError, ProtocolError):
+            async with (
+                asyncio.timeout(_CHECK_LIMIT_S),
+                http_session(self.socket_path) as http,
+                http.get("/status", raise_for_status=True) as response,
+            ):
+                return float((await response.json())["oldest_running_s"]) < _STUCK_AFTER_S
+        except (aiohttp.ClientError, OSError, ValueError, LookupError):
             return False
-        finally:
-            if writer is not None:
-                writer.close()
 
     async def _end_process(self) -> None:
         process, self._process = self._process, None
@@ -213,14 +211,14 @@ class ModelServer:
 
 def _check_ready(line: bytes) -> None:
     try:
-        said = json.loads(line)
+        report = json.loads(line)
     except ValueError:
-        said = {}
-    if not said.get("ready"):
+        report = {}
+    if not report.get("ready"):
         raise MissingPartError(
-            said.get("error", "ended while it loaded its models"),
-            field=said.get("field", "model server"),
-            hint=said.get("hint", "Look at its error output above; it may need more memory."),
+            report.get("error", "ended while it loaded its models"),
+            field=report.get("field", "model server"),
+            hint=report.get("hint", "Look at its error output above; it may need more memory."),
         )
 
 

@@ -2,10 +2,10 @@
 
     python -m voicefleet.local.model_server.keeper --socket PATH --models whisper,pocketsphinx --threads N
 
-The socket appears once every model is loaded, readable by this user alone; then one JSON line on stdout says
-``{"ready": true}`` (or ``{"ready": false, "error": ..., "field": ..., "hint": ...}`` and exit code 2). Requests are
-taken first come, first served, N at a time; one whose client hangs up while it waits is dropped. With `--supervised`
-the process ends as soon as its stdin does, that is when its parent dies, however it dies.
+The socket appears once every model is loaded, readable by this user alone; then the process prints one JSON line:
+``{"ready": true}`` (or ``{"ready": false, "error": ..., "field": ..., "hint": ...}``, and its exit code is 2). Requests
+are served first come, first served, N at a time; one whose client disconnects while it waits is dropped. With
+`--supervised` the process ends when its stdin closes, that is when its parent dies, however it dies.
 """
 
 from __future__ import annotations
@@ -20,20 +20,15 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from aiohttp import web
+
 from voicefleet.contract.errors import ConfigError, MissingPartError, UsageError
-from voicefleet.local.model_server.protocol import (
-    MAX_PAYLOAD_BYTES,
-    MODELS,
-    SAMPLE_RATE,
-    Message,
-    ProtocolError,
-    encode,
-    read_message,
-)
+from voicefleet.local.model_server.protocol import MAX_PCM_BYTES, MODELS, Reply
 from voicefleet.local.model_server.recognition import BrokenModelError, Recognition, Recognizer
 from voicefleet.runtime.logs.setup import configure_logs, get_logger
 from voicefleet.runtime.settings import log_personal_data
@@ -85,94 +80,47 @@ class RecognitionServer:
         self._unfinished = 0
         self._running: dict[int, float] = {}
 
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection: one request, one reply."""
-        try:
-            async with asyncio.timeout(_READ_LIMIT_S):
-                request = await read_message(reader)
-            reply = await self._reply(request, reader)
-            if reply is not None:
-                writer.write(encode(Message(reply)))
-                await writer.drain()
-        except ProtocolError as error:
-            with contextlib.suppress(ConnectionError):
-                writer.write(encode(Message(_refusal(str(error), retryable=False))))
-                await writer.drain()
-        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
-            pass  # the client went away: nobody is left to tell
-        finally:
-            writer.close()
-
-    async def _reply(self, request: Message, reader: asyncio.StreamReader) -> dict[str, Any] | None:
-        match request.header.get("op"):
-            case "ping":
-                return self._status()
-            case "recognize":
-                return await self._recognize(request, reader)
-            case other:
-                return _refusal(f"unknown op {other!r}", retryable=False)
+    def application(self) -> web.Application:
+        """The routes of the protocol."""
+        app = web.Application(client_max_size=MAX_PCM_BYTES)
+        app.router.add_get("/status", self._status)
+        app.router.add_post("/recognize/{model}", self._recognize)
+        return app
 
     @property
     def busy(self) -> bool:
         """Whether a request is being computed."""
         return bool(self._running)
 
-    def _status(self) -> dict[str, Any]:
+    async def _status(self, _: web.Request) -> web.Response:
         oldest = min(self._running.values(), default=None)
-        return {
-            "ok": True,
-            "models": list(self._models),
-            "unfinished": self._unfinished,
-            "oldest_running_s": 0.0 if oldest is None else time.perf_counter() - oldest,
-        }
+        oldest_s = 0.0 if oldest is None else time.perf_counter() - oldest
+        return web.json_response({"unfinished": self._unfinished, "oldest_running_s": oldest_s})
 
-    async def _recognize(self, request: Message, reader: asyncio.StreamReader) -> dict[str, Any] | None:
-        name, options = request.header.get("model"), request.header.get("options") or {}
-        recognizer = self._models.get(name) if isinstance(name, str) else None
+    async def _recognize(self, request: web.Request) -> web.Response:
+        recognizer = self._models.get(request.match_info["model"])
         if recognizer is None:
-            return _refusal(f"model {name!r} is not loaded", retryable=False)
-        if len(request.payload) % 2 or not isinstance(options, dict):
-            return _refusal("the payload must be 16-bit samples, the options an object", retryable=False)
+            raise web.HTTPNotFound(text="this model is not loaded")
+        pcm = await _read_pcm(request)
         if self._unfinished >= MAX_WAITING + self._threads:
-            return _refusal("too many requests are waiting", retryable=True)
+            raise web.HTTPServiceUnavailable(text="too many requests are waiting")
         self._unfinished += 1
-        asked = time.perf_counter()
-        work = asyncio.get_running_loop().run_in_executor(
-            self._executor, partial(self._timed, recognizer, request.payload, options)
-        )
-        work.add_done_callback(self._finished)
-        hangup = asyncio.create_task(reader.read(1))
-        waiting_for: list[asyncio.Future[Any]] = [work, hangup]
+        requested = time.perf_counter()
         try:
-            await asyncio.wait(waiting_for, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                work.cancel()  # only has an effect while it still waits for a thread
-                return None
-            return self._outcome(work, request, asked)
-        finally:
-            hangup.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-                await hangup
-
-    def _outcome(
-        self, work: asyncio.Future[tuple[Recognition, float, float]], request: Message, asked: float
-    ) -> dict[str, Any]:
-        error = work.exception()
-        if isinstance(error, BrokenModelError):
-            # Only a fresh process, from the supervisor, mends it.
-            asyncio.get_running_loop().call_soon(os._exit, 1)
-        if error is not None:
+            # Closing the connection cancels us, and the work with us; that has an effect only until a thread takes it.
+            recognition, began, ended = await asyncio.get_running_loop().run_in_executor(
+                self._executor, partial(self._timed, recognizer, pcm, dict(request.query))
+            )
+        except Exception as error:
             log.error("recognition failed", exc_info=error)
-            return _refusal(f"recognition failed ({type(error).__name__})", retryable=True)
-        recognition, began, ended = work.result()
-        return {
-            "ok": True,
-            "text": recognition.text,
-            "confidence_ratio": recognition.confidence_ratio,
-            "audio_s": len(request.payload) / 2 / SAMPLE_RATE,
-            "waited_s": began - asked,
-            "compute_s": ended - began,
-        }
+            if isinstance(error, BrokenModelError):
+                # Only a new process, which the keeper starts, can recognize again.
+                asyncio.get_running_loop().call_soon(os._exit, 1)
+            raise web.HTTPServiceUnavailable(text=f"recognition failed ({type(error).__name__})") from error
+        finally:
+            self._unfinished -= 1
+        reply = Reply(recognition.text, recognition.confidence_ratio, began - requested, ended - began)
+        return web.json_response(asdict(reply))
 
     def _timed(self, recognizer: Recognizer, pcm: bytes, options: dict[str, Any]) -> tuple[Recognition, float, float]:
         began = time.perf_counter()
@@ -183,14 +131,23 @@ class RecognitionServer:
         finally:
             del self._running[key]
 
-    def _finished(self, work: asyncio.Future[tuple[Recognition, float, float]]) -> None:
-        self._unfinished -= 1
-        if not work.cancelled():
-            work.exception()  # marks it as seen: the client may have gone
+
+async def _read_pcm(request: web.Request) -> bytes:
+    if (request.content_length or 0) > MAX_PCM_BYTES:
+        raise web.HTTPRequestEntityTooLarge(MAX_PCM_BYTES, request.content_length or 0)  # before it is read
+    try:
+        async with asyncio.timeout(_READ_LIMIT_S):
+            pcm = await request.read()
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout(text="the audio did not arrive in time") from error
+    if len(pcm) % 2:
+        raise web.HTTPBadRequest(text="the audio must be 16-bit samples")
+    return pcm
 
 
-def _refusal(error: str, *, retryable: bool) -> dict[str, Any]:
-    return {"ok": False, "error": error, "retryable": retryable}
+def runner_of(app: web.Application) -> web.AppRunner:
+    """Serves `app`; cancels the request of a client that disconnects, and closes a connection that sends none."""
+    return web.AppRunner(app, handler_cancellation=True, keepalive_timeout=_READ_LIMIT_S, access_log=None)
 
 
 async def _serve(socket_path: Path, models: Mapping[str, Recognizer], threads: int, supervised: bool) -> None:
@@ -201,14 +158,17 @@ async def _serve(socket_path: Path, models: Mapping[str, Recognizer], threads: i
     if supervised:
         _on_end_of_stdin(loop, stopping.set)
     server = RecognitionServer(models, threads)
+    runner = runner_of(server.application())
+    await runner.setup()
+    site = web.UnixSite(runner, socket_path)
     before = os.umask(0o177)  # the socket is 0600 from its first moment
     try:
-        listening = await asyncio.start_unix_server(server.handle, socket_path, limit=MAX_PAYLOAD_BYTES)
+        await site.start()
     finally:
         os.umask(before)
-    _say({"ready": True})
+    _print_line({"ready": True})
     await stopping.wait()
-    listening.close()
+    await site.stop()
     socket_path.unlink(missing_ok=True)
     if server.busy:
         os._exit(0)  # Python would wait for the native code that still computes in a thread
@@ -223,7 +183,7 @@ def _on_end_of_stdin(loop: asyncio.AbstractEventLoop, then: Callable[[], None]) 
     loop.add_reader(0, watch)
 
 
-def _say(line: dict[str, Any]) -> None:
+def _print_line(line: dict[str, Any]) -> None:
     with contextlib.suppress(BrokenPipeError):
         print(json.dumps(line), flush=True)
 
@@ -241,6 +201,6 @@ def main(arguments: list[str] | None = None) -> int:
         models = load(tuple(m for m in chosen.models.split(",") if m), max(1, chosen.threads))
         asyncio.run(_serve(chosen.socket, models, max(1, chosen.threads), chosen.supervised))
     except UsageError as error:
-        _say({"ready": False, "error": error.what, "field": error.field, "hint": error.hint})
+        _print_line({"ready": False, "error": error.what, "field": error.field, "hint": error.hint})
         return error.exit_code
     return 0

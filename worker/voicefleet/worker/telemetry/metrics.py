@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from voicefleet.contract.metrics import MOST_VALUES, Metric
 from voicefleet.contract.metrics import worker as catalogue
 from voicefleet.contract.spans import SpanRecord
-from voicefleet.runtime.metrics import counter, gauge, histogram, open_series
+from voicefleet.runtime.metrics import Instruments, open_series
 from voicefleet.worker.server.admission import Answer
 from voicefleet.worker.telemetry import observations as seen
 
@@ -25,7 +25,7 @@ _UNKNOWN = ("other", "error")
 """What a label's value outside the closed set is counted as, where the set has one of these."""
 
 
-class WorkerMetrics:
+class WorkerMetrics(Instruments):
     """All metric families of one worker.
 
     Args:
@@ -34,6 +34,7 @@ class WorkerMetrics:
     """
 
     def __init__(self, registry: CollectorRegistry, tiers: frozenset[str], agent: str = "voicefleet") -> None:
+        super().__init__(catalogue, registry)
         self._tiers = frozenset(sorted(tiers)[: MOST_VALUES["tier"] - 1])
         self._agent = agent
         self._providers: set[str] = set()
@@ -42,10 +43,6 @@ class WorkerMetrics:
         """Turns by TTFA: what the controller's own page is drawn from."""
         self.emit: Callable[[SpanRecord], None] = lambda _: None
         """Takes the jobs' spans."""
-        metrics = [metric for metric in vars(catalogue).values() if isinstance(metric, Metric)]
-        self.counters = {m: counter(m, registry) for m in metrics if m.kind == "counter"}
-        self.gauges = {m: gauge(m, registry) for m in metrics if m.kind == "gauge"}
-        self.histograms = {m: histogram(m, registry) for m in metrics if m.kind == "histogram"}
         for tier in self._tiers:
             open_series(self.histograms[catalogue.TURN_TTFA], catalogue.TURN_TTFA, agent=agent, tier=tier)
         self._more: Mapping[type[seen.Observation], Callable[[int, Any], None]] = {

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.http.auth.attempts import Attempts, client_address
 from voicefleet.controller.http.auth.keys import ANYONE, Key, KeyRing, Role
 from voicefleet.controller.http.auth.limits import Limiter
@@ -77,7 +78,7 @@ class Access:
         if ours:
             resource = request.match_info.route.resource
             route = resource.canonical if resource else "other"
-            self._metrics.api_requests.labels(route, str(answer.status)).inc()
+            self._metrics.counters[catalogue.API_REQUESTS].labels(route, str(answer.status)).inc()
         return answer
 
     async def _refused(self, request: web.Request, route: Route | None, ours: bool) -> web.Response | None:
@@ -114,7 +115,7 @@ class Access:
                 request.remote or "", request.headers.getall("X-Forwarded-For", []), self._settings.trusted_proxies
             )
             wait_s = self._attempts.failed(who, self._clock.monotonic())
-            self._metrics.auth_failures.labels("refused" if wait_s is None else "limited").inc()
+            self._metrics.counters[catalogue.AUTH_FAILURES].labels("refused" if wait_s is None else "limited").inc()
             if wait_s is not None:
                 return problem(429, "too many attempts without a valid API key", hint=hint, retry_after_s=wait_s)
         return problem(401, "no valid API key", field="Authorization", hint=hint)

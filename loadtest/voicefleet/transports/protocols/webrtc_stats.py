@@ -1,4 +1,4 @@
-"""What WebRTC itself says of the network, once a second; and what a voicefleet worker's metrics make of the same."""
+"""What WebRTC reports of the network once a second, and what a worker's metrics would make of the same."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EVERY_S = 1.0
 _READ_LIMIT_S = 2.0
 
 
-class Statistics:
+class WebRtcStats:
     """Polls one room."""
 
     def __init__(self, room: rtc.Room) -> None:

@@ -1,0 +1,37 @@
+"""What LiveKit showed of one region: its rooms, and that it does not reach a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from voicefleet.contract.reports import STALE_AFTER_S
+
+CUT_OFF_S = 20.0
+"""LiveKit drops a worker whose connection says nothing for about as long."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRooms:
+    """The rooms that were last listed. Only writer: `rooms.listing`."""
+
+    rooms: frozenset[str] | None = None
+    """LiveKit's rooms, callers in them or not; None before the first listing."""
+    at_s: float = 0.0
+    """When they were taken over whole."""
+    scan_failures: int = 0
+    """`CallScans.failures` then."""
+
+    def holds(self, now_s: float, scan_failures: int) -> bool:
+        """Whether the calls in Redis follow from this listing. What Redis holds after an outage may be less than there
+        is: that waits for the next whole listing."""
+        return self.rooms is not None and now_s - self.at_s <= STALE_AFTER_S and scan_failures == self.scan_failures
+
+
+@dataclass(frozen=True, slots=True)
+class CutOff:
+    """When a call was last taken from a worker that LiveKit does not reach. Only writer: `calls.recovery`."""
+
+    at_s: float | None = None
+
+    def lately(self, now_s: float) -> bool:
+        return self.at_s is not None and now_s - self.at_s < CUT_OFF_S
