@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from support.fake_region import FakeRegion
 from support.model_job import ModelJob, Stage
@@ -49,15 +49,13 @@ class ModelRegion:
     def __init__(self, redis: ModelRedis) -> None:
         self.redis = redis
         redis.empty()
-        self.fakes = FakeRegion()
-        self.livekit = self.fakes.livekit
-        self.livekit.offer = self._offered
         self.wire = Wire(redis.scripts, self._done)
         """The controller's."""
         self.calls = redis.call_store(self.wire)
-        self.region = self.fakes.region
-        self.region.calls = self.calls
-        self.region.workers = cast(Any, self)
+        fakes = FakeRegion(calls=self.calls, workers=self)
+        self.region = fakes.region
+        self.livekit = fakes.livekit
+        self.livekit.offer = self._offered
         self.offers: list[Offer] = []
         self.jobs: list[ModelJob] = []
         self.draining: set[str] = set()
@@ -279,9 +277,10 @@ class ModelRegion:
 
     async def takes_for_dead(self, worker: str) -> None:
         """The controller is told that a worker's process has ended, and it has not."""
-        self.region.departed[worker] = self.now_s
+        before = self.region.pool
+        self.region.pool = before.with_departed(worker, self.now_s)
         await self.passes(2 * SCAN_EVERY_S)
-        self.region.departed.clear()
+        self.region.pool = before
 
     def job(self, name: str) -> ModelJob | None:
         return next((job for job in self.jobs if job.name == name), None)
