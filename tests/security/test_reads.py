@@ -14,7 +14,7 @@ from support.controlling import FRONT, FRONT_SECRET, OTHER_SECRET, controller, r
 from support.eventually import eventually
 from voicefleet.contract.answers import MOST_CALLS_A_PAGE
 from voicefleet.controller.calls.snapshots import Call, Snapshot
-from voicefleet.controller.http import api as controller_api
+from voicefleet.controller.http import views
 from voicefleet.controller.http.reads import READS_PER_MINUTE
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.http.api_client import ControllerClient
@@ -100,7 +100,7 @@ async def test_ten_thousand_calls_are_read_a_page_at_a_time(
 async def test_the_workers_of_one_answer_are_bounded(
     tmp_path: Path, livekit: LiveKit, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(controller_api, "WORKERS_LISTED", 1)
+    monkeypatch.setattr(views, "WORKERS_LISTED", 1)
     async with controller(tmp_path, livekit, redis_url) as fleet, fleet.worker("w-1"), fleet.worker("w-2"):
 
         async def ready() -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterator
 from typing import Any, get_args
 
@@ -82,6 +83,14 @@ def test_what_the_scaling_needs_of_a_pool_is_a_setting_or_made_of_one() -> None:
     spec = PoolSettings.model_validate({**asked, "scale_down_delay_s": 11}).spec("eu")
     assert {name: getattr(spec, name) for name in asked} == asked
     assert (spec.region, spec.scale_down_delay_s) == ("eu", 11)
+
+
+def test_every_field_of_a_pool_is_read_by_what_decides_or_acts() -> None:
+    controller = CHART.parents[1] / "controller" / "voicefleet"
+    folders = (controller / "scaling", controller / "controller" / "pool")
+    code = "\n".join(path.read_text() for folder in folders for path in folder.rglob("*.py"))
+    unread = [f.name for f in dataclasses.fields(PoolSpec) if not re.search(rf"spec\.{f.name}\b", code)]
+    assert unread == []
 
 
 @pytest.mark.parametrize(("setting", "value"), [("slots", "slots"), ("start_timeout_s", "startTimeoutSeconds")])

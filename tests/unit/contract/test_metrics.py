@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 from types import ModuleType
@@ -9,11 +10,13 @@ from types import ModuleType
 import pytest
 
 from voicefleet.contract import metrics
+from voicefleet.contract.decisions import DecisionInputs
 from voicefleet.contract.metrics import MOST_VALUES, Metric, callers, controller, exports, http, worker
 from voicefleet.contract.metrics.quantiles import bucket_quantile
 from voicefleet.controller.calls.liveness import Reason
 from voicefleet.controller.calls.probe import ProbeResult
 from voicefleet.controller.waiting_message.protocol import Result
+from voicefleet.scaling import Reason as Why
 from voicefleet.scaling import SupplyState
 from voicefleet.worker.conversation.transcript import Loss
 from voicefleet.worker.dead_air.detector import Reason as Silence
@@ -70,6 +73,11 @@ def test_the_closed_sets_are_those_of_the_code() -> None:
     assert set(controller.WAITING_MESSAGES.values["result"]) == {r.value for r in Result}
     assert set(controller.WORKERS.values["state"]) == {s.value for s in SupplyState}
     assert set(controller.RECOVERIES.values["reason"]) == {r.value for r in Reason if r.value} | {"no_claim"}
+
+
+def test_open_sets_of_labels_have_room_for_what_the_code_names() -> None:
+    assert len(Why) <= MOST_VALUES["reason"]
+    assert len(dataclasses.fields(DecisionInputs)) <= MOST_VALUES["signal"]
 
 
 @pytest.mark.parametrize(

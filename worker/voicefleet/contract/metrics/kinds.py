@@ -20,7 +20,7 @@ MOST_VALUES: Mapping[str, int] = {
     "status": 16,
     "signal": 16,
     "source": 12,
-    "reason": 12,
+    "reason": 16,
 }
 """The labels whose values the catalogue cannot list, because settings or code elsewhere name them: how many there may
 be in one process. Every other label lists its values where the metric is."""
