@@ -18,12 +18,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from pyroute2 import IPRoute, NetlinkError, netns  # type: ignore[import-untyped]
+from pyroute2 import IPRoute, NetlinkError, config, netns  # type: ignore[import-untyped]
 
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.runtime.supervisor.guard import start_time
 
 T = TypeVar("T")
+
+# pyroute2 forks helpers and ends them with SIGTERM. Without this they share our event loop's signal handlers, and their
+# SIGTERM cancels our own work.
+config.disable_mp_signal = True
 
 _FOLDER = Path("/run/netns")
 _NAME = re.compile(r"vflab-(\d+)-(\d+)-(\d+)-[a-z]+")
