@@ -34,6 +34,7 @@ def test_a_request_has_every_field_of_an_order() -> None:
     assert {*ASKED, *OF_THE_TICKET} == set(CallRequest.model_fields)
     assert CallRequest.model_validate(ASKED).order(ORDER.traceparent) == ORDER
     assert CallRequest().order("") == CallOrder()
+    assert CallRequest().data is False, "a caller owns nothing but its voice"
     assert CallRequest().priority == CallRecord("room", "eu").priority == 0
     assert CallRecord("room", "eu").max_duration_s == 0
 

@@ -41,8 +41,8 @@ def test_labels_are_of_the_allowed_ones_and_bounded() -> None:
 
 def test_a_name_ends_with_its_unit() -> None:
     for metric in metrics.CATALOGUE:
-        if metric.unit:
-            assert metric.name.endswith(f"_{metric.unit}"), metric.name
+        for unit in ("seconds", "ratio"):
+            assert metric.name.endswith(f"_{unit}") == (metric.unit == unit), metric.name
         assert not metric.name.endswith(("_ms", "_percent", "_total"))
         assert metric.help.endswith(".")
 

@@ -193,6 +193,13 @@ def test_only_an_unanswered_turn_is_an_error() -> None:
     assert registry.get_sample_value("voicefleet_turns_total", {"outcome": "error"}) == 2
 
 
+def test_every_tier_has_its_histogram_before_the_first_turn() -> None:
+    _, registry, _ = made(frozenset({"fast", "rich"}))
+    for tier in ("fast", "rich"):
+        labels = {"agent": "voicefleet", "tier": tier}
+        assert registry.get_sample_value("voicefleet_turn_ttfa_seconds_count", labels) == 0
+
+
 def test_a_job_that_died_in_silence_is_silent_no_more() -> None:
     metrics, registry, _ = made()
     metrics.observed(1, observations.DeadAir(silent=True))

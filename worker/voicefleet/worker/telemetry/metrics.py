@@ -89,7 +89,7 @@ class WorkerMetrics(Instruments):
         if metric.kind == "histogram":
             self.histograms[metric].labels(*labels).observe(observation.seconds)  # type: ignore[attr-defined]
         else:
-            self.counters[metric].labels(*labels).inc()
+            (self.counters[metric].labels(*labels) if labels else self.counters[metric]).inc()
 
     def _turn(self, _: int, turn: seen.Turn) -> None:
         if turn.ttfa_s is not None:
