@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from voicefleet.contract.errors import MissingPartError
-from voicefleet.dashboards.alerts import ALERTS
+from voicefleet.dashboards.alerting.alerts import ALERTS
+from voicefleet.dashboards.alerting.rules import burn_alert_name
+from voicefleet.dashboards.alerting.slo import BURNS, OBJECTIVES, Objective, seconds
 from voicefleet.dashboards.generate import RULES, chart_files
-from voicefleet.dashboards.rules import burn_alert_name
-from voicefleet.dashboards.slo import BURNS, OBJECTIVES, Objective, seconds
 from voicefleet.runtime.supervisor.settings import environment
 from voicefleet.stack.find import find_prometheus
 

@@ -10,7 +10,7 @@ from grafana_foundation_sdk.builders import dashboard as builders
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
-from voicefleet.dashboards import call_quality, fleet, objectives, region, scaling, worker_pods
+from voicefleet.dashboards.pages import call_quality, fleet, objectives, region, scaling, worker_pods
 from voicefleet.dashboards.panels import COLUMNS, SOURCE, Panel, build
 
 TAG = "voicefleet"

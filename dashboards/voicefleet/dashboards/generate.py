@@ -10,9 +10,9 @@ from collections.abc import Mapping
 
 import yaml
 
+from voicefleet.dashboards.alerting.rules import inhibition_file, rule_file
+from voicefleet.dashboards.alerting.runbooks import markdown
 from voicefleet.dashboards.boards import BOARDS, as_json
-from voicefleet.dashboards.rules import inhibition_file, rule_file
-from voicefleet.dashboards.runbooks import markdown
 
 RULES = "rules.yaml"
 ALERTMANAGER = "alertmanager.yaml"

@@ -15,13 +15,13 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from rich.console import Console
 
 from voicefleet.contract.metrics import CATALOGUE
+from voicefleet.dashboards.alerting.rules import recordings, rule_file
+from voicefleet.dashboards.alerting.slo import BURNS, OBJECTIVES
 from voicefleet.dashboards.boards import BOARDS, content
 from voicefleet.dashboards.command import generate
 from voicefleet.dashboards.generate import ALERTMANAGER, RULES, RUNBOOKS, chart_files, guides
 from voicefleet.dashboards.lint import dashboard_findings, expression_findings
 from voicefleet.dashboards.queries import queries, selectors
-from voicefleet.dashboards.rules import recordings, rule_file
-from voicefleet.dashboards.slo import BURNS, OBJECTIVES
 from voicefleet.dashboards.verify import EXEMPT
 
 pytestmark = pytest.mark.unit

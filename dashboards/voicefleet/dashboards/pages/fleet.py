@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from voicefleet.dashboards.alerting.rules import BUDGET, ratio
 from voicefleet.dashboards.panels import BY, SELECT, Query, now, panel, per_second, quantiles
-from voicefleet.dashboards.rules import BUDGET, ratio
 
 ROWS = (
     (

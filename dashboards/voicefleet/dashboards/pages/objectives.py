@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from voicefleet.dashboards.alerting.rules import BAD, BUDGET, TOTAL, ratio
+from voicefleet.dashboards.alerting.slo import OBJECTIVES, Objective
 from voicefleet.dashboards.panels import SELECT, Panel, Query, panel
-from voicefleet.dashboards.rules import BAD, BUDGET, TOTAL, ratio
-from voicefleet.dashboards.slo import OBJECTIVES, Objective
 
 
 def _burn(objective: Objective) -> Panel:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from voicefleet.dashboards.slo import BY
+from voicefleet.dashboards.alerting.slo import BY
 
 
 @dataclass(frozen=True, slots=True)

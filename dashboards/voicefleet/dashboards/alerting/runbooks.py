@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from voicefleet.dashboards.alerts import ALERTS, Alert
-from voicefleet.dashboards.rules import burn_alert_name, ratio
-from voicefleet.dashboards.slo import BURNS, OBJECTIVES, Objective
+from voicefleet.dashboards.alerting.alerts import ALERTS, Alert
+from voicefleet.dashboards.alerting.rules import burn_alert_name, ratio
+from voicefleet.dashboards.alerting.slo import BURNS, OBJECTIVES, Objective
 
 _LOOK_FIRST = {
     "ttfa_1500ms": (

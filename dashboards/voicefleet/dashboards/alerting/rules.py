@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from voicefleet.dashboards.alerts import ALERTS, Alert
-from voicefleet.dashboards.slo import BURNS, LEAST_EVENTS, OBJECTIVES, WINDOWS, Burn, Objective, seconds
+from voicefleet.dashboards.alerting.alerts import ALERTS, Alert
+from voicefleet.dashboards.alerting.slo import BURNS, LEAST_EVENTS, OBJECTIVES, WINDOWS, Burn, Objective, seconds
 
 RUNBOOKS = "dashboards/runbooks.md"
 """Where runbooks are found: an address of yours, see the chart's `prometheusRule.runbookUrl`."""

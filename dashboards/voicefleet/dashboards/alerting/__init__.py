@@ -1,0 +1,1 @@
+"""Objectives, alert rules and their runbooks."""

@@ -1,0 +1,1 @@
+"""The panels of each dashboard, one module a dashboard."""
