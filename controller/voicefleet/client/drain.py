@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from rich.console import Console
 
 from voicefleet.contract.api import WorkerStatus
 from voicefleet.contract.errors import ConfigError, UnknownStateError
+from voicefleet.reporting.result import write_json
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.command.settings import controller_access
 from voicefleet.runtime.http.api_client import ControllerClient
@@ -62,8 +62,7 @@ def drain(options: DrainOptions, *, json_path: Path | None, console: Console | N
     """
     console = console or Console(soft_wrap=True, highlight=False)
     result = asyncio.run(_drain(options, console, SystemClock()))
-    if json_path is not None:
-        json_path.write_text(json.dumps(asdict(result), indent=2) + "\n")
+    write_json(json_path, asdict(result))
     if result.empty:
         console.print(f"{result.worker} is empty after {result.took_s:.1f} s", markup=False)
         return 0

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 
 from rich.console import Console
 
 from voicefleet.contract.api import DecisionView
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
+from voicefleet.reporting.result import write_json
 from voicefleet.runtime.command.settings import controller_access
 from voicefleet.runtime.http.api_client import ControllerClient
 
@@ -33,10 +33,7 @@ def explain(
             value=pool,
             hint=f"Known: {known}.",
         )
-    if json_path is not None:
-        json_path.write_text(
-            json.dumps({"decisions": [d.model_dump(mode="json") for d in mine[:limit]]}, indent=2) + "\n"
-        )
+    write_json(json_path, {"decisions": [d.model_dump(mode="json") for d in mine[:limit]]})
     for decision in mine[:limit]:
         why = f"{decision.reason}; nothing was done about it" if decision.shadow else decision.reason
         console.print(f"{decision.at}  desired {decision.desired}: {decision.detail} ({why})", markup=False)

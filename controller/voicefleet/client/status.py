@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.text import Text
 
 from voicefleet.contract.api import CallView, DecisionView, HistoryPoint, RegionView
 from voicefleet.contract.errors import ConfigError, UnknownStateError
+from voicefleet.reporting.result import write_json
 from voicefleet.reporting.table import figures_table, shown
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.command.asking import ask
@@ -76,8 +76,7 @@ def status(options: StatusOptions, *, json_path: Path | None, console: Console |
     """
     console = console or Console()
     seen = asyncio.run(_show(options, console, SystemClock()))
-    if json_path is not None:
-        json_path.write_text(json.dumps(seen.to_json(), indent=2) + "\n")
+    write_json(json_path, seen.to_json())
     return 1 if any(view.status != "ok" or view.waiting or view.silent for view in seen.regions) else 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +12,7 @@ from rich.text import Text
 from voicefleet.doctor.machine import check_machine
 from voicefleet.doctor.servers import check_servers
 from voicefleet.doctor.settings import Surroundings, surroundings
+from voicefleet.reporting.result import write_json
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.command.finding import Finding, Verdict, exit_code
 
@@ -35,8 +35,7 @@ def doctor(*, json_path: Path | None, console: Console | None = None) -> int:
     width = max(len(finding.subject) for finding in findings)
     for finding in findings:
         console.print(_line(finding, width))
-    if json_path is not None:
-        json_path.write_text(json.dumps([dataclasses.asdict(f) for f in findings], indent=2) + "\n")
+    write_json(json_path, [dataclasses.asdict(f) for f in findings])
     return exit_code(findings)
 
 

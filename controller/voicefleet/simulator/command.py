@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from voicefleet.contract.errors import ConfigError, MissingPartError, UnreachableError
+from voicefleet.reporting.result import write_json
 from voicefleet.reporting.table import figures_table
 from voicefleet.simulator.advice import advise, keeps
 from voicefleet.simulator.compare import Comparison, compare, policies_of
@@ -166,7 +166,7 @@ def simulate(
     if json_path is not None:
         from voicefleet.simulator.report import to_json
 
-        json_path.write_text(json.dumps(to_json(result), indent=2) + "\n")
+        write_json(json_path, to_json(result))
     if report is not None:
         from voicefleet.simulator.report import html
 
@@ -247,8 +247,7 @@ def plan(
             found.append(
                 provide(region or path.stem, trace, world, promise, price=price, workers_per_node=workers_per_node)
             )
-    if json_path is not None:
-        json_path.write_text(json.dumps({"regions": [asdict(p) for p in found]}, indent=2) + "\n")
+    write_json(json_path, {"regions": [asdict(p) for p in found]})
     console.print(f"{promise.share:.3%} of the calls wait less than {promise.within_s:g} s, none is cut.", markup=False)
     for p in found:
         for line in _needs(p, promise, price):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 
 from rich.console import Console
 
 from voicefleet.dashboards.generate import chart_files, guides
 from voicefleet.dashboards.verify import EXEMPT, verify
+from voicefleet.reporting.result import write_json
 
 
 def generate(folder: Path, chart: Path | None = None, *, check: bool, console: Console | None = None) -> int:
@@ -48,8 +48,7 @@ def verify_queries(
     """
     console = console or Console()
     result = asyncio.run(verify(prometheus, rate_interval=rate_interval))
-    if json_path is not None:
-        json_path.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(json_path, result)
     for where in result["empty"]:
         console.print(f"empty: {where}", markup=False)
     for where in result["errors"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from voicefleet.contract.errors import ConfigError, MissingPartError
 from voicefleet.netlab.conditions import Conditions
 from voicefleet.netlab.lab import FAR, NEAR, Lab, choose_backend, open_lab
 from voicefleet.netlab.readings import Readings
+from voicefleet.reporting.result import write_json
 
 PEER_VARIABLE = "NETLAB_PEER"
 ADDRESS_VARIABLE = "NETLAB_ADDRESS"
@@ -115,8 +115,7 @@ def _words(line: str) -> list[str]:
 
 
 def _tell(readings: Readings, json_path: Path | None, console: Console) -> None:
-    if json_path is not None:
-        json_path.write_text(json.dumps(readings.to_json(), indent=2) + "\n")
+    write_json(json_path, readings.to_json())
     for way, counts in (("to the peer", readings.up), ("back", readings.down)):
         console.print(
             f"netlab: {way}: {counts.offered} packets, {counts.lost} lost, {counts.overflow} dropped by a full queue, "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from rich.table import Table
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.netlab.lab import choose_backend
 from voicefleet.netlab.readings import Backend
+from voicefleet.reporting.result import write_json
 from voicefleet.reporting.table import shown
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.stack.interrupt import until_done_or_interrupted
@@ -105,8 +105,7 @@ def list_arms(console: Console | None = None) -> None:
 def _tell(
     result: Mapping[str, Any], trials: Sequence[Trial], json_path: Path | None, report: Path | None, console: Console
 ) -> None:
-    if json_path is not None:
-        json_path.write_text(json.dumps(result, indent=2) + "\n")
+    write_json(json_path, result)
     if report is not None:
         from voicefleet.transports.report.page import render
 
