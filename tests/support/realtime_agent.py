@@ -21,6 +21,6 @@ class RealtimeAgent(Agent):
 def create(call: CallContext) -> Agent:
     """The factory."""
     folder = call.order.metadata
-    files = {"faults_file": f"{folder}/faults.json", "notes_file": f"{folder}/notes.jsonl"} if folder else {}
-    model = FakeRealtimeModel(**files)
+    faults, notes = (f"{folder}/faults.json", f"{folder}/notes.jsonl") if folder else ("", "")
+    model = FakeRealtimeModel(faults_file=faults, notes_file=notes)
     return RealtimeAgent(instructions="You are the realtime agent of a shop.", llm=model)
