@@ -11,7 +11,7 @@ from typing import Any
 
 from livekit import api
 
-from examples.catalogue import Example
+from examples.catalogue import ENVIRONMENT, Example
 from examples.conversation import Conversation
 from voicefleet.callers.verdict import faults
 from voicefleet.contract.api import CallTicket
@@ -38,6 +38,7 @@ async def run_bare(example: Example, clock: Clock) -> dict[str, Any]:
                 [sys.executable, str(example.path), "dev", "--no-reload"],
                 log_path=log_path,
                 env={
+                    **ENVIRONMENT,
                     "LIVEKIT_URL": livekit.url,
                     "LIVEKIT_API_KEY": livekit.api_key,
                     "LIVEKIT_API_SECRET": livekit.api_secret,

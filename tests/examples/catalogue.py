@@ -11,7 +11,10 @@ from voicefleet.callers.caller import RoomAct
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.validation import nearest
 
-FOLDER = Path(__file__).resolve().parents[1] / "agents"
+TESTS = Path(__file__).resolve().parents[1]
+FOLDER = TESTS / "agents"
+ENVIRONMENT: Mapping[str, str] = {"PYTHONPATH": str(TESTS)}
+"""Of every process that runs an agent: what stands for a vendor's realtime model is in `tests/support`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,7 @@ EXAMPLES: Sequence[Example] = (
         after_question=clients.release_button,
         data=True,
     ),
+    Example("realtime", "realtime model"),
     Example("avatar", "avatar", helpers=("avatar_worker.py",)),
 )
 

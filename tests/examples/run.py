@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from examples.catalogue import Example
+from examples.catalogue import ENVIRONMENT, Example
 from examples.ordeal import Trial, run_together
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.runtime.clock import Clock
@@ -43,7 +43,9 @@ async def run_examples(
         with _directory(logs) as directory:
             options = {
                 example.region: WorkerOptions(
-                    TIERS, agent=example.target, env={"VOICEFLEET_CALLER_GONE_S": str(CALLER_GONE_S)}
+                    TIERS,
+                    agent=example.target,
+                    env={**ENVIRONMENT, "VOICEFLEET_CALLER_GONE_S": str(CALLER_GONE_S)},
                 )
                 for example in batch
             }
