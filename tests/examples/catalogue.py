@@ -27,6 +27,7 @@ class Example:
         before_question, after_question: see `CallerSettings`.
         data: its caller sends data too.
         helpers: programs in the same folder that the agent starts, and that must be gone after the call.
+        avatars: it needs an avatar provider (see `provider`).
     """
 
     name: str
@@ -35,6 +36,7 @@ class Example:
     after_question: RoomAct | None = None
     data: bool = False
     helpers: tuple[str, ...] = ()
+    avatars: bool = False
 
     @property
     def path(self) -> Path:
@@ -69,7 +71,7 @@ EXAMPLES: Sequence[Example] = (
         data=True,
     ),
     Example("realtime", "realtime model"),
-    Example("avatar", "avatar", helpers=("avatar_worker.py",)),
+    Example("avatar", "avatar", avatars=True),
 )
 
 QUICK = ("tools", "multi_agent", "push_to_talk")
