@@ -93,6 +93,8 @@ async def serve(job: Job, tiers: Tiers, target: Target, make_session: MakeSessio
     open_sessions(SessionAccess(tier.text_input, tier.session_host), attachment)
     set_current_call(attachment.call)
     if target.entrypoint is not None:
+        # What a team's own dispatch carried: a dispatch by the controller has it in an envelope.
+        job.ctx.job.metadata = job.dispatch.order.metadata
         entry = target.entrypoint(job.ctx)
     else:
         assert target.factory is not None
