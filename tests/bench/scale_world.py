@@ -225,9 +225,10 @@ class Running:
         for place in self.places.values():
             calls = [self.new_call(place) for _ in range(self.world.calls)]
             workers = itertools.cycle(place.by_worker)
-            add = [(c.room, self.now_ms() - self.random.randrange(240_000)) for c in calls]
+            add = [(c.room, self.now_ms() - self.random.randrange(240_000), c.sid) for c in calls]
             k = self.keys[place.name]
-            await self.wire.send([_packing.pack(_callers_keys(k), Callers(add=add, gone=[], began_ms=0))])
+            args = Callers(add=add, gone=[], began_ms=0, aside_prefix=k.aside_prefix)
+            await self.wire.send([_packing.pack(_callers_keys(k), args)])
             await asyncio.gather(*(self.accept(call, next(workers)) for call in calls))
             await asyncio.gather(*(self.live(call) for call in calls))
             await self.wire.send([self.report(place, worker, urgent=False) for worker in place.by_worker])

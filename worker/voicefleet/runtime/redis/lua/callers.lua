@@ -1,5 +1,6 @@
--- Callers came or went. KEYS: callers, waiting, inflight, changed. args: add ({{room, joined_ms}, ...}), gone
--- ({room, ...}), began_ms (when the listing began; 0: no listing). A joined time of 0 is now; a later one too.
+-- Callers came or went. KEYS: callers, waiting, inflight, changed. args: add ({{room, joined_ms, room_sid or ''}, ...}),
+-- gone ({room, ...}), began_ms (when the listing began; 0: no listing), aside_prefix. A joined time of 0 is now; a later
+-- one too. What another room of the same name was set aside for is over.
 -- Without a listing (0) whoever is gone is gone. With one, a caller who joined after it began stays: it cannot have
 -- seen them. Returns {room, ...}: those taken out.
 local now = now_ms()
@@ -10,6 +11,10 @@ for _, pair in ipairs(args.add) do
   end
   redis.call('ZADD', KEYS[1], 'NX', joined, pair[1])
   redis.call('ZADD', KEYS[4], now, pair[1])
+  local aside = read_aside(redis.call('GET', args.aside_prefix .. pair[1]))
+  if aside and not same_room(aside.room_sid, pair[3]) then
+    redis.call('DEL', args.aside_prefix .. pair[1])
+  end
 end
 local out = {}
 for _, room in ipairs(args.gone) do
