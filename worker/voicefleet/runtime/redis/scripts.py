@@ -145,8 +145,10 @@ class RoomFinished(ScriptArguments):
 class Callers(ScriptArguments):
     script = "callers"
     add: list[tuple[str, int, str]]
+    expect: list[tuple[str, int]]
     gone: list[str]
     began_ms: int
+    left_kept_ms: int
     aside_prefix: str
 
 
