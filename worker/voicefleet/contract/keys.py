@@ -39,6 +39,16 @@ class Keys:
         return self._key("callers")
 
     @property
+    def expected(self) -> str:
+        """Sorted set: room of a call whose caller is still to come -> since when; it is in `callers` too."""
+        return self._key("expected")
+
+    @property
+    def left(self) -> str:
+        """Sorted set: room whose last caller left, and that may still be there -> when."""
+        return self._key("left")
+
+    @property
     def waiting(self) -> str:
         """Sorted set: room of a waiting call -> rank, the time it began to wait (lower is served first)."""
         return self._key("waiting")
@@ -105,6 +115,19 @@ class Keys:
     def handoff(self, room: str) -> str:
         """String: the call in `room` is on its way to another worker."""
         return self._key("handoff", room)
+
+    def aside(self, room: str) -> str:
+        """String: why the call in `room` wants no agent (see `contract.aside`)."""
+        return self.aside_prefix + room
+
+    def removing(self, room: str) -> str:
+        """String: the job whose agent the controller removes from `room`, to give its call to another."""
+        return self._key("removing", room)
+
+    @property
+    def aside_prefix(self) -> str:
+        """`aside(room)` without the room."""
+        return self._key("aside", "")
 
     def transcript(self, room: str) -> str:
         """String: the conversation in `room` so far, for an agent that takes it over."""
