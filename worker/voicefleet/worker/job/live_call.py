@@ -17,6 +17,7 @@ from voicefleet.worker.conversation.handover import Handover
 from voicefleet.worker.conversation.resume import conversation
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
+from voicefleet.worker.job.avatar import AvatarWatch
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.media import Media
@@ -60,12 +61,14 @@ class LiveCall:
         self._telemetry = telemetry
         self._trace = trace
         self._voice = Voice(ctx.room, session)
+        self._avatar = AvatarWatch(session, ctx.room)
         self._handover = Handover(
             session,
             lease,
             transcripts=transcripts,
             store=self.save,
             present=lambda identity: identity in ctx.room.remote_participants,
+            voiceless=lambda: self._avatar.lost,
             clock=clock,
         )
         self._keeping: asyncio.Task[None] | None = None
@@ -83,6 +86,7 @@ class LiveCall:
         session.on("close", lambda _: self._ctx.shutdown("session closed"))
         self._telemetry.watch()
         self._handover.watch()
+        self._avatar.watch()
         room.on("participant_connected", lambda _: self._look_for_caller())
         room.on("participant_disconnected", lambda _: self._look_for_caller())
         room.on("disconnected", self._on_disconnected)
