@@ -19,7 +19,7 @@ from voicefleet.contract.parsing.validation import config_error
 from voicefleet.worker.phrases.table import PhraseTable, load_phrases
 from voicefleet.worker.tiers.schema import LONE_TIMEOUT_S, Provider, StageProvider, Tier, TiersFile
 
-BUILT_IN = ("local", "synthetic")
+BUILT_IN = ("local", "synthetic", "own")
 
 
 @dataclass(frozen=True, slots=True)
