@@ -174,7 +174,7 @@ class Attachment:
         await self._stop_holding()
         connecting = asyncio.create_task(job.ctx.connect())
         fit_session(session, agent, self.tier)
-        resumption = parts.build_resumption(job, session, self.call, self._before)
+        resumption = parts.build_resumption(job, session, self.call, self.tier, self._before)
         agent = await resumption.prepare(agent)
         await connecting
         self._media.watch()
