@@ -230,8 +230,8 @@ BY_RENDER: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a built-in message that overlaps": (
         trial(waitingMessage={"everySeconds": 8, "language": "de-AT"}),
-        "regions[0]: waitingMessage.everySeconds (8) is too short for the built-in recording (7.1 s, and 2 s between two): "
-        "give at least 9.1",
+        "regions[0]: waitingMessage.everySeconds (8) is too short for the built-in recording (7.1 s, and 2 "
+        "s between two): give at least 9.1",
     ),
     "languages without recordings": (
         trial(waitingMessage={"audio": {"languages": {"pl": "pl.wav"}}}),
