@@ -81,7 +81,7 @@ class OutageDispatcher:
             # A room that cannot be looked at now is looked at in a second.
             with contextlib.suppress(UnknownStateError):
                 there = await region.livekit.list_participants(room.name)
-                if any(p.serves for p in there) or not any(p.caller for p in there):
+                if any(p.serves or p.neighbour for p in there) or not any(p.caller for p in there):
                     self._alone.pop(room.name, None)
                     return
                 now_s = region.clock.monotonic()
