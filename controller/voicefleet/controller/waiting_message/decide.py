@@ -46,13 +46,11 @@ def begun_anew(known: Mapping[str, Wait], waits: Mapping[str, Wait]) -> list[str
 
 def due(calls: Sequence[Call], waits: Mapping[str, Wait], now_ms: int, *, after_ms: int) -> list[str]:
     """Rooms of `calls` to speak to now, the longest waiting first."""
+    waiting = (call for call in calls if call.claim is None and call.aside is None)
     since = {
         call.room: wait.since_ms
-        for call in calls
-        if call.claim is None
-        and call.aside is None
-        and (wait := waits[call.room]).since_ms is not None
-        and now_ms >= wait.not_before_ms
+        for call in waiting
+        if (wait := waits[call.room]).since_ms is not None and now_ms >= wait.not_before_ms
     }
     ripe = [(since_ms, room) for room, since_ms in since.items() if now_ms - since_ms >= after_ms]
     return [room for _, room in sorted(ripe)]
