@@ -30,6 +30,8 @@ from voicefleet.worker.job.voice import Gate
 LOOK_EVERY_S = 0.5
 _READ_EVERY_S = 1.0
 _LIMIT_S = 1.5
+_JUDGE_S = 0.7
+_STALL_S = 1.0
 _KEPT_S = 7.0
 _STUCK_BY_WORDS_S = 12.0
 """A model that finds turns by their meaning may wait so long for the rest of a sentence."""
@@ -57,6 +59,8 @@ class SilenceWatch:
         troubled: Callable[[], None] = lambda: None,
     ) -> None:
         self.troubled = troubled
+        self.held_back: Callable[[], bool] = lambda: False
+        """Whether the job itself keeps its agent from being heard now."""
         self._session = session
         self._clock = clock
         self._build_vad = build_vad
@@ -70,6 +74,7 @@ class SilenceWatch:
         self._unfed_since_s: float | None = None
         self._packets: int | None = None
         self._read_s = 0.0
+        self._looked_s: float | None = None
         self._agent_spoke = False
         self._known = ""
         self._task: asyncio.Task[None] | None = None
@@ -93,7 +98,7 @@ class SilenceWatch:
         self._session.on("agent_state_changed", self._on_agent)
         self._session.on("user_input_transcribed", lambda e: self._on_words() if e.transcript.strip() else None)
         self._session.on("conversation_item_added", self._on_item)
-        self._session.on("metrics_collected", self._on_metrics)
+        sdk.on_metrics(self._session, self._on_metrics)
 
     def listen(self, gate: Gate) -> None:
         """Look at what passes `gate` from now on."""
@@ -133,9 +138,9 @@ class SilenceWatch:
         if getattr(event.item, "role", "") == "user":
             self._on_words()
 
-    def _on_metrics(self, event: Any) -> None:
+    def _on_metrics(self, metrics: Any) -> None:
         # It may have made nothing of a noise, and rightly so.
-        if getattr(event.metrics, "type", "") == "stt_metrics":
+        if getattr(metrics, "type", "") == "stt_metrics":
             self._hearing.recogniser_lives()
 
     def _on_frame(self, frame: rtc.AudioFrame) -> None:
@@ -161,7 +166,13 @@ class SilenceWatch:
                 self.troubled()
 
     async def _look_once(self) -> None:
-        now_s = self._clock.monotonic()
+        now_s, before_s = self._clock.monotonic(), self._looked_s
+        self._looked_s = now_s
+        if before_s is not None and now_s - before_s > LOOK_EVERY_S + _STALL_S:
+            # This process did not run: the session had no time to react.
+            self._hearing.not_listening()
+            self._unfed_since_s = None
+            return
         if now_s - self._read_s >= _READ_EVERY_S and self._agent_spoke:
             self._read_s = now_s
             await self._read_track()
@@ -180,7 +191,7 @@ class SilenceWatch:
                 self._hearing.judged(self._clock.monotonic(), suspicion, speech_s)
 
     async def _read_track(self) -> None:
-        if not self._gate or sdk.output_silenced(self._session):
+        if self.held_back() or not self._session.output.audio_enabled:
             self._speaking.silenced()
             return
         reading = None
@@ -226,13 +237,15 @@ class SilenceWatch:
             last_s -= frame.duration
         stream = self._vad.stream()
         try:
-            async with asyncio.timeout(_LIMIT_S):
+            async with asyncio.timeout(_JUDGE_S):
                 for frame in reversed(frames):
                     stream.push_frame(frame)
                 stream.end_input()
                 return await _speech_s(stream)
         except TimeoutError:
-            log.warning("the caller's sound was not judged in time")
+            # A machine without time for this has none for the session's own detector either.
+            log.warning("the caller's sound was not judged in time, the session is given more")
+            self._hearing.not_listening()
             return None
         finally:
             await stream.aclose()

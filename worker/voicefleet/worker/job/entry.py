@@ -102,7 +102,7 @@ async def serve(
     await connecting
     media.watch()
 
-    telemetry, apology = parts.build_monitors(job, session, tier, trace)
+    telemetry, apology, silence = parts.build_monitors(job, session, tier, trace)
     live = LiveCall(
         ctx,
         session,
@@ -114,6 +114,7 @@ async def serve(
         clock=ports.clock,
         caller_gone_s=job.settings.caller_gone_s,
         telemetry=telemetry,
+        silence=silence,
         trace=trace.header,
     )
     closing.push_async_callback(live.end)

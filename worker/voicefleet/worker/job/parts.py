@@ -22,11 +22,13 @@ from voicefleet.worker.conversation.transcript import CallTranscript, build_ciph
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.dead_air.apology import Apology
 from voicefleet.worker.dead_air.detector import Reason
+from voicefleet.worker.dead_air.silence_watch import SilenceWatch
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.live_call import callers_in
 from voicefleet.worker.job.liveness import LivenessSubscription
 from voicefleet.worker.job.sdk import accepted_attributes
+from voicefleet.worker.providers.pipeline import build_vad
 from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
 from voicefleet.worker.server.settings import WorkerSettings
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
@@ -193,8 +195,9 @@ def build_trace(job: Job, tier: str, before: CallTranscript | None) -> CallTrace
 
 def build_monitors(
     job: Job, session: AgentSession[Any], tier: ReadyTier, trace: CallTrace
-) -> tuple[CallTelemetry, Apology]:
-    """Telemetry and dead air, which need each other: a turn that was apologised for has no answer to wait for."""
+) -> tuple[CallTelemetry, Apology, SilenceWatch]:
+    """Telemetry and dead air, which need each other: a turn that was apologised for has no answer to wait for, and a
+    caller who is not heard waits all the same."""
 
     def send(observation: Observation) -> None:
         if isinstance(observation, ApologySpoken):
@@ -202,14 +205,21 @@ def build_monitors(
         job.ports.channel.send(observation)
 
     apology = Apology(session, tier, job.ports.clock, send)
+    silence = SilenceWatch(session, job.ports.clock, build_vad=lambda: build_vad(tier))
+    apology.unheard = silence.unheard_turn
+
+    def waits_since() -> float | None:
+        since = (apology.waits_since_s, silence.troubled_since_s)
+        return min((s for s in since if s is not None), default=None)
+
     telemetry = CallTelemetry(
         session,
         tier.name,
         job.ports.channel.send,
         trace,
         job.ports.clock,
-        waits_since=lambda: apology.waits_since_s,
+        waits_since=waits_since,
         caller_there=lambda: bool(callers_in(job.ctx.room)),
         on=job.settings.telemetry == "on",
     )
-    return telemetry, apology
+    return telemetry, apology, silence

@@ -16,6 +16,7 @@ from typing import Any
 
 from livekit import rtc
 from livekit.agents import NOT_GIVEN, AgentServer, AgentSession, JobContext
+from livekit.agents.llm import RealtimeModel
 from livekit.agents.utils import http_context, shortuuid
 from livekit.agents.utils.aio import ChanClosed
 from livekit.agents.voice.io import AudioInput
@@ -140,6 +141,29 @@ def guard_pre_connect_audio() -> None:
     room_io.PreConnectAudioHandler = _OwnVoice  # type: ignore[attr-defined]
 
 
+def provider_of(session: AgentSession[Any], stage: str) -> Any:
+    """The stt, llm, tts or vad at work: the current agent's own, else the session's."""
+    return getattr(session._activity or session, stage)
+
+
+def on_metrics(session: AgentSession[Any], callback: Callable[[Any], None]) -> None:
+    """Call `callback` with each provider's metrics as they come: the event is deprecated for per-turn figures, and
+    realtime models tell theirs nowhere else."""
+    super(AgentSession, session).on("metrics_collected", lambda event: callback(event.metrics))
+
+
+def is_realtime(session: AgentSession[Any]) -> bool:
+    """Whether a speech-to-speech model answers."""
+    return isinstance(provider_of(session, "llm"), RealtimeModel)
+
+
+def can_say(session: AgentSession[Any]) -> bool:
+    """Whether `session.say` can speak a text: there is a TTS, or a realtime model that speaks given words."""
+    model = provider_of(session, "llm")
+    by_model = isinstance(model, RealtimeModel) and model.capabilities.supports_say
+    return provider_of(session, "tts") is not None or by_model or session.output.audio is None
+
+
 def hears_by(session: AgentSession[Any]) -> str:
     """What shows first that the session hears its caller: voice (a voice detector's), words (the recogniser's, or a
     realtime model's own turns), or nothing at all (empty)."""
@@ -170,11 +194,6 @@ def own_track(session: AgentSession[Any]) -> rtc.LocalAudioTrack | None:
         output = output.next_in_chain
     track = getattr(getattr(output, "_publication", None), "track", None)
     return track if isinstance(track, rtc.LocalAudioTrack) else None
-
-
-def output_silenced(session: AgentSession[Any]) -> bool:
-    """Whether the agent's voice is held back on purpose."""
-    return not session.output.audio_enabled
 
 
 def caller_track(session: AgentSession[Any]) -> rtc.RemoteAudioTrack | None:

@@ -20,12 +20,12 @@ class Voice:
     def __init__(self, room: rtc.Room, session: AgentSession[Any]) -> None:
         self._room = room
         self._session = session
-        self._muted = False
+        self.muted = False
         room.on("local_track_published", self._on_published)
 
     def mute(self, muted: bool) -> None:
         """Muted: not a sample more, at once, where the tracks are sent; what is being said waits. Else it goes on."""
-        self._muted = muted
+        self.muted = muted
         for publication in self._room.local_participant.track_publications.values():
             if isinstance(publication.track, rtc.LocalAudioTrack):
                 (publication.track.mute if muted else publication.track.unmute)()
@@ -33,7 +33,7 @@ class Voice:
             (audio.pause if muted else audio.resume)()
 
     def _on_published(self, _: rtc.LocalTrackPublication, track: rtc.Track) -> None:
-        if self._muted and isinstance(track, rtc.LocalAudioTrack):
+        if self.muted and isinstance(track, rtc.LocalAudioTrack):
             track.mute()
 
 
