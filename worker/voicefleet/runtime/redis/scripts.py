@@ -140,8 +140,10 @@ class RoomFinished(ScriptArguments):
 class Callers(ScriptArguments):
     script = "callers"
     add: list[tuple[str, int]]
+    expect: list[tuple[str, int]]
     gone: list[str]
     began_ms: int
+    left_kept_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
