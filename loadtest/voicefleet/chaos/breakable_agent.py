@@ -1,7 +1,7 @@
 """The default agent, made deaf or mute from outside in the middle of a call, in silence: nothing raises, nothing ends.
 
-Deaf: frames go on to arrive, and neither the voice detector nor the recogniser is given one of them, as when a stream of
-theirs hangs. Mute: it goes on to speak, and its track carries zeros. The agent that has the call next is healthy.
+Deaf: frames go on to arrive, and neither the voice detector nor the recogniser is given one of them, as when a stream
+of theirs hangs. Mute: it goes on to speak, and its track carries zeros. The agent that has the call next is healthy.
 The orders are read from the file that the environment names: JSON, room -> "deaf" or "mute".
 """
 

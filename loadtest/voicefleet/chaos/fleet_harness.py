@@ -202,9 +202,8 @@ def _worker_options(profile: FleetProfile, fixtures: Fixtures) -> WorkerOptions:
         tiers = str(fixtures.directory / "tiers.yaml")
         Path(tiers).write_text(yaml.safe_dump(breakable_tiers(fixtures.providers)))
     if fixtures.senses is not None:
-        return WorkerOptions(
-            tiers, agent=breakable_agent.TARGET, env={breakable_agent.FILE_VARIABLE: str(fixtures.senses)}
-        )
+        env = {breakable_agent.FILE_VARIABLE: str(fixtures.senses)}
+        return WorkerOptions(tiers, agent=breakable_agent.TARGET, env=env)
     if fixtures.clocks is not None:
         fixtures.clocks.mkdir()
         return WorkerOptions(tiers, launcher=[*command, "clock", str(find_faketime().path), str(fixtures.clocks), "--"])

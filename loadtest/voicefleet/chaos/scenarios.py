@@ -53,7 +53,7 @@ NORMAL = FleetProfile()
 FILTERED = FleetProfile(packets=True)
 OWN_CLOCKS = FleetProfile(clocks=True)
 BREAKABLE = FleetProfile(slots=3, workers=2, most=3, providers=True)
-FRAIL = FleetProfile(slots=3, workers=2, most=3, senses=True)
+FRAIL = FleetProfile(senses=True)
 RELAYED = FleetProfile(slots=2, workers=2, most=3, buffer=0, scale_down_delay_s=2.0, relay=True)
 """Four calls take every slot: the fifth waits, and only the controller can find it a worker."""
 FULL = FleetProfile(slots=2, workers=2, most=2, buffer=0, waiting_message=True)
@@ -111,6 +111,14 @@ def _outages() -> list[Scenario]:
     ]
 
 
+def _broken_agents() -> list[Scenario]:
+    words = {"deaf": "does not hear its caller any more", "mute": "speaks, and is not heard any more"}
+    return [
+        _scenario(f"{how}-agent", senses.broken_agent(how), FRAIL, UNFIT, what=f"One agent {words[how]}.")
+        for how in words
+    ]
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     _scenario("worker-kill9", processes.worker_kill9, NORMAL, AFTER_KILL, quick=True),
     _scenario("main-kill9", processes.main_kill9, NORMAL, AFTER_KILL),
@@ -119,12 +127,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _scenario("job-sigstop", processes.job_sigstop, NORMAL, AFTER_STALL, quick=True),
     _scenario("worker-sigstop", processes.worker_sigstop, NORMAL, AFTER_STALL),
     *_outages(),
-    _scenario(
-        "deaf-agent", senses.broken_agent("deaf"), FRAIL, UNFIT, what="One agent does not hear its caller any more."
-    ),
-    _scenario(
-        "mute-agent", senses.broken_agent("mute"), FRAIL, UNFIT, what="One agent speaks, and is not heard any more."
-    ),
+    *_broken_agents(),
     _scenario("controller-kill9", servers.controller_kill9, quick=True),
     _scenario("redis-restart-data", servers.redis_restart_data),
     _scenario("redis-restart-empty", servers.redis_restart_empty),
