@@ -102,7 +102,7 @@ async def serve(
     await connecting
     media.watch()
 
-    telemetry, apology, silence = parts.build_monitors(job, session, tier, trace)
+    telemetry, apology, senses = parts.build_monitors(job, session, tier, trace)
     live = LiveCall(
         ctx,
         session,
@@ -114,7 +114,7 @@ async def serve(
         clock=ports.clock,
         caller_gone_s=job.settings.caller_gone_s,
         telemetry=telemetry,
-        silence=silence,
+        senses=senses,
         trace=trace.header,
     )
     closing.push_async_callback(live.end)

@@ -22,7 +22,7 @@ from voicefleet.worker.conversation.transcript import CallTranscript, build_ciph
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.dead_air.apology import Apology
 from voicefleet.worker.dead_air.detector import Reason
-from voicefleet.worker.dead_air.silence_watch import SilenceWatch
+from voicefleet.worker.dead_air.senses import Senses
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.live_call import callers_in
@@ -195,7 +195,7 @@ def build_trace(job: Job, tier: str, before: CallTranscript | None) -> CallTrace
 
 def build_monitors(
     job: Job, session: AgentSession[Any], tier: ReadyTier, trace: CallTrace
-) -> tuple[CallTelemetry, Apology, SilenceWatch]:
+) -> tuple[CallTelemetry, Apology, Senses]:
     """Telemetry and dead air, which need each other: a turn that was apologised for has no answer to wait for, and a
     caller who is not heard waits all the same."""
 
@@ -205,11 +205,11 @@ def build_monitors(
         job.ports.channel.send(observation)
 
     apology = Apology(session, tier, job.ports.clock, send)
-    silence = SilenceWatch(session, job.ports.clock, build_vad=lambda: build_vad(tier))
-    apology.unheard = silence.unheard_turn
+    senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier))
+    apology.unheard = senses.unheard_turn
 
     def waits_since() -> float | None:
-        since = (apology.waits_since_s, silence.troubled_since_s)
+        since = (apology.waits_since_s, senses.troubled_since_s)
         return min((s for s in since if s is not None), default=None)
 
     telemetry = CallTelemetry(
@@ -222,4 +222,4 @@ def build_monitors(
         caller_there=lambda: bool(callers_in(job.ctx.room)),
         on=job.settings.telemetry == "on",
     )
-    return telemetry, apology, silence
+    return telemetry, apology, senses

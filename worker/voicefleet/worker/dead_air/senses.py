@@ -1,6 +1,6 @@
 """Watches whether the agent hears its caller and is heard by it, in the middle of a call.
 
-`hearing` and `speaking` decide; this module gives them the frames behind the gate, the session's events and the
+`deafness` and `muteness` decide; this module gives them the frames behind the gate, the session's events and the
 readings of the agent's own track, and lets a voice detector of its own judge what the session did not react to. What it
 finds is the job's `trouble`, by which the controller gives the call to a fresh job.
 """
@@ -22,8 +22,8 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tasks import cancel_and_wait
-from voicefleet.worker.dead_air.hearing import REACTS_BY_WORDS_S, REACTS_S, STUCK_S, Hearing, Suspicion
-from voicefleet.worker.dead_air.speaking import Speaking, TrackReading
+from voicefleet.worker.dead_air.deafness import REACTS_BY_WORDS_S, REACTS_S, STUCK_S, DeafnessDetector
+from voicefleet.worker.dead_air.muteness import MutenessDetector, TrackReading
 from voicefleet.worker.job import sdk
 from voicefleet.worker.job.voice import Gate
 
@@ -42,7 +42,7 @@ _SURE = 0.6
 log = get_logger(__name__)
 
 
-class SilenceWatch:
+class Senses:
     """Watches one session: `watch` before it starts, `listen` after, `begin` when the call is ours, `end` at its end.
 
     Args:
@@ -65,11 +65,10 @@ class SilenceWatch:
         self._clock = clock
         self._build_vad = build_vad
         self._vad: vad.VAD | None = None
-        self._hearing = Hearing()
-        self._speaking = Speaking()
+        self._deafness = DeafnessDetector()
+        self._muteness = MutenessDetector()
         self._gate: Gate | None = None
-        self._frames: deque[rtc.AudioFrame] = deque()
-        self._kept_s = 0.0
+        self._frames: deque[tuple[float, rtc.AudioFrame]] = deque()
         self._taken = (0, 0)
         self._unfed_since_s: float | None = None
         self._packets: int | None = None
@@ -82,15 +81,15 @@ class SilenceWatch:
     @property
     def trouble(self) -> str:
         """What is wrong: deaf, mute, or nothing (empty)."""
-        if self._hearing.deaf_since_s is not None:
+        if self._deafness.deaf_since_s is not None:
             return DEAF
-        return MUTE if self._speaking.mute_since_s is not None else ""
+        return MUTE if self._muteness.mute_since_s is not None else ""
 
     @property
     def troubled_since_s(self) -> float | None:
         """When what is wrong began, monotonic; None: all is well."""
-        deaf_s = self._hearing.deaf_since_s
-        return self._speaking.mute_since_s if deaf_s is None else deaf_s
+        deaf_s = self._deafness.deaf_since_s
+        return self._muteness.mute_since_s if deaf_s is None else deaf_s
 
     def watch(self) -> None:
         """Hear of the session's reactions; before it starts, so that none is missed."""
@@ -118,21 +117,21 @@ class SilenceWatch:
 
     def unheard_turn(self) -> None:
         """A turn of the caller went by with no word of it recognised, and no provider said why."""
-        self._hearing.unheard_turn(self._clock.monotonic())
+        self._deafness.unheard_turn(self._clock.monotonic())
 
     # What happens
 
     def _on_caller(self, event: Any) -> None:
         if "speaking" in (event.new_state, event.old_state):
-            self._hearing.caller_speaks(self._clock.monotonic(), event.new_state == "speaking")
+            self._deafness.caller_speaks(self._clock.monotonic(), event.new_state == "speaking")
 
     def _on_agent(self, event: Any) -> None:
         self._agent_spoke |= event.new_state == "speaking"
-        self._speaking.speaks(self._clock.monotonic(), event.new_state == "speaking")
+        self._muteness.speaks(self._clock.monotonic(), event.new_state == "speaking")
 
     def _on_words(self) -> None:
-        self._hearing.reacted(self._clock.monotonic())
-        self._hearing.recogniser_lives()
+        self._deafness.reacted(self._clock.monotonic())
+        self._deafness.recogniser_lives()
 
     def _on_item(self, event: Any) -> None:
         if getattr(event.item, "role", "") == "user":
@@ -141,14 +140,14 @@ class SilenceWatch:
     def _on_metrics(self, metrics: Any) -> None:
         # It may have made nothing of a noise, and rightly so.
         if getattr(metrics, "type", "") == "stt_metrics":
-            self._hearing.recogniser_lives()
+            self._deafness.recogniser_lives()
 
     def _on_frame(self, frame: rtc.AudioFrame) -> None:
-        self._hearing.frame(self._clock.monotonic(), _level_dbfs(frame), frame.duration)
-        self._frames.append(frame)
-        self._kept_s += frame.duration
-        while self._kept_s > _KEPT_S:
-            self._kept_s -= self._frames.popleft().duration
+        now_s = self._clock.monotonic()
+        self._deafness.frame(now_s, _level_dbfs(frame), frame.duration)
+        self._frames.append((now_s, frame))
+        while now_s - self._frames[0][0] > _KEPT_S:
+            self._frames.popleft()
 
     # The look
 
@@ -170,7 +169,7 @@ class SilenceWatch:
         self._looked_s = now_s
         if before_s is not None and now_s - before_s > LOOK_EVERY_S + _STALL_S:
             # This process did not run: the session had no time to react.
-            self._hearing.not_listening()
+            self._deafness.not_listening()
             self._unfed_since_s = None
             return
         if now_s - self._read_s >= _READ_EVERY_S and self._agent_spoke:
@@ -178,28 +177,28 @@ class SilenceWatch:
             await self._read_track()
         by = sdk.hears_by(self._session)
         if self._gate is None or not by or not self._gate.open or not sdk.listens(self._session, self._gate):
-            self._hearing.not_listening()
+            self._deafness.not_listening()
             self._unfed_since_s = None
             return
-        self._hearing.reacts_s = REACTS_S if by == "voice" else REACTS_BY_WORDS_S
-        self._hearing.stuck_s = STUCK_S if by == "voice" else _STUCK_BY_WORDS_S
+        self._deafness.reacts_s = REACTS_S if by == "voice" else REACTS_BY_WORDS_S
+        self._deafness.stuck_s = STUCK_S if by == "voice" else _STUCK_BY_WORDS_S
         await self._look_for_frames(self._gate)
-        suspicion = self._hearing.suspicion(self._clock.monotonic())
+        suspicion = self._deafness.suspicion(self._clock.monotonic())
         if suspicion is not None:
-            speech_s = await self._judge(STUCK_S - 0.5 if suspicion is Suspicion.STUCK else _KEPT_S)
+            speech_s = await self._judge(self._deafness.evidence_since_s(suspicion))
             if speech_s is not None:
-                self._hearing.judged(self._clock.monotonic(), suspicion, speech_s)
+                self._deafness.judged(self._clock.monotonic(), suspicion, speech_s)
 
     async def _read_track(self) -> None:
         if self.held_back() or not self._session.output.audio_enabled:
-            self._speaking.silenced()
+            self._muteness.silenced()
             return
         reading = None
         if (track := sdk.own_track(self._session)) is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LIMIT_S):
                     reading = _track_reading(await track.get_stats())
-        self._speaking.reading(self._clock.monotonic(), reading)
+        self._muteness.reading(self._clock.monotonic(), reading)
 
     async def _look_for_frames(self, gate: Gate) -> None:
         """Frames come also from a silent and from a muted caller, 20 a second: none at all is a fault, of ours when
@@ -223,29 +222,24 @@ class SilenceWatch:
         before, self._packets = self._packets, packets if self._packets is None else self._packets
         arrives = before is not None and packets > before
         if now_s - self._unfed_since_s >= _UNFED_S and (arrives or not gate.waits):
-            self._hearing.unfed(self._unfed_since_s)
+            self._deafness.unfed(self._unfed_since_s)
 
-    async def _judge(self, last_s: float) -> float | None:
-        """Seconds of speech in the last `last_s` of what the session was given; None: not known."""
+    async def _judge(self, since_s: float) -> float | None:
+        """Seconds of speech in what the session was given since then; None: not known."""
         if self._vad is None:
             self._vad = self._build_vad()
-        frames: list[rtc.AudioFrame] = []
-        for frame in reversed(self._frames):
-            if last_s <= 0:
-                break
-            frames.append(frame)
-            last_s -= frame.duration
         stream = self._vad.stream()
         try:
             async with asyncio.timeout(_JUDGE_S):
-                for frame in reversed(frames):
-                    stream.push_frame(frame)
+                for at_s, frame in list(self._frames):
+                    if at_s >= since_s:
+                        stream.push_frame(frame)
                 stream.end_input()
                 return await _speech_s(stream)
         except TimeoutError:
             # A machine without time for this has none for the session's own detector either.
             log.warning("the caller's sound was not judged in time, the session is given more")
-            self._hearing.not_listening()
+            self._deafness.not_listening()
             return None
         finally:
             await stream.aclose()

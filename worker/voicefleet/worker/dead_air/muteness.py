@@ -25,7 +25,7 @@ class TrackReading:
     packets: int
 
 
-class Speaking:
+class MutenessDetector:
     """Follows one agent. Times are monotonic seconds, handed in."""
 
     def __init__(self) -> None:

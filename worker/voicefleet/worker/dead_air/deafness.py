@@ -4,8 +4,8 @@
         ^                                                              |
         '---- a reaction; or it was no speech (longer and longer before the next suspicion) ----'
 
-Energy only says when to look: it takes music and noise for speech. What is kept of the sound is then judged by a voice
-detector of our own (see `judged`), so a session that rightly ignores a noise is never called deaf.
+Energy only says when to look: it takes music and noise for speech. The sound since the evidence began is then judged
+by a voice detector of our own (see `judged`), so a session that rightly ignores a noise is never called deaf.
 
 Deafness begins with the first loud frame that had no consequence. It is found `REACTS_S` later at the earliest, and
 within 6 s once `ENOUGH_S` of speech were said in that time: less than that is a cough, or a click.
@@ -33,6 +33,7 @@ FORGOTTEN_S = 8.0
 """Evidence that nothing was added to for so long is forgotten."""
 STUCK_S = 4.5
 """The session takes the caller for speaking, and nothing loud has come for so long."""
+_ECHO_S = 0.3
 WORDLESS_TURNS = 2
 """Turns in a row without a word: the first is apologised for, and opens the recogniser's stream anew."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 16.0
@@ -47,7 +48,7 @@ class Suspicion(enum.Enum):
     """No sound, and the session still hears a voice."""
 
 
-class Hearing:
+class DeafnessDetector:
     """Follows one call. Times are monotonic seconds, handed in."""
 
     def __init__(self) -> None:
@@ -128,6 +129,12 @@ class Hearing:
             return None
         enough = ENOUGH_S if self._tried else ENOUGH_UNTRIED_S
         return Suspicion.UNHEARD if self._loud_s >= enough else None
+
+    def evidence_since_s(self, suspicion: Suspicion) -> float:
+        """From when on the sound is to be judged: what the session has reacted to is no evidence."""
+        if suspicion is Suspicion.STUCK:
+            return (self._last_loud_s or 0.0) + _ECHO_S
+        return (self._since_s or 0.0) - _ECHO_S
 
     def judged(self, now: float, suspicion: Suspicion, speech_s: float) -> None:
         """How much of the sound since the suspicion's begin was speech for a detector of our own."""
