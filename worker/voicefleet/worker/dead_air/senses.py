@@ -36,7 +36,7 @@ _KEPT_S = 7.0
 _STUCK_BY_WORDS_S = 12.0
 """A model that finds turns by their meaning may wait so long for the rest of a sentence."""
 _UNFED_S = 4.0
-_SURE = 0.6
+_SURE = 0.7
 """Probability of speech; a window less sure counts for nothing."""
 
 log = get_logger(__name__)
@@ -231,11 +231,12 @@ class Senses:
         stream = self._vad.stream()
         try:
             async with asyncio.timeout(_JUDGE_S):
-                for at_s, frame in list(self._frames):
-                    if at_s >= since_s:
-                        stream.push_frame(frame)
+                kept = list(self._frames)
+                for _, frame in kept:
+                    stream.push_frame(frame)
                 stream.end_input()
-                return await _speech_s(stream)
+                # What came before is not counted, and warms the detector up as the session's own was.
+                return await _speech_s(stream, since_s - kept[0][0] if kept else 0.0)
         except TimeoutError:
             # A machine without time for this has none for the session's own detector either.
             log.warning("the caller's sound was not judged in time, the session is given more")
@@ -245,11 +246,12 @@ class Senses:
             await stream.aclose()
 
 
-async def _speech_s(stream: Any) -> float:
+async def _speech_s(stream: Any, from_s: float) -> float:
+    """Seconds of speech from `from_s` of the stream on."""
     speech_s = before_s = 0.0
     async for event in stream:
         if event.type == vad.VADEventType.INFERENCE_DONE:
-            if event.probability >= _SURE:
+            if event.probability >= _SURE and event.timestamp > from_s:
                 speech_s += event.timestamp - before_s
             before_s = event.timestamp
     return speech_s
