@@ -6,7 +6,10 @@ from voicefleet.contract.metrics import kinds
 from voicefleet.contract.metrics.kinds import Metric
 
 _RECOVERY = {
-    "reason": ("worker_ended", "job_ended", "not_listening", "not_renewed", "trouble", "no_claim"),
+    "reason": (
+        *("worker_ended", "job_ended", "not_listening", "not_renewed", "trouble", "no_claim"),
+        *("deaf", "mute"),
+    ),
 }
 
 CALLS_WAITING = Metric("voicefleet_calls_waiting", "gauge", "Callers in a room without an agent.", ("region",))
@@ -47,7 +50,7 @@ DISPATCHES = Metric(
 RECOVERIES = Metric(
     "voicefleet_calls_recovered",
     "counter",
-    "Calls taken from a dead or stalled job, by what revealed it.",
+    "Calls taken from a dead, stalled, deaf or mute job, by what revealed it.",
     ("region", "reason"),
     values=_RECOVERY,
 )
