@@ -220,7 +220,7 @@ def test_where_an_agent_of_the_teams_own_serves_nobody_is_sent_until_it_has_left
         await fakes.clock.sleep(1.0)  # LiveKit gave its own dispatch to the neighbour
         assert state(fakes) == "neighbour"
         fakes.livekit.offer = offer
-        for _ in range(120):
+        for _ in range(50):
             await fakes.clock.sleep(1.0)
             assert state(fakes) == "neighbour", fakes.clock.monotonic()
         assert fakes.livekit.attempts("a") == []
