@@ -42,8 +42,9 @@ class Voice(Protocol):
         """How many more rooms it can speak to now."""
         ...
 
-    async def say(self, *, url: str, token: str, room: str, audio: Path) -> Result:
-        """Play a recording to `room` once; returns when that is over, in bounded time."""
+    async def say(self, *, url: str, token: str, room: str, audio: Path, agent_name: str) -> Result:
+        """Play a recording to `room` once, until an agent of `agent_name` comes; returns when that is over, in bounded
+        time."""
         ...
 
 
@@ -151,7 +152,8 @@ class WaitingMessages:
         else:
             if not any(p.caller for p in there):
                 return Result.NO_CALLER
-            if any(p.agent for p in there):
+            # A transcriber or an avatar speaks to nobody.
+            if any(p.serves or p.neighbour for p in there):
                 return Result.AGENT_CAME
             if not alone and any(is_waiting_voice(p.identity) and not p.caller for p in there):
                 return Result.OTHER_VOICE
@@ -161,7 +163,9 @@ class WaitingMessages:
             log.info("no waiting message in the call's language", region=self._region.name, room=room, spoken=language)
         token = self._livekit.mint_waiting_voice(room, recording.text)
         url = self._region.livekit.url
-        return await self._voice.say(url=url, token=token, room=room, audio=recording.path)
+        return await self._voice.say(
+            url=url, token=token, room=room, audio=recording.path, agent_name=self._region.agent_name
+        )
 
     def _not_before(self, room: str, at_ms: int) -> None:
         if (wait := self._waits.get(room)) is not None:
