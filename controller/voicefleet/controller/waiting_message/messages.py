@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
+from voicefleet.contract.languages import widening
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.controller.calls.snapshots import Call
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import LiveKitPort
-from voicefleet.controller.settings.region import RegionSettings, WaitingMessageSettings
+from voicefleet.controller.settings.region import RegionSettings
+from voicefleet.controller.settings.waiting_message import WaitingMessageSettings
 from voicefleet.controller.waiting_message.decide import Wait, begun_anew, due, follow
 from voicefleet.controller.waiting_message.protocol import Result
 from voicefleet.runtime.logs.setup import get_logger
@@ -40,13 +42,18 @@ class Voice(Protocol):
         """How many more rooms it can speak to now."""
         ...
 
-    async def say(self, *, url: str, token: str, room: str, audio: Path) -> Result:
-        """Play a recording to `room` once; returns when that is over, in bounded time."""
+    async def say(self, *, url: str, token: str, room: str, audio: Path, agent_name: str) -> Result:
+        """Play a recording to `room` once, until an agent of `agent_name` comes; returns when that is over, in bounded
+        time."""
         ...
 
 
 class WaitingMessages:
-    """Speaks to the waiting calls of one region."""
+    """Speaks to the waiting calls of one region.
+
+    Args:
+        language_of: the language of the call in a room (BCP 47), empty when nobody knows; does not raise.
+    """
 
     def __init__(
         self,
@@ -56,6 +63,7 @@ class WaitingMessages:
         redis: RedisClient,
         voice: Voice,
         metrics: Metrics,
+        language_of: Callable[[str], Awaitable[str]],
     ) -> None:
         self._region = region
         self._settings = settings
@@ -63,6 +71,7 @@ class WaitingMessages:
         self._redis = redis
         self._voice = voice
         self._metrics = metrics
+        self._language_of = language_of
         self._keys = Keys(region.name)
         self._waits: dict[str, Wait] = {}
         self._speaking: dict[str, asyncio.Task[None]] = {}
@@ -143,13 +152,20 @@ class WaitingMessages:
         else:
             if not any(p.caller for p in there):
                 return Result.NO_CALLER
-            if any(p.agent for p in there):
+            # A transcriber or an avatar speaks to nobody.
+            if any(p.serves or p.neighbour for p in there):
                 return Result.AGENT_CAME
             if not alone and any(is_waiting_voice(p.identity) and not p.caller for p in there):
                 return Result.OTHER_VOICE
-        token = self._livekit.mint_waiting_voice(room, self._settings.spoken_text)
+        wanted = await self._language_of(room)
+        language, recording = self._settings.recording(wanted)
+        if wanted and language not in widening(wanted):
+            log.info("no waiting message in the call's language", region=self._region.name, room=room, spoken=language)
+        token = self._livekit.mint_waiting_voice(room, recording.text)
         url = self._region.livekit.url
-        return await self._voice.say(url=url, token=token, room=room, audio=self._settings.recording)
+        return await self._voice.say(
+            url=url, token=token, room=room, audio=recording.path, agent_name=self._region.agent_name
+        )
 
     def _not_before(self, room: str, at_ms: int) -> None:
         if (wait := self._waits.get(room)) is not None:
