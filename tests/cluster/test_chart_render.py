@@ -260,12 +260,11 @@ def test_empty_lists_maps_and_numbers_of_a_region_count_too() -> None:
 
 
 def test_an_agent_that_brings_its_own_session_needs_no_tiers() -> None:
-    [container] = worker(render({**TRIAL, "worker": {"agent": "desk:server"}}))["spec"]["template"]["spec"][
-        "containers"
-    ]
-    assert not environment_of(container)["VOICEFLEET_TIERS"], (
-        "devStack's synthetic tier would replace what the team has"
-    )
+    objects = render({**TRIAL, "worker": {"agent": "desk:server"}})
+    spec = worker(objects, "voicefleet-local", "voice-local")["spec"]["template"]["spec"]
+    env = environment_of(spec["containers"][0])
+    assert env["VOICEFLEET_AGENT"] == "desk:server"
+    assert not env["VOICEFLEET_TIERS"], "devStack's synthetic tier would replace what the team has"
 
 
 def test_a_worker_of_a_team_with_an_agent_of_its_own(rendered: dict[str, Objects]) -> None:
