@@ -74,7 +74,7 @@ async def _probe(target: Target, tier: ReadyTier) -> Findings:
         turns=_turns(session, agent, tier),
         agent=type(agent).__name__,
         hooks=_hooks(target, agent),
-        notes=tuple(_notes(options, tier)),
+        notes=tuple(_notes(target, options, tier)),
         problems=tuple(problems),
     )
 
@@ -192,8 +192,12 @@ def _hooks(target: Target, agent: Agent | None) -> dict[str, bool]:
     return hooks
 
 
-def _notes(options: dict[str, Any], tier: ReadyTier) -> list[str]:
+def _notes(target: Target, options: dict[str, Any], tier: ReadyTier) -> list[str]:
     notes = []
+    if target.agent_name:
+        notes.append(
+            f"the name {target.agent_name!r} of rtc_session is the fleet's to give: --agent-name {target.agent_name}"
+        )
     if not tier.tier.text_input:
         notes.append("text from participants (lk.chat) is ignored: the tier's text_input names nobody")
     if not tier.tier.session_host:
