@@ -7,8 +7,8 @@ import base64
 import contextlib
 import json
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine
-from types import SimpleNamespace
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, cast
 
 from livekit import rtc
@@ -141,12 +141,16 @@ class FakeTranscripts:
     def __init__(self, stored: CallTranscript | None = None) -> None:
         self.stored = stored
         self.stuck = False
+        self.ttl_s: float | None = None
 
     async def read(self) -> CallTranscript | None:
         return self.stored
 
     def save(self, transcript: Callable[[], CallTranscript]) -> None:
         self.stored = transcript()
+
+    def keep_for(self, ttl_s: float) -> None:
+        self.ttl_s = ttl_s
 
     async def flush(self, limit_s: float) -> bool:
         await asyncio.sleep(limit_s if self.stuck else 0.0)
@@ -197,12 +201,14 @@ class FakeRoom:
     def joins(self, identity: str, *, agent: bool = False) -> None:
         attributes = {WORKER_ATTRIBUTE: "worker-2"} if agent else {}
         kind = _AGENT if agent else _STANDARD
-        participant = SimpleNamespace(identity=identity, kind=kind, attributes=attributes)
+        participant = SimpleNamespace(identity=identity, kind=kind, attributes=attributes, disconnect_reason=None)
         self.remote_participants[identity] = participant
         self.emit("participant_connected", participant)
 
-    def leaves(self, identity: str) -> None:
-        self.emit("participant_disconnected", self.remote_participants.pop(identity))
+    def leaves(self, identity: str, reason: rtc.DisconnectReason.ValueType | None = None) -> None:
+        participant = self.remote_participants.pop(identity)
+        participant.disconnect_reason = reason
+        self.emit("participant_disconnected", participant)
 
     async def disconnect(self, reason: Any = rtc.DisconnectReason.CLIENT_INITIATED) -> None:
         if self.connected:
@@ -363,7 +369,9 @@ class FakeJob:
         self.calls.append(call)
         return self._factory(call)
 
-    def make_session(self, tier: ReadyTier | None = None, **_: Any) -> AgentSession[Any]:
+    def make_session(
+        self, tier: ReadyTier | None = None, options: Mapping[str, Any] = MappingProxyType({})
+    ) -> AgentSession[Any]:
         """A session of scripted providers, as a team's entrypoint or our factory's makes it."""
         self.tier = tier.name if tier is not None else ""
         self.session = RoomlessSession(
@@ -372,6 +380,7 @@ class FakeJob:
             vad=None,
             conn_options=connect_options(self._tiers.pick("")),
             user_away_timeout=None,
+            **options,
         )
         self.session.output.audio, self.session.input.audio = self.loudspeaker, SilentInput()
         return self.session

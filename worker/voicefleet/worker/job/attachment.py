@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import Any
 
 from livekit.agents import Agent, AgentSession
@@ -23,7 +24,9 @@ from livekit.agents import Agent, AgentSession
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.conversation.handover import wait_for_turn
 from voicefleet.worker.conversation.resume import Resumption
+from voicefleet.worker.conversation.session_state import SessionState
 from voicefleet.worker.conversation.transcript import CallTranscript
+from voicefleet.worker.conversation.work import CallWork, patience_s
 from voicefleet.worker.job import parts, sdk
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.live_call import LiveCall
@@ -58,6 +61,7 @@ class Attachment:
         self._job = job
         self._before = before
         self.tier: ReadyTier = parts.pick_tier(job, tiers, before)
+        self._work = CallWork(patience_s(job.settings.drain_timeout_s))
         self.call = parts.build_call(job, self.tier.name, before, self)
         self._trace = parts.build_trace(job, self.tier.name, before)
         self._lease: ClaimLease = parts.build_lease(job)
@@ -174,11 +178,12 @@ class Attachment:
         await self._stop_holding()
         connecting = asyncio.create_task(job.ctx.connect())
         fit_session(session, agent, self.tier)
-        resumption = parts.build_resumption(job, session, self.call, self._before)
+        state = parts.build_state(job, session, self.call, self._work)
+        resumption = parts.build_resumption(job, session, self.call, self._before, state)
         agent = await resumption.prepare(agent)
         await connecting
         self._media.watch()
-        live, telemetry = self._watch(session)
+        live, telemetry = self._watch(session, state)
         if job.successor:
             result = await self._succeed(session, resumption, live, telemetry, lambda: begin(session, agent, **options))
         else:
@@ -192,7 +197,7 @@ class Attachment:
             self._hold_greeting(session)
         return result
 
-    def _watch(self, session: AgentSession[Any]) -> tuple[LiveCall, CallTelemetry]:
+    def _watch(self, session: AgentSession[Any], state: SessionState) -> tuple[LiveCall, CallTelemetry]:
         job, ports = self._job, self._job.ports
         telemetry, apology = parts.build_monitors(job, session, self.tier, self._trace)
         live = LiveCall(
@@ -205,7 +210,9 @@ class Attachment:
             self.call,
             clock=ports.clock,
             caller_gone_s=job.settings.caller_gone_s,
+            return_wait_s=job.settings.return_wait_s,
             telemetry=telemetry,
+            state=state,
             trace=self._trace.header,
         )
         self._closing.push_async_callback(live.end)
@@ -268,6 +275,10 @@ class Attachment:
         vars(session)["generate_reply"] = unless_greeting(session.generate_reply)
 
     # What the team's code asks for
+
+    def busy(self, name: str) -> AbstractContextManager[None]:
+        """See `CallContext.busy`."""
+        return self._work.busy(name)
 
     def release(self, reason: str) -> None:
         """See `CallContext.release`."""

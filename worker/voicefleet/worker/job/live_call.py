@@ -12,19 +12,26 @@ from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tasks import cancel_and_wait
-from voicefleet.worker.call import CallContext
+from voicefleet.worker.call import RETURNED, CallContext
 from voicefleet.worker.conversation.handover import Handover
 from voicefleet.worker.conversation.resume import conversation
+from voicefleet.worker.conversation.session_state import SessionState
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
+from voicefleet.worker.conversation.work import kind_of
+from voicefleet.worker.job import sdk_work
 from voicefleet.worker.job.claim_lease import ClaimLease
+from voicefleet.worker.job.departures import departure
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.voice import Voice, put_gate
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
-from voicefleet.worker.telemetry.observations import CallEnded
+from voicefleet.worker.telemetry.observations import CallEnded, HandoffHeld, Resumed
 
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+_STANDARD = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
+HEARS_AFTER_S = 0.6
+"""From a caller's return until it hears."""
 _ROOM_OVER = frozenset({rtc.DisconnectReason.ROOM_DELETED, rtc.DisconnectReason.ROOM_CLOSED})
 
 log = get_logger(__name__)
@@ -45,7 +52,9 @@ class LiveCall:
         *,
         clock: Clock,
         caller_gone_s: float,
+        return_wait_s: float,
         telemetry: CallTelemetry,
+        state: SessionState,
         trace: str = "",
     ) -> None:
         self._ctx = ctx
@@ -57,6 +66,8 @@ class LiveCall:
         self._call = call
         self._clock = clock
         self._caller_gone_s = caller_gone_s
+        self._return_wait_s = return_wait_s
+        self._state = state
         self._telemetry = telemetry
         self._trace = trace
         self._voice = Voice(ctx.room, session)
@@ -66,12 +77,20 @@ class LiveCall:
             transcripts=transcripts,
             store=self.save,
             present=lambda identity: identity in ctx.room.remote_participants,
+            work=state.work,
+            speech_pending=state.session_work.speech_pending,
+            held=self._on_held,
             clock=clock,
         )
         self._keeping: asyncio.Task[None] | None = None
         self._handing_over: asyncio.Task[None] | None = None
         self._caller_timer: asyncio.TimerHandle | None = None
         self._caller = ""
+        self._closes = False
+        self._left_s = 0.0
+        """When a caller that may be back at once left, Unix time; 0: none did."""
+        self._left_at_s = 0.0
+        """The same, monotonic."""
         self._room_over = False
         self._result = "completed"
 
@@ -80,16 +99,20 @@ class LiveCall:
         session, room = self._session, self._ctx.room
         session.on("conversation_item_added", lambda _: self.save())
         session.on("function_tools_executed", lambda _: self.save())
+        # What is cut off when this job dies is what was under way at the last of these.
+        session.on("tool_execution_updated", lambda _: self.save())
+        self._state.work.changed = self.save
         session.on("close", lambda _: self._ctx.shutdown("session closed"))
         self._telemetry.watch()
         self._handover.watch()
         room.on("participant_connected", lambda _: self._look_for_caller())
-        room.on("participant_disconnected", lambda _: self._look_for_caller())
+        room.on("participant_disconnected", self._look_for_caller)
         room.on("disconnected", self._on_disconnected)
         self._look_for_caller()
 
     def started(self, *, deaf: bool = False) -> None:
         """The session has started. `deaf`: what the caller says is kept for `hear`, the last moment of it."""
+        self._closes = sdk_work.take_over_leaving(self._session)
         self._handover.gate = put_gate(self._session, closed=deaf)
         if deaf and self._handover.gate is not None:
             self._session.input.set_audio_enabled(True)
@@ -129,12 +152,30 @@ class LiveCall:
                 and self._keeping is not None
                 and (self._room_over or not callers_in(self._ctx.room))
             )
+            if over and self._left_s and not self._room_over:
+                # Its job ends, and it may be back all the same.
+                away_s = self._clock.monotonic() - self._left_at_s
+                self._transcripts.keep_for(max(1.0, self._caller_gone_s - away_s))
+                self.save()
+                over = False
             await self._transcripts.close(forget=over)
 
     def _transcript_now(self) -> CallTranscript:
         items, at_s = conversation(self._session), round(self._clock.wall().timestamp(), 3)
         sid, kept = self._ctx.job.room.sid, dict(self._call.kept)
-        return CallTranscript(self._call.tier, items, kept, sid, self._caller, at_s, self._trace)
+        return CallTranscript(
+            self._call.tier,
+            items,
+            kept,
+            sid,
+            self._caller,
+            at_s,
+            self._trace,
+            agent=self._state.agents.stored(),
+            userdata=self._state.userdata.changed(),
+            work=self._state.work.under_way(),
+            left_s=self._left_s,
+        )
 
     # The claim
 
@@ -174,17 +215,46 @@ class LiveCall:
 
     # The caller
 
-    def _look_for_caller(self) -> None:
+    def _look_for_caller(self, left: rtc.RemoteParticipant | None = None) -> None:
         callers = callers_in(self._ctx.room)
         if callers:
             self._caller = callers[0]
         if callers and self._caller_timer is not None:
             self._caller_timer.cancel()
             self._caller_timer = None
+            self._returned()
         elif not callers and self._caller_timer is None:
-            # A caller whose network changed comes back within seconds; its call waits for it.
-            loop = asyncio.get_running_loop()
-            self._caller_timer = loop.call_later(self._caller_gone_s, self._ctx.shutdown, "no caller in the room")
+            self._wait_for_caller(left)
+
+    def _wait_for_caller(self, left: rtc.RemoteParticipant | None) -> None:
+        """A caller whose network changed, or whose page reloads, comes back within seconds; its call waits for it."""
+        kind, reason = (left.kind, left.disconnect_reason) if left is not None else (_STANDARD, None)
+        follows = departure(
+            kind, reason, closes=self._closes, return_wait_s=self._return_wait_s, caller_gone_s=self._caller_gone_s
+        )
+        if follows.may_return:
+            self._left_s, self._left_at_s = round(self._clock.wall().timestamp(), 3), self._clock.monotonic()
+            self._voice.hold(True)
+        loop = asyncio.get_running_loop()
+        self._caller_timer = loop.call_later(follows.wait_s, self._caller_gone, follows.orderly)
+
+    def _caller_gone(self, orderly: bool) -> None:
+        if orderly:
+            sdk_work.close_as_left(self._session)
+        else:
+            self._ctx.shutdown("no caller in the room")
+
+    def _returned(self) -> None:
+        if self._left_s:
+            log.info("the caller is back", room=self._call.room, job=self._ctx.job.id)
+            self._left_s = 0.0
+            self._channel.send(Resumed(RETURNED))
+            # It must have our track before it can hear what was held back.
+            asyncio.get_running_loop().call_later(HEARS_AFTER_S, self._voice.hold, False)
+
+    def _on_held(self, work: tuple[str, ...], cut: bool) -> None:
+        for kind in sorted({kind_of(name) for name in work}):
+            self._channel.send(HandoffHeld(kind, "cut" if cut else "waited"))
 
     def _on_disconnected(self, reason: Any) -> None:
         self._room_over = reason in _ROOM_OVER

@@ -31,6 +31,11 @@ class Voice:
         if (audio := self._session.output.audio) is not None:
             (audio.pause if muted else audio.resume)()
 
+    def hold(self, held: bool) -> None:
+        """Held: what is being said waits, and goes on when it is not held any more. Nothing is dropped."""
+        if not self._muted and (audio := self._session.output.audio) is not None:
+            (audio.pause if held else audio.resume)()
+
     def _on_published(self, _: rtc.LocalTrackPublication, track: rtc.Track) -> None:
         if self._muted and isinstance(track, rtc.LocalAudioTrack):
             track.mute()
