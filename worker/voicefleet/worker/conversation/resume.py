@@ -18,7 +18,7 @@ from voicefleet.worker.conversation.current_agent import CurrentAgent
 from voicefleet.worker.conversation.transcript import CallTranscript, Loss
 from voicefleet.worker.conversation.userdata import UserdataChanges
 from voicefleet.worker.conversation.work import kind_of
-from voicefleet.worker.telemetry.observations import Observation, Resumed
+from voicefleet.worker.telemetry.observations import HookFailed, Observation, Resumed
 
 LONGEST_QUOTE = 120
 CHANGE_LIMIT_S = 3.0
@@ -218,6 +218,7 @@ class Resumption:
             await hook(self._call.resumed)
         except Exception as error:
             log.warning("the agent's on_resume failed, the call goes on without it", error=type(error).__name__)
+            self._send(HookFailed("on_resume"))
             self._drop_kept()
             return False
         return True
@@ -230,6 +231,7 @@ class Resumption:
         done, _ = await asyncio.wait({running}, timeout=RESUME_LIMIT_S)
         if not done:
             log.warning("the agent's on_resume has not ended, the call goes on beside it", limit_s=RESUME_LIMIT_S)
+            self._send(HookFailed("on_resume"))
 
     def _drop_kept(self) -> None:
         self._call.kept.clear()

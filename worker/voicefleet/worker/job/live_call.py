@@ -21,8 +21,8 @@ from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.conversation.work import kind_of
 from voicefleet.worker.job import sdk_work
 from voicefleet.worker.job.claim_lease import ClaimLease
-from voicefleet.worker.job.departures import departure
 from voicefleet.worker.job.ipc import JobChannel
+from voicefleet.worker.job.leaving import after_leave
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.voice import Voice, put_gate
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
@@ -229,7 +229,7 @@ class LiveCall:
     def _wait_for_caller(self, left: rtc.RemoteParticipant | None) -> None:
         """A caller whose network changed, or whose page reloads, comes back within seconds; its call waits for it."""
         kind, reason = (left.kind, left.disconnect_reason) if left is not None else (_STANDARD, None)
-        follows = departure(
+        follows = after_leave(
             kind, reason, closes=self._closes, return_wait_s=self._return_wait_s, caller_gone_s=self._caller_gone_s
         )
         if follows.may_return:

@@ -18,7 +18,7 @@ _ORDERLY = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Departure:
+class AfterLeave:
     """What follows when the last caller has left."""
 
     wait_s: float
@@ -29,14 +29,14 @@ class Departure:
     """A page that reloads leaves in order, too. Its conversation is kept for a while longer than its job."""
 
 
-def departure(
+def after_leave(
     kind: rtc.ParticipantKind.ValueType,
     reason: rtc.DisconnectReason.ValueType | None,
     *,
     closes: bool,
     return_wait_s: float,
     caller_gone_s: float,
-) -> Departure:
+) -> AfterLeave:
     """What follows when a caller of `kind` has left for `reason` (None: not known).
 
     Args:
@@ -45,8 +45,8 @@ def departure(
         caller_gone_s: how long it waits for one whose connection was lost.
     """
     if reason not in _ORDERLY or not closes:
-        return Departure(caller_gone_s, orderly=False)
+        return AfterLeave(caller_gone_s, orderly=False)
     if kind == _STANDARD and reason == rtc.DisconnectReason.CLIENT_INITIATED and return_wait_s > 0:
-        return Departure(min(return_wait_s, caller_gone_s), orderly=True, may_return=True)
+        return AfterLeave(min(return_wait_s, caller_gone_s), orderly=True, may_return=True)
     # Who hangs up a telephone is gone.
-    return Departure(0.0, orderly=True)
+    return AfterLeave(0.0, orderly=True)
