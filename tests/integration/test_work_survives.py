@@ -87,6 +87,7 @@ async def reloading(f: Fleet) -> None:
     before = await f.claim(room)
     await asyncio.sleep(1.0)
     outcome = await call(f.livekit, room, turns=2)
+    fine(outcome)
     assert [t.answered for t in outcome.turns] == [True, True], outcome
     assert set(speakers(outcome)) == {before.job}
     assert re.match(r"Question [345], Desk, fresh", await last_reply(f, room)), "a pause may make two of one"

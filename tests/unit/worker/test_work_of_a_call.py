@@ -302,14 +302,19 @@ def test_a_page_that_reloads_finds_the_call_as_it_was(monkeypatch: pytest.Monkey
     async def case() -> None:
         closed = Closed(monkeypatch)
         job = await working(lambda _: Desk())
+        job.asks("When?")
+        await asyncio.sleep(5.0)
         job.room.leaves(CALLER, LEFT)
         await asyncio.sleep(3.0)
+        assert len(job.loudspeaker.heard) == 1
         job.room.joins(CALLER)
-        job.asks("When?")
+        await asyncio.sleep(5.0)
+        assert len(job.loudspeaker.heard) == 2, "its last sentence once more: somebody is there"
+        assert Resumed("returned") in job.sent
+        job.asks("And then?")
         await asyncio.sleep(30.0)
         assert (job.ctx.shutdowns, closed.why) == ([], [])
-        assert job.said()[-1] == "Yes, certainly."
-        assert Resumed("returned") in job.sent
+        assert job.said() == ["When?", "Yes, certainly.", "And then?", "Yes, certainly."]
         await job.end()
 
     run(case())

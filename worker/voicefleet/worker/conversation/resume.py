@@ -195,27 +195,36 @@ class Resumption:
         if self._call.resumed == HANDED_OVER:
             return
         self._send(Resumed(self._call.resumed))
-        session = self._session
-        first = opening(self._call.resumed, session.history.items, self._phrases)
-        agent = session.current_agent
-        if await self._own_resume(agent):
+        agent = self._session.current_agent
+        first = opening(self._call.resumed, self._session.history.items, self._phrases)
+        if await self._own_resume(agent, self._call.resumed):
             return
         if self._before is not None and self._enters_again(agent, self._before):
             await agent.on_enter()
             return
+        self._speak_first(first)
+
+    async def carry_on(self) -> None:
+        """The caller left and is back while this job still has the call: it must hear that somebody is there."""
+        self._send(Resumed(RETURNED))
+        first = opening(RETURNED, self._session.history.items, self._phrases)
+        if not await self._own_resume(self._session.current_agent, RETURNED):
+            self._speak_first(first)
+
+    def _speak_first(self, first: Opening) -> None:
         if first.words:
             # Not in the conversation: after another fault these are not the words to go back to.
-            session.say(first.words, add_to_chat_ctx=False)
+            self._session.say(first.words, add_to_chat_ctx=False)
         if first.answer:
-            session.generate_reply()
+            self._session.generate_reply()
 
-    async def _own_resume(self, agent: Agent) -> bool:
+    async def _own_resume(self, agent: Agent, why: str) -> bool:
         """Call the agent's `on_resume` if it has one; True when it has done its part."""
         hook = getattr(agent, "on_resume", None)
         if hook is None:
             return False
         try:
-            await hook(self._call.resumed)
+            await hook(why)
         except Exception as error:
             log.warning("the agent's on_resume failed, the call goes on without it", error=type(error).__name__)
             self._send(HookFailed("on_resume"))
@@ -225,7 +234,7 @@ class Resumption:
 
     async def _bounded_resume(self, agent: Agent) -> None:
         """Call `on_resume`; one that does not end goes on beside the call."""
-        running = asyncio.create_task(self._own_resume(agent))
+        running = asyncio.create_task(self._own_resume(agent, self._call.resumed))
         self._running.add(running)
         running.add_done_callback(self._running.discard)
         done, _ = await asyncio.wait({running}, timeout=RESUME_LIMIT_S)

@@ -184,6 +184,7 @@ class Attachment:
         await connecting
         self._media.watch()
         live, telemetry = self._watch(session, state)
+        live.on_return = resumption.carry_on
         if job.successor:
             result = await self._succeed(session, resumption, live, telemetry, lambda: begin(session, agent, **options))
         else:

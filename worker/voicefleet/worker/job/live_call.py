@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from livekit import rtc
@@ -12,7 +13,7 @@ from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tasks import cancel_and_wait
-from voicefleet.worker.call import RETURNED, CallContext
+from voicefleet.worker.call import CallContext
 from voicefleet.worker.conversation.handover import Handover
 from voicefleet.worker.conversation.resume import conversation
 from voicefleet.worker.conversation.session_state import SessionState
@@ -26,7 +27,7 @@ from voicefleet.worker.job.leaving import after_leave
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.voice import Voice, put_gate
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
-from voicefleet.worker.telemetry.observations import CallEnded, HandoffHeld, Resumed
+from voicefleet.worker.telemetry.observations import CallEnded, HandoffHeld
 
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 _STANDARD = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
@@ -86,6 +87,9 @@ class LiveCall:
         self._handing_over: asyncio.Task[None] | None = None
         self._caller_timer: asyncio.TimerHandle | None = None
         self._caller = ""
+        self.on_return: Callable[[], Awaitable[None]] = _nothing
+        """What the agent does when its caller left and is back."""
+        self._carrying_on: asyncio.Task[None] | None = None
         self._closes = False
         self._left_s = 0.0
         """When a caller that may be back at once left, Unix time; 0: none did."""
@@ -141,7 +145,9 @@ class LiveCall:
         """Stop watching and report the end; the room is left already."""
         if self._caller_timer is not None:
             self._caller_timer.cancel()
-        await cancel_and_wait(task for task in (self._keeping, self._handing_over) if task is not None)
+        await cancel_and_wait(
+            task for task in (self._keeping, self._handing_over, self._carrying_on) if task is not None
+        )
         if self._keeping is not None:
             self._channel.send(CallEnded(self._result))
             await self._telemetry.end(self._result)
@@ -248,9 +254,15 @@ class LiveCall:
         if self._left_s:
             log.info("the caller is back", room=self._call.room, job=self._ctx.job.id)
             self._left_s = 0.0
-            self._channel.send(Resumed(RETURNED))
-            # It must have our track before it can hear what was held back.
-            asyncio.get_running_loop().call_later(HEARS_AFTER_S, self._voice.hold, False)
+            # It must have our track before it can hear anything.
+            self._carrying_on = asyncio.create_task(self._carry_on())
+
+    async def _carry_on(self) -> None:
+        await self._clock.sleep(HEARS_AFTER_S)
+        self._voice.hold(False)
+        if self._left_s or self._state.session_work.speech_pending():
+            return
+        await self.on_return()
 
     def _on_held(self, work: tuple[str, ...], cut: bool) -> None:
         for kind in sorted({kind_of(name) for name in work}):
@@ -258,6 +270,9 @@ class LiveCall:
 
     def _on_disconnected(self, reason: Any) -> None:
         self._room_over = reason in _ROOM_OVER
+
+
+async def _nothing() -> None: ...
 
 
 def callers_in(room: rtc.Room) -> list[str]:
