@@ -178,6 +178,7 @@ class Attachment:
         await self._stop_holding()
         connecting = asyncio.create_task(job.ctx.connect())
         fit_session(session, agent, self.tier)
+        parts.limit_models(job, session, agent)
         state = parts.build_state(job, session, self.call, self._work)
         resumption = parts.build_resumption(job, session, self.call, self._before, state)
         agent = await resumption.prepare(agent)
@@ -200,7 +201,7 @@ class Attachment:
 
     def _watch(self, session: AgentSession[Any], state: SessionState) -> tuple[LiveCall, CallTelemetry]:
         job, ports = self._job, self._job.ports
-        telemetry, apology = parts.build_monitors(job, session, self.tier, self._trace)
+        telemetry, apology, senses = parts.build_monitors(job, session, self.tier, self._trace)
         live = LiveCall(
             job.ctx,
             session,
@@ -214,6 +215,7 @@ class Attachment:
             return_wait_s=job.settings.return_wait_s,
             telemetry=telemetry,
             state=state,
+            senses=senses,
             trace=self._trace.header,
         )
         self._closing.push_async_callback(live.end)

@@ -20,6 +20,7 @@ from voicefleet.worker.conversation.session_state import SessionState
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.conversation.work import kind_of
+from voicefleet.worker.dead_air.senses import Senses
 from voicefleet.worker.job import sdk_work
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
@@ -56,6 +57,7 @@ class LiveCall:
         return_wait_s: float,
         telemetry: CallTelemetry,
         state: SessionState,
+        senses: Senses,
         trace: str = "",
     ) -> None:
         self._ctx = ctx
@@ -70,6 +72,7 @@ class LiveCall:
         self._return_wait_s = return_wait_s
         self._state = state
         self._telemetry = telemetry
+        self._senses = senses
         self._trace = trace
         self._voice = Voice(ctx.room, session)
         self._handover = Handover(
@@ -108,6 +111,9 @@ class LiveCall:
         self._state.work.changed = self.save
         session.on("close", lambda _: self._ctx.shutdown("session closed"))
         self._telemetry.watch()
+        self._senses.troubled = self._lease.renew_soon
+        self._senses.held_back = lambda: self._voice.muted or self._voice.held
+        self._senses.watch()
         self._handover.watch()
         room.on("participant_connected", lambda _: self._look_for_caller())
         room.on("participant_disconnected", self._look_for_caller)
@@ -118,6 +124,8 @@ class LiveCall:
         """The session has started. `deaf`: what the caller says is kept for `hear`, the last moment of it."""
         self._closes = sdk_work.take_over_leaving(self._session)
         self._handover.gate = put_gate(self._session, closed=deaf)
+        if self._handover.gate is not None:
+            self._senses.listen(self._handover.gate)
         if deaf and self._handover.gate is not None:
             self._session.input.set_audio_enabled(True)
 
@@ -130,6 +138,7 @@ class LiveCall:
         """The call is ours: renew its claim from now on, and count it."""
         self._keeping = asyncio.create_task(self._hold_lease())
         self._telemetry.begin()
+        self._senses.begin()
 
     def others_here(self) -> bool:
         """Whether another agent of the fleet is in the room."""
@@ -145,9 +154,9 @@ class LiveCall:
         """Stop watching and report the end; the room is left already."""
         if self._caller_timer is not None:
             self._caller_timer.cancel()
-        await cancel_and_wait(
-            task for task in (self._keeping, self._handing_over, self._carrying_on) if task is not None
-        )
+        await self._senses.end()
+        tasks = (self._keeping, self._handing_over, self._carrying_on)
+        await cancel_and_wait(task for task in tasks if task is not None)
         if self._keeping is not None:
             self._channel.send(CallEnded(self._result))
             await self._telemetry.end(self._result)
@@ -188,7 +197,7 @@ class LiveCall:
     async def _hold_lease(self) -> None:
         await self._lease.renew_until_lost(
             self._ctx.room.isconnected,
-            trouble=lambda: self._media.trouble,
+            trouble=lambda: self._media.trouble or self._senses.trouble,
             stalled=self._doubt,
             renewed=self._on_renewed,
         )
