@@ -5,7 +5,8 @@ Every method raises `UnknownStateError` when Redis does not answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from voicefleet.contract import codec
 from voicefleet.contract.calls import CALL_TTL_MS, CallRecord
@@ -13,6 +14,7 @@ from voicefleet.contract.claims import Claim, Handoff
 from voicefleet.contract.keys import Keys
 from voicefleet.controller.calls.scanning import Scanner
 from voicefleet.controller.calls.snapshots import Snapshot, read_claim
+from voicefleet.runtime.redis.call_log_store import CallLogStore
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, translate_redis_errors
 from voicefleet.runtime.redis.scripts import Callers, QueueTake, RoomFinished, TranscriptForget
@@ -47,6 +49,7 @@ class CallStore:
         self._keys = Keys(region)
         self.region = region
         self.claims = ClaimStore(scripts, region)
+        self.logs = CallLogStore(redis, scripts, region)
         self.scanner = Scanner(scripts, region, grace_ms=grace_ms)
 
     @property
@@ -76,24 +79,36 @@ class CallStore:
         with translate_redis_errors():
             await self._redis.zadd(self._keys.inflight, {room: now_ms + after_ms}, xx=True)
 
-    async def caller_joined(self, room: str) -> None:
+    async def caller_joined(self, room: str, room_sid: str = "") -> None:
         """A caller joined just now. Saying it again changes nothing."""
-        await self._change([(room, 0)], [], 0)
+        await self._change([(room, 0)], [], 0, {room: room_sid})
 
     async def caller_left(self, room: str) -> None:
         """The last caller of `room` is gone."""
-        await self._change([], [room], 0)
+        await self._change([], [room], 0, {})
 
-    async def apply_listing(self, began_ms: int, here: Sequence[tuple[str, int]], gone: Iterable[str]) -> list[str]:
+    async def apply_listing(
+        self,
+        began_ms: int,
+        here: Sequence[tuple[str, int]],
+        gone: Iterable[str],
+        sids: Mapping[str, str] = MappingProxyType({}),
+    ) -> list[str]:
         """Take over a listing that began at `began_ms`: (room, joined_ms) of callers new to us, rooms without any.
+
+        Args:
+            sids: room -> LiveKit's sid of it, of those with callers.
 
         Returns:
             The rooms that were taken out.
         """
-        return await self._change(here, gone, began_ms)
+        return await self._change(here, gone, began_ms, sids)
 
-    async def _change(self, add: Sequence[tuple[str, int]], gone: Iterable[str], began_ms: int) -> list[str]:
-        args = Callers(add=list(add), gone=list(gone), began_ms=began_ms)
+    async def _change(
+        self, add: Sequence[tuple[str, int]], gone: Iterable[str], began_ms: int, sids: Mapping[str, str]
+    ) -> list[str]:
+        known = {room: sids[room] for room, _ in add if sids.get(room)}
+        args = Callers(add=list(add), gone=list(gone), began_ms=began_ms, sids=known)
         return list(await self._scripts.run([*self._queue, self._keys.changed], args))
 
     async def claim(self, room: str) -> Claim | None:

@@ -40,10 +40,11 @@ _T = TypeVar("_T")
 
 @dataclass
 class _Found:
-    """What one turn found: (room, joined_ms) of callers new to us, their rooms with the key that the caller's ticket
-    names (empty: none), rooms without any caller, and the last error."""
+    """What one turn found: (room, joined_ms) of callers new to us, the sids of their rooms, their rooms with the key that the
+    caller's ticket names (empty: none), rooms without any caller, and the last error."""
 
     here: list[tuple[str, int]] = field(default_factory=list)
+    sids: dict[str, str] = field(default_factory=dict)
     tickets: dict[str, str] = field(default_factory=dict)
     empty: list[str] = field(default_factory=list)
     error: str = ""
@@ -86,7 +87,7 @@ class RoomLister:
             self._rotation.take_over(rooms, self._began_ms)
             names = {room.name for room in rooms}
             gone = [c.room for c in before.calls if c.room not in names]
-            taken_out = await self._take_over(before, [], gone)
+            taken_out = await self._take_over(before, _Found(empty=gone))
             # Nobody said that they are over; LiveKit may have restarted, and the callers come back.
             await region.calls.shorten_conversation_ttl(set(gone).intersection(taken_out))
             await self._look(before, rooms)
@@ -113,12 +114,12 @@ class RoomLister:
         region.reads.succeeded("joins")
         self._counted = sids
 
-    async def _take_over(self, before: Snapshot, here: Sequence[tuple[str, int]], gone: Sequence[str]) -> list[str]:
+    async def _take_over(self, before: Snapshot, found: _Found) -> list[str]:
         """Callers found and rooms without any into the books, some at a time; the rooms that were taken out."""
         calls, out = self._region.calls, []
-        for some in _parts(here):
-            await calls.apply_listing(before.now_ms, some, [])
-        for names in _parts(gone):
+        for some in _parts(found.here):
+            await calls.apply_listing(before.now_ms, some, [], found.sids)
+        for names in _parts(found.empty):
             out += await calls.apply_listing(before.now_ms, [], names)
         return out
 
@@ -135,7 +136,7 @@ class RoomLister:
             or (call is not None and not call.claim)
         ]
         found = await self._ask(rotation.due(unsure, known.keys(), now_s, ROOMS_A_TURN), before, known.keys())
-        await self._take_over(before, found.here, found.empty)
+        await self._take_over(before, found)
         await self._count({call.room for call in before.calls}, found.tickets, rooms)
         unknown = rotation.unknown
         region.metrics.gauges[catalogue.ROOMS_UNKNOWN].labels(region.name).set(unknown)
@@ -174,6 +175,7 @@ class RoomLister:
             foreign = not await region.ours(room.name)
             if not foreign:
                 found.here.append((room.name, self._joined_ms(room, callers)))
+                found.sids[room.name] = room.sid
                 found.tickets[room.name] = key_in(callers)
         self._rotation.looked(room, region.clock.monotonic(), began_ms, foreign=foreign)
 

@@ -7,6 +7,7 @@ if claim and claim.job == args.job then
   redis.call('HINCRBY', KEYS[3], 'released', 1)
   redis.call('ZADD', KEYS[4], now_ms(), args.room)
   redis.call('ZREM', KEYS[5], args.room)
+  note.gone(args.room, claim.room_sid, args.job, 'left')
   return 1
 end
 return 0
