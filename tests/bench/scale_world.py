@@ -38,6 +38,7 @@ from voicefleet.contract.claims import RENEW_EVERY_S, agent_identity
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.contract.reports import REPORT_EVERY_S, WorkerReport
+from voicefleet.controller.calls.call_store import LEFT_KEPT_MS
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, script_text
 from voicefleet.runtime.redis.scripts import Callers, Report, ScriptArguments
@@ -227,7 +228,7 @@ class Running:
             workers = itertools.cycle(place.by_worker)
             add = [(c.room, self.now_ms() - self.random.randrange(240_000)) for c in calls]
             k = self.keys[place.name]
-            await self.wire.send([_packing.pack(_callers_keys(k), Callers(add=add, gone=[], began_ms=0))])
+            await self.wire.send([_packing.pack(_callers_keys(k), _callers(add))])
             await asyncio.gather(*(self.accept(call, next(workers)) for call in calls))
             await asyncio.gather(*(self.live(call) for call in calls))
             await self.wire.send([self.report(place, worker, urgent=False) for worker in place.by_worker])
@@ -440,8 +441,12 @@ class Running:
         self.late_s.clear()
 
 
+def _callers(add: list[tuple[str, int]]) -> Callers:
+    return Callers(add=add, expect=[], gone=[], began_ms=0, left_kept_ms=LEFT_KEPT_MS)
+
+
 def _callers_keys(k: Keys) -> list[str]:
-    return [k.callers, k.waiting, k.inflight, k.changed]
+    return [k.callers, k.waiting, k.inflight, k.changed, k.expected, k.left]
 
 
 def _protobuf(body: bytes) -> web.Response:

@@ -95,6 +95,12 @@ class Both(RuleBasedStateMachine):
         else:
             self.same("caller_left", room)
 
+    @rule(room=ROOM)
+    def caller_is_expected(self, room: str) -> None:
+        self.time_ms += 7
+        self.same("expect", [(room, self.time_ms)])
+        self.same("expected")
+
     @rule(room=ROOM, job=JOB)
     def worker_accepts(self, room: str, job: str) -> None:
         self.same_claims("accept", room, "RM_1", worker=worker_of(job), job=job)

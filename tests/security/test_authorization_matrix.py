@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from livekit import api
 
 from support.controlling import Running, caller, controller, region
 from support.eventually import eventually
@@ -80,6 +81,12 @@ async def _room(world: World) -> dict[str, str]:
     return {"room": await world.call_to_end()}
 
 
+async def _made_room(world: World) -> dict[str, str]:
+    name = f"made-{secrets.token_hex(4)}"
+    await world.fleet.api.room.create_room(api.CreateRoomRequest(name=name, empty_timeout=5))
+    return {"room": name}
+
+
 async def _campaign(world: World) -> dict[str, str]:
     return {"id": await world.campaign()}
 
@@ -101,6 +108,7 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("POST", "/webhooks/livekit/{region}"): Asked(401, 401, fill=_eu),
     ("POST", "/v1/calls"): Asked(201, 403, {"region": "eu"}),
     ("DELETE", "/v1/calls/{room}"): Asked(204, 404, fill=_room),
+    ("POST", "/v1/rooms/{room}/agent"): Asked(202, 404, fill=_made_room),
     ("GET", "/v1/calls"): Asked(),
     ("GET", "/v1/regions"): Asked(),
     ("GET", "/v1/decisions"): Asked(),

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cluster.programs import GO_PROGRAMS
-from voicefleet.stack import find, install, livekit_install
+from voicefleet.stack import find, install, livekit_build, livekit_install
 
 pytestmark = pytest.mark.unit
 
@@ -146,17 +146,17 @@ def test_the_charts_own_servers_go_by_a_digest() -> None:
     for server in ("livekit", "redis"):
         image = values[server]["image"]
         assert PINNED_IMAGE.fullmatch(f"{image['repository']}:{image['tag']}@{image['digest']}"), server
-    assert values["livekit"]["image"]["tag"] == f"v{find.LIVEKIT_VERSION}"
+    assert values["livekit"]["image"]["tag"] == f"v{find.LIVEKIT_RELEASE}"
 
 
 def test_release_archives_have_their_checksum_in_the_project() -> None:
     assert livekit_install.ARCHIVES
     for name, digest in livekit_install.ARCHIVES.items():
-        assert name.startswith(f"livekit_{find.LIVEKIT_VERSION}_"), "a new version needs new checksums"
+        assert name.startswith(f"livekit_{find.LIVEKIT_RELEASE}_"), "a new version needs new checksums"
         assert re.fullmatch(r"[0-9a-f]{64}", digest)
 
 
-GO_MODULES = sorted({livekit_install.MODULE, *(program.module for program in GO_PROGRAMS.values())})
+GO_MODULES = sorted({livekit_build.MODULE, *(program.module for program in GO_PROGRAMS.values())})
 
 
 @pytest.mark.parametrize("module", GO_MODULES, ids=lambda module: module.name)
@@ -170,7 +170,7 @@ def test_what_go_builds_has_the_checksum_of_each_module(module: Path) -> None:
 
 
 def test_the_go_module_builds_the_server_that_we_look_for() -> None:
-    text = (livekit_install.MODULE / "go.mod").read_text()
+    text = (livekit_build.MODULE / "go.mod").read_text()
     assert re.search(rf"github\.com/livekit/livekit-server v{re.escape(find.LIVEKIT_VERSION)}( // indirect)?\n", text)
     assert f"tool {find.LIVEKIT_PACKAGE}\n" in text
 

@@ -41,6 +41,8 @@ class _Redis:
     """No request is answered."""
     server: str = "life-1"
     callers: dict[str, int] = field(default_factory=dict)
+    expected: set[str] = field(default_factory=set)
+    left: dict[str, int] = field(default_factory=dict)
     waiting: dict[str, float] = field(default_factory=dict)
     in_flight: dict[str, int] = field(default_factory=dict)
     claims: dict[str, tuple[Claim, int]] = field(default_factory=dict)
@@ -78,6 +80,7 @@ class _Redis:
     def remove_caller(self, room: str) -> None:
         for names in (self.callers, self.waiting, self.in_flight):
             names.pop(room, None)
+        self.expected.discard(room)
 
 
 class FakeClaims:
@@ -312,10 +315,27 @@ class FakeCallStore:
         redis, now_ms = self.redis, self.redis.now_ms()
         for room, joined_ms in here:
             redis.callers.setdefault(room, joined_ms if 0 < joined_ms <= now_ms else now_ms)
+            redis.expected.discard(room)
         out = [r for r in gone if r in redis.callers and (not began_ms or redis.callers[r] < began_ms)]
         for room in out:
             redis.remove_caller(room)
+            redis.left[room] = now_ms
         return out
+
+    async def expect(self, rooms: Sequence[tuple[str, int]]) -> None:
+        redis, now_ms = self.redis, self.redis.now_ms()
+        for room, since_ms in rooms:
+            if room not in redis.callers:
+                redis.callers[room] = since_ms if 0 < since_ms <= now_ms else now_ms
+                redis.expected.add(room)
+
+    async def expected(self) -> frozenset[str]:
+        self.redis.now_ms()
+        return frozenset(self.redis.expected)
+
+    async def left_ms(self, room: str) -> int:
+        self.redis.now_ms()
+        return self.redis.left.get(room, 0)
 
     async def claim(self, room: str) -> Claim | None:
         return self.redis.claim(room)

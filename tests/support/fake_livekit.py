@@ -12,9 +12,16 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
-from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.calls import CallOrder, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.ports import Participant, Room, WebhookEvent, WebhookMalformedError, WebhookRefusedError
+from voicefleet.controller.ports import (
+    Dispatch,
+    Participant,
+    Room,
+    WebhookEvent,
+    WebhookMalformedError,
+    WebhookRefusedError,
+)
 from voicefleet.runtime.clock import Clock
 
 EPOCH_MS = 1_000_000
@@ -33,6 +40,12 @@ class FakeRoom:
     there: dict[str, Participant] = field(default_factory=dict)
     dispatches: list[str] = field(default_factory=list)
     """Metadata of those that name our agent, the oldest first."""
+    made_ms: list[int] = field(default_factory=list)
+    """When each of `dispatches` was made; those that a test wrote itself: never."""
+    assigned: bool = False
+    """A worker took one of them."""
+    order: CallOrder | None = None
+    """What its metadata order of our agent."""
 
 
 @dataclass
@@ -79,6 +92,7 @@ class FakeLiveKit:
     def join_agent(self, room: str, identity: str, worker: str) -> None:
         """An agent joins; where there is no room nothing happens."""
         if room in self.rooms:
+            self.rooms[room].assigned = True
             agent = Participant(identity, caller=False, agent=True, joined_ms=self.now_ms(), worker=worker)
             self.rooms[room].there[identity] = agent
 
@@ -110,7 +124,7 @@ class FakeLiveKit:
 
     async def list_rooms(self) -> tuple[Room, ...]:
         await self._request("list_rooms")
-        return tuple(Room(name, room.sid) for name, room in self.rooms.items())
+        return tuple(Room(name, room.sid, room.order) for name, room in self.rooms.items())
 
     async def list_participants(self, room: str) -> tuple[Participant, ...]:
         await self._request("list_participants", room)
@@ -122,6 +136,19 @@ class FakeLiveKit:
     async def dispatch_metadata(self, room: str) -> tuple[str, ...]:
         await self._request("dispatch_metadata", room)
         return tuple(self.rooms[room].dispatches) if room in self.rooms else ()
+
+    async def dispatches(self, room: str) -> tuple[Dispatch, ...]:
+        await self._request("dispatches", room)
+        if (found := self.rooms.get(room)) is None:
+            return ()
+        made_ms = [*found.made_ms, *[0] * (len(found.dispatches) - len(found.made_ms))]
+        return tuple(
+            Dispatch(text, at_ms, found.assigned) for text, at_ms in zip(found.dispatches, made_ms, strict=True)
+        )
+
+    async def room_order(self, room: str) -> CallOrder | None:
+        await self._request("room_order", room)
+        return self.rooms[room].order if room in self.rooms else None
 
     async def send_probe(self, room: str, identity: str, nonce: str) -> None:
         await self._request("send_probe", room, identity)
@@ -184,6 +211,7 @@ class FakeLiveKit:
 
     def _dispatch(self, room: str, metadata: str) -> None:
         self.rooms[room].dispatches.append(metadata)
+        self.rooms[room].made_ms.append(self.now_ms())
         task = asyncio.get_running_loop().create_task(self._offer(room, metadata))
         self._offers.add(task)
         task.add_done_callback(self._offers.discard)

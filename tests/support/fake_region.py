@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from support.fake_call_store import FakeCallStore
 from support.fake_livekit import FakeLiveKit
@@ -19,7 +19,7 @@ from voicefleet.controller.rooms.joins import JoinCounter
 from voicefleet.runtime.tasks import cancel_and_wait
 
 Run = Callable[[], Awaitable[None]]
-Rooms = Literal["ordered", "all"]
+Rooms = str
 Loop = Callable[["FakeRegion"], Run]
 """Makes one of the controller's loops."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from voicefleet.contract.call_events import CallSummary, EndReason
 from voicefleet.contract.call_log import CallLog
-from voicefleet.contract.calls import CallRecord
+from voicefleet.contract.calls import CallOrder, CallRecord
 from voicefleet.contract.claims import Claim, Handoff
 from voicefleet.contract.errors import UnknownStateError, VoicefleetError
 from voicefleet.controller.calls.snapshots import Snapshot
@@ -130,6 +130,19 @@ class Fleet(Protocol):
 class Room:
     name: str
     sid: str
+    order: CallOrder | None = field(default=None, repr=False)
+    """What its metadata order of our agent (see `contract.rooms`); None: nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """One dispatch in a room that names our agent."""
+
+    metadata: str = field(repr=False)
+    created_ms: int
+    """On LiveKit's clock."""
+    assigned: bool
+    """A worker took it. LiveKit shows that up to 5 s late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +193,14 @@ class LiveKitPort(Protocol):
 
     async def dispatch_metadata(self, room: str) -> tuple[str, ...]:
         """Metadata of the dispatches in `room` that name our agent, the oldest first; empty when there is no room."""
+        ...
+
+    async def dispatches(self, room: str) -> tuple[Dispatch, ...]:
+        """The dispatches in `room` that name our agent, the oldest first; empty when there is no room."""
+        ...
+
+    async def room_order(self, room: str) -> CallOrder | None:
+        """What the metadata of `room` order of our agent; None: nothing, or there is no such room."""
         ...
 
     async def send_probe(self, room: str, identity: str, nonce: str) -> None:
@@ -274,6 +295,12 @@ class CallStorePort(Protocol):
     async def apply_listing(
         self, began_ms: int, here: Sequence[tuple[str, int]], gone: Iterable[str], sids: Mapping[str, str] = ...
     ) -> list[str]: ...
+
+    async def expect(self, rooms: Sequence[tuple[str, int]]) -> None: ...
+
+    async def expected(self) -> frozenset[str]: ...
+
+    async def left_ms(self, room: str) -> int: ...
 
     async def claim(self, room: str) -> Claim | None: ...
 

@@ -17,14 +17,17 @@ from pathlib import Path
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.runtime.supervisor.settings import environment
 
-LIVEKIT_VERSION = "1.13.5"
-"""The livekit-server that voicefleet is tested with, and installs."""
+LIVEKIT_VERSION = "1.13.11"
+"""The livekit-server that voicefleet is tested with, and builds."""
+
+LIVEKIT_RELEASE = "1.13.5"
+"""The newest one whose release archives have their SHA-256 in this project: downloaded where none can be built."""
 
 LIVEKIT_PACKAGE = "github.com/livekit/livekit-server/cmd/server"
 LIVEKIT_VARIABLE = "VOICEFLEET_LIVEKIT_SERVER"
 CACHE_VARIABLE = "VOICEFLEET_CACHE"
 GO_NEEDED = (1, 26)
-"""livekit-server 1.13.5 does not build with an older Go."""
+"""livekit-server does not build with an older Go."""
 
 REDIS_NEEDED = (6, 2)
 """The oldest Redis with the commands our claims use."""
@@ -54,9 +57,9 @@ def cache_directory(env: Mapping[str, str] | None = None) -> Path:
     return (Path(base) if base else home / ".cache") / "voicefleet"
 
 
-def cached_livekit_server(env: Mapping[str, str] | None = None) -> Path:
-    """Where `install` puts livekit-server, whether it is there or not."""
-    return cache_directory(env) / "bin" / "livekit-server"
+def cached_livekit_server(env: Mapping[str, str] | None = None, version: str = LIVEKIT_VERSION) -> Path:
+    """Where `install` puts a livekit-server of this version, whether it is there or not."""
+    return cache_directory(env) / "livekit-server" / version / "livekit-server"
 
 
 def unpacked_packages(env: Mapping[str, str] | None = None) -> Path:
@@ -74,7 +77,7 @@ def which(name: str, env: Mapping[str, str] | None = None) -> Path | None:
 
 
 def find_livekit_server(env: Mapping[str, str] | None = None) -> Found:
-    """Look in `VOICEFLEET_LIVEKIT_SERVER`, then PATH, then our cache.
+    """Look in `VOICEFLEET_LIVEKIT_SERVER`, then PATH, then our cache: the tested version there, else the release.
 
     Raises:
         MissingPartError: it is nowhere, or the variable names something that does not run.
@@ -84,9 +87,9 @@ def find_livekit_server(env: Mapping[str, str] | None = None) -> Found:
         return _named(Path(named))
     if on_path := shutil.which("livekit-server", path=env.get("PATH", "")):
         return Found(Path(on_path), "PATH", program_version(Path(on_path)))
-    cached = cached_livekit_server(env)
-    if _runnable(cached):
-        return Found(cached, "the cache", program_version(cached))
+    for version in (LIVEKIT_VERSION, LIVEKIT_RELEASE):
+        if _runnable(cached := cached_livekit_server(env, version)):
+            return Found(cached, "the cache", program_version(cached))
     raise MissingPartError(
         "livekit-server is not in PATH nor in the cache",
         field="livekit-server",
@@ -97,8 +100,8 @@ def find_livekit_server(env: Mapping[str, str] | None = None) -> Found:
 LIVEKIT_WAYS = (
     "Either run `make setup` or `python -m voicefleet.stack.install` (it builds "
     f"{LIVEKIT_PACKAGE} {LIVEKIT_VERSION} when Go {GO_NEEDED[0]}.{GO_NEEDED[1]} or newer is installed, else "
-    "downloads the official release from GitHub and checks its SHA-256), or put a livekit-server in PATH, or "
-    f"name one in {LIVEKIT_VARIABLE}."
+    f"downloads the official release {LIVEKIT_RELEASE} from GitHub and checks its SHA-256), or put a livekit-server in "
+    f"PATH, or name one in {LIVEKIT_VARIABLE}."
 )
 
 

@@ -87,14 +87,14 @@ def test_a_missing_program_is_a_warning_with_the_way_out(monkeypatch: pytest.Mon
     def missing() -> Found:
         raise MissingPartError("it is nowhere", field="flite", hint="Install it.")
 
-    found_path = Found(Path("livekit-server"), "PATH", "1.13.5")
+    found_path = Found(Path("livekit-server"), "PATH", "1.13.11")
     monkeypatch.setattr(programs, "find_flite", missing)
     monkeypatch.setattr(programs, "find_redis_server", missing)
     monkeypatch.setattr(programs, "find_livekit_server", lambda: found_path)
     monkeypatch.setattr(local_pipeline, "local_pipeline_missing", lambda: ["No flite."])
     found = {f.subject: f for f in machine.check_machine()}
     assert found["flite"] == warning("flite", "it is nowhere", "Install it.")
-    assert found["livekit-server"] == ok("livekit-server", "1.13.5, livekit-server (PATH)")
+    assert found["livekit-server"] == ok("livekit-server", "1.13.11, livekit-server (PATH)")
     assert found["local pipeline"].verdict == "warning"
     assert found["livekit-agents"].verdict == "ok"
 

@@ -24,20 +24,27 @@ def env(tmp_path: Path) -> dict[str, str]:
 
 def test_a_named_server_comes_first(tmp_path: Path, env: dict[str, str]) -> None:
     program(tmp_path / "bin/livekit-server", "livekit-server version 1.0.0")
-    named = program(tmp_path / "mine", "livekit-server version 1.13.5")
+    named = program(tmp_path / "mine", "livekit-server version 1.13.11")
     found = find.find_livekit_server({**env, "VOICEFLEET_LIVEKIT_SERVER": str(named)})
-    assert found == find.Found(named, "VOICEFLEET_LIVEKIT_SERVER", "1.13.5")
+    assert found == find.Found(named, "VOICEFLEET_LIVEKIT_SERVER", "1.13.11")
 
 
 def test_path_comes_before_the_cache(tmp_path: Path, env: dict[str, str]) -> None:
-    program(find.cached_livekit_server(env), "livekit-server version 1.13.5")
+    program(find.cached_livekit_server(env), "livekit-server version 1.13.11")
     on_path = program(tmp_path / "bin/livekit-server", "livekit-server version 1.0.0")
     assert find.find_livekit_server(env) == find.Found(on_path, "PATH", "1.0.0")
 
 
 def test_the_cache_is_last(env: dict[str, str]) -> None:
-    cached = program(find.cached_livekit_server(env), "livekit-server version 1.13.5")
-    assert find.find_livekit_server(env) == find.Found(cached, "the cache", "1.13.5")
+    cached = program(find.cached_livekit_server(env), "livekit-server version 1.13.11")
+    assert find.find_livekit_server(env) == find.Found(cached, "the cache", "1.13.11")
+
+
+def test_a_release_stands_in_until_the_tested_version_is_there(env: dict[str, str]) -> None:
+    program(find.cached_livekit_server(env, "1.13.5"), "livekit-server version 1.13.5")
+    assert find.find_livekit_server(env).version == find.LIVEKIT_RELEASE == "1.13.5"
+    program(find.cached_livekit_server(env), "livekit-server version 1.13.11")
+    assert find.find_livekit_server(env).version == find.LIVEKIT_VERSION == "1.13.11"
 
 
 @pytest.mark.parametrize(

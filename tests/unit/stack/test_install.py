@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from voicefleet.contract.errors import MissingPartError
-from voicefleet.stack import find, install, livekit_install
+from voicefleet.stack import find, install, livekit_build, livekit_install
 
 pytestmark = pytest.mark.unit
 
@@ -52,26 +52,43 @@ def bare_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def pin(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    pins = {f"livekit_{find.LIVEKIT_VERSION}_linux_amd64.tar.gz": hashlib.sha256(body).hexdigest()}
+    pins = {f"livekit_{find.LIVEKIT_RELEASE}_linux_amd64.tar.gz": hashlib.sha256(body).hexdigest()}
     monkeypatch.setattr(livekit_install, "ARCHIVES", pins)
 
 
-def fake_go(folder: Path, body: str) -> None:
+def files_in_cache(machine: Path) -> list[str]:
+    folder = machine / "cache/livekit-server"
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+SOURCE = "vendor/github.com/livekit/livekit-server/pkg/rtc/transport.go"
+VENDOR = f"/bin/mkdir -p ${{PWD}}/{SOURCE.rpartition('/')[0]}; printf '\\t\\tse.EnableSped(true)\\n' >{SOURCE}"
+
+
+def fake_go(folder: Path, build: str, vendor: str = VENDOR) -> None:
     folder.mkdir()
     go = folder / "go"
-    go.write_text(f'#!/bin/sh\n[ "$1" = version ] && echo go version go1.26.1 && exit\n{body}\n')
+    go.write_text(
+        '#!/bin/sh\n[ "$1" = version ] && echo go version go1.26.1 && exit\n'
+        f'[ "$1" = mod ] && {{ {vendor}; exit; }}\n{build}\n'
+    )
     go.chmod(0o755)
+
+
+BUILD = f'''printf "#!/bin/sh\\necho livekit-server version 1.13.11 with $*\\n# $(/bin/cat {SOURCE})" >"$4"
+/bin/chmod +x "$4"'''
 
 
 def test_without_go_the_release_is_downloaded_and_checked(bare_machine: Path) -> None:
     release, said = Release(archive()), list[str]()
     found = livekit_install.install_livekit_server(said.append, release)
-    assert found.path == bare_machine / "cache/bin/livekit-server"
+    assert found.path == bare_machine / "cache/livekit-server/1.13.5/livekit-server"
     assert found.path.read_bytes() == SERVER
     name = "livekit_1.13.5_linux_amd64.tar.gz"
     assert release.asked == [f"https://github.com/livekit/livekit/releases/download/v1.13.5/{name}"]
     assert any("no Go 1.26" in line for line in said)
-    assert sorted(path.name for path in found.path.parent.iterdir()) == ["livekit-server", "livekit-server.lock"]
+    assert any("this is 1.13.5, not the tested 1.13.11" in line for line in said)
+    assert files_in_cache(bare_machine) == ["1.13.5/livekit-server", "lock"]
 
 
 def test_a_second_run_does_nothing() -> None:
@@ -88,7 +105,7 @@ def test_a_download_with_another_checksum_is_never_put_in_place(bare_machine: Pa
     with pytest.raises(MissingPartError, match="neither built nor downloaded"):
         livekit_install.install_livekit_server(said.append, Release(archive() + b"more"))
     assert any("damaged or was replaced" in line for line in said)
-    assert [path.name for path in (bare_machine / "cache/bin").iterdir()] == ["livekit-server.lock"]
+    assert files_in_cache(bare_machine) == ["lock"]
 
 
 @pytest.mark.parametrize("body", [b"not an archive", archive("something-else")])
@@ -99,13 +116,43 @@ def test_an_archive_without_the_program_is_a_clear_failure(body: bytes, monkeypa
 
 
 def test_go_builds_it_when_it_can(bare_machine: Path) -> None:
-    write = 'printf "#!/bin/sh\\necho livekit-server version 1.13.5 in $PWD: $*\\n" >"$4"'
-    fake_go(bare_machine / "bin", f'{write}; /bin/chmod +x "$4"')
+    fake_go(bare_machine / "bin", BUILD)
     release = Release(archive())
     found = livekit_install.install_livekit_server(lambda line: None, release)
-    assert f"in {livekit_install.MODULE}: build -mod=readonly -o" in found.path.read_text()
+    assert found == find.Found(bare_machine / "cache/livekit-server/1.13.11/livekit-server", "the cache", "1.13.11")
+    assert f"with build -mod=vendor -o {found.path.parent}" in found.path.read_text()
     assert find.LIVEKIT_PACKAGE in found.path.read_text()
+    assert livekit_build.AFTER.decode().strip() in found.path.read_text()
     assert release.asked == []
+    assert files_in_cache(bare_machine) == ["1.13.11/livekit-server", "lock"]
+
+
+def test_a_release_that_stands_in_gives_way_to_a_build(bare_machine: Path) -> None:
+    release = Release(archive())
+    assert livekit_install.install_livekit_server(lambda line: None, release).version == "1.13.5"
+    fake_go(bare_machine / "bin", "exit 1")
+    said = list[str]()
+    assert livekit_install.install_livekit_server(said.append, release).version == "1.13.5"
+    assert any("go build did not work" in line for line in said)
+    assert len(release.asked) == 1, "what is there is not downloaded again"
+    (bare_machine / "bin/go").unlink()
+    (bare_machine / "bin").rmdir()
+    fake_go(bare_machine / "bin", BUILD)
+    assert livekit_install.install_livekit_server(lambda line: None, release).version == "1.13.11"
+
+
+@pytest.mark.parametrize(
+    ("vendor", "says"),
+    [
+        (f"{VENDOR}; echo more >>go.sum", "has no checksum in the project"),
+        (VENDOR.replace("Sped", "Warp"), "not the livekit-server that the build was written for"),
+    ],
+)
+def test_other_sources_are_not_built(vendor: str, says: str, bare_machine: Path) -> None:
+    fake_go(bare_machine / "bin", BUILD, vendor)
+    said = list[str]()
+    assert livekit_install.install_livekit_server(said.append, Release(archive())).version == "1.13.5"
+    assert any(says in line for line in said)
 
 
 def test_a_failing_build_says_why_and_falls_back_to_the_download(bare_machine: Path) -> None:

@@ -34,12 +34,9 @@ def _plain(text: str) -> str:
     return text
 
 
-class CallRequest(_Schema):
-    """Body of `POST /v1/calls`."""
+class _Order(_Schema):
+    """What a call is ordered with."""
 
-    region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
-        default=None, description="Where the caller is; any region with room when left out"
-    )
     tier: Annotated[str, Field(pattern=TIER_PATTERN.pattern)] | None = Field(
         default=None, description="Speed/quality setting of the pipeline; the worker's default when left out"
     )
@@ -48,6 +45,19 @@ class CallRequest(_Schema):
     )
     language: Annotated[str, Field(pattern=LANGUAGE_PATTERN.pattern)] | None = Field(
         default=None, description="BCP 47 tag of the language that the caller speaks, for the agent, such as `de-CH`"
+    )
+
+    def order(self, traceparent: str = "") -> CallOrder:
+        """What the call is ordered with: all fields of an order that a request has, and the trace of the request."""
+        asked = {name: getattr(self, name) or "" for name in ORDER_FIELDS if name in type(self).model_fields}
+        return CallOrder(**asked, traceparent=traceparent)
+
+
+class CallRequest(_Order):
+    """Body of `POST /v1/calls`."""
+
+    region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
+        default=None, description="Where the caller is; any region with room when left out"
     )
     identity: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_plain)] | None = Field(
         default=None, description="The caller's identity in the room; made up when left out"
@@ -60,10 +70,21 @@ class CallRequest(_Schema):
         default=0, description="Among waiting calls the higher one is served first; each level is worth 10 s of waiting"
     )
 
-    def order(self, traceparent: str) -> CallOrder:
-        """What the call is ordered with: all fields of an order that a request has, and the trace of the request."""
-        asked = {name: getattr(self, name) or "" for name in ORDER_FIELDS if name in CallRequest.model_fields}
-        return CallOrder(**asked, traceparent=traceparent)
+
+class AgentRequest(_Order):
+    """Body of `POST /v1/rooms/{room}/agent`; what is left out stays as the call was ordered."""
+
+    region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
+        default=None, description="Where the room is; needed only where rooms in several regions have its name"
+    )
+
+
+class AgentRequested(_Schema):
+    """Answer of `POST /v1/rooms/{room}/agent`."""
+
+    room: str
+    region: str
+    state: str = Field(description="requested: an agent comes once a slot is free; accepted or live: one has the call")
 
 
 class CallTicket(_Schema):

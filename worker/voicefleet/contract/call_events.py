@@ -3,7 +3,8 @@
     call.started -> call.answered -> [call.moved | call.recovered | call.released]... -> call.ended
 
 An event comes once or more often, always with the same id: whoever receives it keeps the ids and drops repeats.
-Events of one call come in order. They say nothing of what was said, and name no participant; a room's name is the front end's.
+Events of one call come in order. They say nothing of what was said, and name no participant; a room's name is the
+front end's.
 """
 
 from __future__ import annotations

@@ -39,6 +39,16 @@ class Keys:
         return self._key("callers")
 
     @property
+    def expected(self) -> str:
+        """Sorted set: room of a call whose caller is still to come -> since when; it is in `callers` too."""
+        return self._key("expected")
+
+    @property
+    def left(self) -> str:
+        """Sorted set: room whose last caller left, and that may still be there -> when."""
+        return self._key("left")
+
+    @property
     def waiting(self) -> str:
         """Sorted set: room of a waiting call -> rank, the time it began to wait (lower is served first)."""
         return self._key("waiting")

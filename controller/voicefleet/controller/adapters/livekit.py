@@ -17,9 +17,10 @@ from livekit import api
 from livekit.protocol.models import DataPacket, ParticipantInfo
 from livekit.protocol.webhook import WebhookEvent as ProtoEvent
 
-from voicefleet.contract.calls import KEY_ATTRIBUTE, TICKET_TTL_S
+from voicefleet.contract.calls import KEY_ATTRIBUTE, TICKET_TTL_S, CallOrder
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC, WORKER_ATTRIBUTE
+from voicefleet.contract.rooms import order_in
 from voicefleet.contract.waiting_voice import (
     WAITING_TEXT_ATTRIBUTE,
     WAITING_VOICE_ATTRIBUTE,
@@ -28,6 +29,7 @@ from voicefleet.contract.waiting_voice import (
 )
 from voicefleet.controller.ports import (
     CredentialsRefusedError,
+    Dispatch,
     Participant,
     Room,
     WebhookEvent,
@@ -90,7 +92,7 @@ class LiveKit:
     async def list_rooms(self) -> tuple[Room, ...]:
         async with _answered("list_rooms"):
             answer = await self._api.room.list_rooms(api.ListRoomsRequest())
-        return tuple(Room(room.name, room.sid) for room in answer.rooms)
+        return tuple(Room(room.name, room.sid, order_in(room.metadata, self._agent_name)) for room in answer.rooms)
 
     async def list_participants(self, room: str) -> tuple[Participant, ...]:
         async with _answered("list_participants", absent_is_fine=True):
@@ -103,7 +105,8 @@ class LiveKit:
                     joined_ms=p.joined_at_ms,
                     alive=p.attributes.get(ALIVE_ATTRIBUTE, ""),
                     worker=p.attributes.get(WORKER_ATTRIBUTE, ""),
-                    key=p.attributes.get(KEY_ATTRIBUTE, ""),
+                    # One that may change its attributes may say anything of itself; with a ticket of ours nobody may.
+                    key="" if p.permission.can_update_metadata else p.attributes.get(KEY_ATTRIBUTE, ""),
                 )
                 for p in answer.participants
                 if p.state != ParticipantInfo.State.DISCONNECTED
@@ -114,10 +117,22 @@ class LiveKit:
         return bool(await self.dispatch_metadata(room))
 
     async def dispatch_metadata(self, room: str) -> tuple[str, ...]:
+        return tuple(dispatch.metadata for dispatch in await self.dispatches(room))
+
+    async def dispatches(self, room: str) -> tuple[Dispatch, ...]:
         async with _answered("list_dispatch", absent_is_fine=True):
             found = [d for d in await self._api.agent_dispatch.list_dispatch(room) if d.agent_name == self._agent_name]
-            return tuple(d.metadata for d in sorted(found, key=lambda d: d.state.created_at))
+            return tuple(
+                Dispatch(d.metadata, d.state.created_at // 1_000_000, bool(d.state.jobs))
+                for d in sorted(found, key=lambda d: d.state.created_at)
+            )
         return ()
+
+    async def room_order(self, room: str) -> CallOrder | None:
+        async with _answered("list_rooms"):
+            answer = await self._api.room.list_rooms(api.ListRoomsRequest(names=[room]))
+        found = (order_in(there.metadata, self._agent_name) for there in answer.rooms if there.name == room)
+        return next(found, None)
 
     async def send_probe(self, room: str, identity: str, nonce: str) -> None:
         request = api.SendDataRequest(

@@ -32,6 +32,9 @@ RECORDS_AT_ONCE = 1_000
 TAKEN_AT_ONCE = 500
 """Calls taken from the queue by one command."""
 
+LEFT_KEPT_MS = 3_600_000
+"""So long a room is remembered whose last caller left: LiveKit closes an empty room long before."""
+
 ENDED_MS = 900_000
 """A call ended on purpose is remembered for so long; see `limits.OVER_S`."""
 
@@ -55,6 +58,10 @@ class CallStore:
     @property
     def _queue(self) -> list[str]:
         return [self._keys.callers, self._keys.waiting, self._keys.inflight]
+
+    @property
+    def _expecting(self) -> list[str]:
+        return [self._keys.expected, self._keys.left]
 
     async def scan(self) -> Snapshot:
         """Bring the queue up to date and return it. Costs what changed since the last scan, not what there is."""
@@ -85,7 +92,7 @@ class CallStore:
 
     async def caller_left(self, room: str) -> None:
         """The last caller of `room` is gone."""
-        await self._change([], [room], 0, {})
+        await self._change([], [room], 0)
 
     async def apply_listing(
         self,
@@ -104,12 +111,39 @@ class CallStore:
         """
         return await self._change(here, gone, began_ms, sids)
 
+    async def expect(self, rooms: Sequence[tuple[str, int]]) -> None:
+        """Calls whose callers are still to come: (room, since_ms). They wait for an agent as if the caller were there,
+        until a caller has come and left."""
+        await self._change([], [], 0, expect=rooms)
+
+    async def expected(self) -> frozenset[str]:
+        """The rooms that are in the queue although no caller was seen there yet."""
+        with translate_redis_errors():
+            return frozenset(str(room) for room in await self._redis.zrange(self._keys.expected, 0, -1))
+
+    async def left_ms(self, room: str) -> int:
+        """When the last caller of `room` was found gone, of the last hour; 0: none was."""
+        with translate_redis_errors():
+            return int(await self._redis.zscore(self._keys.left, room) or 0)
+
     async def _change(
-        self, add: Sequence[tuple[str, int]], gone: Iterable[str], began_ms: int, sids: Mapping[str, str]
+        self,
+        add: Sequence[tuple[str, int]],
+        gone: Iterable[str],
+        began_ms: int,
+        sids: Mapping[str, str] = MappingProxyType({}),
+        *,
+        expect: Sequence[tuple[str, int]] = (),
     ) -> list[str]:
-        known = {room: sids[room] for room, _ in add if sids.get(room)}
-        args = Callers(add=list(add), gone=list(gone), began_ms=began_ms, sids=known)
-        return list(await self._scripts.run([*self._queue, self._keys.changed], args))
+        args = Callers(
+            add=list(add),
+            expect=list(expect),
+            gone=list(gone),
+            began_ms=began_ms,
+            left_kept_ms=LEFT_KEPT_MS,
+            sids={room: sids[room] for room, _ in add if sids.get(room)},
+        )
+        return list(await self._scripts.run([*self._queue, self._keys.changed, *self._expecting], args))
 
     async def claim(self, room: str) -> Claim | None:
         """Who has the call in `room` now."""
@@ -149,7 +183,16 @@ class CallStore:
         """The room is over. False when its name belongs to a newer room by now."""
         k = self._keys
         room_keys = [k.claim(room), k.call(room), k.transcript(room), k.handoff(room)]
-        keys = [*room_keys, k.open_claims, k.ledger, *self._queue, k.changed, k.renewed, k.transcript_of(room)]
+        keys = [
+            *room_keys,
+            k.open_claims,
+            k.ledger,
+            *self._queue,
+            k.changed,
+            k.renewed,
+            k.transcript_of(room),
+            k.expected,
+        ]
         return bool(await self._scripts.run(keys, RoomFinished(room=room, room_sid=room_sid)))
 
     async def save_record(self, record: CallRecord) -> None:

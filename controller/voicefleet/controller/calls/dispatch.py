@@ -19,7 +19,8 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS, TAKEN_AT_ONCE
 from voicefleet.controller.calls.concurrency import AdaptiveLimit
-from voicefleet.controller.calls.dispatch_requests import dispatch_metadata, send_dispatch
+from voicefleet.controller.calls.dispatch_requests import dispatch_metadata, orders_in, send_dispatch
+from voicefleet.controller.calls.expected import still_expected
 from voicefleet.controller.calls.probe import ProbeResult, probe_agent
 from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.ports import Participant
@@ -142,12 +143,10 @@ class Dispatcher:
         record = records.get(room)
         orders: tuple[str, ...] = ()
         if record is None:
-            there, orders = await asyncio.gather(
-                region.livekit.list_participants(room), region.livekit.dispatch_metadata(room)
-            )
+            there, orders = await asyncio.gather(region.livekit.list_participants(room), orders_in(region, room))
         else:
             there = await region.livekit.list_participants(room)
-        if not any(p.caller for p in there):
+        if not any(p.caller for p in there) and not await still_expected(region, room, there):
             await region.calls.caller_left(room)
             return "no_caller"
         if any(p.serves for p in there) and not await self._remove_dead(room, there, snapshot):

@@ -15,8 +15,17 @@ async def dispatch_agent(region: Region, room: str, attempt: int) -> None:
     Raises `UnknownStateError`.
     """
     record = (await region.calls.records([room])).get(room)
-    orders = () if record is not None else await region.livekit.dispatch_metadata(room)
+    orders = () if record is not None else await orders_in(region, room)
     await send_dispatch(region, room, dispatch_metadata(record, orders, attempt))
+
+
+async def orders_in(region: Region, room: str) -> tuple[str, ...]:
+    """What ordered our agent for `room`, as metadata of dispatches, the oldest first: the dispatches that are there,
+    else the room's metadata. Empty: nobody did. Raises `UnknownStateError`."""
+    if orders := await region.livekit.dispatch_metadata(room):
+        return orders
+    order = await region.livekit.room_order(room)
+    return () if order is None else (DispatchMetadata(order).encode(),)
 
 
 def dispatch_metadata(record: CallRecord | None, orders: tuple[str, ...], attempt: int) -> DispatchMetadata:
@@ -47,6 +56,7 @@ async def send_dispatch(region: Region, room: str, metadata: DispatchMetadata) -
 
 
 def redispatch_metadata(orders: tuple[str, ...], attempt: int) -> DispatchMetadata:
-    """What the first of `orders` said, as attempt number `attempt`."""
-    first = DispatchMetadata.decode(orders[0]) if orders else DispatchMetadata()
-    return dataclasses.replace(first, attempt=attempt)
+    """What the last of `orders` that is no repetition of ours said, as attempt number `attempt`."""
+    said = [DispatchMetadata.decode(order) for order in orders] or [DispatchMetadata()]
+    last = next((order for order in reversed(said) if not order.attempt), said[0])
+    return dataclasses.replace(last, attempt=attempt)

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.metrics import controller as catalogue
+from voicefleet.contract.rooms import served_by_name
 from voicefleet.controller.calls.dispatch import FAST_ATTEMPTS
-from voicefleet.controller.calls.dispatch_requests import redispatch_metadata
+from voicefleet.controller.calls.dispatch_requests import orders_in, redispatch_metadata
 from voicefleet.controller.ports import Room
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
@@ -86,12 +87,12 @@ class OutageDispatcher:
                 now_s = region.clock.monotonic()
                 alone = self._alone.setdefault(room.name, _Alone(now_s, next_s=now_s + ALONE_S))
                 if now_s >= alone.next_s:
-                    await self._serve(room, alone)
+                    await self._serve(room, alone, with_ticket=any(p.caller and p.key for p in there))
 
-    async def _serve(self, room: Room, alone: _Alone) -> None:
+    async def _serve(self, room: Room, alone: _Alone, *, with_ticket: bool) -> None:
         region = self._region
-        orders = await region.livekit.dispatch_metadata(room.name)
-        if not orders and region.settings.rooms != "all":
+        orders = await orders_in(region, room.name)
+        if not orders and not with_ticket and not served_by_name(region.settings.rooms, room.name):
             self._foreign.add(room.sid)
             return
         now_s = region.clock.monotonic()

@@ -69,6 +69,6 @@ async def _owner(region: Region, room: str) -> str | None:
     if region.surely_over(room):
         return None  # LiveKit is slow to answer for rooms that are not there
     there = await region.livekit.list_participants(room)
-    if not any(p.caller for p in there) or not await region.ours(room):
+    if not any(p.caller for p in there) or not await region.ours(room, there):
         return None
     return key_in(there)

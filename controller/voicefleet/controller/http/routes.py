@@ -15,6 +15,8 @@ from pydantic import BaseModel
 
 from voicefleet.contract import answers
 from voicefleet.contract.api import (
+    AgentRequest,
+    AgentRequested,
     CallRequest,
     CallTicket,
     CampaignRequest,
@@ -80,6 +82,16 @@ def _limit(default: int, most: int) -> Parameter:
 
 ROUTES: tuple[Route, ...] = (
     Route("POST", "/v1/calls", (Role.CALL,), "Ask for a call", {201: CallTicket}, (503,), CallRequest, (_TRACE,)),
+    Route(
+        "POST",
+        "/v1/rooms/{room}/agent",
+        (Role.CALL, Role.OPERATE),
+        "Ask for an agent in a room that is there already",
+        {202: AgentRequested},
+        (400, 404, 503),
+        AgentRequest,
+        (Parameter("room", "path", "The room", {"type": "string", "minLength": 1}),),
+    ),
     Route(
         "DELETE",
         "/v1/calls/{room}",

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from voicefleet.contract.reports import STALE_AFTER_S
+from voicefleet.contract.rooms import served_by_name
 from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.model_store import ModelStore
 from voicefleet.controller.pool.worker_store import WorkerStore
-from voicefleet.controller.ports import CallStorePort, Fleet, LiveKitPort
+from voicefleet.controller.ports import CallStorePort, Fleet, LiveKitPort, Participant, Room
 from voicefleet.controller.regions.call_scans import CallScans
 from voicefleet.controller.regions.livekit_view import CutOff, ListedRooms
 from voicefleet.controller.regions.outages import Outages
@@ -74,14 +76,22 @@ class Region:
         if snapshot is None or len(snapshot.calls) > snapshot.live:
             self.wake.set()
 
-    async def ours(self, room: str) -> bool:
+    async def ours(self, room: str, there: Iterable[Participant] = (), *, listed: Room | None = None) -> bool:
         """Whether an agent of this fleet was ordered for `room`; others may share the LiveKit server with us.
+
+        Args:
+            there: who is in it, if that is known: a caller with a ticket of ours is ours, wherever it went.
+            listed: the room as a listing shows it; without one, LiveKit is asked for its metadata.
 
         Raises `UnknownStateError`.
         """
-        if self.settings.rooms == "all" or await self.calls.records([room]):
+        if served_by_name(self.settings.rooms, room) or any(p.caller and p.key for p in there):
             return True
-        return await self.livekit.has_dispatch(room)
+        if (listed is not None and listed.order is not None) or await self.calls.records([room]):
+            return True
+        if await self.livekit.has_dispatch(room):
+            return True
+        return listed is None and await self.livekit.room_order(room) is not None
 
     def dispatch_unreliable(self) -> bool:
         """Whether LiveKit may offer calls to a worker that hangs, or that it does not reach: it picks at random among

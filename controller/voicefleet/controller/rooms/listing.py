@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.metrics import controller as catalogue
+from voicefleet.controller.calls.expected import expected_since
 from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.ports import Participant, Room
 from voicefleet.controller.regions.livekit_view import ListedRooms
@@ -40,12 +41,14 @@ _T = TypeVar("_T")
 
 @dataclass
 class _Found:
-    """What one turn found: (room, joined_ms) of callers new to us, the sids of their rooms, their rooms with the key that the
-    caller's ticket names (empty: none), rooms without any caller, and the last error."""
+    """What one turn found: (room, joined_ms) of callers new to us, the sids of their rooms, their rooms with the key
+    that the caller's ticket names (empty: none), (room, since_ms) of those whose caller is still to come, rooms without
+    any caller, and the last error."""
 
     here: list[tuple[str, int]] = field(default_factory=list)
     sids: dict[str, str] = field(default_factory=dict)
     tickets: dict[str, str] = field(default_factory=dict)
+    expected: list[tuple[str, int]] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
     error: str = ""
 
@@ -135,8 +138,16 @@ class RoomLister:
             if ((call := known.get(room.name)) is None and not rotation.foreign(room, now_s))
             or (call is not None and not call.claim)
         ]
-        found = await self._ask(rotation.due(unsure, known.keys(), now_s, ROOMS_A_TURN), before, known.keys())
+        due = rotation.due(unsure, known.keys(), now_s, ROOMS_A_TURN)
+        found = await self._ask(due, before, known.keys(), await region.calls.expected())
         await self._take_over(before, found)
+        if found.expected:
+            await region.calls.expect(found.expected)
+            log.info(
+                "rooms with an order and nobody in them wait for an agent",
+                region=region.name,
+                rooms=len(found.expected),
+            )
         await self._count({call.room for call in before.calls}, found.tickets, rooms)
         unknown = rotation.unknown
         region.metrics.gauges[catalogue.ROOMS_UNKNOWN].labels(region.name).set(unknown)
@@ -148,7 +159,9 @@ class RoomLister:
         if unseen := rotation.unseen(snapshot.rooms if snapshot else (), unsure):
             raise UnknownStateError(f"{unseen} new rooms are still to be looked at")
 
-    async def _ask(self, due: Sequence[Room], before: Snapshot, known: Collection[str]) -> _Found:
+    async def _ask(
+        self, due: Sequence[Room], before: Snapshot, known: Collection[str], expected: Collection[str]
+    ) -> _Found:
         """Some at once, until all are asked or the time is over."""
         clock, found, left = self._region.clock, _Found(), deque(due)
         until_s = clock.monotonic() + LOOK_S
@@ -157,7 +170,9 @@ class RoomLister:
             while left and clock.monotonic() < until_s:
                 room = left.popleft()
                 try:
-                    await self._ask_about(room, found, before.now_ms, is_known=room.name in known)
+                    # Known is a call whose caller was seen: of the others, every look may find that it has come.
+                    is_known = room.name in known and room.name not in expected
+                    await self._ask_about(room, found, before.now_ms, is_known=is_known)
                 except UnknownStateError as error:
                     self._rotation.failed(room, clock.monotonic())
                     found.error = f"{room.name}: {error}"
@@ -167,12 +182,16 @@ class RoomLister:
 
     async def _ask_about(self, room: Room, found: _Found, began_ms: int, *, is_known: bool) -> None:
         region = self._region
-        callers = [p for p in await region.livekit.list_participants(room.name) if p.caller]
-        foreign = False
+        there = await region.livekit.list_participants(room.name)
+        callers, foreign = [p for p in there if p.caller], False
         if not callers:
-            found.empty.append(room.name)
+            since_ms = None if is_known else await expected_since(region, room.name, there)
+            if since_ms is None:
+                found.empty.append(room.name)
+            else:
+                found.expected.append((room.name, since_ms))
         elif not is_known:
-            foreign = not await region.ours(room.name)
+            foreign = not await region.ours(room.name, there, listed=room)
             if not foreign:
                 found.here.append((room.name, self._joined_ms(room, callers)))
                 found.sids[room.name] = room.sid

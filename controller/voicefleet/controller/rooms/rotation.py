@@ -49,7 +49,7 @@ class Rotation:
             calls: names of rooms whose call is known already; what is not known comes first.
         """
         self._listed = [r.sid for r in unsure]
-        able = [r for r in unsure if self._rooms[r.sid].not_before_s <= now_s]
+        able = [r for r in unsure if self._rooms[r.sid].not_before_s <= now_s or self._ordered_since(r)]
 
         def urgency(room: Room) -> tuple[bool, int]:
             number = self._rooms[room.sid].number
@@ -58,9 +58,13 @@ class Rotation:
         return sorted(able, key=urgency)[:most]
 
     def foreign(self, room: Room, now_s: float) -> bool:
-        """Whether it was somebody else's a moment ago."""
+        """Whether it was somebody else's a moment ago, and still is as far as a listing shows it."""
         looked = self._rooms[room.sid]
-        return looked.foreign and looked.not_before_s > now_s
+        return looked.foreign and looked.not_before_s > now_s and not self._ordered_since(room)
+
+    def _ordered_since(self, room: Room) -> bool:
+        """Whether it was somebody else's, and its metadata order our agent by now."""
+        return self._rooms[room.sid].foreign and room.order is not None
 
     def since_ms(self, room: Room) -> int | None:
         """Whoever is in `room` came after this."""

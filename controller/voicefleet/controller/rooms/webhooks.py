@@ -98,7 +98,7 @@ class Webhooks:
             case "participant_joined" if event.caller:
                 # It may be late: the caller gone, the room over. LiveKit takes 3 s to answer for a room that is not.
                 there = await region.livekit.list_participants(event.room)
-                if not any(p.caller for p in there) or not await region.ours(event.room):
+                if not any(p.caller for p in there) or not await region.ours(event.room, there):
                     return "ignored"
                 await region.calls.caller_joined(event.room, event.room_sid)
                 await self._joins.look(region, {event.room: key_in(there)})

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.validation import refused
 from voicefleet.contract.pools import PoolSpec
+from voicefleet.contract.rooms import ORDERED, ROOMS_PATTERN
 from voicefleet.controller.settings.kubernetes import KubernetesSettings
 from voicefleet.controller.settings.livekit import LiveKitSettings
 from voicefleet.controller.settings.pool import PoolSettings
@@ -18,6 +20,12 @@ from voicefleet.controller.settings.section import Section
 from voicefleet.controller.waiting_message.clip import BUILT_IN_TEXT, built_in, read_clip
 
 _PAUSE_S = 2.0
+
+
+def _rooms(text: object) -> object:
+    if isinstance(text, str) and not re.match(ROOMS_PATTERN, text):
+        raise refused("not a choice of rooms", value=text, hint="Give ordered, all, or a prefix and a star: support-*.")
+    return text
 
 
 class ProcessSettings(Section):
@@ -96,10 +104,11 @@ class RegionSettings(Section):
     agent_name: Annotated[str, Field(min_length=1, max_length=64)] = Field(
         default="voicefleet", description="The name that dispatches ask for."
     )
-    rooms: Literal["ordered", "all"] = Field(
-        default="ordered",
-        description="ordered: a call is a room with a ticket of the controller or with a dispatch of our agent. all: "
-        "every room with a caller.",
+    rooms: Annotated[str, BeforeValidator(_rooms), Field(pattern=ROOMS_PATTERN)] = Field(
+        default=ORDERED,
+        description="ordered: a call is a room for which our agent was ordered, by a ticket of the controller, a "
+        "dispatch, the room's metadata or a request. all: every room with a caller. PREFIX*: those that were ordered, "
+        "and every room with a caller whose name begins so.",
     )
     pool: PoolSettings = Field(default_factory=PoolSettings, description="The pool's size and policy.")
     process: ProcessSettings | None = Field(

@@ -188,8 +188,8 @@ async def listen(client: RedisClient, channels: Iterable[str], heard: Callable[[
 
 @cache
 def script_text(name: str) -> str:
-    """The Lua script ``lua/<name>.lua``, behind what all scripts begin with (``prelude.lua``), and what those begin with
-    that note what becomes of calls (``notes.lua``)."""
+    """The Lua script ``lua/<name>.lua``, behind what all scripts begin with (``prelude.lua``), and what those begin
+    with that note what becomes of calls (``notes.lua``)."""
     files = resources.files("voicefleet.runtime.redis")
     body = (files / "lua" / f"{name}.lua").read_text(encoding="utf-8")
     notes = script_notes() if any(word in body for word in _NOTING) else ""

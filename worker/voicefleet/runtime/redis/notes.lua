@@ -76,7 +76,7 @@ end
 local note = {}
 
 -- A caller is in the room. The call's record, if there is one, tells whose it is.
-function note.caller(room, sid, new)
+function note.caller(room, sid)
   local id = open_call(room, sid, true)
   if not id then
     return
@@ -90,7 +90,7 @@ function note.caller(room, sid, new)
     redis.call('HSETNX', log, 'language', order.language or '')
   end
   redis.call('HDEL', log, 'left_ms')
-  if new then
+  if redis.call('HSETNX', log, 'here', 1) == 1 then
     add_fact(id, {e = 'caller'})
   end
 end
@@ -101,6 +101,7 @@ function note.no_caller(room)
   if is_open(id) then
     local now = now_ms()
     redis.call('HSET', log_of(id), 'left_ms', now)
+    redis.call('HDEL', log_of(id), 'here')
     look_at(id, now + ENDS_AFTER_MS)
     add_fact(id, {e = 'no_caller'})
   end

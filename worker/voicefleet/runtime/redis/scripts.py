@@ -130,8 +130,10 @@ class RoomFinished(ScriptArguments):
 class Callers(ScriptArguments):
     script = "callers"
     add: list[tuple[str, int]]
+    expect: list[tuple[str, int]]
     gone: list[str]
     began_ms: int
+    left_kept_ms: int
     sids: dict[str, str] = field(default_factory=dict)
 
 

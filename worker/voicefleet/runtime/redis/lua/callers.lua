@@ -1,16 +1,27 @@
--- Callers came or went. KEYS: callers, waiting, inflight, changed. args: add ({{room, joined_ms}, ...}), gone
--- ({room, ...}), began_ms (when the listing began; 0: no listing), sids (room -> LiveKit's sid of it, where known). A
--- joined time of 0 is now; a later one too. Without a listing (0) whoever is gone is gone. With one, a caller who joined after it began stays: it cannot have
+-- Callers came or went. KEYS: callers, waiting, inflight, changed, expected, left. args: add ({{room, joined_ms}, ...}),
+-- expect ({{room, since_ms}, ...}: their callers are still to come), gone ({room, ...}), began_ms (when the listing began;
+-- 0: no listing), left_kept_ms (for which a room is remembered that its last caller left), sids (room -> LiveKit's sid of it,
+-- where known). A joined time of 0 is now; a later one too.
+-- Without a listing (0) whoever is gone is gone. With one, a caller who joined after it began stays: it cannot have
 -- seen them. Returns {room, ...}: those taken out.
 local now = now_ms()
-for _, pair in ipairs(args.add) do
-  local joined = tonumber(pair[2])
-  if joined <= 0 or joined > now then
-    joined = now
+local function put(room, since)
+  if since <= 0 or since > now then
+    since = now
   end
-  local new = redis.call('ZADD', KEYS[1], 'NX', joined, pair[1]) == 1
-  redis.call('ZADD', KEYS[4], now, pair[1])
-  note.caller(pair[1], args.sids[pair[1]] or '', new)
+  redis.call('ZADD', KEYS[4], now, room)
+  return redis.call('ZADD', KEYS[1], 'NX', since, room), since
+end
+for _, pair in ipairs(args.expect) do
+  local new, since = put(pair[1], tonumber(pair[2]))
+  if new == 1 then
+    redis.call('ZADD', KEYS[5], since, pair[1])
+  end
+end
+for _, pair in ipairs(args.add) do
+  put(pair[1], tonumber(pair[2]))
+  redis.call('ZREM', KEYS[5], pair[1])
+  note.caller(pair[1], args.sids[pair[1]] or '')
 end
 local out = {}
 for _, room in ipairs(args.gone) do
@@ -19,9 +30,14 @@ for _, room in ipairs(args.gone) do
     redis.call('ZREM', KEYS[1], room)
     redis.call('ZREM', KEYS[2], room)
     redis.call('ZREM', KEYS[3], room)
+    redis.call('ZREM', KEYS[5], room)
     redis.call('ZADD', KEYS[4], now, room)
+    redis.call('ZADD', KEYS[6], now, room)
     note.no_caller(room)
     out[#out + 1] = room
   end
+end
+if #out > 0 then
+  redis.call('ZREMRANGEBYSCORE', KEYS[6], '-inf', now - args.left_kept_ms)
 end
 return out

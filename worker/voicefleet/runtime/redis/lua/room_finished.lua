@@ -1,5 +1,5 @@
 -- A room is over. KEYS: claim, call, transcript, handoff, open_claims, ledger, callers, waiting, inflight, changed,
--- renewed, transcript_of. args: room, room_sid.
+-- renewed, transcript_of, expected. args: room, room_sid.
 -- Room names recur: a claim that belongs to a newer room of the same name stays. Returns 1 when the room was cleared.
 local claim = read_claim(redis.call('GET', KEYS[1]))
 if claim and args.room_sid ~= '' and claim.room_sid ~= '' and claim.room_sid ~= args.room_sid then
@@ -16,6 +16,7 @@ end
 redis.call('ZREM', KEYS[7], args.room)
 redis.call('ZREM', KEYS[8], args.room)
 redis.call('ZREM', KEYS[9], args.room)
+redis.call('ZREM', KEYS[13], args.room)
 redis.call('ZADD', KEYS[10], now_ms(), args.room)
 redis.call('ZREM', KEYS[11], args.room)
 note.over(args.room, args.room_sid, 'room_closed')

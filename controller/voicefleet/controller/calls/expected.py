@@ -1,0 +1,42 @@
+"""Calls whose caller is still to come: a room in which nobody is yet, and for which our agent was ordered.
+
+An outbound flow dispatches first and dials then. LiveKit drops such a dispatch when no worker is free, and nobody
+would ever notice: no caller waits. Such a room is a waiting call like any other, as long as nobody took the dispatch
+and no caller has been there since: an agent is never sent where the caller just left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.controller.ports import Participant
+from voicefleet.controller.regions.region import Region
+
+
+async def expected_since(region: Region, room: str, there: Iterable[Participant]) -> int | None:
+    """Since when an agent is wanted in `room`, in which no caller is; milliseconds of LiveKit's clock. None: it is not.
+
+    Raises `UnknownStateError`.
+    """
+    if any(p.serves for p in there):
+        return None
+    dispatches = await region.livekit.dispatches(room)
+    # Those that we made again tell nothing of what the team wants.
+    wanted = [d for d in dispatches if not DispatchMetadata.decode(d.metadata).attempt]
+    if not wanted:
+        return None
+    since_ms = wanted[-1].created_ms
+    if any(d.assigned for d in dispatches if d.created_ms >= since_ms):
+        return None
+    # A call with a ticket has a room because its caller came.
+    if await region.calls.left_ms(room) >= since_ms or await region.calls.records([room]):
+        return None
+    return since_ms
+
+
+async def still_expected(region: Region, room: str, there: Iterable[Participant]) -> bool:
+    """Whether `room`, in the queue and without a caller, is one whose caller is still to come."""
+    if room not in await region.calls.expected():
+        return False
+    return await expected_since(region, room, there) is not None
