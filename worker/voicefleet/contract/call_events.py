@@ -94,7 +94,7 @@ class CallTurn(_Part):
     stages: dict[str, float] = Field(default_factory=dict, description="Stage of the pipeline -> seconds")
 
 
-class Happening(_Part):
+class TimelineEntry(_Part):
     """One line of a call's timeline."""
 
     at_s: float
@@ -125,7 +125,9 @@ class CallSummary(_Part):
     apologies: int = 0
     silences: int = Field(default=0, description="Times the caller waited for a voice for more than 10 s")
     more_facts: int = Field(default=0, description="Turns and the like that were too many to keep")
-    timeline: list[Happening] = Field(default_factory=list, description="What happened, in order; not in `call.ended`")
+    timeline: list[TimelineEntry] = Field(
+        default_factory=list, description="What happened, in order; not in `call.ended`"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from voicefleet.contract.call_events import (
     CallSummary,
     CallTurn,
     EndReason,
-    Happening,
+    TimelineEntry,
     iso_time,
 )
 
@@ -137,8 +137,8 @@ def summarize(call: CallLog, now_ms: int, *, over: bool = False) -> CallSummary:
         apologies=_count(call.facts, "apology"),
         silences=_count(call.facts, "silence"),
         more_facts=int(log.get("more_facts") or 0),
-        timeline=[Happening(at_s=since(f["t"]), what=f["e"], detail=_detail(f)) for f in call.facts]
-        + ([Happening(at_s=since(ended_ms), what="ended", detail=_reason(call, True))] if ended_ms else []),
+        timeline=[TimelineEntry(at_s=since(f["t"]), what=f["e"], detail=_detail(f)) for f in call.facts]
+        + ([TimelineEntry(at_s=since(ended_ms), what="ended", detail=_reason(call, True))] if ended_ms else []),
     )
 
 
