@@ -133,7 +133,7 @@ def summarize(call: CallLog, now_ms: int, *, over: bool = False) -> CallSummary:
         key=call.key,
         agents=parts,
         turns=turns,
-        interruptions=_count(call.facts, "interruption"),
+        interruptions=sum(f["e"] == "interruption" and f.get("kind") == "barge_in" for f in call.facts),
         apologies=_count(call.facts, "apology"),
         silences=_count(call.facts, "silence"),
         more_facts=int(log.get("more_facts") or 0),
@@ -218,7 +218,7 @@ def _detail(fact: Mapping[str, Any]) -> str:
             return f"after {fact.get('seconds', 0):.2f} s"
         case "interruption":
             return str(fact.get("kind", ""))
-        case "released" | "apology":
+        case "released" | "apology" | "provider_failure" | "fallback":
             return str(fact.get("reason", ""))
         case _:
             return ""
