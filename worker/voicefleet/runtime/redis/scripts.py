@@ -247,3 +247,10 @@ class CallClose(ScriptArguments):
     reason: str
     event: str
     kept_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease(ScriptArguments):
+    script = "lease"
+    holder: str
+    ttl_ms: int
