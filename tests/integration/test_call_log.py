@@ -17,6 +17,7 @@ from voicefleet.contract.calls import CallOrder, CallRecord
 from voicefleet.contract.claims import Claim, ClaimState
 from voicefleet.contract.keys import Keys
 from voicefleet.controller.calls.call_store import CallStore
+from voicefleet.runtime.redis.acl import worker_rights
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, connect_redis
 
 pytestmark = pytest.mark.integration
@@ -199,8 +200,7 @@ async def test_rights_that_lack_the_log_cost_the_log_and_no_claim(calls: Calls) 
     """Workers of this release over a user that an older one made."""
     await calls.redis.execute_command(  # type: ignore[no-untyped-call]
         *("ACL", "SETUSER", "old", "on", ">secret", "+@all", "resetkeys"),
-        *(f"~{key}" for key in (KEYS.claim("*"), KEYS.epoch("*"), KEYS.fenced("*"), KEYS.handoff("*"))),
-        *(f"~{key}" for key in (KEYS.open_claims, KEYS.ledger, KEYS.changed, KEYS.renewed)),
+        *(f"~{key}" for key in worker_rights("eu").keys if "call" not in key),
     )
     port = calls.redis.connection_pool.connection_kwargs["port"]
     old = connect_redis(f"redis://old:secret@127.0.0.1:{port}/0")

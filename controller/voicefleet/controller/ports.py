@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -292,8 +292,16 @@ class CallStorePort(Protocol):
 
     async def caller_left(self, room: str) -> None: ...
 
+    async def mark_removing(self, room: str, job: str) -> None: ...
+
+    async def neighbour_here(self, room: str, room_sid: str = "") -> None: ...
+
+    async def neighbour_gone(self, room: str) -> None: ...
+
+    async def want_agent(self, room: str) -> bool: ...
+
     async def apply_listing(
-        self, began_ms: int, here: Sequence[tuple[str, int]], gone: Iterable[str], sids: Mapping[str, str] = ...
+        self, began_ms: int, here: Sequence[tuple[str, int, str]], gone: Iterable[str]
     ) -> list[str]: ...
 
     async def expect(self, rooms: Sequence[tuple[str, int]]) -> None: ...

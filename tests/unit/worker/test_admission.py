@@ -26,11 +26,14 @@ class Offer:
     rejected: list[bool] = field(default_factory=list)
     accepted: dict[str, str] | None = None
 
+    job = SimpleNamespace(metadata="")
+
     @property
     def room(self) -> SimpleNamespace:
         return SimpleNamespace(name=f"room-{self.id}", sid=f"RM_{self.id}")
 
-    async def accept(self, *, attributes: dict[str, str]) -> None:
+    async def accept(self, *, name: str, metadata: str, attributes: dict[str, str]) -> None:
+        self.named = (name, metadata)
         await asyncio.sleep(0)
         if self.accept_error:
             raise self.accept_error
@@ -48,7 +51,7 @@ class Claims:
     answer: Accepted | Refused | Exception = field(default_factory=lambda: Accepted(7))
     released: list[str] = field(default_factory=list)
 
-    async def accept(self, room: str, sid: str, *, worker: str, job: str) -> Accepted | Refused:
+    async def accept(self, room: str, sid: str, *, worker: str, job: str, attempt: int) -> Accepted | Refused:
         await asyncio.sleep(0)
         if isinstance(self.answer, Exception):
             raise self.answer

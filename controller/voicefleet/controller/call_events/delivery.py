@@ -1,8 +1,8 @@
 """Tells the receivers of a region's call events: one replica at a time, each event at least once, each call in order.
 
-A receiver that hangs or fails holds up neither another receiver nor anything else of the controller. What is not told yet
-is in Redis: a killed replica, an outage of Redis or of a receiver delays events and loses none, up to the receiver's
-`give_up_after_s` and to `MOST_EVENTS` that wait.
+A receiver that hangs or fails holds up neither another receiver nor anything else of the controller. What is not told
+yet is in Redis: a killed replica, an outage of Redis or of a receiver delays events and loses none, up to the
+receiver's `give_up_after_s` and to `MOST_EVENTS` that wait.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Delivery:
             given_up = self._outbox.failed(entry, region.clock.monotonic(), age_s)
             count.labels(region.name, name, "given_up" if given_up else answer.value).inc()
             if given_up:
-                log.error("call event given up", region=region.name, receiver=name, event=event.id, detail=detail)
+                log.error("call event given up", region=region.name, receiver=name, id=event.id, detail=detail)
             elif self._outbox.failing and not self._logged_failing:
                 self._logged_failing = True
                 log.warning("the receiver takes no call events", region=region.name, receiver=name, detail=detail)

@@ -1,5 +1,6 @@
-"""The stream of a region's call events in Redis, and how far each receiver was told. `UnknownStateError`: Redis is away.
+"""The stream of a region's call events in Redis, and how far each receiver was told.
 
+Every method raises `UnknownStateError` when Redis does not answer.
 A receiver's place is an id up to which all is settled, and the ids after it that were settled out of turn: a controller
 that takes over, or comes back after a kill, goes on from there, and repeats at most what was under way.
 """

@@ -41,12 +41,11 @@ _T = TypeVar("_T")
 
 @dataclass
 class _Found:
-    """What one turn found: (room, joined_ms) of callers new to us, the sids of their rooms, their rooms with the key
-    that the caller's ticket names (empty: none), (room, since_ms) of those whose caller is still to come, rooms without
-    any caller, and the last error."""
+    """What one turn found: (room, joined_ms, room_sid) of callers new to us, their rooms with the key that the caller's
+    ticket names (empty: none), (room, since_ms) of those whose caller is still to come, rooms without any caller, and
+    the last error."""
 
-    here: list[tuple[str, int]] = field(default_factory=list)
-    sids: dict[str, str] = field(default_factory=dict)
+    here: list[tuple[str, int, str]] = field(default_factory=list)
     tickets: dict[str, str] = field(default_factory=dict)
     expected: list[tuple[str, int]] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
@@ -90,7 +89,7 @@ class RoomLister:
             self._rotation.take_over(rooms, self._began_ms)
             names = {room.name for room in rooms}
             gone = [c.room for c in before.calls if c.room not in names]
-            taken_out = await self._take_over(before, _Found(empty=gone))
+            taken_out = await self._take_over(before, [], gone)
             # Nobody said that they are over; LiveKit may have restarted, and the callers come back.
             await region.calls.shorten_conversation_ttl(set(gone).intersection(taken_out))
             await self._look(before, rooms)
@@ -117,12 +116,14 @@ class RoomLister:
         region.reads.succeeded("joins")
         self._counted = sids
 
-    async def _take_over(self, before: Snapshot, found: _Found) -> list[str]:
+    async def _take_over(
+        self, before: Snapshot, here: Sequence[tuple[str, int, str]], gone: Sequence[str]
+    ) -> list[str]:
         """Callers found and rooms without any into the books, some at a time; the rooms that were taken out."""
         calls, out = self._region.calls, []
-        for some in _parts(found.here):
-            await calls.apply_listing(before.now_ms, some, [], found.sids)
-        for names in _parts(found.empty):
+        for some in _parts(here):
+            await calls.apply_listing(before.now_ms, some, [])
+        for names in _parts(gone):
             out += await calls.apply_listing(before.now_ms, [], names)
         return out
 
@@ -140,7 +141,7 @@ class RoomLister:
         ]
         due = rotation.due(unsure, known.keys(), now_s, ROOMS_A_TURN)
         found = await self._ask(due, before, known.keys(), await region.calls.expected())
-        await self._take_over(before, found)
+        await self._take_over(before, found.here, found.empty)
         if found.expected:
             await region.calls.expect(found.expected)
             log.info(
@@ -193,8 +194,7 @@ class RoomLister:
         elif not is_known:
             foreign = not await region.ours(room.name, there, listed=room)
             if not foreign:
-                found.here.append((room.name, self._joined_ms(room, callers)))
-                found.sids[room.name] = room.sid
+                found.here.append((room.name, self._joined_ms(room, callers), room.sid))
                 found.tickets[room.name] = key_in(callers)
         self._rotation.looked(room, region.clock.monotonic(), began_ms, foreign=foreign)
 

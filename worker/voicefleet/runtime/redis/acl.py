@@ -30,7 +30,7 @@ WORKER_COMMANDS = (*_CONNECTION, "get", "zrem", "del", "publish", "hgetall", "lr
 """What the worker's Python sends itself; a test reads the code for them."""
 CONTROLLER_COMMANDS = (
     *(*_CONNECTION, "del", "expire", "get", "incrby", "mget", "pexpire", "publish", "sadd", "set", "smembers", "srem"),
-    *("time", "hgetall", "lrange", "zadd", "zcard", "zcount", "zrange", "zrem", "zremrangebyscore"),
+    *("time", "hgetall", "lrange", "zadd", "zcard", "zcount", "zrange", "zrem", "zremrangebyscore", "xrange", "xtrim"),
 )
 """What the controller's Python sends itself."""
 
@@ -65,7 +65,8 @@ def worker_rights(region: str) -> Rights:
     k = Keys(region)
     keys = (
         *(k.workers, k.open_claims, k.ledger, k.changed, k.renewed, k.report(_ANY), k.order(_ANY)),
-        *(k.claim(_ANY), k.epoch(_ANY), k.fenced(_ANY), k.handoff(_ANY), k.transcript(_ANY), k.transcript_of(_ANY)),
+        *(k.claim(_ANY), k.epoch(_ANY), k.fenced(_ANY), k.handoff(_ANY), k.aside(_ANY), k.removing(_ANY)),
+        *(k.transcript(_ANY), k.transcript_of(_ANY)),
         *(k.open_calls, k.call_of(_ANY), k.calls_in(_ANY), k.call_log(_ANY), k.call_facts(_ANY)),
         *(k.call_events, k.call_events_wanted),
     )

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from livekit import rtc
 from livekit.agents import Agent, AgentSession
 from livekit.agents.llm import ChatContext, ChatItem, ChatMessage
 
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.worker.call import HANDED_OVER, RECOVERED, AgentFactory, CallContext
+from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallContext
 from voicefleet.worker.conversation.transcript import CallTranscript, Loss
 from voicefleet.worker.telemetry.observations import Observation, Resumed
 
@@ -67,7 +65,7 @@ def conversation(session: AgentSession[Any]) -> list[dict[str, Any]]:
 
 
 class Resumption:
-    """Makes the agent of one call, and restores the conversation when another agent had the call before.
+    """Restores the conversation of one call, when another agent had the call before.
 
     Args:
         before: the conversation so far; None for a new call, or one whose transcript is lost.
@@ -93,34 +91,21 @@ class Resumption:
         self._clock = clock
         self._lost = lost
         self._send = send
+        self._agent: Agent | None = None
 
-    async def make_agent(self, factory: AgentFactory) -> Agent:
-        """The team's agent; one that raises over what was kept is made again without it."""
-        if self._before is not None:
-            self._call.kept.update(self._before.kept)
-        try:
-            agent = await _made(factory, self._call)
-        except Exception as error:
-            if not self._call.kept:
-                raise
-            log.warning("the agent's factory failed, called again without `kept`", error=type(error).__name__)
-            self._drop_kept()
-            agent = await _made(factory, self._call)
+    async def prepare(self, agent: Agent) -> Agent:
+        """The agent that the session is to start with, knowing what was said."""
+        self._agent = agent
         if self._before is not None:
             await self._restore(agent, self._before)
         if self._call.resumed:
             _enter_by(agent, self._open)
         return agent
 
-    async def start_silent(self, agent: Agent, room: rtc.Room) -> None:
-        """Start as a successor: all runs and its track is in the room, but it neither hears nor speaks."""
-        session = self._session
-        session.input.set_audio_enabled(False)
-        session.output.set_audio_enabled(False)
-        await session.start(agent, room=room)
-
-    async def take_over(self, agent: Agent, transcript: CallTranscript | None) -> None:
+    async def take_over(self, transcript: CallTranscript | None) -> None:
         """The call is ours: know what was said up to now, and speak."""
+        agent = self._agent
+        assert agent is not None, "prepare() comes first"
         if transcript is not None:
             self._call.kept.clear()
             self._call.kept.update(transcript.kept)
@@ -189,8 +174,3 @@ def _enter_by(agent: Agent, enter: Callable[[], Any]) -> None:
         await enter()
 
     vars(agent)["on_enter"] = once
-
-
-async def _made(factory: AgentFactory, call: CallContext) -> Agent:
-    made = factory(call)
-    return await made if inspect.isawaitable(made) else made

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -17,9 +16,9 @@ from voicefleet.runtime.redis.call_log_store import CallLogStore
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, connect_redis
 from voicefleet.runtime.tracing import parse_traceparent
-from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallContext
+from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallActions, CallContext
 from voicefleet.worker.conversation.resume import Phrases, Resumption
-from voicefleet.worker.conversation.transcript import CallTranscript, build_cipher
+from voicefleet.worker.conversation.transcript import CallTranscript, Loss, build_cipher
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.dead_air.apology import Apology
 from voicefleet.worker.dead_air.detector import Reason
@@ -139,18 +138,19 @@ def build_lease(job: Job) -> ClaimLease:
         worker=job.settings.worker_id,
         job=job.id,
         epoch=job.epoch,
+        attempt=job.dispatch.attempt,
         clock=job.ports.clock,
     )
 
 
-async def recall(job: Job, connecting: asyncio.Task[None]) -> CallTranscript | None:
-    """The transcript of this very call, if another job had it before."""
+async def recall(job: Job, connect: Callable[[], Awaitable[None]]) -> CallTranscript | None:
+    """The transcript of this very call, if another job had it before. `connect` joins the room."""
     if job.ports.transcripts is None:
         return None
     before = await job.ports.transcripts.read()
     if before is None or before.sid == job.room_sid:
         return before
-    await connecting
+    await connect()
     now_s = job.ports.clock.wall().timestamp()
     known = any(before.is_of(job.room_sid, identity, now_s) for identity in job.ctx.room.remote_participants)
     return before if known else None
@@ -161,17 +161,26 @@ def pick_tier(job: Job, tiers: Tiers, before: CallTranscript | None) -> ReadyTie
     return tiers.pick(job.dispatch.order.tier or (before.tier if before else ""))
 
 
-def build_call(job: Job, tier: str, before: CallTranscript | None) -> CallContext:
+def build_call(job: Job, tier: str, before: CallTranscript | None, actions: CallActions) -> CallContext:
     """What the team's agent is given."""
     job.ports.facts.describe(tier, job.dispatch.order.language)
     why = HANDED_OVER if job.successor else RECOVERED if before else ""
-    return CallContext(job.settings.region, job.room, tier, job.dispatch.order, job.settings.worker_id, why)
+    kept = dict(before.kept) if before is not None else {}
+    return CallContext(
+        job.settings.region, job.room, tier, job.dispatch.order, job.settings.worker_id, why, kept, actions
+    )
+
+
+def drop_kept(job: Job, call: CallContext) -> None:
+    """The team's code raised on what it had kept: it goes on without."""
+    call.kept.clear()
+    job.ports.channel.send(TranscriptLost(Loss.RESTORE_FAILED.value))
 
 
 def build_resumption(
     job: Job, session: AgentSession[Any], call: CallContext, before: CallTranscript | None
 ) -> Resumption:
-    """Makes the agent, and has it carry on where another one left off."""
+    """Has the agent carry on where another one left off."""
     channel = job.ports.channel
     return Resumption(
         session,

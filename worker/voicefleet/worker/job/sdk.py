@@ -9,18 +9,25 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from livekit import rtc
-from livekit.agents import NOT_GIVEN, AgentServer, AgentSession, JobContext
+from livekit.agents import NOT_GIVEN, AgentServer, AgentSession, JobContext, JobProcess, JobRequest, llm
 from livekit.agents.utils import http_context, shortuuid
 from livekit.agents.utils.aio import ChanClosed
+from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.remote_session import TOPIC_SESSION_MESSAGES, RoomSessionTransport, SessionHost
 from livekit.agents.voice.room_io import RoomOptions, room_io
 from livekit.agents.voice.room_io._pre_connect_audio import PreConnectAudioHandler
+from livekit.agents.voice.speech_handle import SpeechHandle
+from livekit.agents.voice.turn import TurnHandlingOptions
+from livekit.agents.worker import ServerType
 from livekit.protocol.agent_pb.agent_session import AgentSessionMessage
 
 
@@ -55,6 +62,75 @@ def accepted_attributes(ctx: JobContext) -> Mapping[str, str]:
     payload = ctx._info.token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return claims.get("attributes") or {}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerHooks:
+    """What a team registered on its `AgentServer`."""
+
+    entrypoint: Callable[[JobContext], Awaitable[None]] | None
+    setup: Callable[[JobProcess], Any] | None
+    on_request: Callable[[JobRequest], Awaitable[None]] | None
+    on_session_end: Callable[[JobContext], Awaitable[None]] | None
+    for_rooms: bool
+    """It serves rooms, not publishers."""
+    agent_name: str
+
+
+def server_hooks(server: AgentServer) -> ServerHooks:
+    """What `@server.rtc_session` and `server.setup_fnc` were given."""
+    return ServerHooks(
+        server._entrypoint_fnc,
+        server.setup_fnc,
+        server._request_fnc,
+        server._session_end_fnc,
+        server._server_type == ServerType.ROOM,
+        server._agent_name,
+    )
+
+
+def keep_open_on_errors(session: AgentSession[Any]) -> None:
+    """By default the fourth failure in a row hangs up on the caller. The call goes on: the apology answers meanwhile,
+    and the provider may come back."""
+    session._conn_options = dataclasses.replace(session._conn_options, max_unrecoverable_errors=sys.maxsize)
+
+
+def replace_stages(session: AgentSession[Any], stages: Mapping[str, Any], options: SessionConnectOptions) -> None:
+    """Have `session`, which has not started, use these `stages` (by name: stt, llm, tts, vad) in place of its own, each
+    with its connection options."""
+    for name, provider in stages.items():
+        setattr(session, f"_{name}", provider)
+        if name == "vad":
+            session._using_default_vad = False
+        else:
+            wanted = {f"{name}_conn_options": getattr(options, f"{name}_conn_options")}
+            session._conn_options = dataclasses.replace(session._conn_options, **wanted)
+    if isinstance(model := stages.get("llm"), llm.LLM):
+        # What the session's constructor does with its own.
+        model.prewarm(loop=session._loop)
+
+
+def set_turn_handling(session: AgentSession[Any], wanted: TurnHandlingOptions) -> None:
+    """Have `session`, which has not started, take turns as `wanted` says; what it leaves out stays."""
+    if "turn_detection" in wanted:
+        session._turn_detection = session._opts.turn_handling["turn_detection"] = wanted["turn_detection"]
+        session._turn_detection_explicit = True
+    if "endpointing" in wanted:
+        session._opts.endpointing.update(wanted["endpointing"])
+        session._opts.endpointing_overrides.update(wanted["endpointing"])
+    if "interruption" in wanted:
+        session._opts.interruption.update(wanted["interruption"])
+        session._interruption_detection = wanted["interruption"].get("mode", session._interruption_detection)
+    if "preemptive_generation" in wanted:
+        session._opts.preemptive_generation.update(wanted["preemptive_generation"])
+
+
+def finished_speech() -> SpeechHandle:
+    """A speech that is over and said nothing."""
+    speech = SpeechHandle.create()
+    speech.interrupt(force=True)
+    speech._mark_done()
+    return speech
 
 
 def room_options(given: Any, **deprecated: Any) -> RoomOptions:
