@@ -423,7 +423,7 @@ ALERTS = (
         "None for callers. Billing and CRM are behind; events that are older than `give_up_after_s` are lost.",
         ("sum by (cluster, region, receiver, result) (rate(voicefleet_call_events_total[5m]))",),
         (
-            "By result: refused - the receiver answers, but not with 2xx: its log; timed_out or unreachable - the network.",
+            "By result: refused - it answers, and not with 2xx: see its log; timed_out, unreachable - the network.",
             "One event may be refused alone: the controller's log names its id when it is given up.",
         ),
     ),
