@@ -42,6 +42,8 @@ class EventType(enum.StrEnum):
 class CallState(enum.StrEnum):
     """Where a call stands."""
 
+    ORDERED = "ordered"
+    """A ticket was given, and nobody has joined with it yet."""
     WAITING = "waiting"
     """No agent has it, and one is wanted."""
     SERVED = "served"
@@ -110,9 +112,9 @@ class CallSummary(_Part):
     region: str
     state: CallState
     reason: str = Field(default="", description="Why it ended, or why its agent released it")
-    started_at: str = Field(description="Wall-clock time, ISO 8601, UTC")
+    started_at: str | None = Field(default=None, description="Wall-clock time, ISO 8601, UTC; null: nobody joined yet")
     ended_at: str | None = None
-    duration_s: float = Field(description="From its start to its end, or until now")
+    duration_s: float = Field(default=0.0, description="From its start to its end, or until now")
     waited_s: float | None = Field(default=None, description="From its start to the first agent; null: none came yet")
     served_s: float = Field(default=0.0, description="Time for which it had an agent")
     greeting_s: float | None = Field(default=None, description="First agent's start to its first audio")
