@@ -110,6 +110,7 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("DELETE", "/v1/calls/{room}"): Asked(204, 404, fill=_room),
     ("GET", "/v1/calls/{room}"): Asked(200, 404, fill=_room),
     ("POST", "/v1/rooms/{room}/agent"): Asked(202, 404, fill=_made_room),
+    ("POST", "/v1/calls/{room}/agent"): Asked(202, 404, fill=_made_room),
     ("GET", "/v1/calls"): Asked(),
     ("GET", "/v1/regions"): Asked(),
     ("GET", "/v1/decisions"): Asked(),

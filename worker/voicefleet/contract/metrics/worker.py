@@ -186,6 +186,7 @@ TRANSCRIPT_LOST = Metric(
             "undecryptable",
             "plaintext",
             "unreachable",
+            "not_taken",
             "restore_failed",
             "other",
         )

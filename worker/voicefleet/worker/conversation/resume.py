@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from livekit.agents import Agent, AgentSession
-from livekit.agents.llm import ChatContext, ChatItem, ChatMessage
+from livekit.agents.llm import ChatContext, ChatItem, ChatMessage, RealtimeError
 
 from voicefleet.runtime.clock import Clock
+from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallContext
 from voicefleet.worker.conversation.transcript import CallTranscript, Loss
+from voicefleet.worker.job import sdk
 from voicefleet.worker.telemetry.observations import Observation, Resumed
 
 LONGEST_QUOTE = 120
@@ -55,6 +57,14 @@ def last_sentence(text: str) -> str:
     sentences = [s for s in re.split(r"(?<=[.!?…])\s+|(?<=[。！？])", text.strip()) if s]
     last = sentences[-1] if sentences else ""
     return last if len(last) <= LONGEST_QUOTE else last[: LONGEST_QUOTE - 1].rstrip() + "…"
+
+
+def spoken_by_model(first: Opening) -> str:
+    """`first` as an instruction to a speech-to-speech model, which has no other voice; empty: nothing is to be said.
+    One reply for both parts: such a model does not give two at the same time."""
+    words = f'Say exactly this, in the language it is in: "{first.words}"' if first.words else ""
+    answer = "Answer what the caller said last." if first.answer else ""
+    return " Then: ".join(part for part in (words, answer) if part)
 
 
 def conversation(session: AgentSession[Any]) -> list[dict[str, Any]]:
@@ -128,7 +138,11 @@ class Resumption:
             item.created_at -= max(0.0, ahead_s)
         known = {item.id for item in past}
         own = [item for item in agent.chat_ctx.items if item.id not in known]
-        await agent.update_chat_ctx(ChatContext([*own, *past]), exclude_invalid_function_calls=False)
+        try:
+            await agent.update_chat_ctx(ChatContext([*own, *past]), exclude_invalid_function_calls=False)
+        except RealtimeError as error:
+            # The call is ours by now, and its agent knows the conversation: its model hears of it with the next turns.
+            log.warning("the model did not take the conversation, the call goes on", error=error_summary(error))
         # What is stored next is this history: old and new, each once.
         history = self._session.history
         history.items = [*(item for item in history.items if item.id not in known), *past]
@@ -141,6 +155,10 @@ class Resumption:
         session = self._session
         first = opening(RECOVERED, session.history.items, self._phrases)
         if await self._own_resume(session.current_agent):
+            return
+        if not sdk.can_say(session):
+            if instructions := spoken_by_model(first):
+                session.generate_reply(instructions=instructions)
             return
         if first.words:
             # Not in the conversation: after another fault these are not the words to go back to.

@@ -174,6 +174,7 @@ class Attachment:
         await self._stop_holding()
         connecting = asyncio.create_task(job.ctx.connect())
         fit_session(session, agent, self.tier)
+        parts.limit_models(job, session, agent)
         resumption = parts.build_resumption(job, session, self.call, self._before)
         agent = await resumption.prepare(agent)
         await connecting
@@ -194,7 +195,7 @@ class Attachment:
 
     def _watch(self, session: AgentSession[Any]) -> tuple[LiveCall, CallTelemetry]:
         job, ports = self._job, self._job.ports
-        telemetry, apology = parts.build_monitors(job, session, self.tier, self._trace)
+        telemetry, apology, senses = parts.build_monitors(job, session, self.tier, self._trace)
         live = LiveCall(
             job.ctx,
             session,
@@ -206,6 +207,7 @@ class Attachment:
             clock=ports.clock,
             caller_gone_s=job.settings.caller_gone_s,
             telemetry=telemetry,
+            senses=senses,
             trace=self._trace.header,
         )
         self._closing.push_async_callback(live.end)

@@ -6,12 +6,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from livekit.agents import AgentSession, JobContext
+from livekit.agents import Agent, AgentSession, JobContext, llm
 
 from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.clock import Clock, SystemClock
-from voicefleet.runtime.logs.setup import bind_call
+from voicefleet.runtime.logs.errors import error_summary
+from voicefleet.runtime.logs.setup import bind_call, get_logger
 from voicefleet.runtime.redis.call_log_store import CallLogStore
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, connect_redis
@@ -22,11 +23,14 @@ from voicefleet.worker.conversation.transcript import CallTranscript, Loss, buil
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.dead_air.apology import Apology
 from voicefleet.worker.dead_air.detector import Reason
+from voicefleet.worker.dead_air.senses import Senses
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.live_call import callers_in
 from voicefleet.worker.job.liveness import LivenessSubscription
 from voicefleet.worker.job.sdk import accepted_attributes
+from voicefleet.worker.providers.limits import limit_realtime
+from voicefleet.worker.providers.pipeline import build_vad
 from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
 from voicefleet.worker.server.settings import WorkerSettings
 from voicefleet.worker.telemetry.call_facts import CallFacts
@@ -34,6 +38,11 @@ from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.call_trace import CallTrace
 from voicefleet.worker.telemetry.observations import ApologySpoken, Observation, Span, TranscriptLost
 from voicefleet.worker.tiers.load import ReadyTier, Tiers
+
+_CONVERSATION_TAKEN_S = 2.5
+"""The public adapters wait 5 s; a successor has the call by then, and its caller waits."""
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +223,23 @@ def build_trace(job: Job, tier: str, before: CallTranscript | None) -> CallTrace
     return trace
 
 
+def limit_models(job: Job, session: AgentSession[Any], agent: Agent) -> None:
+    """A realtime model that does not take the conversation costs the call a part of its memory, and nothing else."""
+
+    def failed(error: Exception) -> None:
+        log.warning("the realtime model did not take the conversation, the call goes on", error=error_summary(error))
+        job.ports.channel.send(TranscriptLost(Loss.NOT_TAKEN))
+
+    for model in (session.llm, agent.llm):
+        if isinstance(model, llm.RealtimeModel):
+            limit_realtime(model, _CONVERSATION_TAKEN_S, failed)
+
+
 def build_monitors(
     job: Job, session: AgentSession[Any], tier: ReadyTier, trace: CallTrace
-) -> tuple[CallTelemetry, Apology]:
-    """Telemetry and dead air, which need each other: a turn that was apologised for has no answer to wait for."""
+) -> tuple[CallTelemetry, Apology, Senses]:
+    """Telemetry and dead air, which need each other: a turn that was apologised for has no answer to wait for, and a
+    caller who is not heard waits all the same."""
 
     def send(observation: Observation) -> None:
         if isinstance(observation, ApologySpoken):
@@ -225,14 +247,21 @@ def build_monitors(
         job.ports.channel.send(observation)
 
     apology = Apology(session, tier, job.ports.clock, send)
+    senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier))
+    apology.unheard = senses.unheard_turn
+
+    def waits_since() -> float | None:
+        since = (apology.waits_since_s, senses.troubled_since_s)
+        return min((s for s in since if s is not None), default=None)
+
     telemetry = CallTelemetry(
         session,
         tier.name,
         job.ports.channel.send,
         trace,
         job.ports.clock,
-        waits_since=lambda: apology.waits_since_s,
+        waits_since=waits_since,
         caller_there=lambda: bool(callers_in(job.ctx.room)),
         on=job.settings.telemetry == "on",
     )
-    return telemetry, apology
+    return telemetry, apology, senses

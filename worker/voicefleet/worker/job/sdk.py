@@ -22,6 +22,7 @@ from livekit.agents import NOT_GIVEN, AgentServer, AgentSession, JobContext, Job
 from livekit.agents.utils import http_context, shortuuid
 from livekit.agents.utils.aio import ChanClosed
 from livekit.agents.voice.agent_session import SessionConnectOptions
+from livekit.agents.voice.io import AudioInput
 from livekit.agents.voice.remote_session import TOPIC_SESSION_MESSAGES, RoomSessionTransport, SessionHost
 from livekit.agents.voice.room_io import RoomOptions, room_io
 from livekit.agents.voice.room_io._pre_connect_audio import PreConnectAudioHandler
@@ -213,3 +214,69 @@ def guard_pre_connect_audio() -> None:
     """From now on audio from before a participant's connection counts as its own voice only, and is not waited for
     where it cannot come."""
     room_io.PreConnectAudioHandler = _OwnVoice  # type: ignore[attr-defined]
+
+
+def provider_of(session: AgentSession[Any], stage: str) -> Any:
+    """The stt, llm, tts or vad at work: the current agent's own, else the session's."""
+    return getattr(session._activity or session, stage)
+
+
+def on_metrics(session: AgentSession[Any], callback: Callable[[Any], None]) -> None:
+    """Call `callback` with each provider's metrics as they come: the event is deprecated for per-turn figures, and
+    realtime models tell theirs nowhere else."""
+    super(AgentSession, session).on("metrics_collected", lambda event: callback(event.metrics))
+
+
+def is_realtime(session: AgentSession[Any]) -> bool:
+    """Whether a speech-to-speech model answers."""
+    return isinstance(provider_of(session, "llm"), llm.RealtimeModel)
+
+
+def can_say(session: AgentSession[Any]) -> bool:
+    """Whether `session.say` can speak a text: there is a TTS, or a realtime model that speaks given words."""
+    model = provider_of(session, "llm")
+    by_model = isinstance(model, llm.RealtimeModel) and model.capabilities.supports_say
+    return provider_of(session, "tts") is not None or by_model or session.output.audio is None
+
+
+def hears_by(session: AgentSession[Any]) -> str:
+    """What shows first that the session hears its caller: voice (a voice detector's), words (the recogniser's, or a
+    realtime model's own turns), or nothing at all (empty)."""
+    activity = session._activity
+    if activity is None:
+        return ""
+    if activity._rt_turn_detection_enabled and (activity.vad is None or activity.using_default_vad):
+        return "words"
+    if activity.vad is not None:
+        return "voice"
+    return "words" if activity.stt is not None else ""
+
+
+def listens(session: AgentSession[Any], gate: AudioInput) -> bool:
+    """Whether the session takes its caller's sound from `gate`, and follows who speaks by itself."""
+    source = session.input.audio
+    while source is not None and source is not gate:
+        source = source.source
+    return (
+        source is gate and session.input.audio_enabled and not session._is_closing() and not session._user_turn_claims
+    )
+
+
+def own_track(session: AgentSession[Any]) -> rtc.LocalAudioTrack | None:
+    """The track that the agent's own voice is sent on; None: it has none, its voice goes elsewhere."""
+    output = session.output.audio
+    while output is not None and output.next_in_chain is not None:
+        output = output.next_in_chain
+    track = getattr(getattr(output, "_publication", None), "track", None)
+    return track if isinstance(track, rtc.LocalAudioTrack) else None
+
+
+def caller_track(session: AgentSession[Any]) -> rtc.RemoteAudioTrack | None:
+    """The microphone of the participant that the session listens to: published, subscribed and not muted."""
+    linked = session.room_io.linked_participant if session._room_io is not None else None
+    for publication in linked.track_publications.values() if linked is not None else ():
+        track = publication.track
+        microphone = publication.source == rtc.TrackSource.SOURCE_MICROPHONE
+        if microphone and not publication.muted and isinstance(track, rtc.RemoteAudioTrack):
+            return track
+    return None
