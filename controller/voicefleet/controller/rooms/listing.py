@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from voicefleet.contract.aside import Why
+from voicefleet.contract.call_events import EndReason
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.expected import expected_since
@@ -247,6 +248,7 @@ class RoomLister:
             if not bound_s or lasted_s <= bound_s:
                 continue
             try:
+                await region.calls.logs.note_reason(call.room, EndReason.MAX_DURATION)
                 await region.livekit.delete_room(call.room)
             except UnknownStateError as error:
                 trouble = error

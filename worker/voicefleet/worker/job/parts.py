@@ -13,6 +13,7 @@ from voicefleet.contract.keys import Keys
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import bind_call, get_logger
+from voicefleet.runtime.redis.call_log_store import CallLogStore
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, connect_redis
 from voicefleet.runtime.tracing import parse_traceparent
@@ -35,6 +36,7 @@ from voicefleet.worker.providers.limits import limit_realtime
 from voicefleet.worker.providers.pipeline import build_vad
 from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
 from voicefleet.worker.server.settings import WorkerSettings
+from voicefleet.worker.telemetry.call_facts import CallFacts
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.call_trace import CallTrace
 from voicefleet.worker.telemetry.observations import ApologySpoken, Observation, Span, TranscriptLost
@@ -56,6 +58,8 @@ class Ports:
     liveness: LivenessSubscription
     transcripts: TranscriptStore | None
     """None: conversations are not stored."""
+    facts: CallFacts
+    logs: CallLogStore
     close: Callable[[], Awaitable[None]]
 
 
@@ -89,7 +93,11 @@ class Job:
 def open_ports(ctx: JobContext, settings: WorkerSettings) -> Ports:
     """Connect the job to Redis; the channel to the main process is connected later, beside the room."""
     redis = connect_redis(settings.redis_url.get_secret_value())
-    keys, channel = Keys(settings.region), JobChannel()
+    keys, clock, scripts = Keys(settings.region), SystemClock(), Scripts(redis)
+    room = ctx.job.room
+    logs = CallLogStore(redis, scripts, settings.region)
+    facts = CallFacts(logs, room=room.name, room_sid=room.sid, job=ctx.job.id, clock=clock)
+    channel = JobChannel(facts.observed)
     transcripts = None
     if settings.transcript == "on":
         transcripts = TranscriptStore(
@@ -103,13 +111,20 @@ def open_ports(ctx: JobContext, settings: WorkerSettings) -> Ports:
             plaintext=settings.transcript_plaintext == "read",
             lost=lambda loss: channel.send(TranscriptLost(loss.value)),
         )
+
+    async def close() -> None:
+        await facts.close()
+        await redis.aclose()
+
     return Ports(
-        clock=SystemClock(),
+        clock=clock,
         channel=channel,
-        claims=ClaimStore(Scripts(redis), settings.region),
+        claims=ClaimStore(scripts, settings.region),
         liveness=LivenessSubscription(redis, keys.job_channel(ctx.job.id)),
         transcripts=transcripts,
-        close=redis.aclose,
+        facts=facts,
+        logs=logs,
+        close=close,
     )
 
 
@@ -162,6 +177,7 @@ def pick_tier(job: Job, tiers: Tiers, before: CallTranscript | None) -> ReadyTie
 
 def build_call(job: Job, tier: str, before: CallTranscript | None, actions: CallActions) -> CallContext:
     """What the team's agent is given."""
+    job.ports.facts.describe(tier, job.dispatch.order.language)
     why = HANDED_OVER if job.successor else "" if before is None else RETURNED if before.left_s else RECOVERED
     kept = dict(before.kept) if before is not None else {}
     return CallContext(
