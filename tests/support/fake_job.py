@@ -7,7 +7,8 @@ import base64
 import contextlib
 import json
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -194,15 +195,33 @@ class FakeRoom:
     def isconnected(self) -> bool:
         return self.connected
 
-    def joins(self, identity: str, *, agent: bool = False) -> None:
-        attributes = {WORKER_ATTRIBUTE: "worker-2"} if agent else {}
+    def joins(
+        self,
+        identity: str,
+        *,
+        agent: bool = False,
+        outside: bool = False,
+        publishes: bool = True,
+        more: Mapping[str, str] = {},
+    ) -> None:
+        """`outside`: an agent of no worker of the fleet."""
+        attributes = {WORKER_ATTRIBUTE: "worker-2"} if agent and not outside else {}
         kind = _AGENT if agent else _STANDARD
-        participant = SimpleNamespace(identity=identity, kind=kind, attributes=attributes)
+        participant = SimpleNamespace(
+            identity=identity,
+            kind=kind,
+            attributes={**attributes, **more},
+            joined_at=datetime.fromtimestamp(1_000 + len(self.remote_participants), UTC),
+            permissions=SimpleNamespace(can_publish=publishes, can_publish_sources=[]),
+            disconnect_reason=None,
+        )
         self.remote_participants[identity] = participant
         self.emit("participant_connected", participant)
 
-    def leaves(self, identity: str) -> None:
-        self.emit("participant_disconnected", self.remote_participants.pop(identity))
+    def leaves(self, identity: str, reason: Any = rtc.DisconnectReason.CLIENT_INITIATED) -> None:
+        gone = self.remote_participants.pop(identity)
+        gone.disconnect_reason = reason
+        self.emit("participant_disconnected", gone)
 
     async def disconnect(self, reason: Any = rtc.DisconnectReason.CLIENT_INITIATED) -> None:
         if self.connected:

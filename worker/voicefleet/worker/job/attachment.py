@@ -25,13 +25,15 @@ from voicefleet.worker.conversation.handover import wait_for_turn
 from voicefleet.worker.conversation.resume import Resumption
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.job import parts, sdk
+from voicefleet.worker.job.caller_link import CallerLink
 from voicefleet.worker.job.claim_lease import ClaimLease
+from voicefleet.worker.job.ending import Ending
 from voicefleet.worker.job.live_call import LiveCall
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.parts import Job
 from voicefleet.worker.providers.pipeline import fit_session
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
-from voicefleet.worker.telemetry.observations import HookFailed
+from voicefleet.worker.telemetry.observations import CallReleased, HookFailed
 from voicefleet.worker.tiers.load import ReadyTier, Tiers
 
 HOLD_AFTER_S = 2.0
@@ -67,8 +69,14 @@ class Attachment:
         self._session: AgentSession[Any] | None = None
         self._holding: asyncio.Task[None] | None = None
         self._left = False
-        self._released = ""
-        """Why the team's code ended the agent's part; empty: it did not."""
+        self._ending = Ending(job.ctx, self._lease, lambda why: job.ports.channel.send(CallReleased(why.value)))
+        self._ending.watch()
+        before_caller = before.caller if before is not None else ""
+        self._link = CallerLink(
+            job.ctx.room,
+            (job.dispatch.caller, before_caller),
+            unknown_role=lambda: job.ports.channel.send(HookFailed("role")),
+        )
         self._closing = self._close_at_the_end()
         job.ports.liveness.start(self._wake)
 
@@ -88,7 +96,7 @@ class Attachment:
         closing.push_async_callback(job.ports.channel.close)
         # The claim is given back first: a job that does not listen any more and holds a call counts as dead.
         closing.push_async_callback(job.ports.liveness.end)
-        closing.push_async_callback(self._lease.release)
+        closing.push_async_callback(self._ending.finish)
         closing.push_async_callback(self._stop_holding)
         closing.callback(self._media.end)
         return closing
@@ -148,7 +156,7 @@ class Attachment:
 
     def _leave(self, why: str) -> None:
         self._left = True
-        self._job.ctx.shutdown(why)
+        self._ending.leave(why)
         if self._entry is not None:
             self._entry.cancel()
 
@@ -180,6 +188,9 @@ class Attachment:
         await connecting
         self._media.watch()
         live, telemetry = self._watch(session)
+        options = self._link.options(session, options)
+        if live.neighbour_here():
+            await self._leave_for_good("an agent of the team's own serves the call")
         if job.successor:
             result = await self._succeed(session, resumption, live, telemetry, lambda: begin(session, agent, **options))
         else:
@@ -206,11 +217,16 @@ class Attachment:
             self.call,
             clock=ports.clock,
             caller_gone_s=job.settings.caller_gone_s,
+            link=self._link,
+            ending=self._ending,
+            agent_name=job.settings.agent_name,
             telemetry=telemetry,
             senses=senses,
             trace=self._trace.header,
         )
         self._closing.push_async_callback(live.end)
+        self._ending.watch_session(session)
+        self._link.watch()
         live.watch()
         self._media.readings = telemetry.on_rtp_stats
         self._closing.callback(apology.end)
@@ -273,7 +289,7 @@ class Attachment:
 
     def release(self, reason: str) -> None:
         """See `CallContext.release`."""
-        self._released = reason
+        self._ending.release(reason)
         if self._session is None:
             self._leave(reason)
         else:

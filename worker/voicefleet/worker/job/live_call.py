@@ -8,6 +8,7 @@ from typing import Any
 from livekit import rtc
 from livekit.agents import AgentSession, JobContext
 
+from voicefleet.contract.neighbours import is_neighbour
 from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
@@ -18,7 +19,9 @@ from voicefleet.worker.conversation.resume import conversation
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.dead_air.senses import Senses
+from voicefleet.worker.job.caller_link import PRESENCE_EVENTS, CallerLink, callers_in
 from voicefleet.worker.job.claim_lease import ClaimLease
+from voicefleet.worker.job.ending import Ending
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.voice import Voice, put_gate
@@ -44,6 +47,9 @@ class LiveCall:
         transcripts: TranscriptStore | None,
         call: CallContext,
         *,
+        link: CallerLink,
+        ending: Ending,
+        agent_name: str,
         clock: Clock,
         caller_gone_s: float,
         telemetry: CallTelemetry,
@@ -57,6 +63,9 @@ class LiveCall:
         self._media = media
         self._transcripts = transcripts
         self._call = call
+        self._link = link
+        self._ending = ending
+        self._agent_name = agent_name
         self._clock = clock
         self._caller_gone_s = caller_gone_s
         self._telemetry = telemetry
@@ -74,7 +83,7 @@ class LiveCall:
         self._keeping: asyncio.Task[None] | None = None
         self._handing_over: asyncio.Task[None] | None = None
         self._caller_timer: asyncio.TimerHandle | None = None
-        self._caller = ""
+        self._leaving: asyncio.Task[None] | None = None
         self._room_over = False
         self._result = "completed"
 
@@ -83,16 +92,15 @@ class LiveCall:
         session, room = self._session, self._ctx.room
         session.on("conversation_item_added", lambda _: self.save())
         session.on("function_tools_executed", lambda _: self.save())
-        session.on("close", lambda _: self._ctx.shutdown("session closed"))
         self._telemetry.watch()
         self._senses.troubled = self._lease.renew_soon
         self._senses.held_back = lambda: self._voice.muted
         self._senses.watch()
         self._handover.watch()
-        room.on("participant_connected", lambda _: self._look_for_caller())
-        room.on("participant_disconnected", lambda _: self._look_for_caller())
+        for event in PRESENCE_EVENTS:
+            room.on(event, lambda *_: self._look_around())
         room.on("disconnected", self._on_disconnected)
-        self._look_for_caller()
+        self._look_around()
 
     def started(self, *, deaf: bool = False) -> None:
         """The session has started. `deaf`: what the caller says is kept for `hear`, the last moment of it."""
@@ -118,6 +126,11 @@ class LiveCall:
         others = self._ctx.room.remote_participants.values()
         return any(p.kind == _AGENT and WORKER_ATTRIBUTE in p.attributes for p in others)
 
+    def neighbour_here(self) -> bool:
+        """Whether an agent of the team's own worker, under the fleet's agent name, is in the room: the call is its."""
+        others = self._ctx.room.remote_participants.values()
+        return any(p.kind == _AGENT and is_neighbour(p.attributes, self._agent_name) for p in others)
+
     def save(self) -> None:
         """Store the conversation, in the background."""
         if self._transcripts is not None and self._keeping is not None and not self._lease.lost:
@@ -128,8 +141,10 @@ class LiveCall:
         if self._caller_timer is not None:
             self._caller_timer.cancel()
         await self._senses.end()
-        await cancel_and_wait(task for task in (self._keeping, self._handing_over) if task is not None)
+        await cancel_and_wait(task for task in (self._keeping, self._handing_over, self._leaving) if task is not None)
         if self._keeping is not None:
+            if self._lease.released:
+                self._result = "released"
             self._channel.send(CallEnded(self._result))
             await self._telemetry.end(self._result)
         if self._transcripts is not None:
@@ -144,7 +159,7 @@ class LiveCall:
     def _transcript_now(self) -> CallTranscript:
         items, at_s = conversation(self._session), round(self._clock.wall().timestamp(), 3)
         sid, kept = self._ctx.job.room.sid, dict(self._call.kept)
-        return CallTranscript(self._call.tier, items, kept, sid, self._caller, at_s, self._trace)
+        return CallTranscript(self._call.tier, items, kept, sid, self._link.caller, at_s, self._trace)
 
     # The claim
 
@@ -155,6 +170,8 @@ class LiveCall:
             stalled=self._doubt,
             renewed=self._on_renewed,
         )
+        if self._lease.released:
+            return
         if not self._lease.handed_over:
             log.warning("the call is another worker's now, leaving", room=self._call.room, job=self._ctx.job.id)
             await self._leave("taken_over")
@@ -180,26 +197,23 @@ class LiveCall:
         # Silence first: the audio already queued must not be heard beside the new agent's.
         self._voice.mute(True)
         await self._ctx.room.disconnect()
-        self._ctx.shutdown(result)
+        self._ending.leave(result)
 
     # The caller
 
-    def _look_for_caller(self) -> None:
+    def _look_around(self) -> None:
+        if self._keeping is not None and self._leaving is None and not self._lease.lost and self.neighbour_here():
+            # It does not know of us, and speaks whatever we do.
+            log.warning("an agent of the team's own is in the room, leaving the call to it", room=self._call.room)
+            self._leaving = asyncio.create_task(self._leave("taken_over"))
         callers = callers_in(self._ctx.room)
-        if callers:
-            self._caller = callers[0]
         if callers and self._caller_timer is not None:
             self._caller_timer.cancel()
             self._caller_timer = None
         elif not callers and self._caller_timer is None:
             # A caller whose network changed comes back within seconds; its call waits for it.
             loop = asyncio.get_running_loop()
-            self._caller_timer = loop.call_later(self._caller_gone_s, self._ctx.shutdown, "no caller in the room")
+            self._caller_timer = loop.call_later(self._caller_gone_s, self._ending.leave, "no caller in the room")
 
     def _on_disconnected(self, reason: Any) -> None:
         self._room_over = reason in _ROOM_OVER
-
-
-def callers_in(room: rtc.Room) -> list[str]:
-    """The identities of those in the room who are no agents."""
-    return [p.identity for p in room.remote_participants.values() if p.kind != _AGENT]

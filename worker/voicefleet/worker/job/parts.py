@@ -23,9 +23,9 @@ from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.dead_air.apology import Apology
 from voicefleet.worker.dead_air.detector import Reason
 from voicefleet.worker.dead_air.senses import Senses
+from voicefleet.worker.job.caller_link import callers_in
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
-from voicefleet.worker.job.live_call import callers_in
 from voicefleet.worker.job.liveness import LivenessSubscription
 from voicefleet.worker.job.sdk import accepted_attributes
 from voicefleet.worker.providers.limits import limit_realtime
