@@ -94,9 +94,11 @@ def test_a_ticket_orders_an_agent_and_the_call_has_a_record() -> None:
         assert status == 201
         token = json.loads(ticket["token"])
         order = CallOrder("fast", "order 7")
-        assert DispatchMetadata.decode(token["metadata"]) == DispatchMetadata(order)
+        assert DispatchMetadata.decode(token["metadata"]) == DispatchMetadata(order, caller=ticket["identity"])
         assert (token["room"], token["key"], token["data"]) == (ticket["room"], "front", False)
-        record = CallRecord(ticket["room"], "eu", order, key="front", max_duration_s=60.0, priority=3)
+        record = CallRecord(
+            ticket["room"], "eu", order, key="front", max_duration_s=60.0, priority=3, caller=ticket["identity"]
+        )
         assert fakes.store.redis.records == {ticket["room"]: record}
         assert ticket["room"] in fakes.region.reservations.rooms, "its slot is not given to the next one"
 

@@ -15,11 +15,13 @@ from livekit.agents.llm import ChatMessage
 
 from support.fake_job import CALLER, JOB, FakeJob
 from support.virtual_time import run
+from voicefleet.contract.call_events import CallSummary
 from voicefleet.worker.call import CallContext, current_call
 from voicefleet.worker.conversation.agent_recipe import remember_arguments
+from voicefleet.worker.conversation.call_end import HOOK_LIMIT_S
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.job import sdk_work
-from voicefleet.worker.telemetry.observations import HandoffHeld, Resumed
+from voicefleet.worker.telemetry.observations import HandoffHeld, HookFailed, Resumed
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("unguarded")]
 
@@ -356,5 +358,84 @@ def test_who_hangs_up_a_telephone_is_gone_at_once(monkeypatch: pytest.MonkeyPatc
         assert closed.why == [CloseReason.PARTICIPANT_DISCONNECTED]
         await job.end()
         assert job.transcripts.stored is None
+
+    run(case())
+
+
+class Told(Desk):
+    """It tells somebody of each call, once."""
+
+    def __init__(self, told: list[Any], *, raises: bool = False, hangs: bool = False) -> None:
+        super().__init__()
+        self._told, self._raises, self._hangs = told, raises, hangs
+
+    async def on_call_end(self, summary: CallSummary) -> None:
+        self._told.append(summary.duration_s)
+        if self._raises:
+            raise RuntimeError("no")
+        if self._hangs:
+            await asyncio.sleep(1000.0)
+
+
+def test_the_last_job_runs_on_call_end_and_no_other_does() -> None:
+    async def case() -> None:
+        told: list[Any] = []
+        moved = await working(lambda _: Told(told))
+        await wanted(moved, 5.0)
+        assert moved.claims.holder == OTHER
+        await moved.end()
+        died = await working(lambda _: Told(told))
+        await died.end()  # its caller is there
+        assert told == []
+        last = await working(lambda _: Told(told))
+        last.room.leaves(CALLER, None)
+        await last.end()
+        assert told == [9.0]
+        again = await working(lambda _: Told(told))
+        again.logs.asked = 1
+        again.room.leaves(CALLER, None)
+        await again.end()
+        assert told == [9.0], "another job has run it"
+        assert HookFailed("on_call_end") not in [*last.sent, *again.sent]
+
+    run(case())
+
+
+@pytest.mark.parametrize("how", [{"raises": True}, {"hangs": True}])
+def test_a_hook_that_raises_or_hangs_is_counted_and_the_job_ends(how: dict[str, bool]) -> None:
+    async def case() -> None:
+        told: list[Any] = []
+        job = await working(lambda _: Told(told, **how))
+        job.room.leaves(CALLER, None)
+        async with asyncio.timeout(HOOK_LIMIT_S + 5.0):
+            await job.end()
+        assert told == [9.0]
+        assert HookFailed("on_call_end") in job.sent
+        assert job.claims.holder == "", "the claim is given back all the same"
+
+    run(case())
+
+
+def test_a_hook_given_to_the_call_runs_where_the_agent_has_none() -> None:
+    async def case() -> None:
+        told: list[Any] = []
+        job = await working(lambda _: Desk())
+        job.calls[0].on_call_end(lambda summary: told.append(summary.room))
+        job.room.leaves(CALLER, None)
+        await job.end()
+        assert told == ["room-1"]
+
+    run(case())
+
+
+def test_with_redis_away_on_call_end_is_not_called_and_counted() -> None:
+    async def case() -> None:
+        told: list[Any] = []
+        job = await working(lambda _: Told(told))
+        job.logs.away = True
+        job.room.leaves(CALLER, None)
+        await job.end()
+        assert told == []
+        assert HookFailed("on_call_end") in job.sent
 
     run(case())

@@ -163,6 +163,9 @@ class RegionView(_Schema):
     slots: int | None
     live: int | None
     waiting: int | None
+    set_aside: int | None = Field(
+        default=None, description="Calls that want no agent: released ones, and those that a neighbour serves"
+    )
     silent: int | None = Field(
         default=None, description="Calls whose caller has waited for a voice for more than 10 s, as workers report"
     )
@@ -183,7 +186,11 @@ class CallView(_Schema):
 
     room: str
     region: str
-    state: str = Field(description="joining, waiting, accepted or live")
+    state: str = Field(
+        description="joining, waiting, accepted, live, released (its agent left on purpose, and nobody is sent there) or "
+        "neighbour (an agent of a worker outside the fleet serves it)"
+    )
+    reason: str = Field(default="", description="Why a released call is released, such as session_closed")
     since_s: float
     worker: str = ""
     epoch: int = 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from voicefleet.contract.call_events import CallSummary
 from voicefleet.contract.calls import CallOrder
 
 RECOVERED = "recovered"
@@ -21,6 +22,8 @@ class CallActions(Protocol):
 
     def busy(self, name: str) -> AbstractContextManager[None]: ...
 
+    def on_call_end(self, hook: Callable[[CallSummary], Any]) -> None: ...
+
 
 class _NoActions:
     def release(self, reason: str) -> None:
@@ -28,6 +31,9 @@ class _NoActions:
 
     def busy(self, name: str) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def on_call_end(self, hook: Callable[[CallSummary], Any]) -> None:
+        return
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,11 @@ class CallContext:
         again, whoever stays in the room, until somebody asks for an agent. `reason`: a few words for status and
         metrics, such as "voicemail"; no personal data."""
         self.actions.release(reason)
+
+    def on_call_end(self, hook: Callable[[CallSummary], Any]) -> None:
+        """Have `hook`, plain or async, called once per call, in the job that has the call last. An agent that has it at
+        the end and has a method ``on_call_end(summary)`` comes before it. It has 5 s."""
+        self.actions.on_call_end(hook)
 
     @asynccontextmanager
     async def busy(self, name: str) -> AsyncIterator[None]:

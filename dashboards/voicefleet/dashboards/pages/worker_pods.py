@@ -128,6 +128,12 @@ ROWS = (
                 _rate("voicefleet_hook_failures_total", "hook"),
             ),
             panel(
+                "Calls released",
+                "Agents that left on purpose, per second, by what ended their part. Nobody is sent there again.",
+                "reqps",
+                _rate("voicefleet_calls_released_total", "reason"),
+            ),
+            panel(
                 "Calls taken over",
                 "From another agent, per second, by why.",
                 "reqps",

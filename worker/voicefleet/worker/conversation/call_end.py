@@ -18,7 +18,7 @@ from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.call_log_store import CallLogStore
 
 HOOK_LIMIT_S = 5.0
-READ_LIMIT_S = 1.0
+READ_LIMIT_S = 2.0
 
 Hook: TypeAlias = Callable[[CallSummary], Any]
 

@@ -9,6 +9,7 @@ from typing import Any
 from livekit import rtc
 from livekit.agents import AgentSession, JobContext
 
+from voicefleet.contract.neighbours import is_neighbour
 from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
@@ -21,19 +22,17 @@ from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.conversation.work import kind_of
 from voicefleet.worker.dead_air.senses import Senses
-from voicefleet.worker.job import sdk_work
+from voicefleet.worker.job.caller_link import PRESENCE_EVENTS, CallerLink, callers_in
+from voicefleet.worker.job.caller_wait import CallerWait
 from voicefleet.worker.job.claim_lease import ClaimLease
+from voicefleet.worker.job.ending import Ending
 from voicefleet.worker.job.ipc import JobChannel
-from voicefleet.worker.job.leaving import after_leave
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.voice import Voice, put_gate
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.observations import CallEnded, HandoffHeld
 
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-_STANDARD = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
-HEARS_AFTER_S = 0.6
-"""From a caller's return until it hears."""
 _ROOM_OVER = frozenset({rtc.DisconnectReason.ROOM_DELETED, rtc.DisconnectReason.ROOM_CLOSED})
 
 log = get_logger(__name__)
@@ -52,11 +51,15 @@ class LiveCall:
         transcripts: TranscriptStore | None,
         call: CallContext,
         *,
+        link: CallerLink,
+        ending: Ending,
+        agent_name: str,
         clock: Clock,
         caller_gone_s: float,
         return_wait_s: float,
         telemetry: CallTelemetry,
         state: SessionState,
+        carry_on: Callable[[], Awaitable[None]],
         senses: Senses,
         trace: str = "",
     ) -> None:
@@ -67,9 +70,10 @@ class LiveCall:
         self._media = media
         self._transcripts = transcripts
         self._call = call
+        self._link = link
+        self._ending = ending
+        self._agent_name = agent_name
         self._clock = clock
-        self._caller_gone_s = caller_gone_s
-        self._return_wait_s = return_wait_s
         self._state = state
         self._telemetry = telemetry
         self._senses = senses
@@ -88,16 +92,20 @@ class LiveCall:
         )
         self._keeping: asyncio.Task[None] | None = None
         self._handing_over: asyncio.Task[None] | None = None
-        self._caller_timer: asyncio.TimerHandle | None = None
-        self._caller = ""
-        self.on_return: Callable[[], Awaitable[None]] = _nothing
-        """What the agent does when its caller left and is back."""
-        self._carrying_on: asyncio.Task[None] | None = None
-        self._closes = False
-        self._left_s = 0.0
-        """When a caller that may be back at once left, Unix time; 0: none did."""
-        self._left_at_s = 0.0
-        """The same, monotonic."""
+        self._waiting = CallerWait(
+            ctx.room,
+            session,
+            self._voice,
+            clock,
+            return_wait_s=return_wait_s,
+            caller_gone_s=caller_gone_s,
+            speech_pending=state.session_work.speech_pending,
+            carry_on=carry_on,
+            leave=ending.leave,
+        )
+        self._leaving: asyncio.Task[None] | None = None
+        self.over = False
+        """Once it has ended: whether the call ended with this job."""
         self._room_over = False
         self._result = "completed"
 
@@ -109,20 +117,19 @@ class LiveCall:
         # What is cut off when this job dies is what was under way at the last of these.
         session.on("tool_execution_updated", lambda _: self.save())
         self._state.work.changed = self.save
-        session.on("close", lambda _: self._ctx.shutdown("session closed"))
         self._telemetry.watch()
         self._senses.troubled = self._lease.renew_soon
         self._senses.held_back = lambda: self._voice.muted or self._voice.held
         self._senses.watch()
         self._handover.watch()
-        room.on("participant_connected", lambda _: self._look_for_caller())
-        room.on("participant_disconnected", self._look_for_caller)
+        for event in PRESENCE_EVENTS:
+            room.on(event, self._look_around if event == "participant_disconnected" else self._look_around_again)
         room.on("disconnected", self._on_disconnected)
-        self._look_for_caller()
+        self._look_around()
 
     def started(self, *, deaf: bool = False) -> None:
         """The session has started. `deaf`: what the caller says is kept for `hear`, the last moment of it."""
-        self._closes = sdk_work.take_over_leaving(self._session)
+        self._waiting.started()
         self._handover.gate = put_gate(self._session, closed=deaf)
         if self._handover.gate is not None:
             self._senses.listen(self._handover.gate)
@@ -145,6 +152,11 @@ class LiveCall:
         others = self._ctx.room.remote_participants.values()
         return any(p.kind == _AGENT and WORKER_ATTRIBUTE in p.attributes for p in others)
 
+    def neighbour_here(self) -> bool:
+        """Whether an agent of the team's own worker, under the fleet's agent name, is in the room: the call is its."""
+        others = self._ctx.room.remote_participants.values()
+        return any(p.kind == _AGENT and is_neighbour(p.attributes, self._agent_name) for p in others)
+
     def save(self) -> None:
         """Store the conversation, in the background."""
         if self._transcripts is not None and self._keeping is not None and not self._lease.lost:
@@ -152,28 +164,25 @@ class LiveCall:
 
     async def end(self) -> None:
         """Stop watching and report the end; the room is left already."""
-        if self._caller_timer is not None:
-            self._caller_timer.cancel()
+        await self._waiting.end()
         await self._senses.end()
-        tasks = (self._keeping, self._handing_over, self._carrying_on)
-        await cancel_and_wait(task for task in tasks if task is not None)
+        await cancel_and_wait(task for task in (self._keeping, self._handing_over, self._leaving) if task is not None)
         if self._keeping is not None:
+            if self._lease.released:
+                self._result = "released"
             self._channel.send(CallEnded(self._result))
             await self._telemetry.end(self._result)
+        # As long as the caller is there, another agent may yet go on with the call.
+        gone = self._room_over or not callers_in(self._ctx.room)
+        self.over = self._keeping is not None and not self._lease.lost and (gone or self._lease.released)
         if self._transcripts is not None:
-            # As long as the caller is there, another agent may yet go on with the call.
-            over = (
-                not self._lease.lost
-                and self._keeping is not None
-                and (self._room_over or not callers_in(self._ctx.room))
-            )
-            if over and self._left_s and not self._room_over:
+            forget = self.over and gone
+            if forget and self._waiting.left_s and not self._room_over:
                 # Its job ends, and it may be back all the same.
-                away_s = self._clock.monotonic() - self._left_at_s
-                self._transcripts.keep_for(max(1.0, self._caller_gone_s - away_s))
+                self._transcripts.keep_for(self._waiting.kept_for_s())
                 self.save()
-                over = False
-            await self._transcripts.close(forget=over)
+                forget = False
+            await self._transcripts.close(forget=forget)
 
     def _transcript_now(self) -> CallTranscript:
         items, at_s = conversation(self._session), round(self._clock.wall().timestamp(), 3)
@@ -183,13 +192,13 @@ class LiveCall:
             items,
             kept,
             sid,
-            self._caller,
+            self._link.caller,
             at_s,
             self._trace,
             agent=self._state.agents.stored(),
             userdata=self._state.userdata.changed(),
             work=self._state.work.under_way(),
-            left_s=self._left_s,
+            left_s=self._waiting.left_s,
         )
 
     # The claim
@@ -201,6 +210,8 @@ class LiveCall:
             stalled=self._doubt,
             renewed=self._on_renewed,
         )
+        if self._lease.released:
+            return
         if not self._lease.handed_over:
             log.warning("the call is another worker's now, leaving", room=self._call.room, job=self._ctx.job.id)
             await self._leave("taken_over")
@@ -226,52 +237,19 @@ class LiveCall:
         # Silence first: the audio already queued must not be heard beside the new agent's.
         self._voice.mute(True)
         await self._ctx.room.disconnect()
-        self._ctx.shutdown(result)
+        self._ending.leave(result)
 
     # The caller
 
-    def _look_for_caller(self, left: rtc.RemoteParticipant | None = None) -> None:
-        callers = callers_in(self._ctx.room)
-        if callers:
-            self._caller = callers[0]
-        if callers and self._caller_timer is not None:
-            self._caller_timer.cancel()
-            self._caller_timer = None
-            self._returned()
-        elif not callers and self._caller_timer is None:
-            self._wait_for_caller(left)
+    def _look_around(self, left: rtc.RemoteParticipant | None = None) -> None:
+        if self._keeping is not None and self._leaving is None and not self._lease.lost and self.neighbour_here():
+            # It does not know of us, and speaks whatever we do.
+            log.warning("an agent of the team's own is in the room, leaving the call to it", room=self._call.room)
+            self._leaving = asyncio.create_task(self._leave("taken_over"))
+        self._waiting.look(left)
 
-    def _wait_for_caller(self, left: rtc.RemoteParticipant | None) -> None:
-        """A caller whose network changed, or whose page reloads, comes back within seconds; its call waits for it."""
-        kind, reason = (left.kind, left.disconnect_reason) if left is not None else (_STANDARD, None)
-        follows = after_leave(
-            kind, reason, closes=self._closes, return_wait_s=self._return_wait_s, caller_gone_s=self._caller_gone_s
-        )
-        if follows.may_return:
-            self._left_s, self._left_at_s = round(self._clock.wall().timestamp(), 3), self._clock.monotonic()
-            self._voice.hold(True)
-        loop = asyncio.get_running_loop()
-        self._caller_timer = loop.call_later(follows.wait_s, self._caller_gone, follows.orderly)
-
-    def _caller_gone(self, orderly: bool) -> None:
-        if orderly:
-            sdk_work.close_as_left(self._session)
-        else:
-            self._ctx.shutdown("no caller in the room")
-
-    def _returned(self) -> None:
-        if self._left_s:
-            log.info("the caller is back", room=self._call.room, job=self._ctx.job.id)
-            self._left_s = 0.0
-            # It must have our track before it can hear anything.
-            self._carrying_on = asyncio.create_task(self._carry_on())
-
-    async def _carry_on(self) -> None:
-        await self._clock.sleep(HEARS_AFTER_S)
-        self._voice.hold(False)
-        if self._left_s or self._state.session_work.speech_pending():
-            return
-        await self.on_return()
+    def _look_around_again(self, *_: Any) -> None:
+        self._look_around()
 
     def _on_held(self, work: tuple[str, ...], cut: bool) -> None:
         for kind in sorted({kind_of(name) for name in work}):
@@ -279,11 +257,3 @@ class LiveCall:
 
     def _on_disconnected(self, reason: Any) -> None:
         self._room_over = reason in _ROOM_OVER
-
-
-async def _nothing() -> None: ...
-
-
-def callers_in(room: rtc.Room) -> list[str]:
-    """The identities of those in the room who are no agents."""
-    return [p.identity for p in room.remote_participants.values() if p.kind != _AGENT]

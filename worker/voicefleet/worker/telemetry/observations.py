@@ -189,6 +189,14 @@ class CallEnded(Observation):
     result: str
 
 
+@dataclass(frozen=True, slots=True)
+class CallReleased(Observation):
+    """The agent's part in the call ended on purpose; `reason`: a `contract.aside.ReleaseReason`."""
+
+    metric = catalogue.CALLS_RELEASED
+    reason: str
+
+
 def encode(observation: Observation) -> bytes:
     """One line: the kind, a space, the fields as JSON."""
     fields = json.dumps(dataclasses.asdict(observation), separators=(",", ":"))
