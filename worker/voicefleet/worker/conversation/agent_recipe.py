@@ -22,11 +22,13 @@ from typing import Any
 from livekit.agents import Agent, JobContext
 from livekit.agents.llm import ChatContext, FunctionTool, RawFunctionTool
 
+from voicefleet.contract.errors import VoicefleetError
+
 _MADE_WITH = "_voicefleet_made_with"
 _DEEPEST = 8
 
 
-class RecipeError(Exception):
+class RecipeError(VoicefleetError):
     """The agent cannot be made again. The text says why, with names of classes and arguments and no values."""
 
 
