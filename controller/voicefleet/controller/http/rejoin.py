@@ -47,7 +47,7 @@ class Rejoin:
                 if record is None or record.key != key.name or over:
                     continue
                 identity = wanted.identity or f"caller-{secrets.token_hex(4)}"
-                order = DispatchMetadata(record.order).encode()
+                order = DispatchMetadata(record.order, caller=record.caller or identity).encode()
                 ticket = CallTicket(
                     url=region.settings.livekit.url,
                     token=region.livekit.mint(room, identity, order, key=key.name, data=wanted.data),
