@@ -50,6 +50,7 @@ class Handover:
         work: what the call does beside speaking.
         speech_pending: whether the agent has something to say, or says it.
         held: told of what a handoff waits for (False), and of what it cut off (True).
+        voiceless: whether the caller cannot hear the agent any more; then any moment is a boundary.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Handover:
         work: CallWork,
         speech_pending: Callable[[], bool],
         held: Callable[[tuple[str, ...], bool], None],
+        voiceless: Callable[[], bool] = lambda: False,
         clock: Clock,
     ) -> None:
         self._session = session
@@ -74,6 +76,7 @@ class Handover:
         self._speech_pending = speech_pending
         self._held = held
         self._waits_for: tuple[str, ...] = ()
+        self._voiceless = voiceless
         self._clock = clock
         self._boundary = TurnBoundary()
         self.gate: Gate | None = None
@@ -117,6 +120,12 @@ class Handover:
                 self._held(standing.waits_for, False)
         return standing.may_move and self._boundary.reached(now_s, speech_pending=self._speech_pending())
 
+    def _between_turns(self) -> bool:
+        if self._voiceless():
+            return True
+        pending = self._session.current_speech is not None
+        return self._boundary.reached(self._clock.monotonic(), speech_pending=pending)
+
     async def _stored(self) -> bool:
         if self._transcripts is None:
             return True
@@ -136,7 +145,7 @@ class Handover:
             self._set_audio(True)
             return False
         if self._waits_for:
-            log.warning("the call moved at the drain's limit, its work is cut off", work=list(self._waits_for))
+            log.warning("the call moved before its work was done, that is cut off", work=list(self._waits_for))
             self._held(self._waits_for, True)
         await self._clock.sleep(LEAVE_AFTER_S)
         return True

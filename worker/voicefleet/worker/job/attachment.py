@@ -29,6 +29,7 @@ from voicefleet.worker.conversation.session_state import SessionState
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.work import CallWork, patience_s
 from voicefleet.worker.job import parts, sdk, sdk_work
+from voicefleet.worker.job.avatar import wait_for_avatar
 from voicefleet.worker.job.caller_link import CallerLink
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ending import Ending
@@ -276,6 +277,7 @@ class Attachment:
         session.output.set_audio_enabled(False)
         result = await begin()
         live.started(deaf=True)
+        await wait_for_avatar(session)
         ours = await wait_for_turn(
             ports.claims,
             self._lease.renew,

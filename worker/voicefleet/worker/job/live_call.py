@@ -22,6 +22,7 @@ from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.conversation.work import kind_of
 from voicefleet.worker.dead_air.senses import Senses
+from voicefleet.worker.job.avatar import AvatarWatch
 from voicefleet.worker.job.caller_link import PRESENCE_EVENTS, CallerLink, callers_in
 from voicefleet.worker.job.caller_wait import CallerWait
 from voicefleet.worker.job.claim_lease import ClaimLease
@@ -79,6 +80,7 @@ class LiveCall:
         self._senses = senses
         self._trace = trace
         self._voice = Voice(ctx.room, session)
+        self._avatar = AvatarWatch(session, ctx.room)
         self._handover = Handover(
             session,
             lease,
@@ -88,6 +90,7 @@ class LiveCall:
             work=state.work,
             speech_pending=state.session_work.speech_pending,
             held=self._on_held,
+            voiceless=lambda: self._avatar.lost,
             clock=clock,
         )
         self._keeping: asyncio.Task[None] | None = None
@@ -124,6 +127,7 @@ class LiveCall:
         self._handover.watch()
         for event in PRESENCE_EVENTS:
             room.on(event, self._look_around if event == "participant_disconnected" else self._look_around_again)
+        self._avatar.watch()
         room.on("disconnected", self._on_disconnected)
         self._look_around()
 
