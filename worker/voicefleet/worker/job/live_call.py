@@ -19,6 +19,7 @@ from voicefleet.worker.conversation.resume import conversation
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.dead_air.senses import Senses
+from voicefleet.worker.job.avatar import AvatarWatch
 from voicefleet.worker.job.caller_link import PRESENCE_EVENTS, CallerLink, callers_in
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ending import Ending
@@ -72,12 +73,14 @@ class LiveCall:
         self._senses = senses
         self._trace = trace
         self._voice = Voice(ctx.room, session)
+        self._avatar = AvatarWatch(session, ctx.room)
         self._handover = Handover(
             session,
             lease,
             transcripts=transcripts,
             store=self.save,
             present=lambda identity: identity in ctx.room.remote_participants,
+            voiceless=lambda: self._avatar.lost,
             clock=clock,
         )
         self._keeping: asyncio.Task[None] | None = None
@@ -99,6 +102,7 @@ class LiveCall:
         self._handover.watch()
         for event in PRESENCE_EVENTS:
             room.on(event, lambda *_: self._look_around())
+        self._avatar.watch()
         room.on("disconnected", self._on_disconnected)
         self._look_around()
 
