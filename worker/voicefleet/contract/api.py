@@ -187,8 +187,8 @@ class CallView(_Schema):
     room: str
     region: str
     state: str = Field(
-        description="joining, waiting, accepted, live, released (its agent left on purpose, and nobody is sent there) "
-        "or neighbour (an agent of a worker outside the fleet serves it)"
+        description="joining, waiting, accepted, live, released (its agent left on purpose, nobody is sent there) or "
+        "neighbour (an agent of a worker outside the fleet serves it)"
     )
     reason: str = Field(default="", description="Why a released call is released, such as session_closed")
     since_s: float
