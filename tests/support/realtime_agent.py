@@ -1,14 +1,19 @@
 """A team's agent on a speech-to-speech model, without STT and TTS: `support.realtime_agent:create`.
 
-A call's metadata may name a folder: its faults are read from ``faults.json`` there, its notes go to ``notes.jsonl``.
+The environment may name a folder: the model's faults are read from ``faults.json`` there, its notes go to
+``notes.jsonl``.
 """
 
 from __future__ import annotations
+
+import os
 
 from livekit.agents import Agent
 
 from support.fake_realtime import FakeRealtimeModel
 from voicefleet.worker.call import CallContext
+
+FOLDER_VARIABLE = "FAKE_REALTIME_FOLDER"
 
 
 class RealtimeAgent(Agent):
@@ -20,7 +25,8 @@ class RealtimeAgent(Agent):
 
 def create(call: CallContext) -> Agent:
     """The factory."""
-    folder = call.order.metadata
+    call.kept["pid"] = os.getpid()
+    folder = os.environ.get(FOLDER_VARIABLE, "")
     faults, notes = (f"{folder}/faults.json", f"{folder}/notes.jsonl") if folder else ("", "")
     model = FakeRealtimeModel(faults_file=faults, notes_file=notes)
     return RealtimeAgent(instructions="You are the realtime agent of a shop.", llm=model)
