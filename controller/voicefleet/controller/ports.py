@@ -156,6 +156,10 @@ class Participant:
     """Whose agent it is; empty for a caller, and for an agent that is none of this fleet's."""
     key: str = ""
     """Name of the API key whose ticket it joined with; empty when that came from elsewhere."""
+    neighbour: bool = False
+    """It is an agent of the team's own, under the fleet's agent name (see `contract.neighbours`)."""
+    unknown_role: bool = False
+    """It says that it has a role that does not exist."""
 
     @property
     def serves(self) -> bool:
@@ -171,9 +175,11 @@ class WebhookEvent:
     room: str
     room_sid: str
     caller: bool
-    """It is about a participant who is a caller."""
+    """It is about a participant of a kind that callers have; whether it is one, the room tells."""
     agent: bool
     """It is about a participant who is an agent."""
+    neighbour: bool = False
+    """It is about an agent of the team's own, under the fleet's agent name."""
 
 
 class LiveKitPort(Protocol):

@@ -29,6 +29,8 @@ async def request_agent(region: Region, room: str, order: CallOrder) -> str:
     """
     if claim := await region.calls.claim(room):
         return str(claim.state)
+    # A released call, before anything is dispatched: a worker would refuse it.
+    await region.calls.want_agent(room)
     there = await region.livekit.list_participants(room)
     record = (await region.calls.records([room])).get(room)
     if record is not None:

@@ -19,7 +19,7 @@ async def expected_since(region: Region, room: str, there: Iterable[Participant]
 
     Raises `UnknownStateError`.
     """
-    if any(p.serves for p in there):
+    if any(p.serves or p.neighbour for p in there):
         return None
     dispatches = await region.livekit.dispatches(room)
     # Those that we made again tell nothing of what the team wants.

@@ -45,7 +45,7 @@ DISPATCHES = Metric(
     "counter",
     "Dispatches the controller made for waiting calls.",
     ("region", "result"),
-    values={"result": ("sent", "agent_there", "no_caller", "failed")},
+    values={"result": ("sent", "agent_there", "neighbour_there", "no_caller", "failed")},
 )
 RECOVERIES = Metric(
     "voicefleet_calls_recovered",
