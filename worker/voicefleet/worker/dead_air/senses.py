@@ -23,7 +23,7 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tasks import cancel_and_wait
-from voicefleet.worker.dead_air.deafness import REACTS_BY_WORDS_S, REACTS_S, STUCK_S, DeafnessDetector, Suspicion
+from voicefleet.worker.dead_air.deafness import REACTS_BY_WORDS_S, REACTS_S, DeafnessDetector, Suspicion
 from voicefleet.worker.dead_air.muteness import MutenessDetector, TrackReading
 from voicefleet.worker.job import sdk
 from voicefleet.worker.job.voice import Gate
@@ -185,16 +185,13 @@ class Senses:
         self._deafness.ends_turns = by == "voice"
         await self._look_for_frames(self._gate)
         suspicion = self._deafness.suspicion(self._clock.monotonic())
+        if suspicion is None or (found := await self._judge()) is None:
+            return
+        now_s = self._clock.monotonic()
         if suspicion is Suspicion.STUCK:
-            found = await self._judge(self._clock.monotonic() - STUCK_S - 0.5)
-            if found is not None:
-                self._deafness.judged_stuck(self._clock.monotonic(), quiet_at_the_end_s(found))
-        elif suspicion is Suspicion.UNHEARD:
-            since_s = self._deafness.evidence_since_s()
-            # What came before is not counted, and warms the detector up as the session's own was.
-            found = await self._judge(0.0)
-            if found is not None:
-                self._deafness.judged_unheard(self._clock.monotonic(), speech_after_s(found, since_s))
+            self._deafness.judged_stuck(now_s, quiet_at_the_end_s(found))
+        else:
+            self._deafness.judged_unheard(now_s, speech_after_s(found, self._deafness.evidence_since_s()))
 
     async def _read_track(self) -> None:
         if self.held_back() or not self._session.output.audio_enabled:
@@ -231,11 +228,12 @@ class Senses:
         if now_s - self._unfed_since_s >= _UNFED_S and (arrives or not gate.waits):
             self._deafness.unfed(self._unfed_since_s)
 
-    async def _judge(self, since_s: float) -> list[Moment] | None:
-        """What our own detector makes of the sound that the session was given since then; None: not known."""
+    async def _judge(self) -> list[Moment] | None:
+        """What our own detector makes of the last sound that the session was given; None: not known. All of what is
+        kept, which warms the detector up as the session's own was."""
         if self._vad is None:
             self._vad = self._build_vad()
-        kept = [(at_s, frame) for at_s, frame in self._frames if at_s >= since_s]
+        kept = list(self._frames)
         stream = self._vad.stream()
         try:
             async with asyncio.timeout(_JUDGE_S):
