@@ -112,6 +112,9 @@ def test_a_turn_that_never_ends_is_found_and_a_monologue_is_left_alone(call: Cal
     assert Suspicion.STUCK in call.asked
     began = call.now
     assert call.sound(STUCK_S, QUIET, quiet_s=1.0) is None
+    assert call.sound(3.0, VOICE, quiet_s=STUCK_S) is None, "a crowd"
+    began = call.now
+    assert call.sound(STUCK_S, QUIET, quiet_s=1.0) is None
     found = call.sound(3.0, QUIET, quiet_s=STUCK_S)
     assert found is not None
     assert found - began < 6.0

@@ -35,6 +35,8 @@ MONOLOGUE_S = 5.0
 """A turn that lasts longer is looked at: has the voice ended, and the session not seen it?"""
 STUCK_S = 3.5
 """So long without a trace of a voice, and the session still takes the caller for speaking."""
+STUCK_IN_NOISE_S = 6.5
+"""The same while it is loud: a crowd is a voice to one detector, and none to another."""
 _STUCK_AGAIN_S = 1.5
 BACKGROUND_DB = 15.0
 """A voice so much softer than the caller's, as the session heard it so far, is somebody else's: a television's."""
@@ -149,7 +151,8 @@ class DeafnessDetector:
 
     def judged_stuck(self, now: float, quiet_s: float) -> None:
         """How long there has been no trace of a voice for a detector of our own, at the end of a very long turn."""
-        if self._caller_speaks_since_s is not None and quiet_s >= STUCK_S:
+        loud = self._last_loud_s is not None and now - self._last_loud_s < STUCK_S
+        if self._caller_speaks_since_s is not None and quiet_s >= (STUCK_IN_NOISE_S if loud else STUCK_S):
             self._deaf_since_s = now - quiet_s
         self._not_before_s = now + _STUCK_AGAIN_S
 
