@@ -188,6 +188,16 @@ def test_an_agent_whose_track_carries_nothing_is_found_within_six_seconds(energy
     assert muteness.mute_since_s == pytest.approx(100.0, abs=1.0)
 
 
+def test_an_agent_whose_reply_pauses_is_given_as_long_as_a_slow_llm() -> None:
+    muteness = MutenessDetector()
+    muteness.speaks(100.0, True)
+    for n in range(6):
+        muteness.reading(100.0 + n, TrackReading(1.0, 5 * n, waits=False))
+        assert muteness.mute_since_s is None
+    muteness.reading(106.0, TrackReading(1.0, 30, waits=False))
+    assert muteness.mute_since_s == pytest.approx(100.0, abs=1.0)
+
+
 def test_an_agent_that_is_heard_or_silent_is_not_mute() -> None:
     muteness = MutenessDetector()
     muteness.speaks(100.0, True)

@@ -93,6 +93,7 @@ class Call:
     judge: Judge
     senses: Senses
     told: list[str] = field(default_factory=list)
+    apologised_s: list[float] = field(default_factory=list)
 
     async def says(self, seconds: float, *, heard: bool) -> None:
         """The caller says something, and the session hears it or not."""
@@ -126,6 +127,7 @@ def story(tell: Callable[[Call], Any]) -> None:
         senses = Senses(session, LoopClock(), build_vad=lambda: judge)  # type: ignore[arg-type,return-value]
         call = Call(session, microphone, detector, judge, senses)
         senses.troubled = lambda: call.told.append(senses.trouble)
+        senses.unrepaired = lambda: call.apologised_s.append(now_s())
         senses.watch()
         await session.start(Agent(instructions=""))
         gate = put_gate(session)
@@ -154,6 +156,17 @@ def test_a_session_that_stops_to_hear_is_found_within_six_seconds_and_told_of() 
         await asking
         await call.says(1.0, heard=True)
         assert call.told == ["deaf", ""], "it hears again"
+
+    story(tell)
+
+
+def test_the_caller_of_a_deaf_agent_whose_call_nobody_takes_is_told_twice() -> None:
+    async def tell(call: Call) -> None:
+        await call.says(2.0, heard=True)
+        began_s = now_s()
+        for _ in range(20):
+            await call.says(2.0, heard=False)
+        assert [round(at_s - began_s) for at_s in call.apologised_s] == [9, 18]
 
     story(tell)
 
@@ -212,7 +225,7 @@ def test_frames_that_stop_are_deafness_while_packets_arrive(
     ids=["heard", "zeros", "no packets"],
 )
 def test_an_agent_that_speaks_and_is_not_heard(track: FakeTrack, found: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sdk, "own_track", lambda _: track)
+    monkeypatch.setattr(sdk, "own_track", lambda _: (track, True))
 
     async def tell(call: Call) -> None:
         call.agent("speaking", "listening")
@@ -227,7 +240,7 @@ def test_an_agent_that_speaks_and_is_not_heard(track: FakeTrack, found: bool, mo
 
 
 def test_what_we_hold_back_ourselves_is_no_muteness(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sdk, "own_track", lambda _: FakeTrack())
+    monkeypatch.setattr(sdk, "own_track", lambda _: (FakeTrack(), True))
 
     async def tell(call: Call) -> None:
         call.senses.held_back = lambda: True

@@ -29,6 +29,8 @@ from voicefleet.worker.job import sdk
 from voicefleet.worker.job.voice import Gate
 
 LOOK_EVERY_S = 0.5
+UNREPAIRED_S = 9.0
+"""A fresh job would have had the call by then. Said so once more after as long again."""
 _READ_EVERY_S = 1.0
 _LIMIT_S = 1.5
 _JUDGE_S = 0.7
@@ -60,6 +62,8 @@ class Senses:
         troubled: Callable[[], None] = lambda: None,
     ) -> None:
         self.troubled = troubled
+        self.unrepaired: Callable[[], None] = lambda: None
+        """Told when nobody took a deaf agent's call: its caller speaks to nobody, and is to hear so."""
         self.held_back: Callable[[], bool] = lambda: False
         """Whether the job itself keeps its agent from being heard now."""
         self._session = session
@@ -77,6 +81,7 @@ class Senses:
         self._looked_s: float | None = None
         self._agent_spoke = False
         self._known = ""
+        self._apologies = 0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -164,6 +169,12 @@ class Senses:
                 if self._known:
                     log.error("the agent does not work, its call is to move", trouble=self._known)
                 self.troubled()
+            deaf_since_s = self._deafness.deaf_since_s
+            if deaf_since_s is None:
+                self._apologies = 0
+            elif self._clock.monotonic() - deaf_since_s >= UNREPAIRED_S * (1 + self._apologies) and self._apologies < 2:
+                self._apologies += 1
+                self.unrepaired()
 
     async def _look_once(self) -> None:
         now_s, before_s = self._clock.monotonic(), self._looked_s
@@ -198,10 +209,11 @@ class Senses:
             self._muteness.silenced()
             return
         reading = None
-        if (track := sdk.own_track(self._session)) is not None:
+        if (own := sdk.own_track(self._session)) is not None:
+            track, waits = own
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LIMIT_S):
-                    reading = _track_reading(await track.get_stats())
+                    reading = _track_reading(await track.get_stats(), waits)
         self._muteness.reading(self._clock.monotonic(), reading)
 
     async def _look_for_frames(self, gate: Gate) -> None:
@@ -275,7 +287,7 @@ def _level_dbfs(frame: rtc.AudioFrame) -> float:
     )
 
 
-def _track_reading(stats: list[Any]) -> TrackReading | None:
+def _track_reading(stats: list[Any], waits: bool) -> TrackReading | None:
     energies = [one.media_source.audio.total_audio_energy for one in stats if one.HasField("media_source")]
     packets = [one.outbound_rtp.sent.packets_sent for one in stats if one.HasField("outbound_rtp")]
-    return TrackReading(sum(energies), sum(packets)) if energies and packets else None
+    return TrackReading(sum(energies), sum(packets), waits) if energies and packets else None
