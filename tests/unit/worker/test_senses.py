@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from voicefleet.worker.dead_air.deafness import FORGOTTEN_S, STUCK_S, DeafnessDetector, Suspicion
+from voicefleet.worker.dead_air.deafness import FORGOTTEN_S, REACTS_BY_WORDS_S, STUCK_S, DeafnessDetector, Suspicion
 from voicefleet.worker.dead_air.muteness import MutenessDetector, TrackReading
 
 pytestmark = pytest.mark.unit
@@ -93,10 +93,12 @@ def test_a_fan_becomes_part_of_the_room(call: Call) -> None:
     assert len(call.asked) == before
 
 
-def test_a_caller_never_heard_yet_needs_more_evidence(call: Call) -> None:
+def test_without_a_voice_detector_a_caller_never_heard_yet_needs_more_evidence(call: Call) -> None:
+    call.deafness.by_voice = False
     assert call.sound(1.5, VOICE) is None
-    assert call.sound(3.0, QUIET) is None
+    assert call.sound(5.0, QUIET) is None
     assert call.sound(1.5, VOICE) is not None
+    assert REACTS_BY_WORDS_S < 6.0
 
 
 def test_an_answering_session_is_never_suspected(call: Call) -> None:
@@ -121,7 +123,7 @@ def test_a_turn_that_never_ends_is_found_and_a_monologue_is_left_alone(call: Cal
 
 
 def test_a_model_that_goes_by_the_meaning_may_wait_for_the_rest_of_a_sentence(call: Call) -> None:
-    call.deafness.ends_turns = False
+    call.deafness.by_voice = False
     call.deafness.caller_speaks(call.now, True)
     assert call.sound(20.0, QUIET, quiet_s=9.0) is None
 

@@ -24,7 +24,7 @@ _FLOOR_RISES_DB_PER_S = 4.0
 
 ENOUGH_S = 1.0
 ENOUGH_UNTRIED_S = 2.5
-"""As long as the session has never shown that it hears this caller, more is asked for."""
+"""Of a session without a voice detector that has never shown that it hears this caller, more is asked for."""
 REACTS_S = 2.0
 """A voice detector says so within 0.3 s."""
 REACTS_BY_WORDS_S = 4.5
@@ -60,10 +60,9 @@ class DeafnessDetector:
     """Follows one call. Times are monotonic seconds, handed in."""
 
     def __init__(self) -> None:
-        self.reacts_s = REACTS_S
-        """How soon this session shows that it hears a voice, at the latest."""
-        self.ends_turns = True
-        """It says soon that a voice has ended; a model that goes by the meaning may wait for the rest of a sentence."""
+        self.by_voice = True
+        """A voice detector runs in the session: it shows soon that a voice began, and that it ended. Else words do, and a
+        model that goes by the meaning may wait for the rest of a sentence."""
         self._floor_dbfs = 0.0
         self._tried = False
         self._caller_speaks_since_s: float | None = None
@@ -135,14 +134,14 @@ class DeafnessDetector:
         if self.deaf_since_s is not None or now < self._not_before_s:
             return None
         if self._caller_speaks_since_s is not None:
-            long = self.ends_turns and now - self._caller_speaks_since_s >= MONOLOGUE_S
+            long = self.by_voice and now - self._caller_speaks_since_s >= MONOLOGUE_S
             return Suspicion.STUCK if long else None
-        if self._since_s is None or now - self._since_s < self.reacts_s:
+        if self._since_s is None or now - self._since_s < (REACTS_S if self.by_voice else REACTS_BY_WORDS_S):
             return None
         if self._last_loud_s is not None and now - self._last_loud_s > FORGOTTEN_S:
             self._forget()
             return None
-        enough = ENOUGH_S if self._tried else ENOUGH_UNTRIED_S
+        enough = ENOUGH_S if self._tried or self.by_voice else ENOUGH_UNTRIED_S
         return Suspicion.UNHEARD if self._loud_s >= enough else None
 
     def evidence_since_s(self) -> float:

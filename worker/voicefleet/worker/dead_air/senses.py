@@ -23,7 +23,7 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tasks import cancel_and_wait
-from voicefleet.worker.dead_air.deafness import REACTS_BY_WORDS_S, REACTS_S, DeafnessDetector, Suspicion
+from voicefleet.worker.dead_air.deafness import DeafnessDetector, Suspicion
 from voicefleet.worker.dead_air.muteness import MutenessDetector, TrackReading
 from voicefleet.worker.job import sdk
 from voicefleet.worker.job.voice import Gate
@@ -192,8 +192,7 @@ class Senses:
             self._deafness.not_listening(self._clock.monotonic())
             self._unfed_since_s = None
             return
-        self._deafness.reacts_s = REACTS_S if by == "voice" else REACTS_BY_WORDS_S
-        self._deafness.ends_turns = by == "voice"
+        self._deafness.by_voice = by == "voice"
         await self._look_for_frames(self._gate)
         suspicion = self._deafness.suspicion(self._clock.monotonic())
         if suspicion is None or (found := await self._judge()) is None:
