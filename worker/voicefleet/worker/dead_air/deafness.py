@@ -61,8 +61,8 @@ class DeafnessDetector:
 
     def __init__(self) -> None:
         self.by_voice = True
-        """A voice detector runs in the session: it shows soon that a voice began, and that it ended. Else words do, and a
-        model that goes by the meaning may wait for the rest of a sentence."""
+        """A voice detector runs in the session: it shows soon that a voice began, and that it ended. Else words do, and
+        a model that goes by the meaning may wait for the rest of a sentence."""
         self._floor_dbfs = 0.0
         self._tried = False
         self._caller_speaks_since_s: float | None = None
