@@ -101,9 +101,15 @@ class Fleet:
 
 @asynccontextmanager
 async def fleet(
-    livekit: LiveKit, redis_url: str, tmp_path: Path, key: str = "", agent: str = "support.counting_agent:create"
+    livekit: LiveKit,
+    redis_url: str,
+    tmp_path: Path,
+    key: str = "",
+    agent: str = "support.counting_agent:create",
+    **more: str,
 ) -> AsyncIterator[Fleet]:
     env = {
+        **more,
         "VOICEFLEET_AGENT": agent,
         "VOICEFLEET_TRANSCRIPT_KEY": key,
         "PYTHONPATH": os.pathsep.join([TESTS, os.environ.get("PYTHONPATH", "")]),
