@@ -9,7 +9,7 @@ import json
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import UTC, datetime
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, cast
 
 from livekit import rtc
@@ -425,9 +425,7 @@ class FakeJob:
         self.calls.append(call)
         return self._factory(call)
 
-    def make_session(
-        self, tier: ReadyTier | None = None, options: Mapping[str, Any] = MappingProxyType({})
-    ) -> AgentSession[Any]:
+    def make_session(self, tier: ReadyTier | None = None, **more: Any) -> AgentSession[Any]:
         """A session of scripted providers, as a team's entrypoint or our factory's makes it."""
         self.tier = tier.name if tier is not None else ""
         self.session = RoomlessSession(
@@ -436,7 +434,7 @@ class FakeJob:
             vad=None,
             conn_options=connect_options(self._tiers.pick("")),
             user_away_timeout=None,
-            **options,
+            **more.get("options", {}),
         )
         self.session.output.audio, self.session.input.audio = self.loudspeaker, SilentInput()
         return self.session
