@@ -231,7 +231,8 @@ def test_what_a_region_says_goes_before_what_is_said_for_all(rendered: dict[str,
     assert "waiting_message" not in config["regions"]["eu"]
     assert config["regions"]["us"]["waiting_message"] == {
         **{"after_s": 2, "every_s": 8},
-        **{"audio": "/etc/voicefleet-waiting/us/waiting.wav", "text": "One moment."},
+        **{"audio": "/etc/voicefleet-waiting/us/waiting.wav", "text": "One moment.", "language": "en-GB"},
+        "languages": {"pl": {"audio": "/etc/voicefleet-waiting/us/pl.wav"}},
     }
 
 
@@ -257,6 +258,14 @@ def test_empty_lists_maps_and_numbers_of_a_region_count_too() -> None:
         **{"policy": "predictive", "wait_ratio": 0.001, "mode": "auto"},
         **{"scale_down_delay_s": 300, "start_timeout_s": 120},
     }
+
+
+def test_an_agent_that_brings_its_own_session_needs_no_tiers() -> None:
+    objects = render({**TRIAL, "worker": {"agent": "desk:server"}})
+    spec = worker(objects, "voicefleet-local", "voice-local")["spec"]["template"]["spec"]
+    env = environment_of(spec["containers"][0])
+    assert env["VOICEFLEET_AGENT"] == "desk:server"
+    assert not env["VOICEFLEET_TIERS"], "devStack's synthetic tier would replace what the team has"
 
 
 def test_a_worker_of_a_team_with_an_agent_of_its_own(rendered: dict[str, Objects]) -> None:
