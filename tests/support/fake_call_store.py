@@ -266,7 +266,7 @@ class FakeCallLogs:
     async def now_ms(self) -> int:
         return self._redis.now_ms()
 
-    async def note_reason(self, room: str, reason: EndReason, room_sid: str = "") -> bool:
+    async def note_reason(self, room: str, reason: EndReason, room_sid: str = "", *, over: bool = False) -> bool:
         self._redis.now_ms()
         return self.reasons.setdefault(room, reason) is reason
 

@@ -46,6 +46,14 @@ def show(
     json_path: JsonOption = None,
 ) -> None:
     """Show one call: its agents, its turns with their stages, and what else happened; as `voicefleet calls show`."""
-    from voicefleet.client.calls import show as run_it
+    from voicefleet.contract.errors import MissingPartError
+    from voicefleet.runtime.command.discovery import installed_modules, load
 
-    raise typer.Exit(run_it(room, controller_url, region=region, json_path=json_path))
+    # It is the controller's; an image of the callers alone has it not.
+    if "calls" not in installed_modules("commands"):
+        raise MissingPartError(
+            "this installation has no commands of the controller",
+            field="show",
+            hint="Use `voicefleet calls show ROOM` where the controller is installed.",
+        )
+    load("commands", "calls").show(room, controller_url, region, json_path)

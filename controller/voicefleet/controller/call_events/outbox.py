@@ -52,6 +52,7 @@ class Outbox:
         self._calls: dict[str, _Call] = {}
         self._under_way = 0
         self._failures = 0
+        self._pauses = 0
         self._paused_until_s = 0.0
         self.waiting = 0
         """Events that are not told yet."""
@@ -94,7 +95,7 @@ class Outbox:
             # It is back: what waited for that waits no longer.
             for call in self._calls.values():
                 call.not_before_s = 0.0
-        self._failures, self._paused_until_s = 0, 0.0
+        self._failures, self._pauses, self._paused_until_s = 0, 0, 0.0
         self._settle(entry)
 
     def failed(self, entry: Entry, now_s: float, age_s: float) -> bool:
@@ -102,8 +103,9 @@ class Outbox:
         call = self._calls[entry.event.call]
         self._failures += 1
         if self.failing:
-            pause_s = min(LONGEST_PAUSE_S, 2.0 ** min(16, self._failures - FAILING_AFTER))
-            self._paused_until_s = now_s + pause_s
+            # Those that were under way together when it began to fail count once.
+            self._pauses += self._under_way == 1
+            self._paused_until_s = now_s + min(LONGEST_PAUSE_S, 2.0 ** min(16, self._pauses - 1))
         if age_s >= self._give_up_after_s:
             self._settle(entry)
             return True

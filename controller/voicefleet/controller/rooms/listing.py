@@ -95,7 +95,10 @@ class RoomLister:
             gone = [c.room for c in before.calls if c.room not in names]
             taken_out = await self._take_over(before, [], gone)
             # Nobody said that they are over; LiveKit may have restarted, and the callers come back.
-            await region.calls.shorten_conversation_ttl(set(gone).intersection(taken_out))
+            lost = set(gone).intersection(taken_out)
+            await region.calls.shorten_conversation_ttl(lost)
+            for room in lost:
+                await region.calls.logs.note_reason(room, EndReason.ROOM_LOST, over=True)
             await self._look(before, rooms)
             region.listed = ListedRooms(frozenset(names), region.clock.monotonic(), region.scans.failures)
             self._began_ms = before.now_ms

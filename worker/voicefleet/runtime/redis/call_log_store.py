@@ -71,9 +71,13 @@ class CallLogStore:
         args = CallFacts(room=room, room_sid=room_sid, job=job, tier=tier, language=language, facts=list(facts))
         return bool(await self._scripts.run([self._keys.open_calls], args))
 
-    async def note_reason(self, room: str, reason: EndReason, room_sid: str = "") -> bool:
-        """The call is about to be ended, for this reason; the first one that is given stays."""
-        args = CallReason(room=room, room_sid=room_sid, reason=reason.value)
+    async def note_reason(self, room: str, reason: EndReason, room_sid: str = "", *, over: bool = False) -> bool:
+        """The call is about to be ended, for this reason; the first one that is given stays.
+
+        Args:
+            over: its room is gone already.
+        """
+        args = CallReason(room=room, room_sid=room_sid, reason=reason.value, over=over)
         return bool(await self._scripts.run([self._keys.open_calls], args))
 
     async def over(self) -> list[str]:

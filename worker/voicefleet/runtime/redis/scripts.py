@@ -254,6 +254,7 @@ class CallReason(ScriptArguments):
     room: str
     room_sid: str
     reason: str
+    over: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
