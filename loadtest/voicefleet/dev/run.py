@@ -32,6 +32,7 @@ READY_LIMIT_S = 60.0
 SHAPE = PoolShape(slots=2, min_workers=1, max_workers=2, buffer=0, scale_down_delay_s=5.0)
 _LOOK_EVERY_S = 0.2
 _TAIL = 15
+_WATCH_MS = 500
 
 
 @dataclass(slots=True)
@@ -107,8 +108,10 @@ class DevRun:
     async def _reload(self, fleet: Fleet, client: ControllerClient) -> None:
         """With each change that loads, a new worker takes over, live calls too, and the old one ends."""
         folder = folder_of(self.options.agent)
-        self.say(f"watching {folder}")
         async for changed in _changes(folder):
+            if not changed:
+                self.say(f"watching {folder}")
+                continue
             self.say(f"changed: {', '.join(sorted(path.name for path in changed))}")
             try:
                 found = await asyncio.to_thread(probe, self.options.agent, self.options.tiers)
@@ -157,8 +160,15 @@ class DevRun:
 
 
 async def _changes(folder: Path) -> AsyncIterator[set[Path]]:
+    """An empty set once the folder is watched, then the files of each change."""
     # With livekit-agents; who only places calls has neither.
     from watchfiles import awatch
 
-    async for changes in awatch(folder, watch_filter=lambda _, name: counts(Path(name), folder)):
-        yield {Path(name) for _, name in changes}
+    def ours(_: object, name: str) -> bool:
+        return counts(Path(name), folder)
+
+    watched = False
+    async for changes in awatch(folder, watch_filter=ours, rust_timeout=_WATCH_MS, yield_on_timeout=True):
+        if changes or not watched:
+            yield {Path(name) for _, name in changes}
+        watched = True

@@ -57,6 +57,7 @@ class FakeRoom(rtc.Room):
             attributes={},
             kind=rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
             track_publications={},
+            state=rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE,
             permissions=None,
             disconnect_reason=None,
         )

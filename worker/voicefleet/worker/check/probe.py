@@ -22,6 +22,7 @@ from voicefleet.contract.errors import UsageError
 from voicefleet.worker.call import CallContext, set_current_call
 from voicefleet.worker.check.fake_room import FakeRoom
 from voicefleet.worker.check.findings import STAGES, Findings, Stage
+from voicefleet.worker.check.moves import classes_of_the_team, how_it_moves
 from voicefleet.worker.job.target import Target, load_target
 from voicefleet.worker.server.settings import environment
 from voicefleet.worker.tiers.load import ReadyTier, read_tiers, resolve_tiers
@@ -74,7 +75,8 @@ async def _probe(target: Target, tier: ReadyTier) -> Findings:
         turns=_turns(session, agent, tier),
         agent=type(agent).__name__,
         hooks=_hooks(target, agent),
-        notes=tuple(_notes(target, options, tier)),
+        moves={kind.__qualname__: how_it_moves(kind, type(agent)) for kind in classes_of_the_team()},
+        notes=(*_notes(target, options, tier), *_missing(session, agent, tier)),
         problems=tuple(problems),
     )
 
@@ -205,6 +207,16 @@ def _notes(target: Target, options: dict[str, Any], tier: ReadyTier) -> list[str
     given = [name for name in ("room_options", "room_input_options", "room_output_options") if options.get(name)]
     notes += [f"{name} of the agent are kept, but for text input" for name in given]
     return notes
+
+
+def _missing(session: AgentSession[Any] | None, agent: Agent, tier: ReadyTier) -> list[str]:
+    """Stages without which the first agent cannot do its part."""
+    there = {name: _stage(name, session, agent, tier).whose != "none" for name in STAGES}
+    models = [agent.llm, session.llm if session is not None else None]
+    if any(isinstance(model, llm.RealtimeModel) for model in models):
+        return []
+    lacks = {"stt": "hears nobody", "llm": "answers nothing", "tts": "has no voice"}
+    return [f"no {name}: the first agent {what}" for name, what in lacks.items() if not there[name]]
 
 
 if __name__ == "__main__":
