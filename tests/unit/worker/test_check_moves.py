@@ -33,11 +33,11 @@ class Asks(AgentTask[bool]):
 
 
 def test_the_first_agent_moves_whatever_it_is_given() -> None:
-    assert how_it_moves(Bound, Bound).startswith("moves: the next worker's run")
+    assert how_it_moves(Bound, Bound).startswith("the next worker's run")
 
 
 def test_another_one_moves_with_what_is_json() -> None:
-    assert how_it_moves(Plain, Bound).startswith("moves: made again")
+    assert how_it_moves(Plain, Bound).startswith("made again")
     assert "if it is given database: Database, which is no JSON" in how_it_moves(Bound, Plain)
 
 

@@ -38,7 +38,7 @@ def how_it_moves(kind: type[Agent], first: type[Agent]) -> str:
     """How a call whose agent is of class `kind` moves, or why it does not. `first`: the one that the session starts
     with."""
     if kind is first:
-        return "moves: the next worker's run of your code makes it"
+        return "the next worker's run of your code makes it"
     if issubclass(kind, AgentTask):
         return "a handoff waits for its end; after a crash the agent that awaited it has the call"
     if "<" in kind.__qualname__ or kind.__module__ == "__main__":
@@ -46,7 +46,7 @@ def how_it_moves(kind: type[Agent], first: type[Agent]) -> str:
     refused = [f"{name}: {shown}" for name, shown in _no_json(kind)]
     if refused:
         return f"cannot be made again if it is given {', '.join(refused)}, which is no JSON"
-    return "moves: made again from its class and arguments, as far as these are JSON"
+    return "made again from its class and arguments, as far as these are JSON"
 
 
 def _no_json(kind: type[Agent]) -> Iterator[tuple[str, str]]:
