@@ -60,6 +60,8 @@ class CallRecord:
     """The call is ended after this; 0 for no bound."""
     priority: int = 0
     """0 to 9; the higher one is served first, unless the other waits 10 s longer for each level between them."""
+    outbound: bool = False
+    """We dial the callee: see `contract.dials`."""
 
 
 @dataclass(frozen=True, slots=True)

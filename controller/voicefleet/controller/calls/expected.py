@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.dials import DialState
 from voicefleet.controller.ports import Participant
 from voicefleet.controller.regions.region import Region
 
@@ -21,6 +22,9 @@ async def expected_since(region: Region, room: str, there: Iterable[Participant]
     """
     if any(p.serves for p in there):
         return None
+    if (dial := await region.dials.get(room)) is not None:
+        # We call somebody there. While it rings, the agent must come back if it dies.
+        return dial.since_ms if dial.admitted and DialState(dial.state).pending else None
     dispatches = await region.livekit.dispatches(room)
     # Those that we made again tell nothing of what the team wants.
     wanted = [d for d in dispatches if not DispatchMetadata.decode(d.metadata).attempt]

@@ -56,6 +56,7 @@ class EndCall:
     async def _end(self, region: Region, room: str, owner: str, key: Key) -> None:
         # First, so that nobody who is quick joins again before it is known.
         await region.calls.mark_ended(room)
+        await region.dials.cancel(room)
         await region.livekit.delete_room(room)
         region.reservations.release(room)
         await self._limiter.release(owner, region.name, [room])

@@ -10,6 +10,7 @@ from typing import Any
 from voicefleet.contract.keys import Keys
 from voicefleet.controller.calls.dispatch import Dispatcher
 from voicefleet.controller.calls.handoffs import Handoffs
+from voicefleet.controller.calls.outbound import Dialer
 from voicefleet.controller.calls.recovery import Recovery
 from voicefleet.controller.calls.redis_outage import OutageDispatcher
 from voicefleet.controller.http.auth.key_file import KeyFile
@@ -49,6 +50,8 @@ def build_loops(shared: Shared, leadership: Leadership, web: Web, listers: Itera
         loops[f"pool of {name}"] = PoolReconciler(region, web.decisions, leadership, tick_s=settings.tick_s).run
         loops[f"recovery of {name}"] = Recovery(region).run
         loops[f"outage dispatch of {name}"] = OutageDispatcher(region).run
+        if region.settings.trunks:
+            loops[f"outbound calls of {name}"] = Dialer(region, settings.replica).run
         if region.settings.handoff:
             loops[f"handoffs of {name}"] = Handoffs(region).run
         if region.fleet is not None:
