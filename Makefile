@@ -1,7 +1,7 @@
 # The front door. `make help` lists what it can do; ARGS passes options on: make demo ARGS="--calls 4"
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster demo test lint fmt bench chaos soak dashboards previous lock clean parts
+.PHONY: help setup cluster demo examples test lint fmt bench chaos soak dashboards previous lock clean parts
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -18,6 +18,9 @@ cluster: ready-cluster ## Make ready what the cluster tests run: Kubernetes, con
 
 demo: ready-demo ## A fleet with calls on this machine, no accounts needed
 	@$(BIN)/voicefleet demo $(ARGS)
+
+examples: ready-examples ## Twelve agents of the shapes that teams have, unchanged, on a fleet that drains and breaks
+	@PYTHONPATH=tests $(BIN)/python -m examples $(ARGS)
 
 # Not everyone can run a cluster: their cluster tests are skipped, and say why. In CI a missing part fails.
 parts: ready-test

@@ -198,7 +198,7 @@ async def _grown_by(client: Any, http: aiohttp.ClientSession, name: str, livekit
             for room in rooms:  # as for every call with a ticket of the API
                 pipe.set(keys.call(room), codec.dump(CallRecord(room, name, key="front")))
             await pipe.execute()
-        await book.apply_listing(0, [(room, 0) for room in rooms], [])
+        await book.apply_listing(0, [(room, 0, "") for room in rooms], [])
     began_s = time.monotonic()  # the last of them is there: now all of them are needed
     await _until(lambda: _wants_all(http, name))
     return time.monotonic() - began_s

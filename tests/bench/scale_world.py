@@ -226,9 +226,9 @@ class Running:
         for place in self.places.values():
             calls = [self.new_call(place) for _ in range(self.world.calls)]
             workers = itertools.cycle(place.by_worker)
-            add = [(c.room, self.now_ms() - self.random.randrange(240_000)) for c in calls]
+            add = [(c.room, self.now_ms() - self.random.randrange(240_000), c.sid) for c in calls]
             k = self.keys[place.name]
-            await self.wire.send([_packing.pack(_callers_keys(k), _callers(add))])
+            await self.wire.send([_packing.pack(_callers_keys(k), _callers(k, add))])
             await asyncio.gather(*(self.accept(call, next(workers)) for call in calls))
             await asyncio.gather(*(self.live(call) for call in calls))
             await self.wire.send([self.report(place, worker, urgent=False) for worker in place.by_worker])
@@ -441,8 +441,8 @@ class Running:
         self.late_s.clear()
 
 
-def _callers(add: list[tuple[str, int]]) -> Callers:
-    return Callers(add=add, expect=[], gone=[], began_ms=0, left_kept_ms=LEFT_KEPT_MS)
+def _callers(k: Keys, add: list[tuple[str, int, str]]) -> Callers:
+    return Callers(add=add, expect=[], gone=[], began_ms=0, left_kept_ms=LEFT_KEPT_MS, aside_prefix=k.aside_prefix)
 
 
 def _callers_keys(k: Keys) -> list[str]:

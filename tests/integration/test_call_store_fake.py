@@ -34,6 +34,8 @@ T = TypeVar("T")
 HOUR_MS = 3_600_000
 ROOM = st.sampled_from(["a", "b", "c"])
 JOB = st.sampled_from(["J1", "J2", "J3"])
+ATTEMPT = st.sampled_from([0, 0, 1])
+SID = st.sampled_from(["RM_1", "RM_1", "RM_2", ""])
 TTLS = ("ACCEPTED_TTL_MS", "LIVE_TTL_MS", "HANDOFF_TTL_MS", "HANDOFF_READY_TTL_MS")
 
 
@@ -81,11 +83,11 @@ class Both(RuleBasedStateMachine):
         real, fake = (self._run(getattr(s, name)(*args, **more)) for s in (self.real_claims, self.fake_claims))
         assert plain(real) == plain(fake), f"{name}{args}{more}: really {real}, the fake says {fake}"
 
-    @rule(room=ROOM, priority=st.sampled_from([0, 0, 5]))
-    def caller_joins(self, room: str, priority: int) -> None:
+    @rule(room=ROOM, priority=st.sampled_from([0, 0, 5]), sid=SID)
+    def caller_joins(self, room: str, priority: int, sid: str) -> None:
         self.time_ms += 7
         self.same("save_record", CallRecord(room, "both", priority=priority))
-        self.same("apply_listing", self.time_ms, [(room, self.time_ms)], [])
+        self.same("apply_listing", self.time_ms, [(room, self.time_ms, sid)], [])
 
     @rule(room=ROOM, late=st.booleans())
     def caller_leaves(self, room: str, late: bool) -> None:
@@ -101,17 +103,40 @@ class Both(RuleBasedStateMachine):
         self.same("expect", [(room, self.time_ms)])
         self.same("expected")
 
-    @rule(room=ROOM, job=JOB)
-    def worker_accepts(self, room: str, job: str) -> None:
-        self.same_claims("accept", room, "RM_1", worker=worker_of(job), job=job)
+    @rule(room=ROOM, job=JOB, attempt=ATTEMPT, sid=SID)
+    def worker_accepts(self, room: str, job: str, attempt: int, sid: str) -> None:
+        self.same_claims("accept", room, sid, worker=worker_of(job), job=job, attempt=attempt)
 
-    @rule(room=ROOM, job=JOB, epoch=st.integers(0, 3), trouble=st.sampled_from(["", "", "no media"]))
-    def job_renews(self, room: str, job: str, epoch: int, trouble: str) -> None:
-        self.same_claims("renew", room, "RM_1", worker=worker_of(job), job=job, epoch=epoch, trouble=trouble)
+    @rule(
+        room=ROOM,
+        job=JOB,
+        epoch=st.integers(0, 3),
+        attempt=ATTEMPT,
+        sid=SID,
+        trouble=st.sampled_from(["", "", "no media"]),
+    )
+    def job_renews(self, room: str, job: str, epoch: int, attempt: int, sid: str, trouble: str) -> None:
+        of_job: dict[str, Any] = {"worker": worker_of(job), "job": job, "epoch": epoch, "attempt": attempt}
+        self.same_claims("renew", room, sid, **of_job, trouble=trouble)
+
+    @rule(room=ROOM, job=JOB, released=st.sampled_from(["", "session_closed"]), sid=SID)
+    def job_releases(self, room: str, job: str, released: str, sid: str) -> None:
+        self.same_claims("release", room, job=job, released=released, room_sid=sid)
+
+    @rule(room=ROOM, sid=SID, comes=st.booleans())
+    def neighbour_comes_or_goes(self, room: str, sid: str, comes: bool) -> None:
+        if comes:
+            self.same("neighbour_here", room, sid)
+        else:
+            self.same("neighbour_gone", room)
 
     @rule(room=ROOM, job=JOB)
-    def job_releases(self, room: str, job: str) -> None:
-        self.same_claims("release", room, job=job)
+    def controller_removes(self, room: str, job: str) -> None:
+        self.same("mark_removing", room, job)
+
+    @rule(room=ROOM)
+    def team_asks_for_an_agent(self, room: str) -> None:
+        self.same("want_agent", room)
 
     @rule(room=ROOM, jobs=st.lists(JOB, min_size=1, max_size=2, unique=True))
     def controller_fences(self, room: str, jobs: list[str]) -> None:
@@ -173,11 +198,12 @@ def seen(snapshot: Snapshot) -> Any:
             c.joined_ms,
             c.rank,
             c.state,
+            c.aside and (c.aside.room_sid, c.aside.reason),
             c.claim and (c.claim.worker, c.claim.job, c.claim.epoch, c.claim.trouble),
         )
         for c in snapshot.calls
     ]
-    return calls, snapshot.live, snapshot.waiting, snapshot.in_trouble, len(snapshot.served_after_s)
+    return calls, snapshot.live, snapshot.waiting, snapshot.set_aside, snapshot.in_trouble, len(snapshot.served_after_s)
 
 
 def test_the_fake_answers_as_redis_does(redis_server: servers.Redis) -> None:

@@ -87,7 +87,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.time_ms += 7
         self.priority[room] = priority
         self.run(self._client.set(KEYS.call(room), codec.dump(CallRecord(room, "queue", priority=priority))))
-        self.run(self.books[0].apply_listing(self.time_ms, [(room, self.time_ms)], []))
+        self.run(self.books[0].apply_listing(self.time_ms, [(room, self.time_ms, "RM_1")], []))
         self.joined[room] = self.time_ms
 
     @rule(room=ROOM)

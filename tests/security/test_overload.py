@@ -34,7 +34,7 @@ async def said_by_webhooks(client: RedisClient, played: PlayedLiveKit, names: li
     book = CallStore(client, Scripts(client), "eu", grace_ms=1_000)
     for start in range(0, len(names), 500):
         # As `CallStore.joined`, for many at once: the script takes the time when it writes, so no scan misses it.
-        await book.apply_listing(0, [(name, 0) for name in names[start : start + 500]], [])
+        await book.apply_listing(0, [(name, 0, "") for name in names[start : start + 500]], [])
 
 
 async def view(running: Running) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from support.fake_livekit import EPOCH_MS
+from voicefleet.contract.aside import NEIGHBOUR_TTL_MS, RELEASED_TTL_MS, Aside, Why
 from voicefleet.contract.calls import PRIORITY_LEVEL_MS, CallRecord
 from voicefleet.contract.claims import (
     ACCEPTED_TTL_MS,
@@ -26,6 +27,10 @@ from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS
 from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.redis.claim_store import Accepted, Refused, Renewed, Succeeding, Turn, Yielded
+
+
+def _same_room(one: str, other: str) -> bool:
+    return not one or not other or one == other
 
 
 @dataclass
@@ -47,6 +52,8 @@ class _Redis:
     epochs: dict[str, int] = field(default_factory=dict)
     fenced: dict[str, set[str]] = field(default_factory=dict)
     handoffs: dict[str, tuple[Handoff, int]] = field(default_factory=dict)
+    removing: dict[str, str] = field(default_factory=dict)
+    asides: dict[str, tuple[Aside, int]] = field(default_factory=dict)
     records: dict[str, CallRecord] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     conversations: dict[str, str] = field(default_factory=dict)
@@ -69,6 +76,10 @@ class _Redis:
         handoff, until_ms = self.handoffs.get(room, (None, 0))
         return handoff if until_ms > self.now_ms() else None
 
+    def aside(self, room: str) -> Aside | None:
+        aside, until_ms = self.asides.get(room, (None, 0))
+        return aside if until_ms > self.now_ms() else None
+
     def raise_epoch(self, room: str) -> int:
         self.epochs[room] = self.epochs.get(room, 0) + 1
         return self.epochs[room]
@@ -85,12 +96,20 @@ class FakeClaims:
     def __init__(self, redis: _Redis) -> None:
         self._redis = redis
 
-    async def accept(self, room: str, room_sid: str, *, worker: str, job: str) -> Accepted | Succeeding | Refused:
+    async def accept(
+        self, room: str, room_sid: str, *, worker: str, job: str, attempt: int = 0
+    ) -> Accepted | Succeeding | Refused:
         redis, now_ms = self._redis, self._redis.now_ms()
         claim = redis.claim(room)
         if job in redis.fenced.get(room, ()):
             return Refused(claim)
         if claim is None:
+            if (aside := redis.aside(room)) is not None:
+                same = _same_room(aside.room_sid, room_sid)
+                if same and attempt:
+                    return Refused(None)
+                if not same or aside.why != Why.NEIGHBOUR:
+                    del redis.asides[room]
             epoch = redis.raise_epoch(room)
             self._set(Claim(worker, job, epoch, ClaimState.ACCEPTED, room_sid), room, ACCEPTED_TTL_MS)
             redis.handoffs.pop(room, None)
@@ -108,7 +127,7 @@ class FakeClaims:
         return Refused(claim)
 
     async def renew(
-        self, room: str, room_sid: str, *, worker: str, job: str, epoch: int, trouble: str = ""
+        self, room: str, room_sid: str, *, worker: str, job: str, epoch: int, attempt: int = 0, trouble: str = ""
     ) -> Renewed | None:
         redis, now_ms = self._redis, self._redis.now_ms()
         claim = redis.claim(room)
@@ -120,6 +139,10 @@ class FakeClaims:
             last, before = redis.epochs.get(room, 0), redis.open_jobs.get(room)
             if before != job and epoch > 0 and (before or last > epoch):
                 return None
+            if (aside := redis.aside(room)) is not None and aside.why == Why.RELEASED:
+                if _same_room(aside.room_sid, room_sid) and (attempt or epoch):
+                    return None
+                del redis.asides[room]
             epoch = max(epoch, last if before == job else last + 1, 1)
             redis.open_jobs[room] = job
         redis.epochs[room] = epoch
@@ -127,13 +150,23 @@ class FakeClaims:
         handoff = redis.handoff(room)
         return Renewed(epoch, handoff if handoff and handoff.from_job == job else None)
 
-    async def release(self, room: str, *, job: str) -> bool:
-        claim = self._redis.claim(room)
-        if claim is None or claim.job != job:
+    async def release(self, room: str, *, job: str, released: str = "", room_sid: str = "") -> bool:
+        redis, now_ms = self._redis, self._redis.now_ms()
+        claim, last = redis.claim(room), redis.open_jobs.get(room, job)
+        if claim is not None and claim.job != job:
             return False
-        del self._redis.claims[room]
-        self._redis.open_jobs.pop(room, None)
-        return True
+        releases = bool(released) and (claim is not None or last == job) and job not in redis.fenced.get(room, ())
+        releases = releases and redis.removing.get(room) != job
+        if claim is None and not releases:
+            return False
+        if claim is not None or last == job:
+            redis.claims.pop(room, None)
+            redis.open_jobs.pop(room, None)
+        if releases:
+            redis.fenced.setdefault(room, set()).add(job)
+            redis.handoffs.pop(room, None)
+            redis.asides[room] = (Aside(Why.RELEASED, room_sid, released, now_ms), now_ms + RELEASED_TTL_MS)
+        return releases if released else True
 
     async def begin_handoff(self, room: str, *, job: str) -> bool:
         redis, now_ms = self._redis, self._redis.now_ms()
@@ -211,11 +244,18 @@ class FakeCallStore:
         served: list[float] = []
         claims = {room: redis.claim(room) for room in redis.callers}
         for room, joined_ms in redis.callers.items():
-            rank = redis.waiting.get(room)
+            rank, aside = redis.waiting.get(room), redis.aside(room)
             if claims[room] is not None:
+                if aside is not None and aside.why == Why.RELEASED:
+                    del redis.asides[room]
                 redis.in_flight.pop(room, None)
                 if redis.waiting.pop(room, None) is not None and rank is not None and rank > 0:
                     served.append((now_ms - joined_ms) / 1000)
+            elif aside is not None:
+                redis.in_flight.pop(room, None)
+                redis.waiting.pop(room, None)
+                if aside.why == Why.RELEASED:
+                    redis.asides[room] = (aside, now_ms + RELEASED_TTL_MS)
             elif rank is None and now_ms - joined_ms >= self._grace_ms:
                 record = redis.records.get(room)
                 redis.waiting[room] = joined_ms - (record.priority if record else 0) * PRIORITY_LEVEL_MS
@@ -229,6 +269,7 @@ class FakeCallStore:
                 redis.waiting.get(room),
                 claim := claims[room],
                 self._held_since_ms[room, claim.job] if claim else 0,
+                None if claim else redis.aside(room),
             )
             for room, joined_ms in in_order
         )
@@ -260,16 +301,43 @@ class FakeCallStore:
         if room in self.redis.in_flight:
             self.redis.in_flight[room] = now_ms + after_ms
 
-    async def caller_joined(self, room: str) -> None:
-        await self.apply_listing(0, [(room, 0)], [])
+    async def caller_joined(self, room: str, room_sid: str = "") -> None:
+        await self.apply_listing(0, [(room, 0, room_sid)], [])
 
     async def caller_left(self, room: str) -> None:
         await self.apply_listing(0, [], [room])
 
-    async def apply_listing(self, began_ms: int, here: Sequence[tuple[str, int]], gone: Iterable[str]) -> list[str]:
+    async def mark_removing(self, room: str, job: str) -> None:
+        self.redis.now_ms()
+        self.redis.removing[room] = job
+
+    async def neighbour_here(self, room: str, room_sid: str = "") -> None:
         redis, now_ms = self.redis, self.redis.now_ms()
-        for room, joined_ms in here:
+        aside = redis.aside(room)
+        ours = aside is not None and _same_room(aside.room_sid, room_sid)
+        if aside is None or not ours:
+            aside = Aside(Why.NEIGHBOUR, room_sid, "", now_ms)
+        if aside.why == Why.NEIGHBOUR:
+            redis.asides[room] = (aside, now_ms + NEIGHBOUR_TTL_MS)
+
+    async def neighbour_gone(self, room: str) -> None:
+        aside = self.redis.aside(room)
+        if aside is not None and aside.why == Why.NEIGHBOUR:
+            del self.redis.asides[room]
+
+    async def want_agent(self, room: str) -> bool:
+        self.redis.now_ms()
+        return self.redis.asides.pop(room, None) is not None
+
+    async def apply_listing(
+        self, began_ms: int, here: Sequence[tuple[str, int, str]], gone: Iterable[str]
+    ) -> list[str]:
+        redis, now_ms = self.redis, self.redis.now_ms()
+        for room, joined_ms, room_sid in here:
             redis.callers.setdefault(room, joined_ms if 0 < joined_ms <= now_ms else now_ms)
+            aside = redis.aside(room)
+            if aside is not None and not _same_room(aside.room_sid, room_sid):
+                del redis.asides[room]
             redis.expected.discard(room)
         out = [r for r in gone if r in redis.callers and (not began_ms or redis.callers[r] < began_ms)]
         for room in out:
@@ -320,6 +388,9 @@ class FakeCallStore:
             names.pop(room, None)
         if not room_sid or redis.conversations.get(room) in (None, room_sid):
             redis.conversations.pop(room, None)
+        aside = redis.aside(room)
+        if aside is not None and _same_room(aside.room_sid, room_sid):
+            del redis.asides[room]
         redis.remove_caller(room)
         return True
 

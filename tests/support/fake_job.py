@@ -51,10 +51,14 @@ class FakeClaims:
         self.handoff: Handoff | None = None
         self.away = False
         self.renewals: list[float] = []
+        self.released: tuple[str, str] | None = None
+        """Why the call was released, and the sid of its room."""
         self.trouble = ""
         """As of the last renewal."""
 
-    async def renew(self, _room: str, _sid: str, *, worker: str, job: str, epoch: int, trouble: str) -> Renewed | None:
+    async def renew(
+        self, _room: str, _sid: str, *, worker: str, job: str, epoch: int, attempt: int, trouble: str
+    ) -> Renewed | None:
         self._answer()
         self.renewals.append(asyncio.get_running_loop().time())
         self.trouble = trouble
@@ -80,10 +84,12 @@ class FakeClaims:
         self.holder, self.epoch, self.handoff = self.handoff.to_job, self.epoch + 1, None
         return Yielded.DONE
 
-    async def release(self, _room: str, *, job: str) -> bool:
+    async def release(self, _room: str, *, job: str, released: str, room_sid: str) -> bool:
         self._answer()
         self._ended.append("claim")
         ours = self.holder == job
+        if ours and released:
+            self.released = (released, room_sid)
         self.holder = "" if ours else self.holder
         return ours
 

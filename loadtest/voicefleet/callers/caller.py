@@ -7,7 +7,7 @@ room is reported to the dialogue at once, and its `tick` decides what to do next
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +29,10 @@ OnEvent = Callable[[str, str, float, Mapping[str, Any]], None]
 _PUBLISH_GRACE_S = 2.0
 
 
+RoomAct = Callable[[rtc.Room], Awaitable[None]]
+"""Something that a caller's client does in its room, beside sending the caller's voice."""
+
+
 def _ignore(_call: str, _kind: str, _t_s: float, _data: Mapping[str, Any]) -> None: ...
 
 
@@ -40,11 +44,15 @@ class CallerSettings:
         behavior: time-outs and patience.
         connect_timeout_s: a join that takes longer has failed.
         options: passed to `room.connect`; None for the SDK's defaults.
+        before_question, after_question: what the client does just before a question's first word and after its last,
+            such as pressing and releasing a button; what they raise breaks the call.
     """
 
     behavior: CallerBehavior = field(default_factory=CallerBehavior)
     connect_timeout_s: float = 10.0
     options: rtc.RoomOptions | None = None
+    before_question: RoomAct | None = None
+    after_question: RoomAct | None = None
 
 
 class Caller:
@@ -223,9 +231,15 @@ class Caller:
 
     async def _ask(self, dialogue: Dialogue, source: SpeechSource, utterance: Utterance) -> None:
         await source.until_silent()
+        if self._settings.before_question is not None:
+            await self._settings.before_question(self._room)
         first_s = await source.say(utterance.samples)
         start_s = first_s + utterance.speech_start_sample / SAMPLE_RATE
-        dialogue.asked(start_s, first_s + utterance.speech_end_sample / SAMPLE_RATE)
+        end_s = first_s + utterance.speech_end_sample / SAMPLE_RATE
+        dialogue.asked(start_s, end_s)
+        if self._settings.after_question is not None:
+            await self._clock.sleep(max(0.0, end_s - self._clock.monotonic()))
+            await self._settings.after_question(self._room)
 
     async def _wait(self, due_s: float | None) -> None:
         timeout_s = None if due_s is None else max(0.0, due_s - self._clock.monotonic())

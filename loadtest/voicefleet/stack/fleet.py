@@ -123,7 +123,7 @@ async def running_fleet(
     shape: PoolShape,
     directory: Path,
     *,
-    workers: WorkerOptions,
+    workers: WorkerOptions | Mapping[str, WorkerOptions],
     webhooks: Callable[[str], str] | None = None,
     overrides: Mapping[str, Any] | None = None,
     livekit_metrics: bool = False,
@@ -132,6 +132,7 @@ async def running_fleet(
 
     Args:
         directory: for logs and the controller's file; the caller's to remove.
+        workers: how all workers are started, or region -> how its own are.
         webhooks: given the controller's address for webhooks, says where LiveKit shall send them instead.
         overrides: fields of the controller's file that replace ours, or come on top, for every region.
         livekit_metrics: LiveKit serves its metrics too.
@@ -194,11 +195,10 @@ def _controller_config(
     shape: PoolShape,
     directory: Path,
     port: int,
-    workers: WorkerOptions,
+    workers: WorkerOptions | Mapping[str, WorkerOptions],
     overrides: Mapping[str, Any],
 ) -> dict[str, Any]:
-    worker = [sys.executable, "-m", "voicefleet.cli.app", "worker", "--tiers", workers.tiers, "--agent", workers.agent]
-    command = [*workers.launcher, *worker]
+    of = {region: workers if isinstance(workers, WorkerOptions) else workers[region] for region in regions}
     return {
         "listen": f"127.0.0.1:{port}",
         "auth": "none",
@@ -221,8 +221,8 @@ def _controller_config(
                     "wait_ratio": shape.wait_ratio,
                 },
                 "process": {
-                    "command": command,
-                    "env": dict(workers.env),
+                    "command": _worker_command(of[region]),
+                    "env": dict(of[region].env),
                     "state_dir": str(directory / "workers" / region),
                     "log_dir": str(directory / "logs"),
                 },
@@ -231,6 +231,11 @@ def _controller_config(
             for region in regions
         },
     }
+
+
+def _worker_command(options: WorkerOptions) -> list[str]:
+    worker = [sys.executable, "-m", "voicefleet.cli.app", "worker", "--tiers", options.tiers, "--agent", options.agent]
+    return [*options.launcher, *worker]
 
 
 async def _until_ready(controller: Child, ready_file: Path) -> None:

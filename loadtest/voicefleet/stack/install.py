@@ -111,6 +111,7 @@ NEEDED: Mapping[str, Sequence[str]] = {
     "test": tuple(PARTS),
     "demo": (*_SERVERS, "flite"),
     "bench": _SERVERS,
+    "examples": _SERVERS,
     "chaos": (*_SERVERS, "iptables", "faketime"),
     "soak": (*_SERVERS, "iptables", "faketime"),
     "cluster": ("livekit-server",),

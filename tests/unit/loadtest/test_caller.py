@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from livekit import rtc
 
-from voicefleet.callers.caller import Caller
+from support.virtual_time import LoopClock, run
+from voicefleet.callers.caller import Caller, CallerSettings
 from voicefleet.contract.api import CallTicket
+from voicefleet.speech.clips import load_utterances
 
 pytestmark = pytest.mark.unit
 
@@ -53,3 +55,38 @@ async def test_a_failure_of_our_own_is_an_error_and_not_a_cut(monkeypatch: pytes
     outcome = await Caller("c", CallTicket(url="ws://x", token="t", room="r", region="eu"), ()).run()
     assert "publishing refused" in str(outcome.error)
     assert (outcome.cut, outcome.silent, room.disconnected) == (False, False, True)
+
+
+def test_the_client_acts_before_the_first_word_and_after_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rtc, "Room", EagerRoom)
+
+    async def scenario() -> None:
+        done: list[str] = []
+
+        async def press(_: rtc.Room) -> None:
+            done.append("press")
+
+        async def release(_: rtc.Room) -> None:
+            done.append("release")
+
+        clock = LoopClock()
+        settings = CallerSettings(before_question=press, after_question=release)
+        caller = Caller("c", CallTicket(url="ws://x", token="t", room="r", region="eu"), (), settings, clock=clock)
+        question = load_utterances()[0]
+        end_s = question.speech_end_sample / question.sample_rate
+
+        class Source:
+            async def until_silent(self) -> None:
+                done.append("silent")
+
+            async def say(self, _: Any) -> float:
+                done.append("say")
+                return clock.monotonic()
+
+        dialogue = SimpleNamespace(asked=lambda _start_s, _t0_s: done.append("asked"))
+        began_s = clock.monotonic()
+        await caller._ask(dialogue, Source(), question)  # type: ignore[arg-type]
+        assert done == ["silent", "press", "say", "asked", "release"]
+        assert clock.monotonic() - began_s == pytest.approx(end_s)
+
+    run(scenario())

@@ -9,6 +9,7 @@ import re
 import pytest
 
 from voicefleet.contract import codec
+from voicefleet.contract.aside import Aside
 from voicefleet.contract.claims import Claim, Handoff
 from voicefleet.runtime.redis.connection import script_names, script_prelude, script_text
 from voicefleet.runtime.redis.scripts import HandoffReady, ScriptArguments
@@ -42,7 +43,7 @@ def test_a_script_takes_one_argument_and_leaves_stored_values_to_the_prelude(nam
     )
 
 
-@pytest.mark.parametrize("kind", [Claim, Handoff])
+@pytest.mark.parametrize("kind", [Claim, Handoff, Aside])
 def test_the_scripts_know_the_fields_of_a_stored_value(kind: type) -> None:
     names = ", ".join(f"'{field.name}'" for field in dataclasses.fields(kind))
     assert f"{{{names}}}" in script_prelude()
@@ -55,7 +56,9 @@ def test_arguments_are_one_json_object() -> None:
     assert json.loads(args.encode()) == dataclasses.asdict(args)
 
 
-@pytest.mark.parametrize(("writer", "kind"), [("write_claim", Claim), ("write_handoff", Handoff)])
+@pytest.mark.parametrize(
+    ("writer", "kind"), [("write_claim", Claim), ("write_handoff", Handoff), ("write_aside", Aside)]
+)
 def test_a_script_that_makes_a_stored_value_gives_all_its_fields(writer: str, kind: type) -> None:
     made = [
         set(re.findall(r"(\w+) =", fields))

@@ -26,6 +26,8 @@ class Offer:
     rejected: list[bool] = field(default_factory=list)
     accepted: dict[str, str] | None = None
 
+    job = SimpleNamespace(metadata="")
+
     @property
     def room(self) -> SimpleNamespace:
         return SimpleNamespace(name=f"room-{self.id}", sid=f"RM_{self.id}")
@@ -48,7 +50,7 @@ class Claims:
     answer: Accepted | Refused | Exception = field(default_factory=lambda: Accepted(7))
     released: list[str] = field(default_factory=list)
 
-    async def accept(self, room: str, sid: str, *, worker: str, job: str) -> Accepted | Refused:
+    async def accept(self, room: str, sid: str, *, worker: str, job: str, attempt: int) -> Accepted | Refused:
         await asyncio.sleep(0)
         if isinstance(self.answer, Exception):
             raise self.answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ class Claims:
         """Called while Redis is thinking."""
 
     async def renew(
-        self, room: str, sid: str, *, worker: str, job: str, epoch: int, trouble: str = ""
+        self, room: str, sid: str, *, worker: str, job: str, epoch: int, attempt: int, trouble: str = ""
     ) -> Renewed | None:
         self.asked.append((virtual_time.now_s(), epoch))
         self.troubles.append(trouble)
@@ -206,3 +207,50 @@ def test_no_renewal_beside_a_handover() -> None:
         assert times[:4] == [1.0, 1.8, 2.1, 2.4], "one question at a time"
 
     virtual_time.run(case())
+
+
+@dataclass
+class Releases:
+    """A claim store to which the claim is given back."""
+
+    answers: list[bool | Exception]
+    asked: list[dict[str, str]] = field(default_factory=list)
+
+    async def release(self, room: str, **what: str) -> bool:
+        self.asked.append(what)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+def released(store: Releases, reason: str, *, lost: bool = False) -> tuple[bool, ClaimLease]:
+    lease = lease_of(store)  # type: ignore[arg-type]
+    lease.lost = lost
+    return virtual_time.run(lease.release(reason)), lease
+
+
+def test_a_released_call_is_not_this_jobs_any_more() -> None:
+    store = Releases([True])
+    done, lease = released(store, "session_closed")
+    assert done
+    assert lease.lost
+    assert store.asked == [{"job": "j", "released": "session_closed", "room_sid": "RM"}]
+
+
+def test_a_release_on_purpose_waits_for_redis_for_a_while() -> None:
+    away = UnknownStateError("away")
+    assert released(Releases([away, away, True]), "session_closed")[0]
+    never = Releases([away] * 100)
+    assert not released(never, "session_closed")[0]
+    assert 10 < len(never.asked) < 20
+    once = Releases([away] * 100)
+    assert not released(once, "")[0], "a claim runs out by itself"
+    assert len(once.asked) == 1
+
+
+def test_a_job_that_lost_the_call_releases_nothing() -> None:
+    store = Releases([True])
+    done, _ = released(store, "session_closed", lost=True)
+    assert not done
+    assert [asked["released"] for asked in store.asked] == [""]

@@ -116,6 +116,19 @@ class Keys:
         """String: the call in `room` is on its way to another worker."""
         return self._key("handoff", room)
 
+    def aside(self, room: str) -> str:
+        """String: why the call in `room` wants no agent (see `contract.aside`)."""
+        return self.aside_prefix + room
+
+    def removing(self, room: str) -> str:
+        """String: the job whose agent the controller removes from `room`, to give its call to another."""
+        return self._key("removing", room)
+
+    @property
+    def aside_prefix(self) -> str:
+        """`aside(room)` without the room."""
+        return self._key("aside", "")
+
     def transcript(self, room: str) -> str:
         """String: the conversation in `room` so far, for an agent that takes it over."""
         return self._key("transcript", room)

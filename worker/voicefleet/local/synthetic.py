@@ -9,7 +9,8 @@ Each takes a `faults_file`, by which it can be made to fail while calls run: see
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from livekit.agents import APIConnectOptions, LanguageCode, NotGivenOr, llm, stt, tts, utils
@@ -87,6 +88,10 @@ class SyntheticLLM(llm.LLM[Any]):
 
     The reply depends only on how many turns the caller has had, so that a run can be repeated.
 
+    Args:
+        calls: tool -> the arguments it is called with. Each is called once in a conversation, in this order, one for
+            each turn of the caller at which it is on offer.
+
     Raises:
         ConfigError: a number is out of range, or there are no replies.
     """
@@ -99,9 +104,11 @@ class SyntheticLLM(llm.LLM[Any]):
         ttft_s: float = 0.05,
         tokens_per_s: float = 100.0,
         replies: Sequence[str] = _REPLIES,
+        calls: Mapping[str, Mapping[str, Any]] | None = None,
         faults_file: str = "",
     ) -> None:
         super().__init__()
+        self.calls = dict(calls or {})
         self.ttft_s = _at_least("llm", "ttft_s", ttft_s, 0.0)
         self.tokens_per_s = _at_least("llm", "tokens_per_s", tokens_per_s, 0.0, above=True)
         if not replies or isinstance(replies, str) or not all(r.strip() for r in replies):
@@ -129,7 +136,8 @@ class SyntheticLLM(llm.LLM[Any]):
         tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
         extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
     ) -> llm.LLMStream:
-        return _SyntheticReply(self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)
+        offered = [] if tool_choice == "none" else tools or []
+        return _SyntheticReply(self, chat_ctx=chat_ctx, tools=offered, conn_options=conn_options)
 
 
 class _SyntheticReply(llm.LLMStream):
@@ -147,10 +155,16 @@ class _SyntheticReply(llm.LLMStream):
 
     async def _run(self) -> None:
         dropped = await self._synthetic.faults.begin()
+        reply_id = utils.shortuuid("reply_")
+        call = self._call_due()
+        if call is not None:
+            await asyncio.sleep(self._synthetic.ttft_s)
+            delta = llm.ChoiceDelta(role="assistant", tool_calls=[call])
+            self._event_ch.send_nowait(llm.ChatChunk(id=reply_id, delta=delta))
+            return
         turns = sum(message.role == "user" for message in self._chat_ctx.messages())
         replies = self._synthetic.replies
         words = replies[max(0, turns - 1) % len(replies)].split()
-        reply_id = utils.shortuuid("reply_")
         loop = asyncio.get_running_loop()
         for number, word in enumerate(words):
             if dropped and number >= len(words) // 2:
@@ -160,6 +174,21 @@ class _SyntheticReply(llm.LLMStream):
             await asyncio.sleep(max(0.0, due - loop.time()))
             delta = llm.ChoiceDelta(role="assistant", content=word if number == 0 else f" {word}")
             self._event_ch.send_nowait(llm.ChatChunk(id=reply_id, delta=delta))
+
+    def _call_due(self) -> llm.FunctionToolCall | None:
+        """The tool to call in place of a reply: only as an answer to the caller, never to another tool's output."""
+        items = [item for item in self._chat_ctx.items if item.type in ("message", "function_call_output")]
+        last = items[-1] if items else None
+        if last is None or last.type != "message" or last.role != "user":
+            return None
+        called = {item.name for item in self._chat_ctx.items if item.type == "function_call"}
+        offered = llm.ToolContext(self._tools).function_tools
+        for name, arguments in self._synthetic.calls.items():
+            if name in offered and name not in called:
+                return llm.FunctionToolCall(
+                    name=name, arguments=json.dumps(dict(arguments)), call_id=utils.shortuuid("call_")
+                )
+        return None
 
 
 class SyntheticTTS(tts.TTS[Any]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from voicefleet.contract import codec
+from voicefleet.contract.aside import NEIGHBOUR_TTL_MS
 from voicefleet.contract.calls import CALL_TTL_MS, CallRecord
 from voicefleet.contract.claims import Claim, Handoff
 from voicefleet.contract.keys import Keys
@@ -15,7 +16,7 @@ from voicefleet.controller.calls.scanning import Scanner
 from voicefleet.controller.calls.snapshots import Snapshot, read_claim
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, translate_redis_errors
-from voicefleet.runtime.redis.scripts import Callers, QueueTake, RoomFinished, TranscriptForget
+from voicefleet.runtime.redis.scripts import AsideChange, Callers, QueueTake, RoomFinished, TranscriptForget
 from voicefleet.runtime.redis.values import read_value
 
 DISPATCH_TTL_MS = 1_500
@@ -29,6 +30,9 @@ RECORDS_AT_ONCE = 1_000
 
 TAKEN_AT_ONCE = 500
 """Calls taken from the queue by one command."""
+
+REMOVING_TTL_MS = 30_000
+"""LiveKit puts an agent out within milliseconds; a process that stands still learns of it later."""
 
 LEFT_KEPT_MS = 3_600_000
 """So long a room is remembered whose last caller left: LiveKit closes an empty room long before."""
@@ -83,21 +87,45 @@ class CallStore:
         with translate_redis_errors():
             await self._redis.zadd(self._keys.inflight, {room: now_ms + after_ms}, xx=True)
 
-    async def caller_joined(self, room: str) -> None:
+    async def caller_joined(self, room: str, room_sid: str = "") -> None:
         """A caller joined just now. Saying it again changes nothing."""
-        await self._change([(room, 0)], [], 0)
+        await self._change([(room, 0, room_sid)], [], 0)
 
     async def caller_left(self, room: str) -> None:
         """The last caller of `room` is gone."""
         await self._change([], [room], 0)
 
-    async def apply_listing(self, began_ms: int, here: Sequence[tuple[str, int]], gone: Iterable[str]) -> list[str]:
-        """Take over a listing that began at `began_ms`: (room, joined_ms) of callers new to us, rooms without any.
+    async def apply_listing(
+        self, began_ms: int, here: Sequence[tuple[str, int, str]], gone: Iterable[str]
+    ) -> list[str]:
+        """Take over a listing that began at `began_ms`: (room, joined_ms, room_sid) of callers new to us, rooms without
+        any.
 
         Returns:
             The rooms that were taken out.
         """
         return await self._change(here, gone, began_ms)
+
+    async def mark_removing(self, room: str, job: str) -> None:
+        """The agent of `job` is going to be removed from `room`, and not by the team: that releases no call."""
+        with translate_redis_errors():
+            await self._redis.set(self._keys.removing(room), job, px=REMOVING_TTL_MS)
+
+    async def neighbour_here(self, room: str, room_sid: str = "") -> None:
+        """An agent of the team's own serves the call in `room`. To be said again within `NEIGHBOUR_TTL_MS`."""
+        await self._aside(room, room_sid, "neighbour_here")
+
+    async def neighbour_gone(self, room: str) -> None:
+        """No agent of the team's own is in `room` (any more): its call waits like any other."""
+        await self._aside(room, "", "neighbour_gone")
+
+    async def want_agent(self, room: str) -> bool:
+        """Somebody asks for an agent in `room`, whose call was set aside. False: it was not."""
+        return await self._aside(room, "", "wanted")
+
+    async def _aside(self, room: str, room_sid: str, change: str) -> bool:
+        args = AsideChange(room=room, room_sid=room_sid, change=change, neighbour_ttl_ms=NEIGHBOUR_TTL_MS)
+        return bool(await self._scripts.run([self._keys.aside(room), self._keys.changed], args))
 
     async def expect(self, rooms: Sequence[tuple[str, int]]) -> None:
         """Calls whose callers are still to come: (room, since_ms). They wait for an agent as if the caller were there,
@@ -116,14 +144,19 @@ class CallStore:
 
     async def _change(
         self,
-        add: Sequence[tuple[str, int]],
+        add: Sequence[tuple[str, int, str]],
         gone: Iterable[str],
         began_ms: int,
         *,
         expect: Sequence[tuple[str, int]] = (),
     ) -> list[str]:
         args = Callers(
-            add=list(add), expect=list(expect), gone=list(gone), began_ms=began_ms, left_kept_ms=LEFT_KEPT_MS
+            add=list(add),
+            expect=list(expect),
+            gone=list(gone),
+            began_ms=began_ms,
+            left_kept_ms=LEFT_KEPT_MS,
+            aside_prefix=self._keys.aside_prefix,
         )
         return list(await self._scripts.run([*self._queue, self._keys.changed, *self._expecting], args))
 
@@ -174,6 +207,7 @@ class CallStore:
             k.renewed,
             k.transcript_of(room),
             k.expected,
+            k.aside(room),
         ]
         return bool(await self._scripts.run(keys, RoomFinished(room=room, room_sid=room_sid)))
 

@@ -183,9 +183,11 @@ class Recovery:
         )
 
     async def _free(self, call: Call, claim: Claim, reason: Reason) -> None:
-        """Agent out of the room first: it may wake at any moment. Then the claim; the call is the next to be served."""
+        """Agent out of the room first: it may wake at any moment. Then the claim; the call is the next to be served.
+        Before that it is said that we do it: a job that lives would take its removal for the team's wish."""
         region, room = self._region, call.room
         try:
+            await region.calls.mark_removing(room, claim.job)
             await region.livekit.remove_participant(room, agent_identity(claim.job))
             if not await region.calls.claims.recover(room, claim):
                 return

@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from voicefleet.contract.aside import RELEASED_TTL_MS
 from voicefleet.contract.calls import PRIORITY_LEVEL_MS
 from voicefleet.contract.claims import RENEWAL_OVERDUE_MS, ClaimState
 from voicefleet.contract.keys import Keys
-from voicefleet.controller.calls.snapshots import Call, Snapshot, read_call, read_claim
+from voicefleet.controller.calls.snapshots import Call, Snapshot, read_aside, read_call, read_claim
 from voicefleet.runtime.redis.connection import Scripts
 from voicefleet.runtime.redis.scripts import OpenClaimsExpire, QueueScan
 
@@ -87,6 +88,8 @@ class Scanner:
         self._unsettled: dict[str, None] = {}
         """Rooms whose calls change without a word of anybody: the grace ends, a claim expires."""
         self._troubled: set[str] = set()
+        self._set_aside: set[str] = set()
+        """Rooms whose calls want no agent. Whatever changes that says so; what runs out, a round finds."""
         self._queued: dict[str, float] = {}
         """Room of each waiting call -> its rank."""
         self._silent: dict[str, str] = {}
@@ -144,7 +147,7 @@ class Scanner:
     def forget(self) -> None:
         """Nothing is known any more: the next scan goes through everything."""
         self._past = self._known or self._past
-        self._known, self._unsettled, self._troubled, self._queued = {}, {}, set(), {}
+        self._known, self._unsettled, self._troubled, self._set_aside, self._queued = {}, {}, set(), set(), {}
         self._live, self._first, self._doubtful, self._in_order = 0, None, [], True
         self._changed = True  # even if nothing is there any more
         self._scanned_ms, self._whole, self._round = 0, False, _Walk()
@@ -155,6 +158,8 @@ class Scanner:
         args = QueueScan(
             claim_prefix=k.claim_prefix,
             call_prefix=k.call_prefix,
+            aside_prefix=k.aside_prefix,
+            released_ttl_ms=RELEASED_TTL_MS,
             channel_prefix=k.job_channel_prefix,
             grace_ms=self._grace_ms,
             priority_level_ms=PRIORITY_LEVEL_MS,
@@ -177,10 +182,11 @@ class Scanner:
         now, told, _, server, next_held, silent, orphans, *rows = answer
         now_ms = int(now)
         known = self._known
-        for room, joined, rank, text, served_rank in rows:
+        for room, joined, rank, text, served_rank, aside in rows:
             before = known.get(room)
             past = before or self._past.get(room)
-            call = read_call(room, joined, rank, read_claim(text), now_ms, past) if joined else None
+            claim = read_claim(text)
+            call = read_call(room, joined, rank, claim, read_aside(aside), now_ms, past) if joined else None
             if call != before:
                 self._changed = True
                 self._note(room, call)
@@ -241,7 +247,7 @@ class Scanner:
             in_trouble=bool(self._troubled),
             server=self._server,
             abandoned=abandoned,
-            counted=(self._live, len(self._queued)),
+            counted=(self._live, len(self._queued), len(self._set_aside)),
         )
 
     def _note(self, room: str, call: Call | None) -> None:
@@ -249,6 +255,7 @@ class Scanner:
         before = self._known.get(room)
         self._unsettled.pop(room, None)
         self._troubled.discard(room)
+        self._set_aside.discard(room)
         if self._queued.pop(room, None) is not None:
             self._first = None
             self._abandoned += call is None
@@ -267,6 +274,8 @@ class Scanner:
         if call.claim is None and call.rank is not None:
             self._queued[room] = call.rank
             self._first = None
+        elif call.aside is not None:
+            self._set_aside.add(room)
         elif call.claim is None or call.claim.state != ClaimState.LIVE:
             self._unsettled[room] = None
         elif call.claim.trouble:

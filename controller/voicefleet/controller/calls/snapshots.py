@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from voicefleet.contract.aside import Aside, Why
 from voicefleet.contract.claims import Claim, ClaimState
 from voicefleet.runtime.redis.values import read_value
 
 _UNREADABLE = Claim(worker="", job="", epoch=0, state=ClaimState.LIVE)
 """Stands for a claim that this release cannot read: somebody has the call."""
+_UNREADABLE_ASIDE = Aside(Why.RELEASED, reason="unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +25,16 @@ class Call:
     claim: Claim | None
     held_since_ms: int = field(default=0, compare=False)
     """When a scan first saw its claim in the hands of this job; 0 without a claim."""
+    aside: Aside | None = None
+    """Why it wants no agent; None: it has one, or wants one."""
 
     @property
     def state(self) -> str:
-        """joining, waiting, accepted or live."""
+        """joining, waiting, accepted, live, released or neighbour."""
         if self.claim is not None:
             return str(ClaimState(self.claim.state))
+        if self.aside is not None:
+            return self.aside.why
         return "joining" if self.rank is None else "waiting"
 
 
@@ -54,8 +60,8 @@ class Snapshot:
     """Which life of Redis says so: another one after a restart, or when a replica took over. Empty: unknown."""
     abandoned: int = 0
     """Callers who waited until this scan, and are gone without an agent."""
-    counted: tuple[int, int] | None = None
-    """Calls with a claim, and waiting ones, where that is known already."""
+    counted: tuple[int, int, int] | None = None
+    """Calls with a claim, waiting ones, and those that want no agent, where that is known already."""
 
     @property
     def live(self) -> int:
@@ -67,15 +73,21 @@ class Snapshot:
 
     @property
     def joining(self) -> int:
-        return len(self.calls) - self.live - self.waiting
+        return len(self.calls) - self.live - self.waiting - self.set_aside
+
+    @property
+    def set_aside(self) -> int:
+        """Calls that want no agent: released ones, and those of a neighbour. They are nobody's load."""
+        return self._counts[2]
 
     @cached_property
-    def _counts(self) -> tuple[int, int]:
-        """Calls with a claim, and waiting ones."""
+    def _counts(self) -> tuple[int, int, int]:
+        """Calls with a claim, waiting ones, and those that want no agent."""
         if self.counted is not None:
             return self.counted
         without = [call for call in self.calls if call.claim is None]
-        return len(self.calls) - len(without), sum(call.rank is not None for call in without)
+        aside = sum(call.aside is not None for call in without)
+        return len(self.calls) - len(without), sum(call.rank is not None for call in without), aside
 
     @cached_property
     def rooms(self) -> frozenset[str]:
@@ -83,13 +95,15 @@ class Snapshot:
         return frozenset(call.room for call in self.calls)
 
 
-def read_call(room: str, joined: str, rank: str, claim: Claim | None, now_ms: int, before: Call | None) -> Call:
+def read_call(
+    room: str, joined: str, rank: str, claim: Claim | None, aside: Aside | None, now_ms: int, before: Call | None
+) -> Call:
     """One row of a scan; `before` is what was known of the call."""
     since_ms = 0
     if claim is not None:
         same = before is not None and before.claim is not None and before.claim.job == claim.job
         since_ms = before.held_since_ms if before is not None and same else now_ms
-    return Call(room, int(float(joined)), float(rank) if rank else None, claim, since_ms)
+    return Call(room, int(float(joined)), float(rank) if rank else None, claim, since_ms, aside)
 
 
 def read_claim(text: str | bytes) -> Claim | None:
@@ -98,3 +112,10 @@ def read_claim(text: str | bytes) -> Claim | None:
         return None
     # One value of another release must not hide every other call.
     return read_value(Claim, text) or _UNREADABLE
+
+
+def read_aside(text: str | bytes) -> Aside | None:
+    """Why a call wants no agent, as `text` says; None: it may have one."""
+    if not text:
+        return None
+    return read_value(Aside, text) or _UNREADABLE_ASIDE

@@ -41,11 +41,11 @@ _T = TypeVar("_T")
 
 @dataclass
 class _Found:
-    """What one turn found: (room, joined_ms) of callers new to us, their rooms with the key that the caller's ticket
-    names (empty: none), (room, since_ms) of those whose caller is still to come, rooms without any caller, and the last
-    error."""
+    """What one turn found: (room, joined_ms, room_sid) of callers new to us, their rooms with the key that the caller's
+    ticket names (empty: none), (room, since_ms) of those whose caller is still to come, rooms without any caller, and
+    the last error."""
 
-    here: list[tuple[str, int]] = field(default_factory=list)
+    here: list[tuple[str, int, str]] = field(default_factory=list)
     tickets: dict[str, str] = field(default_factory=dict)
     expected: list[tuple[str, int]] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
@@ -116,7 +116,9 @@ class RoomLister:
         region.reads.succeeded("joins")
         self._counted = sids
 
-    async def _take_over(self, before: Snapshot, here: Sequence[tuple[str, int]], gone: Sequence[str]) -> list[str]:
+    async def _take_over(
+        self, before: Snapshot, here: Sequence[tuple[str, int, str]], gone: Sequence[str]
+    ) -> list[str]:
         """Callers found and rooms without any into the books, some at a time; the rooms that were taken out."""
         calls, out = self._region.calls, []
         for some in _parts(here):
@@ -192,7 +194,7 @@ class RoomLister:
         elif not is_known:
             foreign = not await region.ours(room.name, there, listed=room)
             if not foreign:
-                found.here.append((room.name, self._joined_ms(room, callers)))
+                found.here.append((room.name, self._joined_ms(room, callers), room.sid))
                 found.tickets[room.name] = key_in(callers)
         self._rotation.looked(room, region.clock.monotonic(), began_ms, foreign=foreign)
 

@@ -100,7 +100,7 @@ class Webhooks:
                 there = await region.livekit.list_participants(event.room)
                 if not any(p.caller for p in there) or not await region.ours(event.room, there):
                     return "ignored"
-                await region.calls.caller_joined(event.room)
+                await region.calls.caller_joined(event.room, event.room_sid)
                 await self._joins.look(region, {event.room: key_in(there)})
             case "participant_joined" if event.agent:
                 region.note_change()

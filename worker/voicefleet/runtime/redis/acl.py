@@ -65,7 +65,8 @@ def worker_rights(region: str) -> Rights:
     k = Keys(region)
     keys = (
         *(k.workers, k.open_claims, k.ledger, k.changed, k.renewed, k.report(_ANY), k.order(_ANY)),
-        *(k.claim(_ANY), k.epoch(_ANY), k.fenced(_ANY), k.handoff(_ANY), k.transcript(_ANY), k.transcript_of(_ANY)),
+        *(k.claim(_ANY), k.epoch(_ANY), k.fenced(_ANY), k.handoff(_ANY), k.aside(_ANY), k.removing(_ANY)),
+        *(k.transcript(_ANY), k.transcript_of(_ANY)),
     )
     return Rights(keys, (k.events, k.job_channel(_ANY)), _commands(WORKER_SCRIPTS, WORKER_COMMANDS))
 

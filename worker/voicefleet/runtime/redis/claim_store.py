@@ -6,6 +6,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from voicefleet.contract.aside import RELEASED_TTL_MS
 from voicefleet.contract.claims import (
     ACCEPTED_TTL_MS,
     EPOCH_TTL_MS,
@@ -28,6 +29,9 @@ from voicefleet.runtime.redis.scripts import (
     Recover,
 )
 from voicefleet.runtime.redis.values import read_value
+
+_RELEASED = 2
+"""What the script answers when the call is released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +87,26 @@ class ClaimStore:
         self._scripts = scripts
         self._keys = Keys(region)
 
-    async def accept(self, room: str, room_sid: str, *, worker: str, job: str) -> Accepted | Succeeding | Refused:
-        """Reserve the call in `room` for `job`; asking again for the same job is answered alike."""
+    async def accept(
+        self, room: str, room_sid: str, *, worker: str, job: str, attempt: int = 0
+    ) -> Accepted | Succeeding | Refused:
+        """Reserve the call in `room` for `job`; asking again for the same job is answered alike.
+
+        Args:
+            attempt: of the dispatch (see `DispatchMetadata`); the controller's own come to nothing in a released call.
+        """
         args = ClaimAccept(
             room=room,
             worker=worker,
             job=job,
             room_sid=room_sid,
+            attempt=attempt,
             accepted_ttl_ms=ACCEPTED_TTL_MS,
             epoch_ttl_ms=EPOCH_TTL_MS,
             handoff_ttl_ms=HANDOFF_TTL_MS,
         )
-        answer, value = await self._scripts.run([*self._protocol(room), self._keys.changed], args)
+        keys = [*self._protocol(room), self._keys.changed, self._keys.aside(room)]
+        answer, value = await self._scripts.run(keys, args)
         match int(answer):
             case 1:
                 return Accepted(int(value))
@@ -104,12 +116,13 @@ class ClaimStore:
                 return Refused(read_value(Claim, value))
 
     async def renew(
-        self, room: str, room_sid: str, *, worker: str, job: str, epoch: int, trouble: str = ""
+        self, room: str, room_sid: str, *, worker: str, job: str, epoch: int, attempt: int = 0, trouble: str = ""
     ) -> Renewed | None:
         """Renew the live claim; the first renewal takes it. Called by the job itself, only while it is in the room.
 
         Args:
             epoch: what `accept` gave; 0 when the call was accepted while Redis was away.
+            attempt: as for `accept`.
             trouble: what the job finds wrong with its own call; the controller then looks for itself.
 
         Returns:
@@ -121,18 +134,39 @@ class ClaimStore:
             job=job,
             room_sid=room_sid,
             epoch=epoch,
+            attempt=attempt,
             live_ttl_ms=LIVE_TTL_MS,
             epoch_ttl_ms=EPOCH_TTL_MS,
             trouble=trouble,
         )
-        ours, handoff = await self._scripts.run(self._holding(room), args)
+        ours, handoff = await self._scripts.run([*self._holding(room), self._keys.aside(room)], args)
         return Renewed(int(ours), read_value(Handoff, handoff)) if int(ours) else None
 
-    async def release(self, room: str, *, job: str) -> bool:
-        """Give the claim back; True when it was this job's. A claim of another job is left alone."""
-        keys = self._keys
-        released = [keys.claim(room), keys.open_claims, keys.ledger, keys.changed, keys.renewed]
-        return bool(await self._scripts.run(released, ClaimRelease(room=room, job=job)))
+    async def release(self, room: str, *, job: str, released: str = "", room_sid: str = "") -> bool:
+        """Give the claim back. A claim of another job is left alone.
+
+        Args:
+            released: why the agent's part ended on purpose, a word (`contract.aside.REASON_PATTERN`): in the same step
+                the call is released, and nobody is sent there again until somebody asks. Also when the job's claim ran
+                out, and nobody had the call since. Empty: an end like any other, the call is served again.
+            room_sid: LiveKit's id of the room, for a released call.
+
+        Returns:
+            Whether the call is released now; without `released`, whether the claim was this job's. A job that was
+            fenced, or that the controller removes from its room, releases no call.
+        """
+        k = self._keys
+        keys = [k.claim(room), k.open_claims, k.ledger, k.changed, k.renewed, k.fenced(room), k.handoff(room)]
+        args = ClaimRelease(
+            room=room,
+            job=job,
+            room_sid=room_sid,
+            released=released,
+            released_ttl_ms=RELEASED_TTL_MS,
+            epoch_ttl_ms=EPOCH_TTL_MS,
+        )
+        answer = int(await self._scripts.run([*keys, k.aside(room), k.removing(room)], args))
+        return answer == _RELEASED if released else bool(answer)
 
     async def begin_handoff(self, room: str, *, job: str) -> bool:
         """Want the call in `room` moved away from `job`. False: it does not hold it, or a handoff is under way."""

@@ -22,6 +22,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 from redis.maint_notifications import MaintNotificationsConfig
 
 from voicefleet.contract import codec
+from voicefleet.contract.aside import Aside
 from voicefleet.contract.claims import Claim, Handoff
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
 from voicefleet.runtime.redis.address import SentinelAddress, is_sentinel, parse_sentinel, shown_address
@@ -199,6 +200,7 @@ def script_prelude() -> str:
         ("SCHEMA_VERSION", str(codec.SCHEMA_VERSION)),
         ("CLAIM_FIELDS", _lua_names(Claim)),
         ("HANDOFF_FIELDS", _lua_names(Handoff)),
+        ("ASIDE_FIELDS", _lua_names(Aside)),
     ):
         text = text.replace(f"<<{name}>>", value)
     return text

@@ -42,3 +42,18 @@ local function write_handoff(handoff)
   return write_value({<<HANDOFF_FIELDS>>}, handoff)
 end
 
+-- Why a call wants no agent. Nil or false: it may have one. One that cannot be read was set by somebody all the same, and
+-- stands for every room of that name.
+local function read_aside(text)
+  return text and (read_value(text) or {why = 'released', room_sid = '', reason = 'unknown', at_ms = 0})
+end
+
+local function write_aside(aside)
+  return write_value({<<ASIDE_FIELDS>>}, aside)
+end
+
+-- Whether two sids are, or may be, of the same room; '' is unknown.
+local function same_room(one, other)
+  return one == '' or other == '' or one == other
+end
+

@@ -32,6 +32,7 @@ class ClaimAccept(ScriptArguments):
     worker: str
     job: str
     room_sid: str
+    attempt: int
     accepted_ttl_ms: int
     epoch_ttl_ms: int
     handoff_ttl_ms: int
@@ -45,6 +46,7 @@ class ClaimRenew(ScriptArguments):
     job: str
     room_sid: str
     epoch: int
+    attempt: int
     live_ttl_ms: int
     epoch_ttl_ms: int
     trouble: str
@@ -55,6 +57,19 @@ class ClaimRelease(ScriptArguments):
     script = "claim_release"
     room: str
     job: str
+    room_sid: str
+    released: str
+    released_ttl_ms: int
+    epoch_ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsideChange(ScriptArguments):
+    script = "aside_change"
+    room: str
+    room_sid: str
+    change: str
+    neighbour_ttl_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,11 +144,12 @@ class RoomFinished(ScriptArguments):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callers(ScriptArguments):
     script = "callers"
-    add: list[tuple[str, int]]
+    add: list[tuple[str, int, str]]
     expect: list[tuple[str, int]]
     gone: list[str]
     began_ms: int
     left_kept_ms: int
+    aside_prefix: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +157,8 @@ class QueueScan(ScriptArguments):
     script = "queue_scan"
     claim_prefix: str
     call_prefix: str
+    aside_prefix: str
+    released_ttl_ms: int
     channel_prefix: str
     grace_ms: int
     priority_level_ms: int

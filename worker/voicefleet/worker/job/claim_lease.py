@@ -18,6 +18,9 @@ STALL_S = 3.0
 """A process that did not run for so long may have lost its call meanwhile."""
 SETTLE_LIMIT_S = 3.0
 SETTLE_EVERY_S = 0.3
+RELEASE_LIMIT_S = 4.0
+"""livekit-agents gives the end of a job 10 s, of which other things need some."""
+RELEASE_AGAIN_S = 0.3
 
 log = get_logger(__name__)
 
@@ -32,10 +35,20 @@ class ClaimLease:
 
     Args:
         epoch: what the worker was given when it accepted; 0 when Redis was away then.
+        attempt: of the dispatch that the job came by.
     """
 
     def __init__(
-        self, claims: ClaimStore, *, room: str, room_sid: str, worker: str, job: str, epoch: int, clock: Clock
+        self,
+        claims: ClaimStore,
+        *,
+        room: str,
+        room_sid: str,
+        worker: str,
+        job: str,
+        epoch: int,
+        clock: Clock,
+        attempt: int = 0,
     ) -> None:
         self._claims = claims
         self._room = room
@@ -43,6 +56,7 @@ class ClaimLease:
         self._worker = worker
         self._job = job
         self._clock = clock
+        self._attempt = attempt
         self._woken = asyncio.Event()
         self._one_at_a_time = asyncio.Lock()
         self._stalls = 0
@@ -74,7 +88,13 @@ class ClaimLease:
     async def renew(self, trouble: str = "") -> bool:
         """Renew the claim now; whether the call is ours. Raises `UnknownStateError`."""
         renewed = await self._claims.renew(
-            self._room, self._room_sid, worker=self._worker, job=self._job, epoch=self.epoch, trouble=trouble
+            self._room,
+            self._room_sid,
+            worker=self._worker,
+            job=self._job,
+            epoch=self.epoch,
+            attempt=self._attempt,
+            trouble=trouble,
         )
         if renewed is None:
             self.lost = True
@@ -148,12 +168,35 @@ class ClaimLease:
         self.lost = self.handed_over = True
         self._woken.set()
 
-    async def release(self) -> None:
-        """Give the claim back, best effort: it runs out by itself."""
-        try:
-            await self._claims.release(self._room, job=self._job)
-        except UnknownStateError:
-            log.warning("claim not released, it will expire: Redis unreachable")
+    async def release(self, released: str = "") -> bool:
+        """Give the claim back, best effort: it runs out by itself.
+
+        Args:
+            released: why the job's part in the call ended on purpose, a word: nobody is sent there again until somebody
+                asks. That is tried for `RELEASE_LIMIT_S`: a claim that only runs out brings the next agent.
+
+        Returns:
+            Whether the call is released now. It is not if this job had lost it, or was fenced.
+        """
+        async with self._one_at_a_time:
+            if self.lost:
+                released = ""
+            deadline_s = self._clock.monotonic() + (RELEASE_LIMIT_S if released else 0.0)
+            while True:
+                try:
+                    freed = await self._claims.release(
+                        self._room, job=self._job, released=released, room_sid=self._room_sid
+                    )
+                    break
+                except UnknownStateError:
+                    if self._clock.monotonic() >= deadline_s:
+                        log.warning("claim not released, it will expire: Redis unreachable", on_purpose=bool(released))
+                        return False
+                await self._clock.sleep(RELEASE_AGAIN_S)
+            if released and freed:
+                self.lost = True
+                self._woken.set()
+            return bool(released) and freed
 
     async def _settle(self) -> bool | None:
         # Twice, because the order to hand over may still be on its way when the first renewal is answered.

@@ -126,6 +126,7 @@ def build_lease(job: Job) -> ClaimLease:
         worker=job.settings.worker_id,
         job=job.id,
         epoch=job.epoch,
+        attempt=job.dispatch.attempt,
         clock=job.ports.clock,
     )
 

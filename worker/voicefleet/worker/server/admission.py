@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from livekit.agents import JobRequest
 
+from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.runtime.logs.setup import get_logger
@@ -124,7 +125,13 @@ class Admission:
         attributes = {WORKER_ATTRIBUTE: self._worker, EPOCH_ATTRIBUTE: "0"}
         try:
             async with asyncio.timeout(CLAIM_TIMEOUT_S):
-                claim = await self._claims.accept(room, request.room.sid, worker=self._worker, job=request.id)
+                claim = await self._claims.accept(
+                    room,
+                    request.room.sid,
+                    worker=self._worker,
+                    job=request.id,
+                    attempt=DispatchMetadata.decode(request.job.metadata).attempt,
+                )
         except (UnknownStateError, TimeoutError):
             answer = Answer.ACCEPTED_UNCLAIMED
         else:

@@ -1,7 +1,7 @@
--- Callers came or went. KEYS: callers, waiting, inflight, changed, expected, left. args: add ({{room, joined_ms}, ...}),
--- expect ({{room, since_ms}, ...}: their callers are still to come), gone ({room, ...}), began_ms (when the listing began;
--- 0: no listing), left_kept_ms (for which a room is remembered that its last caller left). A joined time of 0 is now; a
--- later one too.
+-- Callers came or went. KEYS: callers, waiting, inflight, changed, expected, left. args: add ({{room, joined_ms, room_sid or
+-- ''}, ...}), expect ({{room, since_ms}, ...}: their callers are still to come), gone ({room, ...}), began_ms (when the
+-- listing began; 0: no listing), left_kept_ms (for which a room is remembered that its last caller left), aside_prefix. A
+-- joined time of 0 is now; a later one too. What another room of the same name was set aside for is over.
 -- Without a listing (0) whoever is gone is gone. With one, a caller who joined after it began stays: it cannot have
 -- seen them. Returns {room, ...}: those taken out.
 local now = now_ms()
@@ -21,6 +21,10 @@ end
 for _, pair in ipairs(args.add) do
   put(pair[1], tonumber(pair[2]))
   redis.call('ZREM', KEYS[5], pair[1])
+  local aside = read_aside(redis.call('GET', args.aside_prefix .. pair[1]))
+  if aside and not same_room(aside.room_sid, pair[3]) then
+    redis.call('DEL', args.aside_prefix .. pair[1])
+  end
 end
 local out = {}
 for _, room in ipairs(args.gone) do

@@ -1,7 +1,11 @@
--- A worker wants the call in a room. KEYS: claim, epoch, fenced, handoff, open_claims, ledger, changed.
--- args: room, worker, job, room_sid, accepted_ttl_ms, epoch_ttl_ms, handoff_ttl_ms.
+-- A worker wants the call in a room. KEYS: claim, epoch, fenced, handoff, open_claims, ledger, changed,
+-- aside.
+-- args: room, worker, job, room_sid, attempt (0: nobody of ours dispatched it), accepted_ttl_ms, epoch_ttl_ms,
+-- handoff_ttl_ms.
 -- Returns {1, epoch}: the claim is now this job's. {2, epoch}: another job holds it and is to hand the call over; this one
 -- is its successor now. {0, holder's claim or ''}: neither.
+-- A call that wants no agent refuses what the controller dispatched before that; a new dispatch of the team's, or a new
+-- room of the same name, brings an agent.
 local room, worker, job = args.room, args.worker, args.job
 local text = redis.call('GET', KEYS[1])
 if redis.call('SISMEMBER', KEYS[3], job) == 1 then
@@ -22,6 +26,16 @@ if text then
     end
   end
   return {0, text}
+end
+local aside = read_aside(redis.call('GET', KEYS[8]))
+if aside then
+  local same = same_room(aside.room_sid, args.room_sid)
+  if same and args.attempt > 0 then
+    return {0, ''}
+  end
+  if not same or aside.why ~= 'neighbour' then
+    redis.call('DEL', KEYS[8])
+  end
 end
 local epoch = redis.call('INCR', KEYS[2])
 redis.call('PEXPIRE', KEYS[2], args.epoch_ttl_ms)

@@ -1,8 +1,9 @@
 -- A job is in the room and takes, or renews, its claim. KEYS: claim, epoch, fenced, handoff, open_claims, ledger,
--- changed, renewed.
--- args: room, worker, job, room_sid, epoch (that it was accepted with; 0: accepted while Redis was away), live_ttl_ms,
--- epoch_ttl_ms, trouble (what the job finds wrong with its own call, or '').
--- Returns {epoch, handoff or ''}; epoch 0: another job holds the call or has held it since, and this one must leave.
+-- changed, renewed, aside.
+-- args: room, worker, job, room_sid, epoch (that it was accepted with; 0: accepted while Redis was away), attempt (of its
+-- dispatch; 0: nobody of ours dispatched it), live_ttl_ms, epoch_ttl_ms, trouble (what the job finds wrong with its own call, or '').
+-- Returns {epoch, handoff or ''}; epoch 0: another job holds the call or has held it since, or the call was released, and
+-- this one must leave.
 -- The handoff is the one this job is to make.
 local room, worker, job = args.room, args.worker, args.job
 if redis.call('SISMEMBER', KEYS[3], job) == 1 then
@@ -25,6 +26,13 @@ else
   local before = redis.call('HGET', KEYS[5], room)
   if before ~= job and mine > 0 and (before or last > mine) then
     return {0, ''}
+  end
+  local aside = read_aside(redis.call('GET', KEYS[9]))
+  if aside and aside.why == 'released' then
+    if same_room(aside.room_sid, args.room_sid) and (args.attempt > 0 or mine > 0) then
+      return {0, ''}
+    end
+    redis.call('DEL', KEYS[9])
   end
   mine = math.max(mine, before == job and last or last + 1, 1)
   if before ~= job then

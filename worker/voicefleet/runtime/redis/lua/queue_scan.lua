@@ -1,17 +1,17 @@
 -- Bring the queue up to date with callers and claims, and tell what changed since the last look.
 -- KEYS: callers, waiting, inflight, changed, renewed, open_claims.
--- args: claim_prefix, call_prefix, channel_prefix (of the jobs' channels), grace_ms, priority_level_ms (waiting that one
--- level of priority is worth), overdue_ms (after which a renewal is overdue), changes_kept_ms, last_ms (time of the last
--- look; 0: none), walk_through (which set to look through: 1 callers, 2 waiting, 0 neither), walk_cursor and walk_part
--- (where in it, and how many at once), listeners_cursor and listeners_part (the same in open_claims; '0': a new round),
--- listeners_asked_ms (when its last round began), listeners_every_ms (between two of those), rooms (to be looked at in
--- any case).
--- A caller without a claim for longer than the grace is a waiting call. Its rank is the time it joined, less its
--- priority: it stays as it is, so that whoever waits longer overtakes every later one in the end.
+-- args: claim_prefix, call_prefix, aside_prefix, released_ttl_ms (of a released call with a caller), channel_prefix (of the
+-- jobs' channels), grace_ms, priority_level_ms (waiting that one level of priority is worth), overdue_ms (after which a
+-- renewal is overdue), changes_kept_ms, last_ms (time of the last look; 0: none), walk_through (which set to look through:
+-- 1 callers, 2 waiting, 0 neither), walk_cursor and walk_part (where in it, and how many at once), listeners_cursor and
+-- listeners_part (the same in open_claims; '0': a new round), listeners_asked_ms (when its last round began),
+-- listeners_every_ms (between two of those), rooms (to be looked at in any case).
+-- A caller without a claim for longer than the grace is a waiting call, if it wants an agent. Its rank is the time it
+-- joined, less its priority: it stays as it is, so that whoever waits longer overtakes every later one in the end.
 -- Returns {now_ms, time up to which changes are told (there are more when it is not now), next cursor in the set
 -- looked through (0: done), id of the server or '', next cursor in open_claims (0: done; '': not asked), {{job that holds
 -- a call and does not listen, its room}, ...}, {room in open_claims without a claim and without a caller, ...}, {room,
--- joined_ms or '', rank or '', claim or '', served}, ...}. Looked at are the calls that
+-- joined_ms or '', rank or '', claim or '', served, why it wants no agent or ''}, ...}. Looked at are the calls that
 -- changed, those of the part looked through, those asked for, and those whose job is silent or overdue; without a time
 -- of joining there is no such call (any more). No look is longer for more calls: whoever wants all of them goes on with
 -- the cursor.
@@ -117,18 +117,29 @@ local server = redis.pcall('INFO', 'server')
 local life = type(server) == 'string' and string.match(server, 'run_id:(%w+)') or ''
 local out = {tostring(now), tostring(told), cursor, life, next_open, silent, orphans}
 in_parts(rooms, function(part)
-  local claim_keys = {}
+  local claim_keys, aside_keys = {}, {}
   for i, room in ipairs(part) do
-    claim_keys[i] = args.claim_prefix .. room
+    claim_keys[i], aside_keys[i] = args.claim_prefix .. room, args.aside_prefix .. room
   end
   local claims = redis.call('MGET', unpack(claim_keys))
+  local asides = redis.call('MGET', unpack(aside_keys))
   local joined = redis.call('ZMSCORE', KEYS[1], unpack(part))
   local ranks = redis.call('ZMSCORE', KEYS[2], unpack(part))
   local inflight = redis.call('ZMSCORE', KEYS[3], unpack(part))
   local renewed = redis.call('ZMSCORE', KEYS[5], unpack(part))
   for i, room in ipairs(part) do
     local claim, rank, served = claims[i], ranks[i], ''
-    if claim or not joined[i] then
+    local aside = read_aside(asides[i])
+    if aside and aside.why == 'released' then
+      if claim then
+        -- A worker of an older release took it: it knows of no released call.
+        redis.call('DEL', aside_keys[i])
+        aside = nil
+      elseif joined[i] then
+        redis.call('PEXPIRE', aside_keys[i], args.released_ttl_ms)
+      end
+    end
+    if claim or aside or not joined[i] then
       if rank then
         served = claim and rank or ''
         redis.call('ZREM', KEYS[2], room)
@@ -152,7 +163,7 @@ in_parts(rooms, function(part)
         redis.call('ZADD', KEYS[5], value.renewed_ms, room)
       end
     end
-    out[#out + 1] = {room, joined[i] or '', rank or '', claim or '', served}
+    out[#out + 1] = {room, joined[i] or '', rank or '', claim or '', served, aside and not claim and asides[i] or ''}
   end
 end)
 return out

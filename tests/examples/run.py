@@ -1,0 +1,88 @@
+"""Runs the agents in batches: each batch on one fleet, in which every agent has a region, workers and a call."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from examples.catalogue import Example
+from examples.ordeal import Trial, run_together
+from voicefleet.contract.errors import UnknownStateError, UnreachableError
+from voicefleet.runtime.clock import Clock
+from voicefleet.runtime.http.api_client import ControllerClient
+from voicefleet.stack.fleet import Fleet, PoolShape, WorkerOptions, running_fleet
+from voicefleet.stack.interrupt import Say
+
+BATCH = 4
+"""So many agents at once: eight workers and four calls are what two cores carry."""
+WORKERS = 2
+SHAPE = PoolShape(slots=2, min_workers=WORKERS, max_workers=3, buffer=0, scale_down_delay_s=10.0)
+READY_LIMIT_S = 90.0
+CALLER_GONE_S = 3
+"""Far shorter than a fleet's, so that the end of a call is seen soon."""
+TIERS = "own"
+
+
+async def run_examples(
+    examples: Sequence[Example], clock: Clock, say: Say, done: list[Trial], logs: Path | None = None
+) -> None:
+    """Run all of them; each that is done is added to `done`.
+
+    Args:
+        logs: a folder that gets each fleet's logs; None: they go with the fleet.
+
+    Raises:
+        UsageError: a part of a fleet did not start.
+    """
+    for first in range(0, len(examples), BATCH):
+        batch = list(examples[first : first + BATCH])
+        say(f"starting a fleet for {', '.join(example.name for example in batch)}")
+        with _directory(logs) as directory:
+            options = {
+                example.region: WorkerOptions(
+                    TIERS, agent=example.target, env={"VOICEFLEET_CALLER_GONE_S": str(CALLER_GONE_S)}
+                )
+                for example in batch
+            }
+            regions = tuple(example.region for example in batch)
+            async with (
+                running_fleet(regions, SHAPE, directory, workers=options) as fleet,
+                ControllerClient(fleet.api_url) as client,
+            ):
+                await _until_ready(fleet, client, clock)
+                say("calls begin")
+                for trial in await run_together(batch, fleet, client, clock):
+                    done.append(trial)
+                    say(f"{trial.agent}: {'; '.join(trial.problems) or 'good'}")
+
+
+async def _until_ready(fleet: Fleet, client: ControllerClient, clock: Clock) -> None:
+    """Wait for the workers of every region.
+
+    Raises:
+        UnreachableError: they did not come up in time; the last lines of their logs say why.
+    """
+    began_s = clock.monotonic()
+    while clock.monotonic() - began_s < READY_LIMIT_S:
+        with contextlib.suppress(UnknownStateError):
+            if all((region.ready or 0) >= WORKERS for region in await client.regions()):
+                return
+        await clock.sleep(0.2)
+    raise UnreachableError(
+        f"not every worker was ready within {READY_LIMIT_S:.0f} s; the last lines of their logs:\n{fleet.log_tails()}",
+        field="workers",
+        hint="Mend what they say.",
+    )
+
+
+@contextlib.contextmanager
+def _directory(logs: Path | None) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="voicefleet-examples-") as name:
+        try:
+            yield Path(name)
+        finally:
+            if logs is not None:
+                shutil.copytree(Path(name) / "logs", logs / Path(name).name, dirs_exist_ok=True)
