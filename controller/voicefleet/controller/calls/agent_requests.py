@@ -36,6 +36,7 @@ async def request_agent(region: Region, room: str, order: CallOrder) -> str:
         record = dataclasses.replace(record, order=dataclasses.replace(record.order, **changed))
         await region.calls.save_record(record)
         order = record.order
+    await region.calls.want_agent(room)
     await send_dispatch(region, room, DispatchMetadata(order))
     if any(p.caller for p in there):
         await region.calls.caller_joined(room)

@@ -136,6 +136,7 @@ class Dialer:
         region = self._region
         await region.livekit.create_room(dial.room, empty_timeout_s=round(dial.order.wait_s) + ROOM_SPARE_S)
         await region.calls.save_record(dial.call)
+        await region.calls.want_agent(dial.room)  # of an attempt before
         await region.calls.expect([(dial.room, now_ms)])
 
     def _waited_too_long(self, dial: Dial, now_ms: int) -> bool:
