@@ -183,7 +183,7 @@ BAD = [
         {"VOICEFLEET_REDIS_URL": "redis://127.0.0.1:9"}, [], "VOICEFLEET_REDIS_URL", "127.0.0.1:9", id="no redis"
     ),
     pytest.param({}, ["--agent", "no_such_pkg.agent:create"], "--agent", "no_such_pkg", id="agent path"),
-    pytest.param({}, ["--agent", "voicefleet.worker.agents:nobody"], "--agent", "no function nobody", id="agent name"),
+    pytest.param({}, ["--agent", "voicefleet.worker.agents:nobody"], "--agent", "has no nobody", id="agent name"),
     pytest.param({}, ["--tiers", "/nowhere.yaml"], "--tiers", "local, synthetic", id="no tiers file"),
     pytest.param({}, ["--log-level", "LOUD"], "log_level", "'DEBUG', 'INFO'", id="log level"),
     pytest.param({}, ["--slots", "0"], "slots", "greater than or equal to 1", id="slots"),

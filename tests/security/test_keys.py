@@ -76,7 +76,7 @@ def test_those_who_may_call_are_counted_by_region() -> None:
         (f"web}}:{SECRET}:call", "does not hold name:secret"),  # would end the hash tag of its keys in Redis
         (f"web:{SECRET}:call:eu:us", "does not hold name:secret"),
         (f"web:{SECRET}:", "no such role"),
-        (f"web:{SECRET}:admin", "api_keys_env = 'web in KEYS: admin': no such role. Known: call, operate, read"),
+        (f"web:{SECRET}:admin", "api_keys_env = 'web in KEYS: admin': no such role. Known: call, dial, operate, read"),
         (f"web:{SECRET}:call:mars", "api_keys_env = 'web in KEYS: mars': no such region. Known: eu, us"),
         (f"web:{SECRET}:call:", "no such region"),
         (f"web:{SECRET},web:{OTHER}", "two keys have the same name"),

@@ -17,6 +17,8 @@ from voicefleet.contract.claims import (
     HANDOFF_TTL_MS,
     LIVE_TTL_MS,
     RENEWAL_OVERDUE_MS,
+    TROUBLE_MOVES,
+    TROUBLE_PAUSE_MS,
     Claim,
     ClaimState,
     Handoff,
@@ -52,6 +54,8 @@ class _Redis:
     epochs: dict[str, int] = field(default_factory=dict)
     fenced: dict[str, set[str]] = field(default_factory=dict)
     handoffs: dict[str, tuple[Handoff, int]] = field(default_factory=dict)
+    troubled: dict[str, tuple[int, int, str]] = field(default_factory=dict)
+    """Room -> how often it was moved because its job was deaf or mute, when last, and from which job."""
     removing: dict[str, str] = field(default_factory=dict)
     asides: dict[str, tuple[Aside, int]] = field(default_factory=dict)
     records: dict[str, CallRecord] = field(default_factory=dict)
@@ -215,6 +219,16 @@ class FakeClaims:
         redis.fenced.setdefault(room, set()).add(claim.job)
         if room in redis.callers:
             redis.waiting[room] = -1 / redis.callers[room]
+        return True
+
+    async def may_move(self, room: str, claim: Claim) -> bool:
+        redis, now_ms = self._redis, self._redis.now_ms()
+        moves, at_ms, job = redis.troubled.get(room, (0, 0, ""))
+        if job == claim.job:
+            return True
+        if moves >= TROUBLE_MOVES or (moves and now_ms - at_ms < TROUBLE_PAUSE_MS * 2 ** (moves - 1)):
+            return False
+        redis.troubled[room] = (moves + 1, now_ms, claim.job)
         return True
 
     async def fence(self, room: str, jobs: Sequence[str]) -> bool:

@@ -24,10 +24,11 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.local.synthetic import SyntheticTTS
 from voicefleet.runtime.redis.claim_store import Renewed, Turn, Yielded
-from voicefleet.worker.call import AgentFactory, CallContext
+from voicefleet.worker.call import CallContext
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.job import entry
 from voicefleet.worker.job.parts import Job, Ports, read_job
+from voicefleet.worker.job.target import AgentFactory, Entrypoint, Form, Target
 from voicefleet.worker.job.voice import Gate
 from voicefleet.worker.providers.pipeline import connect_options
 from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
@@ -287,6 +288,7 @@ class FakeJob:
         self,
         factory: AgentFactory | None = None,
         *,
+        entrypoint: Entrypoint | None = None,
         holder: str = "",
         stored: CallTranscript | None = None,
         successor: bool = False,
@@ -304,6 +306,7 @@ class FakeJob:
         self.tier = ""
         self._script = script
         self._tiers = one_tier(**tier or {})
+        self._entrypoint = entrypoint
         self._factory = factory or (lambda _: Agent(instructions=""))
         attributes = {EPOCH_ATTRIBUTE: "1", **({SUCCESSOR_ATTRIBUTE: "1"} if successor else {})}
         self.ctx = FakeJobContext(self.room, metadata, attributes)
@@ -328,7 +331,10 @@ class FakeJob:
     async def serve(self) -> None:
         """The job's entry, with the caller in the room already."""
         self.room.joins(CALLER)
-        await entry.serve(self.job, self._tiers, self._make_agent, self._make_session)
+        target = Target("test:agent", Form.FACTORY, factory=self._make_agent)
+        if self._entrypoint is not None:
+            target = Target("test:entrypoint", Form.ENTRYPOINT, entrypoint=self._entrypoint)
+        await entry.serve(self.job, self._tiers, target, self.make_session)
 
     async def end(self) -> None:
         """The end of the job, however it came about."""
@@ -357,13 +363,14 @@ class FakeJob:
         self.calls.append(call)
         return self._factory(call)
 
-    def _make_session(self, tier: ReadyTier) -> AgentSession[Any]:
-        self.tier = tier.name
+    def make_session(self, tier: ReadyTier | None = None, **_: Any) -> AgentSession[Any]:
+        """A session of scripted providers, as a team's entrypoint or our factory's makes it."""
+        self.tier = tier.name if tier is not None else ""
         self.session = RoomlessSession(
             llm=ScriptedLLM(self._script),
             tts=SyntheticTTS(),
             vad=None,
-            conn_options=connect_options(tier),
+            conn_options=connect_options(self._tiers.pick("")),
             user_away_timeout=None,
         )
         self.session.output.audio, self.session.input.audio = self.loudspeaker, SilentInput()

@@ -112,6 +112,11 @@ class FakeLiveKit:
             agent = Participant(identity, caller=False, agent=True, joined_ms=self.now_ms(), worker=worker)
             self.rooms[room].there[identity] = agent
 
+    def join_neighbour(self, room: str, identity: str = "agent-X") -> None:
+        """An agent of the team's own worker joins, under the fleet's agent name."""
+        agent = Participant(identity, caller=False, agent=True, joined_ms=self.now_ms(), neighbour=True)
+        self.rooms[room].there[identity] = agent
+
     def leave(self, room: str, identity: str = "ann") -> None:
         if room in self.rooms:
             self.rooms[room].there.pop(identity, None)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from support.fake_call_store import FakeCallStore
 from support.fake_livekit import FakeLiveKit
+from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.claims import RENEW_EVERY_S, HandoffState, agent_identity
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.reports import WorkerReport, WorkerState
@@ -90,6 +91,12 @@ class FakeWorkers:
             self._livekit.leave(room, job.identity)
         return job
 
+    async def release(self, room: str, reason: str = "session_closed") -> None:
+        """The agent in `room` ends its part on purpose, and leaves."""
+        job = self.job(room)
+        await self._calls.claims.release(room, job=job.name, released=reason, room_sid=job.sid)
+        self._livekit.leave(room, job.identity)
+
     def stall(self, room: str) -> FakeJob:
         """The job of `room` stops in the middle: its agent stays, and answers nobody."""
         job = self.job(room)
@@ -127,7 +134,9 @@ class FakeWorkers:
         self._made += 1
         name, epoch, succeeds = f"J{self._made}", 0, False
         try:
-            answer = await self._calls.claims.accept(room, sid, worker=worker.name, job=name)
+            answer = await self._calls.claims.accept(
+                room, sid, worker=worker.name, job=name, attempt=DispatchMetadata.decode(metadata).attempt
+            )
             if isinstance(answer, Refused):
                 return
             epoch, succeeds = answer.epoch, isinstance(answer, Succeeding)

@@ -177,6 +177,10 @@ class Participant:
     """Whose agent it is; empty for a caller, and for an agent that is none of this fleet's."""
     key: str = ""
     """Name of the API key whose ticket it joined with; empty when that came from elsewhere."""
+    neighbour: bool = False
+    """It is an agent of the team's own, under the fleet's agent name (see `contract.neighbours`)."""
+    unknown_role: bool = False
+    """It says that it has a role that does not exist."""
 
     sip_status: str = ""
     """LiveKit's status of a phone's call, such as ringing or active; empty for who is no phone."""
@@ -195,9 +199,11 @@ class WebhookEvent:
     room: str
     room_sid: str
     caller: bool
-    """It is about a participant who is a caller."""
+    """It is about a participant of a kind that callers have; whether it is one, the room tells."""
     agent: bool
     """It is about a participant who is an agent."""
+    neighbour: bool = False
+    """It is about an agent of the team's own, under the fleet's agent name."""
 
 
 class LiveKitPort(Protocol):
@@ -285,6 +291,7 @@ class ClaimPort(Protocol):
     async def begin_handoff(self, room: str, *, job: str) -> bool: ...
 
     async def recover(self, room: str, claim: Claim) -> bool: ...
+    async def may_move(self, room: str, claim: Claim) -> bool: ...
 
     async def fence(self, room: str, jobs: Sequence[str]) -> bool: ...
 

@@ -40,6 +40,7 @@ class Fixtures:
     relay: Relay | None = None
     providers: Path | None = None
     clocks: Path | None = None
+    senses: Path | None = None
     packet_filter: PacketFilter | None = None
 
 
@@ -74,6 +75,11 @@ class FaultContext:
     def clocks(self) -> Path:
         """The folder with a file per worker that sets its clock."""
         return _required(self.fixtures.clocks)
+
+    @property
+    def senses(self) -> Path:
+        """The file that makes agents deaf or mute."""
+        return _required(self.fixtures.senses)
 
     @property
     def packet_filter(self) -> PacketFilter:

@@ -19,7 +19,7 @@ import yaml
 from voicefleet.callers.health import HealthMeter
 from voicefleet.callers.settings import LiveKitKeys
 from voicefleet.callers.tickets import own_ticket
-from voicefleet.chaos import launcher
+from voicefleet.chaos import breakable_agent, launcher
 from voicefleet.chaos.caller_pool import PATIENCE_S, CallerPool
 from voicefleet.chaos.fault_context import REGION, FaultContext, FaultError, Fixtures
 from voicefleet.chaos.faults.providers import write_faults
@@ -167,6 +167,7 @@ async def running_harness(
             directory=folder,
             relay=await stack.enter_async_context(relay()) if profile.relay else None,
             providers=folder / "faults.json" if profile.providers else None,
+            senses=folder / "senses.json" if profile.senses else None,
             clocks=folder / "clocks" if profile.clocks else None,
             packet_filter=await stack.enter_async_context(open_filter()) if profile.packets else None,
         )
@@ -200,6 +201,9 @@ def _worker_options(profile: FleetProfile, fixtures: Fixtures) -> WorkerOptions:
         write_faults(fixtures.providers, {})
         tiers = str(fixtures.directory / "tiers.yaml")
         Path(tiers).write_text(yaml.safe_dump(breakable_tiers(fixtures.providers)))
+    if fixtures.senses is not None:
+        env = {breakable_agent.FILE_VARIABLE: str(fixtures.senses)}
+        return WorkerOptions(tiers, agent=breakable_agent.TARGET, env=env)
     if fixtures.clocks is not None:
         fixtures.clocks.mkdir()
         return WorkerOptions(tiers, launcher=[*command, "clock", str(find_faketime().path), str(fixtures.clocks), "--"])

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from voicefleet.chaos.fault_context import FaultContext
-from voicefleet.chaos.faults import clock, network, operations, processes, providers, servers, webhooks
+from voicefleet.chaos.faults import clock, network, operations, processes, providers, senses, servers, webhooks
 from voicefleet.chaos.measure import Bound
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.validation import nearest
@@ -15,6 +15,8 @@ Fault = Callable[[FaultContext], Awaitable[None]]
 
 AFTER_KILL = Bound(voice_back_s=3.0)
 AFTER_STALL = Bound(voice_back_s=6.0)
+UNFIT = Bound(voice_back_s=20.0)
+"""From the fault on: the rest of an answer and the caller's next question count, before which nobody can tell."""
 HANDOFF = Bound(empty_s=15.0, extra_wait_s=1.0)
 HANDOVER = Bound(extra_wait_s=1.0)
 NONE = Bound()
@@ -43,12 +45,15 @@ class FleetProfile:
     """Waiting callers are told so by a voice, and wait longer for it."""
     providers: bool = False
     """The synthetic providers read a file that makes them fail."""
+    senses: bool = False
+    """Its agents read a file that makes them deaf or mute."""
 
 
 NORMAL = FleetProfile()
 FILTERED = FleetProfile(packets=True)
 OWN_CLOCKS = FleetProfile(clocks=True)
 BREAKABLE = FleetProfile(slots=3, workers=2, most=3, providers=True)
+FRAIL = FleetProfile(senses=True)
 RELAYED = FleetProfile(slots=2, workers=2, most=3, buffer=0, scale_down_delay_s=2.0, relay=True)
 """Four calls take every slot: the fifth waits, and only the controller can find it a worker."""
 FULL = FleetProfile(slots=2, workers=2, most=2, buffer=0, waiting_message=True)
@@ -106,6 +111,14 @@ def _outages() -> list[Scenario]:
     ]
 
 
+def _broken_agents() -> list[Scenario]:
+    words = {"deaf": "does not hear its caller any more", "mute": "speaks, and is not heard any more"}
+    return [
+        _scenario(f"{how}-agent", senses.broken_agent(how), FRAIL, UNFIT, what=f"One agent {words[how]}.")
+        for how in words
+    ]
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     _scenario("worker-kill9", processes.worker_kill9, NORMAL, AFTER_KILL, quick=True),
     _scenario("main-kill9", processes.main_kill9, NORMAL, AFTER_KILL),
@@ -114,6 +127,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _scenario("job-sigstop", processes.job_sigstop, NORMAL, AFTER_STALL, quick=True),
     _scenario("worker-sigstop", processes.worker_sigstop, NORMAL, AFTER_STALL),
     *_outages(),
+    *_broken_agents(),
     _scenario("controller-kill9", servers.controller_kill9, quick=True),
     _scenario("redis-restart-data", servers.redis_restart_data),
     _scenario("redis-restart-empty", servers.redis_restart_empty),

@@ -32,6 +32,8 @@ WANTED = [
     "stt-refuse",
     "llm-refuse",
     "tts-refuse",
+    "deaf-agent",
+    "mute-agent",
     "controller-kill9",
     "redis-restart-data",
     "redis-restart-empty",
@@ -83,6 +85,7 @@ def test_a_fleet_has_what_its_fault_needs_and_no_more() -> None:
     for scenario in SCENARIOS:
         fleet, breaks = scenario.profile, scenario.fault.__module__.rpartition(".")[2]
         parts = {"network": fleet.packets, "clock": fleet.clocks, "webhooks": fleet.relay, "providers": fleet.providers}
+        parts |= {"senses": fleet.senses}
         assert [name for name, wanted in parts.items() if wanted] == [name for name in parts if name == breaks]
         assert fleet.waiting_message == (scenario.id == "slots-full")
         # A caller waits, or a worker becomes too many, only where no slot is spare.
@@ -104,6 +107,8 @@ def test_bounds() -> None:
         "main-sigstop": Bound(extra_wait_s=1.0),
         "job-sigstop": Bound(voice_back_s=6.0),
         "worker-sigstop": Bound(voice_back_s=6.0),
+        "deaf-agent": Bound(voice_back_s=20.0),
+        "mute-agent": Bound(voice_back_s=20.0),
         "rolling-restart": handoff,
         "scale-down": handoff,
         "drain-handoff": handoff,

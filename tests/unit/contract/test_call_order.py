@@ -139,7 +139,9 @@ def test_the_agent_is_given_every_field() -> None:
     ctx = SimpleNamespace(job=job, _info=SimpleNamespace(token="x.e30.x"))
     settings = SimpleNamespace(region="eu", worker_id="w")
     read = read_job(cast(Any, ctx), cast(Any, settings), cast(Any, SimpleNamespace(clock=clock)))
-    assert build_call(read, "fast", None) == CallContext("eu", "room", "fast", ORDER, "w", resumed="", kept={})
+    assert build_call(read, "fast", None, cast(Any, None)) == CallContext(
+        "eu", "room", "fast", ORDER, "w", resumed="", kept={}
+    )
     assert CallContext("eu", "room", "fast", ORDER, "w").resumed == ""
 
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.unit
 
 TREE = Path(__file__).resolve().parents[3]
 
-_LABELS = """agent answer direction kind outcome phase pool provider reason region result route signal source stage
+_LABELS = """agent answer direction hook kind outcome phase pool provider reason region result route signal source stage
     state status tier why"""
 ALLOWED_LABELS = frozenset(_LABELS.split())
 

@@ -90,3 +90,10 @@ def test_more_than_half_of_the_workers_is_a_fault_of_ours() -> None:
     assert not fault_of_ours([("a", SUSPECT), ("b", SUSPECT), ("c", GONE)])  # there is a cause
     dead = Verdict(Health.DEAD, Reason.JOB_ENDED)
     assert not fault_of_ours([("a", dead), ("b", dead)])  # known, not suspected
+
+
+def test_a_job_that_is_sure_to_be_of_no_use_is_unfit_and_counts_for_no_fault_of_ours() -> None:
+    for trouble in ("deaf", "mute"):
+        found = verdict(dataclasses.replace(CLAIM, trouble=trouble), said=report(["J"]))
+        assert found == Verdict(Health.UNFIT, Reason(trouble))
+        assert not fault_of_ours([("w1", found), ("w2", found)])

@@ -7,6 +7,7 @@ import functools
 import pytest
 
 from support.fake_region import FakeRegion, Run, with_region
+from voicefleet.contract.claims import TROUBLE_MOVES, TROUBLE_PAUSE_MS
 from voicefleet.controller.calls.dispatch import Dispatcher
 from voicefleet.controller.calls.recovery import HELD_BACK_S, LEFT_ALONE_S, Recovery
 
@@ -191,3 +192,52 @@ def test_an_agent_whose_caller_is_gone_is_not_replaced() -> None:
         assert fakes.metric("voicefleet_probes_total", result="no_caller") >= 1
 
     with_region(story, recovery)
+
+
+@pytest.mark.parametrize("trouble", ["deaf", "mute"])
+def test_a_job_that_is_deaf_or_mute_is_replaced_without_being_asked(trouble: str) -> None:
+    async def story(fakes: FakeRegion) -> None:
+        await served(fakes, "a", "b")
+        fakes.workers.job("a").trouble = trouble
+        took_s = await fakes.until(lambda: fakes.holder("a") not in ("", "J1"))
+        assert took_s < 3.0
+        assert recovered(fakes, trouble) == 1
+        assert fakes.livekit.asked("send_probe") == [], "it lives, and says so"
+        await fakes.clock.sleep(1.0)
+        assert fakes.livekit.agents("a") == [fakes.workers.job("a").identity]
+        assert fakes.holder("b") == "J2"
+
+    with_region(story, recovery, dispatcher)
+
+
+def test_a_caller_whose_own_microphone_is_broken_is_moved_twice_and_then_left_alone() -> None:
+    async def story(fakes: FakeRegion) -> None:
+        await served(fakes, "a")
+        moved_s: list[float] = []
+        holder = fakes.holder("a")
+        for _ in range(600):
+            fakes.workers.job("a").trouble = "deaf"
+            await fakes.clock.sleep(0.2)
+            if fakes.holder("a") not in ("", holder):
+                holder = fakes.holder("a")
+                moved_s.append(fakes.clock.monotonic())
+        assert len(moved_s) == TROUBLE_MOVES
+        assert moved_s[1] - moved_s[0] >= TROUBLE_PAUSE_MS / 1000
+        assert fakes.livekit.agents("a") == [fakes.workers.job("a").identity]
+
+    with_region(story, recovery, dispatcher)
+
+
+def test_a_job_that_hears_again_keeps_its_call() -> None:
+    async def story(fakes: FakeRegion) -> None:
+        await served(fakes, "a")
+        fakes.livekit.refused.add("remove_participant")
+        fakes.workers.job("a").trouble = "deaf"
+        await fakes.until(lambda: fakes.livekit.asked("remove_participant"))
+        fakes.workers.job("a").trouble = ""
+        await fakes.clock.sleep(2.5)
+        fakes.livekit.refused.clear()
+        await fakes.clock.sleep(10.0)
+        assert fakes.holder("a") == "J1"
+
+    with_region(story, recovery, dispatcher)

@@ -162,7 +162,7 @@ def test_one_voice_for_each_room_and_no_agent() -> None:
 
 
 def test_lines_of_the_announcer() -> None:
-    order = Order(7, "ws://x", "eyJ-secret", "room\nwith a line", "own.wav")
+    order = Order(7, "ws://x", "eyJ-secret", "room\nwith a line", "own.wav", "voicefleet")
     assert order.encode().count(b"\n") == 1
     assert Order.decode(order.encode()) == order
     assert "secret" not in repr(order)

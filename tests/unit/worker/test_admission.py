@@ -32,7 +32,8 @@ class Offer:
     def room(self) -> SimpleNamespace:
         return SimpleNamespace(name=f"room-{self.id}", sid=f"RM_{self.id}")
 
-    async def accept(self, *, attributes: dict[str, str]) -> None:
+    async def accept(self, *, name: str, metadata: str, attributes: dict[str, str]) -> None:
+        self.named = (name, metadata)
         await asyncio.sleep(0)
         if self.accept_error:
             raise self.accept_error

@@ -137,29 +137,22 @@ async def test_a_restored_conversation_stands_after_the_agent_s_own_words_and_ea
     call, lost = CallContext("eu", "room", "fast", CallOrder(), "w", RECOVERED), list[Loss]()
     before = CallTranscript("fast", past, {"table": 4})
     resumption = Resumption(session, call, before, PHRASES, clock=Noon(), lost=lost.append, send=lambda _: None)
-    assert await resumption.make_agent(lambda _: agent) is agent
+    assert await resumption.prepare(agent) is agent
     await resumption._restore(agent, before)
     assert [i.id for i in agent.chat_ctx.items[1:]] == ["i1", "i2"]
     assert [i.id for i in session.history.items] == ["i1", "i2"]
     session.history.insert(ChatMessage(role="user", content=["And then?"], created_at=at_s + 1))
     assert [item["content"] for item in conversation(session)] == [["When?"], ["At nine."], ["And then?"]]
-    assert call.kept == {"table": 4}
     assert lost == []
 
 
-async def test_a_factory_that_raises_on_what_was_kept_is_asked_again_without() -> None:
-    def factory(call: CallContext) -> Agent:
-        if call.kept:
-            raise KeyError("what is this?")
-        return Agent(instructions="Help.")
-
+async def test_an_unreadable_conversation_is_left_out_and_named() -> None:
     session, lost = AgentSession[Any](), list[Loss]()
     call = CallContext("eu", "room", "fast", CallOrder(), "w", RECOVERED)
     before = CallTranscript("fast", [{"type": "no such thing"}], {"table": 4})
     resumption = Resumption(session, call, before, PHRASES, clock=Noon(), lost=lost.append, send=lambda _: None)
-    await resumption.make_agent(factory)
-    assert call.kept == {}
-    assert lost == [Loss.RESTORE_FAILED, Loss.UNREADABLE]
+    await resumption.prepare(Agent(instructions="Help."))
+    assert lost == [Loss.UNREADABLE]
 
 
 class Noon:

@@ -8,7 +8,7 @@ ingress streams are none; nor is who may not publish, or says `voicefleet.role=o
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 ROLE_ATTRIBUTE = "voicefleet.role"
@@ -40,6 +40,27 @@ class Presence:
     """What it may publish, such as ``microphone``; empty: anything."""
     role: str = ""
     """Value of `ROLE_ATTRIBUTE`; empty when it has none."""
+
+    @classmethod
+    def of(
+        cls,
+        identity: str,
+        kind: str,
+        attributes: Mapping[str, str],
+        *,
+        joined_ms: int,
+        may_publish: bool,
+        sources: Iterable[str],
+    ) -> Presence:
+        """From what LiveKit's clients and its server API call things, whose names differ by a prefix."""
+        return cls(
+            identity,
+            kind.removeprefix("PARTICIPANT_KIND_"),
+            joined_ms,
+            may_publish,
+            frozenset(source.removeprefix("SOURCE_").lower() for source in sources),
+            attributes.get(ROLE_ATTRIBUTE, ""),
+        )
 
 
 def is_caller(who: Presence) -> bool:

@@ -26,6 +26,16 @@ EPOCH_TTL_MS = 86_400_000
 """A room's epoch outlives any pause of a job in it: a process that wakes after hours is still fenced off."""
 
 
+DEAF, MUTE = "deaf", "mute"
+"""Trouble that a job is sure of: it does not hear its caller, or is not heard. A fresh job is to have the call."""
+
+TROUBLE_MOVES = 2
+"""So often a call is moved for that: a caller whose own microphone is broken must not be moved for ever."""
+
+TROUBLE_PAUSE_MS = 15_000
+"""Between its first and its second move; twice as long before a third, and so on."""
+
+
 class ClaimState(enum.StrEnum):
     """A claim's life: accepted (a worker said yes) -> live (the job is in the room)."""
 

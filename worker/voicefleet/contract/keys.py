@@ -112,6 +112,10 @@ class Keys:
         """Set: jobs that must never hold the call in `room` again."""
         return self._key("fenced", room)
 
+    def troubled(self, room: str) -> str:
+        """Hash: how often the call in `room` was moved because its job said that it was deaf or mute, and when last."""
+        return self._key("troubled", room)
+
     def handoff(self, room: str) -> str:
         """String: the call in `room` is on its way to another worker."""
         return self._key("handoff", room)

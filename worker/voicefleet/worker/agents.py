@@ -5,6 +5,7 @@ from __future__ import annotations
 from livekit.agents import Agent
 
 from voicefleet.worker.call import CallContext
+from voicefleet.worker.job.sdk import can_say
 
 
 class Assistant(Agent):
@@ -15,7 +16,10 @@ class Assistant(Agent):
         self._greeting = greeting
 
     async def on_enter(self) -> None:
-        self.session.say(self._greeting)
+        if can_say(self.session):
+            self.session.say(self._greeting)
+        else:
+            self.session.generate_reply(instructions=f'Greet the caller. Say: "{self._greeting}"')
 
 
 def assistant(_: CallContext) -> Agent:

@@ -1,26 +1,30 @@
-"""What a team's agent is given: the call's context, and the factory that makes an agent of it."""
+"""What a team's code knows of its call, and may do with it."""
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, TypeAlias
-
-from livekit.agents import Agent
+from typing import Any, Protocol
 
 from voicefleet.contract.calls import CallOrder
-from voicefleet.contract.errors import ConfigError, UsageError
 
 RECOVERED = "recovered"
 HANDED_OVER = "handed_over"
 
 
+class CallActions(Protocol):
+    """What a job does for the team's code."""
+
+    def release(self, reason: str) -> None: ...
+
+
+class _NoActions:
+    def release(self, reason: str) -> None:
+        raise RuntimeError("this call is no job's: release() is for a call that is served")
+
+
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """One call, as the agent's factory sees it."""
+    """One call, as a team's code sees it: given to a factory, and to any code by `current_call()`."""
 
     region: str
     room: str
@@ -35,39 +39,25 @@ class CallContext:
     and `on_resume(why)` is called in place of `on_enter` if your agent has it."""
     kept: dict[str, Any] = field(default_factory=dict, hash=False)
     """Yours: JSON values that the next agent of this call shall know. Stored with every turn."""
+    actions: CallActions = field(default_factory=_NoActions, repr=False, compare=False)
+    """Set by the job; use the methods."""
+
+    def release(self, reason: str) -> None:
+        """End the agent's part on purpose: it says what it is saying to the end, and leaves. Nobody is sent to the call
+        again, whoever stays in the room, until somebody asks for an agent. `reason`: a few words for status and
+        metrics, such as "voicemail"; no personal data."""
+        self.actions.release(reason)
 
 
-AgentFactory: TypeAlias = Callable[[CallContext], Agent | Awaitable[Agent]]
+_current: CallContext | None = None
 
 
-def load_factory(path: str) -> AgentFactory:
-    """Import ``my_pkg.my_agent:create``. The working directory counts as a place to import from.
-
-    Raises:
-        ConfigError: `path` does not import or is not callable.
-    """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    module_name, _, attribute = path.partition(":")
-    if not module_name or not attribute:
-        raise _refused(path, "not of the form package.module:function")
-    try:
-        module = importlib.import_module(module_name)
-    except UsageError:
-        raise
-    except Exception as error:
-        raise _refused(path, f"does not import ({type(error).__name__}: {error})") from error
-    factory = getattr(module, attribute, None)
-    if not callable(factory):
-        raise _refused(path, f"module {module_name} has no function {attribute}")
-    return factory  # type: ignore[no-any-return]
+def current_call() -> CallContext | None:
+    """The call that this process serves; None outside of a fleet, so that the same code runs without one."""
+    return _current
 
 
-def _refused(path: str, what: str) -> ConfigError:
-    return ConfigError(
-        what,
-        field="--agent",
-        value=path,
-        hint="Give package.module:function, a function that takes the call's context and returns an Agent.",
-    )
+def set_current_call(call: CallContext | None) -> None:
+    """To be called by the job alone. A job process serves one call in its life."""
+    global _current
+    _current = call

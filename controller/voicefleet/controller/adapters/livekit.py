@@ -15,12 +15,14 @@ import jwt
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict, ParseError
 from livekit import api
-from livekit.protocol.models import DataPacket, ParticipantInfo
+from livekit.protocol.models import DataPacket, ParticipantInfo, TrackSource
 from livekit.protocol.webhook import WebhookEvent as ProtoEvent
 
+from voicefleet.contract.callers import CALLER_KINDS, Presence, is_caller, unknown_role
 from voicefleet.contract.calls import KEY_ATTRIBUTE, TICKET_TTL_S, CallOrder
 from voicefleet.contract.dials import CALL_STATUS, DialOrder
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.neighbours import is_neighbour
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC, WORKER_ATTRIBUTE
 from voicefleet.contract.rooms import order_in
 from voicefleet.contract.waiting_voice import (
@@ -67,8 +69,6 @@ _NO_TOKEN = (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionErr
 _MAYBE_DIALLED = frozenset({"canceled", "deadline_exceeded", "internal", "unknown"})
 """Errors of a dial of which the SIP service need not have heard, or that came while it went on."""
 
-_CALLERS = frozenset({ParticipantInfo.Kind.STANDARD, ParticipantInfo.Kind.SIP})
-
 
 def issuer(authorization: str) -> str:
     """The API key that a webhook's token names, not verified; empty when there is none."""
@@ -108,22 +108,26 @@ class LiveKit:
     async def list_participants(self, room: str) -> tuple[Participant, ...]:
         async with _answered("list_participants", absent_is_fine=True):
             answer = await self._api.room.list_participants(api.ListParticipantsRequest(room=room))
-            return tuple(
-                Participant(
-                    identity=p.identity,
-                    caller=p.kind in _CALLERS,
-                    agent=_agent(p),
-                    joined_ms=p.joined_at_ms,
-                    alive=p.attributes.get(ALIVE_ATTRIBUTE, ""),
-                    worker=p.attributes.get(WORKER_ATTRIBUTE, ""),
-                    sip_status=p.attributes.get(CALL_STATUS, "") if p.kind == ParticipantInfo.Kind.SIP else "",
-                    # One that may change its attributes may say anything of itself; with a ticket of ours nobody may.
-                    key="" if p.permission.can_update_metadata else p.attributes.get(KEY_ATTRIBUTE, ""),
-                )
-                for p in answer.participants
-                if p.state != ParticipantInfo.State.DISCONNECTED
-            )
+            here = (p for p in answer.participants if p.state != ParticipantInfo.State.DISCONNECTED)
+            return tuple(self._participant(p) for p in here)
         return ()
+
+    def _participant(self, p: ParticipantInfo) -> Participant:
+        attributes, agent = dict(p.attributes), _agent(p)
+        presence = _presence(p, attributes)
+        return Participant(
+            identity=p.identity,
+            caller=is_caller(presence),
+            agent=agent,
+            joined_ms=p.joined_at_ms,
+            alive=attributes.get(ALIVE_ATTRIBUTE, ""),
+            worker=attributes.get(WORKER_ATTRIBUTE, ""),
+            sip_status=attributes.get(CALL_STATUS, "") if p.kind == ParticipantInfo.Kind.SIP else "",
+            # One that may change its attributes may say anything of itself; with a ticket of ours nobody may.
+            key="" if p.permission.can_update_metadata else attributes.get(KEY_ATTRIBUTE, ""),
+            neighbour=agent and is_neighbour(attributes, self._agent_name),
+            unknown_role=unknown_role(presence),
+        )
 
     async def has_dispatch(self, room: str) -> bool:
         return bool(await self.dispatch_metadata(room))
@@ -274,8 +278,11 @@ class LiveKit:
             event=event.event,
             room=event.room.name,
             room_sid=event.room.sid,
-            caller=about and event.participant.kind in _CALLERS,
+            caller=about and ParticipantInfo.Kind.Name(event.participant.kind) in CALLER_KINDS,
             agent=about and _agent(event.participant),
+            neighbour=about
+            and _agent(event.participant)
+            and is_neighbour(dict(event.participant.attributes), self._agent_name),
         )
 
 
@@ -284,14 +291,29 @@ def _event(body: bytes) -> ProtoEvent:
     raw = json.loads(body)
     if not isinstance(raw, dict):
         raise TypeError("not an object")
-    wanted: dict[str, object] = {}
+    wanted: dict[str, dict[str, object]] = {}
     for part, names in {"room": ("name", "sid"), "participant": ("identity", "kind")}.items():
         if raw.get(part) is None:
             continue
         if not isinstance(raw[part], dict):
             raise TypeError(f"{part} is not an object")
         wanted[part] = {name: raw[part][name] for name in names if name in raw[part]}
+        if part == "participant" and raw[part].get("kind") == "AGENT" and "attributes" in raw[part]:
+            wanted[part]["attributes"] = raw[part]["attributes"]
     return ParseDict({**wanted, "event": raw.get("event", "")}, ProtoEvent())
+
+
+def _presence(p: ParticipantInfo, attributes: dict[str, str]) -> Presence:
+    # One without permissions is not told of them: whoever is in a room may publish by default.
+    told = p.HasField("permission")
+    return Presence.of(
+        p.identity,
+        ParticipantInfo.Kind.Name(p.kind),
+        attributes,
+        joined_ms=p.joined_at_ms,
+        may_publish=p.permission.can_publish if told else True,
+        sources=(TrackSource.Name(source) for source in p.permission.can_publish_sources),
+    )
 
 
 def _agent(participant: ParticipantInfo) -> bool:

@@ -29,6 +29,8 @@ async def request_agent(region: Region, room: str, order: CallOrder) -> str:
     """
     if claim := await region.calls.claim(room):
         return str(claim.state)
+    # A released call, before anything is dispatched: a worker would refuse it.
+    await region.calls.want_agent(room)
     there = await region.livekit.list_participants(room)
     record = (await region.calls.records([room])).get(room)
     if record is not None:
@@ -36,7 +38,6 @@ async def request_agent(region: Region, room: str, order: CallOrder) -> str:
         record = dataclasses.replace(record, order=dataclasses.replace(record.order, **changed))
         await region.calls.save_record(record)
         order = record.order
-    await region.calls.want_agent(room)
     await send_dispatch(region, room, DispatchMetadata(order))
     if any(p.caller for p in there):
         await region.calls.caller_joined(room)

@@ -149,6 +149,10 @@ class Dispatcher:
         if not any(p.caller for p in there) and not await still_expected(region, room, there):
             await region.calls.caller_left(room)
             return "no_caller"
+        if any(p.neighbour for p in there):
+            # The team's own worker has the call: a second agent would speak over it.
+            await region.calls.neighbour_here(room)
+            return "neighbour_there"
         if any(p.serves for p in there) and not await self._remove_dead(room, there, snapshot):
             return "agent_there"
         attempt = self._attempts[room] = self._attempts.get(room, 0) + 1

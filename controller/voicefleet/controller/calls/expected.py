@@ -20,7 +20,7 @@ async def expected_since(region: Region, room: str, there: Iterable[Participant]
 
     Raises `UnknownStateError`.
     """
-    if any(p.serves for p in there):
+    if any(p.serves or p.neighbour for p in there):
         return None
     if (dial := await region.dials.get(room)) is not None:
         # We call somebody there. While it rings, the agent must come back if it dies.

@@ -1,4 +1,4 @@
-"""Liveness of jobs: whether the job that holds a call is well, suspect, or dead for sure. Pure.
+"""Liveness of jobs: whether the job that holds a call is well, suspect, unfit, or dead for sure. Pure.
 
 No single witness is enough to take a call from its job. Redis alone never is: a job may be cut off from it and still
 talk to its caller. So what Redis shows makes a job suspect, and LiveKit is asked (see `probe`); a job is dead for sure
@@ -11,7 +11,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from voicefleet.contract.claims import Claim, ClaimState
+from voicefleet.contract.claims import DEAF, MUTE, Claim, ClaimState
 from voicefleet.controller.pool.worker_store import Reported
 
 LISTENS_AFTER_MS = 1_000
@@ -22,6 +22,8 @@ class Health(enum.Enum):
     WELL = "well"
     SUSPECT = "suspect"
     """To be asked through LiveKit."""
+    UNFIT = "unfit"
+    """It lives, and is sure itself that it is of no use to its caller: a fresh one is to have the call."""
     DEAD = "dead"
 
 
@@ -37,6 +39,10 @@ class Reason(enum.StrEnum):
     NOT_RENEWED = "not_renewed"
     TROUBLE = "trouble"
     """The job says so itself."""
+    DEAF = "deaf"
+    """The job says that it does not hear its caller."""
+    MUTE = "mute"
+    """The job says that it is not heard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,8 @@ def evaluate(
         return Verdict(Health.DEAD, Reason.JOB_ENDED) if gone else Verdict(Health.SUSPECT, Reason.NOT_LISTENING)
     if overdue:
         return Verdict(Health.SUSPECT, Reason.NOT_RENEWED)
+    if claim.trouble in (DEAF, MUTE):
+        return Verdict(Health.UNFIT, Reason(claim.trouble))
     if claim.trouble:
         return Verdict(Health.SUSPECT, Reason.TROUBLE)
     return WELL

@@ -30,6 +30,8 @@ _RETRY_S = 0.5
 HELD_BACK_S = 4.0
 """So long nobody is asked when most workers are suspect at once; then the answers decide."""
 PROBES_AT_ONCE = 32
+MOVES_AT_ONCE = 4
+"""Where a provider fails for every call in silence, fresh jobs do not help: they must not all start at once."""
 
 log = get_logger(__name__)
 
@@ -43,6 +45,7 @@ class Recovery:
     def __init__(self, region: Region) -> None:
         self._region = region
         self._asking = asyncio.Semaphore(PROBES_AT_ONCE)
+        self._moving = asyncio.Semaphore(MOVES_AT_ONCE)
         self._tasks = KeyedTasks[tuple[str, _Key]](self._failed)
         self._alone_until_s: dict[_Key, float] = {}
         self._logged_alive: set[_Key] = set()
@@ -120,6 +123,8 @@ class Recovery:
         for key, (call, claim, verdict) in verdicts.items():
             if verdict.health is Health.DEAD and (settled or verdict.reason is Reason.WORKER_ENDED):
                 self._tasks.start(("free", key), functools.partial(self._free, call, claim, verdict.reason))
+            elif verdict.health is Health.UNFIT and settled and self._alone_until_s.get(key, 0.0) <= now_s:
+                self._tasks.start(("move", key), functools.partial(self._move, key, call, claim, verdict.reason))
             elif verdict.health is Health.SUSPECT and may_ask and self._alone_until_s.get(key, 0.0) <= now_s:
                 self._tasks.start(("ask", key), functools.partial(self._ask, key, call, claim, verdict.reason))
 
@@ -151,6 +156,24 @@ class Recovery:
             self._alone_until_s[key] = now_s + _RETRY_S
         elif region.redis.settled(now_s) and not self._held_back(now_s):
             await self._decide(key, call, claim, reason)
+
+    async def _move(self, key: _Key, call: Call, claim: Claim, reason: Reason) -> None:
+        """A deaf or mute agent: away with it, so that a fresh job has the call; but not for ever, since it may be the
+        caller's own microphone."""
+        region = self._region
+        async with self._moving:
+            try:
+                now = await region.calls.claim(call.room)
+                if now is None or now.job != claim.job or now.trouble != claim.trouble:
+                    return
+                moves = await region.calls.claims.may_move(call.room, claim)
+            except UnknownStateError as error:
+                log.warning("call not moved yet", region=region.name, room=call.room, error=str(error))
+                return
+            if not moves:
+                self._alone_until_s[key] = region.clock.monotonic() + LEFT_ALONE_S
+                return
+            await self._free(call, claim, reason)
 
     async def _decide(self, key: _Key, call: Call, claim: Claim, reason: Reason) -> None:
         """The agent did not answer. The claim has the last word: it may have been renewed meanwhile."""

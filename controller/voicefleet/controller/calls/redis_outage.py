@@ -73,7 +73,11 @@ class OutageDispatcher:
             return
         for name in self._alone.keys() - {room.name for room in rooms}:
             del self._alone[name]
-        await asyncio.gather(*(self._look(room) for room in rooms if room.sid not in self._foreign))
+        # What was released before the outage stays so.
+        last = region.scans.snapshot
+        aside = {call.room for call in last.calls if call.aside is not None} if last is not None else set()
+        able = (room for room in rooms if room.sid not in self._foreign and room.name not in aside)
+        await asyncio.gather(*(self._look(room) for room in able))
 
     async def _look(self, room: Room) -> None:
         region = self._region
@@ -81,7 +85,7 @@ class OutageDispatcher:
             # A room that cannot be looked at now is looked at in a second.
             with contextlib.suppress(UnknownStateError):
                 there = await region.livekit.list_participants(room.name)
-                if any(p.serves for p in there) or not any(p.caller for p in there):
+                if any(p.serves or p.neighbour for p in there) or not any(p.caller for p in there):
                     self._alone.pop(room.name, None)
                     return
                 now_s = region.clock.monotonic()

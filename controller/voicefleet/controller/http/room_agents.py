@@ -1,4 +1,5 @@
-"""`POST /v1/rooms/{room}/agent`: a front end or an operator asks for an agent in a room that it made itself."""
+"""`POST /v1/rooms/{room}/agent` and `POST /v1/calls/{room}/agent`: a front end or an operator asks for an agent, in a
+room that it made itself, or in a call whose agent left on purpose."""
 
 from __future__ import annotations
 
@@ -20,13 +21,14 @@ log = get_logger(__name__)
 
 
 class RoomAgents:
-    """The route."""
+    """The routes. They differ in name alone: a call is a room with a caller."""
 
     def __init__(self, regions: Mapping[str, Region]) -> None:
         self._regions = regions
 
     def add_routes(self, app: web.Application) -> None:
-        app.router.add_post("/v1/rooms/{room}/agent", self.request)
+        for what in ("rooms", "calls"):
+            app.router.add_post(f"/v1/{what}/{{room}}/agent", self.request)
 
     async def request(self, request: web.Request) -> web.Response:
         """202: an agent comes as soon as a slot is free, or is there. 404 where there is no such room, or its call is

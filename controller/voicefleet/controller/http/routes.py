@@ -109,6 +109,16 @@ ROUTES: tuple[Route, ...] = (
         (Parameter("room", "path", "The room", {"type": "string", "minLength": 1}),),
     ),
     Route(
+        "POST",
+        "/v1/calls/{room}/agent",
+        (Role.CALL, Role.OPERATE),
+        "Ask for an agent again in a call that its agent left on purpose",
+        {202: AgentRequested},
+        (400, 404, 503),
+        AgentRequest,
+        (Parameter("room", "path", "The call's room", {"type": "string", "minLength": 1}),),
+    ),
+    Route(
         "DELETE",
         "/v1/calls/{room}",
         (Role.CALL, Role.OPERATE),

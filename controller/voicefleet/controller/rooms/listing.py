@@ -16,14 +16,17 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from voicefleet.contract.aside import Why
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.expected import expected_since
+from voicefleet.controller.calls.released import asked_again
 from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.ports import Participant, Room
 from voicefleet.controller.regions.livekit_view import ListedRooms
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.rooms.joins import JoinCounter, key_in
+from voicefleet.controller.rooms.neighbours import note_neighbours
 from voicefleet.controller.rooms.rotation import Rotation
 from voicefleet.runtime.logs.setup import get_logger
 
@@ -140,7 +143,7 @@ class RoomLister:
             or (call is not None and not call.claim)
         ]
         due = rotation.due(unsure, known.keys(), now_s, ROOMS_A_TURN)
-        found = await self._ask(due, before, known.keys(), await region.calls.expected())
+        found = await self._ask(due, before, known, await region.calls.expected())
         await self._take_over(before, found.here, found.empty)
         if found.expected:
             await region.calls.expect(found.expected)
@@ -161,7 +164,7 @@ class RoomLister:
             raise UnknownStateError(f"{unseen} new rooms are still to be looked at")
 
     async def _ask(
-        self, due: Sequence[Room], before: Snapshot, known: Collection[str], expected: Collection[str]
+        self, due: Sequence[Room], before: Snapshot, known: Mapping[str, Call], expected: Collection[str]
     ) -> _Found:
         """Some at once, until all are asked or the time is over."""
         clock, found, left = self._region.clock, _Found(), deque(due)
@@ -172,8 +175,8 @@ class RoomLister:
                 room = left.popleft()
                 try:
                     # Known is a call whose caller was seen: of the others, every look may find that it has come.
-                    is_known = room.name in known and room.name not in expected
-                    await self._ask_about(room, found, before.now_ms, is_known=is_known)
+                    call = known.get(room.name) if room.name not in expected else None
+                    await self._ask_about(room, found, before.now_ms, call)
                 except UnknownStateError as error:
                     self._rotation.failed(room, clock.monotonic())
                     found.error = f"{room.name}: {error}"
@@ -181,21 +184,29 @@ class RoomLister:
         await asyncio.gather(*(work() for _ in range(min(_PARALLEL, len(due)))))
         return found
 
-    async def _ask_about(self, room: Room, found: _Found, began_ms: int, *, is_known: bool) -> None:
+    async def _ask_about(self, room: Room, found: _Found, began_ms: int, call: Call | None) -> None:
         region = self._region
         there = await region.livekit.list_participants(room.name)
         callers, foreign = [p for p in there if p.caller], False
         if not callers:
-            since_ms = None if is_known else await expected_since(region, room.name, there)
+            since_ms = None if call is not None else await expected_since(region, room.name, there)
             if since_ms is None:
                 found.empty.append(room.name)
             else:
                 found.expected.append((room.name, since_ms))
-        elif not is_known:
+        elif call is None:
             foreign = not await region.ours(room.name, there, listed=room)
             if not foreign:
                 found.here.append((room.name, self._joined_ms(room, callers), room.sid))
                 found.tickets[room.name] = key_in(callers)
+        elif call.aside is not None and call.aside.room_sid not in ("", room.sid):
+            found.here.append((room.name, self._joined_ms(room, callers), room.sid))  # another room, and another call
+        elif call.aside is not None and await asked_again(region, room.name, call.aside):
+            await region.calls.want_agent(room.name)
+            region.wake.set()
+        await note_neighbours(
+            region, room.name, room.sid, there, marked=call is not None and call.state == Why.NEIGHBOUR
+        )
         self._rotation.looked(room, region.clock.monotonic(), began_ms, foreign=foreign)
 
     def _joined_ms(self, room: Room, callers: list[Participant]) -> int:
@@ -229,6 +240,8 @@ class RoomLister:
         except UnknownStateError as error:
             trouble = error
         for call in snapshot.calls:
+            if call.aside is not None:
+                continue  # the bound is of an agent's time: a person may speak to the caller as long as they like
             bound_s = self._bounds.get((call.room, call.joined_ms), 0.0)
             lasted_s = (snapshot.now_ms - call.joined_ms) / 1000
             if not bound_s or lasted_s <= bound_s:

@@ -15,6 +15,7 @@ from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import WebhookEvent, WebhookMalformedError, WebhookRefusedError
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.rooms.joins import JoinCounter, key_in
+from voicefleet.controller.rooms.neighbours import look_for_neighbours
 from voicefleet.runtime.http.connections import read_body
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import REDIS_FAILURES
@@ -102,6 +103,8 @@ class Webhooks:
                     return "ignored"
                 await region.calls.caller_joined(event.room, event.room_sid)
                 await self._joins.look(region, {event.room: key_in(there)})
+            case "participant_joined" | "participant_left" | "participant_connection_aborted" if event.neighbour:
+                await look_for_neighbours(region, event.room, event.room_sid)
             case "participant_joined" if event.agent:
                 region.note_change()
             case "participant_left" | "participant_connection_aborted" if event.caller:

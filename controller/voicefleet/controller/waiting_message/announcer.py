@@ -19,7 +19,9 @@ from typing import Any
 
 from livekit import rtc
 
-from voicefleet.contract.waiting_voice import is_waiting_voice
+from voicefleet.contract.callers import Presence, is_caller
+from voicefleet.contract.neighbours import is_neighbour
+from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.controller.waiting_message.clip import Clip, read_clip
 from voicefleet.controller.waiting_message.protocol import Answer, Order, Result
 from voicefleet.runtime.logs.errors import error_summary
@@ -38,7 +40,6 @@ _QUEUE_MS = 200
 _END_S = 3.0
 
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
-_CALLERS = (rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD, rtc.ParticipantKind.PARTICIPANT_KIND_SIP)
 
 log = get_logger(__name__)
 
@@ -86,10 +87,14 @@ class Message:
 
     def _look(self, *_: object) -> None:
         there = self._room.remote_participants.values()
-        if any(p.kind == _AGENT and not is_waiting_voice(p.identity) for p in there):
+        if any(p.kind == _AGENT and self._serves(p.attributes) for p in there):
             self.stop(Result.AGENT_CAME)
-        elif not any(p.kind in _CALLERS for p in there):
+        elif not any(is_caller(_presence(p)) for p in there):
             self.stop(Result.NO_CALLER)
+
+    def _serves(self, attributes: dict[str, str]) -> bool:
+        # A transcriber or an avatar is an agent too, and speaks to nobody.
+        return WORKER_ATTRIBUTE in attributes or is_neighbour(attributes, self._order.agent_name)
 
     def _put_out(self, reason: object) -> None:
         """The room closed on us; after our own leaving, the result stands already."""
@@ -142,6 +147,17 @@ class Message:
 
 
 _LEAVING: set[asyncio.Task[None]] = set()
+
+
+def _presence(p: rtc.RemoteParticipant) -> Presence:
+    return Presence.of(
+        p.identity,
+        rtc.ParticipantKind.Name(p.kind),
+        p.attributes,
+        joined_ms=0,
+        may_publish=p.permissions.can_publish,
+        sources=(rtc.TrackSource.Name(source) for source in p.permissions.can_publish_sources),
+    )
 
 
 def _frames(clip: Clip) -> Iterator[rtc.AudioFrame]:

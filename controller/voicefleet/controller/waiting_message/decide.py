@@ -46,17 +46,19 @@ def begun_anew(known: Mapping[str, Wait], waits: Mapping[str, Wait]) -> list[str
 
 def due(calls: Sequence[Call], waits: Mapping[str, Wait], now_ms: int, *, after_ms: int) -> list[str]:
     """Rooms of `calls` to speak to now, the longest waiting first."""
+    waiting = (call for call in calls if call.claim is None and call.aside is None)
     since = {
         call.room: wait.since_ms
-        for call in calls
-        if call.claim is None and (wait := waits[call.room]).since_ms is not None and now_ms >= wait.not_before_ms
+        for call in waiting
+        if (wait := waits[call.room]).since_ms is not None and now_ms >= wait.not_before_ms
     }
     ripe = [(since_ms, room) for room, since_ms in since.items() if now_ms - since_ms >= after_ms]
     return [room for _, room in sorted(ripe)]
 
 
 def _follow(was: Wait | None, call: Call, now_ms: int) -> Wait:
-    live = call.claim is not None and call.claim.state == ClaimState.LIVE
+    # A call that wants no agent waits for none.
+    live = call.aside is not None or (call.claim is not None and call.claim.state == ClaimState.LIVE)
     new = Wait(call.joined_ms, _first_wait(call, now_ms), now_ms)
     if was is None or _another(was, new):
         return Wait(call.joined_ms, None, now_ms) if live else new

@@ -40,8 +40,9 @@ class Voice(Protocol):
         """How many more rooms it can speak to now."""
         ...
 
-    async def say(self, *, url: str, token: str, room: str, audio: Path) -> Result:
-        """Play a recording to `room` once; returns when that is over, in bounded time."""
+    async def say(self, *, url: str, token: str, room: str, audio: Path, agent_name: str) -> Result:
+        """Play a recording to `room` once, until an agent of `agent_name` comes; returns when that is over, in bounded
+        time."""
         ...
 
 
@@ -143,13 +144,16 @@ class WaitingMessages:
         else:
             if not any(p.caller for p in there):
                 return Result.NO_CALLER
-            if any(p.agent for p in there):
+            # A transcriber or an avatar speaks to nobody.
+            if any(p.serves or p.neighbour for p in there):
                 return Result.AGENT_CAME
             if not alone and any(is_waiting_voice(p.identity) and not p.caller for p in there):
                 return Result.OTHER_VOICE
         token = self._livekit.mint_waiting_voice(room, self._settings.spoken_text)
         url = self._region.livekit.url
-        return await self._voice.say(url=url, token=token, room=room, audio=self._settings.recording)
+        return await self._voice.say(
+            url=url, token=token, room=room, audio=self._settings.recording, agent_name=self._region.agent_name
+        )
 
     def _not_before(self, room: str, at_ms: int) -> None:
         if (wait := self._waits.get(room)) is not None:

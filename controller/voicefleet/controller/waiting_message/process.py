@@ -76,9 +76,9 @@ class AnnouncerProcess:
             process.kill()
             await process.wait()
 
-    async def say(self, *, url: str, token: str, room: str, audio: Path) -> Result:
+    async def say(self, *, url: str, token: str, room: str, audio: Path, agent_name: str) -> Result:
         """Have the recording `audio` played to `room` once; returns when that is over, in bounded time."""
-        order = Order(next(self._numbers), url, token, room, str(audio))
+        order = Order(next(self._numbers), url, token, room, str(audio), agent_name)
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._pending[order.number] = answer
         try:

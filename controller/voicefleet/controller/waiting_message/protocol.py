@@ -25,13 +25,15 @@ class Result(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One message: join `url` with `token`, play the WAV file `audio` once, leave."""
+    """One message: join `url` with `token`, play the WAV file `audio` once, leave; sooner when an agent of `agent_name`
+    comes."""
 
     number: int
     url: str
     token: str = field(repr=False)
     room: str
     audio: str
+    agent_name: str
 
     def encode(self) -> bytes:
         return json.dumps(asdict(self), separators=(",", ":")).encode() + b"\n"

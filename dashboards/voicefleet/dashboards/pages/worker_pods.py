@@ -122,6 +122,12 @@ ROWS = (
                 _rate("voicefleet_transcript_lost_total", "reason"),
             ),
             panel(
+                "The team's own code",
+                "Failures that calls went on without, per second, by what failed.",
+                "reqps",
+                _rate("voicefleet_hook_failures_total", "hook"),
+            ),
+            panel(
                 "Calls taken over",
                 "From another agent, per second, by why.",
                 "reqps",

@@ -6,7 +6,10 @@ from voicefleet.contract.metrics import kinds
 from voicefleet.contract.metrics.kinds import Metric
 
 _RECOVERY = {
-    "reason": ("worker_ended", "job_ended", "not_listening", "not_renewed", "trouble", "no_claim"),
+    "reason": (
+        *("worker_ended", "job_ended", "not_listening", "not_renewed", "trouble", "no_claim"),
+        *("deaf", "mute"),
+    ),
 }
 
 CALLS_WAITING = Metric("voicefleet_calls_waiting", "gauge", "Callers in a room without an agent.", ("region",))
@@ -42,12 +45,12 @@ DISPATCHES = Metric(
     "counter",
     "Dispatches the controller made for waiting calls.",
     ("region", "result"),
-    values={"result": ("sent", "agent_there", "no_caller", "failed")},
+    values={"result": ("sent", "agent_there", "neighbour_there", "no_caller", "failed")},
 )
 RECOVERIES = Metric(
     "voicefleet_calls_recovered",
     "counter",
-    "Calls taken from a dead or stalled job, by what revealed it.",
+    "Calls taken from a dead, stalled, deaf or mute job, by what revealed it.",
     ("region", "reason"),
     values=_RECOVERY,
 )

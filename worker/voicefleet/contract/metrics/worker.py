@@ -126,7 +126,9 @@ JOB_REQUESTS = Metric(
     "counter",
     "Offers of a call, by the worker's answer.",
     ("answer",),
-    values={"answer": ("accepted", "accepted_unclaimed", "succeeding", "full", "draining", "held", "failed")},
+    values={
+        "answer": ("accepted", "accepted_unclaimed", "succeeding", "full", "draining", "held", "refused", "failed")
+    },
 )
 WORKER_STARTUP = Metric(
     "voicefleet_worker_startup_seconds",
@@ -164,6 +166,13 @@ APOLOGIES = Metric(
         "reason": ("greeting", "unheard", "unanswered", "cut_short", "connection_lost", "no_input", "working", "other"),
     },
 )
+HOOK_FAILURES = Metric(
+    "voicefleet_hook_failures",
+    "counter",
+    "Failures of the team's own code that the call went on without, by what failed.",
+    ("hook",),
+    values={"hook": ("entrypoint", "session_start", "on_request", "on_resume", "on_call_end", "other")},
+)
 TRANSCRIPT_LOST = Metric(
     "voicefleet_transcript_lost",
     "counter",
@@ -177,6 +186,7 @@ TRANSCRIPT_LOST = Metric(
             "undecryptable",
             "plaintext",
             "unreachable",
+            "not_taken",
             "restore_failed",
             "other",
         )

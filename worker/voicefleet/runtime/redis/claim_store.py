@@ -13,6 +13,8 @@ from voicefleet.contract.claims import (
     HANDOFF_READY_TTL_MS,
     HANDOFF_TTL_MS,
     LIVE_TTL_MS,
+    TROUBLE_MOVES,
+    TROUBLE_PAUSE_MS,
     Claim,
     Handoff,
 )
@@ -27,6 +29,7 @@ from voicefleet.runtime.redis.scripts import (
     HandoffReady,
     HandoffYield,
     Recover,
+    TroubleMove,
 )
 from voicefleet.runtime.redis.values import read_value
 
@@ -200,6 +203,17 @@ class ClaimStore:
         args = Recover(room=room, worker=claim.worker, job=claim.job, epoch_ttl_ms=EPOCH_TTL_MS)
         every = [*self._protocol(room), *queue, keys.changed, keys.renewed]
         return bool(await self._scripts.run(every, args))
+
+    async def may_move(self, room: str, claim: Claim) -> bool:
+        """Whether a call whose job says that it is deaf or mute is to be moved now, which is counted with it."""
+        args = TroubleMove(
+            room_sid=claim.room_sid,
+            job=claim.job,
+            most=TROUBLE_MOVES,
+            pause_ms=TROUBLE_PAUSE_MS,
+            ttl_ms=EPOCH_TTL_MS,
+        )
+        return bool(await self._scripts.run([self._keys.troubled(room)], args))
 
     async def fence(self, room: str, jobs: Sequence[str]) -> bool:
         """Keep `jobs`, whose agents are removed from `room`, from ever holding its call. False: one holds it."""

@@ -96,6 +96,16 @@ class Recover(ScriptArguments):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TroubleMove(ScriptArguments):
+    script = "trouble_move"
+    room_sid: str
+    job: str
+    most: int
+    pause_ms: int
+    ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HandoffBegin(ScriptArguments):
     script = "handoff_begin"
     job: str

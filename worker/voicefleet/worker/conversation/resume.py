@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from livekit import rtc
 from livekit.agents import Agent, AgentSession
-from livekit.agents.llm import ChatContext, ChatItem, ChatMessage
+from livekit.agents.llm import ChatContext, ChatItem, ChatMessage, RealtimeError
 
 from voicefleet.runtime.clock import Clock
+from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.worker.call import HANDED_OVER, RECOVERED, AgentFactory, CallContext
+from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallContext
 from voicefleet.worker.conversation.transcript import CallTranscript, Loss
+from voicefleet.worker.job import sdk
 from voicefleet.worker.telemetry.observations import Observation, Resumed
 
 LONGEST_QUOTE = 120
@@ -59,6 +59,14 @@ def last_sentence(text: str) -> str:
     return last if len(last) <= LONGEST_QUOTE else last[: LONGEST_QUOTE - 1].rstrip() + "…"
 
 
+def spoken_by_model(first: Opening) -> str:
+    """`first` as an instruction to a speech-to-speech model, which has no other voice; empty: nothing is to be said.
+    One reply for both parts: such a model does not give two at the same time."""
+    words = f'Say exactly this, in the language it is in: "{first.words}"' if first.words else ""
+    answer = "Answer what the caller said last." if first.answer else ""
+    return " Then: ".join(part for part in (words, answer) if part)
+
+
 def conversation(session: AgentSession[Any]) -> list[dict[str, Any]]:
     """What was said in `session`, and its function calls, without images and audio, as JSON."""
     plain = ChatContext([item for item in session.history.items if item.type in _STORED])
@@ -67,7 +75,7 @@ def conversation(session: AgentSession[Any]) -> list[dict[str, Any]]:
 
 
 class Resumption:
-    """Makes the agent of one call, and restores the conversation when another agent had the call before.
+    """Restores the conversation of one call, when another agent had the call before.
 
     Args:
         before: the conversation so far; None for a new call, or one whose transcript is lost.
@@ -93,34 +101,21 @@ class Resumption:
         self._clock = clock
         self._lost = lost
         self._send = send
+        self._agent: Agent | None = None
 
-    async def make_agent(self, factory: AgentFactory) -> Agent:
-        """The team's agent; one that raises over what was kept is made again without it."""
-        if self._before is not None:
-            self._call.kept.update(self._before.kept)
-        try:
-            agent = await _made(factory, self._call)
-        except Exception as error:
-            if not self._call.kept:
-                raise
-            log.warning("the agent's factory failed, called again without `kept`", error=type(error).__name__)
-            self._drop_kept()
-            agent = await _made(factory, self._call)
+    async def prepare(self, agent: Agent) -> Agent:
+        """The agent that the session is to start with, knowing what was said."""
+        self._agent = agent
         if self._before is not None:
             await self._restore(agent, self._before)
         if self._call.resumed:
             _enter_by(agent, self._open)
         return agent
 
-    async def start_silent(self, agent: Agent, room: rtc.Room) -> None:
-        """Start as a successor: all runs and its track is in the room, but it neither hears nor speaks."""
-        session = self._session
-        session.input.set_audio_enabled(False)
-        session.output.set_audio_enabled(False)
-        await session.start(agent, room=room)
-
-    async def take_over(self, agent: Agent, transcript: CallTranscript | None) -> None:
+    async def take_over(self, transcript: CallTranscript | None) -> None:
         """The call is ours: know what was said up to now, and speak."""
+        agent = self._agent
+        assert agent is not None, "prepare() comes first"
         if transcript is not None:
             self._call.kept.clear()
             self._call.kept.update(transcript.kept)
@@ -143,7 +138,11 @@ class Resumption:
             item.created_at -= max(0.0, ahead_s)
         known = {item.id for item in past}
         own = [item for item in agent.chat_ctx.items if item.id not in known]
-        await agent.update_chat_ctx(ChatContext([*own, *past]), exclude_invalid_function_calls=False)
+        try:
+            await agent.update_chat_ctx(ChatContext([*own, *past]), exclude_invalid_function_calls=False)
+        except RealtimeError as error:
+            # The call is ours by now, and its agent knows the conversation: its model hears of it with the next turns.
+            log.warning("the model did not take the conversation, the call goes on", error=error_summary(error))
         # What is stored next is this history: old and new, each once.
         history = self._session.history
         history.items = [*(item for item in history.items if item.id not in known), *past]
@@ -156,6 +155,10 @@ class Resumption:
         session = self._session
         first = opening(RECOVERED, session.history.items, self._phrases)
         if await self._own_resume(session.current_agent):
+            return
+        if not sdk.can_say(session):
+            if instructions := spoken_by_model(first):
+                session.generate_reply(instructions=instructions)
             return
         if first.words:
             # Not in the conversation: after another fault these are not the words to go back to.
@@ -189,8 +192,3 @@ def _enter_by(agent: Agent, enter: Callable[[], Any]) -> None:
         await enter()
 
     vars(agent)["on_enter"] = once
-
-
-async def _made(factory: AgentFactory, call: CallContext) -> Agent:
-    made = factory(call)
-    return await made if inspect.isawaitable(made) else made

@@ -34,6 +34,8 @@ class Loss(enum.StrEnum):
     PLAINTEXT = "plaintext"
     """It is not encrypted, and there is a key: anybody who reaches Redis may have put it there."""
     UNREACHABLE = "unreachable"
+    NOT_TAKEN = "not_taken"
+    """A realtime model did not take the conversation in time, or refused it."""
     RESTORE_FAILED = "restore_failed"
     """The team's agent raised on what was kept."""
 

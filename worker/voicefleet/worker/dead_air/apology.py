@@ -55,6 +55,9 @@ class Apology:
         self._timer: asyncio.TimerHandle | None = None
         self._speaking: asyncio.Task[None] | None = None
         self._speech_began = 0.0
+        self._recogniser_failed = False
+        self.unheard: Callable[[], None] = lambda: None
+        """Told of each turn of which no word was recognised while no recogniser failed."""
         self._ended = False
 
     def watch(self) -> None:
@@ -113,6 +116,7 @@ class Apology:
 
     def _on_transcript(self, event: Any) -> None:
         if event.is_final and event.transcript.strip():
+            self._recogniser_failed = False
             self._detector.understood(self._clock.monotonic())
 
     def _on_item(self, event: Any) -> None:
@@ -158,6 +162,7 @@ class Apology:
     # Reports
 
     def _count_failure(self, stage: str, error: BaseException) -> None:
+        self._recogniser_failed |= stage == "stt"
         kind = failure_kind(error)
         log.warning("a provider failed", stage=stage, kind=kind, error=error_summary(error))
         self._send(ProviderFailure(stage, kind))
@@ -191,6 +196,8 @@ class Apology:
 
     def _check(self) -> None:
         reason = self._detector.check(self._clock.monotonic())
+        if reason is Reason.UNHEARD and not self._recogniser_failed:
+            self.unheard()
         if reason is not None:
             self._speaking = asyncio.create_task(self._speak(reason))
         self._set_timer()

@@ -1,37 +1,35 @@
-"""The entry points of a job process: `setup` before any call, then `entrypoint` for one call.
+"""The entry points of a job process: `setup` before any call, then `entrypoint` for one call, then `session_end`.
 
-Both are pickled to the process, so they are functions of this module and find their settings in the environment.
+All are pickled to the process, so they are functions of this module and find their settings in the environment.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from livekit.agents import Agent, AgentSession, JobContext, JobProcess
+from livekit.agents import AgentSession, JobContext, JobProcess
 
 from voicefleet.runtime.logs.setup import bind_call, configure_logs, get_logger
-from voicefleet.worker.call import AgentFactory, load_factory
-from voicefleet.worker.conversation.handover import wait_for_turn
-from voicefleet.worker.conversation.resume import Resumption
+from voicefleet.worker.call import CallContext, set_current_call
 from voicefleet.worker.job import parts
-from voicefleet.worker.job.claim_lease import ClaimLease
-from voicefleet.worker.job.live_call import LiveCall
-from voicefleet.worker.job.media import Media
+from voicefleet.worker.job.attachment import Attachment
 from voicefleet.worker.job.parts import Job
 from voicefleet.worker.job.session_access import SessionAccess, close_sessions, open_sessions
+from voicefleet.worker.job.target import AgentFactory, Target, load_target
 from voicefleet.worker.providers.pipeline import build_session
 from voicefleet.worker.server import settings as settings_module
 from voicefleet.worker.server.settings import WorkerSettings
-from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
-from voicefleet.worker.tiers.load import ReadyTier, Tiers, read_tiers, resolve_tiers
+from voicefleet.worker.tiers.load import Tiers, read_tiers, resolve_tiers
 
 log = get_logger(__name__)
 
 _USERDATA = "voicefleet"
+
+MakeSession = Callable[..., AgentSession[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class Prepared:
 
     settings: WorkerSettings
     tiers: Tiers
-    factory: AgentFactory
+    target: Target
 
 
 def setup(proc: JobProcess) -> None:
@@ -55,8 +53,11 @@ def setup(proc: JobProcess) -> None:
     )
     try:
         close_sessions()
-        tiers = resolve_tiers(read_tiers(settings.tiers), settings_module.environment())
-        proc.userdata[_USERDATA] = Prepared(settings, tiers, load_factory(settings.agent))
+        target = load_target(settings.agent)
+        tiers = resolve_tiers(read_tiers(settings.tiers or target.default_tiers), settings_module.environment())
+        proc.userdata[_USERDATA] = Prepared(settings, tiers, target)
+        if target.setup is not None:
+            target.setup(proc)
     except Exception:
         # What livekit-agents logs about it, in the main process, has neither the type nor the frames.
         log.exception("job process not prepared")
@@ -68,113 +69,76 @@ async def entrypoint(ctx: JobContext) -> None:
     prepared: Prepared = ctx.proc.userdata[_USERDATA]
     bind_call(room=ctx.job.room.name, job=ctx.job.id)
     ports = parts.open_ports(ctx, prepared.settings)
-    await serve(parts.read_job(ctx, prepared.settings, ports), prepared.tiers, prepared.factory)
+    await serve(parts.read_job(ctx, prepared.settings, ports), prepared.tiers, prepared.target)
 
 
-async def serve(
-    job: Job,
-    tiers: Tiers,
-    factory: AgentFactory,
-    make_session: Callable[[ReadyTier], AgentSession[Any]] = build_session,
-) -> None:
-    """Join the room, and serve the call if it is ours. Returns once the call is under way, or has been left."""
-    ctx, ports = job.ctx, job.ports
-    lease, media, woken = parts.build_lease(job), Media(ctx.room, ports.clock), asyncio.Event()
-    closing = _close_at_the_end(job, lease, media)
+async def session_end(ctx: JobContext) -> None:
+    """The `on_session_end` of a team's `AgentServer`."""
+    prepared: Prepared = ctx.proc.userdata[_USERDATA]
+    if prepared.target.on_session_end is not None:
+        await prepared.target.on_session_end(ctx)
 
-    def wake() -> None:
-        woken.set()
-        lease.renew_soon()
 
-    # The room's connection takes longest, so the rest is made ready beside it.
-    connecting = asyncio.create_task(ctx.connect())
-    ports.liveness.start(wake)
-    recalling = asyncio.create_task(parts.recall(job, connecting))
+async def serve(job: Job, tiers: Tiers, target: Target, make_session: MakeSession = build_session) -> None:
+    """Run the team's agent on the call. Returns once its entrypoint has returned, or the call has been left."""
+    connection = _Connection(job.ctx)
+    if target.factory is not None:
+        # The room's connection takes longest, so the rest is made ready beside it. A team's entrypoint connects itself.
+        connection.begin()
+    recalling = asyncio.create_task(parts.recall(job, connection.begin))
     if job.settings.telemetry == "on":
-        await ports.channel.connect(job.settings.job_socket)
-    before = await recalling
-    tier = parts.pick_tier(job, tiers, before)
-    open_sessions(SessionAccess(tier.tier.text_input, tier.tier.session_host))
-    session, call = make_session(tier), parts.build_call(job, tier.name, before)
-    trace = parts.build_trace(job, tier.name, before)
-    resumption = parts.build_resumption(job, session, call, before)
-    agent = await resumption.make_agent(factory)
-    await connecting
-    media.watch()
-
-    telemetry, apology = parts.build_monitors(job, session, tier, trace)
-    live = LiveCall(
-        ctx,
-        session,
-        lease,
-        ports.channel,
-        media,
-        ports.transcripts,
-        call,
-        clock=ports.clock,
-        caller_gone_s=job.settings.caller_gone_s,
-        telemetry=telemetry,
-        trace=trace.header,
-    )
-    closing.push_async_callback(live.end)
-    live.watch()
-    media.readings = telemetry.on_rtp_stats
-    closing.callback(apology.end)
-    apology.watch()
-    # Only after a full reconnect: while the SDK resumes a session, the audio goes on.
-    ctx.room.on("local_track_republished", lambda *_: apology.reconnected())
-    if job.successor:
-        await _succeed(job, agent, resumption, live, lease, telemetry, woken)
-        return
-    if not await lease.acquire(others=live.others_here()):
-        log.info("the call is another worker's, leaving", room=job.room, job=job.id)
-        ctx.shutdown("claim held by another")
-        return
-    live.begin()
-    await session.start(agent, room=ctx.room)
-    live.started()
-    telemetry.joined(greets=not call.resumed)
+        await job.ports.channel.connect(job.settings.job_socket)
+    attachment = Attachment(job, tiers, await recalling)
+    tier = attachment.tier.tier
+    open_sessions(SessionAccess(tier.text_input, tier.session_host), attachment)
+    set_current_call(attachment.call)
+    if target.entrypoint is not None:
+        # What a team's own dispatch carried: a dispatch by the controller has it in an envelope.
+        job.ctx.job.metadata = job.dispatch.order.metadata
+        entry = target.entrypoint(job.ctx)
+    else:
+        assert target.factory is not None
+        entry = _from_factory(job, target.factory, attachment, make_session)
+    await attachment.run(_awaited(entry))
 
 
-def _close_at_the_end(job: Job, lease: ClaimLease, media: Media) -> contextlib.AsyncExitStack:
-    """Have everything closed when the job ends.
+class _Connection:
+    """The room's connection, made once."""
 
-    One callback that closes in reverse order: livekit-agents runs several callbacks at the same time. It runs also when
-    the job fails half way, so that the claim is given back at once and another worker serves the call.
-    """
-    closing = contextlib.AsyncExitStack()
-    job.ctx.add_shutdown_callback(closing.aclose)
-    closing.push_async_callback(job.ports.close)
-    closing.push_async_callback(job.ports.channel.close)
-    # The claim is given back first: a job that does not listen any more and holds a call counts as dead.
-    closing.push_async_callback(job.ports.liveness.end)
-    closing.push_async_callback(lease.release)
-    closing.callback(media.end)
-    return closing
+    def __init__(self, ctx: JobContext) -> None:
+        self._ctx = ctx
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self) -> asyncio.Task[None]:
+        self._task = self._task or asyncio.create_task(self._ctx.connect())
+        return self._task
 
 
-async def _succeed(
-    job: Job,
-    agent: Agent,
-    resumption: Resumption,
-    live: LiveCall,
-    lease: ClaimLease,
-    telemetry: CallTelemetry,
-    woken: asyncio.Event,
-) -> None:
-    """Take a live call over from another job: wait in the room, deaf and mute, until the claim is ours."""
-    ctx, ports = job.ctx, job.ports
-    await resumption.start_silent(agent, ctx.room)
-    live.started(deaf=True)
-    ours = await wait_for_turn(
-        ports.claims, lease.renew, job.room, job.id, woken=woken, connected=ctx.room.isconnected, clock=ports.clock
-    )
-    if not ours:
-        log.info("the call was not handed over, leaving", room=job.room, job=job.id)
-        ctx.shutdown("not handed over")
-        return
-    live.begin()
-    telemetry.joined(greets=False, successor=True)
-    await resumption.take_over(agent, await ports.transcripts.read() if ports.transcripts is not None else None)
-    live.hear()
-    live.save()
+async def _awaited(entry: Any) -> None:
+    await entry
+
+
+async def _from_factory(job: Job, factory: AgentFactory, attachment: Attachment, make_session: MakeSession) -> None:
+    """The entrypoint of a team that gives a factory: we build the session."""
+    made = await _made(job, factory, attachment.call)
+    agent, options, room_options = (*made, None, None)[:3] if isinstance(made, tuple) else (made, None, None)
+    session = make_session(attachment.tier, **{"options": options} if options else {})
+    more = {"room_options": room_options} if room_options is not None else {}
+    await session.start(agent, room=job.ctx.room, **more)
+
+
+async def _made(job: Job, factory: AgentFactory, call: CallContext) -> Any:
+    """What the factory makes; one that raises over what was kept is called again without it."""
+
+    async def once() -> Any:
+        made = factory(call)
+        return await made if inspect.isawaitable(made) else made
+
+    try:
+        return await once()
+    except Exception as error:
+        if not call.kept:
+            raise
+        log.warning("the agent's factory failed, called again without `kept`", error=type(error).__name__)
+        parts.drop_kept(job, call)
+        return await once()

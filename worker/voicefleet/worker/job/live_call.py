@@ -17,6 +17,7 @@ from voicefleet.worker.conversation.handover import Handover
 from voicefleet.worker.conversation.resume import conversation
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
+from voicefleet.worker.dead_air.senses import Senses
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.media import Media
@@ -46,6 +47,7 @@ class LiveCall:
         clock: Clock,
         caller_gone_s: float,
         telemetry: CallTelemetry,
+        senses: Senses,
         trace: str = "",
     ) -> None:
         self._ctx = ctx
@@ -58,6 +60,7 @@ class LiveCall:
         self._clock = clock
         self._caller_gone_s = caller_gone_s
         self._telemetry = telemetry
+        self._senses = senses
         self._trace = trace
         self._voice = Voice(ctx.room, session)
         self._handover = Handover(
@@ -82,6 +85,9 @@ class LiveCall:
         session.on("function_tools_executed", lambda _: self.save())
         session.on("close", lambda _: self._ctx.shutdown("session closed"))
         self._telemetry.watch()
+        self._senses.troubled = self._lease.renew_soon
+        self._senses.held_back = lambda: self._voice.muted
+        self._senses.watch()
         self._handover.watch()
         room.on("participant_connected", lambda _: self._look_for_caller())
         room.on("participant_disconnected", lambda _: self._look_for_caller())
@@ -91,6 +97,8 @@ class LiveCall:
     def started(self, *, deaf: bool = False) -> None:
         """The session has started. `deaf`: what the caller says is kept for `hear`, the last moment of it."""
         self._handover.gate = put_gate(self._session, closed=deaf)
+        if self._handover.gate is not None:
+            self._senses.listen(self._handover.gate)
         if deaf and self._handover.gate is not None:
             self._session.input.set_audio_enabled(True)
 
@@ -103,6 +111,7 @@ class LiveCall:
         """The call is ours: renew its claim from now on, and count it."""
         self._keeping = asyncio.create_task(self._hold_lease())
         self._telemetry.begin()
+        self._senses.begin()
 
     def others_here(self) -> bool:
         """Whether another agent of the fleet is in the room."""
@@ -118,6 +127,7 @@ class LiveCall:
         """Stop watching and report the end; the room is left already."""
         if self._caller_timer is not None:
             self._caller_timer.cancel()
+        await self._senses.end()
         await cancel_and_wait(task for task in (self._keeping, self._handing_over) if task is not None)
         if self._keeping is not None:
             self._channel.send(CallEnded(self._result))
@@ -141,7 +151,7 @@ class LiveCall:
     async def _hold_lease(self) -> None:
         await self._lease.renew_until_lost(
             self._ctx.room.isconnected,
-            trouble=lambda: self._media.trouble,
+            trouble=lambda: self._media.trouble or self._senses.trouble,
             stalled=self._doubt,
             renewed=self._on_renewed,
         )

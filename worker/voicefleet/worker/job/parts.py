@@ -2,37 +2,45 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from livekit.agents import AgentSession, JobContext
+from livekit.agents import Agent, AgentSession, JobContext, llm
 
 from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.clock import Clock, SystemClock
-from voicefleet.runtime.logs.setup import bind_call
+from voicefleet.runtime.logs.errors import error_summary
+from voicefleet.runtime.logs.setup import bind_call, get_logger
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, connect_redis
 from voicefleet.runtime.tracing import parse_traceparent
-from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallContext
+from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallActions, CallContext
 from voicefleet.worker.conversation.resume import Phrases, Resumption
-from voicefleet.worker.conversation.transcript import CallTranscript, build_cipher
+from voicefleet.worker.conversation.transcript import CallTranscript, Loss, build_cipher
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.dead_air.apology import Apology
 from voicefleet.worker.dead_air.detector import Reason
+from voicefleet.worker.dead_air.senses import Senses
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.live_call import callers_in
 from voicefleet.worker.job.liveness import LivenessSubscription
 from voicefleet.worker.job.sdk import accepted_attributes
+from voicefleet.worker.providers.limits import limit_realtime
+from voicefleet.worker.providers.pipeline import build_vad
 from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
 from voicefleet.worker.server.settings import WorkerSettings
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.call_trace import CallTrace
 from voicefleet.worker.telemetry.observations import ApologySpoken, Observation, Span, TranscriptLost
 from voicefleet.worker.tiers.load import ReadyTier, Tiers
+
+_CONVERSATION_TAKEN_S = 2.5
+"""The public adapters wait 5 s; a successor has the call by then, and its caller waits."""
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +139,14 @@ def build_lease(job: Job) -> ClaimLease:
     )
 
 
-async def recall(job: Job, connecting: asyncio.Task[None]) -> CallTranscript | None:
-    """The transcript of this very call, if another job had it before."""
+async def recall(job: Job, connect: Callable[[], Awaitable[None]]) -> CallTranscript | None:
+    """The transcript of this very call, if another job had it before. `connect` joins the room."""
     if job.ports.transcripts is None:
         return None
     before = await job.ports.transcripts.read()
     if before is None or before.sid == job.room_sid:
         return before
-    await connecting
+    await connect()
     now_s = job.ports.clock.wall().timestamp()
     known = any(before.is_of(job.room_sid, identity, now_s) for identity in job.ctx.room.remote_participants)
     return before if known else None
@@ -149,16 +157,25 @@ def pick_tier(job: Job, tiers: Tiers, before: CallTranscript | None) -> ReadyTie
     return tiers.pick(job.dispatch.order.tier or (before.tier if before else ""))
 
 
-def build_call(job: Job, tier: str, before: CallTranscript | None) -> CallContext:
+def build_call(job: Job, tier: str, before: CallTranscript | None, actions: CallActions) -> CallContext:
     """What the team's agent is given."""
     why = HANDED_OVER if job.successor else RECOVERED if before else ""
-    return CallContext(job.settings.region, job.room, tier, job.dispatch.order, job.settings.worker_id, why)
+    kept = dict(before.kept) if before is not None else {}
+    return CallContext(
+        job.settings.region, job.room, tier, job.dispatch.order, job.settings.worker_id, why, kept, actions
+    )
+
+
+def drop_kept(job: Job, call: CallContext) -> None:
+    """The team's code raised on what it had kept: it goes on without."""
+    call.kept.clear()
+    job.ports.channel.send(TranscriptLost(Loss.RESTORE_FAILED.value))
 
 
 def build_resumption(
     job: Job, session: AgentSession[Any], call: CallContext, before: CallTranscript | None
 ) -> Resumption:
-    """Makes the agent, and has it carry on where another one left off."""
+    """Has the agent carry on where another one left off."""
     channel = job.ports.channel
     return Resumption(
         session,
@@ -192,10 +209,23 @@ def build_trace(job: Job, tier: str, before: CallTranscript | None) -> CallTrace
     return trace
 
 
+def limit_models(job: Job, session: AgentSession[Any], agent: Agent) -> None:
+    """A realtime model that does not take the conversation costs the call a part of its memory, and nothing else."""
+
+    def failed(error: Exception) -> None:
+        log.warning("the realtime model did not take the conversation, the call goes on", error=error_summary(error))
+        job.ports.channel.send(TranscriptLost(Loss.NOT_TAKEN))
+
+    for model in (session.llm, agent.llm):
+        if isinstance(model, llm.RealtimeModel):
+            limit_realtime(model, _CONVERSATION_TAKEN_S, failed)
+
+
 def build_monitors(
     job: Job, session: AgentSession[Any], tier: ReadyTier, trace: CallTrace
-) -> tuple[CallTelemetry, Apology]:
-    """Telemetry and dead air, which need each other: a turn that was apologised for has no answer to wait for."""
+) -> tuple[CallTelemetry, Apology, Senses]:
+    """Telemetry and dead air, which need each other: a turn that was apologised for has no answer to wait for, and a
+    caller who is not heard waits all the same."""
 
     def send(observation: Observation) -> None:
         if isinstance(observation, ApologySpoken):
@@ -203,14 +233,21 @@ def build_monitors(
         job.ports.channel.send(observation)
 
     apology = Apology(session, tier, job.ports.clock, send)
+    senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier))
+    apology.unheard = senses.unheard_turn
+
+    def waits_since() -> float | None:
+        since = (apology.waits_since_s, senses.troubled_since_s)
+        return min((s for s in since if s is not None), default=None)
+
     telemetry = CallTelemetry(
         session,
         tier.name,
         job.ports.channel.send,
         trace,
         job.ports.clock,
-        waits_since=lambda: apology.waits_since_s,
+        waits_since=waits_since,
         caller_there=lambda: bool(callers_in(job.ctx.room)),
         on=job.settings.telemetry == "on",
     )
-    return telemetry, apology
+    return telemetry, apology, senses

@@ -9,18 +9,26 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from livekit import rtc
-from livekit.agents import NOT_GIVEN, AgentServer, AgentSession, JobContext
+from livekit.agents import NOT_GIVEN, AgentServer, AgentSession, JobContext, JobProcess, JobRequest, llm
 from livekit.agents.utils import http_context, shortuuid
 from livekit.agents.utils.aio import ChanClosed
+from livekit.agents.voice.agent_session import SessionConnectOptions
+from livekit.agents.voice.io import AudioInput
 from livekit.agents.voice.remote_session import TOPIC_SESSION_MESSAGES, RoomSessionTransport, SessionHost
 from livekit.agents.voice.room_io import RoomOptions, room_io
 from livekit.agents.voice.room_io._pre_connect_audio import PreConnectAudioHandler
+from livekit.agents.voice.speech_handle import SpeechHandle
+from livekit.agents.voice.turn import TurnHandlingOptions
+from livekit.agents.worker import ServerType
 from livekit.protocol.agent_pb.agent_session import AgentSessionMessage
 
 
@@ -55,6 +63,75 @@ def accepted_attributes(ctx: JobContext) -> Mapping[str, str]:
     payload = ctx._info.token.split(".")[1]
     claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
     return claims.get("attributes") or {}
+
+
+@dataclass(frozen=True, slots=True)
+class ServerHooks:
+    """What a team registered on its `AgentServer`."""
+
+    entrypoint: Callable[[JobContext], Awaitable[None]] | None
+    setup: Callable[[JobProcess], Any] | None
+    on_request: Callable[[JobRequest], Awaitable[None]] | None
+    on_session_end: Callable[[JobContext], Awaitable[None]] | None
+    for_rooms: bool
+    """It serves rooms, not publishers."""
+    agent_name: str
+
+
+def server_hooks(server: AgentServer) -> ServerHooks:
+    """What `@server.rtc_session` and `server.setup_fnc` were given."""
+    return ServerHooks(
+        server._entrypoint_fnc,
+        server.setup_fnc,
+        server._request_fnc,
+        server._session_end_fnc,
+        server._server_type == ServerType.ROOM,
+        server._agent_name,
+    )
+
+
+def keep_open_on_errors(session: AgentSession[Any]) -> None:
+    """By default the fourth failure in a row hangs up on the caller. The call goes on: the apology answers meanwhile,
+    and the provider may come back."""
+    session._conn_options = dataclasses.replace(session._conn_options, max_unrecoverable_errors=sys.maxsize)
+
+
+def replace_stages(session: AgentSession[Any], stages: Mapping[str, Any], options: SessionConnectOptions) -> None:
+    """Have `session`, which has not started, use these `stages` (by name: stt, llm, tts, vad) in place of its own, each
+    with its connection options."""
+    for name, provider in stages.items():
+        setattr(session, f"_{name}", provider)
+        if name == "vad":
+            session._using_default_vad = False
+        else:
+            wanted = {f"{name}_conn_options": getattr(options, f"{name}_conn_options")}
+            session._conn_options = dataclasses.replace(session._conn_options, **wanted)
+    if isinstance(model := stages.get("llm"), llm.LLM):
+        # What the session's constructor does with its own.
+        model.prewarm(loop=session._loop)
+
+
+def set_turn_handling(session: AgentSession[Any], wanted: TurnHandlingOptions) -> None:
+    """Have `session`, which has not started, take turns as `wanted` says; what it leaves out stays."""
+    if "turn_detection" in wanted:
+        session._turn_detection = session._opts.turn_handling["turn_detection"] = wanted["turn_detection"]
+        session._turn_detection_explicit = True
+    if "endpointing" in wanted:
+        session._opts.endpointing.update(wanted["endpointing"])
+        session._opts.endpointing_overrides.update(wanted["endpointing"])
+    if "interruption" in wanted:
+        session._opts.interruption.update(wanted["interruption"])
+        session._interruption_detection = wanted["interruption"].get("mode", session._interruption_detection)
+    if "preemptive_generation" in wanted:
+        session._opts.preemptive_generation.update(wanted["preemptive_generation"])
+
+
+def finished_speech() -> SpeechHandle:
+    """A speech that is over and said nothing."""
+    speech = SpeechHandle.create()
+    speech.interrupt(force=True)
+    speech._mark_done()
+    return speech
 
 
 def room_options(given: Any, **deprecated: Any) -> RoomOptions:
@@ -137,3 +214,69 @@ def guard_pre_connect_audio() -> None:
     """From now on audio from before a participant's connection counts as its own voice only, and is not waited for
     where it cannot come."""
     room_io.PreConnectAudioHandler = _OwnVoice  # type: ignore[attr-defined]
+
+
+def provider_of(session: AgentSession[Any], stage: str) -> Any:
+    """The stt, llm, tts or vad at work: the current agent's own, else the session's."""
+    return getattr(session._activity or session, stage)
+
+
+def on_metrics(session: AgentSession[Any], callback: Callable[[Any], None]) -> None:
+    """Call `callback` with each provider's metrics as they come: the event is deprecated for per-turn figures, and
+    realtime models tell theirs nowhere else."""
+    super(AgentSession, session).on("metrics_collected", lambda event: callback(event.metrics))
+
+
+def is_realtime(session: AgentSession[Any]) -> bool:
+    """Whether a speech-to-speech model answers."""
+    return isinstance(provider_of(session, "llm"), llm.RealtimeModel)
+
+
+def can_say(session: AgentSession[Any]) -> bool:
+    """Whether `session.say` can speak a text: there is a TTS, or a realtime model that speaks given words."""
+    model = provider_of(session, "llm")
+    by_model = isinstance(model, llm.RealtimeModel) and model.capabilities.supports_say
+    return provider_of(session, "tts") is not None or by_model or session.output.audio is None
+
+
+def hears_by(session: AgentSession[Any]) -> str:
+    """What shows first that the session hears its caller: voice (a voice detector's), words (the recogniser's, or a
+    realtime model's own turns), or nothing at all (empty)."""
+    activity = session._activity
+    if activity is None:
+        return ""
+    if activity._rt_turn_detection_enabled and (activity.vad is None or activity.using_default_vad):
+        return "words"
+    if activity.vad is not None:
+        return "voice"
+    return "words" if activity.stt is not None else ""
+
+
+def listens(session: AgentSession[Any], gate: AudioInput) -> bool:
+    """Whether the session takes its caller's sound from `gate`, and follows who speaks by itself."""
+    source = session.input.audio
+    while source is not None and source is not gate:
+        source = source.source
+    return (
+        source is gate and session.input.audio_enabled and not session._is_closing() and not session._user_turn_claims
+    )
+
+
+def own_track(session: AgentSession[Any]) -> rtc.LocalAudioTrack | None:
+    """The track that the agent's own voice is sent on; None: it has none, its voice goes elsewhere."""
+    output = session.output.audio
+    while output is not None and output.next_in_chain is not None:
+        output = output.next_in_chain
+    track = getattr(getattr(output, "_publication", None), "track", None)
+    return track if isinstance(track, rtc.LocalAudioTrack) else None
+
+
+def caller_track(session: AgentSession[Any]) -> rtc.RemoteAudioTrack | None:
+    """The microphone of the participant that the session listens to: published, subscribed and not muted."""
+    linked = session.room_io.linked_participant if session._room_io is not None else None
+    for publication in linked.track_publications.values() if linked is not None else ():
+        track = publication.track
+        microphone = publication.source == rtc.TrackSource.SOURCE_MICROPHONE
+        if microphone and not publication.muted and isinstance(track, rtc.RemoteAudioTrack):
+            return track
+    return None

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from livekit.agents import AgentSession
 from livekit.agents.voice.room_io import RoomOptions, TextInputEvent, TextInputOptions
@@ -41,6 +41,20 @@ class SessionAccess:
 CLOSED = SessionAccess()
 
 
+class Attached(Protocol):
+    """What is done at the start of the session that serves the call; see `attachment.Attachment`."""
+
+    def takes(self, session: AgentSession[Any]) -> bool: ...
+
+    async def start(
+        self,
+        session: AgentSession[Any],
+        agent: Any,
+        begin: Callable[..., Coroutine[Any, Any, Any]],
+        options: dict[str, Any],
+    ) -> Any: ...
+
+
 def matches(identity: str, named: Collection[str]) -> bool:
     """Whether `identity` is one of `named`."""
     return any(identity.startswith(n[:-1]) if n.endswith("*") else identity == n for n in named)
@@ -51,6 +65,7 @@ class _Guard:
 
     def __init__(self) -> None:
         self.access = CLOSED
+        self.attached: Attached | None = None
         self._original: Any = None
 
     def install(self) -> None:
@@ -60,7 +75,9 @@ class _Guard:
 
         @functools.wraps(original)
         async def start(session: AgentSession[Any], agent: Any, **options: Any) -> Any:
-            return await self._start(session, agent, **options)
+            if self.attached is None or not self.attached.takes(session):
+                return await self._start(session, agent, **options)
+            return await self.attached.start(session, agent, self._start, options)
 
         AgentSession.start = start  # type: ignore[method-assign, assignment]
         sdk.guard_pre_connect_audio()
@@ -111,10 +128,10 @@ _guard = _Guard()
 def close_sessions() -> None:
     """From now on sessions of this process start closed. To be called before a team's code runs."""
     _guard.install()
-    _guard.access = CLOSED
+    _guard.access, _guard.attached = CLOSED, None
 
 
-def open_sessions(access: SessionAccess) -> None:
-    """Sessions that start from now on let in whom `access` names."""
+def open_sessions(access: SessionAccess, attached: Attached | None = None) -> None:
+    """Sessions that start from now on let in whom `access` names; `attached` starts the one that serves the call."""
     _guard.install()
-    _guard.access = access
+    _guard.access, _guard.attached = access, attached

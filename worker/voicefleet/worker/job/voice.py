@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from livekit import rtc
@@ -19,12 +20,12 @@ class Voice:
     def __init__(self, room: rtc.Room, session: AgentSession[Any]) -> None:
         self._room = room
         self._session = session
-        self._muted = False
+        self.muted = False
         room.on("local_track_published", self._on_published)
 
     def mute(self, muted: bool) -> None:
         """Muted: not a sample more, at once, where the tracks are sent; what is being said waits. Else it goes on."""
-        self._muted = muted
+        self.muted = muted
         for publication in self._room.local_participant.track_publications.values():
             if isinstance(publication.track, rtc.LocalAudioTrack):
                 (publication.track.mute if muted else publication.track.unmute)()
@@ -32,7 +33,7 @@ class Voice:
             (audio.pause if muted else audio.resume)()
 
     def _on_published(self, _: rtc.LocalTrackPublication, track: rtc.Track) -> None:
-        if self._muted and isinstance(track, rtc.LocalAudioTrack):
+        if self.muted and isinstance(track, rtc.LocalAudioTrack):
             track.mute()
 
 
@@ -46,11 +47,42 @@ class Gate(AudioInput):
         self._keep_s = keep_s
         self._kept: deque[rtc.AudioFrame] = deque()
         self._kept_s = 0.0
+        self._attached = True
+        self.asked = self.given = 0
+        """Frames that the session has asked for, and that it was given."""
+        self.passed: Callable[[rtc.AudioFrame], None] | None = None
+        """Sees each frame that the session is given."""
+
+    @property
+    def open(self) -> bool:
+        """The session is to hear what comes."""
+        return self._attached and not self._closed
+
+    @property
+    def waits(self) -> bool:
+        """The session waits for a frame."""
+        return self.asked > self.given
+
+    def on_attached(self) -> None:
+        self._attached = True
+        super().on_attached()
+
+    def on_detached(self) -> None:
+        self._attached = False
+        super().on_detached()
 
     def close(self, closed: bool = True) -> None:
         self._closed = closed
 
     async def __anext__(self) -> rtc.AudioFrame:
+        self.asked = self.given + 1
+        frame = await self._next()
+        self.given += 1
+        if self.passed is not None:
+            self.passed(frame)
+        return frame
+
+    async def _next(self) -> rtc.AudioFrame:
         while self._closed or not self._kept:
             frame = await self._from.__anext__()
             if not self._closed and not self._kept:

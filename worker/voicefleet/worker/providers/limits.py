@@ -19,6 +19,8 @@ from typing import Any
 from livekit.agents import APITimeoutError, llm, stt, tts
 from livekit.agents.utils import aio
 
+_LIMITED = "_voicefleet_limited"
+
 
 def limit_stt(provider: stt.STT[Any], limit_s: float) -> None:
     """Each try at an utterance must give its transcript within `limit_s` seconds."""
@@ -42,6 +44,42 @@ def limit_llm(provider: llm.LLM[Any], limit_s: float) -> None:
         return stream
 
     provider.chat = limited  # type: ignore[method-assign]
+
+
+def limit_realtime(model: llm.RealtimeModel, limit_s: float, failed: Callable[[Exception], None]) -> None:
+    """A session of `model` takes a change of its conversation within `limit_s` seconds, or the call goes on without.
+
+    The public adapters wait 5 s for the server's answer and then raise, some with errors that livekit-agents expects
+    and some with others, which end a call. Here all of it becomes the `RealtimeError` that it expects, and `failed` is
+    told. A change that is late is not cut short: it was sent, and may yet arrive.
+    """
+    if getattr(model, _LIMITED, False):
+        return
+    setattr(model, _LIMITED, True)
+    open_session = model.session
+
+    def limited(*args: Any, **kwargs: Any) -> llm.RealtimeSession[Any]:
+        session = open_session(*args, **kwargs)
+        update = session.update_chat_ctx
+
+        async def updated(chat_ctx: llm.ChatContext) -> None:
+            updating = asyncio.ensure_future(update(chat_ctx))
+            updating.add_done_callback(lambda done: done.cancelled() or done.exception())  # Seen, if nobody waits.
+            try:
+                done, _ = await asyncio.wait({updating}, timeout=limit_s)
+                if not done:
+                    raise llm.RealtimeError(f"the conversation was not taken within {limit_s:g} s")
+                updating.result()
+            except Exception as error:
+                failed(error)
+                if isinstance(error, llm.RealtimeError):
+                    raise
+                raise llm.RealtimeError(f"the conversation was not taken ({type(error).__name__})") from error
+
+        session.update_chat_ctx = updated  # type: ignore[method-assign]
+        return session
+
+    model.session = limited  # type: ignore[method-assign]
 
 
 def limit_tts(provider: tts.TTS[Any], limit_s: float) -> None:

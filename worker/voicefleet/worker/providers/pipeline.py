@@ -1,20 +1,22 @@
-"""Builds the livekit session that runs a tier."""
+"""Builds the livekit session that runs a tier, or fits one that a team built to it."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
+from types import MappingProxyType
 from typing import Any
 
-from livekit.agents import AgentSession, APIConnectOptions, inference, llm, stt, tts
+from livekit.agents import Agent, AgentSession, APIConnectOptions, inference, llm, stt, tts
 from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.turn import TurnHandlingOptions
 
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.worker.job import sdk
 from voicefleet.worker.providers.fallback import FallbackLLM, FallbackTTS, fallback_stt
 from voicefleet.worker.providers.limits import limit_llm, limit_stt, limit_tts
 from voicefleet.worker.tiers.load import ReadyTier, Stage
+from voicefleet.worker.tiers.schema import LONE_TIMEOUT_S
 
 _RETRY_AFTER_S = 0.3
 
@@ -32,10 +34,11 @@ def build_vad(ready: ReadyTier) -> inference.VAD:
 
 
 def turn_handling(ready: ReadyTier) -> TurnHandlingOptions:
-    """Turn taking by the VAD alone: livekit's own defaults add a turn detector, and with it about two seconds."""
+    """Turn taking by the VAD alone unless the tier says otherwise: livekit's own defaults add a turn detector, and with
+    it about two seconds."""
     tier = ready.tier
     return {
-        "turn_detection": "vad",
+        "turn_detection": tier.turn_detection,
         "endpointing": {
             "mode": "fixed",
             "min_delay": tier.endpointing.min_delay_s,
@@ -65,9 +68,6 @@ def connect_options(ready: ReadyTier) -> SessionConnectOptions:
         stt_conn_options=of(ready.stages.get("stt")),
         llm_conn_options=of(ready.stages.get("llm")),
         tts_conn_options=of(ready.stages.get("tts")),
-        # By default the fourth failure in a row hangs up on the caller. The call goes on: the apology answers
-        # meanwhile, and the provider may come back.
-        max_unrecoverable_errors=sys.maxsize,
     )
 
 
@@ -105,16 +105,53 @@ def _limited(provider: Any, limit_s: float) -> Any:
     return provider
 
 
-def build_session(ready: ReadyTier) -> AgentSession[Any]:
-    """A session of the tier's providers; stages that the tier leaves out are the agent's own to bring."""
-    voice = build_vad(ready)
-    stages = {name: build_stage(name, stage, voice) for name, stage in ready.stages.items()}
-    return AgentSession(
-        **stages,
-        vad=voice,
-        turn_handling=turn_handling(ready),
-        conn_options=connect_options(ready),
+def build_session(ready: ReadyTier, options: Mapping[str, Any] = MappingProxyType({})) -> AgentSession[Any]:
+    """A session for a team that gives a factory, with the session options that it returned. `fit_session` puts in the
+    tier's stages when it starts."""
+    given: dict[str, Any] = {
+        "vad": build_vad(ready),
+        "turn_handling": turn_handling(ready),
         # Echo cancellation is the caller's client's; the warm-up would hold back barge-in for the first 3 s.
-        aec_warmup_duration=None,
-        user_away_timeout=None,
-    )
+        "aec_warmup_duration": None,
+        **options,
+    }
+    return AgentSession(**given)
+
+
+def fit_session(session: AgentSession[Any], agent: Agent, ready: ReadyTier) -> None:
+    """Make a session that has not started the tier's: a stage that the tier names replaces the session's own, one that
+    it leaves out stays, with a time limit. Turn taking is the tier's only where the tier says so."""
+    tier = ready.tier
+    said = tier.model_fields_set
+    voice = build_vad(ready) if "vad" in said or not isinstance(session.vad, inference.VAD) else session.vad
+    stages = {name: build_stage(name, stage, voice) for name, stage in ready.stages.items()}
+    for name in ("stt", "llm", "tts"):
+        if name not in stages:
+            _limit_own(getattr(session, name))
+        _limit_own(getattr(agent, name))
+    if "vad" in said:
+        stages["vad"] = voice
+    sdk.replace_stages(session, stages, connect_options(ready))
+    sdk.set_turn_handling(session, _wanted_turn_handling(ready, said))
+    sdk.keep_open_on_errors(session)
+
+
+def _wanted_turn_handling(ready: ReadyTier, said: Set[str]) -> TurnHandlingOptions:
+    """What the tier's file says itself of turn taking, without the defaults."""
+    every = turn_handling(ready)
+    wanted: TurnHandlingOptions = {}
+    if "turn_detection" in said:
+        wanted["turn_detection"] = every["turn_detection"]
+    if "endpointing" in said:
+        wanted["endpointing"] = every["endpointing"]
+    if "interruption" in said:
+        wanted["interruption"] = every["interruption"]
+    if "preemptive_generation" in said:
+        wanted["preemptive_generation"] = every["preemptive_generation"]
+    return wanted
+
+
+def _limit_own(provider: Any) -> None:
+    """A team's own provider gets the limit of one that is alone; a fallback adapter keeps its own limits."""
+    if not isinstance(provider, stt.FallbackAdapter | llm.FallbackAdapter | tts.FallbackAdapter):
+        _limited(provider, LONE_TIMEOUT_S)

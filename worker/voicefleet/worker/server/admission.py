@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from livekit.agents import JobRequest
+from livekit.agents.job import JobAcceptArguments
 
 from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
@@ -20,6 +21,8 @@ from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.claim_store import ClaimStore, Refused, Succeeding
 
 CLAIM_TIMEOUT_S = 0.3
+HOOK_LIMIT_S = 2.0
+"""For a team's own `on_request`; LiveKit itself waits 3 s."""
 EPOCH_ATTRIBUTE = "voicefleet.epoch"
 SUCCESSOR_ATTRIBUTE = "voicefleet.successor"
 """Set on an agent that is to take a live call over: it is silent until the claim is its."""
@@ -28,7 +31,8 @@ log = get_logger(__name__)
 
 
 class Answer(enum.StrEnum):
-    """What became of an offer. full, draining: the next worker is asked. held: nobody else is."""
+    """What became of an offer. full, draining: the next worker is asked. held: nobody else is.
+    refused: by the team's own `on_request`."""
 
     ACCEPTED = "accepted"
     ACCEPTED_UNCLAIMED = "accepted_unclaimed"
@@ -36,7 +40,25 @@ class Answer(enum.StrEnum):
     FULL = "full"
     DRAINING = "draining"
     HELD = "held"
+    REFUSED = "refused"
     FAILED = "failed"
+
+
+@dataclass(slots=True)
+class TeamAnswer:
+    """What a team's `on_request` said of an offer; one that says nothing accepts."""
+
+    rejected: bool | None = None
+    """Whether nobody else is to be asked; None: accepted."""
+    name: str = ""
+    metadata: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)
+
+    async def reject(self, terminate: bool) -> None:
+        self.rejected = terminate
+
+    async def accept(self, given: JobAcceptArguments) -> None:
+        self.name, self.metadata, self.attributes = given.name, given.metadata, dict(given.attributes or {})
 
 
 @dataclass(slots=True)
@@ -81,7 +103,13 @@ class Slots:
 
 
 class Admission:
-    """Answers LiveKit's offers for one worker."""
+    """Answers LiveKit's offers for one worker.
+
+    Args:
+        on_request: the team's own, of its `AgentServer`: it may refuse a call, and give the agent's name, metadata and
+            attributes. It is asked after our slots. The agent's identity stays ours.
+        hook_failed: told when it raises, or takes longer than `HOOK_LIMIT_S`; then the call is accepted.
+    """
 
     def __init__(
         self,
@@ -91,12 +119,16 @@ class Admission:
         worker: str,
         count: Callable[[Answer], None],
         wake: Callable[[], None],
+        on_request: Callable[[JobRequest], Awaitable[None]] | None = None,
+        hook_failed: Callable[[], None] = lambda: None,
     ) -> None:
         self._slots = slots
         self._claims = claims
         self._worker = worker
         self._count = count
         self._wake = wake
+        self._on_request = on_request
+        self._hook_failed = hook_failed
 
     async def answer(self, request: JobRequest) -> None:
         """The SDK's ``on_request``."""
@@ -115,12 +147,29 @@ class Admission:
         # From here to the end no await may come between the check above and this reservation.
         slots.accepting[request.id] = request.room.name
         try:
-            return await self._claim_and_accept(request)
+            asked = await self._ask_team(request)
+            if asked.rejected is not None:
+                await request.reject(terminate=asked.rejected)
+                return Answer.REFUSED
+            return await self._claim_and_accept(request, asked)
         finally:
             slots.accepting.pop(request.id, None)
             self._wake()
 
-    async def _claim_and_accept(self, request: JobRequest) -> Answer:
+    async def _ask_team(self, request: JobRequest) -> TeamAnswer:
+        answer = TeamAnswer()
+        if self._on_request is None:
+            return answer
+        try:
+            async with asyncio.timeout(HOOK_LIMIT_S):
+                await self._on_request(JobRequest(job=request.job, on_reject=answer.reject, on_accept=answer.accept))
+        except Exception as error:
+            log.warning("the team's on_request failed, the call is accepted", error=type(error).__name__)
+            self._hook_failed()
+            return TeamAnswer()
+        return answer
+
+    async def _claim_and_accept(self, request: JobRequest, asked: TeamAnswer) -> Answer:
         room, answer = request.room.name, Answer.ACCEPTED
         attributes = {WORKER_ATTRIBUTE: self._worker, EPOCH_ATTRIBUTE: "0"}
         try:
@@ -143,7 +192,9 @@ class Admission:
                 answer = Answer.SUCCEEDING
                 attributes[SUCCESSOR_ATTRIBUTE] = "1"
         try:
-            await request.accept(attributes=attributes)
+            await request.accept(
+                name=asked.name, metadata=asked.metadata, attributes={**asked.attributes, **attributes}
+            )
         except Exception as error:
             # accept() raises after 7.5 s when LiveKit gave the job to another worker or dropped it, and when no process
             # starts.

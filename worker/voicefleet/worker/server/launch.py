@@ -10,12 +10,13 @@ import tempfile
 from pathlib import Path
 
 from voicefleet.local.settings import MODEL_SOCKET_VARIABLE
+from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.http.server import parse_listen
 from voicefleet.runtime.tracing import check_endpoint
 from voicefleet.worker.conversation.transcript import build_cipher
 from voicefleet.worker.server.forkserver import start_by_fork
 from voicefleet.worker.server.preload import preload
-from voicefleet.worker.server.settings import WorkerSettings, environment, export_for_jobs
+from voicefleet.worker.server.settings import DEFAULT_AGENT, WorkerSettings, environment, export_for_jobs
 from voicefleet.worker.tiers.load import read_tiers, resolve_tiers
 
 
@@ -29,15 +30,21 @@ def launch(settings: WorkerSettings) -> None:
     check_endpoint(settings.otlp_endpoint)
     # Before the fork server starts: with a key, job processes find the cipher imported.
     build_cipher(settings.transcript_key.get_secret_value())
-    file = read_tiers(settings.tiers)
+    # Without tiers it is the agent that decides, and a team's module is imported only after the fork.
+    named = settings.tiers or ("local" if settings.agent == DEFAULT_AGENT else "")
+    file = read_tiers(named) if named else None
     with tempfile.TemporaryDirectory(prefix="voicefleet-") as directory:
         model_socket = Path(directory) / "models"
         settings = settings.model_copy(update={"job_socket": str(Path(directory) / "jobs")})
         # Job processes inherit the environment and the imports as they are when the fork server starts.
         export_for_jobs(settings, {MODEL_SOCKET_VARIABLE: str(model_socket)})
         preload()
-        tiers = resolve_tiers(file, environment())
+        tiers = resolve_tiers(file, environment()) if file is not None else None
         start_by_fork()
-        from voicefleet.worker.server.service import serve
+        from voicefleet.worker.job.target import load_target
+        from voicefleet.worker.server.service import Worker
 
-        asyncio.run(serve(settings, tiers, model_socket))
+        target = load_target(settings.agent)
+        if tiers is None:
+            tiers = resolve_tiers(read_tiers(target.default_tiers), environment())
+        asyncio.run(Worker(settings, tiers, target, model_socket, SystemClock()).run())

@@ -18,7 +18,7 @@ from voicefleet.contract import codec
 from voicefleet.contract.metrics import worker as catalogue
 from voicefleet.contract.reports import WorkerOrder, WorkerReport, WorkerState
 from voicefleet.local.model_server.keeper import ModelServer
-from voicefleet.runtime.clock import Clock, SystemClock
+from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.http.server import HttpServer, application, health_routes, parse_listen
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.claim_store import ClaimStore
@@ -26,10 +26,10 @@ from voicefleet.runtime.redis.connection import Scripts, check_redis, connect_re
 from voicefleet.runtime.supervisor.age import process_age_s
 from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.runtime.tracing import OtlpTracer, start_tracing
-from voicefleet.worker.call import load_factory
 from voicefleet.worker.job import entry
 from voicefleet.worker.job.ipc import JobChannelServer
 from voicefleet.worker.job.sdk import on_job_process_closed, push_status
+from voicefleet.worker.job.target import Target
 from voicefleet.worker.server.admission import Admission, Slots
 from voicefleet.worker.server.preflight import check_livekit
 from voicefleet.worker.server.reporter import Reporter
@@ -46,7 +46,9 @@ _ENDLESS_RETRIES = 1_000_000_000
 class Worker:
     """One worker process. `run` is its whole life."""
 
-    def __init__(self, settings: WorkerSettings, tiers: Tiers, model_socket: Path, clock: Clock) -> None:
+    def __init__(
+        self, settings: WorkerSettings, tiers: Tiers, target: Target, model_socket: Path, clock: Clock
+    ) -> None:
         self._model_socket = model_socket
         self._settings = settings
         self._tiers = tiers
@@ -76,8 +78,15 @@ class Worker:
             worker=settings.worker_id,
             count=self._metrics.answered,
             wake=self._reporter.wake,
+            on_request=target.on_request,
+            hook_failed=self._metrics.counters[catalogue.HOOK_FAILURES].labels("on_request").inc,
         )
-        self._server.rtc_session(entry.entrypoint, agent_name=settings.agent_name, on_request=admission.answer)
+        self._server.rtc_session(
+            entry.entrypoint,
+            agent_name=settings.agent_name,
+            on_request=admission.answer,
+            on_session_end=entry.session_end if target.on_session_end is not None else None,
+        )
         self._http = HttpServer(self._app(), self._registry)
 
     # What others read
@@ -276,13 +285,3 @@ class Worker:
 
     def _active_jobs(self) -> frozenset[str]:
         return frozenset(job.job.id for job in self._jobs())
-
-
-async def serve(settings: WorkerSettings, tiers: Tiers, model_socket: Path) -> None:
-    """See `launch.launch`, which is the way in.
-
-    Raises:
-        UsageError: with the field or address that is wrong, and the way out.
-    """
-    load_factory(settings.agent)
-    await Worker(settings, tiers, model_socket, SystemClock()).run()

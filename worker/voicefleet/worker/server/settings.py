@@ -22,6 +22,8 @@ from voicefleet.runtime.redis.address import with_authority
 
 JOB_SETTINGS_VARIABLE = "VOICEFLEET_JOB_SETTINGS"
 
+DEFAULT_AGENT = "voicefleet.worker.agents:assistant"
+
 OnOff: TypeAlias = Literal["on", "off"]
 
 
@@ -38,9 +40,14 @@ class WorkerSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="VOICEFLEET_", extra="forbid", frozen=True, populate_by_name=True)
 
     agent: str = Field(
-        "voicefleet.worker.agents:assistant", description="The function that makes the agent, package.module:function."
+        DEFAULT_AGENT,
+        description="The team's agent, module:name: an AgentServer, an entrypoint, or a function that makes an Agent.",
     )
-    tiers: str = Field("local", description="Path of a tiers file, or a built-in one: local, synthetic.")
+    tiers: str = Field(
+        "",
+        description="Path of a tiers file, or a built-in one: local, synthetic, own. Left out: local for a function"
+        " that makes an Agent, else own (nothing of the team's session is replaced).",
+    )
     region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] = Field(
         "local", description="The region that the worker serves."
     )

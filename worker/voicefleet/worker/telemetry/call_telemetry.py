@@ -15,6 +15,7 @@ from livekit.agents.llm import ChatMessage
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tasks import cancel_and_wait
+from voicefleet.worker.job import sdk
 from voicefleet.worker.telemetry.call_trace import CallTrace
 from voicefleet.worker.telemetry.interruptions import Interruptions
 from voicefleet.worker.telemetry.observations import (
@@ -30,6 +31,7 @@ from voicefleet.worker.telemetry.rtp_stats import RtpStats
 
 SILENT_AFTER_S = 10.0
 _LOOK_EVERY_S = 1.0
+_RESPONSES_KEPT = 8
 
 log = get_logger(__name__)
 
@@ -72,6 +74,7 @@ class CallTelemetry:
         self._resumed = False
         self._asked: Mapping[str, Any] | None = None
         self._interruptions = Interruptions()
+        self._first_audio_s: dict[str, float] = {}
         self._rtp = RtpStats()
         self._looking: asyncio.Task[None] | None = None
 
@@ -83,6 +86,7 @@ class CallTelemetry:
         session.on("conversation_item_added", self._on_item)
         session.on("agent_state_changed", self._on_agent)
         session.on("user_state_changed", self._on_caller)
+        sdk.on_metrics(session, self._on_metrics)
         session.on("agent_false_interruption", lambda _: self._interrupted(self._interruptions.was_false()))
 
     def joined(self, *, greets: bool = True, successor: bool = False) -> None:
@@ -184,6 +188,8 @@ class CallTelemetry:
         if not isinstance(item, ChatMessage):
             return
         metrics: Mapping[str, Any] = item.metrics or {}
+        if item.role == "user" and sdk.is_realtime(self._session):
+            return  # Such a model may tell what it heard after it has answered.
         if item.role == "user":
             if self._asked is not None:  # The caller spoke on before a word of the answer.
                 self._send(Turn(self._tier, "interrupted"))
@@ -196,6 +202,7 @@ class CallTelemetry:
         if asked is None and "e2e_latency" not in metrics:
             return  # A greeting, or words that nobody asked for.
         outcome = "interrupted" if interrupted else "completed"
+        metrics = self._with_first_audio(metrics)
         providers = self._providers()
         ttfa_s = metrics.get("e2e_latency")
         self._send(
@@ -212,12 +219,24 @@ class CallTelemetry:
         if interrupted:
             self._interrupted(self._interruptions.reply_cut())
 
+    def _on_metrics(self, metrics: Any) -> None:
+        if getattr(metrics, "type", "") == "realtime_model_metrics" and metrics.ttft >= 0:
+            self._first_audio_s[metrics.request_id] = metrics.ttft
+            while len(self._first_audio_s) > _RESPONSES_KEPT:
+                del self._first_audio_s[next(iter(self._first_audio_s))]
+
+    def _with_first_audio(self, metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A realtime model's time to its first audio, which stands where an LLM's time to its first word would."""
+        found = [self._first_audio_s.pop(id_, None) for id_ in metrics.get("provider_request_ids") or ()]
+        known = [s for s in found if s is not None]
+        return {"llm_node_ttft": known[0], **metrics} if known else metrics
+
     def _providers(self) -> dict[str, str]:
         session = self._session
         return {
-            "speech_to_text": provider_name(session.stt),
-            "chat": provider_name(session.llm),
-            "text_to_speech": provider_name(session.tts),
+            "speech_to_text": provider_name(sdk.provider_of(session, "stt")),
+            "chat": provider_name(sdk.provider_of(session, "llm")),
+            "text_to_speech": provider_name(sdk.provider_of(session, "tts")),
         }
 
 

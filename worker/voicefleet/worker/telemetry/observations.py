@@ -150,6 +150,14 @@ class TranscriptLost(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class HookFailed(Observation):
+    """A part of the team's own code raised, or took too long; the call goes on without it."""
+
+    metric = catalogue.HOOK_FAILURES
+    hook: str
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed(Observation):
     """The call was taken over from another agent."""
 

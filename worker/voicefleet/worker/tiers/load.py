@@ -19,7 +19,7 @@ from voicefleet.contract.parsing.validation import config_error
 from voicefleet.worker.dead_air.audio_clips import AudioClips, load_audio_clips
 from voicefleet.worker.tiers.schema import LONE_TIMEOUT_S, Provider, StageProvider, Tier, TiersFile
 
-BUILT_IN = ("local", "synthetic")
+BUILT_IN = ("local", "synthetic", "own")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -116,6 +116,9 @@ class Tier(_Part):
     vad: Vad = Field(default_factory=Vad)
     endpointing: Endpointing = Field(default_factory=Endpointing)
     interruption: Interruption = Field(default_factory=Interruption)
+    turn_detection: Literal["vad", "stt"] = Field(
+        "vad", description="What ends a turn. Left out, a session that the team builds keeps its own turn detection"
+    )
     preemptive_generation: bool = True
     apology: Apology = Field(default_factory=Apology)
     text_input: tuple[_Identity, ...] = Field(

@@ -1,0 +1,197 @@
+"""Deafness and muteness of an agent, decided from levels, readings and times alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from voicefleet.worker.dead_air.deafness import FORGOTTEN_S, DeafnessDetector, Suspicion
+from voicefleet.worker.dead_air.muteness import MutenessDetector, TrackReading
+
+pytestmark = pytest.mark.unit
+
+FRAME_S = 0.05
+QUIET, VOICE = -70.0, -20.0
+
+
+class Call:
+    """Frames at their pace; `speech_s` is what our own detector makes of a suspicion."""
+
+    def __init__(self, deafness: DeafnessDetector) -> None:
+        self.deafness = deafness
+        self.now = 100.0
+        self.asked: list[Suspicion] = []
+
+    def sound(self, seconds: float, level_dbfs: float, speech_s: float = 2.0) -> float | None:
+        """When deafness was found, if it was."""
+        for _ in range(round(seconds / FRAME_S)):
+            self.now += FRAME_S
+            self.deafness.frame(self.now, level_dbfs, FRAME_S)
+            if (suspicion := self.deafness.suspicion(self.now)) is not None:
+                self.asked.append(suspicion)
+                self.deafness.judged(self.now, suspicion, speech_s)
+            if self.deafness.deaf_since_s is not None:
+                return self.now
+        return None
+
+    def turn(self, seconds: float) -> None:
+        """A turn that the session hears."""
+        self.deafness.caller_speaks(self.now, True)
+        assert self.sound(seconds, VOICE) is None
+        self.deafness.caller_speaks(self.now, False)
+        assert self.sound(1.0, QUIET) is None
+
+
+@pytest.fixture
+def call() -> Call:
+    call = Call(DeafnessDetector())
+    assert call.sound(1.0, QUIET) is None
+    return call
+
+
+def test_a_session_that_stops_to_hear_is_found_within_six_seconds_of_the_first_words(call: Call) -> None:
+    call.turn(2.0)
+    began = call.now
+    found = call.sound(1.5, VOICE) or call.sound(6.0, QUIET)
+    assert found is not None
+    assert found - began < 6.0
+    assert call.deafness.deaf_since_s == pytest.approx(began, abs=0.1)
+
+
+def test_words_in_several_goes_count_together(call: Call) -> None:
+    call.turn(2.0)
+    began = call.now
+    for _ in range(3):
+        found = call.sound(0.5, VOICE) or call.sound(1.0, QUIET)
+    assert found is not None
+    assert found - began < 6.0
+
+
+def test_a_cough_is_no_evidence_and_is_forgotten(call: Call) -> None:
+    call.turn(2.0)
+    for _ in range(20):
+        assert call.sound(0.4, VOICE) is None
+        assert call.sound(FORGOTTEN_S + 1.0, QUIET) is None
+    assert call.asked == []
+
+
+def test_what_our_own_detector_takes_for_noise_is_never_deafness_and_is_judged_ever_less(call: Call) -> None:
+    call.turn(2.0)
+    for _ in range(120):  # Five minutes of music in beats.
+        assert call.sound(1.5, VOICE, speech_s=0.0) is None
+        assert call.sound(1.0, QUIET, speech_s=0.0) is None
+    assert 3 < len(call.asked) < 40
+
+
+def test_a_fan_becomes_part_of_the_room(call: Call) -> None:
+    call.turn(2.0)
+    assert call.sound(30.0, -40.0, speech_s=0.0) is None
+    before = len(call.asked)
+    assert call.sound(60.0, -40.0, speech_s=0.0) is None
+    assert len(call.asked) == before
+
+
+def test_a_caller_never_heard_yet_needs_more_evidence(call: Call) -> None:
+    assert call.sound(1.5, VOICE) is None
+    assert call.sound(3.0, QUIET) is None
+    assert call.sound(1.5, VOICE) is not None
+
+
+def test_an_answering_session_is_never_suspected(call: Call) -> None:
+    for _ in range(50):
+        call.turn(3.0)
+    assert call.asked == []
+
+
+def test_a_voice_that_never_ends_is_found_and_a_soft_one_is_left_alone(call: Call) -> None:
+    call.turn(1.0)
+    call.deafness.caller_speaks(call.now, True)
+    call.sound(1.0, VOICE)
+    began = call.now
+    assert call.sound(10.0, -60.0, speech_s=3.0) is None, "too soft for us, but a voice"
+    assert Suspicion.STUCK in call.asked
+    found = call.sound(20.0, QUIET, speech_s=0.0)
+    assert found is not None
+    assert found > began
+
+
+def test_a_session_that_is_not_to_listen_is_not_judged(call: Call) -> None:
+    call.turn(2.0)
+    for _ in range(10):
+        call.sound(0.8, VOICE)
+        call.deafness.not_listening()
+    assert call.asked == []
+
+
+def test_a_reaction_ends_the_deafness(call: Call) -> None:
+    call.turn(2.0)
+    assert call.sound(4.0, VOICE) is not None
+    call.deafness.reacted(call.now)
+    assert call.deafness.deaf_since_s is None
+
+
+# MutenessDetector
+
+
+def _read(muteness: MutenessDetector, seconds: int, *, energy: float, packets: int, now: float = 100.0) -> float | None:
+    """Readings once a second; when muteness was found."""
+    total_energy, total = 0.0, 0
+    muteness.reading(now, TrackReading(0.0, 0))
+    for n in range(1, seconds + 1):
+        total_energy, total = total_energy + energy, total + packets
+        muteness.reading(now + n, TrackReading(total_energy, total))
+        if muteness.mute_since_s is not None:
+            return now + n
+    return None
+
+
+@pytest.mark.parametrize(
+    ("energy", "packets"), [(0.0, 50), (0.0, 5), (0.05, 0), (0.05, 5)], ids=["zeros", "dtx", "no packets", "muted"]
+)
+def test_an_agent_whose_track_carries_nothing_is_found_within_six_seconds(energy: float, packets: int) -> None:
+    muteness = MutenessDetector()
+    muteness.speaks(100.0, True)
+    found = _read(muteness, 10, energy=energy, packets=packets)
+    assert found is not None
+    assert found <= 106.0
+    assert muteness.mute_since_s == pytest.approx(100.0, abs=1.0)
+
+
+def test_an_agent_that_is_heard_or_silent_is_not_mute() -> None:
+    muteness = MutenessDetector()
+    muteness.speaks(100.0, True)
+    assert _read(muteness, 60, energy=1e-5, packets=50) is None
+    muteness.speaks(160.0, False)
+    assert _read(muteness, 60, energy=0.0, packets=5, now=160.0) is None
+
+
+def test_short_replies_that_nobody_hears_add_up() -> None:
+    muteness, now = MutenessDetector(), 100.0
+    muteness.reading(now, TrackReading(1.0, 100))
+    for _ in range(4):
+        muteness.speaks(now + 0.3, True)
+        for n in (1, 2):
+            muteness.reading(now + n, TrackReading(1.0, 100))
+        muteness.speaks(now + 2.1, False)
+        now += 5
+        muteness.reading(now, TrackReading(1.0, 100))
+    assert muteness.mute_since_s == pytest.approx(100.3)
+
+
+def test_one_second_that_is_heard_clears_it_and_so_does_our_own_silence() -> None:
+    muteness = MutenessDetector()
+    muteness.speaks(100.0, True)
+    assert _read(muteness, 3, energy=0.0, packets=0) is None
+    muteness.reading(104.0, TrackReading(1.0, 500))
+    muteness.reading(107.0, TrackReading(1.0, 500))
+    assert muteness.mute_since_s is None
+    muteness.silenced()
+    muteness.reading(109.0, TrackReading(1.0, 500))
+    assert muteness.mute_since_s is None
+
+
+def test_an_agent_without_a_track_of_its_own_is_not_judged() -> None:
+    muteness = MutenessDetector()
+    muteness.speaks(100.0, True)
+    for n in range(20):
+        muteness.reading(100.0 + n, None)
+    assert muteness.mute_since_s is None

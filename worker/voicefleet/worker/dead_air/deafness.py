@@ -1,0 +1,159 @@
+"""Decides whether the session still hears its caller. Pure: no clock, no I/O.
+
+    listening --loud frames, and the session shows nothing of it--> suspected --`judge` says speech--> deaf
+        ^                                                              |
+        '---- a reaction; or it was no speech (longer and longer before the next suspicion) ----'
+
+Energy only says when to look: it takes music and noise for speech. The sound since the evidence began is then judged
+by a voice detector of our own (see `judged`), so a session that rightly ignores a noise is never called deaf.
+
+Deafness begins with the first loud frame that had no consequence. It is found `REACTS_S` later at the earliest, and
+within 6 s once `ENOUGH_S` of speech were said in that time: less than that is a cough, or a click.
+"""
+
+from __future__ import annotations
+
+import enum
+
+QUIETEST_DBFS = -45.0
+"""A frame below this is nobody's voice into a microphone."""
+OVER_FLOOR_DB = 8.0
+"""A voice stands out of the room it is in by as much."""
+_FLOOR_RISES_DB_PER_S = 4.0
+"""A fan that is switched on is part of the room after some seconds."""
+
+ENOUGH_S = 1.0
+ENOUGH_UNTRIED_S = 2.5
+"""As long as the session has never shown that it hears this caller, more is asked for."""
+REACTS_S = 2.0
+"""A voice detector says so within 0.3 s."""
+REACTS_BY_WORDS_S = 4.5
+"""Where no voice detector runs, the recogniser's first word is the first sign."""
+FORGOTTEN_S = 8.0
+"""Evidence that nothing was added to for so long is forgotten."""
+STUCK_S = 4.5
+"""The session takes the caller for speaking, and nothing loud has come for so long."""
+_ECHO_S = 0.3
+WORDLESS_TURNS = 2
+"""Turns in a row without a word: the first is apologised for, and opens the recogniser's stream anew."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 16.0
+
+
+class Suspicion(enum.Enum):
+    """What `judge` is asked: was that speech, or was it none?"""
+
+    UNHEARD = "unheard"
+    """Sound that may be speech, and no sign that the session heard it."""
+    STUCK = "stuck"
+    """No sound, and the session still hears a voice."""
+
+
+class DeafnessDetector:
+    """Follows one call. Times are monotonic seconds, handed in."""
+
+    def __init__(self) -> None:
+        self.reacts_s, self.stuck_s = REACTS_S, STUCK_S
+        """How soon this session shows that it hears a voice, and that the voice has ended, at the latest."""
+        self._floor_dbfs = 0.0
+        self._tried = False
+        self._caller_speaks = False
+        self._since_s: float | None = None
+        self._loud_s = 0.0
+        self._last_loud_s: float | None = None
+        self._not_before_s = 0.0
+        self._pause_s = _FIRST_PAUSE_S
+        self._deaf_since_s: float | None = None
+        self._wordless_since_s: float | None = None
+        self._wordless = 0
+
+    @property
+    def deaf_since_s(self) -> float | None:
+        """When the deafness began; None: it hears."""
+        return self._wordless_since_s if self._wordless >= WORDLESS_TURNS else self._deaf_since_s
+
+    def frame(self, now: float, level_dbfs: float, duration_s: float) -> None:
+        """A frame that the session was given, loud or not."""
+        loud = level_dbfs >= max(QUIETEST_DBFS, self._floor_dbfs + OVER_FLOOR_DB)
+        self._floor_dbfs = min(level_dbfs, self._floor_dbfs + _FLOOR_RISES_DB_PER_S * duration_s)
+        if not loud:
+            return
+        if self._last_loud_s is not None and now - self._last_loud_s > FORGOTTEN_S:
+            self._forget()
+        self._last_loud_s = now
+        if self._caller_speaks:
+            return
+        if self._since_s is None:
+            self._since_s = now
+        self._loud_s += duration_s
+
+    def reacted(self, now: float) -> None:
+        """The session heard something of the caller: a voice, a word, a turn."""
+        self._tried = True
+        self._pause_s, self._not_before_s = _FIRST_PAUSE_S, 0.0
+        self._deaf_since_s = None
+        self._forget()
+
+    def caller_speaks(self, now: float, speaks: bool) -> None:
+        """The session takes the caller for speaking, or does not any more."""
+        self.reacted(now)
+        self._caller_speaks = speaks
+        self._last_loud_s = now
+
+    def unheard_turn(self, now: float) -> None:
+        """A turn went by of which the recogniser made nothing, and gave no other sign of life either."""
+        if self._wordless_since_s is None:
+            self._wordless_since_s = now
+        self._wordless += 1
+
+    def recogniser_lives(self) -> None:
+        """It made something of the caller's sound, or said at least that it had looked at it."""
+        self._wordless, self._wordless_since_s = 0, None
+
+    def not_listening(self) -> None:
+        """The session is not to hear now, or nobody is there to be heard."""
+        self._caller_speaks = False
+        self._deaf_since_s = None
+        self._forget()
+
+    def suspicion(self, now: float) -> Suspicion | None:
+        """Whether the sound is to be judged now."""
+        if self.deaf_since_s is not None or now < self._not_before_s:
+            return None
+        if self._caller_speaks:
+            quiet_s = now - (self._last_loud_s or now)
+            return Suspicion.STUCK if quiet_s >= self.stuck_s else None
+        if self._since_s is None or now - self._since_s < self.reacts_s:
+            return None
+        if self._last_loud_s is not None and now - self._last_loud_s > FORGOTTEN_S:
+            self._forget()
+            return None
+        enough = ENOUGH_S if self._tried else ENOUGH_UNTRIED_S
+        return Suspicion.UNHEARD if self._loud_s >= enough else None
+
+    def evidence_since_s(self, suspicion: Suspicion) -> float:
+        """From when on the sound is to be judged: what the session has reacted to is no evidence."""
+        if suspicion is Suspicion.STUCK:
+            return (self._last_loud_s or 0.0) + _ECHO_S
+        return (self._since_s or 0.0) - _ECHO_S
+
+    def judged(self, now: float, suspicion: Suspicion, speech_s: float) -> None:
+        """How much of the sound since the suspicion's begin was speech for a detector of our own."""
+        if suspicion is Suspicion.STUCK and self._caller_speaks:
+            if speech_s < 0.2:
+                self._deaf_since_s = self._last_loud_s
+                return
+            self._last_loud_s = now  # A voice too soft for us: the session is right.
+        elif suspicion is Suspicion.UNHEARD and self._since_s is not None:
+            if speech_s >= 0.7 * ENOUGH_S:
+                self._deaf_since_s = self._since_s
+                return
+            self._forget()
+        self._not_before_s = now + self._pause_s
+        self._pause_s = min(_LONGEST_PAUSE_S, 2 * self._pause_s)
+
+    def unfed(self, since_s: float) -> None:
+        """The session is given no sound at all since then, though there is some, or does not ask for it."""
+        self._deaf_since_s = since_s
+
+    def _forget(self) -> None:
+        self._since_s, self._loud_s = None, 0.0

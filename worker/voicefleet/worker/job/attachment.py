@@ -1,0 +1,280 @@
+"""Attaches a call's claim, conversation, recovery, handoff, apology and telemetry to the session that serves it.
+
+Whoever builds the session, our factory's entry or a team's own entrypoint, starts it by `AgentSession.start`; there
+`session_access` calls `Attachment.start` in its place. So a team's file runs as it is:
+
+    new call     claim acquired -> session starts -> start() returns, the entrypoint goes on
+    recovered    the same, with the conversation restored; the entrypoint's own greeting is not said again
+    successor    session starts deaf and mute -> waits for its turn -> start() returns once the call is ours
+    not ours     start() never returns: the entrypoint is cancelled, the job leaves
+
+A session beside the first one (a team's second agent) is started as it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from livekit.agents import Agent, AgentSession
+
+from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.worker.conversation.handover import wait_for_turn
+from voicefleet.worker.conversation.resume import Resumption
+from voicefleet.worker.conversation.transcript import CallTranscript
+from voicefleet.worker.job import parts, sdk
+from voicefleet.worker.job.claim_lease import ClaimLease
+from voicefleet.worker.job.live_call import LiveCall
+from voicefleet.worker.job.media import Media
+from voicefleet.worker.job.parts import Job
+from voicefleet.worker.providers.pipeline import fit_session
+from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
+from voicefleet.worker.telemetry.observations import HookFailed
+from voicefleet.worker.tiers.load import ReadyTier, Tiers
+
+HOLD_AFTER_S = 2.0
+"""An entrypoint that has not started its session by then renews its claim: one that is only accepted ends after 5 s."""
+START_LIMIT_S = 20.0
+"""A caller whom an entrypoint leaves without a session for so long gets another job."""
+GREETING_S = 2.0
+"""What an entrypoint says within this time after `start` is its greeting."""
+
+Begin = Callable[..., Coroutine[Any, Any, Any]]
+"""`AgentSession.start` itself."""
+
+log = get_logger(__name__)
+
+
+class Attachment:
+    """One job's call, before and after it has a session.
+
+    Args:
+        before: the conversation that another job had with this caller.
+    """
+
+    def __init__(self, job: Job, tiers: Tiers, before: CallTranscript | None) -> None:
+        self._job = job
+        self._before = before
+        self.tier: ReadyTier = parts.pick_tier(job, tiers, before)
+        self.call = parts.build_call(job, self.tier.name, before, self)
+        self._trace = parts.build_trace(job, self.tier.name, before)
+        self._lease: ClaimLease = parts.build_lease(job)
+        self._media = Media(job.ctx.room, job.ports.clock)
+        self._woken = asyncio.Event()
+        self._entry: asyncio.Task[None] | None = None
+        self._session: AgentSession[Any] | None = None
+        self._holding: asyncio.Task[None] | None = None
+        self._left = False
+        self._released = ""
+        """Why the team's code ended the agent's part; empty: it did not."""
+        self._closing = self._close_at_the_end()
+        job.ports.liveness.start(self._wake)
+
+    def _wake(self) -> None:
+        self._woken.set()
+        self._lease.renew_soon()
+
+    def _close_at_the_end(self) -> contextlib.AsyncExitStack:
+        """Have everything closed when the job ends.
+
+        One callback that closes in reverse order: livekit-agents runs several callbacks at the same time. It runs also
+        when the job fails half way, so that the claim is given back at once and another worker serves the call.
+        """
+        job, closing = self._job, contextlib.AsyncExitStack()
+        job.ctx.add_shutdown_callback(closing.aclose)
+        closing.push_async_callback(job.ports.close)
+        closing.push_async_callback(job.ports.channel.close)
+        # The claim is given back first: a job that does not listen any more and holds a call counts as dead.
+        closing.push_async_callback(job.ports.liveness.end)
+        closing.push_async_callback(self._lease.release)
+        closing.push_async_callback(self._stop_holding)
+        closing.callback(self._media.end)
+        return closing
+
+    # The entrypoint
+
+    async def run(self, entry: Coroutine[Any, Any, None]) -> None:
+        """Run the entrypoint. Returns when it has returned, or when the call has been left."""
+        self._entry = asyncio.create_task(entry)
+        self._holding = asyncio.create_task(self._hold_until_started())
+        try:
+            await self._entry
+        except asyncio.CancelledError:
+            if not self._left:
+                raise
+        except Exception:
+            if self._session is None:
+                raise
+            # The session is there and serves the caller: what failed is what the team does beside it.
+            log.exception("the entrypoint failed after its session had started, the call goes on")
+            self._job.ports.channel.send(HookFailed("entrypoint"))
+
+    async def _hold_until_started(self) -> None:
+        """Keep the claim of a call whose entrypoint takes long to start its session, and give up in the end."""
+        job, lease = self._job, self._lease
+        await job.ports.clock.sleep(HOLD_AFTER_S)
+        if self._session is not None or job.successor:
+            return
+        if not await lease.acquire(others=False):
+            self._leave("claim held by another")
+            return
+        renewing = asyncio.create_task(lease.renew_until_lost(lambda: True))
+        try:
+            async with asyncio.timeout(START_LIMIT_S - HOLD_AFTER_S):
+                await asyncio.wait({renewing})
+        except TimeoutError:
+            if self._speaks_by_itself():
+                log.warning("no AgentSession was started, but audio is published: the call is the entrypoint's own")
+                await asyncio.wait({renewing})
+            else:
+                log.error("the entrypoint started no session, the call is given to another job", limit_s=START_LIMIT_S)
+                job.ports.channel.send(HookFailed("session_start"))
+                self._leave("no session started")
+                return
+        finally:
+            renewing.cancel()
+        if lease.lost:
+            self._leave("claim held by another")
+
+    def _speaks_by_itself(self) -> bool:
+        return any(p.track is not None for p in self._job.ctx.room.local_participant.track_publications.values())
+
+    async def _stop_holding(self) -> None:
+        if self._holding is not None and self._holding is not asyncio.current_task():
+            self._holding.cancel()
+            await asyncio.gather(self._holding, return_exceptions=True)
+
+    def _leave(self, why: str) -> None:
+        self._left = True
+        self._job.ctx.shutdown(why)
+        if self._entry is not None:
+            self._entry.cancel()
+
+    async def _leave_for_good(self, why: str) -> None:
+        log.info("leaving the call", room=self._job.room, job=self._job.id, reason=why)
+        self._leave(why)
+        # Whatever a team's code makes of a cancellation, what it would do with a session is not done.
+        await asyncio.get_running_loop().create_future()
+
+    # The session
+
+    def takes(self, session: AgentSession[Any]) -> bool:
+        """Whether `session` is the one that serves the call: the first that starts."""
+        if self._session is None or self._session is session:
+            return True
+        log.warning("a second session was started in this job: it has neither the call's claim nor its conversation")
+        return False
+
+    async def start(self, session: AgentSession[Any], agent: Agent, begin: Begin, options: dict[str, Any]) -> Any:
+        """Start `session` as the one that serves the call; `begin(session, agent, **options)` starts it."""
+        job = self._job
+        self._session = session
+        await self._stop_holding()
+        connecting = asyncio.create_task(job.ctx.connect())
+        fit_session(session, agent, self.tier)
+        parts.limit_models(job, session, agent)
+        resumption = parts.build_resumption(job, session, self.call, self._before)
+        agent = await resumption.prepare(agent)
+        await connecting
+        self._media.watch()
+        live, telemetry = self._watch(session)
+        if job.successor:
+            result = await self._succeed(session, resumption, live, telemetry, lambda: begin(session, agent, **options))
+        else:
+            if not await self._lease.acquire(others=live.others_here()):
+                await self._leave_for_good("claim held by another")
+            live.begin()
+            result = await begin(session, agent, **options)
+            live.started()
+            telemetry.joined(greets=not self.call.resumed)
+        if self.call.resumed:
+            self._hold_greeting(session)
+        return result
+
+    def _watch(self, session: AgentSession[Any]) -> tuple[LiveCall, CallTelemetry]:
+        job, ports = self._job, self._job.ports
+        telemetry, apology, senses = parts.build_monitors(job, session, self.tier, self._trace)
+        live = LiveCall(
+            job.ctx,
+            session,
+            self._lease,
+            ports.channel,
+            self._media,
+            ports.transcripts,
+            self.call,
+            clock=ports.clock,
+            caller_gone_s=job.settings.caller_gone_s,
+            telemetry=telemetry,
+            senses=senses,
+            trace=self._trace.header,
+        )
+        self._closing.push_async_callback(live.end)
+        live.watch()
+        self._media.readings = telemetry.on_rtp_stats
+        self._closing.callback(apology.end)
+        apology.watch()
+        # Only after a full reconnect: while the SDK resumes a session, the audio goes on.
+        job.ctx.room.on("local_track_republished", lambda *_: apology.reconnected())
+        return live, telemetry
+
+    async def _succeed(
+        self,
+        session: AgentSession[Any],
+        resumption: Resumption,
+        live: LiveCall,
+        telemetry: CallTelemetry,
+        begin: Callable[[], Awaitable[Any]],
+    ) -> Any:
+        """Take a live call over from another job: wait in the room, deaf and mute, until the claim is ours."""
+        job, ports = self._job, self._job.ports
+        session.input.set_audio_enabled(False)
+        session.output.set_audio_enabled(False)
+        result = await begin()
+        live.started(deaf=True)
+        ours = await wait_for_turn(
+            ports.claims,
+            self._lease.renew,
+            job.room,
+            job.id,
+            woken=self._woken,
+            connected=job.ctx.room.isconnected,
+            clock=ports.clock,
+        )
+        if not ours:
+            await self._leave_for_good("not handed over")
+        live.begin()
+        telemetry.joined(greets=False, successor=True)
+        await resumption.take_over(await ports.transcripts.read() if ports.transcripts is not None else None)
+        live.hear()
+        live.save()
+        return result
+
+    def _hold_greeting(self, session: AgentSession[Any]) -> None:
+        """Have the entrypoint's greeting not said to a caller who has been greeted: what its own task asks for within
+        a moment. Tools, events and other tasks of the team speak as they always do."""
+        clock = self._job.ports.clock
+        until_s = clock.monotonic() + GREETING_S
+
+        def unless_greeting(say: Callable[..., Any]) -> Callable[..., Any]:
+            def said(*args: Any, **kwargs: Any) -> Any:
+                if asyncio.current_task() is self._entry and clock.monotonic() < until_s:
+                    log.info("the entrypoint's greeting is not said again: the call was another job's")
+                    return sdk.finished_speech()
+                return say(*args, **kwargs)
+
+            return said
+
+        vars(session)["say"] = unless_greeting(session.say)
+        vars(session)["generate_reply"] = unless_greeting(session.generate_reply)
+
+    # What the team's code asks for
+
+    def release(self, reason: str) -> None:
+        """See `CallContext.release`."""
+        self._released = reason
+        if self._session is None:
+            self._leave(reason)
+        else:
+            self._session.shutdown()
