@@ -68,8 +68,8 @@ EVERYTHING: dict[str, Any] = {
         "startTimeoutSeconds": 90,
     },
     "waitingMessage": {
-        **{"afterSeconds": 2, "everySeconds": 8, "text": "One moment."},
-        "audio": {"existingConfigMap": "waiting", "key": "one-moment.wav"},
+        **{"afterSeconds": 2, "everySeconds": 8, "text": "One moment.", "language": "en-GB"},
+        "audio": {"existingConfigMap": "waiting", "key": "one-moment.wav", "languages": {"pl": "chwileczke.wav"}},
     },
     "worker": {
         "image": {"repository": "example/my-agent", "digest": "sha256:" + "a" * 64},

@@ -228,6 +228,15 @@ BY_RENDER: dict[str, tuple[dict[str, Any], str]] = {
         trial(waitingMessage={"everySeconds": 6}),
         "regions[0]: waitingMessage.everySeconds (6) is too short for the built-in recording",
     ),
+    "a built-in message that overlaps": (
+        trial(waitingMessage={"everySeconds": 8, "language": "de-AT"}),
+        "regions[0]: waitingMessage.everySeconds (8) is too short for the built-in recording (7.1 s, and 2 "
+        "s between two): give at least 9.1",
+    ),
+    "languages without recordings": (
+        trial(waitingMessage={"audio": {"languages": {"pl": "pl.wav"}}}),
+        "regions[0]: waitingMessage.audio.languages is set, but there are no recordings",
+    ),
     "words without a recording": (
         trial(waitingMessage={"text": "Wait."}),
         "regions[0]: waitingMessage.text is set, but there is no recording of it",

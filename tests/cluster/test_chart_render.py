@@ -231,7 +231,8 @@ def test_what_a_region_says_goes_before_what_is_said_for_all(rendered: dict[str,
     assert "waiting_message" not in config["regions"]["eu"]
     assert config["regions"]["us"]["waiting_message"] == {
         **{"after_s": 2, "every_s": 8},
-        **{"audio": "/etc/voicefleet-waiting/us/waiting.wav", "text": "One moment."},
+        **{"audio": "/etc/voicefleet-waiting/us/waiting.wav", "text": "One moment.", "language": "en-GB"},
+        "languages": {"pl": {"audio": "/etc/voicefleet-waiting/us/pl.wav"}},
     }
 
 

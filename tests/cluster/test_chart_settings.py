@@ -26,7 +26,8 @@ SECRETS = {"VOICEFLEET_API_KEYS": "web:the-secret-of-web:call", "VOICEFLEET_REDI
 FILES: dict[str, Callable[[], bytes]] = {
     "/etc/voicefleet-keys/keys": lambda: line_of("web", "the-secret-of-web", "call", "").encode(),
     "/etc/voicefleet-redis/ca.crt": lambda: b"a certificate",
-    "/etc/voicefleet-waiting/us/waiting.wav": lambda: built_in().read_bytes(),
+    "/etc/voicefleet-waiting/us/pl.wav": lambda: built_in()["en"].path.read_bytes(),
+    "/etc/voicefleet-waiting/us/waiting.wav": lambda: built_in()["en"].path.read_bytes(),
 }
 CASES = pytest.mark.parametrize("case", MATRIX, ids=str)
 

@@ -17,7 +17,7 @@ from support.controlling import KEYS, Running, caller, controller, region
 from support.eventually import eventually
 from support.job import FakeJob
 from voicefleet.contract.waiting_voice import WAITING_TEXT_ATTRIBUTE, WAITING_VOICE_ATTRIBUTE, is_waiting_voice
-from voicefleet.controller.waiting_message.clip import BUILT_IN_TEXT
+from voicefleet.controller.waiting_message.clip import built_in
 from voicefleet.stack import servers
 
 pytestmark = pytest.mark.integration
@@ -103,7 +103,7 @@ async def test_a_waiting_caller_is_spoken_to_once_by_one_of_two_replicas(
             voice = ear.voices[0]
             assert voice.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
             assert voice.attributes[WAITING_VOICE_ATTRIBUTE] == "1"
-            assert voice.attributes[WAITING_TEXT_ATTRIBUTE] == BUILT_IN_TEXT
+            assert voice.attributes[WAITING_TEXT_ATTRIBUTE] == built_in()["en"].text
             # Nearly all of it: words have gaps, and the codec may swallow an edge.
             assert 2.5 < ear.heard_s < 6.0, ear.heard_s
             # It was neither a caller, nor an agent that serves.

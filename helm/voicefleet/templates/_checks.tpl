@@ -81,8 +81,12 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- if .text -}}
 {{- $wrong = append $wrong (printf "%s: waitingMessage.text is set, but there is no recording of it: give waitingMessage.audio.existingConfigMap" $at) -}}
 {{- end -}}
-{{- if lt (float64 .everySeconds) 6.3 -}}
-{{- $wrong = append $wrong (printf "%s: waitingMessage.everySeconds (%v) is too short for the built-in recording (4.3 s, and 2 s between two): give at least 6.3" $at .everySeconds) -}}
+{{- if .audio.languages -}}
+{{- $wrong = append $wrong (printf "%s: waitingMessage.audio.languages is set, but there are no recordings: give waitingMessage.audio.existingConfigMap" $at) -}}
+{{- end -}}
+{{- $seconds := get (dict "es" 7.1 "de" 7.1 "fr" 5.7) (.language | lower | splitList "-" | first) | default 4.3 -}}
+{{- if lt (float64 .everySeconds) (addf $seconds 2) -}}
+{{- $wrong = append $wrong (printf "%s: waitingMessage.everySeconds (%v) is too short for the built-in recording (%v s, and 2 s between two): give at least %v" $at .everySeconds $seconds (addf $seconds 2)) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
+import json
 import math
 import struct
 import wave
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phrases.record import LOUDNESS_DBFS, loudness_dbfs
 
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.waiting_voice import is_waiting_voice, waiting_voice_identity
 from voicefleet.controller.calls.snapshots import Call
-from voicefleet.controller.waiting_message.clip import BUILT_IN_TEXT, built_in, read_clip
+from voicefleet.controller.settings.waiting_message import WaitingMessageSettings
+from voicefleet.controller.waiting_message.clip import Recording, built_in, read_clip
 from voicefleet.controller.waiting_message.decide import FORGOTTEN_MS, Wait, begun_anew, due, follow
 from voicefleet.controller.waiting_message.protocol import Answer, Order, Result
 
@@ -112,11 +118,43 @@ def write_wav(
     return path
 
 
-def test_the_built_in_recording_can_be_read() -> None:
-    clip = read_clip(built_in(), field="audio")
-    words = len(BUILT_IN_TEXT.split())
+@pytest.mark.parametrize("language", ["en", "es", "de", "fr"])
+def test_the_built_in_recordings_are_what_their_manifest_says_and_equally_loud(language: str) -> None:
+    recording = built_in()[language]
+    clip = read_clip(recording.path, field="audio")
+    words = len(recording.text.split())
     assert words / 4 < clip.duration_s < words  # between hurried and slow
     assert "pcm" not in repr(clip)
+    manifest = json.loads(recording.path.with_name("manifest.json").read_text())["clips"]
+    (entry,) = (one for one in manifest if one["file"] == recording.path.name)
+    assert entry["text"] == recording.text
+    assert entry["sha256"] == hashlib.sha256(recording.path.read_bytes()).hexdigest()
+    samples = np.frombuffer(clip.pcm, "<i2").astype(np.float64)
+    assert loudness_dbfs(samples) == pytest.approx(LOUDNESS_DBFS, abs=0.2)
+    assert 6_000 < np.abs(samples).max() < 20_000
+
+
+def spoken(wanted: str, **given: Any) -> tuple[str, Recording]:
+    return WaitingMessageSettings.model_validate(given).recording(wanted)
+
+
+def test_a_waiting_caller_is_spoken_to_in_the_language_of_the_call() -> None:
+    assert spoken("de-AT") == ("de", built_in()["de"])
+    assert spoken("") == spoken("tlh") == ("en", built_in()["en"])
+    assert spoken("", language="fr-CA") == ("fr", built_in()["fr"])
+    assert spoken("es-MX", language="fr") == ("es", built_in()["es"])
+
+
+def test_recordings_of_ones_own_by_language(tmp_path: Path) -> None:
+    french, polish = write_wav(tmp_path / "fr.wav"), write_wav(tmp_path / "pl.wav")
+    own: dict[str, Any] = {"audio": french, "language": "fr", "languages": {"pl": {"audio": polish, "text": "Proszę."}}}
+    assert spoken("", **own) == spoken("fr-BE", **own) == ("fr", Recording(french, ""))
+    assert spoken("pl-PL", **own) == ("pl", Recording(polish, "Proszę."))
+    assert spoken("de", **own) == ("de", built_in()["de"])
+    with pytest.raises(ValueError, match="lasts 20"):
+        spoken("", languages={"pl": {"audio": write_wav(tmp_path / "long.wav", s=20.0)}})
+    with pytest.raises(ValueError, match="should match pattern"):
+        spoken("", language="no tag")
 
 
 def test_a_recording_of_ones_own(tmp_path: Path) -> None:

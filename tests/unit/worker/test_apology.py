@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from livekit.agents import Agent, AgentSession, APIStatusError, function_tool
 from livekit.agents.llm import LLM
+from livekit.agents.tts import TTS, ChunkedStream
+from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
 
 from support.failing_providers import ScriptedLLM
 from support.loudspeaker import Loudspeaker
@@ -34,15 +36,17 @@ def ready() -> ReadyTier:
 class Talk:
     """A session whose caller types instead of speaking: the turn is taken at once."""
 
-    def __init__(self, model: LLM[Any], agent: Agent | None = None) -> None:
+    def __init__(
+        self, model: LLM[Any], agent: Agent | None = None, *, language: str = "", voice: TTS[Any] | None = None
+    ) -> None:
         tier = ready()
         self.session: AgentSession[Any] = AgentSession(
-            llm=model, tts=SyntheticTTS(), vad=None, conn_options=connect_options(tier), user_away_timeout=None
+            llm=model, tts=voice or SyntheticTTS(), vad=None, conn_options=connect_options(tier), user_away_timeout=None
         )
         self.sent: list[Observation] = []
         self.speaker = Loudspeaker()
         self.session.output.audio = self.speaker
-        self.apology = Apology(self.session, tier, LoopClock(), self.sent.append)
+        self.apology = Apology(self.session, tier, LoopClock(), self.sent.append, language=language)
         self.apology.watch()
         self.agent = agent or Agent(instructions="")
 
@@ -99,6 +103,45 @@ def test_a_turn_that_fails_is_apologised_for_and_the_next_is_answered(fault: Any
     assert answer_at_s == pytest.approx(20.0, abs=0.5)
     assert [one for one in talk.sent if isinstance(one, ApologySpoken)] == [ApologySpoken("unanswered")]
     assert all(item.role != "assistant" or "Sorry" not in (item.text_content or "") for item in messages(talk))
+
+
+def test_the_apology_is_in_the_language_of_the_call() -> None:
+    async def scene() -> Talk:
+        async with Talk(ScriptedLLM(refuses), language="es-MX") as talk:
+            talk.asks()
+            await asyncio.sleep(20.0)
+        return talk
+
+    ((_, length_s),) = run(scene()).speaker.heard
+    assert length_s == pytest.approx(5.48, abs=0.1)
+
+
+class Mute(SyntheticTTS):
+    """Refuses whatever it is to say."""
+
+    def synthesize(self, text: str, *, conn_options: Any = DEFAULT_API_CONNECT_OPTIONS) -> Any:
+        return _Refusal(tts=self, input_text=text, conn_options=conn_options)
+
+
+class _Refusal(ChunkedStream):
+    async def _run(self, output_emitter: Any) -> None:
+        raise APIStatusError("no voice", status_code=400)
+
+
+@pytest.mark.parametrize(("voice", "heard_s"), [(SyntheticTTS, 3.8), (Mute, 3.45)])
+def test_without_a_recording_the_tts_says_it_and_if_it_cannot_another_recording_is_played(
+    voice: type[SyntheticTTS], heard_s: float
+) -> None:
+    async def scene() -> Talk:
+        async with Talk(ScriptedLLM(refuses), language="it", voice=voice()) as talk:
+            talk.asks()
+            await asyncio.sleep(30.0)
+        return talk
+
+    talk = run(scene())
+    assert [length for _, length in talk.speaker.heard] == [pytest.approx(heard_s, abs=0.4)]
+    assert [one for one in talk.sent if isinstance(one, ApologySpoken)] == [ApologySpoken("unanswered")]
+    assert "Mi scusi" not in str(messages(talk))
 
 
 def messages(talk: Talk) -> Any:

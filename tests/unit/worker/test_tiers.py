@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import wave
-from importlib import resources
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 from voicefleet.contract.errors import ConfigError, MissingPartError
-from voicefleet.worker.dead_air.audio_clips import load_audio_clips
 from voicefleet.worker.tiers.load import read_tiers, resolve_tiers
-from voicefleet.worker.tiers.schema import Apology, TiersFile
+from voicefleet.worker.tiers.schema import TiersFile
 
 pytestmark = pytest.mark.unit
 
@@ -130,47 +122,6 @@ def test_every_mistake_of_a_fallback_or_apology_names_its_field(tmp_path, change
         resolve_tiers(read_tiers(path), {})
     assert caught.value.field == field or caught.value.field == f"{field}.args"
     assert says in str(caught.value)
-
-
-def wav(path: Path, channels: int = 1, width: int = 2, rate: int = 16_000, seconds: float = 1.0) -> str:
-    with wave.open(str(path), "wb") as file:
-        file.setparams((channels, width, rate, 0, "NONE", ""))
-        file.writeframes(bytes(round(channels * width * rate * seconds)))
-    return str(path)
-
-
-@pytest.mark.parametrize(
-    "shape", [{"channels": 2}, {"width": 1}, {"rate": 96_000}, {"seconds": 20.0}, {"seconds": 0.0}]
-)
-def test_an_apology_that_cannot_be_played_is_refused(tmp_path: Path, shape: dict[str, Any]) -> None:
-    apology = Apology(text="Sorry.", audio=wav(tmp_path / "a.wav", **shape))
-    with pytest.raises(ConfigError, match="mono 16-bit PCM WAV"):
-        load_audio_clips(apology, "tiers.a.apology")
-
-
-def test_an_apology_of_ones_own(tmp_path: Path) -> None:
-    clips = load_audio_clips(Apology(text="Entschuldigung.", audio=wav(tmp_path / "a.wav", rate=24_000)), "apology")
-    assert (clips.apology.text, clips.apology.duration_s) == ("Entschuldigung.", 1.0)
-    assert clips.working is None, "not in another voice and language"
-
-
-def test_the_built_in_apology_is_short_and_what_its_manifest_says() -> None:
-    clips = load_audio_clips(Apology(), "apology")
-    assert clips.working is not None
-    folder = resources.files("voicefleet.worker.dead_air") / "audio"
-    manifest = json.loads((folder / "manifest.json").read_text())["clips"]
-    for clip, entry in zip((clips.apology, clips.working), manifest, strict=True):
-        data = (folder / entry["file"]).read_bytes()
-        assert hashlib.sha256(data).hexdigest() == entry["sha256"]
-        assert clip.text == entry["text"]
-        assert 1.0 < clip.duration_s < 4.0
-
-
-async def test_frames_are_the_clip_from_its_first_sample_to_its_last() -> None:
-    clip = load_audio_clips(Apology(), "apology").apology
-    frames = [frame async for frame in clip.frames()]
-    assert b"".join(bytes(frame.data.cast("b")) for frame in frames) == clip.samples
-    assert {frame.sample_rate for frame in frames} == {clip.sample_rate}
 
 
 def test_not_yaml_names_the_line(tmp_path) -> None:  # type: ignore[no-untyped-def]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.dials import OUTBOUND
+from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.tracing import child_of, emit, parse_traceparent
 
@@ -27,6 +29,16 @@ async def orders_in(region: Region, room: str) -> tuple[str, ...]:
         return orders
     order = await region.livekit.room_order(room)
     return () if order is None else (DispatchMetadata(order).encode(),)
+
+
+async def language_of(region: Region, room: str) -> str:
+    """The language that the call in `room` was ordered with; empty: it named none, or that cannot be known now."""
+    with contextlib.suppress(UnknownStateError):
+        if (record := (await region.calls.records([room])).get(room)) is not None:
+            return record.order.language
+    with contextlib.suppress(UnknownStateError):
+        return redispatch_metadata(await orders_in(region, room), 0).order.language
+    return ""
 
 
 def dispatch_metadata(record: CallRecord | None, orders: tuple[str, ...], attempt: int) -> DispatchMetadata:

@@ -10,7 +10,6 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from voicefleet.contract.dials import TRUNK_PATTERN
-from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.validation import refused
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.rooms import ORDERED, ROOMS_PATTERN
@@ -19,9 +18,7 @@ from voicefleet.controller.settings.livekit import LiveKitSettings
 from voicefleet.controller.settings.pool import PoolSettings
 from voicefleet.controller.settings.section import Section
 from voicefleet.controller.settings.trunk import TrunkSettings
-from voicefleet.controller.waiting_message.clip import BUILT_IN_TEXT, built_in, read_clip
-
-_PAUSE_S = 2.0
+from voicefleet.controller.settings.waiting_message import WaitingMessageSettings
 
 
 def _rooms(text: object) -> object:
@@ -48,57 +45,6 @@ class ProcessSettings(Section):
         default=10.0,
         description="At the controller's end: longest wait for its workers, seconds; then they are killed.",
     )
-
-
-class WaitingMessageSettings(Section):
-    """The waiting message: spoken to callers who wait for an agent."""
-
-    after_s: Annotated[float, Field(ge=0, le=60)] = Field(
-        default=4.0, description="Wait before the first message, seconds."
-    )
-    every_s: Annotated[float, Field(ge=2, le=3600)] = Field(
-        default=12.0,
-        description="From the begin of one message to the begin of the next, seconds; at least 2 s longer than the "
-        "recording.",
-    )
-    audio: Path | None = Field(
-        default=None, description="Your recording: a WAV file, mono, 16 bit; default: one in English that is built in."
-    )
-    text: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(
-        default=None, description="What your recording says, for front ends that show it."
-    )
-
-    @property
-    def recording(self) -> Path:
-        return built_in() if self.audio is None else self.audio.absolute()
-
-    @property
-    def spoken_text(self) -> str:
-        """What the recording says; may be empty."""
-        return BUILT_IN_TEXT if self.audio is None else self.text or ""
-
-    @model_validator(mode="after")
-    def _can_be_spoken(self) -> Self:
-        if self.text is not None and self.audio is None:
-            raise refused(
-                "there is no recording of this",
-                field="text",
-                value=self.text,
-                hint="Give the recording in audio, or remove this field.",
-            )
-        try:
-            clip = read_clip(self.recording, field="audio")
-        except ConfigError as error:
-            raise refused(error.what, field=error.field, value=error.value, hint=error.hint) from error
-        # Joining and leaving take time: the next one must not begin before the last one has ended.
-        if self.every_s < clip.duration_s + _PAUSE_S:
-            raise refused(
-                f"the recording lasts {clip.duration_s:.1f} s",
-                field="every_s",
-                value=self.every_s,
-                hint=f"Give at least {clip.duration_s + _PAUSE_S:.1f}, or a shorter recording.",
-            )
-        return self
 
 
 class RegionSettings(Section):

@@ -1,17 +1,19 @@
-"""The recording of the waiting message: read and checked once, when the settings are."""
+"""The recordings of the waiting message: read and checked once, when the settings are."""
 
 from __future__ import annotations
 
 import array
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
 from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.parsing.documents import parse_yaml
 from voicefleet.contract.parsing.wav import WavError, parse_wav
 
-BUILT_IN_TEXT = "Thank you for calling. All lines are busy at the moment. Please stay with us."
 SAMPLE_RATES = (16_000, 24_000, 48_000)
 MIN_S, MAX_S = 0.3, 30.0
 _QUIETEST_PEAK = 1_000
@@ -32,9 +34,20 @@ class Clip:
         return len(self.pcm) / 2 / self.sample_rate
 
 
-def built_in() -> Path:
-    """The English recording that comes with voicefleet: `BUILT_IN_TEXT`."""
-    return Path(str(resources.files("voicefleet.controller.waiting_message"))) / "audio" / "waiting-en.wav"
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A WAV file and what it says; the text may be empty."""
+
+    path: Path
+    text: str
+
+
+@cache
+def built_in() -> Mapping[str, Recording]:
+    """The recordings that come with voicefleet, by language: texts.yaml."""
+    folder = Path(str(resources.files("voicefleet.controller.waiting_message")))
+    texts = parse_yaml((folder / "texts.yaml").read_text(encoding="utf-8"), field="texts.yaml", value="")
+    return {language: Recording(folder / "audio" / f"waiting-{language}.wav", text) for language, text in texts.items()}
 
 
 def read_clip(path: Path, *, field: str) -> Clip:

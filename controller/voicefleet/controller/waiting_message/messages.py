@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
+from voicefleet.contract.languages import widening
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.controller.calls.snapshots import Call
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import LiveKitPort
-from voicefleet.controller.settings.region import RegionSettings, WaitingMessageSettings
+from voicefleet.controller.settings.region import RegionSettings
+from voicefleet.controller.settings.waiting_message import WaitingMessageSettings
 from voicefleet.controller.waiting_message.decide import Wait, begun_anew, due, follow
 from voicefleet.controller.waiting_message.protocol import Result
 from voicefleet.runtime.logs.setup import get_logger
@@ -47,7 +49,11 @@ class Voice(Protocol):
 
 
 class WaitingMessages:
-    """Speaks to the waiting calls of one region."""
+    """Speaks to the waiting calls of one region.
+
+    Args:
+        language_of: the language of the call in a room (BCP 47), empty when nobody knows; does not raise.
+    """
 
     def __init__(
         self,
@@ -57,6 +63,7 @@ class WaitingMessages:
         redis: RedisClient,
         voice: Voice,
         metrics: Metrics,
+        language_of: Callable[[str], Awaitable[str]],
     ) -> None:
         self._region = region
         self._settings = settings
@@ -64,6 +71,7 @@ class WaitingMessages:
         self._redis = redis
         self._voice = voice
         self._metrics = metrics
+        self._language_of = language_of
         self._keys = Keys(region.name)
         self._waits: dict[str, Wait] = {}
         self._speaking: dict[str, asyncio.Task[None]] = {}
@@ -149,10 +157,14 @@ class WaitingMessages:
                 return Result.AGENT_CAME
             if not alone and any(is_waiting_voice(p.identity) and not p.caller for p in there):
                 return Result.OTHER_VOICE
-        token = self._livekit.mint_waiting_voice(room, self._settings.spoken_text)
+        wanted = await self._language_of(room)
+        language, recording = self._settings.recording(wanted)
+        if wanted and language not in widening(wanted):
+            log.info("no waiting message in the call's language", region=self._region.name, room=room, spoken=language)
+        token = self._livekit.mint_waiting_voice(room, recording.text)
         url = self._region.livekit.url
         return await self._voice.say(
-            url=url, token=token, room=room, audio=self._settings.recording, agent_name=self._region.agent_name
+            url=url, token=token, room=room, audio=recording.path, agent_name=self._region.agent_name
         )
 
     def _not_before(self, room: str, at_ms: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 
+from voicefleet.controller.calls.dispatch_requests import language_of
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.settings.load import inherited_environment
 from voicefleet.controller.waiting_message.messages import LOOK_EVERY_S, WaitingMessages
@@ -32,7 +33,15 @@ def start_waiting_messages(stack: contextlib.AsyncExitStack, shared: Shared) -> 
     stack.push_async_callback(announcer.close)
     announcer.start()
     for region, message in asking:
-        messages = WaitingMessages(region.settings, message, region.livekit, shared.redis, announcer, shared.metrics)
+        messages = WaitingMessages(
+            region.settings,
+            message,
+            region.livekit,
+            shared.redis,
+            announcer,
+            shared.metrics,
+            functools.partial(language_of, region),
+        )
         stack.push_async_callback(messages.close)
         loops[f"waiting messages of {region.name}"] = functools.partial(speak_to_waiting, region, messages)
     return loops

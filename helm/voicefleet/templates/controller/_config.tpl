@@ -23,11 +23,19 @@
       "pool" (include "voicefleet.settings" .pool | fromJson)
       "kubernetes" $kubernetes -}}
 {{- if .waitingMessage.enabled -}}
-{{- $message := include "voicefleet.settings" (pick .waitingMessage "afterSeconds" "everySeconds") | fromJson -}}
+{{- $message := include "voicefleet.settings" (pick .waitingMessage "afterSeconds" "everySeconds" "language") | fromJson -}}
 {{- if .waitingMessage.audio.existingConfigMap -}}
 {{- $_ := set $message "audio" (printf "/etc/voicefleet-waiting/%s/waiting.wav" .name) -}}
 {{- with .waitingMessage.text -}}
 {{- $_ := set $message "text" . -}}
+{{- end -}}
+{{- $region := .name -}}
+{{- $languages := dict -}}
+{{- range $tag, $key := .waitingMessage.audio.languages -}}
+{{- $_ := set $languages $tag (dict "audio" (printf "/etc/voicefleet-waiting/%s/%s.wav" $region $tag)) -}}
+{{- end -}}
+{{- with $languages -}}
+{{- $_ := set $message "languages" . -}}
 {{- end -}}
 {{- end -}}
 {{- $_ := set $region "waiting_message" $message -}}

@@ -19,6 +19,7 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.dead_air.detector import DeadAirDetector, Reason
+from voicefleet.worker.phrases.clips import Clip
 from voicefleet.worker.providers.fallback import adapter_of, members_of
 from voicefleet.worker.telemetry.observations import ApologySpoken, Fallback, Observation, ProviderFailure
 from voicefleet.worker.tiers.load import ReadyTier
@@ -40,10 +41,16 @@ class Apology:
     """Watches one session. `watch` before it starts, `end` when the call is over."""
 
     def __init__(
-        self, session: AgentSession[Any], tier: ReadyTier, clock: Clock, send: Callable[[Observation], None]
+        self,
+        session: AgentSession[Any],
+        tier: ReadyTier,
+        clock: Clock,
+        send: Callable[[Observation], None],
+        *,
+        language: str = "",
     ) -> None:
         self._session = session
-        self._clips = tier.clips
+        self._phrases = tier.phrases.pick(language)
         self._enabled = tier.tier.apology.enabled
         self._tier = tier.name
         self._clock = clock
@@ -53,7 +60,10 @@ class Apology:
             after_s=limits.after_s, min_speech_s=limits.min_speech_s, no_input_s=limits.no_input_s
         )
         self._timer: asyncio.TimerHandle | None = None
-        self._speaking: asyncio.Task[None] | None = None
+        self._speaking: asyncio.Task[Any] | None = None
+        self._tts_failed = False
+        self._trusted_to_tts = False
+        """An apology without a recording is about to be heard."""
         self._speech_began = 0.0
         self._recogniser_failed = False
         self.unheard: Callable[[], None] = lambda: None
@@ -110,6 +120,7 @@ class Apology:
 
     def _on_agent(self, event: Any) -> None:
         if event.new_state == "speaking":
+            self._tts_failed = self._trusted_to_tts = False
             self._detector.agent_started()
         elif event.old_state == "speaking":
             self._detector.agent_stopped(self._clock.monotonic())
@@ -157,7 +168,16 @@ class Apology:
             return
         if not members_of(event.source):  # An adapter's members are counted one by one.
             self._count_failure(stage, event.error.error)
+        if stage == "tts":
+            self._on_tts_error(final=not event.error.recoverable)
         self._detector.failed(self._clock.monotonic(), speaking_stage=stage != "stt", final=not event.error.recoverable)
+
+    def _on_tts_error(self, *, final: bool) -> None:
+        self._tts_failed = True
+        if final and self._trusted_to_tts and not self._ended:
+            self._trusted_to_tts = False
+            log.warning("the TTS could not say the apology, a recording is played", tier=self._tier)
+            self._speaking = asyncio.create_task(self._say(self._phrases.recorded, Reason.UNANSWERED))
 
     # Reports
 
@@ -203,19 +223,33 @@ class Apology:
         self._set_timer()
 
     async def _speak(self, reason: Reason) -> None:
-        clip = self._clips.apology if reason.interrupts else self._clips.working
-        if clip is None:
+        phrase = self._phrases.apology if reason.interrupts else self._phrases.working
+        what = phrase.recording or phrase.text
+        if self._tts_failed and isinstance(what, str):
+            what = self._phrases.recorded if reason.interrupts else ""
+        if not what:
             return
         log.warning("the caller waited too long, an apology is played", reason=reason.value, tier=self._tier)
+        self._trusted_to_tts = isinstance(what, str) and reason.interrupts
+        if await self._say(what, reason):
+            self._send(ApologySpoken(reason.value))
+
+    async def _say(self, what: Clip | str, reason: Reason) -> bool:
+        """Whether the session still spoke."""
         try:
             if reason.interrupts:
                 await self._clear_the_way(reason)
             # Not in the conversation: the LLM is not to take it for an answer.
-            self._session.say(clip.text, audio=clip.frames(), add_to_chat_ctx=False)
+            if isinstance(what, str):
+                self._session.say(what, add_to_chat_ctx=False)
+            else:
+                self._session.say(what.text, audio=what.frames(), add_to_chat_ctx=False)
         except RuntimeError as error:
+            if isinstance(what, str) and reason.interrupts:  # No TTS, and a model that does not say what it is told.
+                return await self._say(self._phrases.recorded, reason)
             log.warning("apology not played: the session is over", error=error_summary(error))
-            return
-        self._send(ApologySpoken(reason.value))
+            return False
+        return True
 
     async def _clear_the_way(self, reason: Reason) -> None:
         """End what is pending, so that it is not heard later, on top of something else."""

@@ -175,7 +175,7 @@ class Attachment:
         connecting = asyncio.create_task(job.ctx.connect())
         fit_session(session, agent, self.tier)
         parts.limit_models(job, session, agent)
-        resumption = parts.build_resumption(job, session, self.call, self._before)
+        resumption = parts.build_resumption(job, session, self.call, self.tier, self._before)
         agent = await resumption.prepare(agent)
         await connecting
         self._media.watch()

@@ -8,7 +8,7 @@ from typing import Any
 
 from livekit.agents import Agent, AgentSession, JobContext, llm
 
-from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.calls import LANGUAGE_PATTERN, DispatchMetadata
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.logs.errors import error_summary
@@ -172,8 +172,21 @@ def drop_kept(job: Job, call: CallContext) -> None:
     job.ports.channel.send(TranscriptLost(Loss.RESTORE_FAILED.value))
 
 
+def resume_phrases(job: Job, tier: ReadyTier) -> Phrases:
+    """First words after a recovery: the worker's own setting, else those in the language of the call."""
+    settings, language = job.settings, job.dispatch.order.language
+    spoken = tier.phrases.pick(language)
+    if not spoken.known:
+        tag = language if LANGUAGE_PATTERN.match(language) else "not a language tag"
+        log.info("no phrases in the call's language, the tier's own is spoken", language=tag, tier=tier.name)
+    return Phrases(
+        spoken.resume if settings.resume_phrase is None else settings.resume_phrase,
+        spoken.resume_answer if settings.resume_answer_phrase is None else settings.resume_answer_phrase,
+    )
+
+
 def build_resumption(
-    job: Job, session: AgentSession[Any], call: CallContext, before: CallTranscript | None
+    job: Job, session: AgentSession[Any], call: CallContext, tier: ReadyTier, before: CallTranscript | None
 ) -> Resumption:
     """Has the agent carry on where another one left off."""
     channel = job.ports.channel
@@ -181,7 +194,7 @@ def build_resumption(
         session,
         call,
         before,
-        Phrases(job.settings.resume_phrase, job.settings.resume_answer_phrase),
+        resume_phrases(job, tier),
         clock=job.ports.clock,
         lost=lambda loss: channel.send(TranscriptLost(loss.value)),
         send=channel.send,
@@ -232,7 +245,7 @@ def build_monitors(
             telemetry.apologised(observation.reason in (Reason.UNHEARD, Reason.UNANSWERED))
         job.ports.channel.send(observation)
 
-    apology = Apology(session, tier, job.ports.clock, send)
+    apology = Apology(session, tier, job.ports.clock, send, language=job.dispatch.order.language)
     senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier))
     apology.unheard = senses.unheard_turn
 

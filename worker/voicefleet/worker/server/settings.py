@@ -106,13 +106,14 @@ class WorkerSettings(BaseSettings):
         "refuse",
         description="With a key: what is done with an unencrypted transcript. `read` only while a key is introduced.",
     )
-    resume_phrase: Annotated[str, Field(max_length=500)] = Field(
-        "Sorry, where were we? {last}",
-        description="First words after a recovery. `{last}` stands for the agent's last sentence.",
+    resume_phrase: Annotated[str, Field(max_length=500)] | None = Field(
+        None,
+        description="First words after a recovery, whatever the call's language. `{last}` stands for the agent's last "
+        "sentence. Empty: none. Default: by the language, see the tiers file's `languages`.",
     )
-    resume_answer_phrase: Annotated[str, Field(max_length=500)] = Field(
-        "Sorry about that.",
-        description="First words after a recovery when the caller's last words were not answered; the answer follows.",
+    resume_answer_phrase: Annotated[str, Field(max_length=500)] | None = Field(
+        None,
+        description="The same when the caller's last words were not answered; the answer follows.",
     )
     job_memory_limit_mb: Annotated[int, Field(ge=0)] = Field(
         0, description="A job process that grows beyond this is ended, with its call, MB of RAM. 0: no limit."

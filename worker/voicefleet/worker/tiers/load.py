@@ -16,7 +16,7 @@ from voicefleet.contract.errors import ConfigError, MissingPartError, UsageError
 from voicefleet.contract.parsing.documents import parse_yaml
 from voicefleet.contract.parsing.renamed import TIERS_FILE
 from voicefleet.contract.parsing.validation import config_error
-from voicefleet.worker.dead_air.audio_clips import AudioClips, load_audio_clips
+from voicefleet.worker.phrases.table import PhraseTable, load_phrases
 from voicefleet.worker.tiers.schema import LONE_TIMEOUT_S, Provider, StageProvider, Tier, TiersFile
 
 BUILT_IN = ("local", "synthetic", "own")
@@ -48,7 +48,7 @@ class ReadyTier:
     name: str
     tier: Tier
     stages: Mapping[str, Stage]
-    clips: AudioClips
+    phrases: PhraseTable
 
     @property
     def required_models(self) -> frozenset[str]:
@@ -115,7 +115,7 @@ def resolve_tiers(file: TiersFile, environment: Mapping[str, str]) -> Tiers:
                 stage: _resolve_stage(provider, stage, f"tiers.{name}.{stage}", environment)
                 for stage, provider in tier.stages().items()
             },
-            load_audio_clips(tier.apology, f"tiers.{name}.apology"),
+            load_phrases(tier, f"tiers.{name}"),
         )
         for name, tier in file.tiers.items()
     }

@@ -6,9 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from voicefleet.contract.calls import TIER_PATTERN
+from voicefleet.contract.calls import LANGUAGE_PATTERN, TIER_PATTERN
+from voicefleet.contract.languages import ENGLISH, normal
 
 _Delay = Annotated[float, Field(ge=0, le=10)]
+_Language = Annotated[str, Field(pattern=LANGUAGE_PATTERN.pattern)]
+_Words = Annotated[str, Field(min_length=1, max_length=500)]
 _Identity = Annotated[str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,128}$")]
 
 
@@ -82,7 +85,8 @@ class Apology(_Part):
 
     `text` is what `audio` says (mono 16-bit WAV, a path as the worker sees it), for transcripts. The same for
     `working_text` and `working_audio`, heard when a tool of the agent takes long; left out beside an apology of
-    one's own, it is not said, since the built-in one would be another voice.
+    one's own, it is not said, since the built-in one would be another voice. All in the tier's own language; for
+    others see `Phrases`.
     """
 
     enabled: bool = True
@@ -94,9 +98,9 @@ class Apology(_Part):
         float,
         Field(ge=3, le=60, description="silence after the agent's words until it speaks to a caller it never heard"),
     ] = 8.0
-    text: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    text: _Words | None = None
     audio: Annotated[str, Field(min_length=1)] | None = None
-    working_text: Annotated[str, Field(min_length=1, max_length=500)] | None = None
+    working_text: _Words | None = None
     working_audio: Annotated[str, Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
@@ -104,6 +108,32 @@ class Apology(_Part):
         for text, audio in (("text", "audio"), ("working_text", "working_audio")):
             if (getattr(self, text) is None) != (getattr(self, audio) is None):
                 raise ValueError(f"{text} and {audio} belong together: give both or neither")
+        return self
+
+
+class Phrases(_Part):
+    """What the worker says by itself in one language, in place of what is built in.
+
+    A text without its audio (mono 16-bit WAV, a path as the worker sees it) is said by the tier's TTS. Empty words for
+    `resume` or `resume_answer` are not said.
+    """
+
+    resume: Annotated[str, Field(max_length=500)] | None = Field(
+        default=None, description="First words after a recovery; `{last}` stands for the agent's last sentence"
+    )
+    resume_answer: Annotated[str, Field(max_length=500)] | None = Field(
+        default=None, description="The same when the caller's last words were not answered; the answer follows"
+    )
+    apology_text: _Words | None = None
+    apology_audio: Annotated[str, Field(min_length=1)] | None = None
+    working_text: _Words | None = None
+    working_audio: Annotated[str, Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _sound_has_words(self) -> Phrases:
+        for text, audio in (("apology_text", "apology_audio"), ("working_text", "working_audio")):
+            if getattr(self, text) is None and getattr(self, audio) is not None:
+                raise ValueError(f"{audio} needs {text}: what the recording says")
         return self
 
 
@@ -121,6 +151,12 @@ class Tier(_Part):
     )
     preemptive_generation: bool = True
     apology: Apology = Field(default_factory=Apology)
+    language: _Language = Field(
+        default=ENGLISH, description="BCP 47 tag: the language of calls that name none, and of `apology`'s own text"
+    )
+    languages: dict[_Language, Phrases] = Field(
+        default_factory=dict, description="Language -> what is said in it; what is left out is built in"
+    )
     text_input: tuple[_Identity, ...] = Field(
         default=(),
         description="Identities whose text (topic lk.chat) the agent takes for the caller's words; `web-*` stands for"
@@ -137,6 +173,13 @@ class Tier(_Part):
     def _not_everyone(cls, named: tuple[str, ...]) -> tuple[str, ...]:
         if "*" in named:
             raise ValueError("`*` gives every caller the agent's instructions: name the identities that may have them")
+        return named
+
+    @field_validator("languages")
+    @classmethod
+    def _each_once(cls, named: dict[str, Phrases]) -> dict[str, Phrases]:
+        if len({normal(tag) for tag in named}) < len(named):
+            raise ValueError("a language is there twice: upper and lower case make no difference")
         return named
 
     def stages(self) -> dict[str, StageProvider]:

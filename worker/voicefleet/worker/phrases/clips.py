@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.wav import WavError, parse_wav
-from voicefleet.worker.tiers.schema import Apology
 
 if TYPE_CHECKING:
     from livekit import rtc
@@ -28,7 +24,7 @@ class Clip:
     """Recorded speech and what it says. `samples` is mono s16le at `sample_rate` a second."""
 
     text: str
-    samples: bytes
+    samples: bytes = field(repr=False)
     sample_rate: int
 
     @property
@@ -45,30 +41,12 @@ class Clip:
             yield rtc.AudioFrame(part, self.sample_rate, 1, len(part) // 2)
 
 
-@dataclass(frozen=True, slots=True)
-class AudioClips:
-    """The clips of a tier. `working` is None where the tier has an apology of its own and no such clip."""
-
-    apology: Clip
-    working: Clip | None
-
-
-def load_audio_clips(apology: Apology, field: str) -> AudioClips:
-    """The clips that `apology`, at `field` of the tiers file, asks for.
+def read_clip(text: str, path: str, field: str) -> Clip:
+    """The recording at `path`, which says `text`.
 
     Raises:
-        ConfigError: an audio file cannot be read, or is none that can be played; it names the field.
+        ConfigError: it cannot be read, or is none that can be played; it names `field`.
     """
-    own = None
-    if apology.text and apology.audio:
-        own = _read(apology.text, apology.audio, f"{field}.audio")
-    working = None if own else _built_in("working.wav")
-    if apology.working_text and apology.working_audio:
-        working = _read(apology.working_text, apology.working_audio, f"{field}.working_audio")
-    return AudioClips(own or _built_in("apology.wav"), working)
-
-
-def _read(text: str, path: str, field: str) -> Clip:
     try:
         wav = parse_wav(Path(path).read_bytes())
     except OSError as error:
@@ -87,13 +65,3 @@ def _read(text: str, path: str, field: str) -> Clip:
             hint=_HINT,
         )
     return clip
-
-
-@cache
-def _built_in(name: str) -> Clip:
-    """Rendered by flite: manifest.json says from what, LICENSE.flite on what terms."""
-    folder = resources.files("voicefleet.worker.dead_air") / "audio"
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    text = next(clip["text"] for clip in manifest["clips"] if clip["file"] == name)
-    with resources.as_file(folder / name) as path:
-        return _read(text, str(path), name)
