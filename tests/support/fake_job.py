@@ -178,7 +178,9 @@ class FakeRoom:
     def __init__(self) -> None:
         self.remote_participants: dict[str, Any] = {}
         self.track = FakeTrack()
-        self.local_participant = SimpleNamespace(track_publications={"TR": SimpleNamespace(track=self.track)})
+        self.local_participant = SimpleNamespace(
+            identity=f"agent-{JOB}", track_publications={"TR": SimpleNamespace(track=self.track)}
+        )
         self.connected = False
         self.media_flows = True
         self._listeners: dict[str, list[Callable[..., Any]]] = defaultdict(list)

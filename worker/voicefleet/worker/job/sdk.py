@@ -22,6 +22,7 @@ from livekit.agents import NOT_GIVEN, AgentServer, AgentSession, JobContext, Job
 from livekit.agents.utils import http_context, shortuuid
 from livekit.agents.utils.aio import ChanClosed
 from livekit.agents.voice.agent_session import SessionConnectOptions
+from livekit.agents.voice.avatar import DataStreamAudioOutput
 from livekit.agents.voice.io import AudioInput
 from livekit.agents.voice.remote_session import TOPIC_SESSION_MESSAGES, RoomSessionTransport, SessionHost
 from livekit.agents.voice.room_io import RoomOptions, room_io
@@ -214,6 +215,29 @@ def guard_pre_connect_audio() -> None:
     """From now on audio from before a participant's connection counts as its own voice only, and is not waited for
     where it cannot come."""
     room_io.PreConnectAudioHandler = _OwnVoice  # type: ignore[attr-defined]
+
+
+def _avatar_output(session: AgentSession[Any]) -> DataStreamAudioOutput | None:
+    output = session.output.audio
+    while output is not None and not isinstance(output, DataStreamAudioOutput):
+        output = output.next_in_chain
+    return output
+
+
+def avatar_of(session: AgentSession[Any]) -> str | None:
+    """The identity of the participant to whom the agent's audio is sent; None: it is published by the agent itself."""
+    output = _avatar_output(session)
+    return None if output is None else output._destination_identity
+
+
+async def avatar_ready(session: AgentSession[Any]) -> None:
+    """Wait until the agent's avatar is in the room, with the track that its plugin waits for."""
+    output = _avatar_output(session)
+    if output is not None:
+        # What its first frame waits for.
+        if output._start_atask is None:
+            output._start_atask = asyncio.create_task(output._start_task())
+        await asyncio.shield(output._start_atask)
 
 
 def provider_of(session: AgentSession[Any], stage: str) -> Any:
