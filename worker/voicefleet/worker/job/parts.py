@@ -247,7 +247,7 @@ def build_monitors(
 
     apology = Apology(session, tier, job.ports.clock, send, language=job.dispatch.order.language)
     senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier))
-    apology.unheard = senses.unheard_turn
+    apology.unheard, senses.unrepaired = senses.unheard_turn, apology.not_heard
 
     def waits_since() -> float | None:
         since = (apology.waits_since_s, senses.troubled_since_s)
