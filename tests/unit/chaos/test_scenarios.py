@@ -49,6 +49,8 @@ WANTED = [
     "scale-down",
     "drain-handoff",
     "packet-loss",
+    "pre-created-room",
+    "full-outbound",
 ]
 
 

@@ -33,6 +33,8 @@ OUTBOUND = "outbound"
 
 CALL_STATUS = "sip.callStatus"
 """Participant attribute that LiveKit's SIP service sets."""
+INBOUND_RULE = "sip.ruleID"
+"""The same: the rule that let an inbound call in."""
 ACTIVE, RINGING_STATUS, HANGUP = "active", "ringing", "hangup"
 NOT_ANSWERED = frozenset({"dialing", RINGING_STATUS, "automation", HANGUP})
 """Statuses of somebody who does not hear us: not yet, or not any more."""
@@ -170,9 +172,10 @@ def outcome_of(code: int, status: str, reason: str) -> Outcome:
     return Outcome(state, code, status, reason)
 
 
-def answered(status: str, *, is_sip: bool) -> bool:
-    """Whether a participant with this `CALL_STATUS` hears what is said: who has none, or is no phone, does."""
-    return not is_sip or status not in NOT_ANSWERED
+def hears(attributes: Mapping[str, str]) -> bool:
+    """Whether a phone with these participant attributes hears what is said. An inbound call is answered by LiveKit when
+    somebody listens to it, so that one counts from the beginning."""
+    return INBOUND_RULE in attributes or attributes.get(CALL_STATUS, "") not in NOT_ANSWERED
 
 
 def allowed(to: str, prefixes: tuple[str, ...]) -> bool:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from livekit.agents import Agent, AgentSession
@@ -26,10 +26,12 @@ from voicefleet.worker.conversation.resume import Resumption
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.job import parts, sdk
 from voicefleet.worker.job.avatar import wait_for_avatar
+from voicefleet.worker.job.callee import wait_for_answer
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.live_call import LiveCall
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.parts import Job
+from voicefleet.worker.job.transfer import TRANSFERRED, transfer
 from voicefleet.worker.providers.pipeline import fit_session
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.observations import HookFailed
@@ -187,6 +189,8 @@ class Attachment:
             if not await self._lease.acquire(others=live.others_here()):
                 await self._leave_for_good("claim held by another")
             live.begin()
+            if not await wait_for_answer(job.ctx.room, expected=job.outbound):
+                await self._leave_for_good("nobody answered")
             result = await begin(session, agent, **options)
             live.started()
             telemetry.joined(greets=not self.call.resumed)
@@ -207,6 +211,7 @@ class Attachment:
             self.call,
             clock=ports.clock,
             caller_gone_s=job.settings.caller_gone_s,
+            outbound=job.outbound,
             telemetry=telemetry,
             senses=senses,
             trace=self._trace.header,
@@ -272,6 +277,12 @@ class Attachment:
         vars(session)["generate_reply"] = unless_greeting(session.generate_reply)
 
     # What the team's code asks for
+
+    async def transfer_to(self, to: str, *, play_dialtone: bool, headers: Mapping[str, str]) -> None:
+        """See `CallContext.transfer_to`."""
+        ctx = self._job.ctx
+        await transfer(ctx.api, ctx.room, to, play_dialtone=play_dialtone, headers=headers)
+        self.release(TRANSFERRED)
 
     def release(self, reason: str) -> None:
         """See `CallContext.release`."""

@@ -29,6 +29,10 @@ from voicefleet.worker.telemetry.observations import CallEnded
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 _ROOM_OVER = frozenset({rtc.DisconnectReason.ROOM_DELETED, rtc.DisconnectReason.ROOM_CLOSED})
 
+OUTBOUND_S = 180.0
+"""A number is dialled soon after the agent is there, and rings for 80 s at the most; the controller closes the room of
+one that nobody answers."""
+
 log = get_logger(__name__)
 
 
@@ -47,6 +51,7 @@ class LiveCall:
         *,
         clock: Clock,
         caller_gone_s: float,
+        outbound: bool = False,
         telemetry: CallTelemetry,
         senses: Senses,
         trace: str = "",
@@ -60,6 +65,7 @@ class LiveCall:
         self._call = call
         self._clock = clock
         self._caller_gone_s = caller_gone_s
+        self._outbound = outbound
         self._telemetry = telemetry
         self._senses = senses
         self._trace = trace
@@ -198,7 +204,8 @@ class LiveCall:
         elif not callers and self._caller_timer is None:
             # A caller whose network changed comes back within seconds; its call waits for it.
             loop = asyncio.get_running_loop()
-            self._caller_timer = loop.call_later(self._caller_gone_s, self._ctx.shutdown, "no caller in the room")
+            gone_s = OUTBOUND_S if self._outbound and not self._caller else self._caller_gone_s
+            self._caller_timer = loop.call_later(gone_s, self._ctx.shutdown, "no caller in the room")
 
     def _on_disconnected(self, reason: Any) -> None:
         self._room_over = reason in _ROOM_OVER
