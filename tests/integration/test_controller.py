@@ -18,7 +18,7 @@ from livekit import api, rtc
 from support.controlling import FRONT, FRONT_SECRET, KEYS, OTHER, Running, caller, controller, region
 from support.eventually import eventually
 from voicefleet.contract import codec
-from voicefleet.contract.calls import CallOrder, CallRecord, DispatchMetadata
+from voicefleet.contract.calls import OF_TICKET, CallOrder, CallRecord, DispatchMetadata
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.runtime.redis.connection import connect_redis
@@ -40,7 +40,9 @@ async def test_a_ticket_makes_a_room_with_a_dispatch(tmp_path: Path, livekit: se
             assert room.local_participant.identity == "ann"
             (dispatch,) = await running.api.agent_dispatch.list_dispatch(ticket["room"])
             assert dispatch.agent_name == "voicefleet"
-            assert DispatchMetadata.decode(dispatch.metadata) == DispatchMetadata(CallOrder("fast", "order 7"), 0)
+            assert DispatchMetadata.decode(dispatch.metadata) == DispatchMetadata(
+                CallOrder("fast", "order 7"), 0, {OF_TICKET: 1}
+            )
 
 
 async def test_by_listing_alone_a_caller_waits_and_leaves(

@@ -12,7 +12,7 @@ import pytest
 from support.fake_region import FakeRegion, with_region
 from voicefleet.contract import codec
 from voicefleet.contract.api import CallRequest
-from voicefleet.contract.calls import CALL_TTL_MS, ORDER_FIELDS, CallOrder, CallRecord, DispatchMetadata
+from voicefleet.contract.calls import CALL_TTL_MS, OF_TICKET, ORDER_FIELDS, CallOrder, CallRecord, DispatchMetadata
 from voicefleet.contract.spans import SpanRecord
 from voicefleet.controller.calls import call_store
 from voicefleet.controller.calls.dispatch_requests import dispatch_agent, dispatch_metadata
@@ -179,6 +179,6 @@ def test_a_ticket_and_its_record_have_the_order_of_the_request() -> None:
         assert (told["region"], told["room"], told["token"]) == ("eu", record.room, "token")
         assert [told["identity"]] == identities
         assert record.order == order
-        assert [DispatchMetadata.decode(text) for text in minted] == [DispatchMetadata(order)]
+        assert [DispatchMetadata.decode(text) for text in minted] == [DispatchMetadata(order, extra={OF_TICKET: 1})]
 
     with_region(story)

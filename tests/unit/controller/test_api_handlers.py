@@ -11,7 +11,7 @@ from aiohttp import web
 from support.fake_region import FakeRegion, Run, with_region
 from support.http_requests import request, told
 from support.region_settings import LIVEKIT, POOL
-from voicefleet.contract.calls import CallOrder, CallRecord, DispatchMetadata
+from voicefleet.contract.calls import OF_TICKET, CallOrder, CallRecord, DispatchMetadata
 from voicefleet.controller.http.api import Api
 from voicefleet.controller.http.auth.access import Access
 from voicefleet.controller.http.end_call import EndCall
@@ -92,7 +92,7 @@ def test_a_ticket_orders_an_agent_and_the_call_has_a_record() -> None:
         assert status == 201
         token = json.loads(ticket["token"])
         order = CallOrder("fast", "order 7")
-        assert DispatchMetadata.decode(token["metadata"]) == DispatchMetadata(order)
+        assert DispatchMetadata.decode(token["metadata"]) == DispatchMetadata(order, extra={OF_TICKET: 1})
         assert (token["room"], token["key"], token["data"]) == (ticket["room"], "front", False)
         record = CallRecord(ticket["room"], "eu", order, key="front", max_duration_s=60.0, priority=3)
         assert fakes.store.redis.records == {ticket["room"]: record}

@@ -21,6 +21,9 @@ TIER_PATTERN = re.compile(r"^[a-z0-9]([a-z0-9_-]{0,62})$")
 LANGUAGE_PATTERN = re.compile(r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7}$")
 MAX_METADATA_BYTES = 8_192
 
+OF_TICKET = "ticket"
+"""Field of a dispatch's metadata: it came with a ticket of `POST /v1/calls`, whose caller makes the room by joining."""
+
 MAX_PRIORITY = 9
 PRIORITY_LEVEL_MS = 10_000
 """One level of a waiting call's priority is worth so much waiting: nobody starves."""

@@ -22,7 +22,7 @@ from voicefleet.contract.api import (
     DrainView,
     LeaderView,
 )
-from voicefleet.contract.calls import CallRecord, DispatchMetadata
+from voicefleet.contract.calls import OF_TICKET, CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.http.auth.access import Access, key_of, wrong_region
 from voicefleet.controller.http.auth.keys import Key
@@ -150,9 +150,10 @@ class Api:
         except (*REDIS_FAILURES, UnknownStateError) as error:
             # LiveKit dispatches by itself: the call works, only its repair would not know the metadata.
             log.warning("ticket without a record", region=region.name, room=room, error=type(error).__name__)
+        sent = DispatchMetadata(order, extra={OF_TICKET: 1})
         ticket = CallTicket(
             url=region.settings.livekit.url,
-            token=region.livekit.mint(room, identity, DispatchMetadata(order).encode(), key=key, data=wanted.data),
+            token=region.livekit.mint(room, identity, sent.encode(), key=key, data=wanted.data),
             room=room,
             region=region.name,
             identity=identity,
