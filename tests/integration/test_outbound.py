@@ -6,22 +6,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from livekit import api
+from livekit import api, rtc
 
-from support.controlling import FRONT, FRONT_SECRET, KEYS, OTHER, OTHER_SECRET, Running, controller, region
+from support.controlling import FRONT, FRONT_SECRET, KEYS, OTHER, OTHER_SECRET, Running, caller, controller, region
 from support.eventually import eventually
 from support.recorded_sip import Phone, RecordedSip, recorded_sip
+from support.worker_process import worker
 from voicefleet.contract import codec
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.dials import Dial
+from voicefleet.contract.keys import Keys
 from voicefleet.stack.servers import LiveKit
+from voicefleet.worker.job.transfer import TransferFailedError, transfer
 
 pytestmark = pytest.mark.integration
+
+AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 
 NUMBER, ABROAD = "+4922198765", "+33123456789"
 NOBODY: dict[str, Any] = {"from": "nobody"}
@@ -127,6 +133,86 @@ async def test_a_controller_that_dies_while_it_rings_is_followed_by_another_that
         async with controller(folder, livekit, redis_url, keys=DIALS, regions={"eu": eu}) as second:
             await reached(second, room, "answered")
             assert len(sip.dialled) == 1
+
+
+async def test_a_real_worker_s_agent_is_there_first_and_speaks_once_somebody_has_answered(
+    tmp_path: Path, livekit: LiveKit, redis_url: str
+) -> None:
+    async with recorded_sip(livekit) as sip:
+        test = region(livekit, trunks={"ST_1": {}})
+        test["livekit"]["api_url"] = sip.http_url
+        sip.phones[NUMBER] = Phone(rings_s=3.0)
+        async with (
+            controller(tmp_path, livekit, redis_url, keys=DIALS, regions={"test": test}) as running,
+            worker(livekit, redis_url, tmp_path) as working,
+        ):
+            room = (await dial(running, to=NUMBER))[1]["room"]
+            callee = await eventually(lambda: _callee(sip, room))
+            voice = asyncio.create_task(_first_voice_s(callee))
+            await asyncio.sleep(2.0)
+            assert not voice.done(), "nobody is spoken to while it rings"
+            assert [p.kind for p in callee.remote_participants.values()] == [AGENT]
+            await asyncio.wait_for(voice, 5.0)
+            assert await running.metric('voicefleet_dials_total{region="test",result="answered"}') == 1
+            assert voice.result() - sip.answered_s[room] < 2.0
+            # A busy one: the agent's slot is free at once, and its claim given back.
+            sip.phones[NUMBER] = Phone(refuses=486)
+            busy = (await dial(running, to=NUMBER))[1]["room"]
+            keys = Keys("test")
+
+            async def over() -> bool:
+                return codec.load(Dial, await running.redis.get(keys.dial(busy)) or "").state == "busy"
+
+            await eventually(over)
+            await working.until(lambda r: r.live == 1, 5.0)
+            assert await running.redis.get(keys.claim(busy)) is None
+
+
+async def _callee(sip: RecordedSip, room: str) -> rtc.Room | None:
+    return sip.callees.get(room)
+
+
+async def _first_voice_s(callee: rtc.Room) -> float:
+    """When the callee first hears more than silence, monotonic."""
+    heard: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+
+    async def listen(track: rtc.Track) -> None:
+        async for event in rtc.AudioStream(track):
+            if max(abs(sample) for sample in event.frame.data) > 500 and not heard.done():
+                heard.set_result(time.monotonic())
+                return
+
+    tasks: list[asyncio.Task[None]] = []
+    callee.on("track_subscribed", lambda track, *_: tasks.append(asyncio.create_task(listen(track))))
+    return await heard
+
+
+async def test_a_phone_is_transferred_and_a_refusal_names_sip_s_status(livekit: LiveKit) -> None:
+    async with (
+        recorded_sip(livekit) as sip,
+        api.LiveKitAPI(sip.http_url, livekit.api_key, livekit.api_secret) as lk,
+    ):
+        request = api.CreateSIPParticipantRequest(sip_trunk_id="ST_1", sip_call_to=NUMBER, room_name="a-call")
+        request.participant_identity, request.wait_until_answered = "callee-1", True
+        await lk.sip.create_sip_participant(request)
+        token = api.AccessToken(livekit.api_key, livekit.api_secret).with_identity("agent-x").with_kind("agent")
+        grants = api.VideoGrants(room_join=True, room="a-call")
+        async with caller(livekit.url, token.with_grants(grants).to_jwt()) as room:
+            sip.transfer_refused = 486
+            with pytest.raises(TransferFailedError) as refused:
+                await transfer(lk, room, ABROAD, play_dialtone=False, headers={})
+            assert refused.value.sip_status_code == 486
+            sip.transfer_refused = 0
+            await transfer(lk, room, ABROAD, play_dialtone=False, headers={"X-From": "agent"})
+            asked = sip.transferred[-1]
+            assert (asked.transfer_to, asked.participant_identity) == (f"tel:{ABROAD}", "callee-1")
+            await eventually(lambda: _alone(room))
+            with pytest.raises(TransferFailedError, match="0 phones"):
+                await transfer(lk, room, ABROAD, play_dialtone=False, headers={})
+
+
+async def _alone(room: rtc.Room) -> bool:
+    return not room.remote_participants
 
 
 async def test_what_may_not_be_dialled_is_refused_and_no_number_is_repeated(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -53,6 +54,8 @@ class RecordedSip:
     transfer_refused: int = 0
     callees: dict[str, rtc.Room] = field(default_factory=dict)
     """Room -> the callee's own connection."""
+    answered_s: dict[str, float] = field(default_factory=dict)
+    """Room -> when the callee answered, monotonic."""
 
     async def create(self, request: web.Request, lk: api.LiveKitAPI) -> web.Response:
         asked = api.CreateSIPParticipantRequest.FromString(await request.read())
@@ -82,6 +85,7 @@ class RecordedSip:
             await status("active")
         except api.ServerError:  # the room was closed while it rang
             return _refused(487)
+        self.answered_s[name] = time.monotonic()
         info = api.SIPParticipantInfo(participant_identity=identity, room_name=name, sip_call_id="SCL_recorded")
         return web.Response(body=info.SerializeToString(), content_type="application/protobuf")
 

@@ -27,7 +27,14 @@ OURS = DispatchMetadata(extra={OUTBOUND: 1}).encode()
 
 
 def phone(status: str, **more: str) -> Any:
-    return SimpleNamespace(identity="callee-1", kind=SIP, attributes={"sip.callStatus": status, **more})
+    return SimpleNamespace(
+        identity="callee-1",
+        kind=SIP,
+        attributes={"sip.callStatus": status, **more},
+        joined_at=None,
+        permissions=SimpleNamespace(can_publish=True, can_publish_sources=[]),
+        disconnect_reason=None,
+    )
 
 
 PERSON = SimpleNamespace(identity="ann", kind=STANDARD, attributes={})
