@@ -119,12 +119,12 @@ class Call:
         self.session.emit("agent_state_changed", AgentStateChangedEvent(old_state=before, new_state=state))
 
 
-def story(tell: Callable[[Call], Any]) -> None:
+def story(tell: Callable[[Call], Any], *, on: bool = True) -> None:
     async def case() -> None:
         detector, microphone, judge = ScriptedVad(), Microphone(), Judge()
         session: AgentSession[Any] = AgentSession(vad=detector)  # type: ignore[arg-type]
         session.input.audio = microphone
-        senses = Senses(session, LoopClock(), build_vad=lambda: judge)  # type: ignore[arg-type,return-value]
+        senses = Senses(session, LoopClock(), build_vad=lambda: judge, on=on)  # type: ignore[arg-type,return-value]
         call = Call(session, microphone, detector, judge, senses)
         senses.troubled = lambda: call.told.append(senses.trouble)
         senses.unrepaired = lambda: call.apologised_s.append(now_s())
@@ -158,6 +158,17 @@ def test_a_session_that_stops_to_hear_is_found_within_six_seconds_and_told_of() 
         assert call.told == ["deaf", ""], "it hears again"
 
     story(tell)
+
+
+def test_what_is_switched_off_finds_nothing() -> None:
+    async def tell(call: Call) -> None:
+        for _ in range(5):
+            await call.says(2.0, heard=False)
+            call.senses.unheard_turn()
+        assert call.judge.asked == 0
+        assert call.told == []
+
+    story(tell, on=False)
 
 
 def test_the_caller_of_a_deaf_agent_whose_call_nobody_takes_is_told_twice() -> None:
@@ -228,6 +239,7 @@ def test_an_agent_that_speaks_and_is_not_heard(track: FakeTrack, found: bool, mo
     monkeypatch.setattr(sdk, "own_track", lambda _: (track, True))
 
     async def tell(call: Call) -> None:
+        call.session._agent_state = "speaking"
         call.agent("speaking", "listening")
         found_s = await call.found_s()
         assert (found_s is not None) == found
