@@ -89,7 +89,7 @@ class LiveCall:
         session.on("close", lambda _: self._ctx.shutdown("session closed"))
         self._telemetry.watch()
         self._senses.troubled = self._lease.renew_soon
-        self._senses.held_back = lambda: self._voice.muted
+        self._senses.held_back = self._held_back
         self._senses.watch()
         self._handover.watch()
         self._avatar.watch()
@@ -167,6 +167,11 @@ class LiveCall:
         if doubtful:
             log.warning("this process did not run for a while, silent until the claim is confirmed")
         self._voice.mute(doubtful)
+
+    def _held_back(self) -> bool:
+        """Whether the agent is not heard for a reason that is known: we mute it, or the way to LiveKit is interrupted."""
+        connected = self._ctx.room.connection_state == rtc.ConnectionState.CONN_CONNECTED
+        return self._voice.muted or not connected or bool(self._media.trouble)
 
     def _on_renewed(self) -> None:
         busy = self._handing_over is not None and not self._handing_over.done()
