@@ -169,7 +169,7 @@ class LiveCall:
         self._voice.mute(doubtful)
 
     def _held_back(self) -> bool:
-        """Whether the agent is not heard for a reason that is known: we mute it, or the way to LiveKit is interrupted."""
+        """Whether it is known why the agent is not heard: we mute it, or the way to LiveKit is interrupted."""
         connected = self._ctx.room.connection_state == rtc.ConnectionState.CONN_CONNECTED
         return self._voice.muted or not connected or bool(self._media.trouble)
 
