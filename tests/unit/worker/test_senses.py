@@ -221,6 +221,19 @@ def test_short_replies_that_nobody_hears_add_up() -> None:
     assert muteness.mute_since_s == pytest.approx(100.3)
 
 
+def test_one_word_answers_after_long_silences_are_no_muteness() -> None:
+    muteness, packets, energy = MutenessDetector(), 0, 0.0
+    for n in range(30):
+        now = 100.0 + 20 * n
+        muteness.speaks(now, True)
+        muteness.speaks(now + 0.4, False)
+        packets, energy = packets + 19 * 4 + 20, energy + 0.01
+        muteness.reading(now + 0.5, TrackReading(energy, packets))
+        packets += 5
+        muteness.reading(now + 1.5, TrackReading(energy, packets))
+        assert muteness.mute_since_s is None
+
+
 def test_one_second_that_is_heard_clears_it_and_so_does_our_own_silence() -> None:
     muteness = MutenessDetector()
     muteness.speaks(100.0, True)
@@ -229,7 +242,7 @@ def test_one_second_that_is_heard_clears_it_and_so_does_our_own_silence() -> Non
     muteness.reading(105.0, TrackReading(1.0, 500))
     assert muteness.mute_since_s is None
     muteness.silenced()
-    muteness.reading(107.0, TrackReading(1.0, 500))
+    muteness.reading(106.5, TrackReading(1.0, 500))
     assert muteness.mute_since_s is None
 
 

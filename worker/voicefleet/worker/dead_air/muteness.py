@@ -17,7 +17,8 @@ _VOICE_ENERGY_PER_S = 1e-7
 """About -70 dBFS: far below any voice, above dithered silence."""
 _VOICE_PACKETS_PER_S, _QUIET_PACKETS_PER_S = 12.0, 6.0
 """A voice takes 50 packets. Silence, which is not sent (DTX), takes about five all the same."""
-_SHORTEST_S = 0.1
+_SHORTEST_S, _LONGEST_S = 0.1, 2.0
+"""Of speech in an interval, and of an interval: after a long silence a reading is a first one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class MutenessDetector:
         self._before, self._before_s = track, now
         if track is None:
             self._heard()
-        elif before is not None and spoken_s >= _SHORTEST_S:
+        elif before is not None and spoken_s >= _SHORTEST_S and interval_s <= _LONGEST_S:
             if _carried(before, track, spoken_s, interval_s):
                 self._heard()
                 return

@@ -142,7 +142,7 @@ class Senses:
             self._deafness.caller_speaks(self._clock.monotonic(), event.new_state == "speaking")
 
     def _on_agent(self, event: Any) -> None:
-        self._readings_due = _READINGS_AFTER
+        self._readings_due, self._read_s = _READINGS_AFTER, 0.0
         self._muteness.speaks(self._clock.monotonic(), event.new_state == "speaking")
 
     def _on_words(self) -> None:
