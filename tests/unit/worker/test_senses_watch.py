@@ -15,11 +15,13 @@ from livekit.agents.voice.io import AudioInput
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
 from support.failing_providers import ScriptedVad
+from support.fake_job import FakeJob
 from support.virtual_time import LoopClock, now_s, run
 from voicefleet.local.pcm import voiced_tone
 from voicefleet.worker.dead_air.senses import Senses, quiet_at_the_end_s, speech_after_s
-from voicefleet.worker.job import sdk
+from voicefleet.worker.job import parts, sdk
 from voicefleet.worker.job.voice import put_gate
+from voicefleet.worker.telemetry.observations import ApologySpoken, DeadAir
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("unguarded")]
 
@@ -267,3 +269,49 @@ def test_moments_of_speech_and_of_quiet() -> None:
     assert speech_after_s(found, 10.05) == pytest.approx(0.2)
     assert quiet_at_the_end_s(found) == pytest.approx(0.3)
     assert speech_after_s([], 0.0) == quiet_at_the_end_s([]) == 0.0
+
+
+class DeafJob(FakeJob):
+    """A job whose session hears what `detector` says."""
+
+    def __init__(self, **job: Any) -> None:
+        self.detector, self.microphone = ScriptedVad(), Microphone()
+        super().__init__(**job)
+
+    def make_session(self, tier: Any = None, **options: Any) -> AgentSession[Any]:
+        session = super().make_session(tier, **options)
+        session._vad = self.detector  # type: ignore[assignment]
+        session.input.audio = self.microphone
+        return session
+
+
+def test_a_deaf_job_says_so_in_its_claim_and_counts_as_silent_when_nobody_takes_its_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parts, "build_vad", lambda _: Judge())
+
+    async def case() -> None:
+        job = DeafJob()
+        await job.serve()
+        assert job.session is not None
+        await job.session.say("Hello.")
+        await asyncio.sleep(2.0)
+        job.microphone.gain, began_s = 1, now_s()
+        await asyncio.sleep(2.0)
+        job.microphone.gain = 0
+        while not job.claims.trouble:
+            await asyncio.sleep(0.1)
+        assert job.claims.trouble == "deaf"
+        assert now_s() - began_s < 6.0
+        assert [one for one in job.sent if isinstance(one, DeadAir)] == []
+        await asyncio.sleep(began_s + 14.0 - now_s())
+        assert [one for one in job.sent if isinstance(one, DeadAir)] == [DeadAir(silent=True)]
+        assert ApologySpoken("unheard") in job.sent
+        job.detector.began()
+        await asyncio.sleep(0.5)
+        job.detector.ended()
+        await asyncio.sleep(2.0)
+        assert job.claims.trouble == ""
+        await job.end()
+
+    run(case())
