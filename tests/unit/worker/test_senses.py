@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from voicefleet.worker.dead_air.deafness import FORGOTTEN_S, REACTS_BY_WORDS_S, STUCK_S, DeafnessDetector, Suspicion
+from voicefleet.worker.dead_air.deafness import (
+    FORGOTTEN_S,
+    REACTS_BY_WORDS_S,
+    STUCK_S,
+    WORDLESS_TURNS,
+    DeafnessDetector,
+    Suspicion,
+)
 from voicefleet.worker.dead_air.muteness import MutenessDetector, TrackReading
 
 pytestmark = pytest.mark.unit
@@ -141,10 +148,10 @@ def test_turns_without_a_word_count_unless_the_recogniser_lives(call: Call) -> N
         call.deafness.unheard_turn(call.now)
         call.deafness.recogniser_lives()
     assert call.deafness.deaf_since_s is None
-    call.deafness.unheard_turn(call.now)
-    call.deafness.caller_speaks(call.now + 3.0, True)
-    assert call.deafness.deaf_since_s is None, "the first is apologised for, and opens its stream anew"
-    call.deafness.unheard_turn(call.now + 9.0)
+    for n in range(WORDLESS_TURNS):
+        assert call.deafness.deaf_since_s is None, "each is apologised for, and opens its stream anew"
+        call.deafness.unheard_turn(call.now + 9.0 * n)
+        call.deafness.caller_speaks(call.now + 9.0 * n + 3.0, True)
     assert call.deafness.deaf_since_s == call.now
 
 

@@ -42,8 +42,9 @@ BACKGROUND_DB = 15.0
 """A voice so much softer than the caller's, as the session heard it so far, is somebody else's: a television's."""
 _LEVEL_FOLLOWS = 0.05
 _BEFORE_S = 0.3
-WORDLESS_TURNS = 2
-"""Turns in a row without a word: the first is apologised for, and opens the recogniser's stream anew."""
+WORDLESS_TURNS = 3
+"""Turns in a row without a word. Each is apologised for, and opens the recogniser's stream anew: a hung stream is over
+with the first, and a provider that hangs for all calls is no better for a fresh job."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 16.0
 
 
