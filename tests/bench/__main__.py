@@ -20,7 +20,7 @@ from bench.policy import CALLS, cells, days, rivals
 from bench.reality import simulation_reality
 from bench.row import Row, failed, say
 from bench.scaling import simulate_speed, step_speed
-from bench.stand import Stand, stand
+from bench.stand import Arm, Stand, stand
 from bench.startup import startup
 from bench.telemetry import telemetry
 
@@ -31,15 +31,21 @@ def _of(what: Callable[[int, bool, str], Row], mean_live: int) -> Measure:
     return lambda on, quick, command: asyncio.to_thread(what, mean_live, quick, command)
 
 
+def _overhead(name: str, ours: Arm) -> Measure:
+    return lambda on, quick, command: platform_overhead(
+        name, on, Size(blocks=2, turns=2) if quick else Size(blocks=7, turns=4), command, ours
+    )
+
+
 async def _overload(on: Stand, quick: bool, command: str) -> list[Row]:
     calls = await overload(on, 1 if quick else 5, 10.0 if quick else 30.0, command)
     return [*calls, *await overload_http(on, quick, command)]
 
 
 ROWS: dict[str, Measure] = {
-    "platform_overhead": lambda on, quick, command: platform_overhead(
-        on, Size(blocks=2, turns=2) if quick else Size(blocks=7, turns=4), command
-    ),
+    "platform_overhead": _overhead("platform_overhead", Arm.VOICEFLEET),
+    "platform_overhead_server": _overhead("platform_overhead_server", Arm.SERVER),
+    "platform_overhead_entrypoint": _overhead("platform_overhead_entrypoint", Arm.ENTRYPOINT),
     "default_baseline": lambda on, quick, command: default_baseline(
         on, Size(blocks=2, turns=1) if quick else Size(blocks=4, turns=3), command
     ),
@@ -47,7 +53,8 @@ ROWS: dict[str, Measure] = {
     "telemetry": lambda on, quick, command: telemetry(
         on, Size(blocks=2, turns=2) if quick else Size(blocks=21, turns=4), command
     ),
-    "startup": lambda on, quick, command: startup(on, 2 if quick else 12, command),
+    "startup": lambda on, quick, command: startup("startup", on, 2 if quick else 12, command),
+    "startup_server": lambda on, quick, command: startup("startup_server", on, 2 if quick else 12, command, Arm.SERVER),
     "callers_per_core": lambda on, quick, command: callers_per_core(on, 1 if quick else 5, 3 if quick else 8, command),
     "controller_scale": lambda on, quick, command: controller_scale(on, 15.0 if quick else 60.0, command),
     "overload": _overload,

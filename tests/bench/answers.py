@@ -80,16 +80,17 @@ class Tally:
         }
 
 
-async def platform_overhead(on: Stand, size: Size, command: str) -> Row:
+async def platform_overhead(name: str, on: Stand, size: Size, command: str, ours: Arm = Arm.VOICEFLEET) -> Row:
     """What voicefleet adds to the answers of the same pipeline on livekit-agents alone."""
     return await compare(
-        "platform_overhead",
+        name,
         on,
         Arm.BARE,
         size,
         bound=1.02,
         command=command,
         note="same providers, VAD and turn taking in both arms; both workers are up all the time",
+        ours=ours,
     )
 
 

@@ -38,10 +38,24 @@ class Arm(Enum):
     """VOICEFLEET with traces too."""
     QUIET = "bench-quiet"
     """VOICEFLEET whose calls tell nothing."""
+    SERVER = "bench-server"
+    """VOICEFLEET with BARE's own file, an `AgentServer`: nothing of its session is replaced."""
+    ENTRYPOINT = "bench-entrypoint"
+    """The same with BARE's entrypoint alone."""
     BARE = "bench-bare"
     DEFAULTS = "bench-defaults"
     BARE_LEAN = "bench-bare-lean"
     """BARE without the models that livekit-agents preloads by default, which voicefleet does without too."""
+
+
+_TIER, _OWN = ("--tiers", str(TIERS)), ("--tiers", "own")
+_OURS = {
+    Arm.VOICEFLEET: _TIER,
+    Arm.TOLD: _TIER,
+    Arm.QUIET: _TIER,
+    Arm.SERVER: (*_OWN, "--agent", "bench.team:server"),
+    Arm.ENTRYPOINT: (*_OWN, "--agent", "bench.team:entrypoint"),
+}
 
 
 @dataclass
@@ -60,9 +74,11 @@ class Stand:
             "LIVEKIT_API_KEY": self.livekit.api_key,
             "LIVEKIT_API_SECRET": self.livekit.api_secret,
         }
-        if arm in (Arm.VOICEFLEET, Arm.TOLD, Arm.QUIET):
-            argv = ["-m", "voicefleet.cli.app", "worker", "--tiers", str(TIERS)]
+        if arm in _OURS:
+            argv = ["-m", "voicefleet.cli.app", "worker", *_OURS[arm]]
             environment |= {
+                "PYTHONPATH": str(TIERS.parent.parent),
+                "BENCH_BARE_MODE": "tuned",
                 "VOICEFLEET_REDIS_URL": self.redis.url,
                 "VOICEFLEET_REGION": "bench",
                 "VOICEFLEET_WORKER_ID": name,

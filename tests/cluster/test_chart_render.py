@@ -260,6 +260,14 @@ def test_empty_lists_maps_and_numbers_of_a_region_count_too() -> None:
     }
 
 
+def test_an_agent_that_brings_its_own_session_needs_no_tiers() -> None:
+    objects = render({**TRIAL, "worker": {"agent": "desk:server"}})
+    spec = worker(objects, "voicefleet-local", "voice-local")["spec"]["template"]["spec"]
+    env = environment_of(spec["containers"][0])
+    assert env["VOICEFLEET_AGENT"] == "desk:server"
+    assert not env["VOICEFLEET_TIERS"], "devStack's synthetic tier would replace what the team has"
+
+
 def test_a_worker_of_a_team_with_an_agent_of_its_own(rendered: dict[str, Objects]) -> None:
     template = worker(rendered["everything"], "fleet-us", "voice-us")["spec"]["template"]
     [container] = template["spec"]["containers"]

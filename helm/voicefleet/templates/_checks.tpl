@@ -61,10 +61,11 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- end -}}
 {{- end -}}
 
+{{- $agent := .worker.agent -}}
 {{- with .worker.tiers -}}
 {{- $set := compact (list (ternary "worker.tiers.builtin" "" (not (empty .builtin))) (ternary "worker.tiers.content" "" (not (empty .content))) (ternary "worker.tiers.existingConfigMap" "" (not (empty .existingConfigMap)))) -}}
-{{- if not $set -}}
-{{- $wrong = append $wrong (printf "%s: worker.tiers says nothing of speech and language: give worker.tiers.content, or worker.tiers.builtin" $at) -}}
+{{- if not (or $set $agent) -}}
+{{- $wrong = append $wrong (printf "%s: worker.tiers says nothing of speech and language: give worker.tiers.content, or worker.tiers.builtin, or a worker.agent that brings its own" $at) -}}
 {{- end -}}
 {{- if gt (len $set) 1 -}}
 {{- $wrong = append $wrong (printf "%s: %s are set at once: keep one" $at (join " and " $set)) -}}

@@ -22,7 +22,7 @@ whose pool is in this cluster.
 {{- $_ := set $region.livekit "existingSecret" ($region.livekit.existingSecret | default (printf "%s-livekit" (include "voicefleet.fullname" $root))) -}}
 {{- end -}}
 {{- $worker := $region.worker -}}
-{{- if and $root.Values.devStack.enabled (not (or $worker.tiers.builtin $worker.tiers.content $worker.tiers.existingConfigMap)) -}}
+{{- if and $root.Values.devStack.enabled (not (or $worker.agent $worker.tiers.builtin $worker.tiers.content $worker.tiers.existingConfigMap)) -}}
 {{- $_ := set $worker.tiers "builtin" "synthetic" -}}
 {{- end -}}
 {{- $_ := set $worker "terminationGracePeriodSeconds" ($worker.terminationGracePeriodSeconds | default (add (int $worker.drainTimeoutSeconds) 400)) -}}

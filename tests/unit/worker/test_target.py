@@ -16,7 +16,7 @@ pytestmark = pytest.mark.unit
 
 AGENTS = """
 from __future__ import annotations
-from livekit.agents import Agent, AgentServer, AgentSession, JobContext, JobProcess, JobRequest
+from livekit.agents import Agent, AgentServer, AgentSession, JobContext, JobProcess, JobRequest, WorkerOptions
 from voicefleet.worker.call import CallContext
 
 server = AgentServer()
@@ -38,6 +38,8 @@ async def untyped(ctx): ...
 async def entrypoint(job): ...
 async def returns_nothing(it) -> None: ...
 def not_async(ctx: JobContext): ...
+
+options = WorkerOptions(entrypoint_fnc=typed, prewarm_fnc=prewarm)
 
 def create(call: CallContext) -> Agent: ...
 async def create_later(call: CallContext) -> Agent: ...
@@ -63,6 +65,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     ("name", "form"),
     [
         ("server", Form.SERVER),
+        ("options", Form.SERVER),
         ("typed", Form.ENTRYPOINT),
         ("untyped", Form.ENTRYPOINT),
         ("entrypoint", Form.ENTRYPOINT),
@@ -86,6 +89,15 @@ def test_an_agent_server_brings_its_session_and_its_hooks(module: str) -> None:
     found = importlib.import_module(module)
     hooks = (target.entrypoint, target.setup, target.on_request, target.on_session_end)
     assert hooks == (found.session, found.prewarm, found.asked, found.over)
+
+
+def test_an_entrypoint_is_prepared_by_the_prewarm_beside_it(module: str) -> None:
+    found = importlib.import_module(module)
+    assert load_target(f"{module}:typed").setup is found.prewarm
+    options = load_target(f"{module}:options")
+    assert (options.entrypoint, options.setup) == (found.typed, found.prewarm)
+    del found.prewarm
+    assert load_target(f"{module}:typed").setup is None
 
 
 def test_a_file_is_a_module_and_its_only_server_needs_no_name(module: str, tmp_path: Path) -> None:

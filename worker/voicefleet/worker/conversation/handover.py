@@ -45,6 +45,7 @@ class Handover:
     Args:
         store: stores the conversation as it is now; None when transcripts are off.
         present: whether a participant of this identity is in the room.
+        voiceless: whether the caller cannot hear the agent any more; then any moment is a boundary.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Handover:
         transcripts: TranscriptStore | None,
         store: Callable[[], None],
         present: Callable[[str], bool],
+        voiceless: Callable[[], bool] = lambda: False,
         clock: Clock,
     ) -> None:
         self._session = session
@@ -62,6 +64,7 @@ class Handover:
         self._transcripts = transcripts
         self._store = store
         self._present = present
+        self._voiceless = voiceless
         self._clock = clock
         self._boundary = TurnBoundary()
         self.gate: Gate | None = None
@@ -96,6 +99,8 @@ class Handover:
         return False
 
     def _between_turns(self) -> bool:
+        if self._voiceless():
+            return True
         pending = self._session.current_speech is not None
         return self._boundary.reached(self._clock.monotonic(), speech_pending=pending)
 

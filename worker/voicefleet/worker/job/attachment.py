@@ -25,6 +25,7 @@ from voicefleet.worker.conversation.handover import wait_for_turn
 from voicefleet.worker.conversation.resume import Resumption
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.job import parts, sdk
+from voicefleet.worker.job.avatar import wait_for_avatar
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.live_call import LiveCall
 from voicefleet.worker.job.media import Media
@@ -233,6 +234,7 @@ class Attachment:
         session.output.set_audio_enabled(False)
         result = await begin()
         live.started(deaf=True)
+        await wait_for_avatar(session)
         ours = await wait_for_turn(
             ports.claims,
             self._lease.renew,

@@ -18,6 +18,7 @@ from voicefleet.worker.conversation.resume import conversation
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.dead_air.senses import Senses
+from voicefleet.worker.job.avatar import AvatarWatch
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.media import Media
@@ -63,12 +64,14 @@ class LiveCall:
         self._senses = senses
         self._trace = trace
         self._voice = Voice(ctx.room, session)
+        self._avatar = AvatarWatch(session, ctx.room)
         self._handover = Handover(
             session,
             lease,
             transcripts=transcripts,
             store=self.save,
             present=lambda identity: identity in ctx.room.remote_participants,
+            voiceless=lambda: self._avatar.lost,
             clock=clock,
         )
         self._keeping: asyncio.Task[None] | None = None
@@ -89,6 +92,7 @@ class LiveCall:
         self._senses.held_back = lambda: self._voice.muted
         self._senses.watch()
         self._handover.watch()
+        self._avatar.watch()
         room.on("participant_connected", lambda _: self._look_for_caller())
         room.on("participant_disconnected", lambda _: self._look_for_caller())
         room.on("disconnected", self._on_disconnected)

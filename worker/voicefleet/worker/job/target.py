@@ -2,7 +2,8 @@
 
 - ``my_agent:server``: a livekit `AgentServer`, as every LiveKit example is. Its session function, `setup_fnc`,
   `on_request` and `on_session_end` are used; how it registers and scales is the fleet's.
-- ``my_agent:entrypoint``: an ``async def entrypoint(ctx: JobContext)``.
+- ``my_agent:entrypoint``: an ``async def entrypoint(ctx: JobContext)``; a ``prewarm(proc)`` beside it prepares each job
+  process, as such files pass it to `WorkerOptions`. An object of `WorkerOptions` itself is taken too.
 - ``my_agent:create``: a factory that takes the call's context and returns an `Agent`, or an
   ``(Agent, session options, room options)``.
 
@@ -24,6 +25,7 @@ from typing import Any, TypeAlias
 
 from livekit.agents import Agent, AgentServer, JobContext, JobProcess, JobRequest
 from livekit.agents.voice.room_io import RoomOptions
+from livekit.agents.worker import ServerOptions
 
 from voicefleet.contract.errors import ConfigError, UsageError
 from voicefleet.worker.call import CallContext
@@ -81,6 +83,8 @@ def load_target(path: str) -> Target:
     if found is None:
         what = f"module {module.__name__} has no {name}" if name else f"module {module.__name__} has no AgentServer"
         raise _refused(path, what)
+    if isinstance(found, ServerOptions):
+        found = AgentServer.from_server_options(found)
     if isinstance(found, AgentServer):
         return _of_server(path, found)
     if isinstance(found, Agent):
@@ -91,7 +95,8 @@ def load_target(path: str) -> Target:
     if _is_entrypoint(found):
         if not inspect.iscoroutinefunction(found):
             raise _refused(path, "takes a JobContext and is no `async def`")
-        return Target(path, Form.ENTRYPOINT, entrypoint=found)
+        prewarm = getattr(module, "prewarm", None)
+        return Target(path, Form.ENTRYPOINT, entrypoint=found, setup=prewarm if inspect.isfunction(prewarm) else None)
     return Target(path, Form.FACTORY, factory=found)
 
 
