@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import copy
 import dataclasses
 import functools
 import json
@@ -20,7 +21,7 @@ from typing import Any
 
 from livekit import rtc
 from livekit.agents import NOT_GIVEN, AgentServer, AgentSession, JobContext, JobProcess, JobRequest, llm
-from livekit.agents.utils import http_context, shortuuid
+from livekit.agents.utils import http_context, is_given, shortuuid
 from livekit.agents.utils.aio import ChanClosed
 from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.avatar import DataStreamAudioOutput
@@ -139,6 +140,45 @@ def finished_speech() -> SpeechHandle:
 def room_options(given: Any, **deprecated: Any) -> RoomOptions:
     """What `AgentSession.start` makes of its three ways to give room options."""
     return RoomOptions._ensure_options(NOT_GIVEN if given is None else given, **deprecated)
+
+
+_ROOM_OPTIONS = ("room_options", "room_input_options", "room_output_options")
+
+
+def split_room_options(given: Mapping[str, Any]) -> tuple[RoomOptions, dict[str, Any]]:
+    """The room options among the keyword arguments of `AgentSession.start`, and the other arguments."""
+    rest = {name: value for name, value in given.items() if name not in _ROOM_OPTIONS}
+    first, *deprecated = (given.get(name) for name in _ROOM_OPTIONS)
+    named = zip(_ROOM_OPTIONS[1:], deprecated, strict=True)
+    return room_options(first, **{name: value for name, value in named if value is not None}), rest
+
+
+def names_participant(options: RoomOptions) -> bool:
+    """Whether a team says itself whom the session hears."""
+    return is_given(options.participant_identity)
+
+
+def with_participant(options: RoomOptions, identity: str) -> RoomOptions:
+    """`options`, with the session linked to `identity`, and to nobody else, once it is in the room."""
+    options = copy.copy(options)
+    options.participant_identity = identity
+    return options
+
+
+def room_of(session: AgentSession[Any]) -> room_io.RoomIO | None:
+    """What links `session` to a participant; None before it has started, and without a room."""
+    return session._room_io
+
+
+def take_shutdown(ctx: JobContext, called: Callable[[str], None]) -> Callable[[str], None]:
+    """Have `ctx.shutdown(reason)` call `called`, and give what really ends the job."""
+    end = ctx.shutdown
+
+    def shutdown(reason: str = "user requested") -> None:
+        called(reason)
+
+    vars(ctx)["shutdown"] = shutdown
+    return end
 
 
 class _NamedTransport(RoomSessionTransport):
