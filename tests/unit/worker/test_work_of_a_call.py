@@ -348,6 +348,22 @@ def test_a_caller_that_hangs_up_frees_the_slot_soon_and_may_be_back_a_while_long
     run(case())
 
 
+def test_a_second_tab_replaces_the_first_and_hears_that_somebody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def case() -> None:
+        closed = Closed(monkeypatch)
+        job = await working(lambda _: Desk())
+        job.asks("When?")
+        await asyncio.sleep(5.0)
+        job.room.leaves(CALLER, rtc.DisconnectReason.DUPLICATE_IDENTITY)
+        job.room.joins(CALLER)
+        await asyncio.sleep(30.0)
+        assert (job.ctx.shutdowns, closed.why) == ([], [])
+        assert len(job.loudspeaker.heard) == 2
+        await job.end()
+
+    run(case())
+
+
 def test_who_hangs_up_a_telephone_is_gone_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async def case() -> None:
         closed = Closed(monkeypatch)
