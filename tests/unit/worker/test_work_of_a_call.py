@@ -61,6 +61,11 @@ class Desk(Agent):
         return Billing("gold")
 
 
+class Parting(Desk):
+    async def on_exit(self) -> None:
+        raise AssertionError("it never had the call")
+
+
 class Billing(Agent):
     def __init__(self, plan: str) -> None:
         super().__init__(instructions=f"Bill {plan}.")
@@ -216,7 +221,7 @@ def test_the_agent_that_had_the_call_has_it_again_with_what_it_kept() -> None:
 
 def test_a_successor_changes_to_the_agent_that_had_the_call_in_the_end_and_asks_its_on_resume() -> None:
     async def case() -> None:
-        job = FakeJob(lambda _: Desk(), stored=before(), successor=True, holder=OTHER)
+        job = FakeJob(lambda _: Parting(), stored=before(), successor=True, holder=OTHER)
         job.claims.ready_successor(JOB)
         serving = asyncio.create_task(job.serve())
         await asyncio.sleep(2.0)
