@@ -45,7 +45,8 @@ class AfterLeave:
     orderly: bool
     """The caller left on purpose: the session ends as livekit-agents would have ended it."""
     may_return: bool = False
-    """A page that reloads leaves in order, too. Its conversation is kept for a while longer than its job."""
+    """A page that reloads leaves in order, too, and a second tab puts the first one out. Its conversation is kept for a
+    while longer than its job, and when it is back it hears that somebody is there."""
 
 
 def after_leave(
@@ -63,6 +64,8 @@ def after_leave(
         return_wait_s: how long a job waits for a caller that may be back at once.
         caller_gone_s: how long it waits for one whose connection was lost.
     """
+    if reason == rtc.DisconnectReason.DUPLICATE_IDENTITY:
+        return AfterLeave(caller_gone_s, orderly=False, may_return=True)
     if reason not in _ORDERLY or not closes:
         return AfterLeave(caller_gone_s, orderly=False)
     if kind == _STANDARD and reason == rtc.DisconnectReason.CLIENT_INITIATED and return_wait_s > 0:

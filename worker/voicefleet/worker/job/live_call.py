@@ -128,7 +128,7 @@ class LiveCall:
         self._state.work.changed = self.save
         self._telemetry.watch()
         self._senses.troubled = self._lease.renew_soon
-        self._senses.held_back = lambda: self._voice.muted or self._voice.held
+        self._senses.held_back = self._held_back
         self._senses.watch()
         self._handover.watch()
         for event in PRESENCE_EVENTS:
@@ -230,6 +230,11 @@ class LiveCall:
         if doubtful:
             log.warning("this process did not run for a while, silent until the claim is confirmed")
         self._voice.mute(doubtful)
+
+    def _held_back(self) -> bool:
+        """Whether it is known why the agent is not heard: we mute it, or the way to LiveKit is interrupted."""
+        connected = self._ctx.room.connection_state == rtc.ConnectionState.CONN_CONNECTED
+        return self._voice.muted or self._voice.held or not connected or bool(self._media.trouble)
 
     def _on_renewed(self) -> None:
         busy = self._handing_over is not None and not self._handing_over.done()

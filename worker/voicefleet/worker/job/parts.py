@@ -298,7 +298,7 @@ def build_monitors(
         job.ports.channel.send(observation)
 
     apology = Apology(session, tier, job.ports.clock, send, language=job.dispatch.order.language)
-    senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier))
+    senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier), on=job.settings.senses == "on")
     apology.unheard, senses.unrepaired = senses.unheard_turn, apology.not_heard
 
     def waits_since() -> float | None:
