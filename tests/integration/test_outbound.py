@@ -23,7 +23,8 @@ from voicefleet.contract.claims import Claim
 from voicefleet.contract.dials import Dial
 from voicefleet.contract.keys import Keys
 from voicefleet.stack.servers import LiveKit
-from voicefleet.worker.job.transfer import TransferFailedError, transfer
+from voicefleet.worker.call import TransferFailedError
+from voicefleet.worker.job.transfer import transfer
 
 pytestmark = pytest.mark.integration
 
