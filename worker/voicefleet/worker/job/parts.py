@@ -9,6 +9,7 @@ from typing import Any
 from livekit.agents import AgentSession, JobContext, llm
 
 from voicefleet.contract.calls import LANGUAGE_PATTERN, DispatchMetadata
+from voicefleet.contract.dials import OUTBOUND
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.logs.errors import error_summary
@@ -84,6 +85,11 @@ class Job:
     @property
     def room_sid(self) -> str:
         return self.ctx.job.room.sid
+
+    @property
+    def outbound(self) -> bool:
+        """The controller calls a number: nobody is to be spoken to before somebody has answered."""
+        return OUTBOUND in self.dispatch.extra
 
     @property
     def id(self) -> str:
