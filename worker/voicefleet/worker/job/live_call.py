@@ -36,6 +36,10 @@ from voicefleet.worker.telemetry.observations import CallEnded, HandoffHeld
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 _ROOM_OVER = frozenset({rtc.DisconnectReason.ROOM_DELETED, rtc.DisconnectReason.ROOM_CLOSED})
 
+OUTBOUND_S = 180.0
+"""A number is dialled soon after the agent is there, and rings for 80 s at the most; the controller closes the room of
+one that nobody answers."""
+
 log = get_logger(__name__)
 
 
@@ -57,6 +61,7 @@ class LiveCall:
         agent_name: str,
         clock: Clock,
         caller_gone_s: float,
+        outbound: bool = False,
         return_wait_s: float,
         telemetry: CallTelemetry,
         state: SessionState,
@@ -102,6 +107,7 @@ class LiveCall:
             clock,
             return_wait_s=return_wait_s,
             caller_gone_s=caller_gone_s,
+            first_s=OUTBOUND_S if outbound else caller_gone_s,
             speech_pending=state.session_work.speech_pending,
             carry_on=carry_on,
             leave=ending.leave,
