@@ -113,6 +113,7 @@ class FleetHarness:
             outcomes=callers.outcomes(),
             placed=callers.size,
             hit=context.hit,
+            wrong_arrivals=context.wrong_arrivals,
             empty_s=tuple(context.empty_s),
             notes=tuple(context.notes),
             failed=failed,

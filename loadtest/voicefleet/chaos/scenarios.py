@@ -6,7 +6,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from voicefleet.chaos.fault_context import FaultContext
-from voicefleet.chaos.faults import clock, network, operations, processes, providers, senses, servers, webhooks
+from voicefleet.chaos.faults import (
+    clock,
+    network,
+    operations,
+    participants,
+    processes,
+    providers,
+    senses,
+    servers,
+    webhooks,
+)
 from voicefleet.chaos.measure import Bound
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.validation import nearest
@@ -128,6 +138,10 @@ SCENARIOS: tuple[Scenario, ...] = (
     _scenario("worker-sigstop", processes.worker_sigstop, NORMAL, AFTER_STALL),
     *_outages(),
     *_broken_agents(),
+    _scenario("released-call", participants.released_call, FRAIL, AFTER_KILL),
+    _scenario("observer-first", participants.observer_first),
+    _scenario("connector-caller", participants.connector_caller, NORMAL, AFTER_KILL),
+    _scenario("neighbour-worker", participants.neighbour_worker),
     _scenario("controller-kill9", servers.controller_kill9, quick=True),
     _scenario("redis-restart-data", servers.redis_restart_data),
     _scenario("redis-restart-empty", servers.redis_restart_empty),
