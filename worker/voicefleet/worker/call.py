@@ -9,6 +9,7 @@ from voicefleet.contract.calls import CallOrder
 
 RECOVERED = "recovered"
 HANDED_OVER = "handed_over"
+RETURNED = "returned"
 
 
 class CallActions(Protocol):
@@ -35,8 +36,9 @@ class CallContext:
     end makes its own token: what that token's dispatch says."""
     worker: str
     resumed: str = ""
-    """Empty for a new call; "recovered" or "handed_over" for one that another agent had: its conversation is restored,
-    and `on_resume(why)` is called in place of `on_enter` if your agent has it."""
+    """Empty for a new call; "recovered", "handed_over" or "returned" for one that another agent had: its conversation
+    is restored, and `on_resume(why)` is called in place of `on_enter` if your agent has it. "returned": an agent left
+    on purpose, and somebody asked for one again; without `on_resume` it enters as in a new call."""
     kept: dict[str, Any] = field(default_factory=dict, hash=False)
     """Yours: JSON values that the next agent of this call shall know. Stored with every turn."""
     actions: CallActions = field(default_factory=_NoActions, repr=False, compare=False)

@@ -205,5 +205,5 @@ RESUMED = Metric(
     "counter",
     "Calls taken over from another agent, by why.",
     ("why",),
-    values={"why": ("recovered", "handed_over", "other")},
+    values={"why": ("recovered", "handed_over", "returned", "other")},
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from livekit.agents.llm import ChatContext, ChatItem, ChatMessage, RealtimeError
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallContext
+from voicefleet.worker.call import HANDED_OVER, RECOVERED, RETURNED, CallContext
 from voicefleet.worker.conversation.transcript import CallTranscript, Loss
 from voicefleet.worker.job import sdk
 from voicefleet.worker.telemetry.observations import Observation, Resumed
@@ -108,7 +109,9 @@ class Resumption:
         self._agent = agent
         if self._before is not None:
             await self._restore(agent, self._before)
-        if self._call.resumed:
+        if self._call.resumed == RETURNED:
+            _enter_by(agent, functools.partial(self._return, agent, agent.on_enter))
+        elif self._call.resumed:
             _enter_by(agent, self._open)
         return agent
 
@@ -165,6 +168,12 @@ class Resumption:
             session.say(first.words, add_to_chat_ctx=False)
         if first.answer:
             session.generate_reply()
+
+    async def _return(self, agent: Agent, enter: Callable[[], Awaitable[None]]) -> None:
+        """What an agent that was asked for again does in place of its first `on_enter`."""
+        self._send(Resumed(RETURNED))
+        if not await self._own_resume(agent):
+            await enter()
 
     async def _own_resume(self, agent: Agent) -> bool:
         """Call the agent's `on_resume` if it has one; True when it has done its part."""

@@ -63,6 +63,8 @@ class CallTranscript:
     """When it was made, Unix time of the writer."""
     trace: str = ""
     """The W3C trace context of the job that wrote it: the next one goes on with the same trace."""
+    released: bool = False
+    """The agent left on purpose: whoever reads this was asked for."""
 
     def is_of(self, sid: str, caller: str, now_s: float) -> bool:
         """Whether this is of the call of `caller` in the room `sid`. After a restart of LiveKit the same call goes on
@@ -114,7 +116,8 @@ def encode(transcript: CallTranscript, max_bytes: int, cipher: Cipher | None = N
     try:
         about = {"tier": transcript.tier, "sid": transcript.sid, "caller": transcript.caller, "at_s": transcript.at_s}
         traced = {"trace": transcript.trace} if transcript.trace else {}
-        head = json.dumps({"v": VERSION, **about, **traced}, separators=(",", ":"))
+        ended = {"released": True} if transcript.released else {}
+        head = json.dumps({"v": VERSION, **about, **traced, **ended}, separators=(",", ":"))
         items = [json.dumps(item, separators=(",", ":")) for item in transcript.items]
     except (TypeError, ValueError, RecursionError) as error:
         raise LostTranscriptError(Loss.UNREADABLE) from error
@@ -155,7 +158,7 @@ def decode(text: str, cipher: Cipher | None = None, *, plaintext: bool = False) 
             raise ValueError("not a transcript of a version this release reads")
         caller, at_s = str(raw.get("caller", "")), float(raw.get("at_s", 0.0))
         tier, sid, trace = (str(raw.get(name, "")) for name in ("tier", "sid", "trace"))
-        return CallTranscript(tier, items, kept, sid, caller, at_s, trace)
+        return CallTranscript(tier, items, kept, sid, caller, at_s, trace, bool(raw.get("released")))
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise LostTranscriptError(Loss.UNREADABLE) from error
 

@@ -21,6 +21,7 @@ from typing import Any
 from livekit.agents import Agent, AgentSession
 
 from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.worker.call import RETURNED
 from voicefleet.worker.conversation.handover import wait_for_turn
 from voicefleet.worker.conversation.resume import Resumption
 from voicefleet.worker.conversation.transcript import CallTranscript
@@ -200,10 +201,15 @@ class Attachment:
             live.begin()
             result = await begin(session, agent, **options)
             live.started()
-            telemetry.joined(greets=not self.call.resumed)
-        if self.call.resumed:
+            telemetry.joined(greets=self._greets)
+        if not self._greets:
             self._hold_greeting(session)
         return result
+
+    @property
+    def _greets(self) -> bool:
+        """The caller is to hear a greeting: nobody had the call, or an agent is asked for again."""
+        return self.call.resumed in ("", RETURNED)
 
     def _watch(self, session: AgentSession[Any]) -> tuple[LiveCall, CallTelemetry]:
         job, ports = self._job, self._job.ports

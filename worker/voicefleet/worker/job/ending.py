@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from livekit import rtc
@@ -36,6 +36,10 @@ def word_of(reason: str) -> str:
     return re.sub(r"[^a-z0-9_.-]+", "_", reason.lower()).strip("_.-")[:_MAX_WORD]
 
 
+async def _nothing() -> None:
+    pass
+
+
 class Ending:
     """Decides once, and releases the call at once: a process that dies while it closes must bring no agent back.
 
@@ -48,6 +52,8 @@ class Ending:
         self._lease = lease
         self._released = released
         self._shutdown = sdk.take_shutdown(ctx, self._on_shutdown)
+        self.before_release: Callable[[], Awaitable[None]] = _nothing
+        """To be awaited, for a moment, before the call is released."""
         self._session_closed = False
         self._word = ""
         self._task: asyncio.Task[None] | None = None
@@ -110,6 +116,7 @@ class Ending:
 
     async def _release(self, reason: ReleaseReason) -> None:
         word = f"{reason.value}:{self._word}" if self._word and self._word != reason.value else reason.value
+        await self.before_release()
         if await self._lease.release(word):
             log.info("the call is released, nobody is sent there again", reason=word)
             self._released(reason)

@@ -30,6 +30,7 @@ from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.observations import CallEnded
 
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+RELEASE_STORE_LIMIT_S = 0.3
 _ROOM_OVER = frozenset({rtc.DisconnectReason.ROOM_DELETED, rtc.DisconnectReason.ROOM_CLOSED})
 
 log = get_logger(__name__)
@@ -87,6 +88,7 @@ class LiveCall:
         self._handing_over: asyncio.Task[None] | None = None
         self._caller_timer: asyncio.TimerHandle | None = None
         self._leaving: asyncio.Task[None] | None = None
+        self._released = False
         self._room_over = False
         self._result = "completed"
 
@@ -104,6 +106,7 @@ class LiveCall:
             room.on(event, lambda *_: self._look_around())
         self._avatar.watch()
         room.on("disconnected", self._on_disconnected)
+        self._ending.before_release = self._store_released
         self._look_around()
 
     def started(self, *, deaf: bool = False) -> None:
@@ -140,6 +143,13 @@ class LiveCall:
         if self._transcripts is not None and self._keeping is not None and not self._lease.lost:
             self._transcripts.save(self._transcript_now)
 
+    async def _store_released(self) -> None:
+        """Whoever is asked for is to know that this agent left on purpose."""
+        self._released = True
+        self.save()
+        if self._transcripts is not None:
+            await self._transcripts.flush(RELEASE_STORE_LIMIT_S)
+
     async def end(self) -> None:
         """Stop watching and report the end; the room is left already."""
         if self._caller_timer is not None:
@@ -163,7 +173,7 @@ class LiveCall:
     def _transcript_now(self) -> CallTranscript:
         items, at_s = conversation(self._session), round(self._clock.wall().timestamp(), 3)
         sid, kept = self._ctx.job.room.sid, dict(self._call.kept)
-        return CallTranscript(self._call.tier, items, kept, sid, self._link.caller, at_s, self._trace)
+        return CallTranscript(self._call.tier, items, kept, sid, self._link.caller, at_s, self._trace, self._released)
 
     # The claim
 

@@ -16,7 +16,7 @@ from voicefleet.runtime.logs.setup import bind_call, get_logger
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, connect_redis
 from voicefleet.runtime.tracing import parse_traceparent
-from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallActions, CallContext
+from voicefleet.worker.call import HANDED_OVER, RECOVERED, RETURNED, CallActions, CallContext
 from voicefleet.worker.conversation.resume import Phrases, Resumption
 from voicefleet.worker.conversation.transcript import CallTranscript, Loss, build_cipher
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
@@ -159,7 +159,7 @@ def pick_tier(job: Job, tiers: Tiers, before: CallTranscript | None) -> ReadyTie
 
 def build_call(job: Job, tier: str, before: CallTranscript | None, actions: CallActions) -> CallContext:
     """What the team's agent is given."""
-    why = HANDED_OVER if job.successor else RECOVERED if before else ""
+    why = HANDED_OVER if job.successor else "" if before is None else RETURNED if before.released else RECOVERED
     kept = dict(before.kept) if before is not None else {}
     return CallContext(
         job.settings.region, job.room, tier, job.dispatch.order, job.settings.worker_id, why, kept, actions
