@@ -100,9 +100,17 @@ class Fleet:
 
 
 @asynccontextmanager
-async def fleet(livekit: LiveKit, redis_url: str, tmp_path: Path, key: str = "") -> AsyncIterator[Fleet]:
+async def fleet(
+    livekit: LiveKit,
+    redis_url: str,
+    tmp_path: Path,
+    key: str = "",
+    agent: str = "support.counting_agent:create",
+    **more: str,
+) -> AsyncIterator[Fleet]:
     env = {
-        "VOICEFLEET_AGENT": "support.counting_agent:create",
+        **more,
+        "VOICEFLEET_AGENT": agent,
         "VOICEFLEET_TRANSCRIPT_KEY": key,
         "PYTHONPATH": os.pathsep.join([TESTS, os.environ.get("PYTHONPATH", "")]),
     }

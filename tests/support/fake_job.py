@@ -43,6 +43,16 @@ _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 _STANDARD = rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD
 
 
+class FakeFacts:
+    """As `CallFacts`; what the call was served with."""
+
+    def __init__(self) -> None:
+        self.described = ("", "")
+
+    def describe(self, tier: str, language: str) -> None:
+        self.described = (tier, language)
+
+
 class FakeClaims:
     """The claim of one room: `holder` has it. While `away` nobody is answered, as when Redis is down."""
 
@@ -321,6 +331,7 @@ class FakeJob:
         self.ended: list[str] = []
         self.room, self.claims, self.transcripts = FakeRoom(), FakeClaims(holder, self.ended), FakeTranscripts(stored)
         self.channel, self.liveness = FakeChannel(self.ended), FakeLiveness(self.ended)
+        self.facts = FakeFacts()
         self.calls: list[CallContext] = []
         self.loudspeaker = Loudspeaker()
         self.session: AgentSession[Any] | None = None
@@ -345,6 +356,7 @@ class FakeJob:
             claims=cast(Any, self.claims),
             liveness=cast(Any, self.liveness),
             transcripts=cast(Any, self.transcripts),
+            facts=cast(Any, self.facts),
             close=self._close,
         )
         return read_job(cast(JobContext, self.ctx), self._settings, ports)

@@ -24,6 +24,7 @@ from voicefleet.contract.api import (
     DrainView,
     WorkerStatus,
 )
+from voicefleet.contract.call_events import CallSummary
 from voicefleet.contract.keys import REGION_PATTERN
 from voicefleet.controller.http.auth.keys import Role
 from voicefleet.controller.pool.reconciler import DECISIONS_KEPT
@@ -108,6 +109,15 @@ ROUTES: tuple[Route, ...] = (
         (Role.CALL, Role.OPERATE),
         "End a call: one's own, or any with operate",
         {204: ""},
+        (400, 404, 503),
+        parameters=(Parameter("room", "path", "The call's room", {"type": "string", "minLength": 1}), _REGION),
+    ),
+    Route(
+        "GET",
+        "/v1/calls/{room}",
+        (Role.CALL, Role.READ),
+        "One call, whole: one's own, or any with read. While it lasts, and for an hour after its end",
+        {200: CallSummary},
         (400, 404, 503),
         parameters=(Parameter("room", "path", "The call's room", {"type": "string", "minLength": 1}), _REGION),
     ),

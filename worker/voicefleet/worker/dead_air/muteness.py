@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MUTE_S = 4.0
+STARVED_S = 5.5
+"""The same while nothing waits to be sent: a slow LLM may think between two sentences, and has its own limit of 5 s."""
 _VOICE_ENERGY_PER_S = 1e-7
 """About -70 dBFS: far below any voice, above dithered silence."""
 _VOICE_PACKETS_PER_S, _QUIET_PACKETS_PER_S = 12.0, 6.0
@@ -23,6 +25,8 @@ class TrackReading:
 
     energy: float
     packets: int
+    waits: bool = True
+    """Sound waits to be sent."""
 
 
 class MutenessDetector:
@@ -39,7 +43,8 @@ class MutenessDetector:
     @property
     def mute_since_s(self) -> float | None:
         """When the muteness began; None: the agent is heard, or has not spoken enough to say."""
-        return self._began_s if self._unheard_s >= MUTE_S else None
+        starved = self._before is not None and not self._before.waits
+        return self._began_s if self._unheard_s >= (STARVED_S if starved else MUTE_S) else None
 
     def speaks(self, now: float, yes: bool) -> None:
         """The agent speaks, or stops."""

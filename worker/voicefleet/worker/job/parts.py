@@ -13,6 +13,7 @@ from voicefleet.contract.keys import Keys
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import bind_call, get_logger
+from voicefleet.runtime.redis.call_log_store import CallLogStore
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, connect_redis
 from voicefleet.runtime.tracing import parse_traceparent
@@ -32,6 +33,7 @@ from voicefleet.worker.providers.limits import limit_realtime
 from voicefleet.worker.providers.pipeline import build_vad
 from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
 from voicefleet.worker.server.settings import WorkerSettings
+from voicefleet.worker.telemetry.call_facts import CallFacts
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.call_trace import CallTrace
 from voicefleet.worker.telemetry.observations import ApologySpoken, Observation, Span, TranscriptLost
@@ -53,6 +55,7 @@ class Ports:
     liveness: LivenessSubscription
     transcripts: TranscriptStore | None
     """None: conversations are not stored."""
+    facts: CallFacts
     close: Callable[[], Awaitable[None]]
 
 
@@ -86,7 +89,11 @@ class Job:
 def open_ports(ctx: JobContext, settings: WorkerSettings) -> Ports:
     """Connect the job to Redis; the channel to the main process is connected later, beside the room."""
     redis = connect_redis(settings.redis_url.get_secret_value())
-    keys, channel = Keys(settings.region), JobChannel()
+    keys, clock, scripts = Keys(settings.region), SystemClock(), Scripts(redis)
+    room = ctx.job.room
+    logs = CallLogStore(redis, scripts, settings.region)
+    facts = CallFacts(logs, room=room.name, room_sid=room.sid, job=ctx.job.id, clock=clock)
+    channel = JobChannel(facts.observed)
     transcripts = None
     if settings.transcript == "on":
         transcripts = TranscriptStore(
@@ -100,13 +107,19 @@ def open_ports(ctx: JobContext, settings: WorkerSettings) -> Ports:
             plaintext=settings.transcript_plaintext == "read",
             lost=lambda loss: channel.send(TranscriptLost(loss.value)),
         )
+
+    async def close() -> None:
+        await facts.close()
+        await redis.aclose()
+
     return Ports(
-        clock=SystemClock(),
+        clock=clock,
         channel=channel,
-        claims=ClaimStore(Scripts(redis), settings.region),
+        claims=ClaimStore(scripts, settings.region),
         liveness=LivenessSubscription(redis, keys.job_channel(ctx.job.id)),
         transcripts=transcripts,
-        close=redis.aclose,
+        facts=facts,
+        close=close,
     )
 
 
@@ -159,6 +172,7 @@ def pick_tier(job: Job, tiers: Tiers, before: CallTranscript | None) -> ReadyTie
 
 def build_call(job: Job, tier: str, before: CallTranscript | None, actions: CallActions) -> CallContext:
     """What the team's agent is given."""
+    job.ports.facts.describe(tier, job.dispatch.order.language)
     why = HANDED_OVER if job.successor else "" if before is None else RETURNED if before.released else RECOVERED
     kept = dict(before.kept) if before is not None else {}
     return CallContext(
@@ -247,7 +261,7 @@ def build_monitors(
 
     apology = Apology(session, tier, job.ports.clock, send, language=job.dispatch.order.language)
     senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier))
-    apology.unheard = senses.unheard_turn
+    apology.unheard, senses.unrepaired = senses.unheard_turn, apology.not_heard
 
     def waits_since() -> float | None:
         since = (apology.waits_since_s, senses.troubled_since_s)

@@ -317,22 +317,25 @@ def hears_by(session: AgentSession[Any]) -> str:
 
 
 def listens(session: AgentSession[Any], gate: AudioInput) -> bool:
-    """Whether the session takes its caller's sound from `gate`, and follows who speaks by itself."""
-    source = session.input.audio
+    """Whether the session takes its caller's sound from `gate`, and follows who speaks by itself. Between two agents,
+    while the second one connects to its model, it takes none."""
+    source, activity = session.input.audio, session._activity
     while source is not None and source is not gate:
         source = source.source
-    return (
-        source is gate and session.input.audio_enabled and not session._is_closing() and not session._user_turn_claims
-    )
+    started = activity is not None and activity._started and not session._is_closing()
+    return source is gate and session.input.audio_enabled and started and not session._user_turn_claims
 
 
-def own_track(session: AgentSession[Any]) -> rtc.LocalAudioTrack | None:
-    """The track that the agent's own voice is sent on; None: it has none, its voice goes elsewhere."""
-    output = session.output.audio
+def own_track(session: AgentSession[Any]) -> tuple[rtc.LocalAudioTrack, bool] | None:
+    """The track that the agent's own voice is sent on, and whether sound waits there to be sent; None: it has none, its
+    voice goes elsewhere."""
+    output: Any = session.output.audio
     while output is not None and output.next_in_chain is not None:
         output = output.next_in_chain
     track = getattr(getattr(output, "_publication", None), "track", None)
-    return track if isinstance(track, rtc.LocalAudioTrack) else None
+    if not isinstance(track, rtc.LocalAudioTrack):
+        return None
+    return track, output._audio_source.queued_duration > 0 or not output._audio_buf.empty()
 
 
 def caller_track(session: AgentSession[Any]) -> rtc.RemoteAudioTrack | None:
