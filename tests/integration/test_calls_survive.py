@@ -187,9 +187,10 @@ async def killed(f: Fleet) -> None:
     assert speakers(outcome) == [old.job, new.job]
 
     async def clean() -> bool:
-        return not await f.redis.exists(KEYS.transcript(room), KEYS.claim(room))
+        return not await f.redis.exists(KEYS.claim(room))
 
-    assert await eventually(clean, 5.0), "a call that is over leaves nothing"
+    assert await eventually(clean, 8.0), "a call that is over has no claim, once its caller is not back"
+    assert 0 < await f.redis.pttl(KEYS.transcript(room)) <= 16_000, "and its conversation is forgotten soon"
 
 
 async def stopped(f: Fleet) -> None:

@@ -163,9 +163,9 @@ def test_an_agent_that_is_asked_for_again_knows_the_call_and_greets() -> None:
         again = FakeJob(lambda _: Assistant("Back again."), stored=job.transcripts.stored)
         await again.serve()
         await asyncio.sleep(5.0)
-        assert again.calls[0].resumed == "returned"
+        assert again.calls[0].resumed == "asked_again"
         assert again.said() == ["Hello there.", "Back again."], "and no excuse"
-        assert of(again, Resumed) == [Resumed("returned")]
+        assert of(again, Resumed) == [Resumed("asked_again")]
         await again.end()
 
     run(case())

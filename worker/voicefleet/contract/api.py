@@ -87,6 +87,21 @@ class AgentRequested(_Schema):
     state: str = Field(description="requested: an agent comes once a slot is free; accepted or live: one has the call")
 
 
+class RejoinRequest(_Schema):
+    """Body of `POST /v1/calls/{room}/ticket`."""
+
+    region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
+        default=None, description="The call's region; needed only where calls in several regions have its name"
+    )
+    identity: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_plain)] | None = Field(
+        default=None, description="The identity that the first ticket was for: it replaces itself; else one more caller"
+    )
+    data: bool = Field(
+        default=False,
+        description="The caller may send data to the room (chat, files, RPC) beside its microphone's audio",
+    )
+
+
 class CallTicket(_Schema):
     """Answer of `POST /v1/calls`: all a LiveKit client needs to join. `token` is a secret: no repr shows it."""
 

@@ -139,6 +139,12 @@ ROWS = (
                 "reqps",
                 _rate("voicefleet_calls_resumed_total", "why"),
             ),
+            panel(
+                "Handoffs held by work",
+                "Waited for a call's tools, tasks and marks, or cut them off at the drain's limit, per second.",
+                "reqps",
+                _rate("voicefleet_handoffs_held_total", "kind, result"),
+            ),
         ),
     ),
 )

@@ -190,6 +190,8 @@ TRANSCRIPT_LOST = Metric(
         "reason": (
             "too_large",
             "kept_refused",
+            "userdata_refused",
+            "agent_refused",
             "unreadable",
             "undecryptable",
             "plaintext",
@@ -205,5 +207,15 @@ RESUMED = Metric(
     "counter",
     "Calls taken over from another agent, by why.",
     ("why",),
-    values={"why": ("recovered", "handed_over", "returned", "other")},
+    values={"why": ("recovered", "handed_over", "returned", "asked_again", "other")},
+)
+HANDOFFS_HELD = Metric(
+    "voicefleet_handoffs_held",
+    "counter",
+    "Handoffs that waited for the work of a call, by its kind, or cut it off at the drain's limit.",
+    ("kind", "result"),
+    values={
+        "kind": ("tool", "reply", "task", "on_enter", "change", "agent", "marked", "other"),
+        "result": ("waited", "cut", "other"),
+    },
 )

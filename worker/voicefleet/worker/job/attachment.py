@@ -16,16 +16,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import Any
 
 from livekit.agents import Agent, AgentSession
 
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.worker.call import RETURNED
+from voicefleet.worker.call import ASKED_AGAIN
+from voicefleet.worker.conversation.call_end import Hook, run_call_end
 from voicefleet.worker.conversation.handover import wait_for_turn
 from voicefleet.worker.conversation.resume import Resumption
+from voicefleet.worker.conversation.session_state import SessionState
 from voicefleet.worker.conversation.transcript import CallTranscript
-from voicefleet.worker.job import parts, sdk
+from voicefleet.worker.conversation.work import CallWork, patience_s
+from voicefleet.worker.job import parts, sdk, sdk_work
 from voicefleet.worker.job.avatar import wait_for_avatar
 from voicefleet.worker.job.caller_link import CallerLink
 from voicefleet.worker.job.claim_lease import ClaimLease
@@ -62,6 +66,7 @@ class Attachment:
         self._job = job
         self._before = before
         self.tier: ReadyTier = parts.pick_tier(job, tiers, before)
+        self._work = CallWork(patience_s(job.settings.drain_timeout_s))
         self.call = parts.build_call(job, self.tier.name, before, self)
         self._trace = parts.build_trace(job, self.tier.name, before)
         self._lease: ClaimLease = parts.build_lease(job)
@@ -71,6 +76,7 @@ class Attachment:
         self._session: AgentSession[Any] | None = None
         self._holding: asyncio.Task[None] | None = None
         self._left = False
+        self._on_call_end: Hook | None = None
         self._ending = Ending(job.ctx, self._lease, lambda why: job.ports.channel.send(CallReleased(why.value)))
         self._ending.watch()
         before_caller = before.caller if before is not None else ""
@@ -185,11 +191,12 @@ class Attachment:
         connecting = asyncio.create_task(job.ctx.connect())
         fit_session(session, agent, self.tier)
         parts.limit_models(job, session, agent)
-        resumption = parts.build_resumption(job, session, self.call, self.tier, self._before)
+        state = parts.build_state(job, session, self.call, self._work)
+        resumption = parts.build_resumption(job, session, self.call, self.tier, self._before, state)
         agent = await resumption.prepare(agent)
         await connecting
         self._media.watch()
-        live, telemetry = self._watch(session)
+        live, telemetry = self._watch(session, state, resumption)
         options = self._link.options(session, options)
         if live.neighbour_here():
             await self._leave_for_good("an agent of the team's own serves the call")
@@ -209,9 +216,11 @@ class Attachment:
     @property
     def _greets(self) -> bool:
         """The caller is to hear a greeting: nobody had the call, or an agent is asked for again."""
-        return self.call.resumed in ("", RETURNED)
+        return self.call.resumed in ("", ASKED_AGAIN)
 
-    def _watch(self, session: AgentSession[Any]) -> tuple[LiveCall, CallTelemetry]:
+    def _watch(
+        self, session: AgentSession[Any], state: SessionState, resumption: Resumption
+    ) -> tuple[LiveCall, CallTelemetry]:
         job, ports = self._job, self._job.ports
         telemetry, apology, senses = parts.build_monitors(job, session, self.tier, self._trace)
         live = LiveCall(
@@ -224,13 +233,18 @@ class Attachment:
             self.call,
             clock=ports.clock,
             caller_gone_s=job.settings.caller_gone_s,
+            return_wait_s=job.settings.return_wait_s,
+            carry_on=resumption.carry_on,
             link=self._link,
             ending=self._ending,
             agent_name=job.settings.agent_name,
             telemetry=telemetry,
+            state=state,
             senses=senses,
             trace=self._trace.header,
         )
+        # Before the claim is given back, and after the end of the call is known.
+        self._closing.push_async_callback(self._end_of_call, session, live)
         self._closing.push_async_callback(live.end)
         self._ending.watch_session(session)
         self._link.watch()
@@ -241,6 +255,19 @@ class Attachment:
         # Only after a full reconnect: while the SDK resumes a session, the audio goes on.
         job.ctx.room.on("local_track_republished", lambda *_: apology.reconnected())
         return live, telemetry
+
+    async def _end_of_call(self, session: AgentSession[Any], live: LiveCall) -> None:
+        agent, job = sdk_work.outer_agent(session), self._job
+        hook = getattr(agent, "on_call_end", None) or self._on_call_end
+        if hook is not None and live.over:
+            await run_call_end(
+                hook,
+                job.ports.logs,
+                job.room,
+                job.room_sid,
+                written=job.ports.facts.close(),
+                failed=lambda: job.ports.channel.send(HookFailed("on_call_end")),
+            )
 
     async def _succeed(
         self,
@@ -294,6 +321,14 @@ class Attachment:
         vars(session)["generate_reply"] = unless_greeting(session.generate_reply)
 
     # What the team's code asks for
+
+    def busy(self, name: str) -> AbstractContextManager[None]:
+        """See `CallContext.busy`."""
+        return self._work.busy(name)
+
+    def on_call_end(self, hook: Hook) -> None:
+        """See `CallContext.on_call_end`."""
+        self._on_call_end = hook
 
     def release(self, reason: str) -> None:
         """See `CallContext.release`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from livekit import rtc
@@ -16,18 +17,21 @@ from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.worker.call import CallContext
 from voicefleet.worker.conversation.handover import Handover
 from voicefleet.worker.conversation.resume import conversation
+from voicefleet.worker.conversation.session_state import SessionState
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
+from voicefleet.worker.conversation.work import kind_of
 from voicefleet.worker.dead_air.senses import Senses
 from voicefleet.worker.job.avatar import AvatarWatch
 from voicefleet.worker.job.caller_link import PRESENCE_EVENTS, CallerLink, callers_in
+from voicefleet.worker.job.caller_wait import CallerWait
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ending import Ending
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.voice import Voice, put_gate
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
-from voicefleet.worker.telemetry.observations import CallEnded
+from voicefleet.worker.telemetry.observations import CallEnded, HandoffHeld
 
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 RELEASE_STORE_LIMIT_S = 0.3
@@ -54,7 +58,10 @@ class LiveCall:
         agent_name: str,
         clock: Clock,
         caller_gone_s: float,
+        return_wait_s: float,
         telemetry: CallTelemetry,
+        state: SessionState,
+        carry_on: Callable[[], Awaitable[None]],
         senses: Senses,
         trace: str = "",
     ) -> None:
@@ -69,7 +76,7 @@ class LiveCall:
         self._ending = ending
         self._agent_name = agent_name
         self._clock = clock
-        self._caller_gone_s = caller_gone_s
+        self._state = state
         self._telemetry = telemetry
         self._senses = senses
         self._trace = trace
@@ -81,14 +88,29 @@ class LiveCall:
             transcripts=transcripts,
             store=self.save,
             present=lambda identity: identity in ctx.room.remote_participants,
+            work=state.work,
+            speech_pending=state.session_work.speech_pending,
+            held=self._on_held,
             voiceless=lambda: self._avatar.lost,
             clock=clock,
         )
         self._keeping: asyncio.Task[None] | None = None
         self._handing_over: asyncio.Task[None] | None = None
-        self._caller_timer: asyncio.TimerHandle | None = None
+        self._waiting = CallerWait(
+            ctx.room,
+            session,
+            self._voice,
+            clock,
+            return_wait_s=return_wait_s,
+            caller_gone_s=caller_gone_s,
+            speech_pending=state.session_work.speech_pending,
+            carry_on=carry_on,
+            leave=ending.leave,
+        )
         self._leaving: asyncio.Task[None] | None = None
         self._released = False
+        self.over = False
+        """Once it has ended: whether the call ended with this job."""
         self._room_over = False
         self._result = "completed"
 
@@ -97,13 +119,16 @@ class LiveCall:
         session, room = self._session, self._ctx.room
         session.on("conversation_item_added", lambda _: self.save())
         session.on("function_tools_executed", lambda _: self.save())
+        # What is cut off when this job dies is what was under way at the last of these.
+        session.on("tool_execution_updated", lambda _: self.save())
+        self._state.work.changed = self.save
         self._telemetry.watch()
         self._senses.troubled = self._lease.renew_soon
-        self._senses.held_back = lambda: self._voice.muted
+        self._senses.held_back = lambda: self._voice.muted or self._voice.held
         self._senses.watch()
         self._handover.watch()
         for event in PRESENCE_EVENTS:
-            room.on(event, lambda *_: self._look_around())
+            room.on(event, self._look_around if event == "participant_disconnected" else self._look_around_again)
         self._avatar.watch()
         room.on("disconnected", self._on_disconnected)
         self._ending.before_release = self._store_released
@@ -111,6 +136,7 @@ class LiveCall:
 
     def started(self, *, deaf: bool = False) -> None:
         """The session has started. `deaf`: what the caller says is kept for `hear`, the last moment of it."""
+        self._waiting.started()
         self._handover.gate = put_gate(self._session, closed=deaf)
         if self._handover.gate is not None:
             self._senses.listen(self._handover.gate)
@@ -152,8 +178,7 @@ class LiveCall:
 
     async def end(self) -> None:
         """Stop watching and report the end; the room is left already."""
-        if self._caller_timer is not None:
-            self._caller_timer.cancel()
+        await self._waiting.end()
         await self._senses.end()
         await cancel_and_wait(task for task in (self._keeping, self._handing_over, self._leaving) if task is not None)
         if self._keeping is not None:
@@ -161,19 +186,35 @@ class LiveCall:
                 self._result = "released"
             self._channel.send(CallEnded(self._result))
             await self._telemetry.end(self._result)
+        # As long as the caller is there, another agent may yet go on with the call.
+        gone = self._room_over or not callers_in(self._ctx.room)
+        self.over = self._keeping is not None and not self._lease.lost and (gone or self._lease.released)
         if self._transcripts is not None:
-            # As long as the caller is there, another agent may yet go on with the call.
-            over = (
-                not self._lease.lost
-                and self._keeping is not None
-                and (self._room_over or not callers_in(self._ctx.room))
-            )
-            await self._transcripts.close(forget=over)
+            forget = self.over and gone
+            if forget and self._waiting.left_s and not self._room_over:
+                # Its job ends, and it may be back all the same.
+                self._transcripts.keep_for(self._waiting.kept_for_s())
+                self.save()
+                forget = False
+            await self._transcripts.close(forget=forget)
 
     def _transcript_now(self) -> CallTranscript:
         items, at_s = conversation(self._session), round(self._clock.wall().timestamp(), 3)
         sid, kept = self._ctx.job.room.sid, dict(self._call.kept)
-        return CallTranscript(self._call.tier, items, kept, sid, self._link.caller, at_s, self._trace, self._released)
+        return CallTranscript(
+            self._call.tier,
+            items,
+            kept,
+            sid,
+            self._link.caller,
+            at_s,
+            self._trace,
+            agent=self._state.agents.stored(),
+            userdata=self._state.userdata.changed(),
+            work=self._state.work.under_way(),
+            left_s=self._waiting.left_s,
+            released=self._released,
+        )
 
     # The claim
 
@@ -215,19 +256,19 @@ class LiveCall:
 
     # The caller
 
-    def _look_around(self) -> None:
+    def _look_around(self, left: rtc.RemoteParticipant | None = None) -> None:
         if self._keeping is not None and self._leaving is None and not self._lease.lost and self.neighbour_here():
             # It does not know of us, and speaks whatever we do.
             log.warning("an agent of the team's own is in the room, leaving the call to it", room=self._call.room)
             self._leaving = asyncio.create_task(self._leave("taken_over"))
-        callers = callers_in(self._ctx.room)
-        if callers and self._caller_timer is not None:
-            self._caller_timer.cancel()
-            self._caller_timer = None
-        elif not callers and self._caller_timer is None:
-            # A caller whose network changed comes back within seconds; its call waits for it.
-            loop = asyncio.get_running_loop()
-            self._caller_timer = loop.call_later(self._caller_gone_s, self._ending.leave, "no caller in the room")
+        self._waiting.look(left)
+
+    def _look_around_again(self, *_: Any) -> None:
+        self._look_around()
+
+    def _on_held(self, work: tuple[str, ...], cut: bool) -> None:
+        for kind in sorted({kind_of(name) for name in work}):
+            self._channel.send(HandoffHeld(kind, "cut" if cut else "waited"))
 
     def _on_disconnected(self, reason: Any) -> None:
         self._room_over = reason in _ROOM_OVER

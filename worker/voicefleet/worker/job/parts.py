@@ -17,10 +17,12 @@ from voicefleet.runtime.redis.call_log_store import CallLogStore
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, connect_redis
 from voicefleet.runtime.tracing import parse_traceparent
-from voicefleet.worker.call import HANDED_OVER, RECOVERED, RETURNED, CallActions, CallContext
+from voicefleet.worker.call import ASKED_AGAIN, HANDED_OVER, RECOVERED, RETURNED, CallActions, CallContext
 from voicefleet.worker.conversation.resume import Phrases, Resumption
+from voicefleet.worker.conversation.session_state import SessionState, build_session_state
 from voicefleet.worker.conversation.transcript import CallTranscript, Loss, build_cipher
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
+from voicefleet.worker.conversation.work import CallWork
 from voicefleet.worker.dead_air.apology import Apology
 from voicefleet.worker.dead_air.detector import Reason
 from voicefleet.worker.dead_air.senses import Senses
@@ -29,6 +31,7 @@ from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.liveness import LivenessSubscription
 from voicefleet.worker.job.sdk import accepted_attributes
+from voicefleet.worker.job.target import package_of
 from voicefleet.worker.providers.limits import limit_realtime
 from voicefleet.worker.providers.pipeline import build_vad
 from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
@@ -56,6 +59,7 @@ class Ports:
     transcripts: TranscriptStore | None
     """None: conversations are not stored."""
     facts: CallFacts
+    logs: CallLogStore
     close: Callable[[], Awaitable[None]]
 
 
@@ -119,6 +123,7 @@ def open_ports(ctx: JobContext, settings: WorkerSettings) -> Ports:
         liveness=LivenessSubscription(redis, keys.job_channel(ctx.job.id)),
         transcripts=transcripts,
         facts=facts,
+        logs=logs,
         close=close,
     )
 
@@ -170,13 +175,29 @@ def pick_tier(job: Job, tiers: Tiers, before: CallTranscript | None) -> ReadyTie
     return tiers.pick(job.dispatch.order.tier or (before.tier if before else ""))
 
 
+def _why(before: CallTranscript | None) -> str:
+    """Why a call that nobody hands over has a conversation already; empty: it has none."""
+    if before is None:
+        return ""
+    if before.released:
+        return ASKED_AGAIN
+    return RETURNED if before.left_s else RECOVERED
+
+
 def build_call(job: Job, tier: str, before: CallTranscript | None, actions: CallActions) -> CallContext:
     """What the team's agent is given."""
     job.ports.facts.describe(tier, job.dispatch.order.language)
-    why = HANDED_OVER if job.successor else "" if before is None else RETURNED if before.released else RECOVERED
+    why = HANDED_OVER if job.successor else _why(before)
     kept = dict(before.kept) if before is not None else {}
     return CallContext(
-        job.settings.region, job.room, tier, job.dispatch.order, job.settings.worker_id, why, kept, actions
+        job.settings.region,
+        job.room,
+        tier,
+        job.dispatch.order,
+        job.settings.worker_id,
+        why,
+        kept,
+        actions=actions,
     )
 
 
@@ -184,6 +205,19 @@ def drop_kept(job: Job, call: CallContext) -> None:
     """The team's code raised on what it had kept: it goes on without."""
     call.kept.clear()
     job.ports.channel.send(TranscriptLost(Loss.RESTORE_FAILED.value))
+
+
+def build_state(job: Job, session: AgentSession[Any], call: CallContext, work: CallWork) -> SessionState:
+    """What goes with the call beside the conversation."""
+    channel = job.ports.channel
+    return build_session_state(
+        session,
+        call,
+        job.ctx,
+        work=work,
+        own_package=package_of(job.settings.agent),
+        lost=lambda loss: channel.send(TranscriptLost(loss.value)),
+    )
 
 
 def resume_phrases(job: Job, tier: ReadyTier) -> Phrases:
@@ -200,7 +234,12 @@ def resume_phrases(job: Job, tier: ReadyTier) -> Phrases:
 
 
 def build_resumption(
-    job: Job, session: AgentSession[Any], call: CallContext, tier: ReadyTier, before: CallTranscript | None
+    job: Job,
+    session: AgentSession[Any],
+    call: CallContext,
+    tier: ReadyTier,
+    before: CallTranscript | None,
+    state: SessionState,
 ) -> Resumption:
     """Has the agent carry on where another one left off."""
     channel = job.ports.channel
@@ -209,6 +248,8 @@ def build_resumption(
         call,
         before,
         resume_phrases(job, tier),
+        agents=state.agents,
+        userdata=state.userdata,
         clock=job.ports.clock,
         lost=lambda loss: channel.send(TranscriptLost(loss.value)),
         send=channel.send,

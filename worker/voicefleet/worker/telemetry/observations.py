@@ -166,6 +166,15 @@ class Resumed(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class HandoffHeld(Observation):
+    """A handoff waits for the call's work (`result`: waited), or went ahead at the drain's limit (cut)."""
+
+    metric = catalogue.HANDOFFS_HELD
+    kind: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
 class Span(Observation):
     """A span of the call's trace has ended."""
 
