@@ -30,6 +30,7 @@ from voicefleet.worker.conversation.session_state import SessionState
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.work import CallWork, patience_s
 from voicefleet.worker.job import parts, sdk, sdk_work
+from voicefleet.worker.job.all_callers import hear_all
 from voicefleet.worker.job.avatar import wait_for_avatar
 from voicefleet.worker.job.caller_link import CallerLink
 from voicefleet.worker.job.claim_lease import ClaimLease
@@ -207,11 +208,19 @@ class Attachment:
                 await self._leave_for_good("claim held by another")
             live.begin()
             result = await begin(session, agent, **options)
+            self._hear(session)
             live.started()
             telemetry.joined(greets=self._greets)
         if not self._greets:
             self._hold_greeting(session)
         return result
+
+    def _hear(self, session: AgentSession[Any]) -> None:
+        """Have the session, which has started, hear whom the tier says."""
+        if self.tier.tier.listen_to == "all":
+            everyone = hear_all(session, self._job.ctx.room, self._link)
+            if everyone is not None:
+                self._closing.push_async_callback(everyone.aclose)
 
     @property
     def _greets(self) -> bool:
@@ -282,6 +291,7 @@ class Attachment:
         session.input.set_audio_enabled(False)
         session.output.set_audio_enabled(False)
         result = await begin()
+        self._hear(session)
         live.started(deaf=True)
         await wait_for_avatar(session)
         ours = await wait_for_turn(
