@@ -14,6 +14,7 @@ from voicefleet.chaos.faults import (
     participants,
     processes,
     providers,
+    rooms,
     senses,
     servers,
     webhooks,
@@ -71,6 +72,8 @@ BREAKABLE = FleetProfile(slots=3, workers=2, most=3, providers=True)
 FRAIL = FleetProfile(senses=True)
 RELAYED = FleetProfile(slots=2, workers=2, most=3, buffer=0, scale_down_delay_s=2.0, relay=True)
 """Four calls take every slot: the fifth waits, and only the controller can find it a worker."""
+GROWING = FleetProfile(slots=2, workers=2, most=3, buffer=0, scale_down_delay_s=2.0)
+"""Four calls take every slot; for the next ones a worker is started."""
 FULL = FleetProfile(slots=2, workers=2, most=2, buffer=0, waiting_message=True)
 SHRINKING = FleetProfile(slots=3, workers=1, most=2, buffer=0, scale_down_delay_s=2.0)
 """Four calls need two workers; the two that stay and the one that comes need one, and both workers have some."""
@@ -177,6 +180,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         what="A worker is killed while its calls are with their second agents: those have them again.",
     ),
     _scenario("packet-loss", network.packet_loss, FILTERED),
+    _scenario("pre-created-room", rooms.pre_created),
+    _scenario("full-outbound", rooms.full_outbound, GROWING),
 )
 
 

@@ -56,6 +56,8 @@ WANTED = [
     "work-drain",
     "work-kill9",
     "packet-loss",
+    "pre-created-room",
+    "full-outbound",
 ]
 
 

@@ -172,12 +172,15 @@ class Resumption:
                 await agent.on_enter()
 
         _enter_by(agent, enter)
+        # The one that this job began with never had the call: it has nothing to say at parting.
+        vars(self._session.current_agent)["on_exit"] = _nothing
         self._session.update_agent(agent)
         try:
             async with asyncio.timeout(CHANGE_LIMIT_S):
                 await entered.wait()
         except TimeoutError:
             log.error("the agent that had the call is not in the session yet", limit_s=CHANGE_LIMIT_S)
+        vars(agent).pop("on_exit", None)
 
     async def _restore(self, agent: Agent, transcript: CallTranscript) -> None:
         try:
@@ -264,6 +267,9 @@ class Resumption:
     def _drop_kept(self) -> None:
         self._call.kept.clear()
         self._lost(Loss.RESTORE_FAILED)
+
+
+async def _nothing() -> None: ...
 
 
 def cut_off(transcript: CallTranscript) -> list[str]:

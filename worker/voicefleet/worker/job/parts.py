@@ -9,6 +9,7 @@ from typing import Any
 from livekit.agents import Agent, AgentSession, JobContext, llm
 
 from voicefleet.contract.calls import LANGUAGE_PATTERN, DispatchMetadata
+from voicefleet.contract.dials import OUTBOUND
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.logs.errors import error_summary
@@ -84,6 +85,11 @@ class Job:
     @property
     def room_sid(self) -> str:
         return self.ctx.job.room.sid
+
+    @property
+    def outbound(self) -> bool:
+        """The controller calls a number: nobody is to be spoken to before somebody has answered."""
+        return OUTBOUND in self.dispatch.extra
 
     @property
     def id(self) -> str:
@@ -301,7 +307,7 @@ def build_monitors(
         job.ports.channel.send(observation)
 
     apology = Apology(session, tier, job.ports.clock, send, language=job.dispatch.order.language)
-    senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier))
+    senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier), on=job.settings.senses == "on")
     apology.unheard, senses.unrepaired = senses.unheard_turn, apology.not_heard
 
     def waits_since() -> float | None:

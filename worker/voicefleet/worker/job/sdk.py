@@ -1,4 +1,5 @@
-"""The one adapter to what livekit-agents keeps private. Pinned to 1.8.9; `tests/integration/test_worker.py` runs it.
+"""The one adapter to what livekit-agents keeps private. Pinned to 1.8.9; `tests/integration/test_worker.py` runs it,
+and `test_newest_sdk.py` tries it on the newest 1.x.
 
 The SDK tells LiveKit a worker's status every 2.5 s. Dispatches sent before the next status are answered 200 and
 dropped, so a freed slot or a cordon is told at once here.
