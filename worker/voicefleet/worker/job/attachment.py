@@ -193,7 +193,7 @@ class Attachment:
         await self._stop_holding()
         connecting = asyncio.create_task(job.ctx.connect())
         fit_session(session, agent, self.tier)
-        parts.limit_models(job, session, agent)
+        parts.limit_models(job, session)
         state = parts.build_state(job, session, self.call, self._work)
         resumption = parts.build_resumption(job, session, self.call, self.tier, self._before, state)
         agent = await resumption.prepare(agent)

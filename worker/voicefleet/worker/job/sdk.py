@@ -292,6 +292,17 @@ def on_metrics(session: AgentSession[Any], callback: Callable[[Any], None]) -> N
     super(AgentSession, session).on("metrics_collected", lambda event: callback(event.metrics))
 
 
+def before_each_agent(session: AgentSession[Any], callback: Callable[[Any], None]) -> None:
+    """Call `callback` with each agent before `session` starts it: the first one, those it goes on to, and tasks."""
+    update = session._update_activity
+
+    async def updated(agent: Any, *args: Any, **kwargs: Any) -> Any:
+        callback(agent)
+        return await update(agent, *args, **kwargs)
+
+    vars(session)["_update_activity"] = updated
+
+
 def is_realtime(session: AgentSession[Any]) -> bool:
     """Whether a speech-to-speech model answers."""
     return isinstance(provider_of(session, "llm"), llm.RealtimeModel)
