@@ -14,6 +14,7 @@ from voicefleet.contract.errors import VoicefleetError
 RECOVERED = "recovered"
 HANDED_OVER = "handed_over"
 RETURNED = "returned"
+ASKED_AGAIN = "asked_again"
 
 
 class TransferFailedError(VoicefleetError):
@@ -68,8 +69,9 @@ class CallContext:
     worker: str
     resumed: str = ""
     """Empty for a new call; "recovered" or "handed_over" for one that another agent had, "returned" for a caller who
-    left and is back: its conversation is restored, and `on_resume(why)` is called in place of `on_enter` if your agent
-    has it."""
+    left and is back, "asked_again" where an agent left on purpose and somebody wants one again: its conversation is
+    restored, and `on_resume(why)` is called in place of `on_enter` if your agent has it. Without it, an agent that is
+    asked for again enters as in a new call."""
     kept: dict[str, Any] = field(default_factory=dict, hash=False)
     """Yours: JSON values that the next agent of this call shall know. Stored with every turn."""
     cut: list[str] = field(default_factory=list, hash=False)
