@@ -344,7 +344,7 @@ def own_track(session: AgentSession[Any]) -> tuple[rtc.LocalAudioTrack, bool] | 
     output: Any = session.output.audio
     while output is not None and output.next_in_chain is not None:
         output = output.next_in_chain
-    publication = getattr(output, "_publication", None)
+    publication: Any = getattr(output, "_publication", None)
     track = getattr(publication, "track", None)
     if not isinstance(track, rtc.LocalAudioTrack) or publication.muted:
         return None
