@@ -9,11 +9,24 @@ from typing import Any, Protocol
 
 from voicefleet.contract.call_events import CallSummary
 from voicefleet.contract.calls import CallOrder
+from voicefleet.contract.errors import VoicefleetError
 
 RECOVERED = "recovered"
 HANDED_OVER = "handed_over"
 RETURNED = "returned"
 ASKED_AGAIN = "asked_again"
+
+
+class TransferFailedError(VoicefleetError):
+    """The call was not transferred, and goes on with this agent.
+
+    Attributes:
+        sip_status_code: SIP's own; 0 where it said nothing.
+    """
+
+    def __init__(self, what: str, sip_status_code: int = 0) -> None:
+        super().__init__(what)
+        self.sip_status_code = sip_status_code
 
 
 class CallActions(Protocol):
@@ -83,7 +96,7 @@ class CallContext:
             headers: of the REFER.
 
         Raises:
-            voicefleet.worker.job.transfer.TransferFailedError: not transferred; the call goes on with this agent.
+            TransferFailedError: not transferred; the call goes on with this agent.
         """
         await self.actions.transfer_to(to, play_dialtone=play_dialtone, headers=headers or {})
 

@@ -340,7 +340,8 @@ class Attachment:
     async def transfer_to(self, to: str, *, play_dialtone: bool, headers: Mapping[str, str]) -> None:
         """See `CallContext.transfer_to`."""
         ctx = self._job.ctx
-        await transfer(ctx.api, ctx.room, to, play_dialtone=play_dialtone, headers=headers)
+        with self._work.busy("transfer"):
+            await transfer(ctx.api, ctx.room, to, play_dialtone=play_dialtone, headers=headers)
         self.release(TRANSFERRED)
 
     def busy(self, name: str) -> AbstractContextManager[None]:
