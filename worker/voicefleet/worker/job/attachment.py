@@ -66,6 +66,8 @@ class Attachment:
         self._entry: asyncio.Task[None] | None = None
         self._session: AgentSession[Any] | None = None
         self._holding: asyncio.Task[None] | None = None
+        self._begun = False
+        """Its start has succeeded."""
         self._left = False
         self._released = ""
         """Why the team's code ended the agent's part; empty: it did not."""
@@ -105,7 +107,7 @@ class Attachment:
             if not self._left:
                 raise
         except Exception:
-            if self._session is None:
+            if not self._begun:
                 raise
             # The session is there and serves the caller: what failed is what the team does beside it.
             log.exception("the entrypoint failed after its session had started, the call goes on")
@@ -189,6 +191,7 @@ class Attachment:
             result = await begin(session, agent, **options)
             live.started()
             telemetry.joined(greets=not self.call.resumed)
+        self._begun = True
         if self.call.resumed:
             self._hold_greeting(session)
         return result
