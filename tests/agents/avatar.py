@@ -1,14 +1,12 @@
-"""The agent's voice comes from a second participant, its avatar, which another process brings into the room.
+"""The agent's voice comes from a second participant, its avatar, whom a provider brings into the room.
 
-An avatar provider would do that somewhere else; here it is `avatar_worker.py` on this machine.
+The provider is `avatar_provider.py`, at the address AVATAR_URL.
 """
 
-import asyncio
 import logging
 import os
-import sys
-from pathlib import Path
 
+import aiohttp
 from livekit import api, rtc
 from livekit.agents import (
     Agent,
@@ -50,13 +48,9 @@ class LocalAvatar(AvatarSession[str]):
             .with_attributes({ATTRIBUTE_PUBLISH_ON_BEHALF: room.local_participant.identity})
             .to_jwt()
         )
-        await asyncio.create_subprocess_exec(
-            sys.executable,
-            str(Path(__file__).with_name("avatar_worker.py")),
-            get_job_context()._info.url,
-            env={**os.environ, "AVATAR_TOKEN": token},
-            start_new_session=True,
-        )
+        launch = {"url": get_job_context()._info.url, "token": token}
+        async with aiohttp.ClientSession(raise_for_status=True) as http:
+            await http.post(f"{os.environ['AVATAR_URL']}/launch", json=launch)
         agent_session.output.replace_audio_tail(
             DataStreamAudioOutput(
                 room,

@@ -11,8 +11,9 @@ from typing import Any
 
 from livekit import api
 
-from examples.catalogue import Example
+from examples.catalogue import ENVIRONMENT, Example
 from examples.conversation import Conversation
+from examples.provider import avatar_provider
 from voicefleet.callers.verdict import faults
 from voicefleet.contract.api import CallTicket
 from voicefleet.runtime.clock import Clock
@@ -32,12 +33,17 @@ async def run_bare(example: Example, clock: Clock) -> dict[str, Any]:
     """
     with tempfile.TemporaryDirectory(prefix="voicefleet-bare-") as directory:
         log_path = Path(directory) / "agent.log"
-        async with livekit_server("bare", log_dir=Path(directory)) as livekit:
+        async with (
+            livekit_server("bare", log_dir=Path(directory)) as livekit,
+            avatar_provider(Path(directory), wanted=example.avatars) as provider,
+        ):
             agent = Child(
                 example.name,
                 [sys.executable, str(example.path), "dev", "--no-reload"],
                 log_path=log_path,
                 env={
+                    **ENVIRONMENT,
+                    **provider.environment,
                     "LIVEKIT_URL": livekit.url,
                     "LIVEKIT_API_KEY": livekit.api_key,
                     "LIVEKIT_API_SECRET": livekit.api_secret,

@@ -11,7 +11,10 @@ from voicefleet.callers.caller import RoomAct
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.validation import nearest
 
-FOLDER = Path(__file__).resolve().parents[1] / "agents"
+TESTS = Path(__file__).resolve().parents[1]
+FOLDER = TESTS / "agents"
+ENVIRONMENT: Mapping[str, str] = {"PYTHONPATH": str(TESTS)}
+"""Of every process that runs an agent: what stands for a vendor's realtime model is in `tests/support`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class Example:
         before_question, after_question: see `CallerSettings`.
         data: its caller sends data too.
         helpers: programs in the same folder that the agent starts, and that must be gone after the call.
+        avatars: it needs an avatar provider (see `provider`).
     """
 
     name: str
@@ -32,6 +36,7 @@ class Example:
     after_question: RoomAct | None = None
     data: bool = False
     helpers: tuple[str, ...] = ()
+    avatars: bool = False
 
     @property
     def path(self) -> Path:
@@ -65,7 +70,8 @@ EXAMPLES: Sequence[Example] = (
         after_question=clients.release_button,
         data=True,
     ),
-    Example("avatar", "avatar", helpers=("avatar_worker.py",)),
+    Example("realtime", "realtime model"),
+    Example("avatar", "avatar", avatars=True),
 )
 
 QUICK = ("tools", "multi_agent", "push_to_talk")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -15,6 +14,7 @@ import redis.asyncio
 
 from examples.catalogue import FOLDER, Example
 from examples.conversation import Conversation
+from examples.provider import AvatarProvider
 from voicefleet.callers.outcome import CallOutcome, quantiles
 from voicefleet.callers.verdict import faults
 from voicefleet.chaos.faults.processes import serving
@@ -76,6 +76,7 @@ class Ordeal:
     example: Example
     fleet: Fleet
     client: ControllerClient
+    provider: AvatarProvider
     clock: Clock
     trial: Trial = field(init=False)
 
@@ -169,12 +170,14 @@ class Ordeal:
         async with redis.asyncio.Redis.from_url(self.fleet.redis.url) as store:
             claimed = await store.exists(Keys(self.example.region).claim(room))
         jobs = [pid for worker in region.workers if worker.pid for pid in serving(worker.pid, self._livekit_port)]
+        avatars = await self.provider.avatars() if self.example.avatars else 0
         helpers = [name for name in self.example.helpers if _runs(FOLDER / name)]
         return [
             *(["a live call"] if region.live else []),
             *(["a waiting call"] if region.waiting else []),
             *(["a claim"] if claimed else []),
             *([f"{len(jobs)} job processes in a room"] if jobs else []),
+            *(["an avatar"] if avatars else []),
             *helpers,
         ]
 
@@ -219,8 +222,3 @@ def _runs(program: Path) -> bool:
             if str(program).encode() in (entry / "cmdline").read_bytes().split(b"\0"):
                 return True
     return False
-
-
-async def run_together(examples: list[Example], fleet: Fleet, client: ControllerClient, clock: Clock) -> list[Trial]:
-    """Every agent at once, each in its own region."""
-    return list(await asyncio.gather(*(Ordeal(example, fleet, client, clock).run() for example in examples)))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
-from examples.catalogue import Example
-from examples.ordeal import Trial, run_together
+from examples.catalogue import ENVIRONMENT, Example
+from examples.ordeal import Ordeal, Trial
+from examples.provider import AvatarProvider, avatar_provider
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.http.api_client import ControllerClient
@@ -38,25 +40,31 @@ async def run_examples(
         UsageError: a part of a fleet did not start.
     """
     for first in range(0, len(examples), BATCH):
-        batch = list(examples[first : first + BATCH])
+        batch = examples[first : first + BATCH]
         say(f"starting a fleet for {', '.join(example.name for example in batch)}")
-        with _directory(logs) as directory:
-            options = {
-                example.region: WorkerOptions(
-                    TIERS, agent=example.target, env={"VOICEFLEET_CALLER_GONE_S": str(CALLER_GONE_S)}
-                )
-                for example in batch
-            }
-            regions = tuple(example.region for example in batch)
-            async with (
-                running_fleet(regions, SHAPE, directory, workers=options) as fleet,
-                ControllerClient(fleet.api_url) as client,
-            ):
-                await _until_ready(fleet, client, clock)
-                say("calls begin")
-                for trial in await run_together(batch, fleet, client, clock):
-                    done.append(trial)
-                    say(f"{trial.agent}: {'; '.join(trial.problems) or 'good'}")
+        async with _fleet(batch, clock, logs) as (fleet, client, provider):
+            say("calls begin")
+            ordeals = (Ordeal(example, fleet, client, provider, clock) for example in batch)
+            for trial in await asyncio.gather(*(ordeal.run() for ordeal in ordeals)):
+                done.append(trial)
+                say(f"{trial.agent}: {'; '.join(trial.problems) or 'good'}")
+
+
+@contextlib.asynccontextmanager
+async def _fleet(
+    batch: Sequence[Example], clock: Clock, logs: Path | None
+) -> AsyncIterator[tuple[Fleet, ControllerClient, AvatarProvider]]:
+    """A fleet for these agents, once all its workers are ready."""
+    async with contextlib.AsyncExitStack() as stack:
+        directory = stack.enter_context(_directory(logs))
+        avatars = any(example.avatars for example in batch)
+        provider = await stack.enter_async_context(avatar_provider(directory / "logs", wanted=avatars))
+        environment = {**ENVIRONMENT, **provider.environment, "VOICEFLEET_CALLER_GONE_S": str(CALLER_GONE_S)}
+        workers = {e.region: WorkerOptions(TIERS, agent=e.target, env=environment) for e in batch}
+        fleet = await stack.enter_async_context(running_fleet(tuple(workers), SHAPE, directory, workers=workers))
+        client = await stack.enter_async_context(ControllerClient(fleet.api_url))
+        await _until_ready(fleet, client, clock)
+        yield fleet, client, provider
 
 
 async def _until_ready(fleet: Fleet, client: ControllerClient, clock: Clock) -> None:

@@ -206,6 +206,10 @@ CAUSES: dict[str, Case] = {
         rates("voicefleet_calls_handed_off_total", 1, result="failed"),
         rates("voicefleet_calls_handed_off_total", 1, result="done"),
     ),
+    "VoicefleetCallEventsLate": Case(
+        level("voicefleet_call_events_oldest_seconds", 700, receiver="crm"),
+        level("voicefleet_call_events_oldest_seconds", 500, receiver="crm"),
+    ),
     "VoicefleetTracesLost": Case(
         rates("voicefleet_spans_total", 5, result="failed"), rates("voicefleet_spans_total", 5, result="sent")
     ),

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 
 from support.fake_livekit import EPOCH_MS
 from voicefleet.contract.aside import NEIGHBOUR_TTL_MS, RELEASED_TTL_MS, Aside, Why
+from voicefleet.contract.call_events import CallSummary, EndReason
+from voicefleet.contract.call_log import CallLog
 from voicefleet.contract.calls import PRIORITY_LEVEL_MS, CallRecord
 from voicefleet.contract.claims import (
     ACCEPTED_TTL_MS,
@@ -243,12 +245,51 @@ class FakeClaims:
         self._redis.claims[room] = (claim, self._redis.now_ms() + ttl_ms)
 
 
+class FakeCallLogs:
+    """As `CallLogStore`, for the controller; the logs are the test's to give."""
+
+    def __init__(self, redis: _Redis) -> None:
+        self._redis = redis
+        self.logs: dict[str, CallLog] = {}
+        """By room, and by id."""
+        self.reasons: dict[str, EndReason] = {}
+        self.due: list[str] = []
+        self.closed: list[CallSummary] = []
+
+    async def newest(self, room: str) -> CallLog | None:
+        return await self.read(room)
+
+    async def read(self, call: str) -> CallLog | None:
+        self._redis.now_ms()
+        return self.logs.get(call)
+
+    async def now_ms(self) -> int:
+        return self._redis.now_ms()
+
+    async def note_reason(self, room: str, reason: EndReason, room_sid: str = "", *, over: bool = False) -> bool:
+        self._redis.now_ms()
+        return self.reasons.setdefault(room, reason) is reason
+
+    async def over(self) -> list[str]:
+        self._redis.now_ms()
+        return list(self.due)
+
+    async def close(self, log: CallLog, summary: CallSummary) -> bool:
+        self._redis.now_ms()
+        if log.call not in self.due:
+            return False
+        self.due.remove(log.call)
+        self.closed.append(summary)
+        return True
+
+
 class FakeCallStore:
     """As `CallStore`; `redis` is what it holds, for the test to look at and to change."""
 
     def __init__(self, clock: Clock, *, grace_ms: int = 1_000) -> None:
         self.redis = _Redis(clock)
         self.claims = FakeClaims(self.redis)
+        self.logs = FakeCallLogs(self.redis)
         self._grace_ms = grace_ms
         self._held_since_ms: dict[tuple[str, str], int] = {}
         self._queued: set[str] = set()

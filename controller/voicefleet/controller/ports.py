@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from voicefleet.contract.call_events import CallSummary, EndReason
+from voicefleet.contract.call_log import CallLog
 from voicefleet.contract.calls import CallOrder, CallRecord
 from voicefleet.contract.claims import Claim, Handoff
 from voicefleet.contract.errors import UnknownStateError, VoicefleetError
@@ -261,12 +263,31 @@ class ClaimPort(Protocol):
     async def fence(self, room: str, jobs: Sequence[str]) -> bool: ...
 
 
+class CallLogPort(Protocol):
+    """The logs of the calls of one region. See `runtime.redis.call_log_store.CallLogStore`."""
+
+    async def newest(self, room: str) -> CallLog | None: ...
+
+    async def read(self, call: str) -> CallLog | None: ...
+
+    async def now_ms(self) -> int: ...
+
+    async def note_reason(self, room: str, reason: EndReason, room_sid: str = "", *, over: bool = False) -> bool: ...
+
+    async def over(self) -> list[str]: ...
+
+    async def close(self, log: CallLog, summary: CallSummary) -> bool: ...
+
+
 class CallStorePort(Protocol):
     """The calls of one region. Each method raises `UnknownStateError` when Redis does not answer. What each does is
     told at `calls.call_store.CallStore`."""
 
     @property
     def claims(self) -> ClaimPort: ...
+
+    @property
+    def logs(self) -> CallLogPort: ...
 
     async def scan(self) -> Snapshot: ...
 

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from support.fake_job import FakeFacts
 from support.fake_region import FakeRegion, with_region
 from voicefleet.contract import codec
 from voicefleet.contract.api import CallRequest
@@ -138,11 +139,13 @@ def test_the_agent_is_given_every_field() -> None:
     clock = SimpleNamespace(wall=lambda: SimpleNamespace(timestamp=lambda: 0.0))
     ctx = SimpleNamespace(job=job, _info=SimpleNamespace(token="x.e30.x"))
     settings = SimpleNamespace(region="eu", worker_id="w")
-    read = read_job(cast(Any, ctx), cast(Any, settings), cast(Any, SimpleNamespace(clock=clock)))
+    facts = FakeFacts()
+    read = read_job(cast(Any, ctx), cast(Any, settings), cast(Any, SimpleNamespace(clock=clock, facts=facts)))
     assert build_call(read, "fast", None, cast(Any, None)) == CallContext(
         "eu", "room", "fast", ORDER, "w", resumed="", kept={}
     )
     assert CallContext("eu", "room", "fast", ORDER, "w").resumed == ""
+    assert facts.described == ("fast", ORDER.language), "its log says so too"
 
 
 def test_a_ticket_and_its_record_have_the_order_of_the_request() -> None:
@@ -179,6 +182,6 @@ def test_a_ticket_and_its_record_have_the_order_of_the_request() -> None:
         assert (told["region"], told["room"], told["token"]) == ("eu", record.room, "token")
         assert [told["identity"]] == identities
         assert record.order == order
-        assert [DispatchMetadata.decode(text) for text in minted] == [DispatchMetadata(order)]
+        assert [DispatchMetadata.decode(text) for text in minted] == [DispatchMetadata(order, caller=told["identity"])]
 
     with_region(story)

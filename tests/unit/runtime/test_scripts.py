@@ -11,7 +11,7 @@ import pytest
 from voicefleet.contract import codec
 from voicefleet.contract.aside import Aside
 from voicefleet.contract.claims import Claim, Handoff
-from voicefleet.runtime.redis.connection import script_names, script_prelude, script_text
+from voicefleet.runtime.redis.connection import script_names, script_notes, script_prelude, script_text
 from voicefleet.runtime.redis.scripts import HandoffReady, ScriptArguments
 
 pytestmark = pytest.mark.unit
@@ -20,9 +20,9 @@ ARGUMENTS = {kind.script: kind for kind in ScriptArguments.__subclasses__()}
 
 
 def body(name: str) -> str:
-    """A script without what all begin with, and without comments."""
+    """A script without what all begin with, without what those begin with that note things, and without comments."""
     assert script_text(name).startswith(script_prelude())
-    return re.sub(r"--.*", "", script_text(name).removeprefix(script_prelude()))
+    return re.sub(r"--.*", "", script_text(name).removeprefix(script_prelude()).removeprefix(script_notes()))
 
 
 def test_each_script_has_its_arguments() -> None:

@@ -13,6 +13,7 @@ from support.fake_job import CALLER, JOB, SID, FakeJob, hangs
 from support.virtual_time import run
 from voicefleet.worker.agents import Assistant
 from voicefleet.worker.conversation.handover import LEAVE_AFTER_S, STORE_LIMIT_S
+from voicefleet.worker.job import sdk
 from voicefleet.worker.job.claim_lease import STALL_S
 from voicefleet.worker.job.media import STALLED_AFTER_S, TROUBLE
 from voicefleet.worker.telemetry.observations import ApologySpoken, CallEnded, DeadAir, RtpInterval, Turn
@@ -156,6 +157,25 @@ def test_a_call_is_handed_over_between_two_turns() -> None:
         assert of(job, CallEnded) == [CallEnded("handed_over")]
         assert job.transcripts.stored is not None
         assert job.claims.holder == OTHER
+
+    run(case())
+
+
+def test_a_call_whose_avatar_was_put_out_moves_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The successor's avatar has the same identity, and LiveKit keeps the one that came last."""
+    monkeypatch.setattr(sdk, "avatar_of", lambda _: "avatar")
+
+    async def case() -> None:
+        job = await greeted()
+        job.room.joins("avatar", agent=True)
+        job.asks("When?")
+        await asyncio.sleep(0.3)
+        job.claims.ready_successor(OTHER)
+        job.room.leaves("avatar")
+        job.liveness.woken()
+        await asyncio.sleep(0.2)
+        assert job.claims.holder == OTHER, "nobody hears the rest of the answer"
+        await job.end()
 
     run(case())
 

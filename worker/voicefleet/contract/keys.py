@@ -194,3 +194,47 @@ class Keys:
     def call_prefix(self) -> str:
         """`call(room)` without the room."""
         return self._key("call", "")
+
+    @property
+    def open_calls(self) -> str:
+        """Sorted set: id of a call that has not ended -> when to look whether it is over."""
+        return self._key("open_calls")
+
+    def call_of(self, room: str) -> str:
+        """String: id of the newest call in `room`."""
+        return self._key("call_of", room)
+
+    def calls_in(self, room_sid: str) -> str:
+        """Counter: calls that there were in the room with this LiveKit sid; it numbers their ids."""
+        return self._key("calls_in", room_sid)
+
+    def call_log(self, call: str) -> str:
+        """Hash: what is known of the call with this id; see `contract.call_log`."""
+        return self._key("call_log", call)
+
+    def call_facts(self, call: str) -> str:
+        """List: what happened in the call with this id, in order."""
+        return self._key("call_facts", call)
+
+    @property
+    def call_events(self) -> str:
+        """Stream: call events that are to be told."""
+        return self._key("call_events")
+
+    @property
+    def call_events_wanted(self) -> str:
+        """String: somebody is to be told of call events. Without it none are kept."""
+        return self._key("call_events_wanted")
+
+    @property
+    def call_events_lease(self) -> str:
+        """String: the controller replica that tells the call events of this region now."""
+        return self._key("call_events_lease")
+
+    def call_events_told(self, receiver: str) -> str:
+        """String: id in `call_events` up to which all were told to `receiver`, or given up."""
+        return self._key("call_events_told", receiver)
+
+    def call_events_ahead(self, receiver: str) -> str:
+        """Set: ids after `call_events_told(receiver)` that were told before older ones."""
+        return self._key("call_events_ahead", receiver)

@@ -14,6 +14,7 @@ from voicefleet.contract.claims import Claim, Handoff
 from voicefleet.contract.keys import Keys
 from voicefleet.controller.calls.scanning import Scanner
 from voicefleet.controller.calls.snapshots import Snapshot, read_claim
+from voicefleet.runtime.redis.call_log_store import CallLogStore
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, translate_redis_errors
 from voicefleet.runtime.redis.scripts import AsideChange, Callers, QueueTake, RoomFinished, TranscriptForget
@@ -54,6 +55,7 @@ class CallStore:
         self._keys = Keys(region)
         self.region = region
         self.claims = ClaimStore(scripts, region)
+        self.logs = CallLogStore(redis, scripts, region)
         self.scanner = Scanner(scripts, region, grace_ms=grace_ms)
 
     @property

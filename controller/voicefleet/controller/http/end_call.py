@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from voicefleet.contract.call_events import EndReason
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.http.auth.access import key_of, wrong_region
 from voicefleet.controller.http.auth.keys import Key, Role
@@ -56,6 +57,7 @@ class EndCall:
     async def _end(self, region: Region, room: str, owner: str, key: Key) -> None:
         # First, so that nobody who is quick joins again before it is known.
         await region.calls.mark_ended(room)
+        await region.calls.logs.note_reason(room, EndReason.REQUESTED)
         await region.livekit.delete_room(room)
         region.reservations.release(room)
         await self._limiter.release(owner, region.name, [room])

@@ -22,8 +22,10 @@ from voicefleet.contract.api import (
     CampaignRequest,
     CampaignView,
     DrainView,
+    RejoinRequest,
     WorkerStatus,
 )
+from voicefleet.contract.call_events import CallSummary
 from voicefleet.contract.keys import REGION_PATTERN
 from voicefleet.controller.http.auth.keys import Role
 from voicefleet.controller.pool.reconciler import DECISIONS_KEPT
@@ -94,6 +96,16 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         "POST",
+        "/v1/calls/{room}/ticket",
+        (Role.CALL,),
+        "Ask for another ticket for a call of one's own that goes on, for a page that reloads",
+        {201: CallTicket},
+        (404, 503),
+        RejoinRequest,
+        (Parameter("room", "path", "The call's room", {"type": "string", "minLength": 1}),),
+    ),
+    Route(
+        "POST",
         "/v1/calls/{room}/agent",
         (Role.CALL, Role.OPERATE),
         "Ask for an agent again in a call that its agent left on purpose",
@@ -108,6 +120,15 @@ ROUTES: tuple[Route, ...] = (
         (Role.CALL, Role.OPERATE),
         "End a call: one's own, or any with operate",
         {204: ""},
+        (400, 404, 503),
+        parameters=(Parameter("room", "path", "The call's room", {"type": "string", "minLength": 1}), _REGION),
+    ),
+    Route(
+        "GET",
+        "/v1/calls/{room}",
+        (Role.CALL, Role.READ),
+        "One call, whole: one's own, or any with read. While it lasts, and for an hour after its end",
+        {200: CallSummary},
         (400, 404, 503),
         parameters=(Parameter("room", "path", "The call's room", {"type": "string", "minLength": 1}), _REGION),
     ),

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
+from voicefleet.contract.call_events import EndReason
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.metrics import controller as catalogue
@@ -102,6 +103,7 @@ class JoinCounter:
             room=room,
             region=region.name,
             order=first.order,
+            caller=first.caller,
             key=key,
             max_duration_s=self._max_duration_s,
         )
@@ -111,4 +113,5 @@ class JoinCounter:
     async def _end(self, region: Region, room: str, why: Refusal, key: str) -> None:
         log.warning("call refused at the join", region=region.name, room=room, reason=why.value, key=key)
         self._metrics.counters[catalogue.JOINS_REFUSED].labels(region.name, why.value).inc()
+        await region.calls.logs.note_reason(room, EndReason.REFUSED)
         await region.livekit.delete_room(room)

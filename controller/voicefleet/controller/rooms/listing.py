@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from voicefleet.contract.aside import Why
+from voicefleet.contract.call_events import EndReason
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.expected import expected_since
@@ -94,7 +95,10 @@ class RoomLister:
             gone = [c.room for c in before.calls if c.room not in names]
             taken_out = await self._take_over(before, [], gone)
             # Nobody said that they are over; LiveKit may have restarted, and the callers come back.
-            await region.calls.shorten_conversation_ttl(set(gone).intersection(taken_out))
+            lost = set(gone).intersection(taken_out)
+            await region.calls.shorten_conversation_ttl(lost)
+            for room in lost:
+                await region.calls.logs.note_reason(room, EndReason.ROOM_LOST, over=True)
             await self._look(before, rooms)
             region.listed = ListedRooms(frozenset(names), region.clock.monotonic(), region.scans.failures)
             self._began_ms = before.now_ms
@@ -247,6 +251,7 @@ class RoomLister:
             if not bound_s or lasted_s <= bound_s:
                 continue
             try:
+                await region.calls.logs.note_reason(call.room, EndReason.MAX_DURATION)
                 await region.livekit.delete_room(call.room)
             except UnknownStateError as error:
                 trouble = error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +17,7 @@ from voicefleet.contract.parsing.validation import refused
 from voicefleet.controller.http.auth.attempts import Network
 from voicefleet.controller.http.auth.keys import KeyRing
 from voicefleet.controller.settings.api_keys import key_ring
+from voicefleet.controller.settings.call_events import RECEIVER_PATTERN, ReceiverSettings
 from voicefleet.controller.settings.kubernetes import LeaseSettings
 from voicefleet.controller.settings.region import RegionSettings
 from voicefleet.controller.settings.section import Section, variable
@@ -89,6 +91,12 @@ class Settings(Section):
     regions: Annotated[Mapping[str, RegionSettings], Field(min_length=1)] = Field(
         description="The regions, by name: up to 32 lowercase letters, digits and hyphens."
     )
+    call_events: Mapping[str, ReceiverSettings] = Field(
+        default_factory=dict,
+        max_length=4,
+        description="Who is told of calls, by name, with signed webhooks: call.started, answered, moved, recovered, "
+        "released, ended.",
+    )
     kubernetes_lease: LeaseSettings | None = Field(
         default=None,
         description="The Lease by which one of several controllers scales; default: this one is the only one.",
@@ -149,6 +157,7 @@ class Settings(Section):
         """Environment variables that workers must not inherit."""
         livekits = [region.livekit for region in self.regions.values()]
         keys = [name for livekit in livekits for name in (livekit.api_key_env, livekit.api_secret_env)]
+        keys += [receiver.secret_env for receiver in self.call_events.values()]
         return tuple(name for name in (self.api_keys_env, self.redis_url_env, *keys) if name)
 
     @field_validator("regions")
@@ -159,6 +168,15 @@ class Settings(Section):
                 hint = "Use up to 32 lowercase letters, digits and hyphens."
                 raise refused("not a region's name", field=name, value=name, hint=hint)
         return {name: region.named(name) for name, region in regions.items()}
+
+    @field_validator("call_events")
+    @classmethod
+    def _name_receivers(cls, receivers: Mapping[str, ReceiverSettings]) -> Mapping[str, ReceiverSettings]:
+        for name in receivers:
+            if not re.match(RECEIVER_PATTERN, name):
+                hint = "Use up to 32 lowercase letters, digits and hyphens."
+                raise refused("not a receiver's name", field=name, value=name, hint=hint)
+        return {name: receiver.named(name) for name, receiver in receivers.items()}
 
     @model_validator(mode="after")
     def _resolve(self, info: ValidationInfo) -> Self:

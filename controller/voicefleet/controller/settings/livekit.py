@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
 from voicefleet.contract.parsing.validation import refused
-from voicefleet.controller.settings.section import Section, variable
+from voicefleet.controller.settings.section import Section, secret_in, variable
 
 
 def _address(*schemes: str) -> AfterValidator:
@@ -62,19 +62,6 @@ class LiveKitSettings(Section):
         if self.api_secret_env is not None:
             self._secret = variable(info, self.api_secret_env, field="api_secret_env")
         elif self.api_secret_file is not None:
-            self._secret = _secret_in(self.api_secret_file)
+            self._secret = secret_in(self.api_secret_file, field="api_secret_file")
         self._key = self.api_key or variable(info, self.api_key_env or "", field="api_key_env")
         return self
-
-
-def _secret_in(path: Path) -> str:
-    field = "api_secret_file"
-    try:
-        value = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not text"
-        hint = "Give a file with the secret in it."
-        raise refused(f"cannot be read ({reason})", field=field, value=str(path), hint=hint) from error
-    if not value:
-        raise refused("is empty", field=field, value=str(path), hint="Put the secret in it.")
-    return value

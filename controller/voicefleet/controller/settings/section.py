@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo
 
@@ -29,4 +30,17 @@ def variable(info: ValidationInfo, name: str, *, field: str) -> str:
     value = environment.get(name, "").strip()
     if not value:
         raise refused("this environment variable is not set", field=field, value=name, hint="Set it, or name another.")
+    return value
+
+
+def secret_in(path: Path, *, field: str) -> str:
+    """The secret in the file that `field` names; refused where it cannot be read or is empty."""
+    try:
+        value = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        hint = "Give a file with the secret in it."
+        raise refused(f"cannot be read ({reason})", field=field, value=str(path), hint=hint) from error
+    if not value:
+        raise refused("is empty", field=field, value=str(path), hint="Put the secret in it.")
     return value

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from voicefleet.contract.keys import Keys
+from voicefleet.controller.call_events.delivery import Deliveries
+from voicefleet.controller.call_events.ends import CallEnds
+from voicefleet.controller.call_events.event_queue import EventQueue
 from voicefleet.controller.calls.dispatch import Dispatcher
 from voicefleet.controller.calls.handoffs import Handoffs
 from voicefleet.controller.calls.recovery import Recovery
@@ -21,7 +25,7 @@ from voicefleet.controller.rooms.listing import RoomLister
 from voicefleet.controller.wiring.shared import Loops, Shared
 from voicefleet.controller.wiring.web import Web
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.redis.connection import RedisClient, listen
+from voicefleet.runtime.redis.connection import RedisClient, Scripts, listen
 from voicefleet.runtime.tasks import cancel_and_wait
 
 _AGAIN_S = 1.0
@@ -48,6 +52,8 @@ def build_loops(shared: Shared, leadership: Leadership, web: Web, listers: Itera
         loops[f"dispatch of {name}"] = Dispatcher(region).run
         loops[f"pool of {name}"] = PoolReconciler(region, web.decisions, leadership, tick_s=settings.tick_s).run
         loops[f"recovery of {name}"] = Recovery(region).run
+        loops[f"ends of calls of {name}"] = CallEnds(region).run
+        loops[f"call events of {name}"] = build_deliveries(shared, region).run
         loops[f"outage dispatch of {name}"] = OutageDispatcher(region).run
         if region.settings.handoff:
             loops[f"handoffs of {name}"] = Handoffs(region).run
@@ -56,6 +62,14 @@ def build_loops(shared: Shared, leadership: Leadership, web: Web, listers: Itera
     if settings.api_keys_file is not None:
         loops["API keys"] = KeyFile(settings.api_keys_file, settings.regions, shared.clock, web.access.take).run
     return loops
+
+
+def build_deliveries(shared: Shared, region: Region) -> Deliveries:
+    """What tells the receivers of the settings of the region's call events."""
+    # Another name for each process: one that was killed, and began anew under its replica's name, is not the same.
+    holder = f"{shared.settings.replica}-{secrets.token_hex(4)}"
+    queue = EventQueue(shared.redis, Scripts(shared.redis), region.name, holder)
+    return Deliveries(region, queue, tuple(shared.settings.call_events.values()))
 
 
 async def _wake(redis: RedisClient, regions: Mapping[str, Region]) -> None:

@@ -10,11 +10,13 @@ from aiohttp import web
 from voicefleet.controller.http.api import Api
 from voicefleet.controller.http.auth.access import Access
 from voicefleet.controller.http.auth.limits import Limiter
+from voicefleet.controller.http.call_detail import CallDetail
 from voicefleet.controller.http.campaigns import Campaigns
 from voicefleet.controller.http.end_call import EndCall
 from voicefleet.controller.http.health import add_health
 from voicefleet.controller.http.openapi import add_document
 from voicefleet.controller.http.page import add_page
+from voicefleet.controller.http.rejoin import Rejoin
 from voicefleet.controller.http.room_agents import RoomAgents
 from voicefleet.controller.http.routes import require_entries
 from voicefleet.controller.leader.leadership import Leadership
@@ -49,7 +51,9 @@ def build_web(shared: Shared, leadership: Leadership) -> Web:
     health_routes(app, metrics.registry, ready=lambda: "", alive=lambda: "")
     add_health(app, settings.replica, regions, leadership)
     Api(settings, regions, access, joins, limiter, decisions, metrics, histories, leadership).add_routes(app)
+    CallDetail(regions).add_routes(app)
     EndCall(regions, limiter).add_routes(app)
+    Rejoin(regions).add_routes(app)
     RoomAgents(regions).add_routes(app)
     Campaigns(regions, most=limits.campaigns).add_routes(app)
     Webhooks(regions, limiter, joins, metrics).add_routes(app)

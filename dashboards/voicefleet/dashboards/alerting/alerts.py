@@ -413,6 +413,21 @@ ALERTS = (
         ("Are slots free elsewhere? A handoff needs one.", "The controller's log says each failure's reason."),
     ),
     Alert(
+        "VoicefleetCallEventsLate",
+        "warning",
+        "5m",
+        "max by (cluster, region, receiver) (voicefleet_call_events_oldest_seconds) > 600",
+        "{{ $labels.region }}: {{ $labels.receiver }} was not told of calls for {{ $value }} s",
+        "A receiver of call events does not take them, or nobody tells it.",
+        "voicefleet-fleet",
+        "None for callers. Billing and CRM are behind; events that are older than `give_up_after_s` are lost.",
+        ("sum by (cluster, region, receiver, result) (rate(voicefleet_call_events_total[5m]))",),
+        (
+            "By result: refused - it answers, and not with 2xx: see its log; timed_out, unreachable - the network.",
+            "One event may be refused alone: the controller's log names its id when it is given up.",
+        ),
+    ),
+    Alert(
         "VoicefleetTracesLost",
         "warning",
         "10m",

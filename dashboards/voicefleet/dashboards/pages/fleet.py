@@ -140,6 +140,13 @@ ROWS = (
                 Query("sum by (result) (rate(voicefleet_webhooks_total[$__rate_interval]))", "{{result}}"),
             ),
             panel(
+                "Call events",
+                "Per second, by what came of each try to tell a receiver; and those that a receiver was not told yet.",
+                "short",
+                Query("sum by (result) (rate(voicefleet_call_events_total[$__rate_interval]))", "{{result}}"),
+                Query("sum by (receiver) (voicefleet_call_events_waiting)", "waiting for {{receiver}}"),
+            ),
+            panel(
                 "Requests given up",
                 "By every HTTP server of ours, per second, by why. Malformed or slow ones come from no client of ours.",
                 "reqps",

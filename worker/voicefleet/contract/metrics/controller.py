@@ -13,6 +13,12 @@ _RECOVERY = {
 }
 
 CALLS_WAITING = Metric("voicefleet_calls_waiting", "gauge", "Callers in a room without an agent.", ("region",))
+CALLS_SET_ASIDE = Metric(
+    "voicefleet_calls_set_aside",
+    "gauge",
+    "Calls that want no agent: released on purpose, or served by a worker outside the fleet.",
+    ("region",),
+)
 CALLS_LIVE = Metric("voicefleet_calls_live", "gauge", "Calls with a claim.", ("region",))
 CALL_WAIT = Metric(
     "voicefleet_call_wait_seconds",
@@ -96,6 +102,26 @@ WEBHOOKS = Metric(
     "Webhooks from LiveKit, by what came of them.",
     ("result",),
     values={"result": ("ok", "unsigned", "unknown_region", "bad_signature", "malformed", "failed", "ignored", "late")},
+)
+CALL_EVENTS = Metric(
+    "voicefleet_call_events",
+    "counter",
+    "Call events sent to a receiver, by what came of each try.",
+    ("region", "receiver", "result"),
+    values={"result": ("delivered", "refused", "timed_out", "unreachable", "given_up")},
+)
+CALL_EVENTS_WAITING = Metric(
+    "voicefleet_call_events_waiting",
+    "gauge",
+    "Call events that a receiver was not told yet; 0 on replicas that do not tell.",
+    ("region", "receiver"),
+)
+CALL_EVENTS_OLDEST = Metric(
+    "voicefleet_call_events_oldest_seconds",
+    "gauge",
+    "How long ago the oldest call event happened that a receiver was not told yet; 0: there is none.",
+    ("region", "receiver"),
+    unit="seconds",
 )
 AUTH_FAILURES = Metric(
     "voicefleet_auth_failures",

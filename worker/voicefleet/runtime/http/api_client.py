@@ -21,6 +21,7 @@ from voicefleet.contract.api import (
     RegionView,
     WorkerStatus,
 )
+from voicefleet.contract.call_events import CallSummary
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.runtime.clock import Clock, SystemClock
 
@@ -91,6 +92,23 @@ class ControllerClient:
             found += page.calls
             path = f"{_CALLS}&cursor={quote(page.next, safe='')}" if page.next else None
         return found
+
+    async def call(self, room: str, region: str | None = None) -> CallSummary | None:
+        """One call, whole; None: our key has no such call.
+
+        Raises:
+            UnreachableError: refused.
+            UnknownStateError: the controller does not answer, or does not know now.
+        """
+        path = f"/v1/calls/{quote(room, safe='')}" + (f"?region={quote(region, safe='')}" if region else "")
+        status, answer, _ = await self._ask("GET", path)
+        if status == 404:
+            return None
+        if status == 503:
+            raise UnknownStateError(f"GET {self._url}{path} was answered with {status}")
+        if status != 200:
+            raise _refused("GET /v1/calls/ROOM", status, answer, "Give a key that may read.")
+        return self._read(CallSummary, answer)
 
     async def decisions(self, limit: int = 100) -> list[DecisionView]:
         """The last decisions, newest first. Raises UnknownStateError when the controller does not say."""

@@ -24,13 +24,13 @@ _CONNECTION = ("ping", "select", "evalsha", "script|load", "subscribe", "unsubsc
 
 WORKER_SCRIPTS = (
     *("claim_accept", "claim_renew", "claim_release", "handoff_ready", "handoff_yield"),
-    *("transcript_put", "report"),
+    *("transcript_put", "report", "call_facts"),
 )
-WORKER_COMMANDS = (*_CONNECTION, "get", "zrem", "del", "publish")
+WORKER_COMMANDS = (*_CONNECTION, "get", "zrem", "del", "publish", "hgetall", "hsetnx", "lrange", "time")
 """What the worker's Python sends itself; a test reads the code for them."""
 CONTROLLER_COMMANDS = (
     *(*_CONNECTION, "del", "expire", "get", "incrby", "mget", "pexpire", "publish", "sadd", "set", "smembers", "srem"),
-    *("time", "zadd", "zcard", "zcount", "zrange", "zrem", "zremrangebyscore"),
+    *("time", "hgetall", "lrange", "zadd", "zcard", "zcount", "zrange", "zrem", "zremrangebyscore", "xrange", "xtrim"),
 )
 """What the controller's Python sends itself."""
 
@@ -67,6 +67,8 @@ def worker_rights(region: str) -> Rights:
         *(k.workers, k.open_claims, k.ledger, k.changed, k.renewed, k.report(_ANY), k.order(_ANY)),
         *(k.claim(_ANY), k.epoch(_ANY), k.fenced(_ANY), k.handoff(_ANY), k.aside(_ANY), k.removing(_ANY)),
         *(k.transcript(_ANY), k.transcript_of(_ANY)),
+        *(k.open_calls, k.call_of(_ANY), k.calls_in(_ANY), k.call_log(_ANY), k.call_facts(_ANY)),
+        *(k.call_events, k.call_events_wanted),
     )
     return Rights(keys, (k.events, k.job_channel(_ANY)), _commands(WORKER_SCRIPTS, WORKER_COMMANDS))
 

@@ -21,7 +21,7 @@ from redis.commands.core import AsyncScript
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
-from voicefleet.contract import codec
+from voicefleet.contract import call_log, codec
 from voicefleet.contract.aside import Aside
 from voicefleet.contract.claims import Claim, Handoff
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
@@ -32,6 +32,8 @@ from voicefleet.runtime.redis.scripts import ScriptArguments
 COMMAND_TIMEOUT_S = 1.0
 MAX_CONNECTIONS = 2_000
 _LISTEN_S = 5.0
+_NOTING = ("note.", "log_of(")
+"""What a script uses of ``notes.lua``, if anything."""
 
 RedisClient = Redis
 REDIS_FAILURES = (RedisError, OSError, TimeoutError)
@@ -187,9 +189,12 @@ async def listen(client: RedisClient, channels: Iterable[str], heard: Callable[[
 
 @cache
 def script_text(name: str) -> str:
-    """The Lua script ``lua/<name>.lua``, behind what all scripts begin with (``prelude.lua``)."""
+    """The Lua script ``lua/<name>.lua``, behind what all scripts begin with (``prelude.lua``), and what those begin
+    with that note what becomes of calls (``notes.lua``)."""
     files = resources.files("voicefleet.runtime.redis")
-    return script_prelude() + (files / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+    body = (files / "lua" / f"{name}.lua").read_text(encoding="utf-8")
+    notes = script_notes() if any(word in body for word in _NOTING) else ""
+    return script_prelude() + notes + body
 
 
 @cache
@@ -203,6 +208,15 @@ def script_prelude() -> str:
         ("ASIDE_FIELDS", _lua_names(Aside)),
     ):
         text = text.replace(f"<<{name}>>", value)
+    return text
+
+
+@cache
+def script_notes() -> str:
+    """What a script begins with that notes what becomes of a call."""
+    text = (resources.files("voicefleet.runtime.redis") / "notes.lua").read_text(encoding="utf-8")
+    for name in ("LOG_TTL_MS", "MOST_FACTS", "MOST_EVENTS", "ENDS_AFTER_MS", "FLUSH_MS"):
+        text = text.replace(f"<<{name}>>", str(getattr(call_log, name)))
     return text
 
 

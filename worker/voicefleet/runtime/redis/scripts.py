@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,3 +235,50 @@ class CallOver(ScriptArguments):
     script = "call_over"
     members: list[str]
     kept_s: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFacts(ScriptArguments):
+    script = "call_facts"
+    room: str
+    room_sid: str
+    job: str
+    tier: str
+    language: str
+    facts: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallReason(ScriptArguments):
+    script = "call_reason"
+    room: str
+    room_sid: str
+    reason: str
+    over: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallsDue(ScriptArguments):
+    script = "calls_due"
+    claim_prefix: str
+    look_every_ms: int
+    again_ms: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallClose(ScriptArguments):
+    script = "call_close"
+    id: str
+    claim_prefix: str
+    at_ms: int
+    reason: str
+    event: str
+    kept_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease(ScriptArguments):
+    script = "lease"
+    holder: str
+    ttl_ms: int

@@ -21,9 +21,14 @@ log = get_logger(__name__)
 
 
 class JobChannel:
-    """The job's end."""
+    """The job's end.
 
-    def __init__(self) -> None:
+    Args:
+        also: gets each observation too, whether or not the main process keeps up.
+    """
+
+    def __init__(self, also: Callable[[Observation], None] = lambda _: None) -> None:
+        self._also = also
         self._writer: asyncio.StreamWriter | None = None
 
     async def connect(self, path: str) -> None:
@@ -36,6 +41,7 @@ class JobChannel:
 
     def send(self, observation: Observation) -> None:
         """Send, or drop when the main process does not keep up or is gone."""
+        self._also(observation)
         writer = self._writer
         if writer is None or writer.is_closing():
             return

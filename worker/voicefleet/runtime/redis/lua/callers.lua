@@ -25,6 +25,7 @@ for _, pair in ipairs(args.add) do
   if aside and not same_room(aside.room_sid, pair[3]) then
     redis.call('DEL', args.aside_prefix .. pair[1])
   end
+  note.caller(pair[1], pair[3])
 end
 local out = {}
 for _, room in ipairs(args.gone) do
@@ -36,6 +37,7 @@ for _, room in ipairs(args.gone) do
     redis.call('ZREM', KEYS[5], room)
     redis.call('ZADD', KEYS[4], now, room)
     redis.call('ZADD', KEYS[6], now, room)
+    note.no_caller(room)
     out[#out + 1] = room
   end
 end

@@ -42,8 +42,10 @@ redis.call('PEXPIRE', KEYS[2], args.epoch_ttl_ms)
 redis.call('SET', KEYS[1], write_claim({worker = worker, job = job, epoch = epoch, state = 'accepted',
   room_sid = args.room_sid, renewed_ms = 0, trouble = ''}), 'PX', args.accepted_ttl_ms)
 redis.call('DEL', KEYS[4])
-if redis.call('HGET', KEYS[5], room) then
+local before = redis.call('HGET', KEYS[5], room)
+if before then
   redis.call('HINCRBY', KEYS[6], 'expired', 1)
+  note.gone(room, args.room_sid, before, 'expired')
 end
 redis.call('HSET', KEYS[5], room, job)
 redis.call('HINCRBY', KEYS[6], 'opened', 1)

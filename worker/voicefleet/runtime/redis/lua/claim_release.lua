@@ -29,4 +29,9 @@ if releases then
     at_ms = now}), 'PX', args.released_ttl_ms)
 end
 redis.call('ZADD', KEYS[4], now, room)
+if releases then
+  note.released(room, args.room_sid, args.released)
+else
+  note.gone(room, args.room_sid, job, 'left')
+end
 return releases and 2 or 1

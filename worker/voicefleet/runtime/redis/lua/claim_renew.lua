@@ -38,6 +38,7 @@ else
   if before ~= job then
     if before then
       redis.call('HINCRBY', KEYS[6], 'expired', 1)
+      note.gone(room, args.room_sid, before, 'expired')
     end
     redis.call('HSET', KEYS[5], room, job)
     redis.call('HINCRBY', KEYS[6], 'opened', 1)
@@ -50,6 +51,7 @@ redis.call('SET', KEYS[1], write_claim({worker = worker, job = job, epoch = mine
 redis.call('ZADD', KEYS[8], now, room)
 if not renewal then
   redis.call('ZADD', KEYS[7], now, room)
+  note.live(room, args.room_sid, worker, job, mine, false)
 end
 local planned = redis.call('GET', KEYS[4])
 local handoff = read_handoff(planned)

@@ -25,5 +25,6 @@ redis.call('DEL', KEYS[4])
 redis.call('HSET', KEYS[5], room, handoff.to_job)
 redis.call('HINCRBY', KEYS[6], 'opened', 1)
 redis.call('HINCRBY', KEYS[6], 'handed_over', 1)
+note.live(room, claim.room_sid, handoff.to_worker, handoff.to_job, epoch, true)
 redis.call('PUBLISH', args.channel_prefix .. handoff.to_job, 'handoff')
 return {1, handoff.to_job}

@@ -21,6 +21,7 @@ redis.call('HINCRBY', KEYS[6], 'recovered', 1)
 redis.call('ZREM', KEYS[9], room)
 redis.call('ZADD', KEYS[10], now_ms(), room)
 redis.call('ZREM', KEYS[11], room)
+note.gone(room, claim.room_sid, claim.job, 'lost')
 local joined = redis.call('ZSCORE', KEYS[7], room)
 if joined then
   redis.call('ZADD', KEYS[8], -1 / tonumber(joined), room)

@@ -23,4 +23,5 @@ redis.call('ZREM', KEYS[9], args.room)
 redis.call('ZREM', KEYS[13], args.room)
 redis.call('ZADD', KEYS[10], now_ms(), args.room)
 redis.call('ZREM', KEYS[11], args.room)
+note.over(args.room, args.room_sid, 'room_closed')
 return 1

@@ -1,10 +1,13 @@
-"""The avatar of `avatar.py`: joins the room, plays what its agent sends, shows a picture, and leaves with its agent."""
+"""An avatar provider: asked over HTTP, it joins a room, plays what its agent sends, shows a picture, leaves with it.
+
+python avatar_provider.py PORT      POST /launch {"url": ..., "token": ...}      GET /avatars -> how many there are
+"""
 
 import asyncio
-import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from aiohttp import web
 from livekit import rtc
 from livekit.agents.voice.avatar import (
     AudioSegmentEnd,
@@ -61,17 +64,23 @@ def _picture() -> rtc.VideoFrame:
     return rtc.VideoFrame(OPTIONS.video_width, OPTIONS.video_height, rtc.VideoBufferType.RGBA, bytes([128]) * size)
 
 
-async def main(url: str, token: str) -> None:
+async def be_avatar(url: str, token: str) -> None:
     room, over = rtc.Room(), asyncio.Event()
 
     def on_gone(participant: rtc.RemoteParticipant) -> None:
-        if participant.identity == room.local_participant.attributes.get(ATTRIBUTE_PUBLISH_ON_BEHALF):
+        if participant.identity == agent:
             over.set()
 
     room.on("participant_disconnected", on_gone)
     room.on("disconnected", lambda _: over.set())
     await room.connect(url, token)
-    runner = AvatarRunner(room, audio_recv=DataStreamAudioReceiver(room), video_gen=StillPicture(), options=OPTIONS)
+    agent = room.local_participant.attributes[ATTRIBUTE_PUBLISH_ON_BEHALF]
+    runner = AvatarRunner(
+        room,
+        audio_recv=DataStreamAudioReceiver(room, sender_identity=agent),
+        video_gen=StillPicture(),
+        options=OPTIONS,
+    )
     try:
         await runner.start()
         await over.wait()
@@ -80,5 +89,22 @@ async def main(url: str, token: str) -> None:
         await room.disconnect()
 
 
+avatars: set[asyncio.Task[None]] = set()
+
+
+async def launch(request: web.Request) -> web.Response:
+    wanted = await request.json()
+    avatar = asyncio.create_task(be_avatar(wanted["url"], wanted["token"]))
+    avatars.add(avatar)
+    avatar.add_done_callback(avatars.discard)
+    return web.json_response({})
+
+
+async def count(_: web.Request) -> web.Response:
+    return web.json_response({"avatars": len(avatars)})
+
+
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], os.environ["AVATAR_TOKEN"]))
+    provider = web.Application()
+    provider.add_routes([web.post("/launch", launch), web.get("/avatars", count)])
+    web.run_app(provider, host="127.0.0.1", port=int(sys.argv[1]))

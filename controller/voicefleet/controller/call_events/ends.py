@@ -1,0 +1,56 @@
+"""Ends calls in their logs: some time after a room is over, or a call has had neither caller nor agent for a while.
+
+Every replica looks; Redis has each call end once, with `call.ended` and what is known of it by then.
+"""
+
+from __future__ import annotations
+
+from voicefleet.contract.call_log import summarize
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.controller.regions.region import Region
+from voicefleet.runtime.logs.setup import get_logger
+
+LOOK_EVERY_S = 1.0
+
+log = get_logger(__name__)
+
+
+class CallEnds:
+    """Ends the calls of one region."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self.once()
+            await self._region.clock.sleep(LOOK_EVERY_S)
+
+    async def once(self) -> None:
+        """One look. A call that cannot be ended now is looked at again in some seconds."""
+        region = self._region
+        try:
+            for call in await region.calls.logs.over():
+                await self._end(call)
+        except UnknownStateError as error:
+            region.reads.failed("call_ends", error)
+            return
+        region.reads.succeeded("call_ends")
+
+    async def _end(self, call: str) -> None:
+        logs = self._region.calls.logs
+        found = await logs.read(call)
+        if found is None:
+            return
+        summary = summarize(found, await logs.now_ms(), over=True)
+        if await logs.close(found, summary):
+            log.info(
+                "call ended",
+                region=self._region.name,
+                room=summary.room,
+                call=call,
+                reason=summary.reason,
+                duration_s=summary.duration_s,
+                turns=len(summary.turns),
+            )
