@@ -142,6 +142,9 @@ def test_an_agent_that_somebody_removes_and_the_last_caller_removed_release_the_
         job = await greeted()
         await job.room.disconnect(REMOVED)
         assert await released(job) == ("agent_removed", SID)
+        stored = job.transcripts.stored
+        assert stored is not None
+        assert not stored.released, "it may have been a recovery, whose agent says sorry"
         job = await greeted()
         job.room.joins("bob")
         job.room.leaves(CALLER, REMOVED)

@@ -137,7 +137,9 @@ class Ending:
 
     async def _release(self, reason: ReleaseReason) -> None:
         word = f"{reason.value}:{self._word}" if self._word and self._word != reason.value else reason.value
-        await self.before_release()
+        if reason is not ReleaseReason.AGENT_REMOVED:
+            # Who removed the agent, the claim tells: it may be a recovery.
+            await self.before_release()
         if await self._lease.release(word):
             log.info("the call is released, nobody is sent there again", reason=word)
             self._released(reason)
