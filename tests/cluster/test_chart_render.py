@@ -107,8 +107,9 @@ def test_no_variable_is_set_twice_and_the_charts_own_are_guarded(case: str, rend
             if container["name"] in ("worker", "controller"):
                 given = MATRIX[case].get(container["name"], {}).get("extraEnv", [])
                 own = set(names) - {entry["name"] for entry in given}
-                # Each region's key and secret have names of their own in the controller.
-                named = {name for name in own if not re.fullmatch(r"LIVEKIT_.+_API_(KEY|SECRET)", name)}
+                # Each region's key and secret, and each receiver's, have names of their own in the controller.
+                of_one = r"LIVEKIT_.+_API_(KEY|SECRET)|CALL_EVENTS_.+_SECRET"
+                named = {name for name in own if not re.fullmatch(of_one, name)}
                 assert [n for n in named if f'"{n.removeprefix("VOICEFLEET_")}"' not in CHECKS] == []
 
 

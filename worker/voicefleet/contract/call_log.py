@@ -227,11 +227,10 @@ def _detail(fact: Mapping[str, Any]) -> str:
         case "turn":
             ttfa = fact.get("ttfa_s")
             stages = fact.get("stages")
-            times = (
-                [f"{name} {1000 * s:.0f}" for name, s in in_order(stages).items()] if isinstance(stages, dict) else []
-            )
             said = [str(fact.get("outcome", "")), *([f"TTFA {1000 * ttfa:.0f} ms"] if ttfa is not None else [])]
-            return ", ".join([*said, *([" ".join(times)] if times else [])])
+            if isinstance(stages, dict) and stages:
+                said.append(" ".join(f"{name} {1000 * s:.0f}" for name, s in in_order(stages).items()))
+            return ", ".join(said)
         case "greeting":
             return f"after {fact.get('seconds', 0):.2f} s"
         case "interruption":
