@@ -7,7 +7,8 @@ import base64
 import contextlib
 import json
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from livekit.rtc._proto.stats_pb2 import DTLS_TRANSPORT_CONNECTED, RtcStats
 from support.failing_providers import ScriptedLLM
 from support.loudspeaker import Loudspeaker
 from support.virtual_time import LoopClock
+from voicefleet.contract.call_events import CallState, CallSummary
 from voicefleet.contract.claims import Handoff, HandoffState
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.probe import WORKER_ATTRIBUTE
@@ -50,6 +52,29 @@ class FakeFacts:
 
     def describe(self, tier: str, language: str) -> None:
         self.described = (tier, language)
+
+    async def close(self) -> None:
+        return
+
+
+class FakeLogs:
+    """The calls' logs in Redis: `on_call_end` may run for the first who asks. While `away` nobody is answered."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.away = False
+
+    async def first_to_end(self, _room: str, _sid: str) -> bool:
+        if self.away:
+            raise UnknownStateError("Redis does not answer")
+        self.asked += 1
+        return self.asked == 1
+
+    async def summary(self, room: str, room_sid: str, *, over: bool) -> CallSummary:
+        assert over
+        return CallSummary(
+            call=room_sid, room=room, region="eu", state=CallState.ENDED, started_at="2026-01-01", duration_s=9.0
+        )
 
 
 class FakeClaims:
@@ -151,12 +176,16 @@ class FakeTranscripts:
     def __init__(self, stored: CallTranscript | None = None) -> None:
         self.stored = stored
         self.stuck = False
+        self.ttl_s: float | None = None
 
     async def read(self) -> CallTranscript | None:
         return self.stored
 
     def save(self, transcript: Callable[[], CallTranscript]) -> None:
         self.stored = transcript()
+
+    def keep_for(self, ttl_s: float) -> None:
+        self.ttl_s = ttl_s
 
     async def flush(self, limit_s: float) -> bool:
         await asyncio.sleep(limit_s if self.stuck else 0.0)
@@ -206,15 +235,33 @@ class FakeRoom:
     def isconnected(self) -> bool:
         return self.connected
 
-    def joins(self, identity: str, *, agent: bool = False) -> None:
-        attributes = {WORKER_ATTRIBUTE: "worker-2"} if agent else {}
+    def joins(
+        self,
+        identity: str,
+        *,
+        agent: bool = False,
+        outside: bool = False,
+        publishes: bool = True,
+        more: Mapping[str, str] = {},
+    ) -> None:
+        """`outside`: an agent of no worker of the fleet."""
+        attributes = {WORKER_ATTRIBUTE: "worker-2"} if agent and not outside else {}
         kind = _AGENT if agent else _STANDARD
-        participant = SimpleNamespace(identity=identity, kind=kind, attributes=attributes)
+        participant = SimpleNamespace(
+            identity=identity,
+            kind=kind,
+            attributes={**attributes, **more},
+            joined_at=datetime.fromtimestamp(1_000 + len(self.remote_participants), UTC),
+            permissions=SimpleNamespace(can_publish=publishes, can_publish_sources=[]),
+            disconnect_reason=None,
+        )
         self.remote_participants[identity] = participant
         self.emit("participant_connected", participant)
 
-    def leaves(self, identity: str) -> None:
-        self.emit("participant_disconnected", self.remote_participants.pop(identity))
+    def leaves(self, identity: str, reason: Any = rtc.DisconnectReason.CLIENT_INITIATED) -> None:
+        gone = self.remote_participants.pop(identity)
+        gone.disconnect_reason = reason
+        self.emit("participant_disconnected", gone)
 
     async def disconnect(self, reason: Any = rtc.DisconnectReason.CLIENT_INITIATED) -> None:
         if self.connected:
@@ -312,7 +359,7 @@ class FakeJob:
         self.ended: list[str] = []
         self.room, self.claims, self.transcripts = FakeRoom(), FakeClaims(holder, self.ended), FakeTranscripts(stored)
         self.channel, self.liveness = FakeChannel(self.ended), FakeLiveness(self.ended)
-        self.facts = FakeFacts()
+        self.facts, self.logs = FakeFacts(), FakeLogs()
         self.calls: list[CallContext] = []
         self.loudspeaker = Loudspeaker()
         self.session: AgentSession[Any] | None = None
@@ -338,6 +385,7 @@ class FakeJob:
             liveness=cast(Any, self.liveness),
             transcripts=cast(Any, self.transcripts),
             facts=cast(Any, self.facts),
+            logs=cast(Any, self.logs),
             close=self._close,
         )
         return read_job(cast(JobContext, self.ctx), self._settings, ports)
@@ -377,7 +425,7 @@ class FakeJob:
         self.calls.append(call)
         return self._factory(call)
 
-    def make_session(self, tier: ReadyTier | None = None, **_: Any) -> AgentSession[Any]:
+    def make_session(self, tier: ReadyTier | None = None, **more: Any) -> AgentSession[Any]:
         """A session of scripted providers, as a team's entrypoint or our factory's makes it."""
         self.tier = tier.name if tier is not None else ""
         self.session = RoomlessSession(
@@ -386,6 +434,7 @@ class FakeJob:
             vad=None,
             conn_options=connect_options(self._tiers.pick("")),
             user_away_timeout=None,
+            **more.get("options", {}),
         )
         self.session.output.audio, self.session.input.audio = self.loudspeaker, SilentInput()
         return self.session

@@ -126,6 +126,10 @@ def picture(seen: Seen) -> RenderableType:
     if waiting:
         named = ", ".join(f"{call.room} ({call.since_s:.0f} s)" for call in waiting[:_WAITING_NAMED])
         parts.append(Text(f"Waiting: {named}", style="bold red"))
+    if aside := [call for call in seen.calls or () if call.state in ("released", "neighbour")]:
+        named = ", ".join(f"{call.room} ({call.reason or call.state})" for call in aside[:_WAITING_NAMED])
+        more = f" and {len(aside) - _WAITING_NAMED} more" if len(aside) > _WAITING_NAMED else ""
+        parts.append(Text(f"No agent wanted: {named}{more}"))
     if seen.decisions:
         parts += ["", _decisions(seen.decisions)]
     return Group(*parts)

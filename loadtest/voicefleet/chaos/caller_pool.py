@@ -28,7 +28,7 @@ class _Member:
     """One caller, and what is known of it so far. Times are monotonic."""
 
     call_id: str
-    room: str
+    ticket: CallTicket
     caller: Caller | None = None
     joined_s: float | None = None
     greeted: bool = False
@@ -37,6 +37,10 @@ class _Member:
     """When each question that was answered had been asked."""
     outcome: CallOutcome | None = None
     task: asyncio.Task[None] | None = None
+
+    @property
+    def room(self) -> str:
+        return self.ticket.room
 
     @property
     def over(self) -> bool:
@@ -66,12 +70,12 @@ class CallerPool:
     @property
     def rooms(self) -> list[str]:
         """Their rooms, in the order of joining."""
-        return [member.room for member in self._members]
+        return list(dict.fromkeys(member.room for member in self._members))
 
     def join(self, ticket: CallTicket) -> str:
         """Start a caller; returns the name of its call."""
         number = len(self._members)
-        member = _Member(f"call-{number:02d}", ticket.room)
+        member = _Member(f"call-{number:02d}", ticket)
         settings = CallerSettings(behavior=CallerBehavior(patience_s=self._patience_s))
         caller = Caller(
             member.call_id,
@@ -85,6 +89,21 @@ class CallerPool:
         self._members.append(member)
         member.task = asyncio.create_task(self._run(member, caller), name=member.call_id)
         return member.call_id
+
+    async def reload(self, room: str, away_s: float) -> None:
+        """The caller in `room` leaves once its question is answered, and is back after `away_s` with the same ticket.
+        Returns when it has heard a voice, or its patience is over."""
+        left = next(member for member in self._members if member.room == room)
+        self.finish([room])
+        await self._until_member(lambda: left.over)
+        await self._clock.sleep(away_s)
+        self.join(left.ticket)
+        back = self._members[-1]
+        await self._until_member(lambda: back.greeted or back.over)
+
+    async def _until_member(self, look: Callable[[], bool]) -> None:
+        while not look():
+            await self._clock.sleep(_LOOK_EVERY_S)
 
     async def _run(self, member: _Member, caller: Caller) -> None:
         member.outcome = await caller.run()

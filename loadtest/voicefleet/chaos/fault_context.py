@@ -38,6 +38,7 @@ class Fixtures:
 
     directory: Path
     relay: Relay | None = None
+    journal: Path | None = None
     providers: Path | None = None
     clocks: Path | None = None
     senses: Path | None = None
@@ -60,11 +61,17 @@ class FaultContext:
     injected_s: float | None = None
     hit: int = 0
     notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     empty_s: list[float | None] = field(default_factory=list)
 
     @property
     def relay(self) -> Relay:
         return _required(self.fixtures.relay)
+
+    @property
+    def journal(self) -> Path:
+        """What `working_agent` wrote down."""
+        return _required(self.fixtures.journal)
 
     @property
     def providers(self) -> Path:
@@ -102,6 +109,10 @@ class FaultContext:
     def note(self, text: str) -> None:
         """Add a sentence to the scenario's notes; alike ones of several runs are counted."""
         self.notes.append(text)
+
+    def problem(self, text: str) -> None:
+        """Something that must not be: the scenario is not good."""
+        self.problems.append(text)
 
     async def sleep(self, seconds: float) -> None:
         await self.clock.sleep(seconds)

@@ -23,10 +23,12 @@ from voicefleet.chaos import breakable_agent, launcher
 from voicefleet.chaos.caller_pool import PATIENCE_S, CallerPool
 from voicefleet.chaos.fault_context import REGION, FaultContext, FaultError, Fixtures
 from voicefleet.chaos.faults.providers import write_faults
+from voicefleet.chaos.journal import journal_problems, read_journal
 from voicefleet.chaos.measure import Run
 from voicefleet.chaos.packets import open_filter
 from voicefleet.chaos.relay import relay
 from voicefleet.chaos.scenarios import FleetProfile, Scenario
+from voicefleet.chaos.settings import JOURNAL_VARIABLE
 from voicefleet.contract.api import CallRequest
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.runtime.clock import Clock
@@ -35,6 +37,7 @@ from voicefleet.stack.find import find_faketime
 from voicefleet.stack.fleet import Fleet, PoolShape, WorkerOptions, running_fleet
 from voicefleet.stack.interrupt import Say
 
+WORKING_AGENT = "voicefleet.chaos.working_agent:create"
 START_LIMIT_S = 60.0
 RESTORED_LIMIT_S = 40.0
 JOIN_SPREAD_S = 2.5
@@ -45,6 +48,7 @@ FAULT_LIMIT_S = 150.0
 ANSWERS_LIMIT_S = 20.0
 END_LIMIT_S = 30.0
 """Callers are told to end; one in silence hangs up when its patience is over, and then its call must be over."""
+HOOKS_LIMIT_S = 20.0
 HELD_PATIENCE_S = 90.0
 """Of callers to whom a voice says that they must wait: they stay longer than the minute in which all slots are full."""
 
@@ -104,6 +108,8 @@ class FleetHarness:
             else:
                 await callers.wait_answered(scenario.answers, over_s, ANSWERS_LIMIT_S)
             settled = await callers.wait_over(END_LIMIT_S)
+            if scenario.profile.working and not failed:
+                await self._judge_work(context, cut=scenario.bound.voice_back_s is not None)
         health = meter.health()
         if not settled:
             context.note("a call never came to its end")
@@ -115,9 +121,22 @@ class FleetHarness:
             hit=context.hit,
             empty_s=tuple(context.empty_s),
             notes=tuple(context.notes),
+            problems=tuple(context.problems),
             failed=failed,
             void=health.void,
         )
+
+    async def _judge_work(self, context: FaultContext, *, cut: bool) -> None:
+        """Whether agents, work and hooks were as they must be; hooks come some time after a call."""
+        deadline_s = self.clock.monotonic() + HOOKS_LIMIT_S
+        while True:
+            text = context.journal.read_text(encoding="utf-8") if context.journal.exists() else ""
+            problems = journal_problems(read_journal(text), context.callers.rooms, cut=cut)
+            if not problems or self.clock.monotonic() >= deadline_s:
+                break
+            await self.clock.sleep(0.5)
+        for problem in problems:
+            context.problem(problem)
 
     async def _join_live_callers(self, scenario: Scenario, context: FaultContext) -> None:
         """The live callers join one after the other, then some time passes in conversation.
@@ -169,6 +188,7 @@ async def running_harness(
             providers=folder / "faults.json" if profile.providers else None,
             senses=folder / "senses.json" if profile.senses else None,
             clocks=folder / "clocks" if profile.clocks else None,
+            journal=folder / "journal.jsonl" if profile.working else None,
             packet_filter=await stack.enter_async_context(open_filter()) if profile.packets else None,
         )
         shape = PoolShape(profile.slots, profile.workers, profile.most, profile.buffer, profile.scale_down_delay_s)
@@ -209,6 +229,8 @@ def _worker_options(profile: FleetProfile, fixtures: Fixtures) -> WorkerOptions:
         return WorkerOptions(tiers, launcher=[*command, "clock", str(find_faketime().path), str(fixtures.clocks), "--"])
     if profile.packets:
         return WorkerOptions(tiers, launcher=[*command, "groups", "--"])
+    if fixtures.journal is not None:
+        return WorkerOptions(tiers, agent=WORKING_AGENT, env={JOURNAL_VARIABLE: str(fixtures.journal)})
     return WorkerOptions(tiers)
 
 

@@ -40,6 +40,7 @@ class Run:
         hit: live calls whose agent the fault took away or stopped, as far as the harness knows.
         empty_s: order to leave -> no calls left, per worker; None: it did not empty in time.
         notes: what happened, in words.
+        problems: what was found that must not be, beyond what callers heard.
         failed: why the fault could not be brought about; empty when it was.
         void: the machine was starved, so that silence may be its own.
     """
@@ -51,6 +52,7 @@ class Run:
     hit: int = 0
     empty_s: tuple[float | None, ...] = ()
     notes: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
     failed: str = ""
     void: bool = False
 
@@ -161,7 +163,8 @@ def scenario_figures(scenario: str, runs: Sequence[Run], bound: Bound) -> dict[s
         "void": sum(run.void for run in runs),
         "seeds": [run.seed for run in counted],
     }
-    problems = [*_not_injected(runs), *shortcomings(result, bound)]
+    own = _counted(problem for run in counted for problem in run.problems)
+    problems = [*_not_injected(runs), *shortcomings(result, bound), *own]
     return {
         **result,
         "passed": not problems,

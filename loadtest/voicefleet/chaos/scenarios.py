@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from voicefleet.chaos.fault_context import FaultContext
-from voicefleet.chaos.faults import clock, network, operations, processes, providers, senses, servers, webhooks
+from voicefleet.chaos.faults import callers, clock, network, operations, processes, providers, senses, servers, webhooks
 from voicefleet.chaos.measure import Bound
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.validation import nearest
@@ -18,6 +18,7 @@ AFTER_STALL = Bound(voice_back_s=6.0)
 UNFIT = Bound(voice_back_s=20.0)
 """From the fault on: the rest of an answer and the caller's next question count, before which nobody can tell."""
 HANDOFF = Bound(empty_s=15.0, extra_wait_s=1.0)
+HANDOFF_OF_WORK = Bound(empty_s=25.0, extra_wait_s=2.0)
 HANDOVER = Bound(extra_wait_s=1.0)
 NONE = Bound()
 
@@ -43,6 +44,8 @@ class FleetProfile:
     """Each worker has a clock of its own."""
     waiting_message: bool = False
     """Waiting callers are told so by a voice, and wait longer for it."""
+    working: bool = False
+    """Its agents hand calls to each other, work beside them, and write down what they do (`working_agent`)."""
     providers: bool = False
     """The synthetic providers read a file that makes them fail."""
     senses: bool = False
@@ -50,6 +53,7 @@ class FleetProfile:
 
 
 NORMAL = FleetProfile()
+WORKING = FleetProfile(working=True)
 FILTERED = FleetProfile(packets=True)
 OWN_CLOCKS = FleetProfile(clocks=True)
 BREAKABLE = FleetProfile(slots=3, workers=2, most=3, providers=True)
@@ -142,6 +146,21 @@ SCENARIOS: tuple[Scenario, ...] = (
     _scenario("rolling-restart", operations.rolling_restart, NORMAL, HANDOFF),
     _scenario("scale-down", operations.scale_down, SHRINKING, HANDOFF),
     _scenario("drain-handoff", operations.drain_handoff, NORMAL, HANDOFF, quick=True),
+    _scenario("page-reload", callers.page_reload),
+    _scenario(
+        "work-drain",
+        operations.drain_handoff,
+        WORKING,
+        HANDOFF_OF_WORK,
+        what="A worker drains while its calls' second agents book in the background: nothing is cut off.",
+    ),
+    _scenario(
+        "work-kill9",
+        processes.worker_kill9,
+        WORKING,
+        AFTER_KILL,
+        what="A worker is killed while its calls are with their second agents: those have them again.",
+    ),
     _scenario("packet-loss", network.packet_loss, FILTERED),
 )
 

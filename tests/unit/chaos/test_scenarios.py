@@ -48,6 +48,9 @@ WANTED = [
     "rolling-restart",
     "scale-down",
     "drain-handoff",
+    "page-reload",
+    "work-drain",
+    "work-kill9",
     "packet-loss",
 ]
 
@@ -112,6 +115,8 @@ def test_bounds() -> None:
         "rolling-restart": handoff,
         "scale-down": handoff,
         "drain-handoff": handoff,
+        "work-drain": Bound(empty_s=25.0, extra_wait_s=2.0),
+        "work-kill9": Bound(voice_back_s=3.0),
     }
 
 

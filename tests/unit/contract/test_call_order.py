@@ -182,6 +182,6 @@ def test_a_ticket_and_its_record_have_the_order_of_the_request() -> None:
         assert (told["region"], told["room"], told["token"]) == ("eu", record.room, "token")
         assert [told["identity"]] == identities
         assert record.order == order
-        assert [DispatchMetadata.decode(text) for text in minted] == [DispatchMetadata(order)]
+        assert [DispatchMetadata.decode(text) for text in minted] == [DispatchMetadata(order, caller=told["identity"])]
 
     with_region(story)

@@ -15,6 +15,7 @@ from voicefleet.contract.calls import CallOrder, CallRecord, DispatchMetadata
 from voicefleet.controller.http.api import Api
 from voicefleet.controller.http.auth.access import Access
 from voicefleet.controller.http.end_call import EndCall
+from voicefleet.controller.http.rejoin import Rejoin
 from voicefleet.controller.leader.leadership import AlwaysLeads
 from voicefleet.controller.pool.reconciler import DecisionLog
 from voicefleet.controller.regions.history import History
@@ -59,6 +60,7 @@ def app_of(fakes: FakeRegion, *, concurrent_calls: int = 0) -> web.Application:
         app
     )
     EndCall(regions, limiter).add_routes(app)
+    Rejoin(regions).add_routes(app)
     return app
 
 
@@ -92,11 +94,37 @@ def test_a_ticket_orders_an_agent_and_the_call_has_a_record() -> None:
         assert status == 201
         token = json.loads(ticket["token"])
         order = CallOrder("fast", "order 7")
-        assert DispatchMetadata.decode(token["metadata"]) == DispatchMetadata(order)
+        assert DispatchMetadata.decode(token["metadata"]) == DispatchMetadata(order, caller=ticket["identity"])
         assert (token["room"], token["key"], token["data"]) == (ticket["room"], "front", False)
-        record = CallRecord(ticket["room"], "eu", order, key="front", max_duration_s=60.0, priority=3)
+        record = CallRecord(
+            ticket["room"], "eu", order, key="front", max_duration_s=60.0, priority=3, caller=ticket["identity"]
+        )
         assert fakes.store.redis.records == {ticket["room"]: record}
         assert ticket["room"] in fakes.region.reservations.rooms, "its slot is not given to the next one"
+
+    with_region(story, lister)
+
+
+def test_a_page_that_reloads_gets_another_ticket_for_its_own_call_alone() -> None:
+    async def story(fakes: FakeRegion) -> None:
+        await known(fakes)
+        client = Client(fakes)
+        _, first = await client("POST", "/v1/calls", {"tier": "fast", "identity": "ann"})
+        path = f"/v1/calls/{first['room']}/ticket"
+        status, ticket = await client("POST", path, {"identity": "ann"})
+        assert status == 201
+        assert (ticket["room"], ticket["identity"], ticket["region"]) == (first["room"], "ann", "eu")
+        assert json.loads(ticket["token"]) == json.loads(first["token"]), "the same rights"
+        assert (await client("POST", path, key="other"))[0] == 404
+        assert (await client("POST", path, key="reader"))[0] == 403
+        assert (await client("POST", "/v1/calls/nobodys/ticket"))[0] == 404
+        assert (await client("POST", path, {"identity": "a\nb"}))[0] == 400
+        assert (await client("POST", path, {"region": "mars"}))[0] == 400
+        fakes.store.redis.away = True
+        assert (await client("POST", path))[0] == 503
+        fakes.store.redis.away = False
+        assert (await client("DELETE", f"/v1/calls/{first['room']}"))[0] == 204
+        assert (await client("POST", path))[0] == 404, "it was ended on purpose"
 
     with_region(story, lister)
 

@@ -13,10 +13,13 @@ from livekit.agents.llm import ChatContext, ChatMessage, ChatRole, FunctionCall,
 from livekit.agents.voice.io import AudioInput
 
 from voicefleet.contract.calls import CallOrder
-from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallContext
+from voicefleet.worker.call import HANDED_OVER, RECOVERED, RETURNED, CallContext
+from voicefleet.worker.conversation.agent_recipe import Given
 from voicefleet.worker.conversation.boundary import UNHEARD_S, TurnBoundary
+from voicefleet.worker.conversation.current_agent import CurrentAgent
 from voicefleet.worker.conversation.resume import Opening, Phrases, Resumption, conversation, last_sentence, opening
 from voicefleet.worker.conversation.transcript import CallTranscript, Loss
+from voicefleet.worker.conversation.userdata import UserdataChanges
 from voicefleet.worker.job.voice import Gate
 
 pytestmark = pytest.mark.unit
@@ -66,17 +69,18 @@ def chat(*said: tuple[ChatRole, str]) -> ChatContext:
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("said", "expected", "returned"),
     [
-        ([], Opening("Where were we?")),
-        ([("assistant", "We open at nine. Which day?")], Opening("Where were we? Which day?")),
-        ([("assistant", "Hello."), ("user", "When?")], Opening("Sorry.", answer=True)),
-        ([("user", "When?"), ("assistant", "At nine.")], Opening("Where were we? At nine.")),
-        ([("system", "Be nice.")], Opening("Where were we?")),
+        ([], Opening("Where were we?"), ""),
+        ([("assistant", "We open at nine. Which day?")], Opening("Where were we? Which day?"), "Which day?"),
+        ([("assistant", "Hello."), ("user", "When?")], Opening("Sorry.", answer=True), ""),
+        ([("user", "When?"), ("assistant", "At nine.")], Opening("Where were we? At nine."), "At nine."),
+        ([("system", "Be nice.")], Opening("Where were we?"), ""),
     ],
 )
-def test_opening(said: list[tuple[ChatRole, str]], expected: Opening) -> None:
+def test_opening(said: list[tuple[ChatRole, str]], expected: Opening, returned: str) -> None:
     assert opening(RECOVERED, chat(*said).items, PHRASES) == expected
+    assert opening(RETURNED, chat(*said).items, PHRASES) == Opening(returned, answer=expected.answer)
     assert opening(HANDED_OVER, chat(*said).items, PHRASES) == Opening("")
     assert opening("", chat(*said).items, PHRASES) == Opening("")
 
@@ -125,6 +129,13 @@ class Frames(AudioInput):
         return rtc.AudioFrame(sample * 1600, 16_000, 1, 1600)
 
 
+def resumed(session: AgentSession[Any], call: CallContext, before: CallTranscript, lost: list[Loss]) -> Resumption:
+    agents = CurrentAgent(lambda: None, lambda: False, Given, "", lost.append)
+    userdata = UserdataChanges(lambda: None, lambda: None)
+    more = {"agents": agents, "userdata": userdata, "clock": Noon(), "lost": lost.append, "send": lambda _: None}
+    return Resumption(session, call, before, PHRASES, **more)  # type: ignore[arg-type]
+
+
 async def test_a_restored_conversation_stands_after_the_agent_s_own_words_and_each_part_once() -> None:
     """Whatever the clock of the machine that stored it."""
     at_s = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
@@ -136,7 +147,7 @@ async def test_a_restored_conversation_stands_after_the_agent_s_own_words_and_ea
     session, agent = AgentSession[Any](), Agent(instructions="Help.", chat_ctx=chat(("system", "Be brief.")))
     call, lost = CallContext("eu", "room", "fast", CallOrder(), "w", RECOVERED), list[Loss]()
     before = CallTranscript("fast", past, {"table": 4})
-    resumption = Resumption(session, call, before, PHRASES, clock=Noon(), lost=lost.append, send=lambda _: None)
+    resumption = resumed(session, call, before, lost)
     assert await resumption.prepare(agent) is agent
     await resumption._restore(agent, before)
     assert [i.id for i in agent.chat_ctx.items[1:]] == ["i1", "i2"]
@@ -150,7 +161,7 @@ async def test_an_unreadable_conversation_is_left_out_and_named() -> None:
     session, lost = AgentSession[Any](), list[Loss]()
     call = CallContext("eu", "room", "fast", CallOrder(), "w", RECOVERED)
     before = CallTranscript("fast", [{"type": "no such thing"}], {"table": 4})
-    resumption = Resumption(session, call, before, PHRASES, clock=Noon(), lost=lost.append, send=lambda _: None)
+    resumption = resumed(session, call, before, lost)
     await resumption.prepare(Agent(instructions="Help."))
     assert lost == [Loss.UNREADABLE]
 

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from voicefleet.worker.dead_air.deafness import FORGOTTEN_S, DeafnessDetector, Suspicion
+from voicefleet.worker.dead_air.deafness import (
+    FORGOTTEN_S,
+    REACTS_BY_WORDS_S,
+    STUCK_S,
+    WORDLESS_TURNS,
+    DeafnessDetector,
+    Suspicion,
+)
 from voicefleet.worker.dead_air.muteness import MutenessDetector, TrackReading
 
 pytestmark = pytest.mark.unit
@@ -14,21 +21,24 @@ QUIET, VOICE = -70.0, -20.0
 
 
 class Call:
-    """Frames at their pace; `speech_s` is what our own detector makes of a suspicion."""
+    """Frames at their pace; `speech_s` and `quiet_s` are what our own detector makes of it."""
 
     def __init__(self, deafness: DeafnessDetector) -> None:
         self.deafness = deafness
         self.now = 100.0
         self.asked: list[Suspicion] = []
 
-    def sound(self, seconds: float, level_dbfs: float, speech_s: float = 2.0) -> float | None:
+    def sound(self, seconds: float, level_dbfs: float, speech_s: float = 2.0, quiet_s: float = 0.0) -> float | None:
         """When deafness was found, if it was."""
         for _ in range(round(seconds / FRAME_S)):
             self.now += FRAME_S
             self.deafness.frame(self.now, level_dbfs, FRAME_S)
             if (suspicion := self.deafness.suspicion(self.now)) is not None:
                 self.asked.append(suspicion)
-                self.deafness.judged(self.now, suspicion, speech_s)
+                if suspicion is Suspicion.STUCK:
+                    self.deafness.judged_stuck(self.now, quiet_s)
+                else:
+                    self.deafness.judged_unheard(self.now, speech_s)
             if self.deafness.deaf_since_s is not None:
                 return self.now
         return None
@@ -90,10 +100,12 @@ def test_a_fan_becomes_part_of_the_room(call: Call) -> None:
     assert len(call.asked) == before
 
 
-def test_a_caller_never_heard_yet_needs_more_evidence(call: Call) -> None:
+def test_without_a_voice_detector_a_caller_never_heard_yet_needs_more_evidence(call: Call) -> None:
+    call.deafness.by_voice = False
     assert call.sound(1.5, VOICE) is None
-    assert call.sound(3.0, QUIET) is None
+    assert call.sound(5.0, QUIET) is None
     assert call.sound(1.5, VOICE) is not None
+    assert REACTS_BY_WORDS_S < 6.0
 
 
 def test_an_answering_session_is_never_suspected(call: Call) -> None:
@@ -102,23 +114,52 @@ def test_an_answering_session_is_never_suspected(call: Call) -> None:
     assert call.asked == []
 
 
-def test_a_voice_that_never_ends_is_found_and_a_soft_one_is_left_alone(call: Call) -> None:
+def test_a_turn_that_never_ends_is_found_and_a_monologue_is_left_alone(call: Call) -> None:
     call.turn(1.0)
     call.deafness.caller_speaks(call.now, True)
-    call.sound(1.0, VOICE)
-    began = call.now
-    assert call.sound(10.0, -60.0, speech_s=3.0) is None, "too soft for us, but a voice"
+    assert call.sound(60.0, VOICE, quiet_s=0.4) is None, "a monologue"
     assert Suspicion.STUCK in call.asked
-    found = call.sound(20.0, QUIET, speech_s=0.0)
+    began = call.now
+    assert call.sound(STUCK_S, QUIET, quiet_s=1.0) is None
+    assert call.sound(3.0, VOICE, quiet_s=STUCK_S) is None, "a crowd"
+    began = call.now
+    assert call.sound(STUCK_S, QUIET, quiet_s=1.0) is None
+    found = call.sound(3.0, QUIET, quiet_s=STUCK_S)
     assert found is not None
-    assert found > began
+    assert found - began < 6.0
+
+
+def test_a_model_that_goes_by_the_meaning_may_wait_for_the_rest_of_a_sentence(call: Call) -> None:
+    call.deafness.by_voice = False
+    call.deafness.caller_speaks(call.now, True)
+    assert call.sound(20.0, QUIET, quiet_s=9.0) is None
+
+
+def test_a_television_behind_the_caller_is_no_evidence(call: Call) -> None:
+    call.turn(5.0)
+    assert call.sound(60.0, VOICE - 16.0) is None
+    assert call.asked == []
+    assert call.sound(1.0, QUIET) is None
+    assert call.sound(4.0, VOICE - 10.0) is not None
+
+
+def test_turns_without_a_word_count_unless_the_recogniser_lives(call: Call) -> None:
+    for _ in range(5):
+        call.deafness.unheard_turn(call.now)
+        call.deafness.recogniser_lives()
+    assert call.deafness.deaf_since_s is None
+    for n in range(WORDLESS_TURNS):
+        assert call.deafness.deaf_since_s is None, "each is apologised for, and opens its stream anew"
+        call.deafness.unheard_turn(call.now + 9.0 * n)
+        call.deafness.caller_speaks(call.now + 9.0 * n + 3.0, True)
+    assert call.deafness.deaf_since_s == call.now
 
 
 def test_a_session_that_is_not_to_listen_is_not_judged(call: Call) -> None:
     call.turn(2.0)
     for _ in range(10):
         call.sound(0.8, VOICE)
-        call.deafness.not_listening()
+        call.deafness.not_listening(call.now)
     assert call.asked == []
 
 
@@ -152,7 +193,17 @@ def test_an_agent_whose_track_carries_nothing_is_found_within_six_seconds(energy
     muteness.speaks(100.0, True)
     found = _read(muteness, 10, energy=energy, packets=packets)
     assert found is not None
-    assert found <= 106.0
+    assert found <= 104.0
+    assert muteness.mute_since_s == pytest.approx(100.0, abs=1.0)
+
+
+def test_an_agent_whose_reply_pauses_is_given_as_long_as_a_slow_llm() -> None:
+    muteness = MutenessDetector()
+    muteness.speaks(100.0, True)
+    for n in range(6):
+        muteness.reading(100.0 + n, TrackReading(1.0, 5 * n, waits=False))
+        assert muteness.mute_since_s is None
+    muteness.reading(106.0, TrackReading(1.0, 30, waits=False))
     assert muteness.mute_since_s == pytest.approx(100.0, abs=1.0)
 
 
@@ -177,15 +228,28 @@ def test_short_replies_that_nobody_hears_add_up() -> None:
     assert muteness.mute_since_s == pytest.approx(100.3)
 
 
+def test_one_word_answers_after_long_silences_are_no_muteness() -> None:
+    muteness, packets, energy = MutenessDetector(), 0, 0.0
+    for n in range(30):
+        now = 100.0 + 20 * n
+        muteness.speaks(now, True)
+        muteness.speaks(now + 0.4, False)
+        packets, energy = packets + 19 * 4 + 20, energy + 0.01
+        muteness.reading(now + 0.5, TrackReading(energy, packets))
+        packets += 5
+        muteness.reading(now + 1.5, TrackReading(energy, packets))
+        assert muteness.mute_since_s is None
+
+
 def test_one_second_that_is_heard_clears_it_and_so_does_our_own_silence() -> None:
     muteness = MutenessDetector()
     muteness.speaks(100.0, True)
-    assert _read(muteness, 3, energy=0.0, packets=0) is None
-    muteness.reading(104.0, TrackReading(1.0, 500))
-    muteness.reading(107.0, TrackReading(1.0, 500))
+    assert _read(muteness, 2, energy=0.0, packets=0) is None
+    muteness.reading(103.0, TrackReading(1.0, 500))
+    muteness.reading(105.0, TrackReading(1.0, 500))
     assert muteness.mute_since_s is None
     muteness.silenced()
-    muteness.reading(109.0, TrackReading(1.0, 500))
+    muteness.reading(106.5, TrackReading(1.0, 500))
     assert muteness.mute_since_s is None
 
 

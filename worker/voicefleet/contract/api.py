@@ -87,6 +87,21 @@ class AgentRequested(_Schema):
     state: str = Field(description="requested: an agent comes once a slot is free; accepted or live: one has the call")
 
 
+class RejoinRequest(_Schema):
+    """Body of `POST /v1/calls/{room}/ticket`."""
+
+    region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
+        default=None, description="The call's region; needed only where calls in several regions have its name"
+    )
+    identity: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_plain)] | None = Field(
+        default=None, description="The identity that the first ticket was for: it replaces itself; else one more caller"
+    )
+    data: bool = Field(
+        default=False,
+        description="The caller may send data to the room (chat, files, RPC) beside its microphone's audio",
+    )
+
+
 class CallTicket(_Schema):
     """Answer of `POST /v1/calls`: all a LiveKit client needs to join. `token` is a secret: no repr shows it."""
 
@@ -148,6 +163,9 @@ class RegionView(_Schema):
     slots: int | None
     live: int | None
     waiting: int | None
+    set_aside: int | None = Field(
+        default=None, description="Calls that want no agent: released ones, and those that a neighbour serves"
+    )
     silent: int | None = Field(
         default=None, description="Calls whose caller has waited for a voice for more than 10 s, as workers report"
     )
@@ -168,7 +186,11 @@ class CallView(_Schema):
 
     room: str
     region: str
-    state: str = Field(description="joining, waiting, accepted or live")
+    state: str = Field(
+        description="joining, waiting, accepted, live, released (its agent left on purpose, nobody is sent there) or "
+        "neighbour (an agent of a worker outside the fleet serves it)"
+    )
+    reason: str = Field(default="", description="Why a released call is released, such as session_closed")
     since_s: float
     worker: str = ""
     epoch: int = 0

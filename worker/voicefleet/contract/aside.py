@@ -20,6 +20,21 @@ REASON_PATTERN = re.compile(r"^[a-z0-9][a-z0-9_.:-]{0,63}$")
 """A word that says why: it is shown, counted and logged, so it must name no person."""
 
 
+class ReleaseReason(enum.StrEnum):
+    """What released a call. The stored reason begins with it; a word of the team's own may follow after a colon."""
+
+    RELEASED = "released"
+    """`call.release(reason)`."""
+    SESSION_CLOSED = "session_closed"
+    """The team's code, or a tool, shut the session down while a caller was there."""
+    JOB_SHUTDOWN = "job_shutdown"
+    """The team's code ended the job while a caller was there."""
+    AGENT_REMOVED = "agent_removed"
+    """Somebody removed the agent from the room."""
+    CALLER_REMOVED = "caller_removed"
+    """Somebody removed the last caller from the room."""
+
+
 class Why(enum.StrEnum):
     """What became of the call."""
 

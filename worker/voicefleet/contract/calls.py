@@ -58,6 +58,8 @@ class CallRecord:
     """Name of the API key that asked for the call, for its limits; empty for a call that came without us."""
     max_duration_s: float = 0.0
     """The call is ended after this; 0 for no bound."""
+    caller: str = ""
+    """Identity of the ticket; empty for a call that came without us."""
     priority: int = 0
     """0 to 9; the higher one is served first, unless the other waits 10 s longer for each level between them."""
 
@@ -71,10 +73,13 @@ class DispatchMetadata:
     """0: LiveKit's own dispatch at room creation; n: the controller's n-th."""
     extra: dict[str, Any] = field(default_factory=dict)
     """Fields of a front end's own token, or of a newer release: they stay as they are."""
+    caller: str = ""
+    """Identity of the participant that the call is for; empty: the first caller. It may hold personal data."""
 
     def encode(self) -> str:
         order = {name: text for name in ORDER_FIELDS if (text := getattr(self.order, name))}
-        return json.dumps({"v": 1, **order, "attempt": self.attempt, **self.extra}, separators=(",", ":"))
+        caller = {"caller": self.caller} if self.caller else {}
+        return json.dumps({"v": 1, **order, "attempt": self.attempt, **caller, **self.extra}, separators=(",", ":"))
 
     @classmethod
     def decode(cls, text: str) -> DispatchMetadata:
@@ -87,11 +92,12 @@ class DispatchMetadata:
             return own_text
         if not isinstance(raw, dict) or "v" not in raw:
             return own_text
-        known = {"v", "attempt", *ORDER_FIELDS}
+        known = {"v", "attempt", "caller", *ORDER_FIELDS}
         try:
             return cls(
                 order=CallOrder(**{name: str(raw.get(name, "")) for name in ORDER_FIELDS}),
                 attempt=int(raw.get("attempt", 0)),
+                caller=str(raw.get("caller", "")),
                 extra={k: v for k, v in raw.items() if k not in known},
             )
         except (TypeError, ValueError, OverflowError):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from voicefleet.contract.call_events import CallSummary
 from voicefleet.contract.calls import CallOrder
 
 RECOVERED = "recovered"
 HANDED_OVER = "handed_over"
+RETURNED = "returned"
 
 
 class CallActions(Protocol):
@@ -16,10 +20,20 @@ class CallActions(Protocol):
 
     def release(self, reason: str) -> None: ...
 
+    def busy(self, name: str) -> AbstractContextManager[None]: ...
+
+    def on_call_end(self, hook: Callable[[CallSummary], Any]) -> None: ...
+
 
 class _NoActions:
     def release(self, reason: str) -> None:
         raise RuntimeError("this call is no job's: release() is for a call that is served")
+
+    def busy(self, name: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def on_call_end(self, hook: Callable[[CallSummary], Any]) -> None:
+        return
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +49,13 @@ class CallContext:
     end makes its own token: what that token's dispatch says."""
     worker: str
     resumed: str = ""
-    """Empty for a new call; "recovered" or "handed_over" for one that another agent had: its conversation is restored,
-    and `on_resume(why)` is called in place of `on_enter` if your agent has it."""
+    """Empty for a new call; "recovered" or "handed_over" for one that another agent had, "returned" for a caller who
+    left and is back: its conversation is restored, and `on_resume(why)` is called in place of `on_enter` if your agent
+    has it."""
     kept: dict[str, Any] = field(default_factory=dict, hash=False)
     """Yours: JSON values that the next agent of this call shall know. Stored with every turn."""
+    cut: list[str] = field(default_factory=list, hash=False)
+    """Names of what was under way in the agent before and was cut off, such as "tool book_table". The LLM is told."""
     actions: CallActions = field(default_factory=_NoActions, repr=False, compare=False)
     """Set by the job; use the methods."""
 
@@ -47,6 +64,18 @@ class CallContext:
         again, whoever stays in the room, until somebody asks for an agent. `reason`: a few words for status and
         metrics, such as "voicemail"; no personal data."""
         self.actions.release(reason)
+
+    def on_call_end(self, hook: Callable[[CallSummary], Any]) -> None:
+        """Have `hook`, plain or async, called once per call, in the job that has the call last. An agent that has it at
+        the end and has a method ``on_call_end(summary)`` comes before it. It has 5 s."""
+        self.actions.on_call_end(hook)
+
+    @asynccontextmanager
+    async def busy(self, name: str) -> AsyncIterator[None]:
+        """While ``async with call.busy("booking"):`` is open the call does not move to another worker, up to the end of
+        a drain. Tools, `on_enter` and tasks need no such mark. `name` is shown in logs; no personal data."""
+        with self.actions.busy(name):
+            yield
 
 
 _current: CallContext | None = None

@@ -38,7 +38,7 @@ async def request_agent(region: Region, room: str, order: CallOrder) -> str:
         record = dataclasses.replace(record, order=dataclasses.replace(record.order, **changed))
         await region.calls.save_record(record)
         order = record.order
-    await send_dispatch(region, room, DispatchMetadata(order))
+    await send_dispatch(region, room, DispatchMetadata(order, caller=record.caller if record is not None else ""))
     if any(p.caller for p in there):
         await region.calls.caller_joined(room)
     else:

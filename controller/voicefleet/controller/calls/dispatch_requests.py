@@ -45,7 +45,7 @@ def dispatch_metadata(record: CallRecord | None, orders: tuple[str, ...], attemp
     if record is None:
         # It came with a token of the front end's own, or Redis lost it: LiveKit still knows the first order.
         return redispatch_metadata(orders, attempt)
-    return DispatchMetadata(record.order, attempt)
+    return DispatchMetadata(record.order, attempt, caller=record.caller)
 
 
 async def send_dispatch(region: Region, room: str, metadata: DispatchMetadata) -> None:

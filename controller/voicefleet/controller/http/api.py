@@ -138,6 +138,7 @@ class Api:
                 key=key,
                 max_duration_s=limits.max_call_duration_s,
                 priority=wanted.priority,
+                caller=identity,
             )
             async with asyncio.timeout(_STORE_LIMIT_S):
                 await region.calls.save_record(record)
@@ -146,7 +147,9 @@ class Api:
             log.warning("ticket without a record", region=region.name, room=room, error=type(error).__name__)
         ticket = CallTicket(
             url=region.settings.livekit.url,
-            token=region.livekit.mint(room, identity, DispatchMetadata(order).encode(), key=key, data=wanted.data),
+            token=region.livekit.mint(
+                room, identity, DispatchMetadata(order, caller=identity).encode(), key=key, data=wanted.data
+            ),
             room=room,
             region=region.name,
             identity=identity,

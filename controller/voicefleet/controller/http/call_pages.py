@@ -77,6 +77,7 @@ def _view(region: str, snapshot: Snapshot, call: Call) -> CallView:
         room=call.room,
         region=region,
         state=call.state,
+        reason=call.aside.reason if call.aside else "",
         since_s=max(0.0, round((snapshot.now_ms - call.joined_ms) / 1000, 3)),
         worker=call.claim.worker if call.claim else "",
         epoch=call.claim.epoch if call.claim else 0,

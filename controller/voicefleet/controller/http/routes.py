@@ -22,6 +22,7 @@ from voicefleet.contract.api import (
     CampaignRequest,
     CampaignView,
     DrainView,
+    RejoinRequest,
     WorkerStatus,
 )
 from voicefleet.contract.call_events import CallSummary
@@ -92,6 +93,16 @@ ROUTES: tuple[Route, ...] = (
         (400, 404, 503),
         AgentRequest,
         (Parameter("room", "path", "The room", {"type": "string", "minLength": 1}),),
+    ),
+    Route(
+        "POST",
+        "/v1/calls/{room}/ticket",
+        (Role.CALL,),
+        "Ask for another ticket for a call of one's own that goes on, for a page that reloads",
+        {201: CallTicket},
+        (404, 503),
+        RejoinRequest,
+        (Parameter("room", "path", "The call's room", {"type": "string", "minLength": 1}),),
     ),
     Route(
         "POST",

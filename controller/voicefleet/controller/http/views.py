@@ -71,6 +71,7 @@ def region_view(region: Region) -> RegionView:
         slots=sum(w.slots for w in workers if w.state is SupplyState.READY and not w.cordoned) if known else None,
         live=snapshot.live if snapshot is not None else None,
         waiting=snapshot.waiting if snapshot is not None else None,
+        set_aside=snapshot.set_aside if snapshot is not None else None,
         silent=region.reports.silent,
         workers=views,
         more_workers=len(workers) - len(views),

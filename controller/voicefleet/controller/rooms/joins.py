@@ -103,6 +103,7 @@ class JoinCounter:
             room=room,
             region=region.name,
             order=first.order,
+            caller=first.caller,
             key=key,
             max_duration_s=self._max_duration_s,
         )

@@ -16,6 +16,7 @@ from voicefleet.controller.http.end_call import EndCall
 from voicefleet.controller.http.health import add_health
 from voicefleet.controller.http.openapi import add_document
 from voicefleet.controller.http.page import add_page
+from voicefleet.controller.http.rejoin import Rejoin
 from voicefleet.controller.http.room_agents import RoomAgents
 from voicefleet.controller.http.routes import require_entries
 from voicefleet.controller.leader.leadership import Leadership
@@ -52,6 +53,7 @@ def build_web(shared: Shared, leadership: Leadership) -> Web:
     Api(settings, regions, access, joins, limiter, decisions, metrics, histories, leadership).add_routes(app)
     CallDetail(regions).add_routes(app)
     EndCall(regions, limiter).add_routes(app)
+    Rejoin(regions).add_routes(app)
     RoomAgents(regions).add_routes(app)
     Campaigns(regions, most=limits.campaigns).add_routes(app)
     Webhooks(regions, limiter, joins, metrics).add_routes(app)

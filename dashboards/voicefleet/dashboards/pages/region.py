@@ -10,10 +10,11 @@ ROWS = (
         (
             panel(
                 "Calls",
-                "Live and waiting.",
+                "Live and waiting; set aside are those that want no agent.",
                 "short",
                 now(f"max {BY} (voicefleet_calls_live{{{SELECT}}})", "{{region}} live"),
                 now(f"max {BY} (voicefleet_calls_waiting{{{SELECT}}})", "{{region}} waiting"),
+                now(f"max {BY} (voicefleet_calls_set_aside{{{SELECT}}})", "{{region}} set aside"),
                 now(f"max {BY} (voicefleet_region_calls_silent{{{SELECT}}})", "{{region}} silent"),
                 width=12,
             ),

@@ -128,10 +128,22 @@ ROWS = (
                 _rate("voicefleet_hook_failures_total", "hook"),
             ),
             panel(
+                "Calls released",
+                "Agents that left on purpose, per second, by what ended their part. Nobody is sent there again.",
+                "reqps",
+                _rate("voicefleet_calls_released_total", "reason"),
+            ),
+            panel(
                 "Calls taken over",
                 "From another agent, per second, by why.",
                 "reqps",
                 _rate("voicefleet_calls_resumed_total", "why"),
+            ),
+            panel(
+                "Handoffs held by work",
+                "Waited for a call's tools, tasks and marks, or cut them off at the drain's limit, per second.",
+                "reqps",
+                _rate("voicefleet_handoffs_held_total", "kind, result"),
             ),
         ),
     ),

@@ -13,6 +13,12 @@ _RECOVERY = {
 }
 
 CALLS_WAITING = Metric("voicefleet_calls_waiting", "gauge", "Callers in a room without an agent.", ("region",))
+CALLS_SET_ASIDE = Metric(
+    "voicefleet_calls_set_aside",
+    "gauge",
+    "Calls that want no agent: released on purpose, or served by a worker outside the fleet.",
+    ("region",),
+)
 CALLS_LIVE = Metric("voicefleet_calls_live", "gauge", "Calls with a claim.", ("region",))
 CALL_WAIT = Metric(
     "voicefleet_call_wait_seconds",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from voicefleet.contract.aside import ReleaseReason
 from voicefleet.contract.metrics import kinds
 from voicefleet.contract.metrics.kinds import Metric
 
@@ -53,7 +54,14 @@ CALLS = Metric(
     "counter",
     "Calls that a worker served, by how they ended.",
     ("result",),
-    values={"result": ("completed", "taken_over", "handed_over", "error")},
+    values={"result": ("completed", "released", "taken_over", "handed_over", "error")},
+)
+CALLS_RELEASED = Metric(
+    "voicefleet_calls_released",
+    "counter",
+    "Calls whose agent's part ended on purpose, by what ended it: nobody is sent there until somebody asks.",
+    ("reason",),
+    values={"reason": tuple(ReleaseReason)},
 )
 CALL_SETUP = Metric(
     "voicefleet_call_setup_seconds",
@@ -171,7 +179,7 @@ HOOK_FAILURES = Metric(
     "counter",
     "Failures of the team's own code that the call went on without, by what failed.",
     ("hook",),
-    values={"hook": ("entrypoint", "session_start", "on_request", "on_resume", "on_call_end", "other")},
+    values={"hook": ("entrypoint", "session_start", "on_request", "on_resume", "on_call_end", "role", "other")},
 )
 TRANSCRIPT_LOST = Metric(
     "voicefleet_transcript_lost",
@@ -182,6 +190,8 @@ TRANSCRIPT_LOST = Metric(
         "reason": (
             "too_large",
             "kept_refused",
+            "userdata_refused",
+            "agent_refused",
             "unreadable",
             "undecryptable",
             "plaintext",
@@ -197,5 +207,15 @@ RESUMED = Metric(
     "counter",
     "Calls taken over from another agent, by why.",
     ("why",),
-    values={"why": ("recovered", "handed_over", "other")},
+    values={"why": ("recovered", "handed_over", "returned", "other")},
+)
+HANDOFFS_HELD = Metric(
+    "voicefleet_handoffs_held",
+    "counter",
+    "Handoffs that waited for the work of a call, by its kind, or cut it off at the drain's limit.",
+    ("kind", "result"),
+    values={
+        "kind": ("tool", "reply", "task", "on_enter", "change", "agent", "marked", "other"),
+        "result": ("waited", "cut", "other"),
+    },
 )

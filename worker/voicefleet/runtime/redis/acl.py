@@ -26,7 +26,7 @@ WORKER_SCRIPTS = (
     *("claim_accept", "claim_renew", "claim_release", "handoff_ready", "handoff_yield"),
     *("transcript_put", "report", "call_facts"),
 )
-WORKER_COMMANDS = (*_CONNECTION, "get", "zrem", "del", "publish", "hgetall", "lrange", "time")
+WORKER_COMMANDS = (*_CONNECTION, "get", "zrem", "del", "publish", "hgetall", "hsetnx", "lrange", "time")
 """What the worker's Python sends itself; a test reads the code for them."""
 CONTROLLER_COMMANDS = (
     *(*_CONNECTION, "del", "expire", "get", "incrby", "mget", "pexpire", "publish", "sadd", "set", "smembers", "srem"),

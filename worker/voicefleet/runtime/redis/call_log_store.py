@@ -63,6 +63,14 @@ class CallLogStore:
             return None
         return summarize(log, await self.now_ms(), over=over)
 
+    async def first_to_end(self, room: str, room_sid: str) -> bool:
+        """Whether nobody has run the call's `on_call_end` before. False also where the call is not known."""
+        log = await self.newest(room)
+        if log is None or log.call.partition(".")[0] != room_sid:
+            return False
+        with translate_redis_errors():
+            return bool(await self._redis.hsetnx(self._keys.call_log(log.call), "end_hook", "1"))
+
     async def add_facts(
         self, room: str, room_sid: str, *, job: str, tier: str, language: str, facts: Sequence[dict[str, Any]]
     ) -> bool:

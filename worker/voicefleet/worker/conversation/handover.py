@@ -3,8 +3,8 @@
     ready successor -> boundary -> transcript stored -> still boundary: deaf and mute -> claim handed over -> leave
                                    '---- anything else: hear and speak again, the call stays here ----'
 
-The holder has the call until the very end, and the successor is deaf and mute until the call is its own: two agents
-never speak at once.
+A boundary is between two turns and, up to the drain's limit, with no work under way (`work`). The holder has the call
+until the very end, and the successor is deaf and mute until the call is its own: two agents never speak at once.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.claim_store import ClaimStore, Turn
 from voicefleet.worker.conversation.boundary import TurnBoundary
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
+from voicefleet.worker.conversation.work import CallWork
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.voice import Gate
 
@@ -43,8 +44,12 @@ class Handover:
     """The holder's part, on one call.
 
     Args:
-        store: stores the conversation as it is now; None when transcripts are off.
+        transcripts: None when they are off.
+        store: stores the conversation as it is now.
         present: whether a participant of this identity is in the room.
+        work: what the call does beside speaking.
+        speech_pending: whether the agent has something to say, or says it.
+        held: told of what a handoff waits for (False), and of what it cut off (True).
         voiceless: whether the caller cannot hear the agent any more; then any moment is a boundary.
     """
 
@@ -56,6 +61,9 @@ class Handover:
         transcripts: TranscriptStore | None,
         store: Callable[[], None],
         present: Callable[[str], bool],
+        work: CallWork,
+        speech_pending: Callable[[], bool],
+        held: Callable[[tuple[str, ...], bool], None],
         voiceless: Callable[[], bool] = lambda: False,
         clock: Clock,
     ) -> None:
@@ -64,6 +72,10 @@ class Handover:
         self._transcripts = transcripts
         self._store = store
         self._present = present
+        self._work = work
+        self._speech_pending = speech_pending
+        self._held = held
+        self._waits_for: tuple[str, ...] = ()
         self._voiceless = voiceless
         self._clock = clock
         self._boundary = TurnBoundary()
@@ -87,16 +99,26 @@ class Handover:
             True: the call is the successor's, leave. False: it stays here.
         """
         while (handoff := self._lease.handoff) is not None and not self._lease.lost:
-            if not self._between_turns():
+            if not self._may_move():
                 await self._clock.sleep(LOOK_EVERY_S)
                 continue
             if not await self._stored():
                 log.warning("transcript not stored in time, the call is not handed over")
                 return False
-            # The caller may have begun to speak meanwhile.
-            if self._between_turns():
+            # The caller may have begun to speak meanwhile, and the agent to work.
+            if self._may_move():
                 return await self._hand_over(agent_identity(handoff.to_job))
         return False
+
+    def _may_move(self) -> bool:
+        now_s = self._clock.monotonic()
+        standing = self._work.standing(now_s)
+        if standing.waits_for != self._waits_for:
+            self._waits_for = standing.waits_for
+            if standing.waits_for and not standing.may_move:
+                log.info("the handoff waits", work=list(standing.waits_for))
+                self._held(standing.waits_for, False)
+        return standing.may_move and self._boundary.reached(now_s, speech_pending=self._speech_pending())
 
     def _between_turns(self) -> bool:
         if self._voiceless():
@@ -122,6 +144,9 @@ class Handover:
         if not gone:
             self._set_audio(True)
             return False
+        if self._waits_for:
+            log.warning("the call moved before its work was done, that is cut off", work=list(self._waits_for))
+            self._held(self._waits_for, True)
         await self._clock.sleep(LEAVE_AFTER_S)
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,12 +14,19 @@ from livekit.agents.llm import ChatContext, ChatItem, ChatMessage, RealtimeError
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallContext
+from voicefleet.worker.call import HANDED_OVER, RECOVERED, RETURNED, CallContext
+from voicefleet.worker.conversation.current_agent import CurrentAgent
 from voicefleet.worker.conversation.transcript import CallTranscript, Loss
+from voicefleet.worker.conversation.userdata import UserdataChanges
+from voicefleet.worker.conversation.work import kind_of
 from voicefleet.worker.job import sdk
-from voicefleet.worker.telemetry.observations import Observation, Resumed
+from voicefleet.worker.telemetry.observations import HookFailed, Observation, Resumed
 
 LONGEST_QUOTE = 120
+CHANGE_LIMIT_S = 3.0
+"""For an agent of the team to be in the session: the caller waits for it."""
+RESUME_LIMIT_S = 3.0
+"""A successor hears the caller only after `on_resume`."""
 _STORED = frozenset({"message", "function_call", "function_call_output"})
 
 log = get_logger(__name__)
@@ -42,14 +50,15 @@ class Opening:
 
 
 def opening(why: str, past: list[ChatItem], phrases: Phrases) -> Opening:
-    """What an agent does first in a call that another one had. After a handoff nothing: the caller must not notice."""
-    if why != RECOVERED:
+    """What an agent does first in a call that another one had. After a handoff nothing: the caller must not notice.
+    A caller who left and is back is not told sorry: it hears the agent's last sentence, or the answer that is due."""
+    if why not in (RECOVERED, RETURNED):
         return Opening("")
     told = [item for item in past if item.type in _STORED and getattr(item, "role", "") not in ("system", "developer")]
     if told and not (isinstance(told[-1], ChatMessage) and told[-1].role == "assistant"):
-        return Opening(phrases.answer.strip(), answer=True)
+        return Opening(phrases.answer.strip() if why == RECOVERED else "", answer=True)
     last = last_sentence(told[-1].text_content or "") if told and isinstance(told[-1], ChatMessage) else ""
-    return Opening(phrases.resume.replace("{last}", last).strip())
+    return Opening(phrases.resume.replace("{last}", last).strip() if why == RECOVERED else last)
 
 
 def last_sentence(text: str) -> str:
@@ -79,6 +88,8 @@ class Resumption:
 
     Args:
         before: the conversation so far; None for a new call, or one whose transcript is lost.
+        agents: which of the team's agents has the call.
+        userdata: the session's.
         lost: told what could not be restored.
         send: takes observations.
     """
@@ -90,6 +101,8 @@ class Resumption:
         before: CallTranscript | None,
         phrases: Phrases,
         *,
+        agents: CurrentAgent,
+        userdata: UserdataChanges,
         clock: Clock,
         lost: Callable[[Loss], None],
         send: Callable[[Observation], None],
@@ -98,31 +111,73 @@ class Resumption:
         self._call = call
         self._before = before
         self._phrases = phrases
+        self._agents = agents
+        self._userdata = userdata
         self._clock = clock
         self._lost = lost
         self._send = send
         self._agent: Agent | None = None
+        self._running: set[asyncio.Task[bool]] = set()
 
-    async def prepare(self, agent: Agent) -> Agent:
-        """The agent that the session is to start with, knowing what was said."""
-        self._agent = agent
+    async def prepare(self, first: Agent) -> Agent:
+        """The agent that the session is to start with, knowing what was said: `first`, or the one that had the call."""
+        self._agents.begin(first)
+        self._agent = first
         if self._before is not None:
-            await self._restore(agent, self._before)
+            # A job that still has the call may yet end its work.
+            cut = [] if self._call.resumed == HANDED_OVER else cut_off(self._before)
+            self._agent = await self._chosen(self._before, cut)
         if self._call.resumed:
-            _enter_by(agent, self._open)
-        return agent
+            _enter_by(self._agent, self._open)
+        return self._agent
 
     async def take_over(self, transcript: CallTranscript | None) -> None:
         """The call is ours: know what was said up to now, and speak."""
-        agent = self._agent
+        started = agent = self._agent
         assert agent is not None, "prepare() comes first"
+        again = False
         if transcript is not None:
             self._call.kept.clear()
             self._call.kept.update(transcript.kept)
-            await self._restore(agent, transcript)
+            agent = self._agent = await self._chosen(transcript, cut_off(transcript))
+            again = self._enters_again(agent, transcript)
+            if agent is not started or again:
+                await self._change_to(agent, silent=not again)
         self._session.output.set_audio_enabled(True)
         self._send(Resumed(HANDED_OVER))
-        await self._own_resume(agent)
+        if not again:
+            await self._bounded_resume(agent)
+
+    async def _chosen(self, transcript: CallTranscript, cut: list[str]) -> Agent:
+        """The agent that had the call last, with its conversation, and the userdata. It is told what was cut off."""
+        self._userdata.restore(transcript.userdata)
+        agent = self._agents.choose(transcript.agent)
+        if self._enters_again(agent, transcript):
+            cut = [name for name in cut if kind_of(name) not in ("task", "on_enter")]
+        self._call.cut[:] = cut
+        await self._restore(agent, transcript)
+        return agent
+
+    def _enters_again(self, agent: Agent, transcript: CallTranscript) -> bool:
+        """Its `on_enter` was cut off while it waited for a task: the task is asked for once more."""
+        return bool(transcript.agent.get("entering")) and getattr(agent, "on_resume", None) is None
+
+    async def _change_to(self, agent: Agent, *, silent: bool) -> None:
+        """Have `agent` in the session, `silent` without its `on_enter`: the caller must not notice."""
+        entered = asyncio.Event()
+
+        async def enter() -> None:
+            entered.set()
+            if not silent:
+                await agent.on_enter()
+
+        _enter_by(agent, enter)
+        self._session.update_agent(agent)
+        try:
+            async with asyncio.timeout(CHANGE_LIMIT_S):
+                await entered.wait()
+        except TimeoutError:
+            log.error("the agent that had the call is not in the session yet", limit_s=CHANGE_LIMIT_S)
 
     async def _restore(self, agent: Agent, transcript: CallTranscript) -> None:
         try:
@@ -137,6 +192,8 @@ class Resumption:
         for item in past:
             item.created_at -= max(0.0, ahead_s)
         known = {item.id for item in past}
+        if self._call.cut:
+            past.append(_told_of_cut(self._call.cut, max((item.created_at for item in past), default=0.0)))
         own = [item for item in agent.chat_ctx.items if item.id not in known]
         try:
             await agent.update_chat_ctx(ChatContext([*own, *past]), exclude_invalid_function_calls=False)
@@ -151,37 +208,76 @@ class Resumption:
         """What a resumed agent does in place of its first `on_enter`."""
         if self._call.resumed == HANDED_OVER:
             return
-        self._send(Resumed(RECOVERED))
-        session = self._session
-        first = opening(RECOVERED, session.history.items, self._phrases)
-        if await self._own_resume(session.current_agent):
+        self._send(Resumed(self._call.resumed))
+        agent = self._session.current_agent
+        first = opening(self._call.resumed, self._session.history.items, self._phrases)
+        if await self._own_resume(agent, self._call.resumed):
             return
-        if not sdk.can_say(session):
+        if self._before is not None and self._enters_again(agent, self._before):
+            await agent.on_enter()
+            return
+        self._speak_first(first)
+
+    async def carry_on(self) -> None:
+        """The caller left and is back while this job still has the call: it must hear that somebody is there."""
+        self._send(Resumed(RETURNED))
+        first = opening(RETURNED, self._session.history.items, self._phrases)
+        if not await self._own_resume(self._session.current_agent, RETURNED):
+            self._speak_first(first)
+
+    def _speak_first(self, first: Opening) -> None:
+        if not sdk.can_say(self._session):
             if instructions := spoken_by_model(first):
-                session.generate_reply(instructions=instructions)
+                self._session.generate_reply(instructions=instructions)
             return
         if first.words:
             # Not in the conversation: after another fault these are not the words to go back to.
-            session.say(first.words, add_to_chat_ctx=False)
+            self._session.say(first.words, add_to_chat_ctx=False)
         if first.answer:
-            session.generate_reply()
+            self._session.generate_reply()
 
-    async def _own_resume(self, agent: Agent) -> bool:
+    async def _own_resume(self, agent: Agent, why: str) -> bool:
         """Call the agent's `on_resume` if it has one; True when it has done its part."""
         hook = getattr(agent, "on_resume", None)
         if hook is None:
             return False
         try:
-            await hook(self._call.resumed)
+            await hook(why)
         except Exception as error:
             log.warning("the agent's on_resume failed, the call goes on without it", error=type(error).__name__)
+            self._send(HookFailed("on_resume"))
             self._drop_kept()
             return False
         return True
 
+    async def _bounded_resume(self, agent: Agent) -> None:
+        """Call `on_resume`; one that does not end goes on beside the call."""
+        running = asyncio.create_task(self._own_resume(agent, self._call.resumed))
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+        done, _ = await asyncio.wait({running}, timeout=RESUME_LIMIT_S)
+        if not done:
+            log.warning("the agent's on_resume has not ended, the call goes on beside it", limit_s=RESUME_LIMIT_S)
+            self._send(HookFailed("on_resume"))
+
     def _drop_kept(self) -> None:
         self._call.kept.clear()
         self._lost(Loss.RESTORE_FAILED)
+
+
+def cut_off(transcript: CallTranscript) -> list[str]:
+    """Names of what was under way in the job that wrote `transcript`, and ended with it."""
+    refused = transcript.agent.get("refused")
+    return [*transcript.work, *([str(refused)] if refused else [])]
+
+
+def _told_of_cut(cut: list[str], at_s: float) -> ChatMessage:
+    names = ", ".join(cut)
+    text = (
+        f"This was cut off before it ended, and has no result: {names}. "
+        "Do not say that it succeeded; start it again if it is still wanted."
+    )
+    return ChatMessage(role="system", content=[text], created_at=at_s)
 
 
 def _enter_by(agent: Agent, enter: Callable[[], Any]) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from voicefleet.contract.errors import ConfigError
 
 VERSION = 1
+_OPTIONAL = ("trace", "agent", "userdata", "work", "left_s")
 SAME_CALL_S = 60.0
 """A caller who is back in a new room of the same name within this time goes on with the same call."""
 
@@ -29,6 +30,10 @@ class Loss(enum.StrEnum):
     """The oldest items."""
     KEPT_REFUSED = "kept_refused"
     """What the agent kept: it is no JSON, or alone too large."""
+    USERDATA_REFUSED = "userdata_refused"
+    """The session's userdata: it is too large, or a field could not be written."""
+    AGENT_REFUSED = "agent_refused"
+    """Which agent had the call: it cannot be made again, so the first one takes the call."""
     UNREADABLE = "unreadable"
     UNDECRYPTABLE = "undecryptable"
     PLAINTEXT = "plaintext"
@@ -63,6 +68,14 @@ class CallTranscript:
     """When it was made, Unix time of the writer."""
     trace: str = ""
     """The W3C trace context of the job that wrote it: the next one goes on with the same trace."""
+    agent: dict[str, Any] = field(default_factory=dict)
+    """Which agent has the call, see `current_agent`; empty: the first one, which the team's code makes anyway."""
+    userdata: dict[str, Any] = field(default_factory=dict)
+    """Fields of the session's userdata that changed."""
+    work: tuple[str, ...] = ()
+    """Names of what was under way, and is cut off if this is the last that was written."""
+    left_s: float = 0.0
+    """When the caller left in order, Unix time of the writer; 0: it did not."""
 
     def is_of(self, sid: str, caller: str, now_s: float) -> bool:
         """Whether this is of the call of `caller` in the room `sid`. After a restart of LiveKit the same call goes on
@@ -113,8 +126,12 @@ def encode(transcript: CallTranscript, max_bytes: int, cipher: Cipher | None = N
     kept = _as_json(transcript.kept)
     try:
         about = {"tier": transcript.tier, "sid": transcript.sid, "caller": transcript.caller, "at_s": transcript.at_s}
-        traced = {"trace": transcript.trace} if transcript.trace else {}
-        head = json.dumps({"v": VERSION, **about, **traced}, separators=(",", ":"))
+        # What an older release neither writes nor reads, where there is any.
+        more = {name: value for name in _OPTIONAL if (value := getattr(transcript, name))}
+        head = json.dumps({"v": VERSION, **about, **more}, separators=(",", ":"))
+        if len(head) > max_bytes // 2 and more.pop("userdata", None) is not None:
+            lost.append(Loss.USERDATA_REFUSED)
+            head = json.dumps({"v": VERSION, **about, **more}, separators=(",", ":"))
         items = [json.dumps(item, separators=(",", ":")) for item in transcript.items]
     except (TypeError, ValueError, RecursionError) as error:
         raise LostTranscriptError(Loss.UNREADABLE) from error
@@ -155,9 +172,17 @@ def decode(text: str, cipher: Cipher | None = None, *, plaintext: bool = False) 
             raise ValueError("not a transcript of a version this release reads")
         caller, at_s = str(raw.get("caller", "")), float(raw.get("at_s", 0.0))
         tier, sid, trace = (str(raw.get(name, "")) for name in ("tier", "sid", "trace"))
-        return CallTranscript(tier, items, kept, sid, caller, at_s, trace)
+        agent, userdata = (_object(raw.get(name, {})) for name in ("agent", "userdata"))
+        work, left_s = tuple(str(name) for name in raw.get("work", [])), float(raw.get("left_s", 0.0))
+        return CallTranscript(tier, items, kept, sid, caller, at_s, trace, agent, userdata, work, left_s)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise LostTranscriptError(Loss.UNREADABLE) from error
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    return value
 
 
 def _as_json(kept: dict[str, Any]) -> str | None:

@@ -73,6 +73,10 @@ class TranscriptStore:
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write())
 
+    def keep_for(self, ttl_s: float) -> None:
+        """What is saved from now on is kept so long."""
+        self._ttl_ms = round(ttl_s * 1000)
+
     async def flush(self, limit_s: float) -> bool:
         """Wait until all is stored; False when it is not within `limit_s`."""
         if self._writing is None:

@@ -95,6 +95,11 @@ class Apology:
         self._detector.reconnected(self._clock.monotonic())
         self._set_timer()
 
+    def not_heard(self) -> None:
+        """The agent does not hear its caller, as somebody found who listens better than it does."""
+        if self._enabled and not self._ended:
+            self._speaking = asyncio.create_task(self._speak(Reason.UNHEARD))
+
     @property
     def waits_since_s(self) -> float | None:
         """See `DeadAirDetector.waits_since_s`."""

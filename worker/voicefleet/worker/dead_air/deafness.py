@@ -1,11 +1,11 @@
 """Decides whether the session still hears its caller. Pure: no clock, no I/O.
 
-    listening --loud frames, and the session shows nothing of it--> suspected --`judge` says speech--> deaf
+    listening --loud frames, and the session shows nothing of it--> suspected --it was speech--> deaf
         ^                                                              |
         '---- a reaction; or it was no speech (longer and longer before the next suspicion) ----'
 
 Energy only says when to look: it takes music and noise for speech. The sound since the evidence began is then judged
-by a voice detector of our own (see `judged`), so a session that rightly ignores a noise is never called deaf.
+by a voice detector of our own (see `judged_unheard`), so a session that rightly ignores a noise is never called deaf.
 
 Deafness begins with the first loud frame that had no consequence. It is found `REACTS_S` later at the earliest, and
 within 6 s once `ENOUGH_S` of speech were said in that time: less than that is a cough, or a click.
@@ -24,39 +24,50 @@ _FLOOR_RISES_DB_PER_S = 4.0
 
 ENOUGH_S = 1.0
 ENOUGH_UNTRIED_S = 2.5
-"""As long as the session has never shown that it hears this caller, more is asked for."""
+"""Of a session without a voice detector that has never shown that it hears this caller, more is asked for."""
 REACTS_S = 2.0
 """A voice detector says so within 0.3 s."""
 REACTS_BY_WORDS_S = 4.5
 """Where no voice detector runs, the recogniser's first word is the first sign."""
 FORGOTTEN_S = 8.0
 """Evidence that nothing was added to for so long is forgotten."""
-STUCK_S = 4.5
-"""The session takes the caller for speaking, and nothing loud has come for so long."""
-_ECHO_S = 0.3
-WORDLESS_TURNS = 2
-"""Turns in a row without a word: the first is apologised for, and opens the recogniser's stream anew."""
+MONOLOGUE_S = 5.0
+"""A turn that lasts longer is looked at: has the voice ended, and the session not seen it?"""
+STUCK_S = 3.5
+"""So long without a trace of a voice, and the session still takes the caller for speaking."""
+STUCK_IN_NOISE_S = 6.5
+"""The same while it is loud: a crowd is a voice to one detector, and none to another."""
+_STUCK_AGAIN_S = 1.5
+BACKGROUND_DB = 15.0
+"""A voice so much softer than the caller's, as the session heard it so far, is somebody else's: a television's."""
+_LEVEL_FOLLOWS = 0.05
+_BEFORE_S = 0.3
+WORDLESS_TURNS = 3
+"""Turns in a row without a word. Each is apologised for, and opens the recogniser's stream anew: a hung stream is over
+with the first, and a provider that hangs for all calls is no better for a fresh job."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 16.0
 
 
 class Suspicion(enum.Enum):
-    """What `judge` is asked: was that speech, or was it none?"""
+    """What is asked of our own detector."""
 
     UNHEARD = "unheard"
     """Sound that may be speech, and no sign that the session heard it."""
     STUCK = "stuck"
-    """No sound, and the session still hears a voice."""
+    """A very long turn: there may be no voice any more."""
 
 
 class DeafnessDetector:
     """Follows one call. Times are monotonic seconds, handed in."""
 
     def __init__(self) -> None:
-        self.reacts_s, self.stuck_s = REACTS_S, STUCK_S
-        """How soon this session shows that it hears a voice, and that the voice has ended, at the latest."""
+        self.by_voice = True
+        """A voice detector runs in the session: it shows soon that a voice began, and that it ended. Else words do, and
+        a model that goes by the meaning may wait for the rest of a sentence."""
         self._floor_dbfs = 0.0
         self._tried = False
-        self._caller_speaks = False
+        self._caller_speaks_since_s: float | None = None
+        self._caller_dbfs: float | None = None
         self._since_s: float | None = None
         self._loud_s = 0.0
         self._last_loud_s: float | None = None
@@ -80,7 +91,11 @@ class DeafnessDetector:
         if self._last_loud_s is not None and now - self._last_loud_s > FORGOTTEN_S:
             self._forget()
         self._last_loud_s = now
-        if self._caller_speaks:
+        if self._caller_speaks_since_s is not None:
+            before = level_dbfs if self._caller_dbfs is None else self._caller_dbfs
+            self._caller_dbfs = before + _LEVEL_FOLLOWS * (level_dbfs - before)
+            return
+        if self._caller_dbfs is not None and level_dbfs < self._caller_dbfs - BACKGROUND_DB:
             return
         if self._since_s is None:
             self._since_s = now
@@ -96,8 +111,7 @@ class DeafnessDetector:
     def caller_speaks(self, now: float, speaks: bool) -> None:
         """The session takes the caller for speaking, or does not any more."""
         self.reacted(now)
-        self._caller_speaks = speaks
-        self._last_loud_s = now
+        self._caller_speaks_since_s = now if speaks else None
 
     def unheard_turn(self, now: float) -> None:
         """A turn went by of which the recogniser made nothing, and gave no other sign of life either."""
@@ -109,9 +123,10 @@ class DeafnessDetector:
         """It made something of the caller's sound, or said at least that it had looked at it."""
         self._wordless, self._wordless_since_s = 0, None
 
-    def not_listening(self) -> None:
-        """The session is not to hear now, or nobody is there to be heard."""
-        self._caller_speaks = False
+    def not_listening(self, now: float) -> None:
+        """The session is not to hear now, or had no time to: nothing of before counts."""
+        if self._caller_speaks_since_s is not None:
+            self._caller_speaks_since_s = now
         self._deaf_since_s = None
         self._forget()
 
@@ -119,31 +134,31 @@ class DeafnessDetector:
         """Whether the sound is to be judged now."""
         if self.deaf_since_s is not None or now < self._not_before_s:
             return None
-        if self._caller_speaks:
-            quiet_s = now - (self._last_loud_s or now)
-            return Suspicion.STUCK if quiet_s >= self.stuck_s else None
-        if self._since_s is None or now - self._since_s < self.reacts_s:
+        if self._caller_speaks_since_s is not None:
+            long = self.by_voice and now - self._caller_speaks_since_s >= MONOLOGUE_S
+            return Suspicion.STUCK if long else None
+        if self._since_s is None or now - self._since_s < (REACTS_S if self.by_voice else REACTS_BY_WORDS_S):
             return None
         if self._last_loud_s is not None and now - self._last_loud_s > FORGOTTEN_S:
             self._forget()
             return None
-        enough = ENOUGH_S if self._tried else ENOUGH_UNTRIED_S
+        enough = ENOUGH_S if self._tried or self.by_voice else ENOUGH_UNTRIED_S
         return Suspicion.UNHEARD if self._loud_s >= enough else None
 
-    def evidence_since_s(self, suspicion: Suspicion) -> float:
+    def evidence_since_s(self) -> float:
         """From when on the sound is to be judged: what the session has reacted to is no evidence."""
-        if suspicion is Suspicion.STUCK:
-            return (self._last_loud_s or 0.0) + _ECHO_S
-        return (self._since_s or 0.0) - _ECHO_S
+        return (self._since_s or 0.0) - _BEFORE_S
 
-    def judged(self, now: float, suspicion: Suspicion, speech_s: float) -> None:
-        """How much of the sound since the suspicion's begin was speech for a detector of our own."""
-        if suspicion is Suspicion.STUCK and self._caller_speaks:
-            if speech_s < 0.2:
-                self._deaf_since_s = self._last_loud_s
-                return
-            self._last_loud_s = now  # A voice too soft for us: the session is right.
-        elif suspicion is Suspicion.UNHEARD and self._since_s is not None:
+    def judged_stuck(self, now: float, quiet_s: float) -> None:
+        """How long there has been no trace of a voice for a detector of our own, at the end of a very long turn."""
+        loud = self._last_loud_s is not None and now - self._last_loud_s < STUCK_S
+        if self._caller_speaks_since_s is not None and quiet_s >= (STUCK_IN_NOISE_S if loud else STUCK_S):
+            self._deaf_since_s = now - quiet_s
+        self._not_before_s = now + _STUCK_AGAIN_S
+
+    def judged_unheard(self, now: float, speech_s: float) -> None:
+        """How much of the sound since the evidence began was speech for a detector of our own."""
+        if self._since_s is not None:
             if speech_s >= 0.7 * ENOUGH_S:
                 self._deaf_since_s = self._since_s
                 return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -22,22 +23,26 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tasks import cancel_and_wait
-from voicefleet.worker.dead_air.deafness import REACTS_BY_WORDS_S, REACTS_S, STUCK_S, DeafnessDetector
+from voicefleet.worker.dead_air.deafness import DeafnessDetector, Suspicion
 from voicefleet.worker.dead_air.muteness import MutenessDetector, TrackReading
 from voicefleet.worker.job import sdk
 from voicefleet.worker.job.voice import Gate
 
 LOOK_EVERY_S = 0.5
+UNREPAIRED_S = 9.0
+"""A fresh job would have had the call by then. Said so once more after as long again."""
 _READ_EVERY_S = 1.0
 _LIMIT_S = 1.5
+_READINGS_AFTER = 2
+"""While the agent is silent nothing is asked of its track."""
 _JUDGE_S = 0.7
 _STALL_S = 1.0
 _KEPT_S = 7.0
-_STUCK_BY_WORDS_S = 12.0
-"""A model that finds turns by their meaning may wait so long for the rest of a sentence."""
 _UNFED_S = 4.0
-_SURE = 0.7
-"""Probability of speech; a window less sure counts for nothing."""
+_SURE, _TRACE = 0.7, 0.1
+"""Probabilities from which on a moment is speech for sure, and may be speech."""
+Moment = tuple[float, float]
+"""When, and the probability that it was speech."""
 
 log = get_logger(__name__)
 
@@ -48,6 +53,7 @@ class Senses:
     Args:
         build_vad: makes the voice detector that judges; called at the first suspicion, not before.
         troubled: told when `trouble` changed.
+        on: False: nothing is watched, and there is never any trouble.
     """
 
     def __init__(
@@ -57,8 +63,12 @@ class Senses:
         *,
         build_vad: Callable[[], vad.VAD],
         troubled: Callable[[], None] = lambda: None,
+        on: bool = True,
     ) -> None:
         self.troubled = troubled
+        self._on = on
+        self.unrepaired: Callable[[], None] = lambda: None
+        """Told when nobody took a deaf agent's call: its caller speaks to nobody, and is to hear so."""
         self.held_back: Callable[[], bool] = lambda: False
         """Whether the job itself keeps its agent from being heard now."""
         self._session = session
@@ -74,8 +84,9 @@ class Senses:
         self._packets: int | None = None
         self._read_s = 0.0
         self._looked_s: float | None = None
-        self._agent_spoke = False
+        self._readings_due = 0
         self._known = ""
+        self._apologies = 0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -102,10 +113,13 @@ class Senses:
     def listen(self, gate: Gate) -> None:
         """Look at what passes `gate` from now on."""
         self._gate = gate
-        gate.passed = self._on_frame
+        if self._on:
+            gate.passed = self._on_frame
 
     def begin(self) -> None:
         """The call is ours."""
+        if not self._on:
+            return
         self._task = asyncio.create_task(self._look())
 
     async def end(self) -> None:
@@ -117,6 +131,8 @@ class Senses:
 
     def unheard_turn(self) -> None:
         """A turn of the caller went by with no word of it recognised, and no provider said why."""
+        if not self._on:
+            return
         self._deafness.unheard_turn(self._clock.monotonic())
 
     # What happens
@@ -126,7 +142,7 @@ class Senses:
             self._deafness.caller_speaks(self._clock.monotonic(), event.new_state == "speaking")
 
     def _on_agent(self, event: Any) -> None:
-        self._agent_spoke |= event.new_state == "speaking"
+        self._readings_due, self._read_s = _READINGS_AFTER, 0.0
         self._muteness.speaks(self._clock.monotonic(), event.new_state == "speaking")
 
     def _on_words(self) -> None:
@@ -163,41 +179,53 @@ class Senses:
                 if self._known:
                     log.error("the agent does not work, its call is to move", trouble=self._known)
                 self.troubled()
+            deaf_since_s = self._deafness.deaf_since_s
+            if deaf_since_s is None:
+                self._apologies = 0
+            elif self._clock.monotonic() - deaf_since_s >= UNREPAIRED_S * (1 + self._apologies) and self._apologies < 2:
+                self._apologies += 1
+                self.unrepaired()
 
     async def _look_once(self) -> None:
         now_s, before_s = self._clock.monotonic(), self._looked_s
         self._looked_s = now_s
         if before_s is not None and now_s - before_s > LOOK_EVERY_S + _STALL_S:
             # This process did not run: the session had no time to react.
-            self._deafness.not_listening()
+            self._deafness.not_listening(self._clock.monotonic())
             self._unfed_since_s = None
             return
-        if now_s - self._read_s >= _READ_EVERY_S and self._agent_spoke:
+        if self._session.agent_state == "speaking":
+            self._readings_due = _READINGS_AFTER
+        if now_s - self._read_s >= _READ_EVERY_S and self._readings_due:
             self._read_s = now_s
+            self._readings_due -= 1
             await self._read_track()
         by = sdk.hears_by(self._session)
         if self._gate is None or not by or not self._gate.open or not sdk.listens(self._session, self._gate):
-            self._deafness.not_listening()
+            self._deafness.not_listening(self._clock.monotonic())
             self._unfed_since_s = None
             return
-        self._deafness.reacts_s = REACTS_S if by == "voice" else REACTS_BY_WORDS_S
-        self._deafness.stuck_s = STUCK_S if by == "voice" else _STUCK_BY_WORDS_S
+        self._deafness.by_voice = by == "voice"
         await self._look_for_frames(self._gate)
         suspicion = self._deafness.suspicion(self._clock.monotonic())
-        if suspicion is not None:
-            speech_s = await self._judge(self._deafness.evidence_since_s(suspicion))
-            if speech_s is not None:
-                self._deafness.judged(self._clock.monotonic(), suspicion, speech_s)
+        if suspicion is None or (found := await self._judge()) is None:
+            return
+        now_s = self._clock.monotonic()
+        if suspicion is Suspicion.STUCK:
+            self._deafness.judged_stuck(now_s, quiet_at_the_end_s(found))
+        else:
+            self._deafness.judged_unheard(now_s, speech_after_s(found, self._deafness.evidence_since_s()))
 
     async def _read_track(self) -> None:
         if self.held_back() or not self._session.output.audio_enabled:
             self._muteness.silenced()
             return
         reading = None
-        if (track := sdk.own_track(self._session)) is not None:
+        if (own := sdk.own_track(self._session)) is not None:
+            track, waits = own
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LIMIT_S):
-                    reading = _track_reading(await track.get_stats())
+                    reading = _track_reading(await track.get_stats(), waits)
         self._muteness.reading(self._clock.monotonic(), reading)
 
     async def _look_for_frames(self, gate: Gate) -> None:
@@ -224,37 +252,42 @@ class Senses:
         if now_s - self._unfed_since_s >= _UNFED_S and (arrives or not gate.waits):
             self._deafness.unfed(self._unfed_since_s)
 
-    async def _judge(self, since_s: float) -> float | None:
-        """Seconds of speech in what the session was given since then; None: not known."""
+    async def _judge(self) -> list[Moment] | None:
+        """What our own detector makes of the last sound that the session was given; None: not known. All of what is
+        kept, which warms the detector up as the session's own was."""
         if self._vad is None:
             self._vad = self._build_vad()
+        kept = list(self._frames)
         stream = self._vad.stream()
         try:
             async with asyncio.timeout(_JUDGE_S):
-                kept = list(self._frames)
                 for _, frame in kept:
                     stream.push_frame(frame)
                 stream.end_input()
-                # What came before is not counted, and warms the detector up as the session's own was.
-                return await _speech_s(stream, since_s - kept[0][0] if kept else 0.0)
+                done = [e async for e in stream if e.type == vad.VADEventType.INFERENCE_DONE]
         except TimeoutError:
             # A machine without time for this has none for the session's own detector either.
             log.warning("the caller's sound was not judged in time, the session is given more")
-            self._deafness.not_listening()
+            self._deafness.not_listening(self._clock.monotonic())
             return None
         finally:
             await stream.aclose()
+        return [(kept[0][0] + event.timestamp, event.probability) for event in done]
 
 
-async def _speech_s(stream: Any, from_s: float) -> float:
-    """Seconds of speech from `from_s` of the stream on."""
-    speech_s = before_s = 0.0
-    async for event in stream:
-        if event.type == vad.VADEventType.INFERENCE_DONE:
-            if event.probability >= _SURE and event.timestamp > from_s:
-                speech_s += event.timestamp - before_s
-            before_s = event.timestamp
-    return speech_s
+def speech_after_s(found: list[Moment], since_s: float) -> float:
+    """Seconds that are speech for sure, from `since_s` on."""
+    return sum(probability >= _SURE and at_s > since_s for at_s, probability in found) * _step_s(found)
+
+
+def quiet_at_the_end_s(found: list[Moment]) -> float:
+    """Seconds without a trace of a voice, up to now. A voice that goes on need not be sure to be one."""
+    quiet = itertools.takewhile(lambda moment: moment[1] < _TRACE, reversed(found))
+    return len(list(quiet)) * _step_s(found)
+
+
+def _step_s(found: list[Moment]) -> float:
+    return (found[-1][0] - found[0][0]) / (len(found) - 1) if len(found) > 1 else 0.0
 
 
 def _level_dbfs(frame: rtc.AudioFrame) -> float:
@@ -266,7 +299,7 @@ def _level_dbfs(frame: rtc.AudioFrame) -> float:
     )
 
 
-def _track_reading(stats: list[Any]) -> TrackReading | None:
+def _track_reading(stats: list[Any], waits: bool) -> TrackReading | None:
     energies = [one.media_source.audio.total_audio_energy for one in stats if one.HasField("media_source")]
     packets = [one.outbound_rtp.sent.packets_sent for one in stats if one.HasField("outbound_rtp")]
-    return TrackReading(sum(energies), sum(packets)) if energies and packets else None
+    return TrackReading(sum(energies), sum(packets), waits) if energies and packets else None

@@ -16,23 +16,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractContextManager
 from typing import Any
 
 from livekit.agents import Agent, AgentSession
 
 from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.worker.conversation.call_end import Hook, run_call_end
 from voicefleet.worker.conversation.handover import wait_for_turn
 from voicefleet.worker.conversation.resume import Resumption
+from voicefleet.worker.conversation.session_state import SessionState
 from voicefleet.worker.conversation.transcript import CallTranscript
-from voicefleet.worker.job import parts, sdk
+from voicefleet.worker.conversation.work import CallWork, patience_s
+from voicefleet.worker.job import parts, sdk, sdk_work
 from voicefleet.worker.job.avatar import wait_for_avatar
+from voicefleet.worker.job.caller_link import CallerLink
 from voicefleet.worker.job.claim_lease import ClaimLease
+from voicefleet.worker.job.ending import Ending
 from voicefleet.worker.job.live_call import LiveCall
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.parts import Job
 from voicefleet.worker.providers.pipeline import fit_session
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
-from voicefleet.worker.telemetry.observations import HookFailed
+from voicefleet.worker.telemetry.observations import CallReleased, HookFailed
 from voicefleet.worker.tiers.load import ReadyTier, Tiers
 
 HOLD_AFTER_S = 2.0
@@ -59,6 +65,7 @@ class Attachment:
         self._job = job
         self._before = before
         self.tier: ReadyTier = parts.pick_tier(job, tiers, before)
+        self._work = CallWork(patience_s(job.settings.drain_timeout_s))
         self.call = parts.build_call(job, self.tier.name, before, self)
         self._trace = parts.build_trace(job, self.tier.name, before)
         self._lease: ClaimLease = parts.build_lease(job)
@@ -68,8 +75,15 @@ class Attachment:
         self._session: AgentSession[Any] | None = None
         self._holding: asyncio.Task[None] | None = None
         self._left = False
-        self._released = ""
-        """Why the team's code ended the agent's part; empty: it did not."""
+        self._on_call_end: Hook | None = None
+        self._ending = Ending(job.ctx, self._lease, lambda why: job.ports.channel.send(CallReleased(why.value)))
+        self._ending.watch()
+        before_caller = before.caller if before is not None else ""
+        self._link = CallerLink(
+            job.ctx.room,
+            (job.dispatch.caller, before_caller),
+            unknown_role=lambda: job.ports.channel.send(HookFailed("role")),
+        )
         self._closing = self._close_at_the_end()
         job.ports.liveness.start(self._wake)
 
@@ -89,7 +103,7 @@ class Attachment:
         closing.push_async_callback(job.ports.channel.close)
         # The claim is given back first: a job that does not listen any more and holds a call counts as dead.
         closing.push_async_callback(job.ports.liveness.end)
-        closing.push_async_callback(self._lease.release)
+        closing.push_async_callback(self._ending.finish)
         closing.push_async_callback(self._stop_holding)
         closing.callback(self._media.end)
         return closing
@@ -149,7 +163,7 @@ class Attachment:
 
     def _leave(self, why: str) -> None:
         self._left = True
-        self._job.ctx.shutdown(why)
+        self._ending.leave(why)
         if self._entry is not None:
             self._entry.cancel()
 
@@ -176,11 +190,15 @@ class Attachment:
         connecting = asyncio.create_task(job.ctx.connect())
         fit_session(session, agent, self.tier)
         parts.limit_models(job, session, agent)
-        resumption = parts.build_resumption(job, session, self.call, self.tier, self._before)
+        state = parts.build_state(job, session, self.call, self._work)
+        resumption = parts.build_resumption(job, session, self.call, self.tier, self._before, state)
         agent = await resumption.prepare(agent)
         await connecting
         self._media.watch()
-        live, telemetry = self._watch(session)
+        live, telemetry = self._watch(session, state, resumption)
+        options = self._link.options(session, options)
+        if live.neighbour_here():
+            await self._leave_for_good("an agent of the team's own serves the call")
         if job.successor:
             result = await self._succeed(session, resumption, live, telemetry, lambda: begin(session, agent, **options))
         else:
@@ -194,7 +212,9 @@ class Attachment:
             self._hold_greeting(session)
         return result
 
-    def _watch(self, session: AgentSession[Any]) -> tuple[LiveCall, CallTelemetry]:
+    def _watch(
+        self, session: AgentSession[Any], state: SessionState, resumption: Resumption
+    ) -> tuple[LiveCall, CallTelemetry]:
         job, ports = self._job, self._job.ports
         telemetry, apology, senses = parts.build_monitors(job, session, self.tier, self._trace)
         live = LiveCall(
@@ -207,11 +227,21 @@ class Attachment:
             self.call,
             clock=ports.clock,
             caller_gone_s=job.settings.caller_gone_s,
+            return_wait_s=job.settings.return_wait_s,
+            carry_on=resumption.carry_on,
+            link=self._link,
+            ending=self._ending,
+            agent_name=job.settings.agent_name,
             telemetry=telemetry,
+            state=state,
             senses=senses,
             trace=self._trace.header,
         )
+        # Before the claim is given back, and after the end of the call is known.
+        self._closing.push_async_callback(self._end_of_call, session, live)
         self._closing.push_async_callback(live.end)
+        self._ending.watch_session(session)
+        self._link.watch()
         live.watch()
         self._media.readings = telemetry.on_rtp_stats
         self._closing.callback(apology.end)
@@ -219,6 +249,19 @@ class Attachment:
         # Only after a full reconnect: while the SDK resumes a session, the audio goes on.
         job.ctx.room.on("local_track_republished", lambda *_: apology.reconnected())
         return live, telemetry
+
+    async def _end_of_call(self, session: AgentSession[Any], live: LiveCall) -> None:
+        agent, job = sdk_work.outer_agent(session), self._job
+        hook = getattr(agent, "on_call_end", None) or self._on_call_end
+        if hook is not None and live.over:
+            await run_call_end(
+                hook,
+                job.ports.logs,
+                job.room,
+                job.room_sid,
+                written=job.ports.facts.close(),
+                failed=lambda: job.ports.channel.send(HookFailed("on_call_end")),
+            )
 
     async def _succeed(
         self,
@@ -273,9 +316,17 @@ class Attachment:
 
     # What the team's code asks for
 
+    def busy(self, name: str) -> AbstractContextManager[None]:
+        """See `CallContext.busy`."""
+        return self._work.busy(name)
+
+    def on_call_end(self, hook: Hook) -> None:
+        """See `CallContext.on_call_end`."""
+        self._on_call_end = hook
+
     def release(self, reason: str) -> None:
         """See `CallContext.release`."""
-        self._released = reason
+        self._ending.release(reason)
         if self._session is None:
             self._leave(reason)
         else:

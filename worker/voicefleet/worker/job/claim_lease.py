@@ -65,6 +65,8 @@ class ClaimLease:
         self.lost = False
         self.handed_over = False
         """The call is another's because this job gave it away."""
+        self.released = False
+        """The call is nobody's, on purpose."""
         self.handoff: Handoff | None = None
         """The handoff that this job is to make now, its successor being ready, as of the last renewal."""
 
@@ -194,7 +196,7 @@ class ClaimLease:
                         return False
                 await self._clock.sleep(RELEASE_AGAIN_S)
             if released and freed:
-                self.lost = True
+                self.lost = self.released = True
                 self._woken.set()
             return bool(released) and freed
 

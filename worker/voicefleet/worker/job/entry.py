@@ -15,6 +15,7 @@ from livekit.agents import AgentSession, JobContext, JobProcess
 
 from voicefleet.runtime.logs.setup import bind_call, configure_logs, get_logger
 from voicefleet.worker.call import CallContext, set_current_call
+from voicefleet.worker.conversation.agent_recipe import remember_arguments
 from voicefleet.worker.job import parts
 from voicefleet.worker.job.attachment import Attachment
 from voicefleet.worker.job.parts import Job
@@ -53,6 +54,7 @@ def setup(proc: JobProcess) -> None:
     )
     try:
         close_sessions()
+        remember_arguments()
         target = load_target(settings.agent)
         tiers = resolve_tiers(read_tiers(settings.tiers or target.default_tiers), settings_module.environment())
         proc.userdata[_USERDATA] = Prepared(settings, tiers, target)

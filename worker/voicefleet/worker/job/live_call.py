@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from livekit import rtc
 from livekit.agents import AgentSession, JobContext
 
+from voicefleet.contract.neighbours import is_neighbour
 from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
@@ -15,16 +17,21 @@ from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.worker.call import CallContext
 from voicefleet.worker.conversation.handover import Handover
 from voicefleet.worker.conversation.resume import conversation
+from voicefleet.worker.conversation.session_state import SessionState
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
+from voicefleet.worker.conversation.work import kind_of
 from voicefleet.worker.dead_air.senses import Senses
 from voicefleet.worker.job.avatar import AvatarWatch
+from voicefleet.worker.job.caller_link import PRESENCE_EVENTS, CallerLink, callers_in
+from voicefleet.worker.job.caller_wait import CallerWait
 from voicefleet.worker.job.claim_lease import ClaimLease
+from voicefleet.worker.job.ending import Ending
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.voice import Voice, put_gate
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
-from voicefleet.worker.telemetry.observations import CallEnded
+from voicefleet.worker.telemetry.observations import CallEnded, HandoffHeld
 
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 _ROOM_OVER = frozenset({rtc.DisconnectReason.ROOM_DELETED, rtc.DisconnectReason.ROOM_CLOSED})
@@ -45,9 +52,15 @@ class LiveCall:
         transcripts: TranscriptStore | None,
         call: CallContext,
         *,
+        link: CallerLink,
+        ending: Ending,
+        agent_name: str,
         clock: Clock,
         caller_gone_s: float,
+        return_wait_s: float,
         telemetry: CallTelemetry,
+        state: SessionState,
+        carry_on: Callable[[], Awaitable[None]],
         senses: Senses,
         trace: str = "",
     ) -> None:
@@ -58,8 +71,11 @@ class LiveCall:
         self._media = media
         self._transcripts = transcripts
         self._call = call
+        self._link = link
+        self._ending = ending
+        self._agent_name = agent_name
         self._clock = clock
-        self._caller_gone_s = caller_gone_s
+        self._state = state
         self._telemetry = telemetry
         self._senses = senses
         self._trace = trace
@@ -71,13 +87,28 @@ class LiveCall:
             transcripts=transcripts,
             store=self.save,
             present=lambda identity: identity in ctx.room.remote_participants,
+            work=state.work,
+            speech_pending=state.session_work.speech_pending,
+            held=self._on_held,
             voiceless=lambda: self._avatar.lost,
             clock=clock,
         )
         self._keeping: asyncio.Task[None] | None = None
         self._handing_over: asyncio.Task[None] | None = None
-        self._caller_timer: asyncio.TimerHandle | None = None
-        self._caller = ""
+        self._waiting = CallerWait(
+            ctx.room,
+            session,
+            self._voice,
+            clock,
+            return_wait_s=return_wait_s,
+            caller_gone_s=caller_gone_s,
+            speech_pending=state.session_work.speech_pending,
+            carry_on=carry_on,
+            leave=ending.leave,
+        )
+        self._leaving: asyncio.Task[None] | None = None
+        self.over = False
+        """Once it has ended: whether the call ended with this job."""
         self._room_over = False
         self._result = "completed"
 
@@ -86,20 +117,23 @@ class LiveCall:
         session, room = self._session, self._ctx.room
         session.on("conversation_item_added", lambda _: self.save())
         session.on("function_tools_executed", lambda _: self.save())
-        session.on("close", lambda _: self._ctx.shutdown("session closed"))
+        # What is cut off when this job dies is what was under way at the last of these.
+        session.on("tool_execution_updated", lambda _: self.save())
+        self._state.work.changed = self.save
         self._telemetry.watch()
         self._senses.troubled = self._lease.renew_soon
-        self._senses.held_back = lambda: self._voice.muted
+        self._senses.held_back = self._held_back
         self._senses.watch()
         self._handover.watch()
+        for event in PRESENCE_EVENTS:
+            room.on(event, self._look_around if event == "participant_disconnected" else self._look_around_again)
         self._avatar.watch()
-        room.on("participant_connected", lambda _: self._look_for_caller())
-        room.on("participant_disconnected", lambda _: self._look_for_caller())
         room.on("disconnected", self._on_disconnected)
-        self._look_for_caller()
+        self._look_around()
 
     def started(self, *, deaf: bool = False) -> None:
         """The session has started. `deaf`: what the caller says is kept for `hear`, the last moment of it."""
+        self._waiting.started()
         self._handover.gate = put_gate(self._session, closed=deaf)
         if self._handover.gate is not None:
             self._senses.listen(self._handover.gate)
@@ -122,6 +156,11 @@ class LiveCall:
         others = self._ctx.room.remote_participants.values()
         return any(p.kind == _AGENT and WORKER_ATTRIBUTE in p.attributes for p in others)
 
+    def neighbour_here(self) -> bool:
+        """Whether an agent of the team's own worker, under the fleet's agent name, is in the room: the call is its."""
+        others = self._ctx.room.remote_participants.values()
+        return any(p.kind == _AGENT and is_neighbour(p.attributes, self._agent_name) for p in others)
+
     def save(self) -> None:
         """Store the conversation, in the background."""
         if self._transcripts is not None and self._keeping is not None and not self._lease.lost:
@@ -129,26 +168,42 @@ class LiveCall:
 
     async def end(self) -> None:
         """Stop watching and report the end; the room is left already."""
-        if self._caller_timer is not None:
-            self._caller_timer.cancel()
+        await self._waiting.end()
         await self._senses.end()
-        await cancel_and_wait(task for task in (self._keeping, self._handing_over) if task is not None)
+        await cancel_and_wait(task for task in (self._keeping, self._handing_over, self._leaving) if task is not None)
         if self._keeping is not None:
+            if self._lease.released:
+                self._result = "released"
             self._channel.send(CallEnded(self._result))
             await self._telemetry.end(self._result)
+        # As long as the caller is there, another agent may yet go on with the call.
+        gone = self._room_over or not callers_in(self._ctx.room)
+        self.over = self._keeping is not None and not self._lease.lost and (gone or self._lease.released)
         if self._transcripts is not None:
-            # As long as the caller is there, another agent may yet go on with the call.
-            over = (
-                not self._lease.lost
-                and self._keeping is not None
-                and (self._room_over or not callers_in(self._ctx.room))
-            )
-            await self._transcripts.close(forget=over)
+            forget = self.over and gone
+            if forget and self._waiting.left_s and not self._room_over:
+                # Its job ends, and it may be back all the same.
+                self._transcripts.keep_for(self._waiting.kept_for_s())
+                self.save()
+                forget = False
+            await self._transcripts.close(forget=forget)
 
     def _transcript_now(self) -> CallTranscript:
         items, at_s = conversation(self._session), round(self._clock.wall().timestamp(), 3)
         sid, kept = self._ctx.job.room.sid, dict(self._call.kept)
-        return CallTranscript(self._call.tier, items, kept, sid, self._caller, at_s, self._trace)
+        return CallTranscript(
+            self._call.tier,
+            items,
+            kept,
+            sid,
+            self._link.caller,
+            at_s,
+            self._trace,
+            agent=self._state.agents.stored(),
+            userdata=self._state.userdata.changed(),
+            work=self._state.work.under_way(),
+            left_s=self._waiting.left_s,
+        )
 
     # The claim
 
@@ -159,6 +214,8 @@ class LiveCall:
             stalled=self._doubt,
             renewed=self._on_renewed,
         )
+        if self._lease.released:
+            return
         if not self._lease.handed_over:
             log.warning("the call is another worker's now, leaving", room=self._call.room, job=self._ctx.job.id)
             await self._leave("taken_over")
@@ -167,6 +224,11 @@ class LiveCall:
         if doubtful:
             log.warning("this process did not run for a while, silent until the claim is confirmed")
         self._voice.mute(doubtful)
+
+    def _held_back(self) -> bool:
+        """Whether it is known why the agent is not heard: we mute it, or the way to LiveKit is interrupted."""
+        connected = self._ctx.room.connection_state == rtc.ConnectionState.CONN_CONNECTED
+        return self._voice.muted or self._voice.held or not connected or bool(self._media.trouble)
 
     def _on_renewed(self) -> None:
         busy = self._handing_over is not None and not self._handing_over.done()
@@ -184,26 +246,23 @@ class LiveCall:
         # Silence first: the audio already queued must not be heard beside the new agent's.
         self._voice.mute(True)
         await self._ctx.room.disconnect()
-        self._ctx.shutdown(result)
+        self._ending.leave(result)
 
     # The caller
 
-    def _look_for_caller(self) -> None:
-        callers = callers_in(self._ctx.room)
-        if callers:
-            self._caller = callers[0]
-        if callers and self._caller_timer is not None:
-            self._caller_timer.cancel()
-            self._caller_timer = None
-        elif not callers and self._caller_timer is None:
-            # A caller whose network changed comes back within seconds; its call waits for it.
-            loop = asyncio.get_running_loop()
-            self._caller_timer = loop.call_later(self._caller_gone_s, self._ctx.shutdown, "no caller in the room")
+    def _look_around(self, left: rtc.RemoteParticipant | None = None) -> None:
+        if self._keeping is not None and self._leaving is None and not self._lease.lost and self.neighbour_here():
+            # It does not know of us, and speaks whatever we do.
+            log.warning("an agent of the team's own is in the room, leaving the call to it", room=self._call.room)
+            self._leaving = asyncio.create_task(self._leave("taken_over"))
+        self._waiting.look(left)
+
+    def _look_around_again(self, *_: Any) -> None:
+        self._look_around()
+
+    def _on_held(self, work: tuple[str, ...], cut: bool) -> None:
+        for kind in sorted({kind_of(name) for name in work}):
+            self._channel.send(HandoffHeld(kind, "cut" if cut else "waited"))
 
     def _on_disconnected(self, reason: Any) -> None:
         self._room_over = reason in _ROOM_OVER
-
-
-def callers_in(room: rtc.Room) -> list[str]:
-    """The identities of those in the room who are no agents."""
-    return [p.identity for p in room.remote_participants.values() if p.kind != _AGENT]

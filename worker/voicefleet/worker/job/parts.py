@@ -17,18 +17,21 @@ from voicefleet.runtime.redis.call_log_store import CallLogStore
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, connect_redis
 from voicefleet.runtime.tracing import parse_traceparent
-from voicefleet.worker.call import HANDED_OVER, RECOVERED, CallActions, CallContext
+from voicefleet.worker.call import HANDED_OVER, RECOVERED, RETURNED, CallActions, CallContext
 from voicefleet.worker.conversation.resume import Phrases, Resumption
+from voicefleet.worker.conversation.session_state import SessionState, build_session_state
 from voicefleet.worker.conversation.transcript import CallTranscript, Loss, build_cipher
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
+from voicefleet.worker.conversation.work import CallWork
 from voicefleet.worker.dead_air.apology import Apology
 from voicefleet.worker.dead_air.detector import Reason
 from voicefleet.worker.dead_air.senses import Senses
+from voicefleet.worker.job.caller_link import callers_in
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
-from voicefleet.worker.job.live_call import callers_in
 from voicefleet.worker.job.liveness import LivenessSubscription
 from voicefleet.worker.job.sdk import accepted_attributes
+from voicefleet.worker.job.target import package_of
 from voicefleet.worker.providers.limits import limit_realtime
 from voicefleet.worker.providers.pipeline import build_vad
 from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
@@ -56,6 +59,7 @@ class Ports:
     transcripts: TranscriptStore | None
     """None: conversations are not stored."""
     facts: CallFacts
+    logs: CallLogStore
     close: Callable[[], Awaitable[None]]
 
 
@@ -119,6 +123,7 @@ def open_ports(ctx: JobContext, settings: WorkerSettings) -> Ports:
         liveness=LivenessSubscription(redis, keys.job_channel(ctx.job.id)),
         transcripts=transcripts,
         facts=facts,
+        logs=logs,
         close=close,
     )
 
@@ -173,10 +178,17 @@ def pick_tier(job: Job, tiers: Tiers, before: CallTranscript | None) -> ReadyTie
 def build_call(job: Job, tier: str, before: CallTranscript | None, actions: CallActions) -> CallContext:
     """What the team's agent is given."""
     job.ports.facts.describe(tier, job.dispatch.order.language)
-    why = HANDED_OVER if job.successor else RECOVERED if before else ""
+    why = HANDED_OVER if job.successor else "" if before is None else RETURNED if before.left_s else RECOVERED
     kept = dict(before.kept) if before is not None else {}
     return CallContext(
-        job.settings.region, job.room, tier, job.dispatch.order, job.settings.worker_id, why, kept, actions
+        job.settings.region,
+        job.room,
+        tier,
+        job.dispatch.order,
+        job.settings.worker_id,
+        why,
+        kept,
+        actions=actions,
     )
 
 
@@ -184,6 +196,19 @@ def drop_kept(job: Job, call: CallContext) -> None:
     """The team's code raised on what it had kept: it goes on without."""
     call.kept.clear()
     job.ports.channel.send(TranscriptLost(Loss.RESTORE_FAILED.value))
+
+
+def build_state(job: Job, session: AgentSession[Any], call: CallContext, work: CallWork) -> SessionState:
+    """What goes with the call beside the conversation."""
+    channel = job.ports.channel
+    return build_session_state(
+        session,
+        call,
+        job.ctx,
+        work=work,
+        own_package=package_of(job.settings.agent),
+        lost=lambda loss: channel.send(TranscriptLost(loss.value)),
+    )
 
 
 def resume_phrases(job: Job, tier: ReadyTier) -> Phrases:
@@ -200,7 +225,12 @@ def resume_phrases(job: Job, tier: ReadyTier) -> Phrases:
 
 
 def build_resumption(
-    job: Job, session: AgentSession[Any], call: CallContext, tier: ReadyTier, before: CallTranscript | None
+    job: Job,
+    session: AgentSession[Any],
+    call: CallContext,
+    tier: ReadyTier,
+    before: CallTranscript | None,
+    state: SessionState,
 ) -> Resumption:
     """Has the agent carry on where another one left off."""
     channel = job.ports.channel
@@ -209,6 +239,8 @@ def build_resumption(
         call,
         before,
         resume_phrases(job, tier),
+        agents=state.agents,
+        userdata=state.userdata,
         clock=job.ports.clock,
         lost=lambda loss: channel.send(TranscriptLost(loss.value)),
         send=channel.send,
@@ -260,8 +292,8 @@ def build_monitors(
         job.ports.channel.send(observation)
 
     apology = Apology(session, tier, job.ports.clock, send, language=job.dispatch.order.language)
-    senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier))
-    apology.unheard = senses.unheard_turn
+    senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier), on=job.settings.senses == "on")
+    apology.unheard, senses.unrepaired = senses.unheard_turn, apology.not_heard
 
     def waits_since() -> float | None:
         since = (apology.waits_since_s, senses.troubled_since_s)

@@ -1,4 +1,5 @@
-"""The one adapter to what livekit-agents keeps private. Pinned to 1.8.9; `tests/integration/test_worker.py` runs it.
+"""The one adapter to what livekit-agents keeps private. Pinned to 1.8.9; `tests/integration/test_worker.py` runs it,
+and `test_newest_sdk.py` tries it on the newest 1.x.
 
 The SDK tells LiveKit a worker's status every 2.5 s. Dispatches sent before the next status are answered 200 and
 dropped, so a freed slot or a cordon is told at once here.
@@ -9,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import copy
 import dataclasses
 import functools
 import json
@@ -19,7 +21,7 @@ from typing import Any
 
 from livekit import rtc
 from livekit.agents import NOT_GIVEN, AgentServer, AgentSession, JobContext, JobProcess, JobRequest, llm
-from livekit.agents.utils import http_context, shortuuid
+from livekit.agents.utils import http_context, is_given, shortuuid
 from livekit.agents.utils.aio import ChanClosed
 from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.avatar import DataStreamAudioOutput
@@ -138,6 +140,45 @@ def finished_speech() -> SpeechHandle:
 def room_options(given: Any, **deprecated: Any) -> RoomOptions:
     """What `AgentSession.start` makes of its three ways to give room options."""
     return RoomOptions._ensure_options(NOT_GIVEN if given is None else given, **deprecated)
+
+
+_ROOM_OPTIONS = ("room_options", "room_input_options", "room_output_options")
+
+
+def split_room_options(given: Mapping[str, Any]) -> tuple[RoomOptions, dict[str, Any]]:
+    """The room options among the keyword arguments of `AgentSession.start`, and the other arguments."""
+    rest = {name: value for name, value in given.items() if name not in _ROOM_OPTIONS}
+    first, *deprecated = (given.get(name) for name in _ROOM_OPTIONS)
+    named = zip(_ROOM_OPTIONS[1:], deprecated, strict=True)
+    return room_options(first, **{name: value for name, value in named if value is not None}), rest
+
+
+def names_participant(options: RoomOptions) -> bool:
+    """Whether a team says itself whom the session hears."""
+    return is_given(options.participant_identity)
+
+
+def with_participant(options: RoomOptions, identity: str) -> RoomOptions:
+    """`options`, with the session linked to `identity`, and to nobody else, once it is in the room."""
+    options = copy.copy(options)
+    options.participant_identity = identity
+    return options
+
+
+def room_of(session: AgentSession[Any]) -> room_io.RoomIO | None:
+    """What links `session` to a participant; None before it has started, and without a room."""
+    return session._room_io
+
+
+def take_shutdown(ctx: JobContext, called: Callable[[str], None]) -> Callable[[str], None]:
+    """Have `ctx.shutdown(reason)` call `called`, and give what really ends the job."""
+    end = ctx.shutdown
+
+    def shutdown(reason: str = "user requested") -> None:
+        called(reason)
+
+    vars(ctx)["shutdown"] = shutdown
+    return end
 
 
 class _NamedTransport(RoomSessionTransport):
@@ -277,22 +318,25 @@ def hears_by(session: AgentSession[Any]) -> str:
 
 
 def listens(session: AgentSession[Any], gate: AudioInput) -> bool:
-    """Whether the session takes its caller's sound from `gate`, and follows who speaks by itself."""
-    source = session.input.audio
+    """Whether the session takes its caller's sound from `gate`, and follows who speaks by itself. Between two agents,
+    while the second one connects to its model, it takes none."""
+    source, activity = session.input.audio, session._activity
     while source is not None and source is not gate:
         source = source.source
-    return (
-        source is gate and session.input.audio_enabled and not session._is_closing() and not session._user_turn_claims
-    )
+    started = activity is not None and activity._started and not session._is_closing()
+    return source is gate and session.input.audio_enabled and started and not session._user_turn_claims
 
 
-def own_track(session: AgentSession[Any]) -> rtc.LocalAudioTrack | None:
-    """The track that the agent's own voice is sent on; None: it has none, its voice goes elsewhere."""
-    output = session.output.audio
+def own_track(session: AgentSession[Any]) -> tuple[rtc.LocalAudioTrack, bool] | None:
+    """The track that the agent's own voice is sent on, and whether sound waits there to be sent; None: it has none, its
+    voice goes elsewhere."""
+    output: Any = session.output.audio
     while output is not None and output.next_in_chain is not None:
         output = output.next_in_chain
     track = getattr(getattr(output, "_publication", None), "track", None)
-    return track if isinstance(track, rtc.LocalAudioTrack) else None
+    if not isinstance(track, rtc.LocalAudioTrack):
+        return None
+    return track, output._audio_source.queued_duration > 0 or not output._audio_buf.empty()
 
 
 def caller_track(session: AgentSession[Any]) -> rtc.RemoteAudioTrack | None:

@@ -100,6 +100,12 @@ def load_target(path: str) -> Target:
     return Target(path, Form.FACTORY, factory=found)
 
 
+def package_of(path: str) -> str:
+    """The top-level package, or the module, of TARGET."""
+    module_part = path.partition(":")[0]
+    return Path(module_part).stem if module_part.endswith(".py") else module_part.partition(".")[0]
+
+
 def _import(path: str, module_part: str) -> Any:
     place, module_name = Path.cwd(), module_part
     if module_part.endswith(".py"):

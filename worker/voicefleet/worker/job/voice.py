@@ -20,7 +20,7 @@ class Voice:
     def __init__(self, room: rtc.Room, session: AgentSession[Any]) -> None:
         self._room = room
         self._session = session
-        self.muted = False
+        self.muted = self.held = False
         room.on("local_track_published", self._on_published)
 
     def mute(self, muted: bool) -> None:
@@ -31,6 +31,12 @@ class Voice:
                 (publication.track.mute if muted else publication.track.unmute)()
         if (audio := self._session.output.audio) is not None:
             (audio.pause if muted else audio.resume)()
+
+    def hold(self, held: bool) -> None:
+        """Held: what is being said waits, and goes on when it is not held any more. Nothing is dropped."""
+        self.held = held
+        if not self.muted and (audio := self._session.output.audio) is not None:
+            (audio.pause if held else audio.resume)()
 
     def _on_published(self, _: rtc.LocalTrackPublication, track: rtc.Track) -> None:
         if self.muted and isinstance(track, rtc.LocalAudioTrack):

@@ -89,6 +89,11 @@ class WorkerSettings(BaseSettings):
     caller_gone_s: Annotated[float, Field(ge=1, le=600)] = Field(
         20.0, description="A call whose caller was away for this long is over, seconds."
     )
+    return_wait_s: Annotated[float, Field(ge=0, le=600)] = Field(
+        5.0,
+        description="A call waits so long for a caller that left in order, as a page that reloads does, seconds. "
+        "0: not at all.",
+    )
     transcript: OnOff = Field(
         "on", description="Whether a call's conversation is kept in Redis, for an agent that has to take the call over."
     )
@@ -130,6 +135,10 @@ class WorkerSettings(BaseSettings):
     )
     job_socket: str = Field(
         "", description="Path of the socket by which jobs reach the main process. The worker sets it itself."
+    )
+    senses: OnOff = Field(
+        default="on",
+        description="off: a job does not watch whether its agent still hears its caller and is heard.",
     )
     telemetry: OnOff = Field(
         "on", description="off: calls report neither metrics nor traces, to measure what these cost."

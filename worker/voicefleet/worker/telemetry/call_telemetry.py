@@ -172,6 +172,8 @@ class CallTelemetry:
             self._interrupted(self._interruptions.agent(False, event.created_at))
 
     def _on_caller(self, event: Any) -> None:
+        if event.new_state == "speaking" and sdk.is_realtime(self._session):
+            self._asked = self._asked or {}
         if event.new_state == "speaking":
             self._interrupted(self._interruptions.caller(True, event.created_at))
         elif event.old_state == "speaking":
@@ -188,9 +190,9 @@ class CallTelemetry:
         if not isinstance(item, ChatMessage):
             return
         metrics: Mapping[str, Any] = item.metrics or {}
-        if item.role == "user" and sdk.is_realtime(self._session):
-            return  # Such a model may tell what it heard after it has answered.
         if item.role == "user":
+            if sdk.is_realtime(self._session):
+                return  # Such a model may tell what it heard after it has answered: see `_on_caller`.
             if self._asked is not None:  # The caller spoke on before a word of the answer.
                 self._send(Turn(self._tier, "interrupted"))
             self._asked = dict(metrics)

@@ -166,6 +166,15 @@ class Resumed(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class HandoffHeld(Observation):
+    """A handoff waits for the call's work (`result`: waited), or went ahead at the drain's limit (cut)."""
+
+    metric = catalogue.HANDOFFS_HELD
+    kind: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
 class Span(Observation):
     """A span of the call's trace has ended."""
 
@@ -178,6 +187,14 @@ class CallEnded(Observation):
 
     metric = catalogue.CALLS
     result: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallReleased(Observation):
+    """The agent's part in the call ended on purpose; `reason`: a `contract.aside.ReleaseReason`."""
+
+    metric = catalogue.CALLS_RELEASED
+    reason: str
 
 
 def encode(observation: Observation) -> bytes:

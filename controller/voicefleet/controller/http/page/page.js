@@ -115,7 +115,7 @@ function draw(regions, calls, decisions, history) {
     [w.age_s === null ? "–" : `${Math.round(w.age_s)} s`, "n"],
   ]), ...(r.more_workers ? [[[r.region], [`and ${r.more_workers} more`], [""], [""], [""]]] : [])]), "no worker");
   fill("calls", (calls || []).slice(0, 100).map((c) => [
-    [c.room], [c.region], [c.state, c.state === "waiting" ? "bad" : ""], [`${Math.round(c.since_s)} s`, "n"], [c.worker],
+    [c.room], [c.region], [c.reason ? `${c.state}: ${c.reason}` : c.state, c.state === "waiting" ? "bad" : ""], [`${Math.round(c.since_s)} s`, "n"], [c.worker],
   ]), calls === null ? "not known now" : "no call");
   fill("decisions", decisions.map((d) => [
     [new Date(d.at).toLocaleTimeString()], [d.region], [shown(d.desired), "n"], [d.reason], [d.detail],
