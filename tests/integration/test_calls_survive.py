@@ -190,7 +190,7 @@ async def killed(f: Fleet) -> None:
     async def clean() -> bool:
         return not await f.redis.exists(KEYS.claim(room))
 
-    assert await eventually(clean, 8.0), "a call that is over has no claim, once its caller is not back"
+    assert await eventually(clean, 12.0), "a call that is over has no claim, once its caller is not back"
     assert 0 < await f.redis.pttl(KEYS.transcript(room)) <= 16_000, "and its conversation is forgotten soon"
 
 

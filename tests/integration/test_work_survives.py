@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 
 async def test_agents_work_and_callers_that_come_back(livekit: LiveKit, redis_url: str, tmp_path: Path) -> None:
     async with fleet(livekit, redis_url, tmp_path, agent="support.desk_agent:create") as f:
-        await asyncio.gather(agent_killed(f), searching(f), reloading(f), returning(f))
+        await asyncio.gather(agent_killed(f), searching(f), reloading(f), returning(f), second_tab(f))
 
 
 async def last_reply(f: Fleet, room: str) -> str:
@@ -102,7 +102,7 @@ async def returning(f: Fleet) -> None:
     async def over() -> bool:
         return not await f.redis.exists(f"voicefleet:{{test}}:claim:{room}")
 
-    assert await eventually(over, 8.0)
+    assert await eventually(over, 12.0)
     talking = asyncio.create_task(call(f.livekit, room, turns=2))
     await asyncio.sleep(1.0)
     await dispatch(f.livekit, room)  # the controller's part
@@ -110,3 +110,16 @@ async def returning(f: Fleet) -> None:
     assert [t.answered for t in outcome.turns] == [True, True], outcome
     assert agent_identity(before.job) not in {who for who, _, _ in outcome.voices}
     assert re.match(r"Question [345], Desk, returned", await last_reply(f, room)), "a pause may make two of one"
+
+
+async def second_tab(f: Fleet) -> None:
+    """The same identity once more: it replaces the first one, and has the conversation."""
+    room = "tab-1"
+    first = asyncio.create_task(call(f.livekit, room, turns=6))
+    assert await eventually(lambda: f.answered(room, 1), 40.0)
+    before = await f.claim(room)
+    outcome = await call(f.livekit, room, turns=2)
+    fine(outcome)
+    assert [t.answered for t in outcome.turns] == [True, True], outcome
+    assert set(speakers(outcome)) == {before.job}
+    await first

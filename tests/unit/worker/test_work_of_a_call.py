@@ -61,6 +61,11 @@ class Desk(Agent):
         return Billing("gold")
 
 
+class Parting(Desk):
+    async def on_exit(self) -> None:
+        raise AssertionError("it never had the call")
+
+
 class Billing(Agent):
     def __init__(self, plan: str) -> None:
         super().__init__(instructions=f"Bill {plan}.")
@@ -216,7 +221,7 @@ def test_the_agent_that_had_the_call_has_it_again_with_what_it_kept() -> None:
 
 def test_a_successor_changes_to_the_agent_that_had_the_call_in_the_end_and_asks_its_on_resume() -> None:
     async def case() -> None:
-        job = FakeJob(lambda _: Desk(), stored=before(), successor=True, holder=OTHER)
+        job = FakeJob(lambda _: Parting(), stored=before(), successor=True, holder=OTHER)
         job.claims.ready_successor(JOB)
         serving = asyncio.create_task(job.serve())
         await asyncio.sleep(2.0)
@@ -344,6 +349,22 @@ def test_a_caller_that_hangs_up_frees_the_slot_soon_and_may_be_back_a_while_long
         assert len(back.loudspeaker.heard) == 1, "its last sentence"
         assert back.transcripts.stored is not None
         await back.end()
+
+    run(case())
+
+
+def test_a_second_tab_replaces_the_first_and_hears_that_somebody_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def case() -> None:
+        closed = Closed(monkeypatch)
+        job = await working(lambda _: Desk())
+        job.asks("When?")
+        await asyncio.sleep(5.0)
+        job.room.leaves(CALLER, rtc.DisconnectReason.DUPLICATE_IDENTITY)
+        job.room.joins(CALLER)
+        await asyncio.sleep(30.0)
+        assert (job.ctx.shutdowns, closed.why) == ([], [])
+        assert len(job.loudspeaker.heard) == 2
+        await job.end()
 
     run(case())
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from voicefleet.contract.calls import (
     LANGUAGE_PATTERN,
@@ -16,25 +15,12 @@ from voicefleet.contract.calls import (
     CallOrder,
 )
 from voicefleet.contract.decisions import DecisionInputs
+from voicefleet.contract.dial_api import DialRequest
 from voicefleet.contract.keys import REGION_PATTERN
+from voicefleet.contract.schemas import Schema, plain
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-_NOT_PLAIN = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def _plain(text: str) -> str:
-    """A name that is one line, and shown as it is. NUL ends a text in C; a new line makes two of one in a log."""
-    if any(unicodedata.category(c) in _NOT_PLAIN or c in _BIDI for c in text):
-        raise ValueError("it holds a control character")
-    return text
-
-
-class _Order(_Schema):
+class _Order(Schema):
     """What a call is ordered with."""
 
     tier: Annotated[str, Field(pattern=TIER_PATTERN.pattern)] | None = Field(
@@ -59,7 +45,7 @@ class CallRequest(_Order):
     region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
         default=None, description="Where the caller is; any region with room when left out"
     )
-    identity: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_plain)] | None = Field(
+    identity: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(plain)] | None = Field(
         default=None, description="The caller's identity in the room; made up when left out"
     )
     data: bool = Field(
@@ -68,6 +54,9 @@ class CallRequest(_Order):
     )
     priority: Annotated[int, Field(ge=0, le=MAX_PRIORITY)] = Field(
         default=0, description="Among waiting calls the higher one is served first; each level is worth 10 s of waiting"
+    )
+    dial: DialRequest | None = Field(
+        default=None, description="Call a number; then nobody gets a ticket. `identity` and `data` do not apply"
     )
 
 
@@ -79,7 +68,7 @@ class AgentRequest(_Order):
     )
 
 
-class AgentRequested(_Schema):
+class AgentRequested(Schema):
     """Answer of `POST /v1/rooms/{room}/agent`."""
 
     room: str
@@ -87,13 +76,13 @@ class AgentRequested(_Schema):
     state: str = Field(description="requested: an agent comes once a slot is free; accepted or live: one has the call")
 
 
-class RejoinRequest(_Schema):
+class RejoinRequest(Schema):
     """Body of `POST /v1/calls/{room}/ticket`."""
 
     region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
         default=None, description="The call's region; needed only where calls in several regions have its name"
     )
-    identity: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_plain)] | None = Field(
+    identity: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(plain)] | None = Field(
         default=None, description="The identity that the first ticket was for: it replaces itself; else one more caller"
     )
     data: bool = Field(
@@ -102,7 +91,7 @@ class RejoinRequest(_Schema):
     )
 
 
-class CallTicket(_Schema):
+class CallTicket(Schema):
     """Answer of `POST /v1/calls`: all a LiveKit client needs to join. `token` is a secret: no repr shows it."""
 
     url: str
@@ -112,7 +101,7 @@ class CallTicket(_Schema):
     identity: str = ""
 
 
-class WorkerView(_Schema):
+class WorkerView(Schema):
     """One worker in `GET /v1/regions`."""
 
     id: str
@@ -128,7 +117,7 @@ class WorkerView(_Schema):
     detail: str = Field(default="", description="Why it does not run, if that is known")
 
 
-class WorkerStatus(_Schema):
+class WorkerStatus(Schema):
     """Answer of `GET /v1/workers/{id}`."""
 
     worker: str
@@ -139,7 +128,7 @@ class WorkerStatus(_Schema):
     leaving: bool = Field(description="It was told to drain and end")
 
 
-class DrainView(_Schema):
+class DrainView(Schema):
     """Answer of `POST /v1/workers/{id}/drain`."""
 
     worker: str
@@ -147,7 +136,7 @@ class DrainView(_Schema):
     live: int = Field(description="Calls that are to move to other workers")
 
 
-class RegionView(_Schema):
+class RegionView(Schema):
     """One region in `GET /v1/regions`. Counts are null when they are unknown."""
 
     region: str
@@ -173,7 +162,7 @@ class RegionView(_Schema):
     more_workers: int = Field(default=0, description="Workers that are not in `workers`")
 
 
-class LeaderView(_Schema):
+class LeaderView(Schema):
     """Who scales, in `GET /v1/regions`."""
 
     replica: str = Field(description="The replica that answers")
@@ -181,7 +170,7 @@ class LeaderView(_Schema):
     holder: str = Field(description="The replica that leads, as far as this one knows; empty: nobody")
 
 
-class CallView(_Schema):
+class CallView(Schema):
     """One call in `GET /v1/calls`."""
 
     room: str
@@ -196,7 +185,7 @@ class CallView(_Schema):
     epoch: int = 0
 
 
-class CampaignRequest(_Schema):
+class CampaignRequest(Schema):
     """Body of `POST /v1/campaigns`: calls that will come beside the usual ones."""
 
     region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)]
@@ -207,7 +196,7 @@ class CampaignRequest(_Schema):
     calls: Annotated[float, Field(gt=0, le=10_000_000)] = Field(description="Additional calls in all")
 
 
-class CampaignView(_Schema):
+class CampaignView(Schema):
     """A campaign that is not over, in `GET /v1/campaigns` and the answer to `POST /v1/campaigns`."""
 
     id: str
@@ -218,7 +207,7 @@ class CampaignView(_Schema):
     key: str = Field(default="", description="Name of the API key that announced it")
 
 
-class DecisionView(_Schema):
+class DecisionView(Schema):
     """One decision in `GET /v1/decisions`."""
 
     region: str
@@ -232,7 +221,7 @@ class DecisionView(_Schema):
     inputs: DecisionInputs
 
 
-class HistoryPoint(_Schema):
+class HistoryPoint(Schema):
     """A region at one moment, in `GET /v1/history`. Null: not known then; TTFA is of the last minute."""
 
     at: str = Field(description="Wall-clock time, ISO 8601, UTC")
@@ -245,7 +234,7 @@ class HistoryPoint(_Schema):
     ttfa_p95_s: float | None
 
 
-class Problem(_Schema):
+class Problem(Schema):
     """Body of every answer that is not 2xx."""
 
     error: str

@@ -21,6 +21,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from voicefleet.contract.dial_api import DialView
+
 
 class EventType(enum.StrEnum):
     """What an event tells."""
@@ -123,12 +125,14 @@ class CallSummary(_Part):
     tier: str = ""
     language: str = ""
     key: str = Field(default="", description="Name of the API key that asked for the call; empty: it came without")
+    dial: DialView | None = Field(default=None, description="Of a call that calls a number; not in `call.ended`")
     agents: list[AgentPart] = Field(default_factory=list)
     turns: list[CallTurn] = Field(default_factory=list)
     interruptions: int = Field(default=0, description="Times the caller spoke into the agent's voice")
     apologies: int = 0
     silences: int = Field(default=0, description="Times the caller waited for a voice for more than 10 s")
     more_facts: int = Field(default=0, description="Turns and the like that were too many to keep")
+    dial: DialView | None = Field(default=None, description="Of a call that dials a number; not in `call.ended`")
     timeline: list[TimelineEntry] = Field(
         default_factory=list, description="What happened, in order; not in `call.ended`"
     )

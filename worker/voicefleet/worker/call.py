@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from voicefleet.contract.call_events import CallSummary
 from voicefleet.contract.calls import CallOrder
+from voicefleet.contract.errors import VoicefleetError
 
 RECOVERED = "recovered"
 HANDED_OVER = "handed_over"
 RETURNED = "returned"
+ASKED_AGAIN = "asked_again"
+
+
+class TransferFailedError(VoicefleetError):
+    """The call was not transferred, and goes on with this agent.
+
+    Attributes:
+        sip_status_code: SIP's own; 0 where it said nothing.
+    """
+
+    def __init__(self, what: str, sip_status_code: int = 0) -> None:
+        super().__init__(what)
+        self.sip_status_code = sip_status_code
 
 
 class CallActions(Protocol):
     """What a job does for the team's code."""
 
     def release(self, reason: str) -> None: ...
+
+    async def transfer_to(self, to: str, *, play_dialtone: bool, headers: Mapping[str, str]) -> None: ...
 
     def busy(self, name: str) -> AbstractContextManager[None]: ...
 
@@ -28,6 +44,9 @@ class CallActions(Protocol):
 class _NoActions:
     def release(self, reason: str) -> None:
         raise RuntimeError("this call is no job's: release() is for a call that is served")
+
+    async def transfer_to(self, to: str, *, play_dialtone: bool, headers: Mapping[str, str]) -> None:
+        raise RuntimeError("this call is no job's: transfer_to() is for a call that is served")
 
     def busy(self, name: str) -> AbstractContextManager[None]:
         return nullcontext()
@@ -50,8 +69,9 @@ class CallContext:
     worker: str
     resumed: str = ""
     """Empty for a new call; "recovered" or "handed_over" for one that another agent had, "returned" for a caller who
-    left and is back: its conversation is restored, and `on_resume(why)` is called in place of `on_enter` if your agent
-    has it."""
+    left and is back, "asked_again" where an agent left on purpose and somebody wants one again: its conversation is
+    restored, and `on_resume(why)` is called in place of `on_enter` if your agent has it. Without it, an agent that is
+    asked for again enters as in a new call."""
     kept: dict[str, Any] = field(default_factory=dict, hash=False)
     """Yours: JSON values that the next agent of this call shall know. Stored with every turn."""
     cut: list[str] = field(default_factory=list, hash=False)
@@ -64,6 +84,21 @@ class CallContext:
         again, whoever stays in the room, until somebody asks for an agent. `reason`: a few words for status and
         metrics, such as "voicemail"; no personal data."""
         self.actions.release(reason)
+
+    async def transfer_to(
+        self, to: str, *, play_dialtone: bool = False, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Transfer the phone in the room to another number (SIP REFER) and end the agent's part, as `release` does.
+
+        Args:
+            to: a number, or an address `tel:...` or `sip:...`.
+            play_dialtone: it rings at the caller meanwhile.
+            headers: of the REFER.
+
+        Raises:
+            TransferFailedError: not transferred; the call goes on with this agent.
+        """
+        await self.actions.transfer_to(to, play_dialtone=play_dialtone, headers=headers or {})
 
     def on_call_end(self, hook: Callable[[CallSummary], Any]) -> None:
         """Have `hook`, plain or async, called once per call, in the job that has the call last. An agent that has it at

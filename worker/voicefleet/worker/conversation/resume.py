@@ -14,7 +14,7 @@ from livekit.agents.llm import ChatContext, ChatItem, ChatMessage, RealtimeError
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.worker.call import HANDED_OVER, RECOVERED, RETURNED, CallContext
+from voicefleet.worker.call import ASKED_AGAIN, HANDED_OVER, RECOVERED, RETURNED, CallContext
 from voicefleet.worker.conversation.current_agent import CurrentAgent
 from voicefleet.worker.conversation.transcript import CallTranscript, Loss
 from voicefleet.worker.conversation.userdata import UserdataChanges
@@ -172,12 +172,15 @@ class Resumption:
                 await agent.on_enter()
 
         _enter_by(agent, enter)
+        # The one that this job began with never had the call: it has nothing to say at parting.
+        vars(self._session.current_agent)["on_exit"] = _nothing
         self._session.update_agent(agent)
         try:
             async with asyncio.timeout(CHANGE_LIMIT_S):
                 await entered.wait()
         except TimeoutError:
             log.error("the agent that had the call is not in the session yet", limit_s=CHANGE_LIMIT_S)
+        vars(agent).pop("on_exit", None)
 
     async def _restore(self, agent: Agent, transcript: CallTranscript) -> None:
         try:
@@ -213,7 +216,8 @@ class Resumption:
         first = opening(self._call.resumed, self._session.history.items, self._phrases)
         if await self._own_resume(agent, self._call.resumed):
             return
-        if self._before is not None and self._enters_again(agent, self._before):
+        again = self._before is not None and self._enters_again(agent, self._before)
+        if again or self._call.resumed == ASKED_AGAIN:
             await agent.on_enter()
             return
         self._speak_first(first)
@@ -263,6 +267,9 @@ class Resumption:
     def _drop_kept(self) -> None:
         self._call.kept.clear()
         self._lost(Loss.RESTORE_FAILED)
+
+
+async def _nothing() -> None: ...
 
 
 def cut_off(transcript: CallTranscript) -> list[str]:

@@ -160,7 +160,7 @@ class Senses:
 
     def _on_frame(self, frame: rtc.AudioFrame) -> None:
         now_s = self._clock.monotonic()
-        self._deafness.frame(now_s, _level_dbfs(frame), frame.duration)
+        self._deafness.frame(now_s, level_dbfs(frame), frame.duration)
         self._frames.append((now_s, frame))
         while now_s - self._frames[0][0] > _KEPT_S:
             self._frames.popleft()
@@ -290,7 +290,8 @@ def _step_s(found: list[Moment]) -> float:
     return (found[-1][0] - found[0][0]) / (len(found) - 1) if len(found) > 1 else 0.0
 
 
-def _level_dbfs(frame: rtc.AudioFrame) -> float:
+def level_dbfs(frame: rtc.AudioFrame) -> float:
+    """The frame's RMS, relative to full scale."""
     samples = np.frombuffer(frame.data, np.int16).astype(np.float32)
     return (
         float(10 * np.log10(np.mean(samples * samples, dtype=np.float64) / 32768.0**2 + 1e-12))

@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
 from livekit.agents import Agent, AgentSession
 
 from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.worker.call import ASKED_AGAIN
 from voicefleet.worker.conversation.call_end import Hook, run_call_end
 from voicefleet.worker.conversation.handover import wait_for_turn
 from voicefleet.worker.conversation.resume import Resumption
@@ -29,13 +30,16 @@ from voicefleet.worker.conversation.session_state import SessionState
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.work import CallWork, patience_s
 from voicefleet.worker.job import parts, sdk, sdk_work
+from voicefleet.worker.job.all_callers import hear_all
 from voicefleet.worker.job.avatar import wait_for_avatar
+from voicefleet.worker.job.callee import wait_for_answer
 from voicefleet.worker.job.caller_link import CallerLink
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ending import Ending
 from voicefleet.worker.job.live_call import LiveCall
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.parts import Job
+from voicefleet.worker.job.transfer import TRANSFERRED, transfer
 from voicefleet.worker.providers.pipeline import fit_session
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.observations import CallReleased, HookFailed
@@ -189,7 +193,7 @@ class Attachment:
         await self._stop_holding()
         connecting = asyncio.create_task(job.ctx.connect())
         fit_session(session, agent, self.tier)
-        parts.limit_models(job, session, agent)
+        parts.limit_models(job, session)
         state = parts.build_state(job, session, self.call, self._work)
         resumption = parts.build_resumption(job, session, self.call, self.tier, self._before, state)
         agent = await resumption.prepare(agent)
@@ -205,12 +209,27 @@ class Attachment:
             if not await self._lease.acquire(others=live.others_here()):
                 await self._leave_for_good("claim held by another")
             live.begin()
+            if not await wait_for_answer(job.ctx.room, expected=job.outbound):
+                await self._leave_for_good("nobody answered")
             result = await begin(session, agent, **options)
+            self._hear(session)
             live.started()
-            telemetry.joined(greets=not self.call.resumed)
-        if self.call.resumed:
+            telemetry.joined(greets=self._greets)
+        if not self._greets:
             self._hold_greeting(session)
         return result
+
+    def _hear(self, session: AgentSession[Any]) -> None:
+        """Have the session, which has started, hear whom the tier says."""
+        if self.tier.tier.listen_to == "all":
+            everyone = hear_all(session, self._job.ctx.room, self._link)
+            if everyone is not None:
+                self._closing.push_async_callback(everyone.aclose)
+
+    @property
+    def _greets(self) -> bool:
+        """The caller is to hear a greeting: nobody had the call, or an agent is asked for again."""
+        return self.call.resumed in ("", ASKED_AGAIN)
 
     def _watch(
         self, session: AgentSession[Any], state: SessionState, resumption: Resumption
@@ -227,6 +246,7 @@ class Attachment:
             self.call,
             clock=ports.clock,
             caller_gone_s=job.settings.caller_gone_s,
+            outbound=job.outbound,
             return_wait_s=job.settings.return_wait_s,
             carry_on=resumption.carry_on,
             link=self._link,
@@ -276,6 +296,7 @@ class Attachment:
         session.input.set_audio_enabled(False)
         session.output.set_audio_enabled(False)
         result = await begin()
+        self._hear(session)
         live.started(deaf=True)
         await wait_for_avatar(session)
         ours = await wait_for_turn(
@@ -315,6 +336,13 @@ class Attachment:
         vars(session)["generate_reply"] = unless_greeting(session.generate_reply)
 
     # What the team's code asks for
+
+    async def transfer_to(self, to: str, *, play_dialtone: bool, headers: Mapping[str, str]) -> None:
+        """See `CallContext.transfer_to`."""
+        ctx = self._job.ctx
+        with self._work.busy("transfer"):
+            await transfer(ctx.api, ctx.room, to, play_dialtone=play_dialtone, headers=headers)
+        self.release(TRANSFERRED)
 
     def busy(self, name: str) -> AbstractContextManager[None]:
         """See `CallContext.busy`."""

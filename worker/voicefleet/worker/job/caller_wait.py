@@ -45,7 +45,8 @@ class AfterLeave:
     orderly: bool
     """The caller left on purpose: the session ends as livekit-agents would have ended it."""
     may_return: bool = False
-    """A page that reloads leaves in order, too. Its conversation is kept for a while longer than its job."""
+    """A page that reloads leaves in order, too, and a second tab puts the first one out. Its conversation is kept for a
+    while longer than its job, and when it is back it hears that somebody is there."""
 
 
 def after_leave(
@@ -63,6 +64,8 @@ def after_leave(
         return_wait_s: how long a job waits for a caller that may be back at once.
         caller_gone_s: how long it waits for one whose connection was lost.
     """
+    if reason == rtc.DisconnectReason.DUPLICATE_IDENTITY:
+        return AfterLeave(caller_gone_s, orderly=False, may_return=True)
     if reason not in _ORDERLY or not closes:
         return AfterLeave(caller_gone_s, orderly=False)
     if kind == _STANDARD and reason == rtc.DisconnectReason.CLIENT_INITIATED and return_wait_s > 0:
@@ -75,6 +78,7 @@ class CallerWait:
     """Follows whether a caller is there, in one job.
 
     Args:
+        first_s: how long the job waits for its first caller.
         speech_pending: whether the agent says something, or has something to say.
         carry_on: what the agent does when its caller left and is back.
         leave: ends the job; told why.
@@ -89,6 +93,7 @@ class CallerWait:
         *,
         return_wait_s: float,
         caller_gone_s: float,
+        first_s: float,
         speech_pending: Callable[[], bool],
         carry_on: Callable[[], Awaitable[None]],
         leave: Callable[[str], None],
@@ -99,6 +104,8 @@ class CallerWait:
         self._clock = clock
         self._return_wait_s = return_wait_s
         self._caller_gone_s = caller_gone_s
+        self._first_s = first_s
+        self._seen = False
         self._speech_pending = speech_pending
         self._carry_on = carry_on
         self._leave = leave
@@ -117,6 +124,7 @@ class CallerWait:
     def look(self, left: rtc.RemoteParticipant | None = None) -> None:
         """Somebody came, or went: `left`."""
         callers = callers_in(self._room)
+        self._seen = self._seen or bool(callers)
         if callers and self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -144,7 +152,8 @@ class CallerWait:
         if follows.may_return:
             self.left_s, self._left_at_s = round(self._clock.wall().timestamp(), 3), self._clock.monotonic()
             self._voice.hold(True)
-        self._timer = asyncio.get_running_loop().call_later(follows.wait_s, self._gone, follows.orderly)
+        wait_s = follows.wait_s if self._seen else self._first_s
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._gone, follows.orderly)
 
     def _gone(self, orderly: bool) -> None:
         if orderly:

@@ -292,6 +292,17 @@ def on_metrics(session: AgentSession[Any], callback: Callable[[Any], None]) -> N
     super(AgentSession, session).on("metrics_collected", lambda event: callback(event.metrics))
 
 
+def before_each_agent(session: AgentSession[Any], callback: Callable[[Any], None]) -> None:
+    """Call `callback` with each agent before `session` starts it: the first one, those it goes on to, and tasks."""
+    update = session._update_activity
+
+    async def updated(agent: Any, *args: Any, **kwargs: Any) -> Any:
+        callback(agent)
+        return await update(agent, *args, **kwargs)
+
+    vars(session)["_update_activity"] = updated
+
+
 def is_realtime(session: AgentSession[Any]) -> bool:
     """Whether a speech-to-speech model answers."""
     return isinstance(provider_of(session, "llm"), llm.RealtimeModel)
@@ -329,12 +340,13 @@ def listens(session: AgentSession[Any], gate: AudioInput) -> bool:
 
 def own_track(session: AgentSession[Any]) -> tuple[rtc.LocalAudioTrack, bool] | None:
     """The track that the agent's own voice is sent on, and whether sound waits there to be sent; None: it has none, its
-    voice goes elsewhere."""
+    voice goes elsewhere, or somebody has muted it (a human who takes over)."""
     output: Any = session.output.audio
     while output is not None and output.next_in_chain is not None:
         output = output.next_in_chain
-    track = getattr(getattr(output, "_publication", None), "track", None)
-    if not isinstance(track, rtc.LocalAudioTrack):
+    publication: Any = getattr(output, "_publication", None)
+    track = getattr(publication, "track", None)
+    if not isinstance(track, rtc.LocalAudioTrack) or publication.muted:
         return None
     return track, output._audio_source.queued_duration > 0 or not output._audio_buf.empty()
 
