@@ -132,7 +132,6 @@ class CallSummary(_Part):
     apologies: int = 0
     silences: int = Field(default=0, description="Times the caller waited for a voice for more than 10 s")
     more_facts: int = Field(default=0, description="Turns and the like that were too many to keep")
-    dial: DialView | None = Field(default=None, description="Of a call that dials a number; not in `call.ended`")
     timeline: list[TimelineEntry] = Field(
         default_factory=list, description="What happened, in order; not in `call.ended`"
     )

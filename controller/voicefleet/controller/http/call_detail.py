@@ -52,13 +52,13 @@ class CallDetail:
 
 
 async def _known(region: Region, room: str) -> CallSummary | None:
-    """What is known of the call in `room`; one that was ordered and not joined has a record, or a dial, alone."""
+    """What is known of the call in `room`; one that was ordered and not joined has a record alone."""
     logs = region.calls.logs
     dial = await region.dials.get(room)
     view = None if dial is None else view_of(dial)
     if (log := await logs.newest(room)) is not None:
         return summarize(log, await logs.now_ms()).model_copy(update={"dial": view})
-    record = (await region.calls.records([room])).get(room) or (None if dial is None else dial.call)
+    record = (await region.calls.records([room])).get(room) or (dial.call if dial is not None else None)
     if record is None:
         return None
     order = record.order
@@ -66,9 +66,9 @@ async def _known(region: Region, room: str) -> CallSummary | None:
         call="",
         room=room,
         region=region.name,
-        state=CallState.ORDERED,
+        state=CallState.ORDERED if dial is None or dial.active else CallState.ENDED,
+        dial=view,
         tier=order.tier,
         language=order.language,
         key=record.key,
-        dial=view,
     )
