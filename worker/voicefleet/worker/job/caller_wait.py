@@ -21,6 +21,7 @@ from voicefleet.worker.job.caller_link import callers_in
 from voicefleet.worker.job.voice import Voice
 
 REPLACED_WITHIN_S = 0.5
+"""A participant of the same identity that is there so soon after one that left replaced it."""
 HEARS_AFTER_S = 0.6
 """From a caller's return until it hears: it must have the agent's track first."""
 
@@ -46,8 +47,7 @@ class AfterLeave:
     orderly: bool
     """The caller left on purpose: the session ends as livekit-agents would have ended it."""
     may_return: bool = False
-    """A page that reloads leaves in order, too. Its conversation is kept for a while longer than its job, and when it is
-    back it hears that somebody is there."""
+    """A page that reloads leaves in order, too. Its conversation is kept for a while longer than its job."""
 
 
 def after_leave(
