@@ -13,6 +13,7 @@ from typing import Any
 from bench.answers import Size, default_baseline, platform_overhead
 from bench.callers import callers_per_core
 from bench.controller_scale import controller_scale
+from bench.deafness import deafness
 from bench.health import machine_facts
 from bench.overload import overload
 from bench.overload_http import overload_http
@@ -55,6 +56,7 @@ ROWS: dict[str, Measure] = {
     ),
     "startup": lambda on, quick, command: startup("startup", on, 2 if quick else 12, command),
     "startup_server": lambda on, quick, command: startup("startup_server", on, 2 if quick else 12, command, Arm.SERVER),
+    "deafness": lambda on, quick, command: deafness(quick, command),
     "callers_per_core": lambda on, quick, command: callers_per_core(on, 1 if quick else 5, 3 if quick else 8, command),
     "controller_scale": lambda on, quick, command: controller_scale(on, 15.0 if quick else 60.0, command),
     "overload": _overload,

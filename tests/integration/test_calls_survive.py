@@ -14,13 +14,14 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 from integration.test_worker import call, claim_of, dispatch
-from livekit import api
+from livekit import api, rtc
 from livekit.protocol.models import DataPacket
 from redis.asyncio import Redis as RedisClient
 
 from support.eventually import eventually, happens
 from support.worker_process import KEYS, WorkerProcess, worker
 from voicefleet.callers.outcome import CallOutcome
+from voicefleet.contract.calls import CallOrder, DispatchMetadata
 from voicefleet.contract.claims import Claim, ClaimState, agent_identity, job_of
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC
 from voicefleet.runtime.redis.claim_store import ClaimStore, Succeeding
@@ -159,7 +160,7 @@ async def known(f: Fleet, room: str, *, why: str) -> None:
 
 async def test_jobs_that_die_or_stall(livekit: LiveKit, redis_url: str, tmp_path: Path) -> None:
     async with fleet(livekit, redis_url, tmp_path) as f:
-        await asyncio.gather(killed(f), stopped(f), raising(f), next_caller(f))
+        await asyncio.gather(killed(f), stopped(f), raising(f), next_caller(f), spanish(f))
 
 
 async def killed(f: Fleet) -> None:
@@ -242,6 +243,47 @@ async def next_caller(f: Fleet) -> None:
     assert await eventually(lambda: f.answered(room, 1), 40.0)
     await known(f, room, why="fresh")
     fine(await talking)
+
+
+async def spanish(f: Fleet) -> None:
+    """The first words after a recovery are in the language that the call was ordered with."""
+    order = DispatchMetadata(CallOrder(language="es-MX")).encode()
+    token = (
+        api.AccessToken(f.livekit.api_key, f.livekit.api_secret)
+        .with_identity("ana")
+        .with_grants(api.VideoGrants(room_join=True, room="spanish"))
+        .with_room_config(
+            api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name="voicefleet", metadata=order)])
+        )
+        .to_jwt()
+    )
+    room, read = rtc.Room(), list[asyncio.Task[str]]()
+
+    def on_words(said: rtc.TextStreamReader, _: str) -> None:
+        read.append(asyncio.ensure_future(said.read_all()))
+
+    room.register_text_stream_handler("lk.transcription", on_words)
+
+    async def heard(words: str) -> bool:
+        return any(words == one.result() for one in read if one.done())
+
+    async def kept() -> bool:
+        transcript = await f.transcript("spanish")
+        return transcript is not None and "Hello" in str(transcript.items)
+
+    await room.connect(f.livekit.url, token)
+    try:
+        assert await eventually(kept, 40.0)
+        old = await f.claim("spanish")
+        os.kill(await f.pid("spanish"), signal.SIGKILL)
+        await f.remove("spanish", old.job)
+        assert await f.claims.recover("spanish", old)
+        await f.client.agent_dispatch.create_dispatch(
+            api.CreateAgentDispatchRequest(agent_name="voicefleet", room="spanish", metadata=order)
+        )
+        assert await eventually(lambda: heard("Disculpe, ¿por dónde íbamos? Hello, I count your questions."), 20.0)
+    finally:
+        await room.disconnect()
 
 
 async def test_handoffs(livekit: LiveKit, redis_url: str, tmp_path: Path) -> None:

@@ -40,7 +40,9 @@ async def test_a_ticket_makes_a_room_with_a_dispatch(tmp_path: Path, livekit: se
             assert room.local_participant.identity == "ann"
             (dispatch,) = await running.api.agent_dispatch.list_dispatch(ticket["room"])
             assert dispatch.agent_name == "voicefleet"
-            assert DispatchMetadata.decode(dispatch.metadata) == DispatchMetadata(CallOrder("fast", "order 7"), 0)
+            assert DispatchMetadata.decode(dispatch.metadata) == DispatchMetadata(
+                CallOrder("fast", "order 7"), 0, caller="ann"
+            )
 
 
 async def test_by_listing_alone_a_caller_waits_and_leaves(

@@ -16,6 +16,7 @@ from livekit import api, rtc
 from support.controlling import KEYS, Running, caller, controller, region
 from support.eventually import eventually
 from support.job import FakeJob
+from voicefleet.contract.calls import CallOrder, DispatchMetadata
 from voicefleet.contract.waiting_voice import WAITING_TEXT_ATTRIBUTE, WAITING_VOICE_ATTRIBUTE, is_waiting_voice
 from voicefleet.controller.waiting_message.clip import built_in
 from voicefleet.stack import servers
@@ -110,6 +111,33 @@ async def test_a_waiting_caller_is_spoken_to_once_by_one_of_two_replicas(
             found = await running.call(ticket["room"])
             assert found is not None
             assert found["state"] == "waiting"
+
+
+async def test_a_waiting_caller_is_spoken_to_in_the_language_of_the_call(
+    tmp_path: Path, livekit: servers.LiveKit, redis_url: str
+) -> None:
+    async with speaking_to_waiting(tmp_path, livekit, redis_url) as running:
+        ticket = await running.ticket(language="de-AT")
+        order = DispatchMetadata(CallOrder(language="fr")).encode()
+        own = (  # A token of the front end's own: we never saw the call's order.
+            api.AccessToken(livekit.api_key, livekit.api_secret)
+            .with_identity("marie")
+            .with_grants(api.VideoGrants(room_join=True, room="own-token-fr"))
+            .with_room_config(
+                api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name="voicefleet", metadata=order)])
+            )
+            .to_jwt()
+        )
+        async with listening(ticket["url"], ticket["token"]) as german, listening(ticket["url"], own) as french:
+            for ear, language in ((german, "de"), (french, "fr")):
+
+                async def came(ear: Ear = ear) -> bool:
+                    return bool(ear.voices)
+
+                await eventually(came, 20.0)
+                await eventually(lambda ear=ear: _silent(ear), 20.0)  # type: ignore[misc]
+                assert ear.voices[0].attributes[WAITING_TEXT_ATTRIBUTE] == built_in()[language].text
+                assert 2.5 < ear.heard_s < 8.0, (language, ear.heard_s)
 
 
 async def _silent(ear: Ear) -> bool:

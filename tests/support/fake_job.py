@@ -213,6 +213,7 @@ class FakeRoom:
     """A LiveKit room in which participants come and go as the test says; media arrives while `media_flows`."""
 
     connection_state = rtc.ConnectionState.CONN_CONNECTED
+    name = ROOM
 
     def __init__(self) -> None:
         self.remote_participants: dict[str, Any] = {}
@@ -228,8 +229,11 @@ class FakeRoom:
     def on(self, event: str, callback: Callable[..., Any]) -> None:
         self._listeners[event].append(callback)
 
+    def off(self, event: str, callback: Callable[..., Any]) -> None:
+        self._listeners[event].remove(callback)
+
     def emit(self, event: str, *args: Any) -> None:
-        for callback in self._listeners[event]:
+        for callback in list(self._listeners[event]):
             callback(*args)
 
     def isconnected(self) -> bool:
@@ -354,6 +358,7 @@ class FakeJob:
         metadata: str = "",
         script: Callable[[Callable[..., None]], Coroutine[Any, Any, None]] = answers,
         tier: dict[str, Any] | None = None,
+        caller: str = CALLER,
         **settings: Any,
     ) -> None:
         self.ended: list[str] = []
@@ -365,6 +370,7 @@ class FakeJob:
         self.session: AgentSession[Any] | None = None
         self.tier = ""
         self._script = script
+        self._caller = caller
         self._tiers = one_tier(**tier or {})
         self._entrypoint = entrypoint
         self._factory = factory or (lambda _: Agent(instructions=""))
@@ -391,8 +397,9 @@ class FakeJob:
         return read_job(cast(JobContext, self.ctx), self._settings, ports)
 
     async def serve(self) -> None:
-        """The job's entry, with the caller in the room already."""
-        self.room.joins(CALLER)
+        """The job's entry, with the caller in the room already, if there is one."""
+        if self._caller:
+            self.room.joins(self._caller)
         target = Target("test:agent", Form.FACTORY, factory=self._make_agent)
         if self._entrypoint is not None:
             target = Target("test:entrypoint", Form.ENTRYPOINT, entrypoint=self._entrypoint)

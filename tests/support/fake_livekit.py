@@ -13,8 +13,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from voicefleet.contract.calls import CallOrder, DispatchMetadata
+from voicefleet.contract.dials import DialOrder
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.ports import (
+    DialNotSentError,
+    DialRefusedError,
     Dispatch,
     Participant,
     Room,
@@ -29,6 +32,17 @@ EPOCH_MS = 1_000_000
 AFFINITY_S = 0.2
 """LiveKit takes so long before it offers a dispatch to a worker."""
 PROBE_ANSWER_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Phone:
+    """How a number behaves that is dialled."""
+
+    rings_s: float = 2.0
+    refuses: int = 0
+    """SIP's status code, when it stopped ringing; 0: it answers."""
+    unreachable: bool = False
+
 
 Offer = Callable[[str, str, str], Awaitable[None]]
 """Offers a job for (room, its sid, metadata) to a worker; LiveKit forgets it, whatever becomes of it."""
@@ -66,6 +80,8 @@ class FakeLiveKit:
     mute: set[str] = field(default_factory=set)
     """Identities of agents that do not answer a probe."""
     rooms: dict[str, FakeRoom] = field(default_factory=dict)
+    phones: dict[str, Phone] = field(default_factory=dict)
+    """Number -> how it behaves; the others answer after 2 s."""
     requests: list[tuple[str, ...]] = field(default_factory=list)
     """Method and its arguments of every request, in order."""
     at_once: int = 0
@@ -165,6 +181,34 @@ class FakeLiveKit:
         self.open(room)
         self._dispatch(room, metadata)
         return f"AD_{len(self.rooms[room].dispatches)}"
+
+    async def create_room(self, room: str, *, empty_timeout_s: int) -> None:
+        await self._request("create_room", room)
+        self.open(room)
+
+    async def dial(self, room: str, identity: str, order: DialOrder, *, max_duration_s: float) -> None:
+        await self._request("dial", room, identity)
+        phone = self.phones.get(order.to, Phone())
+        if phone.unreachable:
+            raise DialNotSentError("LiveKit is not reached")
+        ringing = asyncio.ensure_future(self._ring(room, identity, phone))
+        self._offers.add(ringing)
+        ringing.add_done_callback(self._offers.discard)
+        # Who asked may be gone: LiveKit goes on.
+        await asyncio.shield(ringing)
+
+    async def _ring(self, room: str, identity: str, phone: Phone) -> None:
+        for seconds, status in ((0.1, "dialing"), (0.4, "ringing"), (phone.rings_s, "active")):
+            await asyncio.sleep(seconds)
+            if room not in self.rooms:
+                raise DialRefusedError(487, "Request Terminated", "canceled")
+            if status == "active" and phone.refuses:
+                self.leave(room, identity)
+                raise DialRefusedError(phone.refuses, "refused", "aborted")
+            there = self.rooms[room].there
+            there[identity] = Participant(
+                identity, caller=True, agent=False, joined_ms=self.now_ms(), sip_status=status
+            )
 
     async def delete_room(self, room: str) -> None:
         await self._request("delete_room", room)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from support.fake_call_store import FakeCallStore
+from support.fake_dial_store import FakeDialStore
 from support.fake_livekit import FakeLiveKit
 from support.fake_workers import FakeWorkers
 from support.region_settings import region_settings
@@ -56,7 +57,7 @@ class FakeLimiter:
 class FakeRegion:
     """Region eu: its fakes, and the real `Region` over them."""
 
-    def __init__(self, *, rooms: Rooms = "ordered", slots: int = 1, **parts: Any) -> None:
+    def __init__(self, *, rooms: Rooms = "ordered", slots: int = 1, trunks: Any = None, **parts: Any) -> None:
         """`parts`: of the `Region`, which stand in for the fakes."""
         clock = LoopClock()
         self.clock = clock
@@ -66,9 +67,10 @@ class FakeRegion:
         self.metrics = Metrics()
         self.metrics.open_region("eu")
         self.limiter = FakeLimiter()
-        fakes = {"livekit": self.livekit, "calls": self.store, "workers": self.workers}
+        self.dials = FakeDialStore(clock)
+        fakes = {"livekit": self.livekit, "calls": self.store, "workers": self.workers, "dials": self.dials}
         absent = dict.fromkeys(("models", "campaigns", "fleet"))
-        settings = region_settings({"slots": slots}, rooms=rooms)
+        settings = region_settings({"slots": slots}, rooms=rooms, trunks=trunks or {})
         self.region = Region(
             settings=settings, clock=clock, metrics=self.metrics, **cast(Any, {**fakes, **absent, **parts})
         )
@@ -103,12 +105,16 @@ class FakeRegion:
 
 
 def with_region(
-    story: Callable[[FakeRegion], Awaitable[None]], *loops: Loop, rooms: Rooms = "ordered", slots: int = 1
+    story: Callable[[FakeRegion], Awaitable[None]],
+    *loops: Loop,
+    rooms: Rooms = "ordered",
+    slots: int = 1,
+    trunks: Any = None,
 ) -> None:
     """Run `story` in virtual time, `loops` beside it. A loop that ends or fails fails the test."""
 
     async def go() -> None:
-        fakes = FakeRegion(rooms=rooms, slots=slots)
+        fakes = FakeRegion(rooms=rooms, slots=slots, trunks=trunks)
         tasks = [asyncio.ensure_future(loop(fakes)()) for loop in loops]
         told = asyncio.ensure_future(story(fakes))
         try:

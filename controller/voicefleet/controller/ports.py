@@ -11,6 +11,7 @@ from voicefleet.contract.call_events import CallSummary, EndReason
 from voicefleet.contract.call_log import CallLog
 from voicefleet.contract.calls import CallOrder, CallRecord
 from voicefleet.contract.claims import Claim, Handoff
+from voicefleet.contract.dials import Dial, DialOrder
 from voicefleet.contract.errors import UnknownStateError, VoicefleetError
 from voicefleet.controller.calls.snapshots import Snapshot
 
@@ -25,6 +26,26 @@ class WebhookRefusedError(VoicefleetError):
 
 class WebhookMalformedError(VoicefleetError):
     """Signed as it should be, and not an event."""
+
+
+class DialRefusedError(VoicefleetError):
+    """LiveKit, or who was called, refused a dial: the number is not dialled any more.
+
+    Attributes:
+        sip_status_code: SIP's own, 0 where it said nothing.
+        sip_status: SIP's words for it.
+        reason: LiveKit's code of the error.
+    """
+
+    def __init__(self, sip_status_code: int, sip_status: str, reason: str) -> None:
+        super().__init__(f"dial refused: {sip_status_code or reason}")
+        self.sip_status_code = sip_status_code
+        self.sip_status = sip_status
+        self.reason = reason
+
+
+class DialNotSentError(UnknownStateError):
+    """LiveKit was not reached: surely nothing was dialled."""
 
 
 class InstanceState(enum.StrEnum):
@@ -163,6 +184,9 @@ class Participant:
     unknown_role: bool = False
     """It says that it has a role that does not exist."""
 
+    sip_status: str = ""
+    """LiveKit's status of a phone's call, such as ringing or active; empty for who is no phone."""
+
     @property
     def serves(self) -> bool:
         """It is an agent of this fleet."""
@@ -217,6 +241,17 @@ class LiveKitPort(Protocol):
         """Ask for an agent in `room`. An answer does not mean that one comes. Returns the dispatch's id."""
         ...
 
+    async def create_room(self, room: str, *, empty_timeout_s: int) -> None:
+        """A room of that name is there, and stays for so long while nobody is in it."""
+        ...
+
+    async def dial(self, room: str, identity: str, order: DialOrder, *, max_duration_s: float) -> None:
+        """Call a number into `room`, as the participant `identity`; returns when the callee has answered.
+
+        Raises `DialRefusedError`, `DialNotSentError`, or `UnknownStateError`: it may go on being dialled.
+        """
+        ...
+
     async def delete_room(self, room: str) -> None:
         """End the call. A room that is not there is no error."""
         ...
@@ -261,6 +296,32 @@ class ClaimPort(Protocol):
     async def may_move(self, room: str, claim: Claim) -> bool: ...
 
     async def fence(self, room: str, jobs: Sequence[str]) -> bool: ...
+
+
+class DialStorePort(Protocol):
+    """The outbound calls of one region. What each method does is told at `calls.dial_store.DialStore`."""
+
+    async def now_ms(self) -> int: ...
+
+    async def get(self, room: str) -> Dial | None: ...
+
+    async def get_all(self, rooms: Sequence[str]) -> dict[str, Dial]: ...
+
+    async def count(self) -> int: ...
+
+    async def due(self, now_ms: int) -> list[Dial]: ...
+
+    async def create(self, dial: Dial) -> bool: ...
+
+    async def put(self, dial: Dial) -> Dial | None: ...
+
+    async def take_place(self, dial: Dial, concurrent: int) -> bool: ...
+
+    async def leave_place(self, dial: Dial) -> None: ...
+
+    async def dial_after_ms(self, dial: Dial, per_s: float) -> int: ...
+
+    async def cancel(self, room: str) -> None: ...
 
 
 class CallLogPort(Protocol):

@@ -15,20 +15,26 @@ from voicefleet.contract.parsing.validation import config_error
 from voicefleet.runtime.command.addresses import require_address
 
 
-def call_request(region: str | None, tier: str | None) -> CallRequest:
+def call_request(region: str | None, tier: str | None, language: str | None = None) -> CallRequest:
     """What to ask the controller for.
 
     Raises:
-        ConfigError: a name that no region, or no tier, can have.
+        ConfigError: a name that no region, tier or language can have.
     """
     try:
-        return CallRequest(region=region, tier=tier)
+        return CallRequest(region=region, tier=tier, language=language)
     except ValidationError as error:
         raise config_error(error, CallRequest, source="the command line") from error
 
 
 def own_ticket(
-    livekit_url: str, keys: LiveKitKeys, *, agent_name: str, region: str | None, tier: str | None
+    livekit_url: str,
+    keys: LiveKitKeys,
+    *,
+    agent_name: str,
+    region: str | None,
+    tier: str | None,
+    language: str | None = None,
 ) -> CallTicket:
     """A ticket without a controller: a new room whose configuration asks LiveKit for the agent.
 
@@ -42,9 +48,10 @@ def own_ticket(
     ):
         if not value:
             raise ConfigError("is not set", field=name, hint="Set it in the environment, to make a token with.")
-    request = call_request(region, tier)
+    request = call_request(region, tier, language)
+    order = CallOrder(tier=request.tier or "", language=request.language or "")
     room, identity = f"call-{secrets.token_hex(8)}", f"caller-{secrets.token_hex(4)}"
-    metadata = DispatchMetadata(CallOrder(tier=request.tier)).encode() if request.tier else ""
+    metadata = DispatchMetadata(order).encode() if order != CallOrder() else ""
     token = (
         api.AccessToken(keys.api_key, keys.api_secret)
         .with_identity(identity)

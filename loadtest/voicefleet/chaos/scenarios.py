@@ -6,7 +6,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from voicefleet.chaos.fault_context import FaultContext
-from voicefleet.chaos.faults import callers, clock, network, operations, processes, providers, senses, servers, webhooks
+from voicefleet.chaos.faults import (
+    callers,
+    clock,
+    network,
+    operations,
+    processes,
+    providers,
+    rooms,
+    senses,
+    servers,
+    webhooks,
+)
 from voicefleet.chaos.measure import Bound
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.validation import nearest
@@ -60,6 +71,8 @@ BREAKABLE = FleetProfile(slots=3, workers=2, most=3, providers=True)
 FRAIL = FleetProfile(senses=True)
 RELAYED = FleetProfile(slots=2, workers=2, most=3, buffer=0, scale_down_delay_s=2.0, relay=True)
 """Four calls take every slot: the fifth waits, and only the controller can find it a worker."""
+GROWING = FleetProfile(slots=2, workers=2, most=3, buffer=0, scale_down_delay_s=2.0)
+"""Four calls take every slot; for the next ones a worker is started."""
 FULL = FleetProfile(slots=2, workers=2, most=2, buffer=0, waiting_message=True)
 SHRINKING = FleetProfile(slots=3, workers=1, most=2, buffer=0, scale_down_delay_s=2.0)
 """Four calls need two workers; the two that stay and the one that comes need one, and both workers have some."""
@@ -162,6 +175,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         what="A worker is killed while its calls are with their second agents: those have them again.",
     ),
     _scenario("packet-loss", network.packet_loss, FILTERED),
+    _scenario("pre-created-room", rooms.pre_created),
+    _scenario("full-outbound", rooms.full_outbound, GROWING),
 )
 
 

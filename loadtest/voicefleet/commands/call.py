@@ -22,6 +22,9 @@ def call(
     agent_name: Annotated[str, typer.Option(help="Agent name in that token.")] = "voicefleet",
     region: Annotated[str | None, typer.Option(help="Region of the call; any when left out.")] = None,
     tier: Annotated[str | None, typer.Option(help="Tier of the pipeline; the worker's default when left out.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="Language that the call is ordered with, such as es or de-AT.")
+    ] = None,
     turns: Annotated[int, typer.Option(help="Questions to ask.")] = 3,
     json_path: JsonOption = None,
 ) -> None:
@@ -34,7 +37,7 @@ def call(
     from voicefleet.loadtest.command_call import CallOptions
     from voicefleet.loadtest.command_call import call as run_it
 
-    options = CallOptions(controller_url, livekit_url, agent_name, region, tier, turns)
+    options = CallOptions(controller_url, livekit_url, agent_name, region, tier, turns, language)
     raise typer.Exit(run_it(options, json_path=json_path))
 
 

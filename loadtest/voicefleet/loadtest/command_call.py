@@ -39,6 +39,7 @@ class CallOptions:
         agent_name: whom our own token asks for.
         region, tier: None: the platform's choice.
         turns: questions to ask, 0 to 12.
+        language: BCP 47 tag of the caller's language, for the agent and for what the platform itself says.
     """
 
     controller: str | None = None
@@ -47,6 +48,7 @@ class CallOptions:
     region: str | None = None
     tier: str | None = None
     turns: int = 3
+    language: str | None = None
 
     def __post_init__(self) -> None:
         require_between("turns", self.turns, 0, MAX_TURNS)
@@ -104,10 +106,15 @@ async def _hold(options: CallOptions, console: Console) -> CallOutcome:
 async def _ticket(options: CallOptions) -> CallTicket:
     if options.livekit_url:
         return own_ticket(
-            options.livekit_url, livekit_keys(), agent_name=options.agent_name, region=options.region, tier=options.tier
+            options.livekit_url,
+            livekit_keys(),
+            agent_name=options.agent_name,
+            region=options.region,
+            tier=options.tier,
+            language=options.language,
         )
     access = controller_access(options.controller)
-    request = call_request(options.region, options.tier)
+    request = call_request(options.region, options.tier, options.language)
     async with ControllerClient(access.url, key=access.key) as client:
         return await ask(access.url, client.create_call(request))
 

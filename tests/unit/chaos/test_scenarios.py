@@ -52,6 +52,8 @@ WANTED = [
     "work-drain",
     "work-kill9",
     "packet-loss",
+    "pre-created-room",
+    "full-outbound",
 ]
 
 

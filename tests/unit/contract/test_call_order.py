@@ -27,7 +27,7 @@ ORDER = CallOrder(**{name: f"de-{number}" for number, name in enumerate(ORDER_FI
 """Another value in each field."""
 ASKED = {name: text for name, text in dataclasses.asdict(ORDER).items() if name != "traceparent"}
 """What a front end says; the trace comes with the request's header."""
-OF_THE_TICKET = {"region", "identity", "data", "priority"}
+OF_THE_TICKET = {"region", "identity", "data", "priority", "dial"}
 """Fields of a request that are for the controller alone. Any other is a field of the order."""
 
 

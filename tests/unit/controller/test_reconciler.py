@@ -103,6 +103,7 @@ class Pool:
             workers=cast(Any, self.book),
             models=cast(Any, FakeModelStore()),
             campaigns=cast(Any, FakeCampaignStore(LoopClock())),
+            dials=cast(Any, None),
             fleet=cast(Any, self.fleet),
             clock=LoopClock(),
             metrics=Metrics(),

@@ -146,6 +146,21 @@ def test_a_ticket_whose_caller_is_not_there_expects_nobody() -> None:
     async def story(fakes: FakeRegion) -> None:
         await fakes.store.save_record(CallRecord("a", "eu", key="front"))
         fakes.livekit.open("a", dispatch="")
+        # Redis lost this one's record.
+        fakes.livekit.open("b", dispatch=DispatchMetadata(caller="ann").encode())
+        await fakes.clock.sleep(30.0)
+        assert callers(fakes) == set()
+
+    with_region(story, lister)
+
+
+def test_a_room_in_which_a_listing_saw_a_caller_expects_nobody_though_redis_forgot_it() -> None:
+    async def story(fakes: FakeRegion) -> None:
+        fakes.livekit.join("a")
+        await fakes.until(lambda: callers(fakes))
+        fakes.store.redis.callers.clear()
+        fakes.store.redis.left.clear()
+        fakes.livekit.leave("a")
         await fakes.clock.sleep(30.0)
         assert callers(fakes) == set()
 

@@ -14,7 +14,7 @@ from voicefleet.callers.settings import LiveKitKeys, livekit_keys
 from voicefleet.callers.tickets import call_request, own_ticket
 from voicefleet.callers.verdict import faults
 from voicefleet.contract.api import CallTicket
-from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.calls import CallOrder, DispatchMetadata
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
 from voicefleet.loadtest.command_call import CallOptions
 from voicefleet.loadtest.command_loadtest import LoadOptions
@@ -30,13 +30,16 @@ KEYS = LiveKitKeys("key", "geheim" * 6)
 
 
 def test_our_own_token_asks_for_the_agent_in_a_room_of_its_own() -> None:
-    ticket = own_ticket("ws://h:1", KEYS, agent_name="mine", region="eu", tier="fast")
+    ticket = own_ticket("ws://h:1", KEYS, agent_name="mine", region="eu", tier="fast", language="de-AT")
     claims = api.TokenVerifier("key", "geheim" * 6).verify(ticket.token)
     assert claims.video is not None
     assert claims.room_config is not None
     assert (claims.video.room_join, claims.video.room) == (True, ticket.room)
     (agent,) = claims.room_config.agents
-    assert (agent.agent_name, DispatchMetadata.decode(agent.metadata).order.tier) == ("mine", "fast")
+    assert (agent.agent_name, DispatchMetadata.decode(agent.metadata).order) == (
+        "mine",
+        CallOrder("fast", language="de-AT"),
+    )
     assert ticket.room != own_ticket("ws://h:1", KEYS, agent_name="mine", region=None, tier=None).room
     assert ticket.token not in repr(ticket)
 
@@ -98,9 +101,9 @@ async def test_an_answer_that_is_no_controllers() -> None:
 
 def test_names_that_no_region_or_tier_has() -> None:
     assert call_request("eu", "fast").region == "eu"
-    for region, tier in (("Not A Region", None), (None, "??")):
+    for region, tier, language in (("Not A Region", None, None), (None, "??", None), (None, None, "German!")):
         with pytest.raises(ConfigError, match="command line"):
-            call_request(region, tier)
+            call_request(region, tier, language)
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,19 @@ class _Refusal(ChunkedStream):
         raise APIStatusError("no voice", status_code=400)
 
 
-@pytest.mark.parametrize(("voice", "heard_s"), [(SyntheticTTS, 3.8), (Mute, 3.45)])
+class Stuck(SyntheticTTS):
+    """Never begins."""
+
+    def synthesize(self, text: str, *, conn_options: Any = DEFAULT_API_CONNECT_OPTIONS) -> Any:
+        return _Wait(tts=self, input_text=text, conn_options=conn_options)
+
+
+class _Wait(ChunkedStream):
+    async def _run(self, output_emitter: Any) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize(("voice", "heard_s"), [(SyntheticTTS, 3.8), (Mute, 3.45), (Stuck, 3.45)])
 def test_without_a_recording_the_tts_says_it_and_if_it_cannot_another_recording_is_played(
     voice: type[SyntheticTTS], heard_s: float
 ) -> None:

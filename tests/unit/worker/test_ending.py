@@ -14,7 +14,7 @@ from support.virtual_time import run
 from voicefleet.contract.aside import REASON_PATTERN
 from voicefleet.contract.neighbours import AGENT_NAME_ATTRIBUTE
 from voicefleet.worker.agents import Assistant
-from voicefleet.worker.job.ending import word_of
+from voicefleet.worker.job.ending import crash_pause_s, word_of
 from voicefleet.worker.telemetry.observations import CallEnded, CallReleased
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("unguarded")]
@@ -72,6 +72,27 @@ def test_the_teams_reason_is_told() -> None:
 def test_a_reason_is_one_word(reason: str, word: str) -> None:
     assert word_of(reason) == word
     assert not word or REASON_PATTERN.match(f"released:{word}")
+
+
+def test_sessions_that_fail_one_after_the_other_are_started_ever_less_often() -> None:
+    assert [crash_pause_s(1.0, epoch) for epoch in range(1, 9)] == [0.0, 0.0, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0]
+    assert crash_pause_s(10.0, 9) == 0.0, "it has worked"
+
+
+def test_a_session_that_fails_at_once_for_the_fourth_time_keeps_its_call_for_a_moment() -> None:
+    async def case() -> None:
+        job = FakeJob(lambda _: Assistant("Hello there."))
+        job.claims.epoch = 4
+        await job.serve()
+        assert job.session is not None
+        await job.session._aclose_impl(reason=CloseReason.ERROR)
+        await asyncio.sleep(1.5)
+        assert job.ctx.shutdowns == []
+        await asyncio.sleep(1.0)
+        assert job.ctx.shutdowns == ["session closed"]
+        assert await released(job) is None
+
+    run(case())
 
 
 def test_a_job_that_the_team_shuts_down_releases_the_call() -> None:

@@ -147,6 +147,23 @@ def test_a_model_that_does_not_take_the_conversation_costs_no_call(fault: str, t
     story(tell, tmp_path, stored=BEFORE, faults={"update_chat_ctx": fault})
 
 
+def test_the_model_of_a_second_agent_is_held_to_the_same(tmp_path: Path) -> None:
+    async def tell(job: RealtimeJob) -> None:
+        await asyncio.sleep(5.0)
+        assert job.of(TranscriptLost) == []
+        job.fails(update_chat_ctx="hang")
+        assert job.session is not None
+        second = Assistant("Hello, how can I help you?")
+        second._llm = job.model = FakeRealtimeModel(faults_file=str(tmp_path / "faults"))
+        job.session.update_agent(second)
+        await asyncio.sleep(8.0)
+        assert TranscriptLost("not_taken") in job.of(TranscriptLost)
+        assert job.session.current_agent is second
+        assert len(job.loudspeaker.heard) == 2, "it greets"
+
+    story(tell, tmp_path)
+
+
 def test_a_reply_that_does_not_come_is_apologised_for_by_the_recording(tmp_path: Path) -> None:
     async def tell(job: RealtimeJob) -> None:
         await asyncio.sleep(9.0)

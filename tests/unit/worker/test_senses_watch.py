@@ -15,11 +15,13 @@ from livekit.agents.voice.io import AudioInput
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
 from support.failing_providers import ScriptedVad
+from support.fake_job import FakeJob
 from support.virtual_time import LoopClock, now_s, run
 from voicefleet.local.pcm import voiced_tone
 from voicefleet.worker.dead_air.senses import Senses, quiet_at_the_end_s, speech_after_s
-from voicefleet.worker.job import sdk
+from voicefleet.worker.job import parts, sdk
 from voicefleet.worker.job.voice import put_gate
+from voicefleet.worker.telemetry.observations import ApologySpoken, DeadAir
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("unguarded")]
 
@@ -119,12 +121,12 @@ class Call:
         self.session.emit("agent_state_changed", AgentStateChangedEvent(old_state=before, new_state=state))
 
 
-def story(tell: Callable[[Call], Any]) -> None:
+def story(tell: Callable[[Call], Any], *, on: bool = True) -> None:
     async def case() -> None:
         detector, microphone, judge = ScriptedVad(), Microphone(), Judge()
         session: AgentSession[Any] = AgentSession(vad=detector)  # type: ignore[arg-type]
         session.input.audio = microphone
-        senses = Senses(session, LoopClock(), build_vad=lambda: judge)  # type: ignore[arg-type,return-value]
+        senses = Senses(session, LoopClock(), build_vad=lambda: judge, on=on)  # type: ignore[arg-type,return-value]
         call = Call(session, microphone, detector, judge, senses)
         senses.troubled = lambda: call.told.append(senses.trouble)
         senses.unrepaired = lambda: call.apologised_s.append(now_s())
@@ -158,6 +160,17 @@ def test_a_session_that_stops_to_hear_is_found_within_six_seconds_and_told_of() 
         assert call.told == ["deaf", ""], "it hears again"
 
     story(tell)
+
+
+def test_what_is_switched_off_finds_nothing() -> None:
+    async def tell(call: Call) -> None:
+        for _ in range(5):
+            await call.says(2.0, heard=False)
+            call.senses.unheard_turn()
+        assert call.judge.asked == 0
+        assert call.told == []
+
+    story(tell, on=False)
 
 
 def test_the_caller_of_a_deaf_agent_whose_call_nobody_takes_is_told_twice() -> None:
@@ -228,6 +241,7 @@ def test_an_agent_that_speaks_and_is_not_heard(track: FakeTrack, found: bool, mo
     monkeypatch.setattr(sdk, "own_track", lambda _: (track, True))
 
     async def tell(call: Call) -> None:
+        call.session._agent_state = "speaking"
         call.agent("speaking", "listening")
         found_s = await call.found_s()
         assert (found_s is not None) == found
@@ -255,3 +269,49 @@ def test_moments_of_speech_and_of_quiet() -> None:
     assert speech_after_s(found, 10.05) == pytest.approx(0.2)
     assert quiet_at_the_end_s(found) == pytest.approx(0.3)
     assert speech_after_s([], 0.0) == quiet_at_the_end_s([]) == 0.0
+
+
+class DeafJob(FakeJob):
+    """A job whose session hears what `detector` says."""
+
+    def __init__(self, **job: Any) -> None:
+        self.detector, self.microphone = ScriptedVad(), Microphone()
+        super().__init__(**job)
+
+    def make_session(self, tier: Any = None, **options: Any) -> AgentSession[Any]:
+        session = super().make_session(tier, **options)
+        session._vad = self.detector  # type: ignore[assignment]
+        session.input.audio = self.microphone
+        return session
+
+
+def test_a_deaf_job_says_so_in_its_claim_and_counts_as_silent_when_nobody_takes_its_call(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(parts, "build_vad", lambda _: Judge())
+
+    async def case() -> None:
+        job = DeafJob()
+        await job.serve()
+        assert job.session is not None
+        await job.session.say("Hello.")
+        await asyncio.sleep(2.0)
+        job.microphone.gain, began_s = 1, now_s()
+        await asyncio.sleep(2.0)
+        job.microphone.gain = 0
+        while not job.claims.trouble:
+            await asyncio.sleep(0.1)
+        assert job.claims.trouble == "deaf"
+        assert now_s() - began_s < 6.0
+        assert [one for one in job.sent if isinstance(one, DeadAir)] == []
+        await asyncio.sleep(began_s + 14.0 - now_s())
+        assert [one for one in job.sent if isinstance(one, DeadAir)] == [DeadAir(silent=True)]
+        assert ApologySpoken("unheard") in job.sent
+        job.detector.began()
+        await asyncio.sleep(0.5)
+        job.detector.ended()
+        await asyncio.sleep(2.0)
+        assert job.claims.trouble == ""
+        await job.end()
+
+    run(case())

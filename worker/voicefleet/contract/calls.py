@@ -62,6 +62,8 @@ class CallRecord:
     """Identity of the ticket; empty for a call that came without us."""
     priority: int = 0
     """0 to 9; the higher one is served first, unless the other waits 10 s longer for each level between them."""
+    outbound: bool = False
+    """We dial the callee: see `contract.dials`."""
 
 
 @dataclass(frozen=True, slots=True)

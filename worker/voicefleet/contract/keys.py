@@ -186,6 +186,23 @@ class Keys:
         """String: the call in `room` was ended on purpose, and is not to go on with the same ticket."""
         return self._key("ended", room)
 
+    def dial(self, room: str) -> str:
+        """String: the outbound call in `room`, and how its dial goes."""
+        return self._key("dial", room)
+
+    @property
+    def dials(self) -> str:
+        """Sorted set: room of an outbound call that is not over -> when to look at it next."""
+        return self._key("dials")
+
+    def trunk(self, trunk: str) -> str:
+        """Sorted set: room of a call that has a place on this SIP trunk -> since when."""
+        return self._key("trunk", trunk)
+
+    def trunk_next(self, trunk: str) -> str:
+        """String: when the next number may be dialled on this SIP trunk."""
+        return self._key("trunk_next", trunk)
+
     def waiting_message(self, room: str) -> str:
         """String: a replica speaks, or spoke a moment ago, to the waiting caller in `room`."""
         return self._key("waiting_message", room)

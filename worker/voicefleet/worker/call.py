@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -20,6 +20,8 @@ class CallActions(Protocol):
 
     def release(self, reason: str) -> None: ...
 
+    async def transfer_to(self, to: str, *, play_dialtone: bool, headers: Mapping[str, str]) -> None: ...
+
     def busy(self, name: str) -> AbstractContextManager[None]: ...
 
     def on_call_end(self, hook: Callable[[CallSummary], Any]) -> None: ...
@@ -28,6 +30,9 @@ class CallActions(Protocol):
 class _NoActions:
     def release(self, reason: str) -> None:
         raise RuntimeError("this call is no job's: release() is for a call that is served")
+
+    async def transfer_to(self, to: str, *, play_dialtone: bool, headers: Mapping[str, str]) -> None:
+        raise RuntimeError("this call is no job's: transfer_to() is for a call that is served")
 
     def busy(self, name: str) -> AbstractContextManager[None]:
         return nullcontext()
@@ -64,6 +69,21 @@ class CallContext:
         again, whoever stays in the room, until somebody asks for an agent. `reason`: a few words for status and
         metrics, such as "voicemail"; no personal data."""
         self.actions.release(reason)
+
+    async def transfer_to(
+        self, to: str, *, play_dialtone: bool = False, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Transfer the phone in the room to another number (SIP REFER) and end the agent's part, as `release` does.
+
+        Args:
+            to: a number, or an address `tel:...` or `sip:...`.
+            play_dialtone: it rings at the caller meanwhile.
+            headers: of the REFER.
+
+        Raises:
+            voicefleet.worker.job.transfer.TransferFailedError: not transferred; the call goes on with this agent.
+        """
+        await self.actions.transfer_to(to, play_dialtone=play_dialtone, headers=headers or {})
 
     def on_call_end(self, hook: Callable[[CallSummary], Any]) -> None:
         """Have `hook`, plain or async, called once per call, in the job that has the call last. An agent that has it at

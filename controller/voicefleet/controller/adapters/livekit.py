@@ -12,6 +12,7 @@ from datetime import timedelta
 
 import aiohttp
 import jwt
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict, ParseError
 from livekit import api
 from livekit.protocol.models import DataPacket, ParticipantInfo, TrackSource
@@ -19,6 +20,7 @@ from livekit.protocol.webhook import WebhookEvent as ProtoEvent
 
 from voicefleet.contract.callers import CALLER_KINDS, Presence, is_caller, unknown_role
 from voicefleet.contract.calls import KEY_ATTRIBUTE, TICKET_TTL_S, CallOrder
+from voicefleet.contract.dials import CALL_STATUS, DialOrder
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.neighbours import is_neighbour
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC, WORKER_ATTRIBUTE
@@ -31,6 +33,8 @@ from voicefleet.contract.waiting_voice import (
 )
 from voicefleet.controller.ports import (
     CredentialsRefusedError,
+    DialNotSentError,
+    DialRefusedError,
     Dispatch,
     Participant,
     Room,
@@ -62,6 +66,9 @@ _WEBHOOK_LEEWAY_S = 60.0
 _NO_TOKEN = (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError)
 """What reading a token raises that somebody made up: its parts may be any JSON."""
 
+_MAYBE_DIALLED = frozenset({"canceled", "deadline_exceeded", "internal", "unknown"})
+"""Errors of a dial of which the SIP service need not have heard, or that came while it went on."""
+
 
 def issuer(authorization: str) -> str:
     """The API key that a webhook's token names, not verified; empty when there is none."""
@@ -84,6 +91,10 @@ class LiveKit:
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S), connector=aiohttp.TCPConnector(limit=CONNECTIONS)
         )
         self._api = api.LiveKitAPI(settings.http_url, settings.key, settings.secret, session=self._session)
+        # Without LiveKit's own repetition of requests: a number must not be dialled twice.
+        self._dialling = api.LiveKitAPI(
+            settings.http_url, settings.key, settings.secret, session=self._session, failover=False
+        )
 
     async def close(self) -> None:
         await self._api.aclose()
@@ -111,6 +122,7 @@ class LiveKit:
             joined_ms=p.joined_at_ms,
             alive=attributes.get(ALIVE_ATTRIBUTE, ""),
             worker=attributes.get(WORKER_ATTRIBUTE, ""),
+            sip_status=attributes.get(CALL_STATUS, "") if p.kind == ParticipantInfo.Kind.SIP else "",
             # One that may change its attributes may say anything of itself; with a ticket of ours nobody may.
             key="" if p.permission.can_update_metadata else attributes.get(KEY_ATTRIBUTE, ""),
             neighbour=agent and is_neighbour(attributes, self._agent_name),
@@ -154,6 +166,38 @@ class LiveKit:
         async with _answered("create_dispatch"):
             return (await self._api.agent_dispatch.create_dispatch(request)).id
         raise AssertionError("unreachable")
+
+    async def create_room(self, room: str, *, empty_timeout_s: int) -> None:
+        request = api.CreateRoomRequest(name=room, empty_timeout=empty_timeout_s, departure_timeout=DEPARTURE_TIMEOUT_S)
+        async with _answered("create_room"):
+            await self._api.room.create_room(request)
+
+    async def dial(self, room: str, identity: str, order: DialOrder, *, max_duration_s: float) -> None:
+        request = api.CreateSIPParticipantRequest(
+            sip_trunk_id=order.trunk,
+            sip_call_to=order.to,
+            sip_number=order.caller_number,
+            room_name=room,
+            participant_identity=identity,
+            participant_name="callee",
+            headers=dict(order.headers),
+            ringing_timeout=Duration(seconds=order.ring_timeout_s),
+            wait_until_answered=True,
+        )
+        if max_duration_s:
+            request.max_call_duration.CopyFrom(Duration(seconds=round(max_duration_s)))
+        try:
+            await self._dialling.sip.create_sip_participant(request)
+        except api.ServerError as error:
+            code = error.metadata.get("sip_status_code", "")
+            if not code and error.code in _MAYBE_DIALLED:
+                raise UnknownStateError(f"LiveKit answered a dial with {error.code}") from error
+            status = error.metadata.get("sip_status", "")
+            raise DialRefusedError(int(code) if code.isdigit() else 0, status, error.code) from error
+        except aiohttp.ClientConnectorError as error:
+            raise DialNotSentError(f"LiveKit is not reached ({type(error).__name__})") from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise UnknownStateError(f"LiveKit did not answer a dial ({type(error).__name__})") from error
 
     async def delete_room(self, room: str) -> None:
         async with _answered("delete_room", absent_is_fine=True):

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
+from voicefleet.contract.dials import OUTBOUND
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.tracing import child_of, emit, parse_traceparent
@@ -45,7 +46,7 @@ def dispatch_metadata(record: CallRecord | None, orders: tuple[str, ...], attemp
     if record is None:
         # It came with a token of the front end's own, or Redis lost it: LiveKit still knows the first order.
         return redispatch_metadata(orders, attempt)
-    return DispatchMetadata(record.order, attempt, caller=record.caller)
+    return DispatchMetadata(record.order, attempt, {OUTBOUND: 1} if record.outbound else {}, caller=record.caller)
 
 
 async def send_dispatch(region: Region, room: str, metadata: DispatchMetadata) -> None:

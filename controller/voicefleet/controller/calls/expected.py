@@ -10,29 +10,42 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from voicefleet.contract.calls import DispatchMetadata
+from voicefleet.contract.dials import DialState
 from voicefleet.controller.ports import Participant
 from voicefleet.controller.regions.region import Region
 
 
-async def expected_since(region: Region, room: str, there: Iterable[Participant]) -> int | None:
+async def expected_since(region: Region, room: str, there: Iterable[Participant], *, visited_ms: int = 0) -> int | None:
     """Since when an agent is wanted in `room`, in which no caller is; milliseconds of LiveKit's clock. None: it is not.
+
+    Args:
+        visited_ms: when a caller was last seen there, as far as that is known: what was ordered before is over.
 
     Raises `UnknownStateError`.
     """
     if any(p.serves or p.neighbour for p in there):
         return None
+    if (dial := await region.dials.get(room)) is not None:
+        # We call somebody there. While it rings, the agent must come back if it dies.
+        return dial.since_ms if dial.admitted and DialState(dial.state).pending else None
     dispatches = await region.livekit.dispatches(room)
-    # Those that we made again tell nothing of what the team wants.
-    wanted = [d for d in dispatches if not DispatchMetadata.decode(d.metadata).attempt]
+    wanted = [d for d in dispatches if _wants_agent_first(DispatchMetadata.decode(d.metadata))]
     if not wanted:
         return None
     since_ms = wanted[-1].created_ms
+    if visited_ms >= since_ms:
+        return None
     if any(d.assigned for d in dispatches if d.created_ms >= since_ms):
         return None
-    # A call with a ticket has a room because its caller came.
     if await region.calls.left_ms(room) >= since_ms or await region.calls.records([room]):
         return None
     return since_ms
+
+
+def _wants_agent_first(sent: DispatchMetadata) -> bool:
+    """Those that we made again tell nothing of what the team wants; one for a certain caller is a ticket's, whose room
+    is there because the caller came."""
+    return not sent.attempt and not sent.caller
 
 
 async def still_expected(region: Region, room: str, there: Iterable[Participant]) -> bool:

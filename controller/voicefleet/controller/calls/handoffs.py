@@ -10,6 +10,7 @@ import asyncio
 from dataclasses import dataclass
 
 from voicefleet.contract.claims import Claim, HandoffState
+from voicefleet.contract.dials import DialState
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS
@@ -74,6 +75,8 @@ class Handoffs:
             for room in list(self._begun):
                 await self._follow(room, under_way[room].state if room in under_way else None)
             not_now = {room for room, until_s in self._not_before_s.items() if until_s > now_s}
+            # While it rings the agent stays: nobody could tell the callee to wait.
+            not_now |= {r for r, dial in (await region.dials.get_all(rooms)).items() if DialState(dial.state).under_way}
             moves = plan_moves(
                 snapshot,
                 reports,

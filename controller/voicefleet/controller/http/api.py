@@ -28,6 +28,7 @@ from voicefleet.controller.http.auth.access import Access, key_of, wrong_region
 from voicefleet.controller.http.auth.keys import Key
 from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.http.call_pages import Cursor, page
+from voicefleet.controller.http.dial_requests import DialRequests
 from voicefleet.controller.http.problems import posted, problem
 from voicefleet.controller.http.reads import json_answer, number
 from voicefleet.controller.http.views import region_view, worker_status
@@ -76,6 +77,7 @@ class Api:
         self._metrics = metrics
         self._histories = histories
         self._leadership = leadership
+        self._dials = DialRequests(self._count, max_duration_s=settings.limits.max_call_duration_s)
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_post("/v1/calls", self.create_call)
@@ -87,13 +89,17 @@ class Api:
         app.router.add_post("/v1/workers/{worker}/drain", self.drain)
 
     async def create_call(self, request: web.Request) -> web.Response:
-        """201 with a ticket. 400, 403, 429, or 503 with Retry-After when no region has room."""
+        """201 with a ticket; 202 where a number is to be called. 400, 403, 429, or 503 with Retry-After when no region
+        has room."""
         key = key_of(request)
         wanted = await posted(request, CallRequest)
         if isinstance(wanted, web.Response):
             return wanted
         if wanted.region is not None and (refused := wrong_region(key, wanted.region, self._regions)):
             return refused
+        if wanted.dial is not None:
+            seen = {name: region for name, region in self._seen(key).items() if wanted.region in (None, name)}
+            return await self._dials.place(request, key, wanted, wanted.dial, seen)
         rooms = [
             capacity_of(region, key.name, self._access.unused_ratio(name))
             for name, region in self._seen(key).items()

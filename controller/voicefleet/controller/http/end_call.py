@@ -57,6 +57,7 @@ class EndCall:
     async def _end(self, region: Region, room: str, owner: str, key: Key) -> None:
         # First, so that nobody who is quick joins again before it is known.
         await region.calls.mark_ended(room)
+        await region.dials.cancel(room)
         await region.calls.logs.note_reason(room, EndReason.REQUESTED)
         await region.livekit.delete_room(room)
         region.reservations.release(room)

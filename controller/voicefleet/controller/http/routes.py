@@ -21,6 +21,7 @@ from voicefleet.contract.api import (
     CallTicket,
     CampaignRequest,
     CampaignView,
+    DialView,
     DrainView,
     RejoinRequest,
     WorkerStatus,
@@ -70,6 +71,12 @@ class Route:
 _REGION = Parameter("region", "query", "Of this region alone", {"type": "string", "pattern": REGION_PATTERN.pattern})
 _WORKER = Parameter("worker", "path", "Id of the worker", {"type": "string", "minLength": 1})
 _TRACE = Parameter("traceparent", "header", "W3C trace context, goes on to the worker", {"type": "string"})
+_AGAIN = Parameter(
+    "Idempotency-Key",
+    "header",
+    "With `dial`: the same one again is the same call, not another one",
+    {"type": "string", "minLength": 1, "maxLength": 256},
+)
 _EVENT = {
     "type": "object",
     "description": "An event as LiveKit sends it, signed in the header `Authorization`",
@@ -83,7 +90,16 @@ def _limit(default: int, most: int) -> Parameter:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("POST", "/v1/calls", (Role.CALL,), "Ask for a call", {201: CallTicket}, (503,), CallRequest, (_TRACE,)),
+    Route(
+        "POST",
+        "/v1/calls",
+        (Role.CALL,),
+        "Ask for a call",
+        {201: CallTicket, 202: DialView},
+        (503,),
+        CallRequest,
+        (_TRACE, _AGAIN),
+    ),
     Route(
         "POST",
         "/v1/rooms/{room}/agent",

@@ -13,7 +13,7 @@ from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.model_store import ModelStore
 from voicefleet.controller.pool.worker_store import WorkerStore
-from voicefleet.controller.ports import CallStorePort, Fleet, LiveKitPort, Participant, Room
+from voicefleet.controller.ports import CallStorePort, DialStorePort, Fleet, LiveKitPort, Participant, Room
 from voicefleet.controller.regions.call_scans import CallScans
 from voicefleet.controller.regions.livekit_view import CutOff, ListedRooms
 from voicefleet.controller.regions.outages import Outages
@@ -39,6 +39,7 @@ class Region:
     workers: WorkerStore
     models: ModelStore
     campaigns: CampaignStore
+    dials: DialStorePort
     fleet: Fleet | None
     clock: Clock
     metrics: Metrics

@@ -147,15 +147,13 @@ class RoomLister:
             or (call is not None and not call.claim)
         ]
         due = rotation.due(unsure, known.keys(), now_s, ROOMS_A_TURN)
-        found = await self._ask(due, before, known, await region.calls.expected())
+        expected = await region.calls.expected()
+        found = await self._ask(due, before, known, expected)
         await self._take_over(before, found.here, found.empty)
         if found.expected:
             await region.calls.expect(found.expected)
-            log.info(
-                "rooms with an order and nobody in them wait for an agent",
-                region=region.name,
-                rooms=len(found.expected),
-            )
+        if new := [room for room, _ in found.expected if room not in expected]:
+            log.info("rooms with an order and nobody in them wait for an agent", region=region.name, rooms=len(new))
         await self._count({call.room for call in before.calls}, found.tickets, rooms)
         unknown = rotation.unknown
         region.metrics.gauges[catalogue.ROOMS_UNKNOWN].labels(region.name).set(unknown)
@@ -193,7 +191,10 @@ class RoomLister:
         there = await region.livekit.list_participants(room.name)
         callers, foreign = [p for p in there if p.caller], False
         if not callers:
-            since_ms = None if call is not None else await expected_since(region, room.name, there)
+            visited_ms = self._rotation.visited_ms(room)
+            since_ms = None
+            if call is None:
+                since_ms = await expected_since(region, room.name, there, visited_ms=visited_ms)
             if since_ms is None:
                 found.empty.append(room.name)
             else:
@@ -211,7 +212,7 @@ class RoomLister:
         await note_neighbours(
             region, room.name, room.sid, there, marked=call is not None and call.state == Why.NEIGHBOUR
         )
-        self._rotation.looked(room, region.clock.monotonic(), began_ms, foreign=foreign)
+        self._rotation.looked(room, region.clock.monotonic(), began_ms, foreign=foreign, visited=bool(callers))
 
     def _joined_ms(self, room: Room, callers: list[Participant]) -> int:
         """When the first of `callers` joined, on Redis's clock.

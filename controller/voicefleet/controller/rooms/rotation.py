@@ -27,6 +27,8 @@ class _Looked:
     failures: int = 0
     not_before_s: float = 0.0
     foreign: bool = False
+    visited_ms: int = 0
+    """When the last listing began that saw a caller in it; 0: none did."""
 
 
 class Rotation:
@@ -70,9 +72,18 @@ class Rotation:
         """Whoever is in `room` came after this."""
         return self._rooms[room.sid].since_ms
 
-    def looked(self, room: Room, now_s: float, began_ms: int, *, foreign: bool = False) -> None:
-        """It was looked at, in a listing that began at `began_ms`: whoever is new to it later came after that."""
+    def visited_ms(self, room: Room) -> int:
+        """When a caller was last seen in it; 0: never."""
+        return self._rooms[room.sid].visited_ms
+
+    def looked(self, room: Room, now_s: float, began_ms: int, *, foreign: bool = False, visited: bool = False) -> None:
+        """It was looked at, in a listing that began at `began_ms`: whoever is new to it later came after that.
+
+        Args:
+            visited: a caller is in it.
+        """
         looked = self._rooms[room.sid]
+        looked.visited_ms = began_ms if visited else looked.visited_ms
         looked.since_ms = began_ms
         self._looks += 1
         looked.number, looked.failures, looked.foreign = self._looks, 0, foreign

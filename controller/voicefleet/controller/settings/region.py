@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
+from voicefleet.contract.dials import TRUNK_PATTERN
 from voicefleet.contract.parsing.validation import refused
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.rooms import ORDERED, ROOMS_PATTERN
@@ -16,6 +17,7 @@ from voicefleet.controller.settings.kubernetes import KubernetesSettings
 from voicefleet.controller.settings.livekit import LiveKitSettings
 from voicefleet.controller.settings.pool import PoolSettings
 from voicefleet.controller.settings.section import Section
+from voicefleet.controller.settings.trunk import TrunkSettings
 from voicefleet.controller.settings.waiting_message import WaitingMessageSettings
 
 
@@ -69,6 +71,11 @@ class RegionSettings(Section):
     handoff: bool = Field(
         default=True,
         description="Live calls of a worker that drains move to others; false: it keeps them to their end.",
+    )
+
+    trunks: Mapping[Annotated[str, Field(pattern=TRUNK_PATTERN)], TrunkSettings] = Field(
+        default_factory=dict,
+        description="LiveKit's outbound SIP trunks, by their ids, that `POST /v1/calls` may dial on; default: none.",
     )
 
     _name: str = PrivateAttr("")

@@ -14,6 +14,7 @@ from voicefleet.controller.call_events.ends import CallEnds
 from voicefleet.controller.call_events.event_queue import EventQueue
 from voicefleet.controller.calls.dispatch import Dispatcher
 from voicefleet.controller.calls.handoffs import Handoffs
+from voicefleet.controller.calls.outbound import Dialer
 from voicefleet.controller.calls.recovery import Recovery
 from voicefleet.controller.calls.redis_outage import OutageDispatcher
 from voicefleet.controller.http.auth.key_file import KeyFile
@@ -55,6 +56,8 @@ def build_loops(shared: Shared, leadership: Leadership, web: Web, listers: Itera
         loops[f"ends of calls of {name}"] = CallEnds(region).run
         loops[f"call events of {name}"] = build_deliveries(shared, region).run
         loops[f"outage dispatch of {name}"] = OutageDispatcher(region).run
+        if region.settings.trunks:
+            loops[f"outbound calls of {name}"] = Dialer(region, settings.replica).run
         if region.settings.handoff:
             loops[f"handoffs of {name}"] = Handoffs(region).run
         if region.fleet is not None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.controller.adapters.livekit import LiveKit
 from voicefleet.controller.calls.call_store import CallStore
+from voicefleet.controller.calls.dial_store import DialStore
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.model_store import ModelStore
@@ -39,6 +40,7 @@ def open_regions(
             workers=WorkerStore(redis, name),
             models=ModelStore(redis, name),
             campaigns=CampaignStore(redis, name),
+            dials=DialStore(redis, Scripts(redis), name),
             fleet=None,
             clock=clock,
             metrics=metrics,

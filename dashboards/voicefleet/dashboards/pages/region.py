@@ -87,6 +87,12 @@ ROWS = (
                 per_second("voicefleet_waiting_messages_total", "result"),
             ),
             panel(
+                "Dials",
+                "Attempts to call a number, per second, by how they ended.",
+                "reqps",
+                per_second("voicefleet_dials_total", "result"),
+            ),
+            panel(
                 "Dispatched without Redis, workers ended",
                 "Per second: dispatches while Redis was away; hanging workers without a call that were ended.",
                 "reqps",

@@ -86,6 +86,13 @@ HANDOFFS = Metric(
 OUTAGE_DISPATCHES = Metric(
     "voicefleet_outage_dispatches", "counter", "Dispatches by what LiveKit alone shows, Redis being away.", ("region",)
 )
+DIALS = Metric(
+    "voicefleet_dials",
+    "counter",
+    "Attempts to call a number, by how they ended.",
+    ("region", "result"),
+    values={"result": ("answered", "busy", "no_answer", "failed")},
+)
 WORKERS_KILLED = Metric(
     "voicefleet_workers_killed", "counter", "Workers without a call, ended because they hung.", ("region",)
 )

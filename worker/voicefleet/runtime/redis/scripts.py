@@ -195,6 +195,27 @@ class QueueTake(ScriptArguments):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DialPut(ScriptArguments):
+    script = "dial_put"
+    room: str
+    rev: int
+    dial: str
+    active: bool
+    due_ms: int
+    holds: bool
+    ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrunkTake(ScriptArguments):
+    script = "trunk_take"
+    room: str
+    concurrent: int
+    every_ms: int
+    kept_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report(ScriptArguments):
     script = "report"
     worker: str

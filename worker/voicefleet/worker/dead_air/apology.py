@@ -24,6 +24,9 @@ from voicefleet.worker.providers.fallback import adapter_of, members_of
 from voicefleet.worker.telemetry.observations import ApologySpoken, Fallback, Observation, ProviderFailure
 from voicefleet.worker.tiers.load import ReadyTier
 
+_TTS_LIMIT_S = 3.0
+"""An apology that has no recording is to begin within this time; else one in another language is played."""
+
 _CLEARING_S = 1.0
 """A provider that does not stop within this time is not waited for: livekit would wait 5 s."""
 
@@ -174,14 +177,16 @@ class Apology:
         if not members_of(event.source):  # An adapter's members are counted one by one.
             self._count_failure(stage, event.error.error)
         if stage == "tts":
-            self._on_tts_error(final=not event.error.recoverable)
+            self._tts_failed = True
+            if not event.error.recoverable:
+                self._play_recording()
         self._detector.failed(self._clock.monotonic(), speaking_stage=stage != "stt", final=not event.error.recoverable)
 
-    def _on_tts_error(self, *, final: bool) -> None:
-        self._tts_failed = True
-        if final and self._trusted_to_tts and not self._ended:
+    def _play_recording(self) -> None:
+        """The TTS was to say the apology and cannot, or hangs."""
+        if self._trusted_to_tts and not self._ended:
             self._trusted_to_tts = False
-            log.warning("the TTS could not say the apology, a recording is played", tier=self._tier)
+            log.warning("the TTS did not say the apology, a recording is played", tier=self._tier)
             self._speaking = asyncio.create_task(self._say(self._phrases.recorded, Reason.UNANSWERED))
 
     # Reports
@@ -238,6 +243,8 @@ class Apology:
         self._trusted_to_tts = isinstance(what, str) and reason.interrupts
         if await self._say(what, reason):
             self._send(ApologySpoken(reason.value))
+        if self._trusted_to_tts:
+            asyncio.get_running_loop().call_later(_TTS_LIMIT_S, self._play_recording)
 
     async def _say(self, what: Clip | str, reason: Reason) -> bool:
         """Whether the session still spoke."""

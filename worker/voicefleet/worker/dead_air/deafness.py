@@ -1,11 +1,11 @@
 """Decides whether the session still hears its caller. Pure: no clock, no I/O.
 
-    listening --loud frames, and the session shows nothing of it--> suspected --`judge` says speech--> deaf
+    listening --loud frames, and the session shows nothing of it--> suspected --it was speech--> deaf
         ^                                                              |
         '---- a reaction; or it was no speech (longer and longer before the next suspicion) ----'
 
 Energy only says when to look: it takes music and noise for speech. The sound since the evidence began is then judged
-by a voice detector of our own (see `judged`), so a session that rightly ignores a noise is never called deaf.
+by a voice detector of our own (see `judged_unheard`), so a session that rightly ignores a noise is never called deaf.
 
 Deafness begins with the first loud frame that had no consequence. It is found `REACTS_S` later at the earliest, and
 within 6 s once `ENOUGH_S` of speech were said in that time: less than that is a cough, or a click.
@@ -42,13 +42,14 @@ BACKGROUND_DB = 15.0
 """A voice so much softer than the caller's, as the session heard it so far, is somebody else's: a television's."""
 _LEVEL_FOLLOWS = 0.05
 _BEFORE_S = 0.3
-WORDLESS_TURNS = 2
-"""Turns in a row without a word: the first is apologised for, and opens the recogniser's stream anew."""
+WORDLESS_TURNS = 3
+"""Turns in a row without a word. Each is apologised for, and opens the recogniser's stream anew: a hung stream is over
+with the first, and a provider that hangs for all calls is no better for a fresh job."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 16.0
 
 
 class Suspicion(enum.Enum):
-    """What `judge` is asked: was that speech, or was it none?"""
+    """What is asked of our own detector."""
 
     UNHEARD = "unheard"
     """Sound that may be speech, and no sign that the session heard it."""

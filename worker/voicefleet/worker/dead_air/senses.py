@@ -33,6 +33,8 @@ UNREPAIRED_S = 9.0
 """A fresh job would have had the call by then. Said so once more after as long again."""
 _READ_EVERY_S = 1.0
 _LIMIT_S = 1.5
+_READINGS_AFTER = 2
+"""While the agent is silent nothing is asked of its track."""
 _JUDGE_S = 0.7
 _STALL_S = 1.0
 _KEPT_S = 7.0
@@ -51,6 +53,7 @@ class Senses:
     Args:
         build_vad: makes the voice detector that judges; called at the first suspicion, not before.
         troubled: told when `trouble` changed.
+        on: False: nothing is watched, and there is never any trouble.
     """
 
     def __init__(
@@ -60,8 +63,10 @@ class Senses:
         *,
         build_vad: Callable[[], vad.VAD],
         troubled: Callable[[], None] = lambda: None,
+        on: bool = True,
     ) -> None:
         self.troubled = troubled
+        self._on = on
         self.unrepaired: Callable[[], None] = lambda: None
         """Told when nobody took a deaf agent's call: its caller speaks to nobody, and is to hear so."""
         self.held_back: Callable[[], bool] = lambda: False
@@ -79,7 +84,7 @@ class Senses:
         self._packets: int | None = None
         self._read_s = 0.0
         self._looked_s: float | None = None
-        self._agent_spoke = False
+        self._readings_due = 0
         self._known = ""
         self._apologies = 0
         self._task: asyncio.Task[None] | None = None
@@ -108,10 +113,13 @@ class Senses:
     def listen(self, gate: Gate) -> None:
         """Look at what passes `gate` from now on."""
         self._gate = gate
-        gate.passed = self._on_frame
+        if self._on:
+            gate.passed = self._on_frame
 
     def begin(self) -> None:
         """The call is ours."""
+        if not self._on:
+            return
         self._task = asyncio.create_task(self._look())
 
     async def end(self) -> None:
@@ -123,6 +131,8 @@ class Senses:
 
     def unheard_turn(self) -> None:
         """A turn of the caller went by with no word of it recognised, and no provider said why."""
+        if not self._on:
+            return
         self._deafness.unheard_turn(self._clock.monotonic())
 
     # What happens
@@ -132,7 +142,7 @@ class Senses:
             self._deafness.caller_speaks(self._clock.monotonic(), event.new_state == "speaking")
 
     def _on_agent(self, event: Any) -> None:
-        self._agent_spoke |= event.new_state == "speaking"
+        self._readings_due, self._read_s = _READINGS_AFTER, 0.0
         self._muteness.speaks(self._clock.monotonic(), event.new_state == "speaking")
 
     def _on_words(self) -> None:
@@ -150,7 +160,7 @@ class Senses:
 
     def _on_frame(self, frame: rtc.AudioFrame) -> None:
         now_s = self._clock.monotonic()
-        self._deafness.frame(now_s, _level_dbfs(frame), frame.duration)
+        self._deafness.frame(now_s, level_dbfs(frame), frame.duration)
         self._frames.append((now_s, frame))
         while now_s - self._frames[0][0] > _KEPT_S:
             self._frames.popleft()
@@ -184,8 +194,11 @@ class Senses:
             self._deafness.not_listening(self._clock.monotonic())
             self._unfed_since_s = None
             return
-        if now_s - self._read_s >= _READ_EVERY_S and self._agent_spoke:
+        if self._session.agent_state == "speaking":
+            self._readings_due = _READINGS_AFTER
+        if now_s - self._read_s >= _READ_EVERY_S and self._readings_due:
             self._read_s = now_s
+            self._readings_due -= 1
             await self._read_track()
         by = sdk.hears_by(self._session)
         if self._gate is None or not by or not self._gate.open or not sdk.listens(self._session, self._gate):
@@ -277,7 +290,8 @@ def _step_s(found: list[Moment]) -> float:
     return (found[-1][0] - found[0][0]) / (len(found) - 1) if len(found) > 1 else 0.0
 
 
-def _level_dbfs(frame: rtc.AudioFrame) -> float:
+def level_dbfs(frame: rtc.AudioFrame) -> float:
+    """The frame's RMS, relative to full scale."""
     samples = np.frombuffer(frame.data, np.int16).astype(np.float32)
     return (
         float(10 * np.log10(np.mean(samples * samples, dtype=np.float64) / 32768.0**2 + 1e-12))

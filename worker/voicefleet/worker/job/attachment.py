@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -30,12 +30,14 @@ from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.work import CallWork, patience_s
 from voicefleet.worker.job import parts, sdk, sdk_work
 from voicefleet.worker.job.avatar import wait_for_avatar
+from voicefleet.worker.job.callee import wait_for_answer
 from voicefleet.worker.job.caller_link import CallerLink
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ending import Ending
 from voicefleet.worker.job.live_call import LiveCall
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.parts import Job
+from voicefleet.worker.job.transfer import TRANSFERRED, transfer
 from voicefleet.worker.providers.pipeline import fit_session
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.observations import CallReleased, HookFailed
@@ -189,7 +191,7 @@ class Attachment:
         await self._stop_holding()
         connecting = asyncio.create_task(job.ctx.connect())
         fit_session(session, agent, self.tier)
-        parts.limit_models(job, session, agent)
+        parts.limit_models(job, session)
         state = parts.build_state(job, session, self.call, self._work)
         resumption = parts.build_resumption(job, session, self.call, self.tier, self._before, state)
         agent = await resumption.prepare(agent)
@@ -205,6 +207,8 @@ class Attachment:
             if not await self._lease.acquire(others=live.others_here()):
                 await self._leave_for_good("claim held by another")
             live.begin()
+            if not await wait_for_answer(job.ctx.room, expected=job.outbound):
+                await self._leave_for_good("nobody answered")
             result = await begin(session, agent, **options)
             live.started()
             telemetry.joined(greets=not self.call.resumed)
@@ -227,6 +231,7 @@ class Attachment:
             self.call,
             clock=ports.clock,
             caller_gone_s=job.settings.caller_gone_s,
+            outbound=job.outbound,
             return_wait_s=job.settings.return_wait_s,
             carry_on=resumption.carry_on,
             link=self._link,
@@ -315,6 +320,12 @@ class Attachment:
         vars(session)["generate_reply"] = unless_greeting(session.generate_reply)
 
     # What the team's code asks for
+
+    async def transfer_to(self, to: str, *, play_dialtone: bool, headers: Mapping[str, str]) -> None:
+        """See `CallContext.transfer_to`."""
+        ctx = self._job.ctx
+        await transfer(ctx.api, ctx.room, to, play_dialtone=play_dialtone, headers=headers)
+        self.release(TRANSFERRED)
 
     def busy(self, name: str) -> AbstractContextManager[None]:
         """See `CallContext.busy`."""

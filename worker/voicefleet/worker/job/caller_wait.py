@@ -77,6 +77,7 @@ class CallerWait:
     """Follows whether a caller is there, in one job.
 
     Args:
+        first_s: how long the job waits for its first caller.
         speech_pending: whether the agent says something, or has something to say.
         carry_on: what the agent does when its caller left and is back.
         leave: ends the job; told why.
@@ -91,6 +92,7 @@ class CallerWait:
         *,
         return_wait_s: float,
         caller_gone_s: float,
+        first_s: float,
         speech_pending: Callable[[], bool],
         carry_on: Callable[[], Awaitable[None]],
         leave: Callable[[str], None],
@@ -101,6 +103,8 @@ class CallerWait:
         self._clock = clock
         self._return_wait_s = return_wait_s
         self._caller_gone_s = caller_gone_s
+        self._first_s = first_s
+        self._seen = False
         self._speech_pending = speech_pending
         self._carry_on = carry_on
         self._leave = leave
@@ -120,6 +124,7 @@ class CallerWait:
     def look(self, left: rtc.RemoteParticipant | None = None) -> None:
         """Somebody came, or went: `left`."""
         callers = callers_in(self._room)
+        self._seen = self._seen or bool(callers)
         if callers and self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -151,7 +156,8 @@ class CallerWait:
         if follows.may_return:
             self.left_s = round(self._clock.wall().timestamp(), 3)
             self._voice.hold(True)
-        self._timer = asyncio.get_running_loop().call_later(follows.wait_s, self._gone, follows.orderly)
+        wait_s = follows.wait_s if self._seen else self._first_s
+        self._timer = asyncio.get_running_loop().call_later(wait_s, self._gone, follows.orderly)
 
     def _gone(self, orderly: bool) -> None:
         if orderly:

@@ -27,6 +27,9 @@ from voicefleet.worker.job.claim_lease import ClaimLease
 _ON_PURPOSE = frozenset({CloseReason.USER_INITIATED, CloseReason.TASK_COMPLETED})
 _REMOVED = rtc.DisconnectReason.PARTICIPANT_REMOVED
 _MAX_WORD = 48
+_SOON_S = 10.0
+_LONGEST_PAUSE_S = 8.0
+"""Below the 10 s after which its caller counts as waiting in silence."""
 
 log = get_logger(__name__)
 
@@ -34,6 +37,15 @@ log = get_logger(__name__)
 def word_of(reason: str) -> str:
     """`reason` as one word that may be shown and logged; empty when nothing of it is left."""
     return re.sub(r"[^a-z0-9_.-]+", "_", reason.lower()).strip("_.-")[:_MAX_WORD]
+
+
+def crash_pause_s(lived_s: float, epoch: int) -> float:
+    """How long a session that failed keeps its call before the next job gets it.
+
+    One that fails as soon as it starts (a wrong key, a realtime model that is down) fails for the next job too: without
+    a pause a worker would start job after job as fast as it can. `epoch`: the number of jobs that have had the call.
+    """
+    return 0.0 if lived_s >= _SOON_S or epoch <= 2 else min(_LONGEST_PAUSE_S, 2.0 ** (epoch - 3))
 
 
 class Ending:
@@ -49,6 +61,7 @@ class Ending:
         self._released = released
         self._shutdown = sdk.take_shutdown(ctx, self._on_shutdown)
         self._session_closed = False
+        self._session_began_s = 0.0
         self._word = ""
         self._task: asyncio.Task[None] | None = None
 
@@ -59,6 +72,7 @@ class Ending:
 
     def watch_session(self, session: AgentSession[Any]) -> None:
         """Hear of the session's end; before it starts."""
+        self._session_began_s = asyncio.get_running_loop().time()
         session.on("close", self._on_close)
 
     def leave(self, why: str) -> None:
@@ -84,7 +98,14 @@ class Ending:
             self._decide(ReleaseReason.RELEASED)
         elif event.reason in _ON_PURPOSE and self._caller_there():
             self._decide(ReleaseReason.SESSION_CLOSED)
-        self.leave("session closed")
+        loop, pause_s = asyncio.get_running_loop(), 0.0
+        if event.reason == CloseReason.ERROR and self._caller_there():
+            pause_s = crash_pause_s(loop.time() - self._session_began_s, self._lease.epoch)
+        if pause_s:
+            log.error("sessions of this call fail one after the other", jobs=self._lease.epoch, pause_s=pause_s)
+            loop.call_later(pause_s, self.leave, "session closed")
+        else:
+            self.leave("session closed")
 
     def _on_shutdown(self, reason: str) -> None:
         """The team's code ended the job. What closed its session before that has decided already."""

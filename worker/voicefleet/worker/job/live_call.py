@@ -36,6 +36,10 @@ from voicefleet.worker.telemetry.observations import CallEnded, HandoffHeld
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 _ROOM_OVER = frozenset({rtc.DisconnectReason.ROOM_DELETED, rtc.DisconnectReason.ROOM_CLOSED})
 
+OUTBOUND_S = 180.0
+"""A number is dialled soon after the agent is there, and rings for 80 s at the most; the controller closes the room of
+one that nobody answers."""
+
 log = get_logger(__name__)
 
 
@@ -57,6 +61,7 @@ class LiveCall:
         agent_name: str,
         clock: Clock,
         caller_gone_s: float,
+        outbound: bool = False,
         return_wait_s: float,
         telemetry: CallTelemetry,
         state: SessionState,
@@ -102,6 +107,7 @@ class LiveCall:
             clock,
             return_wait_s=return_wait_s,
             caller_gone_s=caller_gone_s,
+            first_s=OUTBOUND_S if outbound else caller_gone_s,
             speech_pending=state.session_work.speech_pending,
             carry_on=carry_on,
             leave=ending.leave,
@@ -122,7 +128,7 @@ class LiveCall:
         self._state.work.changed = self.save
         self._telemetry.watch()
         self._senses.troubled = self._lease.renew_soon
-        self._senses.held_back = lambda: self._voice.muted or self._voice.held
+        self._senses.held_back = self._held_back
         self._senses.watch()
         self._handover.watch()
         for event in PRESENCE_EVENTS:
@@ -224,6 +230,11 @@ class LiveCall:
         if doubtful:
             log.warning("this process did not run for a while, silent until the claim is confirmed")
         self._voice.mute(doubtful)
+
+    def _held_back(self) -> bool:
+        """Whether it is known why the agent is not heard: we mute it, or the way to LiveKit is interrupted."""
+        connected = self._ctx.room.connection_state == rtc.ConnectionState.CONN_CONNECTED
+        return self._voice.muted or self._voice.held or not connected or bool(self._media.trouble)
 
     def _on_renewed(self) -> None:
         busy = self._handing_over is not None and not self._handing_over.done()

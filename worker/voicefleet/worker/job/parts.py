@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from livekit.agents import Agent, AgentSession, JobContext, llm
+from livekit.agents import AgentSession, JobContext, llm
 
 from voicefleet.contract.calls import LANGUAGE_PATTERN, DispatchMetadata
+from voicefleet.contract.dials import OUTBOUND
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.logs.errors import error_summary
@@ -26,11 +27,11 @@ from voicefleet.worker.conversation.work import CallWork
 from voicefleet.worker.dead_air.apology import Apology
 from voicefleet.worker.dead_air.detector import Reason
 from voicefleet.worker.dead_air.senses import Senses
+from voicefleet.worker.job import sdk
 from voicefleet.worker.job.caller_link import callers_in
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.liveness import LivenessSubscription
-from voicefleet.worker.job.sdk import accepted_attributes
 from voicefleet.worker.job.target import package_of
 from voicefleet.worker.providers.limits import limit_realtime
 from voicefleet.worker.providers.pipeline import build_vad
@@ -86,6 +87,11 @@ class Job:
         return self.ctx.job.room.sid
 
     @property
+    def outbound(self) -> bool:
+        """The controller calls a number: nobody is to be spoken to before somebody has answered."""
+        return OUTBOUND in self.dispatch.extra
+
+    @property
     def id(self) -> str:
         return self.ctx.job.id
 
@@ -130,7 +136,7 @@ def open_ports(ctx: JobContext, settings: WorkerSettings) -> Ports:
 
 def read_job(ctx: JobContext, settings: WorkerSettings, ports: Ports) -> Job:
     """What LiveKit and our own worker gave this job."""
-    given = accepted_attributes(ctx)
+    given = sdk.accepted_attributes(ctx)
     epoch = given.get(EPOCH_ATTRIBUTE, "0")
     return Job(
         ctx,
@@ -268,16 +274,20 @@ def build_trace(job: Job, tier: str, before: CallTranscript | None) -> CallTrace
     return trace
 
 
-def limit_models(job: Job, session: AgentSession[Any], agent: Agent) -> None:
-    """A realtime model that does not take the conversation costs the call a part of its memory, and nothing else."""
+def limit_models(job: Job, session: AgentSession[Any]) -> None:
+    """A realtime model, of the session or of any of its agents, that does not take the conversation costs the call a
+    part of its memory, and nothing else."""
 
     def failed(error: Exception) -> None:
         log.warning("the realtime model did not take the conversation, the call goes on", error=error_summary(error))
         job.ports.channel.send(TranscriptLost(Loss.NOT_TAKEN))
 
-    for model in (session.llm, agent.llm):
+    def limit(model: Any) -> None:
         if isinstance(model, llm.RealtimeModel):
             limit_realtime(model, _CONVERSATION_TAKEN_S, failed)
+
+    limit(session.llm)
+    sdk.before_each_agent(session, lambda agent: limit(agent.llm))
 
 
 def build_monitors(
@@ -292,7 +302,7 @@ def build_monitors(
         job.ports.channel.send(observation)
 
     apology = Apology(session, tier, job.ports.clock, send, language=job.dispatch.order.language)
-    senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier))
+    senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier), on=job.settings.senses == "on")
     apology.unheard, senses.unrepaired = senses.unheard_turn, apology.not_heard
 
     def waits_since() -> float | None:

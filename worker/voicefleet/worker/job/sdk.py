@@ -1,4 +1,5 @@
-"""The one adapter to what livekit-agents keeps private. Pinned to 1.8.9; `tests/integration/test_worker.py` runs it.
+"""The one adapter to what livekit-agents keeps private. Pinned to 1.8.9; `tests/integration/test_worker.py` runs it,
+and `test_newest_sdk.py` tries it on the newest 1.x.
 
 The SDK tells LiveKit a worker's status every 2.5 s. Dispatches sent before the next status are answered 200 and
 dropped, so a freed slot or a cordon is told at once here.
@@ -289,6 +290,17 @@ def on_metrics(session: AgentSession[Any], callback: Callable[[Any], None]) -> N
     """Call `callback` with each provider's metrics as they come: the event is deprecated for per-turn figures, and
     realtime models tell theirs nowhere else."""
     super(AgentSession, session).on("metrics_collected", lambda event: callback(event.metrics))
+
+
+def before_each_agent(session: AgentSession[Any], callback: Callable[[Any], None]) -> None:
+    """Call `callback` with each agent before `session` starts it: the first one, those it goes on to, and tasks."""
+    update = session._update_activity
+
+    async def updated(agent: Any, *args: Any, **kwargs: Any) -> Any:
+        callback(agent)
+        return await update(agent, *args, **kwargs)
+
+    vars(session)["_update_activity"] = updated
 
 
 def is_realtime(session: AgentSession[Any]) -> bool:

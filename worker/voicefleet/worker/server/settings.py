@@ -136,6 +136,10 @@ class WorkerSettings(BaseSettings):
     job_socket: str = Field(
         "", description="Path of the socket by which jobs reach the main process. The worker sets it itself."
     )
+    senses: OnOff = Field(
+        default="on",
+        description="off: a job does not watch whether its agent still hears its caller and is heard.",
+    )
     telemetry: OnOff = Field(
         "on", description="off: calls report neither metrics nor traces, to measure what these cost."
     )

@@ -32,6 +32,8 @@ class Role(enum.StrEnum):
 
     CALL = "call"
     """Place calls, and end those that it placed."""
+    DIAL = "dial"
+    """Beside `CALL`: call numbers, which costs money. Only a key that is given it has it."""
     READ = "read"
     """See regions, calls, workers, decisions and campaigns."""
     OPERATE = "operate"
@@ -49,7 +51,7 @@ class Key:
     digest: bytes = field(default=b"", repr=False)
     """SHA-256 of the secret."""
     unlimited: bool = False
-    """It was given no roles, so it has them all."""
+    """It was given no roles, so it has all that come by themselves."""
 
     def may(self, role: Role) -> bool:
         return role in self.roles or (role is Role.READ and Role.OPERATE in self.roles)
@@ -58,7 +60,10 @@ class Key:
         return self.regions is None or region in self.regions
 
 
-ANYONE = Key("anyone", frozenset(Role))
+UNASKED = frozenset(Role) - {Role.DIAL}
+"""The roles of a key that was given none."""
+
+ANYONE = Key("anyone", UNASKED)
 """Who asks where `auth` is none."""
 
 
@@ -117,7 +122,7 @@ def keys_in_list(text: str, *, field: str, source: str, regions: Collection[str]
                 value=where,
                 hint=_MAKE_ONE,
             )
-        roles = _roles(rest[0].split("+"), field=field, where=where) if rest else frozenset(Role)
+        roles = _roles(rest[0].split("+"), field=field, where=where) if rest else UNASKED
         limited = _regions(rest[1].split("+"), regions, field=field, where=where) if len(rest) == 2 else None
         keys.append(Key(name, roles, limited, digest_of(secret), unlimited=not rest))
     return _ring(keys, field=field, source=source)
