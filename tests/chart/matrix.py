@@ -53,7 +53,11 @@ EVERYTHING: dict[str, Any] = {
             "name": "eu",
             "namespace": "pool-eu",
             "agentName": "front-desk",
-            "rooms": "all",
+            "rooms": "support-*",
+            "trunks": {
+                "ST_abc": {"concurrent": 5, "perSecond": 0.5, "prefixes": ["+49"], "keys": {"sales": []}},
+                "ST_d": {},
+            },
             "handoff": False,
             "livekit": {"url": "wss://eu.livekit.example", "apiUrl": "https://eu.livekit.example"},
             "worker": {"drainTimeoutSeconds": 600, "terminationGracePeriodSeconds": 1000, "keepNodes": False},

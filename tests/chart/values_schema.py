@@ -20,7 +20,17 @@ from voicefleet.scaling.policies import SELECTABLE
 
 SCHEMA = CHART / "values.schema.json"
 RENAMED = CHART / "renamed.yaml"
-PER_REGION = ("createNamespace", "agentName", "rooms", "handoff", "livekit", "pool", "waitingMessage", "worker")
+PER_REGION = (
+    "createNamespace",
+    "agentName",
+    "rooms",
+    "trunks",
+    "handoff",
+    "livekit",
+    "pool",
+    "waitingMessage",
+    "worker",
+)
 """Values that an item of `regions` may say anew."""
 _MARK = "Renamed: "
 

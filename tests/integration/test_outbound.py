@@ -23,7 +23,8 @@ from voicefleet.contract.claims import Claim
 from voicefleet.contract.dials import Dial
 from voicefleet.contract.keys import Keys
 from voicefleet.stack.servers import LiveKit
-from voicefleet.worker.job.transfer import TransferFailedError, transfer
+from voicefleet.worker.call import TransferFailedError
+from voicefleet.worker.job.transfer import transfer
 
 pytestmark = pytest.mark.integration
 
@@ -92,13 +93,15 @@ async def test_an_agent_first_then_the_dial_and_its_outcome(tmp_path: Path, live
         await agent(running, busy)
         ended = await reached(running, busy, "busy")
         assert (ended.sip_status_code, ended.sip_status) == (486, "Busy Here")
+        shown = (await running.get(f"/v1/calls/{busy}"))["dial"]
+        assert (shown["state"], shown["sip_status_code"], shown["attempt"]) == ("busy", 486, 1)
         await eventually(lambda: _no_room(running, busy))
         await running.redis.delete(KEYS.claim(busy))
         await asyncio.sleep(2.0)
         assert await _no_room(running, busy)
         assert await running.redis.zscore(KEYS.callers, busy) is None
         # DELETE ends one that rings.
-        sip.phones[NUMBER] = Phone(rings_s=20.0)
+        sip.phones[NUMBER] = Phone(rings_s=5.0)
         rings = (await dial(running, to=NUMBER))[1]["room"]
         await eventually(lambda: running.dispatches(rings))
         await agent(running, rings)

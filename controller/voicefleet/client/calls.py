@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from voicefleet.contract.api import CallView
+from voicefleet.contract.api import CallView, DialView
 from voicefleet.contract.call_events import CallState, CallSummary
 from voicefleet.contract.errors import ConfigError
 from voicefleet.reporting.result import write_json
@@ -103,10 +103,16 @@ def picture(call: CallSummary) -> RenderableType:
     return Group(*(Text(line) for line in _head(call)), "", timeline)
 
 
+def _dial(dial: DialView) -> str:
+    why = " ".join(filter(None, (str(dial.sip_status_code or ""), dial.sip_status, dial.detail)))
+    return f"dial {dial.state}, attempt {dial.attempt} of {dial.attempts}" + (f": {why}" if why else "")
+
+
 def _head(call: CallSummary) -> list[str]:
     state = f"{call.state.value} ({call.reason})" if call.reason else call.state.value
+    dial = [_dial(call.dial)] if call.dial is not None else []
     if call.started_at is None:
-        return [f"{call.room} in {call.region}: {state}"]
+        return [f"{call.room} in {call.region}: {state}", *dial]
     lasts = "lasted" if call.state is CallState.ENDED else "lasts"
     waited = "no agent yet" if call.waited_s is None else f"first agent after {call.waited_s:.1f} s"
     with_ = ", ".join(text for text in (call.tier and f"tier {call.tier}", call.language) if text)
@@ -116,6 +122,7 @@ def _head(call: CallSummary) -> list[str]:
         turns += f", TTFA p50 {median(ttfa):.2f} s, longest {max(ttfa):.2f} s"
     return [
         f"{call.room} in {call.region}: {state}",
+        *dial,
         f"started {call.started_at}, {lasts} {call.duration_s:.1f} s, {waited}",
         *([with_] if with_ else []),
         f"{len(call.agents)} agents, {turns}, {call.interruptions} interruptions",

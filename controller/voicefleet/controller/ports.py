@@ -181,8 +181,6 @@ class Participant:
     """Name of the API key whose ticket it joined with; empty when that came from elsewhere."""
     neighbour: bool = False
     """It is an agent of the team's own, under the fleet's agent name (see `contract.neighbours`)."""
-    unknown_role: bool = False
-    """It says that it has a role that does not exist."""
 
     sip_status: str = ""
     """LiveKit's status of a phone's call, such as ringing or active; empty for who is no phone."""

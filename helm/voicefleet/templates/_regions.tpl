@@ -5,7 +5,7 @@ whose pool is in this cluster.
 */}}
 {{- define "voicefleet.regions" -}}
 {{- $root := . -}}
-{{- $defaults := pick .Values "createNamespace" "agentName" "rooms" "handoff" "livekit" "pool" "waitingMessage" "worker" -}}
+{{- $defaults := pick .Values "createNamespace" "agentName" "rooms" "trunks" "handoff" "livekit" "pool" "waitingMessage" "worker" -}}
 {{- $many := gt (len .Values.regions) 1 -}}
 {{- $all := list -}}
 {{- $here := list -}}

@@ -2,7 +2,8 @@
 
 Deaf: frames go on to arrive, and neither the voice detector nor the recogniser is given one of them, as when a stream
 of theirs hangs. Mute: it goes on to speak, and its track carries zeros. The agent that has the call next is healthy.
-The orders are read from the file that the environment names: JSON, room -> "deaf" or "mute".
+The orders are read from the file that the environment names: JSON, room -> "deaf", "mute" or "leave"
+(its part ends on purpose).
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class BreakableAssistant(Assistant):
             await asyncio.sleep(_LOOK_EVERY_S)
             order = _read(self._orders).get(self._room)
             if order is not None:
-                (self._deafen if order == "deaf" else self._silence)()
+                {"deaf": self._deafen, "mute": self._silence, "leave": self.session.shutdown}[order]()
                 return
 
     def _deafen(self) -> None:
@@ -73,7 +74,7 @@ def create(call: CallContext) -> Agent:
 
 
 def break_agent(orders: Path, room: str, how: str) -> None:
-    """Have the agent of the call in `room` go `how` (deaf, mute), as soon as it looks."""
+    """Have the agent of the call in `room` go `how` (deaf, mute), or leave, as soon as it looks."""
     told = {**_read(orders), room: how}
     temporary = orders.with_name(orders.name + ".new")
     temporary.write_text(json.dumps(told))

@@ -60,6 +60,8 @@ class FaultContext:
     injected: asyncio.Event = field(default_factory=asyncio.Event)
     injected_s: float | None = None
     hit: int = 0
+    wrong_arrivals: int = 0
+    """Agents that came where none was wanted."""
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     empty_s: list[float | None] = field(default_factory=list)

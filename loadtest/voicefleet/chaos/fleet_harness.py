@@ -119,6 +119,7 @@ class FleetHarness:
             outcomes=callers.outcomes(),
             placed=callers.size,
             hit=context.hit,
+            wrong_arrivals=context.wrong_arrivals,
             empty_s=tuple(context.empty_s),
             notes=tuple(context.notes),
             problems=tuple(context.problems),

@@ -37,6 +37,7 @@ class Run:
         injected_s: when the fault was injected; None: it never was.
         outcomes: one per caller that came to an end.
         placed: callers there were; more than outcomes when some never came to an end.
+        wrong_arrivals: agents that came where none was wanted: to a released call, or to an observer alone.
         hit: live calls whose agent the fault took away or stopped, as far as the harness knows.
         empty_s: order to leave -> no calls left, per worker; None: it did not empty in time.
         notes: what happened, in words.
@@ -50,6 +51,7 @@ class Run:
     outcomes: tuple[CallOutcome, ...]
     placed: int
     hit: int = 0
+    wrong_arrivals: int = 0
     empty_s: tuple[float | None, ...] = ()
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
@@ -120,6 +122,7 @@ def losses(runs: Iterable[Run]) -> dict[str, int]:
         "cut": sum(call.cut for call in calls),
         "double_speech": sum(call.double_speech for call in calls),
         "lost": sum(call.error is not None for call in calls) + sum(run.placed - len(run.outcomes) for run in runs),
+        "wrong_arrivals": sum(run.wrong_arrivals for run in runs),
     }
 
 
@@ -195,6 +198,7 @@ _NEVER = {
     "cut": "callers lost the agent (cut)",
     "double_speech": "times two agents spoke at once",
     "lost": "calls failed or never ended",
+    "wrong_arrivals": "agents came where none was wanted",
     "never_empty": "workers never got empty",
 }
 

@@ -33,6 +33,7 @@ def test_agents_recorders_and_streams_are_none(kind: str) -> None:
         ({"role": "caller"}, True),
         ({"role": "caller", "may_publish": False}, False),
         ({"role": "obsever"}, True),
+        ({"speaks_for": "agent-AJ_1"}, False),
     ],
 )
 def test_who_may_not_be_heard_or_observes_is_none(change: dict[str, object], caller: bool) -> None:

@@ -15,7 +15,7 @@ from voicefleet.contract.aside import REASON_PATTERN
 from voicefleet.contract.neighbours import AGENT_NAME_ATTRIBUTE
 from voicefleet.worker.agents import Assistant
 from voicefleet.worker.job.ending import crash_pause_s, word_of
-from voicefleet.worker.telemetry.observations import CallEnded, CallReleased
+from voicefleet.worker.telemetry.observations import CallEnded, CallReleased, Resumed
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("unguarded")]
 
@@ -52,6 +52,7 @@ def test_a_session_that_is_shut_down_while_the_caller_is_there_releases_the_call
         assert of(job, CallEnded) == [CallEnded("released")]
         assert job.claims.holder == ""
         assert job.transcripts.stored is not None, "for the agent that somebody asks for"
+        assert job.transcripts.stored.released
 
     run(case())
 
@@ -141,6 +142,9 @@ def test_an_agent_that_somebody_removes_and_the_last_caller_removed_release_the_
         job = await greeted()
         await job.room.disconnect(REMOVED)
         assert await released(job) == ("agent_removed", SID)
+        stored = job.transcripts.stored
+        assert stored is not None
+        assert not stored.released, "it may have been a recovery, whose agent says sorry"
         job = await greeted()
         job.room.joins("bob")
         job.room.leaves(CALLER, REMOVED)
@@ -171,6 +175,22 @@ def test_a_job_that_lost_its_call_releases_nothing() -> None:
         assert job.ctx.shutdowns == ["taken_over"]
         assert await released(job) is None
         assert job.claims.holder == "AJ_other"
+
+    run(case())
+
+
+def test_an_agent_that_is_asked_for_again_knows_the_call_and_greets() -> None:
+    async def case() -> None:
+        job = await greeted()
+        job.calls[0].release("a human")
+        await released(job)
+        again = FakeJob(lambda _: Assistant("Back again."), stored=job.transcripts.stored)
+        await again.serve()
+        await asyncio.sleep(5.0)
+        assert again.calls[0].resumed == "asked_again"
+        assert again.said() == ["Hello there.", "Back again."], "and no excuse"
+        assert of(again, Resumed) == [Resumed("asked_again")]
+        await again.end()
 
     run(case())
 

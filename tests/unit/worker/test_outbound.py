@@ -14,9 +14,8 @@ from support.fake_job import JOB, FakeJob
 from support.virtual_time import run
 from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.dials import OUTBOUND
-from voicefleet.worker.call import current_call
+from voicefleet.worker.call import TransferFailedError, current_call
 from voicefleet.worker.job.callee import may_speak
-from voicefleet.worker.job.transfer import TransferFailedError
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("unguarded")]
 

@@ -21,6 +21,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from voicefleet.contract.api import DialView
+
 
 class EventType(enum.StrEnum):
     """What an event tells."""
@@ -121,6 +123,7 @@ class CallSummary(_Part):
     tier: str = ""
     language: str = ""
     key: str = Field(default="", description="Name of the API key that asked for the call; empty: it came without")
+    dial: DialView | None = Field(default=None, description="Of a call that calls a number; not in `call.ended`")
     agents: list[AgentPart] = Field(default_factory=list)
     turns: list[CallTurn] = Field(default_factory=list)
     interruptions: int = Field(default=0, description="Times the caller spoke into the agent's voice")

@@ -2,7 +2,7 @@
 
 A caller is a person (or a phone, or a connector to one) that may be heard: of kind STANDARD, SIP or CONNECTOR, with
 the right to publish a microphone, and no observer. Only callers get, hold or move an agent. Agents, recorders and
-ingress streams are none; nor is who may not publish, or says `voicefleet.role=observer`.
+ingress streams are none; nor is who may not publish, says `voicefleet.role=observer`, or is an agent's avatar.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+
+ON_BEHALF_ATTRIBUTE = "lk.publish_on_behalf"
+"""livekit-agents' attribute of an avatar: the agent whose voice it is."""
 
 ROLE_ATTRIBUTE = "voicefleet.role"
 """Participant attribute, put into the token by whoever makes it: one of `Role`."""
@@ -40,6 +43,8 @@ class Presence:
     """What it may publish, such as ``microphone``; empty: anything."""
     role: str = ""
     """Value of `ROLE_ATTRIBUTE`; empty when it has none."""
+    speaks_for: str = ""
+    """The agent that it is the avatar of; empty: of none."""
 
     @classmethod
     def of(
@@ -60,12 +65,13 @@ class Presence:
             may_publish,
             frozenset(source.removeprefix("SOURCE_").lower() for source in sources),
             attributes.get(ROLE_ATTRIBUTE, ""),
+            attributes.get(ON_BEHALF_ATTRIBUTE, ""),
         )
 
 
 def is_caller(who: Presence) -> bool:
     """Whether `who` is a caller. A role that does not exist says nothing (see `unknown_role`)."""
-    if who.kind not in CALLER_KINDS or who.role == Role.OBSERVER:
+    if who.kind not in CALLER_KINDS or who.role == Role.OBSERVER or who.speaks_for:
         return False
     return who.may_publish and (not who.sources or MICROPHONE in who.sources)
 

@@ -9,10 +9,24 @@ from typing import Any, Protocol
 
 from voicefleet.contract.call_events import CallSummary
 from voicefleet.contract.calls import CallOrder
+from voicefleet.contract.errors import VoicefleetError
 
 RECOVERED = "recovered"
 HANDED_OVER = "handed_over"
 RETURNED = "returned"
+ASKED_AGAIN = "asked_again"
+
+
+class TransferFailedError(VoicefleetError):
+    """The call was not transferred, and goes on with this agent.
+
+    Attributes:
+        sip_status_code: SIP's own; 0 where it said nothing.
+    """
+
+    def __init__(self, what: str, sip_status_code: int = 0) -> None:
+        super().__init__(what)
+        self.sip_status_code = sip_status_code
 
 
 class CallActions(Protocol):
@@ -55,8 +69,9 @@ class CallContext:
     worker: str
     resumed: str = ""
     """Empty for a new call; "recovered" or "handed_over" for one that another agent had, "returned" for a caller who
-    left and is back: its conversation is restored, and `on_resume(why)` is called in place of `on_enter` if your agent
-    has it."""
+    left and is back, "asked_again" where an agent left on purpose and somebody wants one again: its conversation is
+    restored, and `on_resume(why)` is called in place of `on_enter` if your agent has it. Without it, an agent that is
+    asked for again enters as in a new call."""
     kept: dict[str, Any] = field(default_factory=dict, hash=False)
     """Yours: JSON values that the next agent of this call shall know. Stored with every turn."""
     cut: list[str] = field(default_factory=list, hash=False)
@@ -81,7 +96,7 @@ class CallContext:
             headers: of the REFER.
 
         Raises:
-            voicefleet.worker.job.transfer.TransferFailedError: not transferred; the call goes on with this agent.
+            TransferFailedError: not transferred; the call goes on with this agent.
         """
         await self.actions.transfer_to(to, play_dialtone=play_dialtone, headers=headers or {})
 

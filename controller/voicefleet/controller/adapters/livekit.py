@@ -18,7 +18,7 @@ from livekit import api
 from livekit.protocol.models import DataPacket, ParticipantInfo, TrackSource
 from livekit.protocol.webhook import WebhookEvent as ProtoEvent
 
-from voicefleet.contract.callers import CALLER_KINDS, Presence, is_caller, unknown_role
+from voicefleet.contract.callers import CALLER_KINDS, Presence, is_caller
 from voicefleet.contract.calls import KEY_ATTRIBUTE, TICKET_TTL_S, CallOrder
 from voicefleet.contract.dials import CALL_STATUS, DialOrder
 from voicefleet.contract.errors import UnknownStateError
@@ -114,10 +114,9 @@ class LiveKit:
 
     def _participant(self, p: ParticipantInfo) -> Participant:
         attributes, agent = dict(p.attributes), _agent(p)
-        presence = _presence(p, attributes)
         return Participant(
             identity=p.identity,
-            caller=is_caller(presence),
+            caller=is_caller(_presence(p, attributes)),
             agent=agent,
             joined_ms=p.joined_at_ms,
             alive=attributes.get(ALIVE_ATTRIBUTE, ""),
@@ -126,7 +125,6 @@ class LiveKit:
             # One that may change its attributes may say anything of itself; with a ticket of ours nobody may.
             key="" if p.permission.can_update_metadata else attributes.get(KEY_ATTRIBUTE, ""),
             neighbour=agent and is_neighbour(attributes, self._agent_name),
-            unknown_role=unknown_role(presence),
         )
 
     async def has_dispatch(self, room: str) -> bool:

@@ -9,6 +9,7 @@ from aiohttp import web
 from voicefleet.contract.call_events import CallState, CallSummary
 from voicefleet.contract.call_log import summarize
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.controller.calls.dials import view_of
 from voicefleet.controller.http.auth.access import key_of, wrong_region
 from voicefleet.controller.http.auth.keys import Role
 from voicefleet.controller.http.problems import problem
@@ -53,16 +54,20 @@ class CallDetail:
 async def _known(region: Region, room: str) -> CallSummary | None:
     """What is known of the call in `room`; one that was ordered and not joined has a record alone."""
     logs = region.calls.logs
+    dial = await region.dials.get(room)
+    view = None if dial is None else view_of(dial)
     if (log := await logs.newest(room)) is not None:
-        return summarize(log, await logs.now_ms())
-    if (record := (await region.calls.records([room])).get(room)) is None:
+        return summarize(log, await logs.now_ms()).model_copy(update={"dial": view})
+    record = (await region.calls.records([room])).get(room) or (dial.call if dial is not None else None)
+    if record is None:
         return None
     order = record.order
     return CallSummary(
         call="",
         room=room,
         region=region.name,
-        state=CallState.ORDERED,
+        state=CallState.ORDERED if dial is None or dial.active else CallState.ENDED,
+        dial=view,
         tier=order.tier,
         language=order.language,
         key=record.key,

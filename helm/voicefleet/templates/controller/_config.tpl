@@ -22,6 +22,17 @@
       "handoff" .handoff
       "pool" (include "voicefleet.settings" .pool | fromJson)
       "kubernetes" $kubernetes -}}
+{{- $trunks := dict -}}
+{{- range $id, $trunk := .trunks -}}
+{{- $settings := omit $trunk "perSecond" -}}
+{{- if hasKey $trunk "perSecond" -}}
+{{- $_ := set $settings "per_s" $trunk.perSecond -}}
+{{- end -}}
+{{- $_ := set $trunks $id $settings -}}
+{{- end -}}
+{{- with $trunks -}}
+{{- $_ := set $region "trunks" . -}}
+{{- end -}}
 {{- if .waitingMessage.enabled -}}
 {{- $message := include "voicefleet.settings" (pick .waitingMessage "afterSeconds" "everySeconds" "language") | fromJson -}}
 {{- if .waitingMessage.audio.existingConfigMap -}}

@@ -207,7 +207,7 @@ RESUMED = Metric(
     "counter",
     "Calls taken over from another agent, by why.",
     ("why",),
-    values={"why": ("recovered", "handed_over", "returned", "other")},
+    values={"why": ("recovered", "handed_over", "returned", "asked_again", "other")},
 )
 HANDOFFS_HELD = Metric(
     "voicefleet_handoffs_held",

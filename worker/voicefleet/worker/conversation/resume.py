@@ -14,7 +14,7 @@ from livekit.agents.llm import ChatContext, ChatItem, ChatMessage, RealtimeError
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.worker.call import HANDED_OVER, RECOVERED, RETURNED, CallContext
+from voicefleet.worker.call import ASKED_AGAIN, HANDED_OVER, RECOVERED, RETURNED, CallContext
 from voicefleet.worker.conversation.current_agent import CurrentAgent
 from voicefleet.worker.conversation.transcript import CallTranscript, Loss
 from voicefleet.worker.conversation.userdata import UserdataChanges
@@ -216,7 +216,8 @@ class Resumption:
         first = opening(self._call.resumed, self._session.history.items, self._phrases)
         if await self._own_resume(agent, self._call.resumed):
             return
-        if self._before is not None and self._enters_again(agent, self._before):
+        again = self._before is not None and self._enters_again(agent, self._before)
+        if again or self._call.resumed == ASKED_AGAIN:
             await agent.on_enter()
             return
         self._speak_first(first)

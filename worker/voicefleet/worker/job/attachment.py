@@ -22,6 +22,7 @@ from typing import Any
 from livekit.agents import Agent, AgentSession
 
 from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.worker.call import ASKED_AGAIN
 from voicefleet.worker.conversation.call_end import Hook, run_call_end
 from voicefleet.worker.conversation.handover import wait_for_turn
 from voicefleet.worker.conversation.resume import Resumption
@@ -29,6 +30,7 @@ from voicefleet.worker.conversation.session_state import SessionState
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.conversation.work import CallWork, patience_s
 from voicefleet.worker.job import parts, sdk, sdk_work
+from voicefleet.worker.job.all_callers import hear_all
 from voicefleet.worker.job.avatar import wait_for_avatar
 from voicefleet.worker.job.callee import wait_for_answer
 from voicefleet.worker.job.caller_link import CallerLink
@@ -210,11 +212,24 @@ class Attachment:
             if not await wait_for_answer(job.ctx.room, expected=job.outbound):
                 await self._leave_for_good("nobody answered")
             result = await begin(session, agent, **options)
+            self._hear(session)
             live.started()
-            telemetry.joined(greets=not self.call.resumed)
-        if self.call.resumed:
+            telemetry.joined(greets=self._greets)
+        if not self._greets:
             self._hold_greeting(session)
         return result
+
+    def _hear(self, session: AgentSession[Any]) -> None:
+        """Have the session, which has started, hear whom the tier says."""
+        if self.tier.tier.listen_to == "all":
+            everyone = hear_all(session, self._job.ctx.room, self._link)
+            if everyone is not None:
+                self._closing.push_async_callback(everyone.aclose)
+
+    @property
+    def _greets(self) -> bool:
+        """The caller is to hear a greeting: nobody had the call, or an agent is asked for again."""
+        return self.call.resumed in ("", ASKED_AGAIN)
 
     def _watch(
         self, session: AgentSession[Any], state: SessionState, resumption: Resumption
@@ -281,6 +296,7 @@ class Attachment:
         session.input.set_audio_enabled(False)
         session.output.set_audio_enabled(False)
         result = await begin()
+        self._hear(session)
         live.started(deaf=True)
         await wait_for_avatar(session)
         ours = await wait_for_turn(
@@ -324,7 +340,8 @@ class Attachment:
     async def transfer_to(self, to: str, *, play_dialtone: bool, headers: Mapping[str, str]) -> None:
         """See `CallContext.transfer_to`."""
         ctx = self._job.ctx
-        await transfer(ctx.api, ctx.room, to, play_dialtone=play_dialtone, headers=headers)
+        with self._work.busy("transfer"):
+            await transfer(ctx.api, ctx.room, to, play_dialtone=play_dialtone, headers=headers)
         self.release(TRANSFERRED)
 
     def busy(self, name: str) -> AbstractContextManager[None]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from livekit import rtc
@@ -48,6 +48,10 @@ def crash_pause_s(lived_s: float, epoch: int) -> float:
     return 0.0 if lived_s >= _SOON_S or epoch <= 2 else min(_LONGEST_PAUSE_S, 2.0 ** (epoch - 3))
 
 
+async def _nothing() -> None:
+    pass
+
+
 class Ending:
     """Decides once, and releases the call at once: a process that dies while it closes must bring no agent back.
 
@@ -60,6 +64,8 @@ class Ending:
         self._lease = lease
         self._released = released
         self._shutdown = sdk.take_shutdown(ctx, self._on_shutdown)
+        self.before_release: Callable[[], Awaitable[None]] = _nothing
+        """To be awaited, for a moment, before the call is released."""
         self._session_closed = False
         self._session_began_s = 0.0
         self._word = ""
@@ -131,6 +137,9 @@ class Ending:
 
     async def _release(self, reason: ReleaseReason) -> None:
         word = f"{reason.value}:{self._word}" if self._word and self._word != reason.value else reason.value
+        if reason is not ReleaseReason.AGENT_REMOVED:
+            # Who removed the agent, the claim tells: it may be a recovery.
+            await self.before_release()
         if await self._lease.release(word):
             log.info("the call is released, nobody is sent there again", reason=word)
             self._released(reason)

@@ -34,6 +34,7 @@ from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.observations import CallEnded, HandoffHeld
 
 _AGENT = rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+RELEASE_STORE_LIMIT_S = 0.3
 _ROOM_OVER = frozenset({rtc.DisconnectReason.ROOM_DELETED, rtc.DisconnectReason.ROOM_CLOSED})
 
 OUTBOUND_S = 180.0
@@ -113,6 +114,7 @@ class LiveCall:
             leave=ending.leave,
         )
         self._leaving: asyncio.Task[None] | None = None
+        self._released = False
         self.over = False
         """Once it has ended: whether the call ended with this job."""
         self._room_over = False
@@ -135,6 +137,7 @@ class LiveCall:
             room.on(event, self._look_around if event == "participant_disconnected" else self._look_around_again)
         self._avatar.watch()
         room.on("disconnected", self._on_disconnected)
+        self._ending.before_release = self._store_released
         self._look_around()
 
     def started(self, *, deaf: bool = False) -> None:
@@ -171,6 +174,13 @@ class LiveCall:
         """Store the conversation, in the background."""
         if self._transcripts is not None and self._keeping is not None and not self._lease.lost:
             self._transcripts.save(self._transcript_now)
+
+    async def _store_released(self) -> None:
+        """Whoever is asked for is to know that this agent left on purpose."""
+        self._released = True
+        self.save()
+        if self._transcripts is not None:
+            await self._transcripts.flush(RELEASE_STORE_LIMIT_S)
 
     async def end(self) -> None:
         """Stop watching and report the end; the room is left already."""
@@ -209,6 +219,7 @@ class LiveCall:
             userdata=self._state.userdata.changed(),
             work=self._state.work.under_way(),
             left_s=self._waiting.left_s,
+            released=self._released,
         )
 
     # The claim

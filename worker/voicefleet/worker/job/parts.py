@@ -18,7 +18,7 @@ from voicefleet.runtime.redis.call_log_store import CallLogStore
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, connect_redis
 from voicefleet.runtime.tracing import parse_traceparent
-from voicefleet.worker.call import HANDED_OVER, RECOVERED, RETURNED, CallActions, CallContext
+from voicefleet.worker.call import ASKED_AGAIN, HANDED_OVER, RECOVERED, RETURNED, CallActions, CallContext
 from voicefleet.worker.conversation.resume import Phrases, Resumption
 from voicefleet.worker.conversation.session_state import SessionState, build_session_state
 from voicefleet.worker.conversation.transcript import CallTranscript, Loss, build_cipher
@@ -181,10 +181,19 @@ def pick_tier(job: Job, tiers: Tiers, before: CallTranscript | None) -> ReadyTie
     return tiers.pick(job.dispatch.order.tier or (before.tier if before else ""))
 
 
+def _why(before: CallTranscript | None) -> str:
+    """Why a call that nobody hands over has a conversation already; empty: it has none."""
+    if before is None:
+        return ""
+    if before.released:
+        return ASKED_AGAIN
+    return RETURNED if before.left_s else RECOVERED
+
+
 def build_call(job: Job, tier: str, before: CallTranscript | None, actions: CallActions) -> CallContext:
     """What the team's agent is given."""
     job.ports.facts.describe(tier, job.dispatch.order.language)
-    why = HANDED_OVER if job.successor else "" if before is None else RETURNED if before.left_s else RECOVERED
+    why = HANDED_OVER if job.successor else _why(before)
     kept = dict(before.kept) if before is not None else {}
     return CallContext(
         job.settings.region,

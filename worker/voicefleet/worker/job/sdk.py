@@ -340,12 +340,13 @@ def listens(session: AgentSession[Any], gate: AudioInput) -> bool:
 
 def own_track(session: AgentSession[Any]) -> tuple[rtc.LocalAudioTrack, bool] | None:
     """The track that the agent's own voice is sent on, and whether sound waits there to be sent; None: it has none, its
-    voice goes elsewhere."""
+    voice goes elsewhere, or somebody has muted it (a human who takes over)."""
     output: Any = session.output.audio
     while output is not None and output.next_in_chain is not None:
         output = output.next_in_chain
-    track = getattr(getattr(output, "_publication", None), "track", None)
-    if not isinstance(track, rtc.LocalAudioTrack):
+    publication: Any = getattr(output, "_publication", None)
+    track = getattr(publication, "track", None)
+    if not isinstance(track, rtc.LocalAudioTrack) or publication.muted:
         return None
     return track, output._audio_source.queued_duration > 0 or not output._audio_buf.empty()
 

@@ -9,24 +9,12 @@ from typing import Any
 
 from livekit import api, rtc
 
-from voicefleet.contract.errors import VoicefleetError
+from voicefleet.worker.call import TransferFailedError
 
 _SIP = rtc.ParticipantKind.PARTICIPANT_KIND_SIP
 _TARGET = re.compile(r"^(tel:\+?[0-9]{2,15}|sips?:[^\s<>]{1,200})$")
 _NUMBER = re.compile(r"^\+?[0-9]{2,15}$")
 TRANSFERRED = "transferred"
-
-
-class TransferFailedError(VoicefleetError):
-    """The call was not transferred, and goes on with this agent.
-
-    Attributes:
-        sip_status_code: SIP's own; 0 where it said nothing.
-    """
-
-    def __init__(self, what: str, sip_status_code: int = 0) -> None:
-        super().__init__(what)
-        self.sip_status_code = sip_status_code
 
 
 def target(to: str) -> str:

@@ -157,6 +157,11 @@ class Tier(_Part):
     languages: dict[_Language, Phrases] = Field(
         default_factory=dict, description="Language -> what is said in it; what is left out is built in"
     )
+    listen_to: Literal["caller", "all"] = Field(
+        default="caller",
+        description="`caller`: of several callers the agent hears the one that the call is for, else the first. `all`:"
+        " it hears them all, mixed",
+    )
     text_input: tuple[_Identity, ...] = Field(
         default=(),
         description="Identities whose text (topic lk.chat) the agent takes for the caller's words; `web-*` stands for"
