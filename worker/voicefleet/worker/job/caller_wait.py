@@ -22,6 +22,8 @@ from voicefleet.worker.job.voice import Voice
 
 REPLACED_WITHIN_S = 0.5
 """A participant of the same identity that is there so soon after one that left replaced it."""
+CLOSE_LIMIT_S = 2.0
+"""A session that has not ended by then ends with its job."""
 HEARS_AFTER_S = 0.6
 """From a caller's return until it hears: it must have the agent's track first."""
 
@@ -160,10 +162,13 @@ class CallerWait:
         self._timer = asyncio.get_running_loop().call_later(wait_s, self._gone, follows.orderly)
 
     def _gone(self, orderly: bool) -> None:
-        if orderly:
-            sdk_work.close_as_left(self._session)
-        else:
+        if not orderly:
             self._leave("no caller in the room")
+            return
+        # Nobody hears it, and a session that ends waits for what it plays.
+        self._voice.hold(False)
+        sdk_work.close_as_left(self._session)
+        self._timer = asyncio.get_running_loop().call_later(CLOSE_LIMIT_S, self._leave, "caller left")
 
     async def _returned(self) -> None:
         log.info("the caller is back")
