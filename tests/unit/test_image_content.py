@@ -20,7 +20,7 @@ PACKAGES = {
     "loadtest": SHARED | {"callers", "loadtest", "speech", "traffic"},
 }
 OPERATING = {"calls", "status", "drain", "explain", "keys", "redis_acl", "simulate", "plan", "doctor"}
-COMMANDS = {"worker": {"worker"}, "controller": {"controller"} | OPERATING, "loadtest": {"call", "loadtest"}}
+COMMANDS = {"worker": {"worker", "check"}, "controller": {"controller"} | OPERATING, "loadtest": {"call", "loadtest"}}
 
 
 def below_voicefleet(file: Path) -> tuple[str, ...]:

@@ -109,7 +109,7 @@ class WorkerOptions:
     """How the workers are started."""
 
     tiers: str
-    """A tiers file, or the name of a built-in."""
+    """A tiers file, or the name of a built-in; empty: what a worker takes for its agent."""
     agent: str = "voicefleet.worker.agents:assistant"
     env: Mapping[str, str] = field(default_factory=dict)
     """More environment."""
@@ -234,7 +234,8 @@ def _controller_config(
 
 
 def _worker_command(options: WorkerOptions) -> list[str]:
-    worker = [sys.executable, "-m", "voicefleet.cli.app", "worker", "--tiers", options.tiers, "--agent", options.agent]
+    tiers = ["--tiers", options.tiers] if options.tiers else []
+    worker = [sys.executable, "-m", "voicefleet.cli.app", "worker", *tiers, "--agent", options.agent]
     return [*options.launcher, *worker]
 
 

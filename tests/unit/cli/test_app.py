@@ -110,7 +110,7 @@ def test_every_command_is_listed_with_its_whole_first_sentence(
     listed = {line.split()[0] for line in text.partition("Commands:")[2].splitlines() if line[2:3].strip()}
     assert listed == {
         *("worker", "controller", "status", "drain", "explain", "keys", "redis-acl", "simulate", "plan", "doctor"),
-        *("demo", "call", "calls", "loadtest", "chaos", "soak", "netlab", "transports", "dashboards"),
+        *("check", "demo", "dev", "call", "calls", "loadtest", "chaos", "soak", "netlab", "transports", "dashboards"),
     }
     assert "..." not in text.partition("Commands:")[2]
     assert max(map(len, text.splitlines())) <= 80

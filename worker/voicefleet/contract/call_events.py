@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from voicefleet.contract.api import DialView
+from voicefleet.contract.dial_api import DialView
 
 
 class EventType(enum.StrEnum):

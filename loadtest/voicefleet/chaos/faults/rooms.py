@@ -15,7 +15,8 @@ from voicefleet.contract.api import CallTicket
 AGENT_NAME = "voicefleet"
 DROPPED_S = 1.0
 """LiveKit offers a dispatch after 0.2 s, or drops it."""
-AGENT_LIMIT_S = 15.0
+AGENT_LIMIT_S = 40.0
+"""A worker is started for it, on a machine that is busy with everything else."""
 ALONE_S = 6.0
 """So long a room of others is watched: an agent that comes there comes within a listing."""
 

@@ -62,6 +62,8 @@ class Target:
     setup: Callable[[JobProcess], Any] | None = None
     on_request: Callable[[JobRequest], Awaitable[None]] | None = None
     on_session_end: Callable[[JobContext], Awaitable[None]] | None = None
+    agent_name: str = ""
+    """The name that an `AgentServer` gives itself, which the fleet does not use."""
 
     @property
     def default_tiers(self) -> str:
@@ -139,6 +141,7 @@ def _of_server(path: str, server: AgentServer) -> Target:
         setup=hooks.setup,
         on_request=hooks.on_request,
         on_session_end=hooks.on_session_end,
+        agent_name=hooks.agent_name,
     )
 
 

@@ -1,0 +1,22 @@
+"""`voicefleet check`: its options."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from voicefleet.runtime.command.options import JsonOption
+
+
+def check(
+    agent: Annotated[
+        str, typer.Option(help="MODULE_OR_FILE:NAME of an AgentServer, an entrypoint, or a function that makes it.")
+    ],
+    tiers: Annotated[str, typer.Option(help="Tiers file, or a built-in; what a worker would take when left out.")] = "",
+    json_path: JsonOption = None,
+) -> None:
+    """Say what the fleet would do with your agent: stages, turns, hooks, what moves. Starts no server."""
+    from voicefleet.worker.check.command import check as run_it
+
+    raise typer.Exit(run_it(agent, tiers, json_path=json_path))
