@@ -11,8 +11,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from voicefleet.contract.api import CallView, DialView
+from voicefleet.contract.api import CallView
 from voicefleet.contract.call_events import CallState, CallSummary
+from voicefleet.contract.dial_api import DialView
 from voicefleet.contract.errors import ConfigError
 from voicefleet.reporting.result import write_json
 from voicefleet.runtime.command.asking import ask

@@ -146,7 +146,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _scenario("worker-sigstop", processes.worker_sigstop, NORMAL, AFTER_STALL),
     *_outages(),
     *_broken_agents(),
-    _scenario("released-call", participants.released_call, FRAIL, AFTER_KILL),
+    _scenario("released-call", participants.released_call, FRAIL),
     _scenario("observer-first", participants.observer_first),
     _scenario("connector-caller", participants.connector_caller, NORMAL, AFTER_KILL),
     _scenario("neighbour-worker", participants.neighbour_worker),

@@ -120,7 +120,6 @@ def test_bounds() -> None:
         "worker-sigstop": Bound(voice_back_s=6.0),
         "deaf-agent": Bound(voice_back_s=20.0),
         "mute-agent": Bound(voice_back_s=20.0),
-        "released-call": Bound(voice_back_s=3.0),
         "connector-caller": Bound(voice_back_s=3.0),
         "rolling-restart": handoff,
         "scale-down": handoff,

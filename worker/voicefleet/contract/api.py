@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from voicefleet.contract.calls import (
     LANGUAGE_PATTERN,
@@ -17,36 +15,12 @@ from voicefleet.contract.calls import (
     CallOrder,
 )
 from voicefleet.contract.decisions import DecisionInputs
-from voicefleet.contract.dials import (
-    HEADER_PATTERN,
-    LEAST_RING_S,
-    MAX_HEADER_LENGTH,
-    MAX_HEADERS,
-    MOST_ATTEMPTS,
-    MOST_RING_S,
-    NUMBER_PATTERN,
-    TRUNK_PATTERN,
-    DialOrder,
-)
+from voicefleet.contract.dial_api import DialRequest
 from voicefleet.contract.keys import REGION_PATTERN
+from voicefleet.contract.schemas import Schema, plain
 
 
-class _Schema(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-_NOT_PLAIN = frozenset({"Cc", "Cs", "Zl", "Zp"})
-_BIDI = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def _plain(text: str) -> str:
-    """A name that is one line, and shown as it is. NUL ends a text in C; a new line makes two of one in a log."""
-    if any(unicodedata.category(c) in _NOT_PLAIN or c in _BIDI for c in text):
-        raise ValueError("it holds a control character")
-    return text
-
-
-class _Order(_Schema):
+class _Order(Schema):
     """What a call is ordered with."""
 
     tier: Annotated[str, Field(pattern=TIER_PATTERN.pattern)] | None = Field(
@@ -65,93 +39,13 @@ class _Order(_Schema):
         return CallOrder(**asked, traceparent=traceparent)
 
 
-def _number(text: str) -> str:
-    if not re.match(NUMBER_PATTERN, text):
-        raise ValueError("it is no number: give digits alone, with a plus before the country's code: +4930123456")
-    return text
-
-
-def _headers(given: dict[str, str]) -> dict[str, str]:
-    """A call's own headers. Those of SIP itself, such as From, are LiveKit's and the trunk's."""
-    if len(given) > MAX_HEADERS:
-        raise ValueError(f"more than {MAX_HEADERS} headers")
-    for name, value in given.items():
-        if not re.match(HEADER_PATTERN, name):
-            raise ValueError("a header's name begins with X- and has letters, digits and hyphens")
-        if len(value) > MAX_HEADER_LENGTH:
-            raise ValueError(f"a header has at most {MAX_HEADER_LENGTH} characters")
-        _plain(value)
-    return given
-
-
-class RetryRequest(_Schema):
-    """When a number that was not reached is called again."""
-
-    attempts: Annotated[int, Field(ge=1, le=MOST_ATTEMPTS)] = Field(default=1, description="In all")
-    on: tuple[Literal["busy", "no_answer", "failed"], ...] = Field(
-        default=("busy", "no_answer"), description="After these results"
-    )
-    pause_s: Annotated[float, Field(ge=0, le=86_400)] = Field(default=60.0, description="Seconds before the next one")
-
-
-class DialRequest(_Schema):
-    """Whom to call, in `POST /v1/calls`. The agent is there before it rings, and speaks once somebody has answered."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    to: Annotated[str, AfterValidator(_number)] = Field(repr=False, description="The number; never logged")
-    trunk: Annotated[str, Field(pattern=TRUNK_PATTERN)] | None = Field(
-        default=None, description="LiveKit's outbound trunk; the only one of the settings when left out"
-    )
-    caller_number: Annotated[str, AfterValidator(_number)] | None = Field(
-        default=None, alias="from", repr=False, description="The number that is shown; one of the trunk's when left out"
-    )
-    ring_timeout_s: Annotated[int, Field(ge=LEAST_RING_S, le=MOST_RING_S)] = Field(
-        default=30, description="Seconds after which nobody answers"
-    )
-    headers: Annotated[dict[str, str], AfterValidator(_headers)] = Field(
-        default_factory=dict, repr=False, description="SIP headers of the call, X-...; never logged"
-    )
-    wait_s: Annotated[float, Field(ge=1, le=86_400)] = Field(
-        default=300.0, description="Seconds that it may wait for the trunk and an agent, in each attempt"
-    )
-    retry: RetryRequest = Field(default=RetryRequest(), description="When to call again; default: never")
-
-    def order(self, trunk: str) -> DialOrder:
-        """The same for `trunk`, as it is kept."""
-        return DialOrder(
-            trunk=trunk,
-            to=self.to,
-            caller_number=self.caller_number or "",
-            ring_timeout_s=self.ring_timeout_s,
-            headers=self.headers,
-            wait_s=self.wait_s,
-            attempts=self.retry.attempts,
-            retry_on=self.retry.on,
-            retry_pause_s=self.retry.pause_s,
-        )
-
-
-class DialView(_Schema):
-    """Answer of `POST /v1/calls` with `dial`, and what becomes of it."""
-
-    room: str
-    region: str
-    state: str = Field(description="queued, dialling, ringing, answered, busy, no_answer or failed")
-    attempt: int = 1
-    attempts: int = 1
-    sip_status_code: int = Field(default=0, description="Of the last attempt that failed; 0: SIP said nothing")
-    sip_status: str = ""
-    detail: str = Field(default="", description="Why it failed, where SIP did not say")
-
-
 class CallRequest(_Order):
     """Body of `POST /v1/calls`."""
 
     region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
         default=None, description="Where the caller is; any region with room when left out"
     )
-    identity: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_plain)] | None = Field(
+    identity: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(plain)] | None = Field(
         default=None, description="The caller's identity in the room; made up when left out"
     )
     data: bool = Field(
@@ -174,7 +68,7 @@ class AgentRequest(_Order):
     )
 
 
-class AgentRequested(_Schema):
+class AgentRequested(Schema):
     """Answer of `POST /v1/rooms/{room}/agent`."""
 
     room: str
@@ -182,13 +76,13 @@ class AgentRequested(_Schema):
     state: str = Field(description="requested: an agent comes once a slot is free; accepted or live: one has the call")
 
 
-class RejoinRequest(_Schema):
+class RejoinRequest(Schema):
     """Body of `POST /v1/calls/{room}/ticket`."""
 
     region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
         default=None, description="The call's region; needed only where calls in several regions have its name"
     )
-    identity: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_plain)] | None = Field(
+    identity: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(plain)] | None = Field(
         default=None, description="The identity that the first ticket was for: it replaces itself; else one more caller"
     )
     data: bool = Field(
@@ -197,7 +91,7 @@ class RejoinRequest(_Schema):
     )
 
 
-class CallTicket(_Schema):
+class CallTicket(Schema):
     """Answer of `POST /v1/calls`: all a LiveKit client needs to join. `token` is a secret: no repr shows it."""
 
     url: str
@@ -207,7 +101,7 @@ class CallTicket(_Schema):
     identity: str = ""
 
 
-class WorkerView(_Schema):
+class WorkerView(Schema):
     """One worker in `GET /v1/regions`."""
 
     id: str
@@ -223,7 +117,7 @@ class WorkerView(_Schema):
     detail: str = Field(default="", description="Why it does not run, if that is known")
 
 
-class WorkerStatus(_Schema):
+class WorkerStatus(Schema):
     """Answer of `GET /v1/workers/{id}`."""
 
     worker: str
@@ -234,7 +128,7 @@ class WorkerStatus(_Schema):
     leaving: bool = Field(description="It was told to drain and end")
 
 
-class DrainView(_Schema):
+class DrainView(Schema):
     """Answer of `POST /v1/workers/{id}/drain`."""
 
     worker: str
@@ -242,7 +136,7 @@ class DrainView(_Schema):
     live: int = Field(description="Calls that are to move to other workers")
 
 
-class RegionView(_Schema):
+class RegionView(Schema):
     """One region in `GET /v1/regions`. Counts are null when they are unknown."""
 
     region: str
@@ -268,7 +162,7 @@ class RegionView(_Schema):
     more_workers: int = Field(default=0, description="Workers that are not in `workers`")
 
 
-class LeaderView(_Schema):
+class LeaderView(Schema):
     """Who scales, in `GET /v1/regions`."""
 
     replica: str = Field(description="The replica that answers")
@@ -276,7 +170,7 @@ class LeaderView(_Schema):
     holder: str = Field(description="The replica that leads, as far as this one knows; empty: nobody")
 
 
-class CallView(_Schema):
+class CallView(Schema):
     """One call in `GET /v1/calls`."""
 
     room: str
@@ -291,7 +185,7 @@ class CallView(_Schema):
     epoch: int = 0
 
 
-class CampaignRequest(_Schema):
+class CampaignRequest(Schema):
     """Body of `POST /v1/campaigns`: calls that will come beside the usual ones."""
 
     region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)]
@@ -302,7 +196,7 @@ class CampaignRequest(_Schema):
     calls: Annotated[float, Field(gt=0, le=10_000_000)] = Field(description="Additional calls in all")
 
 
-class CampaignView(_Schema):
+class CampaignView(Schema):
     """A campaign that is not over, in `GET /v1/campaigns` and the answer to `POST /v1/campaigns`."""
 
     id: str
@@ -313,7 +207,7 @@ class CampaignView(_Schema):
     key: str = Field(default="", description="Name of the API key that announced it")
 
 
-class DecisionView(_Schema):
+class DecisionView(Schema):
     """One decision in `GET /v1/decisions`."""
 
     region: str
@@ -327,7 +221,7 @@ class DecisionView(_Schema):
     inputs: DecisionInputs
 
 
-class HistoryPoint(_Schema):
+class HistoryPoint(Schema):
     """A region at one moment, in `GET /v1/history`. Null: not known then; TTFA is of the last minute."""
 
     at: str = Field(description="Wall-clock time, ISO 8601, UTC")
@@ -340,7 +234,7 @@ class HistoryPoint(_Schema):
     ttfa_p95_s: float | None
 
 
-class Problem(_Schema):
+class Problem(Schema):
     """Body of every answer that is not 2xx."""
 
     error: str

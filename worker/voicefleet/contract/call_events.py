@@ -21,7 +21,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from voicefleet.contract.api import DialView
+from voicefleet.contract.dial_api import DialView
 
 
 class EventType(enum.StrEnum):
@@ -30,7 +30,7 @@ class EventType(enum.StrEnum):
     STARTED = "call.started"
     """A caller joined, or an agent where it comes first."""
     ANSWERED = "call.answered"
-    """An agent has the call; once more after a release, if somebody asked for an agent."""
+    """An agent has the call; once more after a release, if somebody asked for one, and for a caller who is back."""
     MOVED = "call.moved"
     """An agent handed it over to one of another worker."""
     RECOVERED = "call.recovered"
@@ -61,7 +61,9 @@ class EndReason(enum.StrEnum):
     ABANDONED = "abandoned"
     """The caller left before an agent came."""
     ROOM_CLOSED = "room_closed"
-    """Its room was closed with the caller in it: the agent, the team or LiveKit did that."""
+    """LiveKit closed its room, and did not say that the caller had left."""
+    ROOM_DELETED = "room_deleted"
+    """Its room was deleted with the caller in it, by the agent or the team."""
     REQUESTED = "requested"
     """`DELETE /v1/calls/{room}`."""
     MAX_DURATION = "max_duration"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voicefleet.contract.api import DialView
+from voicefleet.contract.dial_api import DialView
 from voicefleet.contract.dials import Dial
 from voicefleet.controller.regions.region import Region
 

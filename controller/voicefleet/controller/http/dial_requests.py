@@ -12,8 +12,9 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
-from voicefleet.contract.api import CallRequest, DialRequest
+from voicefleet.contract.api import CallRequest
 from voicefleet.contract.calls import CallRecord
+from voicefleet.contract.dial_api import DialRequest
 from voicefleet.contract.dials import Dial, allowed
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.calls.dials import view_of

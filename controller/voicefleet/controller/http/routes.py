@@ -21,12 +21,12 @@ from voicefleet.contract.api import (
     CallTicket,
     CampaignRequest,
     CampaignView,
-    DialView,
     DrainView,
     RejoinRequest,
     WorkerStatus,
 )
 from voicefleet.contract.call_events import CallSummary
+from voicefleet.contract.dial_api import DialView
 from voicefleet.contract.keys import REGION_PATTERN
 from voicefleet.controller.http.auth.keys import Role
 from voicefleet.controller.pool.reconciler import DECISIONS_KEPT
