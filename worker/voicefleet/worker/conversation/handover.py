@@ -118,13 +118,9 @@ class Handover:
             if standing.waits_for and not standing.may_move:
                 log.info("the handoff waits", work=list(standing.waits_for))
                 self._held(standing.waits_for, False)
-        return standing.may_move and self._boundary.reached(now_s, speech_pending=self._speech_pending())
-
-    def _between_turns(self) -> bool:
         if self._voiceless():
             return True
-        pending = self._session.current_speech is not None
-        return self._boundary.reached(self._clock.monotonic(), speech_pending=pending)
+        return standing.may_move and self._boundary.reached(now_s, speech_pending=self._speech_pending())
 
     async def _stored(self) -> bool:
         if self._transcripts is None:
