@@ -107,8 +107,9 @@ def test_no_variable_is_set_twice_and_the_charts_own_are_guarded(case: str, rend
             if container["name"] in ("worker", "controller"):
                 given = MATRIX[case].get(container["name"], {}).get("extraEnv", [])
                 own = set(names) - {entry["name"] for entry in given}
-                # Each region's key and secret have names of their own in the controller.
-                named = {name for name in own if not re.fullmatch(r"LIVEKIT_.+_API_(KEY|SECRET)", name)}
+                # Each region's key and secret, and each receiver's, have names of their own in the controller.
+                of_one = r"LIVEKIT_.+_API_(KEY|SECRET)|CALL_EVENTS_.+_SECRET"
+                named = {name for name in own if not re.fullmatch(of_one, name)}
                 assert [n for n in named if f'"{n.removeprefix("VOICEFLEET_")}"' not in CHECKS] == []
 
 
@@ -477,3 +478,29 @@ def test_names_follow_the_release_and_stay_short(release: str, name: str) -> Non
     objects = render({**TRIAL, "regions": [{"name": longest}]}, release=release)
     assert objects.one("Deployment", f"{name}-{longest}", f"voice-{longest}")
     assert max(len(name_of(d)[1]) for d in objects.of("Deployment") + objects.of("Service")) <= 63
+
+
+def test_receivers_of_call_events_have_their_secrets_in_variables_and_their_ports_open(
+    rendered: dict[str, Objects],
+) -> None:
+    objects = rendered["everything"]
+    config = yaml.safe_load(objects.one("ConfigMap", "fleet-controller")["data"]["controller.yaml"])
+    assert config["call_events"]["my-crm"] == {
+        "url": "https://crm.example.com:8443/hooks",
+        "secret_env": "CALL_EVENTS_MY_CRM_SECRET",
+        "events": ["call.ended"],
+        "timeout_s": 5,
+        "at_once": 4,
+        "give_up_after_s": 3600,
+    }
+    assert config["call_events"]["bill"] == {
+        "url": "http://bill.example.com/x",
+        "secret_env": "CALL_EVENTS_BILL_SECRET",
+    }
+    (container,) = objects.one("Deployment", "fleet-controller")["spec"]["template"]["spec"]["containers"]
+    named = {entry["name"]: entry.get("valueFrom") for entry in container["env"]}
+    assert named["CALL_EVENTS_MY_CRM_SECRET"] == {"secretKeyRef": {"name": "crm-hooks", "key": "signing"}}
+    assert named["CALL_EVENTS_BILL_SECRET"] == {"secretKeyRef": {"name": "bill-hooks", "key": "secret"}}
+    policy = objects.one("NetworkPolicy", "fleet-controller")
+    open_ports = {port["port"] for rule in policy["spec"]["egress"] for port in rule.get("ports", [])}
+    assert {8443, 80} <= open_ports

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from livekit import api
 
 from support.controlling import FRONT, OTHER, caller, controller, region
 from support.dummy_fleet import RUN
@@ -22,7 +23,9 @@ from voicefleet.contract.keys import Keys
 from voicefleet.controller.calls.call_store import CallStore
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, connect_redis
 from voicefleet.runtime.supervisor.children import Child, running
+from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.stack import servers
+from voicefleet.stack.servers import livekit_server
 
 pytestmark = pytest.mark.integration
 
@@ -226,6 +229,31 @@ async def test_a_call_of_a_real_caller_from_ticket_to_end(
     told = json.dumps([body for _, body in receiver.got])
     assert "Mr. Secret" not in told
     assert ticket["identity"] not in told
+
+
+async def test_a_room_that_is_deleted_and_a_caller_who_hangs_up_end_a_call_for_different_reasons(
+    redis: RedisClient, redis_url: str, tmp_path: Path
+) -> None:
+    """As LiveKit's own webhooks tell them."""
+    with Ports() as ports:
+        port = ports.tcp()
+    async with (
+        livekit_server("eu", webhook_urls=[f"http://127.0.0.1:{port}/webhooks/livekit/eu"]) as livekit,
+        controller(tmp_path, livekit, redis_url, port=port, listing_s=30) as fleet,
+    ):
+        deleted, left = await fleet.ticket(), await fleet.ticket()
+
+        async def seen(room: str) -> dict[str, Any]:
+            return dict(await fleet.get(f"/v1/calls/{room}"))
+
+        async with caller(left["url"], left["token"]), caller(deleted["url"], deleted["token"]):
+            for ticket in (deleted, left):
+                await eventually(lambda ticket=ticket: _is(lambda: seen(ticket["room"]), "waiting"))  # type: ignore[misc]
+            await fleet.api.room.delete_room(api.DeleteRoomRequest(room=deleted["room"]))
+            await eventually(lambda: _is(lambda: seen(deleted["room"]), "ended"))
+        assert (await seen(deleted["room"]))["reason"] == "room_deleted"
+        await eventually(lambda: _is(lambda: seen(left["room"]), "ended"), 40.0)
+        assert (await seen(left["room"]))["reason"] == "abandoned"
 
 
 async def _is(seen: Any, state: str) -> bool:

@@ -164,6 +164,35 @@ async def test_a_caller_who_is_back_has_the_same_call_and_one_who_comes_after_it
     assert [id for id, _ in await calls.events()] == ["RM_1.started", "RM_1.ended", "RM_1.2.started"]
 
 
+async def test_an_agent_that_went_after_its_caller_was_not_lost(calls: Calls) -> None:
+    """A page that is reloaded late; a job that leaves while its caller is there is another matter."""
+    await calls.store.caller_joined("room", "RM_1")
+    await calls.serve("w1", "j1")
+    await calls.store.caller_left("room")
+    await calls.claims.release("room", job="j1")
+    await calls.store.caller_joined("room", "RM_1")
+    await calls.serve("w2", "j2")
+    await calls.claims.release("room", job="j2")
+    await calls.serve("w3", "j3")
+    names = [id.split(".")[1] for id, _ in await calls.events()]
+    assert names == ["started", "answered", "answered", "recovered"]
+
+
+async def test_a_released_call_is_told_and_answered_anew_when_somebody_asks(calls: Calls) -> None:
+    await calls.store.caller_joined("room", "RM_1")
+    await calls.serve("w1", "j1")
+    await calls.claims.release("room", job="j1", room_sid="RM_1", released="human")
+    log = await calls.logs.newest("room")
+    assert log is not None
+    seen = summarize(log, await calls.logs.now_ms())
+    assert (seen.state, seen.reason) == (CallState.RELEASED, "human")
+    assert await calls.store.want_agent("room")
+    await calls.serve("w2", "j2")
+    (_, _, (released, data), (answered, _)) = await calls.events()
+    assert (released.split(".")[1], data["reason"], data["worker"]) == ("released", "human", "w1")
+    assert answered.split(".")[1] == "answered"
+
+
 async def test_a_newer_room_of_the_same_name_ends_the_call_in_the_older_one(calls: Calls) -> None:
     await calls.store.caller_joined("room", "RM_1")
     await calls.store.caller_joined("room", "RM_2")

@@ -21,6 +21,7 @@ from livekit import api
 from redis.asyncio import Redis
 from rich.console import Console
 
+from support.event_receiver import SECRET, event_receiver
 from support.otlp_receiver import Received, attributes, otlp_receiver
 from support.real_prometheus import Prometheus, prometheus_server
 from voicefleet.callers.behavior import CallerBehavior
@@ -117,12 +118,16 @@ class Stand:
 async def stand(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: WorkerOptions, shape: PoolShape
 ) -> AsyncIterator[Stand]:
-    async with otlp_receiver() as received:
+    async with otlp_receiver() as received, event_receiver() as crm:
+        (tmp_path / "crm-secret").write_text(SECRET)
+        hooks = {"crm": {"url": crm.url, "secret_file": str(tmp_path / "crm-secret")}}
         monkeypatch.setattr("voicefleet.stack.fleet.READY_LIMIT_S", START_LIMIT_S)
         # Controller and workers inherit it.
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", received.url)
         async with (
-            running_fleet((REGION,), shape, tmp_path, workers=workers, livekit_metrics=True) as fleet,
+            running_fleet(
+                (REGION,), shape, tmp_path, workers=workers, livekit_metrics=True, call_events=hooks
+            ) as fleet,
             prometheus_server(tmp_path) as prometheus,
             ControllerClient(fleet.api_url) as client,
         ):

@@ -102,7 +102,7 @@ async def returning(f: Fleet) -> None:
     async def over() -> bool:
         return not await f.redis.exists(f"voicefleet:{{test}}:claim:{room}")
 
-    assert await eventually(over, 12.0)
+    assert await eventually(over, 20.0)
     talking = asyncio.create_task(call(f.livekit, room, turns=2))
     await asyncio.sleep(1.0)
     await dispatch(f.livekit, room)  # the controller's part

@@ -204,6 +204,8 @@ class WebhookEvent:
     """It is about a participant who is an agent."""
     neighbour: bool = False
     """It is about an agent of the team's own, under the fleet's agent name."""
+    deleted: bool = False
+    """It is about a participant who left because the room was deleted."""
 
 
 class LiveKitPort(Protocol):

@@ -126,6 +126,7 @@ async def running_fleet(
     workers: WorkerOptions | Mapping[str, WorkerOptions],
     webhooks: Callable[[str], str] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    call_events: Mapping[str, Any] | None = None,
     livekit_metrics: bool = False,
 ) -> AsyncIterator[Fleet]:
     """Start everything, hand it over once the controller answers, stop everything, each by its pid.
@@ -135,6 +136,7 @@ async def running_fleet(
         workers: how all workers are started, or region -> how its own are.
         webhooks: given the controller's address for webhooks, says where LiveKit shall send them instead.
         overrides: fields of the controller's file that replace ours, or come on top, for every region.
+        call_events: the receivers of call events, as the controller's file has them.
         livekit_metrics: LiveKit serves its metrics too.
 
     Raises:
@@ -161,7 +163,12 @@ async def running_fleet(
             )
         config = directory / "controller.yaml"
         config.write_text(
-            yaml.safe_dump(_controller_config(regions, servers, shape, directory, port, workers, overrides or {}))
+            yaml.safe_dump(
+                {
+                    **_controller_config(regions, servers, shape, directory, port, workers, overrides or {}),
+                    "call_events": dict(call_events or {}),
+                }
+            )
         )
         ready_file = directory / "controller.json"
 

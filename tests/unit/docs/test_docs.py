@@ -114,7 +114,7 @@ def test_the_tiers_are_taken(begin: str) -> None:
     assert TiersFile.model_validate(given).tiers
 
 
-@pytest.mark.parametrize(("name", "begin"), [("README.md", "# my_pkg/"), ("worker/README.md", "# my_pkg/")])
+@pytest.mark.parametrize(("name", "begin"), [("worker/README.md", "# my_pkg/")])
 def test_the_agent_is_python_and_makes_an_agent(name: str, begin: str) -> None:
     text = (TREE / name).read_text()
     source = "\n".join(

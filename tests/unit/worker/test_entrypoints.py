@@ -159,6 +159,19 @@ def test_what_fails_beside_a_session_does_not_end_the_call() -> None:
     run(case())
 
 
+def test_a_session_that_does_not_start_is_a_crash_and_another_job_serves_the_call() -> None:
+    async def case() -> None:
+        team = Team(after=greets)
+        team.job.loudspeaker = cast(Any, "no loudspeaker")
+        with pytest.raises(AttributeError):
+            await team.job.serve()
+        assert HookFailed("entrypoint") not in team.job.sent
+        await team.job.end()
+        assert team.job.claims.holder == ""
+
+    run(case())
+
+
 def test_a_second_session_has_no_part_in_the_call() -> None:
     async def second(team: Team) -> None:
         other = team.job.make_session()

@@ -8,8 +8,8 @@ import typer
 
 
 def worker(
-    agent: Annotated[str | None, typer.Option(help="package.module:function that makes your agent.")] = None,
-    tiers: Annotated[str | None, typer.Option(help="Tiers file, or a built-in: local, synthetic.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Your agent, module:name or file.py:name.")] = None,
+    tiers: Annotated[str | None, typer.Option(help="Tiers file, or a built-in: local, synthetic, own.")] = None,
     region: Annotated[str | None, typer.Option(help="Region this worker serves.")] = None,
     agent_name: Annotated[str | None, typer.Option(help="Name that dispatches ask for.")] = None,
     worker_id: Annotated[str | None, typer.Option("--id", help="This worker's name; generated when left out.")] = None,

@@ -137,9 +137,16 @@ def summarize(call: CallLog, now_ms: int, *, over: bool = False) -> CallSummary:
         apologies=_count(call.facts, "apology"),
         silences=_count(call.facts, "silence"),
         more_facts=int(log.get("more_facts") or 0),
-        timeline=[TimelineEntry(at_s=since(f["t"]), what=f["e"], detail=_detail(f)) for f in call.facts]
-        + ([TimelineEntry(at_s=since(ended_ms), what="ended", detail=_reason(call, True))] if ended_ms else []),
+        timeline=_timeline(call, since, since(ended_ms) if ended_ms else None),
     )
+
+
+def _timeline(call: CallLog, since: Callable[[float], float], ended_s: float | None) -> list[TimelineEntry]:
+    found = [TimelineEntry(at_s=since(fact["t"]), what=fact["e"], detail=_detail(fact)) for fact in call.facts]
+    if ended_s is not None:
+        found.append(TimelineEntry(at_s=ended_s, what="ended", detail=_reason(call, True)))
+    # What a job tells comes a moment after what it tells of.
+    return sorted(found, key=lambda entry: entry.at_s)
 
 
 def _count(facts: Iterable[Mapping[str, Any]], kind: str) -> int:
@@ -197,8 +204,17 @@ def _turn(fact: Mapping[str, Any], since: Callable[[float], float]) -> CallTurn:
         epoch=int(fact.get("epoch") or 0),
         outcome=str(fact.get("outcome", "")),
         ttfa_s=ttfa if isinstance(ttfa, int | float) else None,
-        stages={str(k): float(v) for k, v in stages.items()} if isinstance(stages, dict) else {},
+        stages=in_order(stages) if isinstance(stages, dict) else {},
     )
+
+
+_STAGES = ("eou", "stt", "callback", "llm_ttft", "tts_ttfb", "playback")
+
+
+def in_order(stages: Mapping[str, Any]) -> dict[str, float]:
+    """A turn's stages as they follow each other; those that this release does not know come last."""
+    known = [name for name in _STAGES if name in stages]
+    return {str(name): float(stages[name]) for name in (*known, *(name for name in stages if name not in _STAGES))}
 
 
 def _detail(fact: Mapping[str, Any]) -> str:
@@ -211,9 +227,10 @@ def _detail(fact: Mapping[str, Any]) -> str:
         case "turn":
             ttfa = fact.get("ttfa_s")
             stages = fact.get("stages")
-            times = [f"{name} {1000 * s:.0f}" for name, s in stages.items()] if isinstance(stages, dict) else []
             said = [str(fact.get("outcome", "")), *([f"TTFA {1000 * ttfa:.0f} ms"] if ttfa is not None else [])]
-            return ", ".join([*said, *([" ".join(times)] if times else [])])
+            if isinstance(stages, dict) and stages:
+                said.append(" ".join(f"{name} {1000 * s:.0f}" for name, s in in_order(stages).items()))
+            return ", ".join(said)
         case "greeting":
             return f"after {fact.get('seconds', 0):.2f} s"
         case "interruption":

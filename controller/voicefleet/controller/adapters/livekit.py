@@ -15,7 +15,7 @@ import jwt
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.json_format import ParseDict, ParseError
 from livekit import api
-from livekit.protocol.models import DataPacket, ParticipantInfo, TrackSource
+from livekit.protocol.models import DataPacket, DisconnectReason, ParticipantInfo, TrackSource
 from livekit.protocol.webhook import WebhookEvent as ProtoEvent
 
 from voicefleet.contract.callers import CALLER_KINDS, Presence, is_caller
@@ -281,6 +281,7 @@ class LiveKit:
             neighbour=about
             and _agent(event.participant)
             and is_neighbour(dict(event.participant.attributes), self._agent_name),
+            deleted=about and event.participant.disconnect_reason == DisconnectReason.ROOM_DELETED,
         )
 
 
@@ -298,6 +299,9 @@ def _event(body: bytes) -> ProtoEvent:
         wanted[part] = {name: raw[part][name] for name in names if name in raw[part]}
         if part == "participant" and raw[part].get("kind") == "AGENT" and "attributes" in raw[part]:
             wanted[part]["attributes"] = raw[part]["attributes"]
+        # Another reason may have a name that is newer than we are.
+        if raw[part].get("disconnectReason") == "ROOM_DELETED":
+            wanted[part]["disconnectReason"] = "ROOM_DELETED"
     return ParseDict({**wanted, "event": raw.get("event", "")}, ProtoEvent())
 
 

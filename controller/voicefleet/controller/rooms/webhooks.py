@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from voicefleet.contract.call_events import EndReason
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.adapters.livekit import issuer
@@ -110,6 +111,10 @@ class Webhooks:
             case "participant_left" | "participant_connection_aborted" if event.caller:
                 # Another caller may still be there, or the same one again: the room itself knows.
                 if not await self._caller_in(region, event.room):
+                    if event.deleted:
+                        await region.calls.logs.note_reason(
+                            event.room, EndReason.ROOM_DELETED, event.room_sid, over=True
+                        )
                     await region.calls.caller_left(event.room)
             case "room_finished":
                 if await region.livekit.sid_of(event.room) not in ("", event.room_sid):

@@ -64,6 +64,15 @@
       "waiting_grace_s" $controller.waitingGraceSeconds
       "kubernetes_lease" (merge (dict "namespace" .Release.Namespace "name" (printf "%s-controller" (include "voicefleet.fullname" .))) (include "voicefleet.settings" $controller.lease | fromJson))
       "regions" $regions -}}
+{{- $receivers := dict -}}
+{{- range $controller.callEvents -}}
+{{- $receiver := include "voicefleet.settings" (omit . "name" "existingSecret" "secretKey") | fromJson -}}
+{{- $_ := set $receiver "secret_env" (include "voicefleet.callEventsSecretEnv" .name) -}}
+{{- $_ := set $receivers .name $receiver -}}
+{{- end -}}
+{{- with $receivers -}}
+{{- $_ := set $config "call_events" . -}}
+{{- end -}}
 {{- with $controller.trustedProxies -}}
 {{- $_ := set $config "trusted_proxies" . -}}
 {{- end -}}
@@ -106,4 +115,9 @@ is left out. A value that the settings have too needs no line here.
 
 {{- define "voicefleet.apiKeysSecret" -}}
 {{- .Values.controller.apiKeys.existingSecret | default (printf "%s-api-keys" (include "voicefleet.fullname" .)) -}}
+{{- end -}}
+
+{{/* The environment variable with the signing secret of a receiver of call events. Argument: its name. */}}
+{{- define "voicefleet.callEventsSecretEnv" -}}
+CALL_EVENTS_{{ . | upper | replace "-" "_" }}_SECRET
 {{- end -}}

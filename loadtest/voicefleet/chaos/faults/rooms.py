@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -23,7 +24,7 @@ ALONE_S = 6.0
 
 async def pre_created(context: FaultContext) -> None:
     """Rooms are made before their callers come, so LiveKit ignores what the callers' tokens order."""
-    ordered, asked, others = (f"made-{context.rng.integers(10**12):012d}" for _ in range(3))
+    ordered, asked, others = (f"made-{secrets.token_hex(6)}" for _ in range(3))
     order = json.dumps({"voicefleet": {"agent": AGENT_NAME}})
     async with _livekit(context) as lk, _guest() as guest:
         for room, metadata in ((ordered, order), (asked, ""), (others, "")):
@@ -45,7 +46,7 @@ async def pre_created(context: FaultContext) -> None:
 
 async def full_outbound(context: FaultContext) -> None:
     """An agent is dispatched into an empty room, to dial a number, while every slot has a call: LiveKit drops it."""
-    room = f"outbound-{context.rng.integers(10**12):012d}"
+    room = f"outbound-{secrets.token_hex(6)}"
     async with _livekit(context) as lk:
         context.mark_injection()
         await lk.agent_dispatch.create_dispatch(api.CreateAgentDispatchRequest(agent_name=AGENT_NAME, room=room))

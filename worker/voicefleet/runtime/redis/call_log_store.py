@@ -102,7 +102,7 @@ class CallLogStore:
             claim_prefix=self._keys.claim_prefix,
             at_ms=log.end_ms(),
             reason=summary.reason,
-            event=json.dumps(summary.model_dump(mode="json", exclude={"timeline", "call", "region"})),
+            event=json.dumps(summary.model_dump(mode="json", exclude={"timeline", "dial", "call", "region"})),
             kept_ms=KEPT_MS,
         )
         return bool(await self._scripts.run([self._keys.open_calls, self._keys.callers], args))

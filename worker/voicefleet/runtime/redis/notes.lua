@@ -1,7 +1,7 @@
 -- Begins, after the prelude, every script that notes what becomes of a call, for its history and its events
--- (`contract.call_log`). A call is known by the LiveKit sid of its room, and by `sid.2`, `sid.3` where callers come again
--- after it had ended. All its keys have the region's prefix, as KEYS[1] has. What cannot be noted must never fail a
--- claim: every note is guarded.
+-- (`contract.call_log`). A call is known by the LiveKit sid of its room, and by `sid.2`, `sid.3` where callers come
+-- again after it had ended. All its keys have the region's prefix, as KEYS[1] has. What cannot be noted must never fail
+-- a claim: every note is guarded.
 local PREFIX = string.match(KEYS[1] or '', '^.-{.-}:')
 local LOG_TTL_MS, MOST_FACTS, MOST_EVENTS = <<LOG_TTL_MS>>, <<MOST_FACTS>>, <<MOST_EVENTS>>
 local ENDS_AFTER_MS, FLUSH_MS = <<ENDS_AFTER_MS>>, <<FLUSH_MS>>
@@ -114,20 +114,20 @@ function note.live(room, sid, worker, job, epoch, moved)
     return
   end
   local log, now = log_of(id), now_ms()
-  local known = redis.call('HMGET', log, 'job', 'answered', 'released', 'worker', 'lost_ms', 'opened_ms')
+  local known = redis.call('HMGET', log, 'job', 'answered', 'released', 'worker', 'lost_ms', 'opened_ms', 'let_go')
   if known[1] == job then
     return
   end
   local fact = {e = 'recovered', worker = worker, epoch = epoch, from_worker = known[4] or ''}
   if moved then
     fact.e = 'moved'
-  elseif not known[2] or known[3] then
+  elseif not known[2] or known[3] or known[7] then
     fact.e, fact.from_worker = 'answered', nil
     fact.waited_ms = not known[2] and now - known[6] or nil
   elseif known[5] then
     fact.gap_ms = now - known[5]
   end
-  redis.call('HDEL', log, 'released', 'lost_ms')
+  redis.call('HDEL', log, 'released', 'lost_ms', 'let_go')
   redis.call('HSET', log, 'job', job, 'worker', worker, 'epoch', epoch, 'answered', 1, 'held:' .. job, epoch)
   add_fact(id, fact)
   local data = {room = room, worker = worker, epoch = epoch, from_worker = fact.from_worker}
@@ -143,6 +143,10 @@ function note.gone(room, sid, job, how)
     local now = now_ms()
     redis.call('HDEL', log_of(id), 'job')
     redis.call('HSET', log_of(id), 'lost_ms', now)
+    if how == 'left' and redis.call('HEXISTS', log_of(id), 'here') == 0 then
+      -- Its caller had left before. One who is back gets an agent that was not lost.
+      redis.call('HSET', log_of(id), 'let_go', 1)
+    end
     look_at(id, now + ENDS_AFTER_MS)
     add_fact(id, {e = how})
   end

@@ -78,6 +78,8 @@ class Attachment:
         self._entry: asyncio.Task[None] | None = None
         self._session: AgentSession[Any] | None = None
         self._holding: asyncio.Task[None] | None = None
+        self._begun = False
+        """Its start has succeeded."""
         self._left = False
         self._on_call_end: Hook | None = None
         self._ending = Ending(job.ctx, self._lease, lambda why: job.ports.channel.send(CallReleased(why.value)))
@@ -124,7 +126,7 @@ class Attachment:
             if not self._left:
                 raise
         except Exception:
-            if self._session is None:
+            if not self._begun:
                 raise
             # The session is there and serves the caller: what failed is what the team does beside it.
             log.exception("the entrypoint failed after its session had started, the call goes on")
@@ -215,6 +217,7 @@ class Attachment:
             self._hear(session)
             live.started()
             telemetry.joined(greets=self._greets)
+        self._begun = True
         if not self._greets:
             self._hold_greeting(session)
         return result

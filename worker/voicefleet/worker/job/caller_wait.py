@@ -20,6 +20,10 @@ from voicefleet.worker.job import sdk_work
 from voicefleet.worker.job.caller_link import callers_in
 from voicefleet.worker.job.voice import Voice
 
+REPLACED_WITHIN_S = 0.5
+"""A participant of the same identity that is there so soon after one that left replaced it."""
+CLOSE_LIMIT_S = 2.0
+"""A session that has not ended by then ends with its job."""
 HEARS_AFTER_S = 0.6
 """From a caller's return until it hears: it must have the agent's track first."""
 
@@ -45,8 +49,7 @@ class AfterLeave:
     orderly: bool
     """The caller left on purpose: the session ends as livekit-agents would have ended it."""
     may_return: bool = False
-    """A page that reloads leaves in order, too, and a second tab puts the first one out. Its conversation is kept for a
-    while longer than its job, and when it is back it hears that somebody is there."""
+    """A page that reloads leaves in order, too. Its conversation is kept for a while longer than its job."""
 
 
 def after_leave(
@@ -64,8 +67,6 @@ def after_leave(
         return_wait_s: how long a job waits for a caller that may be back at once.
         caller_gone_s: how long it waits for one whose connection was lost.
     """
-    if reason == rtc.DisconnectReason.DUPLICATE_IDENTITY:
-        return AfterLeave(caller_gone_s, orderly=False, may_return=True)
     if reason not in _ORDERLY or not closes:
         return AfterLeave(caller_gone_s, orderly=False)
     if kind == _STANDARD and reason == rtc.DisconnectReason.CLIENT_INITIATED and return_wait_s > 0:
@@ -113,9 +114,10 @@ class CallerWait:
         self._timer: asyncio.TimerHandle | None = None
         self._carrying_on: asyncio.Task[None] | None = None
         self._left_at_s = 0.0
-        """When a caller that may be back left, monotonic."""
+        """When a caller left, monotonic."""
+        self._without_reason = False
         self.left_s = 0.0
-        """The same, Unix time; 0: no such caller is away."""
+        """When a caller that may be back left, Unix time; 0: no such caller is away."""
 
     def started(self) -> None:
         """The session has started: from here on we decide when it ends for a caller that left."""
@@ -128,7 +130,9 @@ class CallerWait:
         if callers and self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            if self.left_s:
+            # A second tab puts the first one out of the room, and the SDK tells no reason for that.
+            replaced = self._without_reason and self._clock.monotonic() - self._left_at_s <= REPLACED_WITHIN_S
+            if self.left_s or replaced:
                 self.left_s = 0.0
                 self._carrying_on = asyncio.create_task(self._returned())
         elif not callers and self._timer is None:
@@ -149,17 +153,22 @@ class CallerWait:
         follows = after_leave(
             kind, reason, closes=self._closes, return_wait_s=self._return_wait_s, caller_gone_s=self._caller_gone_s
         )
+        self._left_at_s = self._clock.monotonic()
+        self._without_reason = left is not None and reason in (None, rtc.DisconnectReason.UNKNOWN_REASON)
         if follows.may_return:
-            self.left_s, self._left_at_s = round(self._clock.wall().timestamp(), 3), self._clock.monotonic()
+            self.left_s = round(self._clock.wall().timestamp(), 3)
             self._voice.hold(True)
         wait_s = follows.wait_s if self._seen else self._first_s
         self._timer = asyncio.get_running_loop().call_later(wait_s, self._gone, follows.orderly)
 
     def _gone(self, orderly: bool) -> None:
-        if orderly:
-            sdk_work.close_as_left(self._session)
-        else:
+        if not orderly:
             self._leave("no caller in the room")
+            return
+        # Nobody hears it, and a session that ends waits for what it plays.
+        self._voice.hold(False)
+        sdk_work.close_as_left(self._session)
+        self._timer = asyncio.get_running_loop().call_later(CLOSE_LIMIT_S, self._leave, "caller left")
 
     async def _returned(self) -> None:
         log.info("the caller is back")
