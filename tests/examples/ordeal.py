@@ -46,6 +46,7 @@ class Trial:
         longest_s: longest wait for a voice after a question, the kill included.
         freed_s: hang-up to no slot taken, no claim and no process left.
         problems: what was wrong, in sentences; empty for a good one.
+        void: the machine was too busy for times to count.
     """
 
     agent: str
@@ -59,6 +60,7 @@ class Trial:
     longest_s: float | None = None
     freed_s: float | None = None
     problems: tuple[str, ...] = ()
+    void: bool = False
 
     @property
     def passed(self) -> bool:

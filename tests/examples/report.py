@@ -37,7 +37,8 @@ def show(result: Mapping[str, Any], console: Console) -> None:
     table = figures_table("agents as they are, each in one call: seconds", "agent", [*_COLUMNS.values(), "answers", ""])
     for row in result["agents"]:
         figures = [shown(row[name], "", 2 if name in ("ttfa_s", "greeting_s") else 1) for name in _COLUMNS]
-        table.add_row(row["agent"], *figures, shown(row["answers"]), "ok" if row["passed"] else "FAILED")
+        verdict = ("ok" if row["passed"] else "FAILED") + (" (busy)" if row["void"] else "")
+        table.add_row(row["agent"], *figures, shown(row["answers"]), verdict)
     console.print(table)
     print_problems(console, (f"{row['agent']}: {problem}" for row in result["agents"] for problem in row["problems"]))
     good = sum(row["passed"] for row in result["agents"])

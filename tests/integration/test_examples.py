@@ -14,7 +14,7 @@ from examples.catalogue import QUICK, TESTS
 
 pytestmark = pytest.mark.integration
 
-RUN_LIMIT_S = 180.0
+RUN_LIMIT_S = 280.0
 TIMES = ("greeting_s", "moved_s", "moved_answer_s", "killed_answer_s", "freed_s")
 
 

@@ -373,13 +373,14 @@ def test_every_command_in_the_code_is_granted(granted: tuple[str, ...], folders:
 
 
 def test_every_script_of_a_worker_is_known() -> None:
-    """The worker's own, and those of `runtime.redis.claim_store` that the controller does not keep to itself."""
+    """The worker's own, and those of the stores of claims and call logs that the controller does not keep to itself."""
     named = set()
-    store = TREE / "worker/voicefleet/runtime/redis/claim_store.py"
-    for path in [*(TREE / "worker/voicefleet/worker").rglob("*.py"), store]:
+    stores = (TREE / "worker/voicefleet/runtime/redis" / name for name in ("claim_store.py", "call_log_store.py"))
+    for path in [*(TREE / "worker/voicefleet/worker").rglob("*.py"), *stores]:
         text = path.read_text(encoding="utf-8")
         named |= {kind.script for kind in ScriptArguments.__subclasses__() if re.search(rf"\b{kind.__name__}\(", text)}
-    assert named - {"handoff_begin", "recover", "fence"} == set(rules.WORKER_SCRIPTS)
+    of_controller = {"handoff_begin", "recover", "fence", "trouble_move", "call_reason", "calls_due", "call_close"}
+    assert named - of_controller == set(rules.WORKER_SCRIPTS)
 
 
 def test_every_call_of_a_script_is_seen() -> None:

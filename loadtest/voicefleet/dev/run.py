@@ -144,8 +144,10 @@ class DevRun:
         loop.add_reader(sys.stdin, lambda: lines.put_nowait(sys.stdin.readline()))
         try:
             while await lines.get():
-                with contextlib.suppress(UnknownStateError):
+                try:
                     await self._call(client, asks)
+                except (UsageError, UnknownStateError) as error:
+                    self.say(f"no call: {error}")
         finally:
             loop.remove_reader(sys.stdin)
 
