@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 
+from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.calls.dispatch_requests import language_of
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.settings.load import inherited_environment
@@ -51,5 +52,15 @@ async def speak_to_waiting(region: Region, messages: WaitingMessages) -> None:
     """Speak to the region's waiting callers until cancelled."""
     while True:
         if (snapshot := region.scans.within(_CALLERS_KNOWN_S)) is not None:
-            await messages.look(snapshot.calls, region.scans.now_ms(snapshot))
+            nobody = await _expected(region) if snapshot.waiting else frozenset()
+            calls = [call for call in snapshot.calls if call.room not in nobody]
+            await messages.look(calls, region.scans.now_ms(snapshot))
         await region.clock.sleep(LOOK_EVERY_S)
+
+
+async def _expected(region: Region) -> frozenset[str]:
+    """Rooms that wait for an agent before anybody is there to be spoken to. With Redis away: none is known."""
+    try:
+        return await region.calls.expected()
+    except UnknownStateError:
+        return frozenset()
