@@ -23,7 +23,13 @@ pytestmark = pytest.mark.integration
 
 async def test_agents_work_and_callers_that_come_back(livekit: LiveKit, redis_url: str, tmp_path: Path) -> None:
     async with fleet(livekit, redis_url, tmp_path, agent="support.desk_agent:create") as f:
-        await asyncio.gather(agent_killed(f), searching(f), reloading(f), returning(f), second_tab(f))
+        await asyncio.gather(agent_killed(f), searching(f), second_tab(f))
+
+
+async def test_callers_that_are_back_after_a_moment(livekit: LiveKit, redis_url: str, tmp_path: Path) -> None:
+    """Of their own: a worker that another case cordons leaves the other one full, and our dispatch comes to nothing."""
+    async with fleet(livekit, redis_url, tmp_path, agent="support.desk_agent:create") as f:
+        await asyncio.gather(reloading(f), returning(f))
 
 
 async def last_reply(f: Fleet, room: str) -> str:

@@ -322,6 +322,8 @@ def test_a_page_that_reloads_finds_the_call_as_it_was(monkeypatch: pytest.Monkey
         await asyncio.sleep(30.0)
         assert (job.ctx.shutdowns, closed.why) == ([], [])
         assert job.said() == ["When?", "Yes, certainly.", "And then?", "Yes, certainly."]
+        assert job.transcripts.stored is not None
+        assert len(job.transcripts.stored.items) == 4, "what is said after the return is stored as before"
         await job.end()
 
     run(case())
