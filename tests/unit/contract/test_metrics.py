@@ -49,7 +49,7 @@ def test_a_name_ends_with_its_unit() -> None:
 
 def test_a_pod_has_a_bounded_number_of_series() -> None:
     assert metrics.most_series(metrics.WORKER) <= metrics.WORKER_SERIES_MOST
-    # For all of its regions together.
+    # For all of its regions together; below `serviceMonitor.sampleLimit` of the chart, which would refuse the scrape.
     assert metrics.most_series(metrics.CONTROLLER) <= 7_000
 
 
