@@ -87,6 +87,8 @@ class FakeClaims:
         self.handoff: Handoff | None = None
         self.away = False
         self.renewals: list[float] = []
+        self.said_ready: list[tuple[float, bool]] = []
+        """When the successor spoke, and whether it was ready."""
         self.released: tuple[str, str] | None = None
         """Why the call was released, and the sid of its room."""
         self.trouble = ""
@@ -103,8 +105,9 @@ class FakeClaims:
         self.holder, self.epoch = job, max(self.epoch, epoch)
         return Renewed(self.epoch, self.handoff)
 
-    async def ready(self, _room: str, *, job: str) -> Turn:
+    async def ready(self, _room: str, *, job: str, starting: bool = False) -> Turn:
         self._answer()
+        self.said_ready.append((asyncio.get_running_loop().time(), not starting))
         if self.holder == job:
             return Turn.OURS
         if self.handoff is None or self.handoff.to_job != job:

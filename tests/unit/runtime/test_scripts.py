@@ -52,7 +52,7 @@ def test_the_scripts_know_the_fields_of_a_stored_value(kind: type) -> None:
 
 
 def test_arguments_are_one_json_object() -> None:
-    args = HandoffReady(job='j\u00e4"\n\x00', ready_ttl_ms=3, channel_prefix="p:")
+    args = HandoffReady(job='j\u00e4"\n\x00', ready=True, ttl_ms=3, channel_prefix="p:")
     assert json.loads(args.encode()) == dataclasses.asdict(args)
 
 

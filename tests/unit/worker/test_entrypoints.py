@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
@@ -98,6 +99,41 @@ def test_a_successor_s_entrypoint_goes_on_once_the_call_is_its_own() -> None:
         assert team.job.loudspeaker.heard == []
         assert [one for one in team.job.sent if isinstance(one, Resumed)] == [Resumed(HANDED_OVER)]
         await team.job.end()
+
+    run(case())
+
+
+def test_a_successor_that_starts_slowly_keeps_the_handoff() -> None:
+    async def case() -> None:
+        team = Team(before_s=12.0, stored=BEFORE, holder="AJ_other", successor=True)
+        team.job.claims.ready_successor(JOB)
+        serving = asyncio.create_task(team.job.serve())
+        await asyncio.sleep(15.0)
+        said = team.job.claims.said_ready
+        assert [ready for _, ready in said[:10]] == [False] * 10
+        assert max(after - before for (before, _), (after, _) in itertools.pairwise(said)) < 3.0, "6 s are too long"
+        assert said[-1][1]
+        await team.job.claims.hand_over("room-1", job="AJ_other")
+        await serving
+        assert team.started
+        assert team.job.ctx.shutdowns == []
+        await team.job.end()
+
+    run(case())
+
+
+@pytest.mark.parametrize(("before_s", "why"), [(600.0, "no session started"), (12.0, "not handed over")])
+def test_a_successor_that_cannot_start_leaves_and_the_call_stays(before_s: float, why: str) -> None:
+    async def case() -> None:
+        team = Team(before_s=before_s, stored=BEFORE, holder="AJ_other", successor=True)
+        team.job.claims.ready_successor(JOB)
+        if why == "not handed over":
+            team.job.claims.handoff = None
+        await team.job.serve()
+        assert team.job.ctx.shutdowns == [why]
+        assert not team.started
+        await team.job.end()
+        assert team.job.claims.holder == "AJ_other"
 
     run(case())
 

@@ -176,11 +176,16 @@ class ClaimStore:
         keys = [self._keys.claim(room), self._keys.handoff(room)]
         return bool(await self._scripts.run(keys, HandoffBegin(job=job, handoff_ttl_ms=HANDOFF_TTL_MS)))
 
-    async def ready(self, room: str, *, job: str) -> Turn:
-        """As the successor `job`, in the room: ready. To be said every second until the answer is not `WAIT`."""
+    async def ready(self, room: str, *, job: str, starting: bool = False) -> Turn:
+        """As the successor `job`, in the room: ready, or still `starting`. To be said every second until the answer is
+        not `WAIT`."""
         keys = [self._keys.claim(room), self._keys.handoff(room)]
-        channels = self._keys.job_channel_prefix
-        args = HandoffReady(job=job, ready_ttl_ms=HANDOFF_READY_TTL_MS, channel_prefix=channels)
+        args = HandoffReady(
+            job=job,
+            ready=not starting,
+            ttl_ms=HANDOFF_TTL_MS if starting else HANDOFF_READY_TTL_MS,
+            channel_prefix=self._keys.job_channel_prefix,
+        )
         answer, _ = await self._scripts.run(keys, args)
         return Turn(int(answer))
 

@@ -116,7 +116,8 @@ class HandoffBegin(ScriptArguments):
 class HandoffReady(ScriptArguments):
     script = "handoff_ready"
     job: str
-    ready_ttl_ms: int
+    ready: bool
+    ttl_ms: int
     channel_prefix: str
 
 

@@ -21,10 +21,12 @@ from typing import Any
 
 from livekit.agents import Agent, AgentSession
 
+from voicefleet.contract.errors import UnknownStateError
 from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.redis.claim_store import Turn
 from voicefleet.worker.call import ASKED_AGAIN
 from voicefleet.worker.conversation.call_end import Hook, run_call_end
-from voicefleet.worker.conversation.handover import wait_for_turn
+from voicefleet.worker.conversation.handover import READY_EVERY_S, wait_for_turn
 from voicefleet.worker.conversation.resume import Resumption
 from voicefleet.worker.conversation.session_state import SessionState
 from voicefleet.worker.conversation.transcript import CallTranscript
@@ -135,8 +137,11 @@ class Attachment:
     async def _hold_until_started(self) -> None:
         """Keep the claim of a call whose entrypoint takes long to start its session, and give up in the end."""
         job, lease = self._job, self._lease
+        if job.successor:
+            await self._hold_handoff()
+            return
         await job.ports.clock.sleep(HOLD_AFTER_S)
-        if self._session is not None or job.successor:
+        if self._session is not None:
             return
         if not await lease.acquire(others=False):
             self._leave("claim held by another")
@@ -158,6 +163,21 @@ class Attachment:
             renewing.cancel()
         if lease.lost:
             self._leave("claim held by another")
+
+    async def _hold_handoff(self) -> None:
+        """Keep the handoff to us while the session starts: one that is only accepted ends after 6 s, and what a team's
+        entrypoint does first may take longer."""
+        job, clock = self._job, self._job.ports.clock
+        deadline_s = clock.monotonic() + START_LIMIT_S
+        while clock.monotonic() < deadline_s:
+            await clock.sleep(READY_EVERY_S)
+            with contextlib.suppress(UnknownStateError):
+                if await job.ports.claims.ready(job.room, job=job.id, starting=True) is Turn.OVER:
+                    self._leave("not handed over")
+                    return
+        log.error("the session of a successor did not start in time, the call stays where it is", limit_s=START_LIMIT_S)
+        job.ports.channel.send(HookFailed("session_start"))
+        self._leave("no session started")
 
     def _speaks_by_itself(self) -> bool:
         return any(p.track is not None for p in self._job.ctx.room.local_participant.track_publications.values())
@@ -192,7 +212,8 @@ class Attachment:
         """Start `session` as the one that serves the call; `begin(session, agent, **options)` starts it."""
         job = self._job
         self._session = session
-        await self._stop_holding()
+        if not job.successor:
+            await self._stop_holding()
         connecting = asyncio.create_task(job.ctx.connect())
         fit_session(session, agent, self.tier)
         parts.limit_models(job, session)
@@ -302,6 +323,7 @@ class Attachment:
         self._hear(session)
         live.started(deaf=True)
         await wait_for_avatar(session)
+        await self._stop_holding()
         ours = await wait_for_turn(
             ports.claims,
             self._lease.renew,
