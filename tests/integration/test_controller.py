@@ -168,10 +168,11 @@ async def test_free_slots_get_the_oldest_waiting_call_first(
     tmp_path: Path, livekit: servers.LiveKit, redis_url: str
 ) -> None:
     async with controller(tmp_path, livekit, redis_url) as running, contextlib.AsyncExitStack() as callers:
-        rooms = []
+        rooms, identities = [], []
         for tier in ("first", "second"):
             ticket = await running.ticket(tier=tier, metadata=f"for {tier}")
             rooms.append(ticket["room"])
+            identities.append(ticket["identity"])
             await callers.enter_async_context(caller(ticket["url"], ticket["token"]))
             await eventually(lambda: _one(running.redis.zcard(KEYS.waiting)) if not rooms[1:] else _two(running))
         old, new = rooms
@@ -182,7 +183,8 @@ async def test_free_slots_get_the_oldest_waiting_call_first(
         assert await running.dispatches(old) == []  # no free slot either
         await running.report(slots=1, live=0)
         await eventually(lambda: running.dispatches(old))
-        assert await running.dispatches(old) == [DispatchMetadata(CallOrder("first", "for first"), 1)]
+        wanted = DispatchMetadata(CallOrder("first", "for first"), 1, caller=identities[0])
+        assert await running.dispatches(old) == [wanted]
         assert await running.dispatches(new) == []
         # The worker takes the call: its claim ends the waiting, and the slot that frees next goes to the other one.
         claim = Claim(worker="w1", job="J1", epoch=1, state="live")
