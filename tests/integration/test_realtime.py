@@ -63,6 +63,7 @@ async def test_a_realtime_agent_keeps_every_promise(livekit: LiveKit, redis_url:
 
         # A drain, and a model that does not acknowledge the conversation: 5 s in the SDK, the call's end in some.
         model.fails(update_chat_ctx="stall")
+        await f.workers[first.worker].order(1, cordon=True)  # LiveKit may offer it our one dispatch, which it refuses
         assert await f.claims.begin_handoff(room, job=first.job)
         await dispatch(f.livekit, room)
         assert await eventually(lambda: f.moved(room, first), 15.0)
@@ -70,6 +71,7 @@ async def test_a_realtime_agent_keeps_every_promise(livekit: LiveKit, redis_url:
         assert await said_more(f, room, before), "it answers after the handoff"
         assert (await said(f, room))[0] == "Hello, this is the realtime agent.", "the conversation is stored as before"
         model.fails(update_chat_ctx="raise")
+        await f.workers[first.worker].order(2, cordon=False)
 
         # A killed job: the next one speaks first, by an instruction, since it cannot say anything itself.
         before = len(await said(f, room))

@@ -20,7 +20,7 @@ from voicefleet.worker.conversation.current_agent import CurrentAgent
 from voicefleet.worker.conversation.resume import Opening, Phrases, Resumption, conversation, last_sentence, opening
 from voicefleet.worker.conversation.transcript import CallTranscript, Loss
 from voicefleet.worker.conversation.userdata import UserdataChanges
-from voicefleet.worker.job.voice import Gate
+from voicefleet.worker.job.voice import OURS_KEPT_S, Gate
 
 pytestmark = pytest.mark.unit
 
@@ -192,3 +192,13 @@ async def test_a_gate_gives_back_the_last_moment_once_it_opens() -> None:
             await heard(gate, 1)
     gate.close(False)
     assert await heard(gate, 3) == [8, 9, 10]
+
+
+async def test_once_the_call_is_ours_no_word_is_lost_until_the_agent_hears() -> None:
+    gate = Gate(Frames(), closed=True, keep_s=0.35)
+    gate.keep(OURS_KEPT_S)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await heard(gate, 1)
+    gate.close(False)
+    assert await heard(gate, 10) == list(range(1, 11))

@@ -335,6 +335,8 @@ class Attachment:
         )
         if not ours:
             await self._leave_for_good("not handed over")
+        # A realtime model may take seconds to take the conversation.
+        live.keep_words()
         live.begin()
         telemetry.joined(greets=False, successor=True)
         await resumption.take_over(await ports.transcripts.read() if ports.transcripts is not None else None)

@@ -29,7 +29,7 @@ from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ending import Ending
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.media import Media
-from voicefleet.worker.job.voice import Voice, put_gate
+from voicefleet.worker.job.voice import OURS_KEPT_S, Voice, put_gate
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.observations import CallEnded, HandoffHeld
 
@@ -148,6 +148,11 @@ class LiveCall:
             self._senses.listen(self._handover.gate)
         if deaf and self._handover.gate is not None:
             self._session.input.set_audio_enabled(True)
+
+    def keep_words(self) -> None:
+        """Nobody else hears the caller any more: what is said until `hear` is not lost."""
+        if self._handover.gate is not None:
+            self._handover.gate.keep(OURS_KEPT_S)
 
     def hear(self) -> None:
         """Listen to the caller from here on."""

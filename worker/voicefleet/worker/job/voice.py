@@ -13,6 +13,9 @@ from livekit.agents.voice.io import AudioInput
 HEARD_BACK_S = 0.6
 """What the caller said this long before the gate opens is heard: a detector needs speech to see that it began."""
 
+OURS_KEPT_S = 10.0
+"""Once the call is ours, all that the caller says before the agent is ready to hear it."""
+
 
 class Voice:
     """What the caller hears of one job, muted or not."""
@@ -79,6 +82,10 @@ class Gate(AudioInput):
 
     def close(self, closed: bool = True) -> None:
         self._closed = closed
+
+    def keep(self, seconds: float) -> None:
+        """Keep the last `seconds` while closed."""
+        self._keep_s = seconds
 
     async def __anext__(self) -> rtc.AudioFrame:
         self.asked = self.given + 1
