@@ -97,7 +97,8 @@ def test_what_both_need_they_reach(case: str) -> None:
                 assert any(open_to(peer, address) for peer in rule["to"]), name
         reached = {(port["protocol"], port["port"]) for rule in everywhere for port in rule["ports"]}
         assert {DNS, ("TCP", 53), REDIS, ("UDP", 50000), ("TCP", 4317)} <= reached, name
-        assert ("TCP", 80) not in reached, name
+        # Open only to a receiver of call events that is at a plain http:// address, and only for the controller.
+        assert (("TCP", 80) in reached) == (case == "everything" and name.endswith("controller")), name
 
 
 def test_a_trial_lets_in_front_ends_the_test_and_its_livekit() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ FILES: dict[str, Callable[[], bytes]] = {
     "/etc/voicefleet-waiting/us/pl.wav": lambda: built_in()["en"].path.read_bytes(),
     "/etc/voicefleet-waiting/us/waiting.wav": lambda: built_in()["en"].path.read_bytes(),
 }
+SIGNING_SECRET = "whsec_" + base64.b64encode(bytes(24)).decode()
 CASES = pytest.mark.parametrize("case", MATRIX, ids=str)
 
 
@@ -39,7 +41,8 @@ def given(container: Manifest, folder: Path) -> dict[str, str]:
         if isinstance(value, str):
             found[name] = mounted(value.replace("$(REDIS_PASSWORD)", "password"), folder)
         elif "secretKeyRef" in value:
-            found[name] = SECRETS.get(name, f"the-{name.lower()}")
+            signing = name.startswith("CALL_EVENTS_")
+            found[name] = SIGNING_SECRET if signing else SECRETS.get(name, f"the-{name.lower()}")
         else:
             found[name] = "a-pod"
     return found
