@@ -15,6 +15,7 @@ from support.virtual_time import run
 from voicefleet.worker.call import HANDED_OVER, RECOVERED, current_call
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.job.attachment import START_LIMIT_S
+from voicefleet.worker.job.voice import HEARD_BACK_S, OURS_KEPT_S, Gate
 from voicefleet.worker.telemetry.observations import HookFailed, Resumed
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("unguarded")]
@@ -113,10 +114,37 @@ def test_a_successor_that_starts_slowly_keeps_the_handoff() -> None:
         assert [ready for _, ready in said[:10]] == [False] * 10
         assert max(after - before for (before, _), (after, _) in itertools.pairwise(said)) < 3.0, "6 s are too long"
         assert said[-1][1]
+        states = [ready for _, ready in said]
+        assert states == sorted(states), "once ready, it does not say that it starts"
         await team.job.claims.hand_over("room-1", job="AJ_other")
         await serving
         assert team.started
+        await asyncio.sleep(START_LIMIT_S)
         assert team.job.ctx.shutdowns == []
+        await team.job.end()
+
+    run(case())
+
+
+def test_from_the_moment_the_call_is_its_own_a_successor_keeps_every_word() -> None:
+    async def case() -> None:
+        team = Team(stored=BEFORE, holder="AJ_other", successor=True)
+        team.job.claims.ready_successor(JOB)
+        serving = asyncio.create_task(team.job.serve())
+        await asyncio.sleep(3.0)
+        gate = team.session.input.audio
+        assert isinstance(gate, Gate)
+        assert gate._keep_s == HEARD_BACK_S
+        kept_s = []
+
+        async def read() -> CallTranscript:
+            kept_s.append(gate._keep_s)
+            return BEFORE
+
+        team.job.transcripts.read = read  # type: ignore[method-assign]
+        await team.job.claims.hand_over("room-1", job="AJ_other")
+        await serving
+        assert kept_s == [OURS_KEPT_S], "while it still takes the conversation"
         await team.job.end()
 
     run(case())
