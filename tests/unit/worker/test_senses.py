@@ -76,6 +76,36 @@ def test_words_in_several_goes_count_together(call: Call) -> None:
     assert found - began < 6.0
 
 
+def test_a_short_question_is_enough_for_a_session_with_a_voice_detector(call: Call) -> None:
+    call.turn(2.0)
+    began = call.now
+    found = call.sound(0.6, VOICE, speech_s=0.5) or call.sound(6.0, QUIET, speech_s=0.5)
+    assert found is not None
+    assert 2.5 < found - began < 4.0, "later than a long one: there is time to hear it"
+
+
+def test_a_short_noise_and_a_short_word_for_a_recogniser_alone_are_none(call: Call) -> None:
+    call.turn(2.0)
+    assert call.sound(0.6, VOICE, speech_s=0.2) is None
+    assert call.sound(9.0, QUIET, speech_s=0.2) is None
+    assert call.asked == [Suspicion.UNHEARD]
+    call.deafness.by_voice = False
+    assert call.sound(0.6, VOICE, speech_s=0.5) is None
+    assert call.sound(9.0, QUIET, speech_s=0.5) is None
+    assert call.asked == [Suspicion.UNHEARD]
+
+
+def test_deafness_that_begins_in_the_middle_of_a_question(call: Call) -> None:
+    call.turn(2.0)
+    call.deafness.caller_speaks(call.now, True)
+    assert call.sound(2.0, VOICE) is None
+    ended = call.now
+    assert call.sound(2.9, QUIET, quiet_s=2.9) is None
+    found = call.sound(3.0, QUIET, quiet_s=STUCK_S)
+    assert found is not None
+    assert found - ended < 5.0, "a caller waits for ten seconds"
+
+
 def test_a_cough_is_no_evidence_and_is_forgotten(call: Call) -> None:
     call.turn(2.0)
     for _ in range(20):

@@ -8,7 +8,8 @@ Energy only says when to look: it takes music and noise for speech. The sound si
 by a voice detector of our own (see `judged_unheard`), so a session that rightly ignores a noise is never called deaf.
 
 Deafness begins with the first loud frame that had no consequence. It is found `REACTS_S` later at the earliest, and
-within 6 s once `ENOUGH_S` of speech were said in that time: less than that is a cough, or a click.
+within 6 s once `ENOUGH_S` of speech were said in that time. A short question (`SHORT_S`) is enough where a voice
+detector runs, a second later; less than that is a cough, or a click.
 """
 
 from __future__ import annotations
@@ -23,10 +24,13 @@ _FLOOR_RISES_DB_PER_S = 4.0
 """A fan that is switched on is part of the room after some seconds."""
 
 ENOUGH_S = 1.0
+SHORT_S = 0.5
+"""Less, of a session with a voice detector: a caller who asked a short question says nothing more, and waits."""
 ENOUGH_UNTRIED_S = 2.5
 """Of a session without a voice detector that has never shown that it hears this caller, more is asked for."""
 REACTS_S = 2.0
 """A voice detector says so within 0.3 s."""
+REACTS_TO_SHORT_S = 3.0
 REACTS_BY_WORDS_S = 4.5
 """Where no voice detector runs, the recogniser's first word is the first sign."""
 FORGOTTEN_S = 8.0
@@ -45,6 +49,8 @@ _BEFORE_S = 0.3
 WORDLESS_TURNS = 3
 """Turns in a row without a word. Each is apologised for, and opens the recogniser's stream anew: a hung stream is over
 with the first, and a provider that hangs for all calls is no better for a fresh job."""
+_SPEECH_RATIO = 0.7
+"""So much of the evidence, of its first second at most, must be speech for sure."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 16.0
 
 
@@ -143,6 +149,8 @@ class DeafnessDetector:
             self._forget()
             return None
         enough = ENOUGH_S if self._tried or self.by_voice else ENOUGH_UNTRIED_S
+        if self.by_voice and now - self._since_s >= REACTS_TO_SHORT_S:
+            enough = SHORT_S
         return Suspicion.UNHEARD if self._loud_s >= enough else None
 
     def evidence_since_s(self) -> float:
@@ -159,7 +167,7 @@ class DeafnessDetector:
     def judged_unheard(self, now: float, speech_s: float) -> None:
         """How much of the sound since the evidence began was speech for a detector of our own."""
         if self._since_s is not None:
-            if speech_s >= 0.7 * ENOUGH_S:
+            if speech_s >= _SPEECH_RATIO * min(self._loud_s, ENOUGH_S):
                 self._deaf_since_s = self._since_s
                 return
             self._forget()
