@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from voicefleet.chaos.fault_context import FaultContext
 from voicefleet.chaos.faults import (
@@ -94,6 +94,8 @@ class Scenario:
     """To questions asked after the fault was over; then a call may end."""
     quick: bool = False
     """One of the few that `--quick` runs."""
+    fills: bool = False
+    """Its live calls take every slot, with `--quick` too."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -181,7 +183,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     _scenario("packet-loss", network.packet_loss, FILTERED),
     _scenario("pre-created-room", rooms.pre_created),
-    _scenario("full-outbound", rooms.full_outbound, GROWING),
+    replace(_scenario("full-outbound", rooms.full_outbound, GROWING), fills=True),
 )
 
 
