@@ -62,12 +62,17 @@ class Hooks:
         call."""
         found = []
         for room in sorted(rooms):
-            calls = [self._got[call] for call in sorted(self._calls[room])]
-            wrong = [kind.value for kind in ONCE for call in calls if len(call.get(kind, ())) != 1]
+            calls = [self._got[call] for call in sorted(self._calls[room])] or [{}]
+            wrong = [
+                f"{kind.value} {'came twice' if call.get(kind) else 'never came'}"
+                for kind in ONCE
+                for call in calls
+                if len(call.get(kind, ())) != 1
+            ]
             if not any(call.get(EventType.ANSWERED) for call in calls):
-                wrong.append(EventType.ANSWERED.value)
+                wrong.append(f"{EventType.ANSWERED.value} never came")
             if wrong:
-                found.append(f"{', '.join(dict.fromkeys(wrong))} did not come once")
+                found.append(", ".join(dict.fromkeys(wrong)))
         return found
 
     async def settle(self, rooms: Collection[str], clock: Clock) -> None:

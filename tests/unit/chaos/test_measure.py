@@ -98,7 +98,7 @@ def test_a_call_whose_events_did_not_come_fails_the_scenario_and_unknown_is_no_z
     assert scenario_figures("x", [a_run(KEPT)], Bound())["hooks_lost"] is None, "nobody looked yet"
     told = scenario_figures("x", [replace(a_run(KEPT), hooks=())], Bound())
     assert (told["hooks_lost"], told["passed"]) == (0, True)
-    lost = scenario_figures("x", [replace(a_run(KEPT), hooks=("call.ended did not come once",))], Bound())
+    lost = scenario_figures("x", [replace(a_run(KEPT), hooks=("call.ended never came",))], Bound())
     assert (lost["hooks_lost"], lost["passed"]) == (1, False)
     assert any("call.ended" in sentence for sentence in lost["problems"])
 
