@@ -52,6 +52,8 @@ async def _runs(scenario: Scenario, options: ChaosOptions, fleets: _Fleets, say:
         for _again in range(2):
             try:
                 harness = await fleets.of(scenario.profile)
+                if scenario.forgets:
+                    await fleets.settle()
             except UsageError as error:
                 # The other scenarios may need another fleet, and what was found so far must not be lost.
                 say(f"{scenario.id}: {error}")
@@ -106,6 +108,10 @@ class _Fleets:
     async def close(self) -> None:
         """Stop the fleet in use, once the call events of its calls have come."""
         self._harness = None
+        await self.settle()
+        await self._stack.aclose()
+
+    async def settle(self) -> None:
+        """Wait for the call events of the calls so far."""
         await self._hooks.settle(self.rooms, self._clock)
         self.rooms.clear()
-        await self._stack.aclose()

@@ -96,6 +96,8 @@ class Scenario:
     """One of the few that `--quick` runs."""
     fills: bool = False
     """Its live calls take every slot, with `--quick` too."""
+    forgets: bool = False
+    """Redis loses its data: the calls before are waited for, whose ends only it knows."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -154,7 +156,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _scenario("neighbour-worker", participants.neighbour_worker),
     _scenario("controller-kill9", servers.controller_kill9, quick=True),
     _scenario("redis-restart-data", servers.redis_restart_data),
-    _scenario("redis-restart-empty", servers.redis_restart_empty),
+    replace(_scenario("redis-restart-empty", servers.redis_restart_empty), forgets=True),
     _scenario("redis-away-30s", servers.redis_away),
     _scenario("livekit-restart", servers.livekit_restart),
     _scenario("webhooks-lost", webhooks.webhooks_lost, RELAYED),
