@@ -245,7 +245,7 @@ class Keys:
 
     @property
     def call_events_wanted(self) -> str:
-        """String: somebody is to be told of call events. Without it none are kept."""
+        """String: 1, somebody is to be told of call events; 0, nobody. Unknown: they are kept."""
         return self._key("call_events_wanted")
 
     @property
