@@ -165,6 +165,11 @@ class Keys:
         return self._key("campaigns")
 
     @property
+    def incidents(self) -> str:
+        """Stream: what happened to this region, of the last days; see `contract.incidents`."""
+        return self._key("incidents")
+
+    @property
     def drains(self) -> str:
         """Set: workers that somebody ordered to drain and end."""
         return self._key("drains")
