@@ -16,8 +16,9 @@ from voicefleet.runtime.supervisor.children import leftover_pids
 pytest_plugins = ["support.servers"]
 
 CATEGORIES = ("unit", "integration", "browser", "cluster")
-"""In the order they run: the quick ones say first what is wrong, and the fleets of the cluster's session fixtures take
-no processor from the others."""
+"""In the order they run: the quick ones say first what is wrong."""
+MACHINE = ("test_netlab.py", "test_transports.py", "test_chaos.py", "test_soak.py", "test_stalls.py")
+"""They change what the machine has once (bridges, the packet filter), or look at it: one after the other."""
 
 _GONE_LIMIT_S = 5.0
 
@@ -34,15 +35,10 @@ class Durations:
     def __init__(self) -> None:
         self.spent_s: dict[str, float] = {}
         self.tests: dict[str, set[str]] = {}
-        self._name_of: dict[str, str] = {}
-
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        for item in session.items:
-            security = item.path.parent.name == "security"
-            self._name_of[item.nodeid] = "security" if security else ", ".join(sorted(categories_of(item)))
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        name = self._name_of[report.nodeid]
+        security = "tests/security/" in report.nodeid
+        name = "security" if security else ", ".join(name for name in CATEGORIES if name in report.keywords)
         self.spent_s[name] = self.spent_s.get(name, 0.0) + report.duration
         self.tests.setdefault(name, set()).add(report.nodeid)
 
@@ -84,3 +80,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             f"each test module needs exactly one `pytestmark = pytest.mark.<{wanted}>`:\n" + "\n".join(wrong)
         )
     items.sort(key=lambda item: CATEGORIES.index(categories_of(item).pop()))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item)))
+
+
+def group_of(item: pytest.Item) -> str:
+    """Tests of one group run in one process, in order: a module's, those of the one cluster, those of the machine."""
+    if categories_of(item) == {"cluster"}:
+        return "cluster"
+    return "machine" if item.path.name in MACHINE else f"{item.path.parent.name}/{item.path.name}"
