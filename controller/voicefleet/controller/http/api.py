@@ -25,6 +25,7 @@ from voicefleet.contract.api import (
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.http.auth.access import Access, key_of, wrong_region
+from voicefleet.controller.http.auth.call_requests import FULL, REGION
 from voicefleet.controller.http.auth.keys import Key
 from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.http.call_pages import Cursor, page
@@ -95,8 +96,10 @@ class Api:
         wanted = await posted(request, CallRequest)
         if isinstance(wanted, web.Response):
             return wanted
-        if wanted.region is not None and (refused := wrong_region(key, wanted.region, self._regions)):
-            return refused
+        if wanted.region is not None:
+            if refused := wrong_region(key, wanted.region, self._regions):
+                return refused
+            request[REGION] = wanted.region
         if wanted.dial is not None:
             seen = {name: region for name, region in self._seen(key).items() if wanted.region in (None, name)}
             return await self._dials.place(request, key, wanted, wanted.dial, seen)
@@ -114,12 +117,14 @@ class Api:
                 retry_after_s=_UNUSED_RETRY_S,
             )
         if chosen is None:
+            request[FULL] = True
             return problem(
                 503,
                 "every worker there may be has all its slots taken",
                 hint="Come back later, or raise max_workers.",
                 retry_after_s=_FULL_RETRY_S,
             )
+        request[REGION] = chosen.region
         return await self._ticket(key.name, wanted, chosen, request.headers.get("traceparent", ""))
 
     async def _ticket(self, key: str, wanted: CallRequest, chosen: RegionCapacity, traceparent: str) -> web.Response:
