@@ -1,6 +1,7 @@
-"""What a worker takes with all its slots in calls: the figures of `helm/voicefleet/files/worker-needs.yaml`.
+"""What a worker takes with all its slots in calls: the figures behind `helm/voicefleet/files/worker-needs.yaml`.
 
 Measured with few slots and with more, every slot in a call: the difference is a slot's, the rest is the worker's own.
+A caller hears the second in which a worker has too little, so CPU is that of its busy seconds (p95), not the mean.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bench.cpu import cpu_seconds, family
 from bench.health import Health
 from bench.row import Row, say
 from bench.stand import Stand, registered
+from bench.statistics import quantile
 from livekit import api
 
 from voicefleet.callers.swarm import SwarmSettings, run_swarm
@@ -34,13 +36,14 @@ FEW, MANY = 1, 3
 """Slots, and calls, of the two workers."""
 
 _AGENT = "bench-needs"
-_POLL_S = 0.5
+_WINDOW_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a worker and all its processes took while every slot was in a call."""
+    """What a worker and all its processes took while every slot was in a call: the mean and the p95 of its seconds."""
 
+    mean_cores: float
     cores: float
     mib: float
 
@@ -63,6 +66,7 @@ async def _row(on: Stand, kind: str, turns: int, command: str) -> Row:
         values={
             "worker_millicores": round((few.cores - cores * FEW) * 1000),
             "call_millicores": round(cores * 1000),
+            "call_mean_millicores": round((many.mean_cores - few.mean_cores) / (MANY - FEW) * 1000),
             "worker_mib": round(few.mib - mib * FEW),
             "call_mib": round(mib),
         },
@@ -99,15 +103,15 @@ async def _taken(on: Stand, tier: str, slots: int, turns: int, health: Health) -
         await registered(child)
         placed = asyncio.create_task(calls())
         await asyncio.wait_for(steady.wait(), 60.0)
-        began_s, began_cpu_s = time.monotonic(), cpu_seconds(child.pid)
-        most_mib = 0.0
+        most_mib, busy = 0.0, list[float]()
         while not over.is_set() and not placed.done():
+            began_s, began_cpu_s = time.monotonic(), cpu_seconds(child.pid)
             most_mib = max(most_mib, sum(map(_pss_mib, family(child.pid))))
-            cores = (cpu_seconds(child.pid) - began_cpu_s) / (time.monotonic() - began_s)
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(_WINDOW_S)
+            busy.append((cpu_seconds(child.pid) - began_cpu_s) / (time.monotonic() - began_s))
         if not all(await placed):
             health.complaints.append(f"{tier}, {slots} calls: questions went unanswered")
-    return Taken(round(cores, 3), round(most_mib))
+    return Taken(round(sum(busy) / len(busy), 3), round(quantile(busy, 0.95), 3), round(most_mib))
 
 
 def _worker(on: Stand, tier: str, slots: int) -> Child:
