@@ -61,7 +61,7 @@ class Region:
 
     def __post_init__(self) -> None:
         self.scans = CallScans(self.name, self.calls, self.redis, self.clock, self.metrics)
-        self.reports = ReportReads(self.name, self.workers, self.clock, self.metrics)
+        self.reports = ReportReads(self.workers, self.clock)
         self.reads = ReadResults(self.name, self.metrics)
         self.reservations = Reservations(self.clock)
 

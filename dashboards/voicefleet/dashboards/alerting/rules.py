@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from voicefleet.dashboards.alerting.alerts import ALERTS, Alert
+from voicefleet.dashboards.alerting.alerts import ALERTS
 from voicefleet.dashboards.alerting.slo import BURNS, LEAST_EVENTS, OBJECTIVES, WINDOWS, Burn, Objective, seconds
 
 RUNBOOKS = "dashboards/runbooks.md"
 """Where runbooks are found: an address of yours, see the chart's `prometheusRule.runbookUrl`."""
+CAUSES_EVERY = "10s"
+"""Half a minute from a fault to its page: 3 s for the controller, then a scrape, then this."""
 TOTAL = "region_slo:voicefleet_events:rate5m"
 BAD = "region_slo:voicefleet_bad_events:rate5m"
 BUDGET = "region_slo:voicefleet_error_budget:ratio"
@@ -81,21 +83,7 @@ def burn_alerts() -> list[dict[str, Any]]:
 
 def cause_alerts() -> list[dict[str, Any]]:
     """The alerts that name a cause."""
-    return [_cause(alert) for alert in ALERTS]
-
-
-def _cause(alert: Alert) -> dict[str, Any]:
-    return {
-        "alert": alert.name,
-        "expr": alert.expr,
-        "for": alert.hold,
-        "labels": {"severity": alert.severity, "class": "cause"},
-        "annotations": {
-            "summary": alert.summary,
-            "description": alert.description,
-            **_links(alert.name, alert.dashboard),
-        },
-    }
+    return [rule for alert in ALERTS for rule in alert.rules(_links(alert.name, alert.dashboard))]
 
 
 def _links(name: str, dashboard: str) -> dict[str, str]:
@@ -108,37 +96,6 @@ def rule_file() -> Mapping[str, Any]:
         "groups": [
             {"name": "voicefleet.slo.recordings", "rules": recordings()},
             {"name": "voicefleet.slo.alerts", "rules": burn_alerts()},
-            {"name": "voicefleet.causes", "rules": cause_alerts()},
+            {"name": "voicefleet.causes", "interval": CAUSES_EVERY, "rules": cause_alerts()},
         ]
-    }
-
-
-def inhibition_file() -> Mapping[str, Any]:
-    """An example for Alertmanager: a page silences the warnings it makes, a dead control plane those it explains."""
-    same = ["cluster", "region"]
-    return {
-        "route": {"receiver": "default", "group_by": ["alertname", "cluster", "region"]},
-        "receivers": [{"name": "default"}],
-        "inhibit_rules": [
-            {
-                "source_matchers": ['severity="critical"', 'class="slo"'],
-                "target_matchers": ['severity="warning"', 'class="slo"'],
-                "equal": ["alertname", *same],
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetTtfa1500msBudgetBurn"'],
-                "target_matchers": ['alertname="VoicefleetTtfa800msBudgetBurn"'],
-                "equal": same,
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetRegionNoWorkers"'],
-                "target_matchers": ['alertname=~"VoicefleetCallsWaiting|VoicefleetHeadroomLow|VoicefleetScalerAtMax"'],
-                "equal": same,
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetControllerMissing"'],
-                "target_matchers": ['alertname="VoicefleetScalerStale"'],
-                "equal": ["cluster"],
-            },
-        ],
     }
