@@ -17,7 +17,7 @@ DOWN = Alarm("VoicefleetDependencyDown", "critical", "eu", "redis", muted=False)
 MUTED = Alarm("VoicefleetReportsLost", "warning", "eu", "", muted=True)
 FALSE = Alarm("VoicefleetRegionNoWorkers", "critical", "eu", "", muted=False)
 ELSEWHERE = Alarm("VoicefleetCallsWaiting", "critical", "us", "", muted=False)
-REDIS = Expected("DependencyDown", 30.0, "redis")
+REDIS = Expected("DependencyDown", 30.0, ("redis",))
 
 
 def looks(*shown: tuple[float, set[Alarm]]) -> list[Look]:

@@ -10,6 +10,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _REGION = ("cluster", "region")
+_OF_FAILING_TURNS = (
+    "AnswerBudgetBurn",
+    "Ttfa1500msBudgetBurn",
+    "Ttfa800msBudgetBurn",
+    "GreetingBudgetBurn",
+    "ProviderErrors",
+    "ProviderTimeouts",
+    "CallsSilent",
+)
 
 
 def _named(*names: str) -> str:
@@ -32,6 +41,12 @@ def inhibition_file() -> Mapping[str, Any]:
                 ['severity="critical"', 'class="slo"'], ['severity="warning"', 'class="slo"'], ("alertname", *_REGION)
             ),
             _rule([_named("Ttfa1500msBudgetBurn")], [_named("Ttfa800msBudgetBurn")]),
+            # What a page of failing turns, or of refused callers, says already.
+            _rule(
+                [_named("TurnsFailing")],
+                [_named(*_OF_FAILING_TURNS)],
+            ),
+            _rule([_named("CallsRefused")], [_named("AdmissionBudgetBurn", "HeadroomLow")]),
             # Without LiveKit nothing works: no promise can be kept.
             _rule([down, 'dependency="livekit"'], ['class=~"slo|page"']),
             _rule(

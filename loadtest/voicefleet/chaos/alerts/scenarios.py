@@ -55,25 +55,25 @@ _LLM = ("ProviderTimeouts", "ProviderErrors")
 SCENARIOS: tuple[AlertScenario, ...] = (
     _scenario("worker-kill9", faults.worker_kill9, NONE, 60.0, shape=TWO),
     _scenario("worker-sigstop", faults.worker_sigstop, NONE, 90.0, shape=TWO),
-    _scenario("livekit-killed", faults.livekit_killed, Expected("DependencyDown", 30.0, "livekit"), 240.0),
-    _scenario("redis-stopped", faults.redis_stopped, Expected("DependencyDown", 30.0, "redis"), 600.0, wide=True),
+    _scenario("livekit-killed", faults.livekit_killed, Expected("DependencyDown", 30.0, ("livekit",)), 240.0),
+    _scenario("redis-stopped", faults.redis_stopped, Expected("DependencyDown", 30.0, ("redis",)), 600.0, wide=True),
     _scenario("controller-stopped", faults.controller_stopped, Expected("ControllerMissing", 120.0), 180.0, wide=True),
     _scenario("beyond-maximum", faults.beyond_maximum, Expected("CallsRefused", 120.0), 240.0, shape=FULL),
     _scenario(
         "llm-hang",
         faults.provider("llm", "hang"),
-        Expected("TurnsFailing", 120.0, "llm", _LLM),
+        Expected("TurnsFailing", 120.0, ("llm", "timeout"), _LLM),
         240.0,
         what="Every request to the LLM hangs.",
     ),
     _scenario(
         "llm-refuse",
         faults.provider("llm", "refuse"),
-        Expected("TurnsFailing", 120.0, "llm", _LLM),
+        Expected("TurnsFailing", 120.0, ("llm", "refused"), _LLM),
         240.0,
         what="Every request to the LLM is refused.",
     ),
-    _scenario("bad-module", faults.bad_module, Expected("WorkersDoNotStart", 120.0, "", ("RegionNoWorkers",)), 240.0),
+    _scenario("bad-module", faults.bad_module, Expected("WorkersDoNotStart", 120.0, (), ("RegionNoWorkers",)), 240.0),
 )
 STANDS: tuple[tuple[str, ...], ...] = (
     ("worker-kill9", "worker-sigstop", "livekit-killed", "redis-stopped", "controller-stopped"),

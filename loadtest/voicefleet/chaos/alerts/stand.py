@@ -33,6 +33,8 @@ from voicefleet.stack.prometheus import Alertmanager, Prometheus, alertmanager_s
 
 SCRAPE_S = 10.0
 """As the chart's monitors."""
+EVALUATION_S = 30.0
+"""Of groups of rules that say no interval, as kube-prometheus-stack has it."""
 START_LIMIT_S = 90.0
 _LOOK_EVERY_S = 1.0
 _FIND_EVERY_S = 1.0
@@ -140,7 +142,7 @@ async def running_stand(
         manager = await stack.enter_async_context(alertmanager_server(folder, inhibition_file()))
         prometheus = await stack.enter_async_context(
             prometheus_server(
-                folder, chart_files()[RULES], scrape_s=SCRAPE_S, evaluation_s=SCRAPE_S, alertmanager=manager.address
+                folder, chart_files()[RULES], scrape_s=SCRAPE_S, evaluation_s=EVALUATION_S, alertmanager=manager.address
             )
         )
         say(f"starting a fleet: regions {', '.join(shapes)}")

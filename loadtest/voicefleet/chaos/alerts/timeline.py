@@ -6,7 +6,7 @@ Times are seconds on one monotonic clock. An alert that Alertmanager inhibits pa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 CRITICAL = "critical"
@@ -16,13 +16,15 @@ _OWN = frozenset({"alertname", "severity", "region", "cluster", "class"})
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One alert as Alertmanager has it; `told` are the labels that say which of its kind: ``dependency=redis``."""
+    """One alert as Alertmanager has it; `told` are the labels that say which of its kind, such as ``redis``, and `text`
+    is its description when it was seen first."""
 
     name: str
     severity: str
     region: str
     told: str
     muted: bool
+    text: str = field(default="", compare=False)
 
     @property
     def shown(self) -> str:
@@ -54,13 +56,13 @@ class Expected:
     Args:
         first: the alert that must come first, without its prefix; empty: none may come.
         within_s: from the fault to that alert.
-        told: a label value that it must name, such as ``redis``.
+        told: what it must name, in a label or in its description, such as ``redis``.
         also: alerts that may come beside it, because they are true and say more.
     """
 
     first: str = ""
     within_s: float = 0.0
-    told: str = ""
+    told: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
 
 
@@ -74,6 +76,7 @@ def alarm(entry: Mapping[str, Any]) -> Alarm:
         labels.get("region", ""),
         told,
         bool(entry["status"]["inhibitedBy"]),
+        entry.get("annotations", {}).get("description", ""),
     )
 
 
@@ -142,8 +145,9 @@ def _first_problems(first: Span | None, known_s: float | None, expected: Expecte
     problems = []
     if not _is(first.alarm, (expected.first,)):
         problems.append(f"{first.alarm.shown} came first, not {expected.first}")
-    elif expected.told and expected.told not in first.alarm.told.split(","):
-        problems.append(f"{first.alarm.shown} does not name {expected.told}")
+    for word in expected.told:
+        if word not in f"{first.alarm.told} {first.alarm.text}".lower():
+            problems.append(f"{first.alarm.shown} does not name {word}")
     if known_s > expected.within_s:
         problems.append(f"{first.alarm.shown} after {known_s:.0f} s, not within {expected.within_s:.0f} s")
     return problems
