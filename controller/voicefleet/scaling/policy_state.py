@@ -77,7 +77,7 @@ class PolicyState:
         tables, refit_s = self.tables, self.refit_s
         due = tables is None or refit_s is None or now - refit_s >= max(REFIT_S, tables.horizons_s[LEAD])
         # The first starts ever say at once whether it takes seconds or minutes, which nobody could know before.
-        if due or len(self.starts.seen_s) < FIRST_STARTS and starts is not self.starts:
+        if due or (len(self.starts.seen_s) < FIRST_STARTS and starts is not self.starts):
             tables = Tables.of(durations, starts, reaction_s=reaction_s, scale_down_delay_s=scale_down_delay_s)
         if due:
             shortage = shortage.settle(observation.spec.wait_ratio)

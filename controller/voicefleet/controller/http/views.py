@@ -55,6 +55,20 @@ def region_view(region: Region) -> RegionView:
                 detail=instance.detail if instance else "",
             )
         )
+    # Asked for, and not running: each has failed to start.
+    views += [
+        WorkerView(
+            id=instance.id,
+            state=SupplyState.STARTING.value,
+            slots=spec.slots,
+            live=0,
+            age_s=round(instance.age_s, 1),
+            instance=instance.state.value,
+            detail=instance.detail,
+        )
+        for instance in region.instances.last
+        if not instance.counts
+    ]
     reason = region.reason
     calls_known = snapshot is not None and known
     return RegionView(
@@ -74,5 +88,5 @@ def region_view(region: Region) -> RegionView:
         set_aside=snapshot.set_aside if snapshot is not None else None,
         silent=region.reports.silent,
         workers=views,
-        more_workers=len(workers) - len(views),
+        more_workers=max(0, len(workers) - WORKERS_LISTED),
     )
