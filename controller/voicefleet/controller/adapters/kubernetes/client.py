@@ -15,7 +15,7 @@ import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.errors import Dependency, UnknownStateError
 from voicefleet.controller.settings.kubernetes import ClusterAccess
 from voicefleet.runtime.logs.setup import get_logger
 
@@ -30,7 +30,7 @@ class KubernetesError(UnknownStateError):
     """The API server refused a request, or did not answer it. `status` is the answer's, 0 when there was none."""
 
     def __init__(self, text: str, status: int = 0) -> None:
-        super().__init__(text)
+        super().__init__(text, dependency=Dependency.KUBERNETES)
         self.status = status
 
 
