@@ -14,6 +14,9 @@ REPORT_EVERY_S = 1.0
 STALE_AFTER_S = 10.0
 """A worker's state is unknown once its last report is older than this."""
 
+BAD_OUTCOMES = frozenset({"error"})
+"""Outcomes of a turn (labels of `voicefleet_turns`) in which the caller got no answer."""
+
 
 class WorkerState(enum.StrEnum):
     """starting: not registered with LiveKit yet. ready: takes calls. draining: takes no new call."""
@@ -61,6 +64,10 @@ class WorkerReport(WorkerStatus):
     """Calls whose caller has waited for a voice for more than 10 s."""
     ttfa: list[int] | None = None
     """Turns by TTFA since the worker began: one count for each bucket of the metric, and one for all above."""
+    turns: dict[str, int] | None = None
+    """Outcome -> turns since the worker began; None from a worker that does not tell."""
+    provider_failures: dict[str, int] | None = None
+    """``stage/kind`` -> failed requests to providers since the worker began."""
 
     @property
     def busy(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from aiohttp import web
 
@@ -25,6 +25,7 @@ from voicefleet.contract.api import (
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.http.auth.access import Access, key_of, wrong_region
+from voicefleet.controller.http.auth.call_requests import FULL, REGION
 from voicefleet.controller.http.auth.keys import Key
 from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.http.call_pages import Cursor, page
@@ -95,8 +96,10 @@ class Api:
         wanted = await posted(request, CallRequest)
         if isinstance(wanted, web.Response):
             return wanted
-        if wanted.region is not None and (refused := wrong_region(key, wanted.region, self._regions)):
-            return refused
+        if wanted.region is not None:
+            if refused := wrong_region(key, wanted.region, self._regions):
+                return refused
+            request[REGION] = wanted.region
         if wanted.dial is not None:
             seen = {name: region for name, region in self._seen(key).items() if wanted.region in (None, name)}
             return await self._dials.place(request, key, wanted, wanted.dial, seen)
@@ -107,6 +110,7 @@ class Api:
         ]
         chosen = choose(rooms)
         if chosen is None and not all(room.full for room in rooms):
+            self._note_refused(429, [room.region for room in rooms])
             return problem(
                 429,
                 f"the key {key.name} has as many tickets that nobody joined with as it may",
@@ -114,13 +118,20 @@ class Api:
                 retry_after_s=_UNUSED_RETRY_S,
             )
         if chosen is None:
+            request[FULL] = True
+            self._note_refused(503, [room.region for room in rooms])
             return problem(
                 503,
                 "every worker there may be has all its slots taken",
                 hint="Come back later, or raise max_workers.",
                 retry_after_s=_FULL_RETRY_S,
             )
+        request[REGION] = chosen.region
         return await self._ticket(key.name, wanted, chosen, request.headers.get("traceparent", ""))
+
+    def _note_refused(self, status: int, regions: Iterable[str]) -> None:
+        for name in regions:
+            self._regions[name].refusals.note_answer(status)
 
     async def _ticket(self, key: str, wanted: CallRequest, chosen: RegionCapacity, traceparent: str) -> web.Response:
         region = self._regions[chosen.region]
@@ -135,7 +146,9 @@ class Api:
         region.reservations.reserve(room, key)
         if refused := await self._count(key, region, room):
             region.reservations.release(room)
+            region.refusals.note_answer(refused.status)
             return refused
+        region.refusals.note_answer(201)
         try:
             record = CallRecord(
                 room=room,
@@ -202,7 +215,12 @@ class Api:
         leader = LeaderView(
             replica=self._settings.replica, leads=self._leadership.leads, holder=self._leadership.holder
         )
-        return json_answer(RegionList(regions=[region_view(region) for region in seen.values()], leader=leader))
+        return json_answer(
+            RegionList(
+                regions=[region_view(region, election=self._leadership.trouble) for region in seen.values()],
+                leader=leader,
+            )
+        )
 
     async def calls(self, request: web.Request) -> web.Response:
         """A page of calls, the oldest first. 503 while a region's calls are unknown; `?region=` asks for one alone."""

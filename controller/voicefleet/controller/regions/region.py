@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from voicefleet.contract.reports import STALE_AFTER_S
 from voicefleet.contract.rooms import served_by_name
 from voicefleet.controller.calls.snapshots import Snapshot
+from voicefleet.controller.health.incidents import Incidents
+from voicefleet.controller.health.lost_workers import LostWorkers
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.model_store import ModelStore
@@ -19,8 +21,10 @@ from voicefleet.controller.regions.livekit_view import CutOff, ListedRooms
 from voicefleet.controller.regions.outages import Outages
 from voicefleet.controller.regions.pool_view import KnownInstances, PoolView
 from voicefleet.controller.regions.read_results import ReadResults
+from voicefleet.controller.regions.refusals import Refusals
 from voicefleet.controller.regions.report_reads import ReportReads
 from voicefleet.controller.regions.reservations import Reservations
+from voicefleet.controller.regions.turn_rates import TurnRates
 from voicefleet.controller.settings.region import RegionSettings
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.tracing import NoTracer, Tracer
@@ -58,11 +62,18 @@ class Region:
     cut_off: CutOff = field(default_factory=CutOff)
     instances: KnownInstances = field(default_factory=KnownInstances)
     pool: PoolView = field(default_factory=PoolView)
+    refusals: Refusals = field(init=False)
+    turns: TurnRates = field(default_factory=TurnRates)
+    incidents: Incidents = field(default=None)  # type: ignore[assignment]
+    """The log of what happened; by default one in memory."""
+    lost_workers: LostWorkers = field(default_factory=LostWorkers)
 
     def __post_init__(self) -> None:
+        self.refusals = Refusals(self.clock)
+        self.incidents = self.incidents or Incidents(self.name, None, self.clock)
         self.scans = CallScans(self.name, self.calls, self.redis, self.clock, self.metrics)
         self.reports = ReportReads(self.name, self.workers, self.clock, self.metrics)
-        self.reads = ReadResults(self.name, self.metrics)
+        self.reads = ReadResults(self.name, self.metrics, self.clock)
         self.reservations = Reservations(self.clock)
 
     @property

@@ -50,7 +50,6 @@ class WorkerMetrics(Instruments):
             seen.Interruption: self._interruption,
             seen.DeadAir: self._dead_air,
             seen.RtpInterval: self._rtp,
-            seen.ApologySpoken: self._apology,
             seen.Span: lambda _, span: self.emit(span.record),
         }
 
@@ -58,6 +57,11 @@ class WorkerMetrics(Instruments):
     def silent_calls(self) -> int:
         """Calls whose caller has waited for a voice for too long."""
         return len(self._silent)
+
+    def counts(self, metric: Metric) -> dict[str, int]:
+        """What a counter has counted: its labels, with a slash between two -> how often; none that is zero."""
+        samples = (s for family in self.counters[metric].collect() for s in family.samples if s.name in metric.samples)
+        return {"/".join(s.labels[label] for label in metric.labels): int(s.value) for s in samples if s.value}
 
     def answered(self, answer: Answer) -> None:
         """An offer of a call was answered."""
@@ -132,10 +136,6 @@ class WorkerMetrics(Instruments):
             self.histograms[catalogue.RTT].observe(interval.rtt_s)
         self.counters[catalogue.SAMPLES].labels("inbound").inc(interval.samples)
         self.counters[catalogue.CONCEALED].labels("inbound").inc(interval.concealed)
-
-    def _apology(self, _: int, apology: seen.ApologySpoken) -> None:
-        if apology.reason in ("unheard", "unanswered"):
-            self.counters[catalogue.TURNS].labels("error").inc()  # No reply was spoken, so no turn is reported.
 
 
 def _label(metric: Metric, label: str, value: str) -> str:
