@@ -5,8 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
+from voicefleet.contract.call_archive import PackedCall, Place
 from voicefleet.contract.call_events import CallSummary, EndReason
 from voicefleet.contract.call_log import CallLog
 from voicefleet.contract.calls import CallOrder, CallRecord
@@ -302,7 +303,7 @@ class ClaimPort(Protocol):
 
     async def begin_handoff(self, room: str, *, job: str) -> bool: ...
 
-    async def recover(self, room: str, claim: Claim) -> bool: ...
+    async def recover(self, room: str, claim: Claim, why: str = "") -> bool: ...
     async def may_move(self, room: str, claim: Claim) -> bool: ...
 
     async def fence(self, room: str, jobs: Sequence[str]) -> bool: ...
@@ -345,9 +346,23 @@ class CallLogPort(Protocol):
 
     async def note_reason(self, room: str, reason: EndReason, room_sid: str = "", *, over: bool = False) -> bool: ...
 
+    async def note(self, rooms: Sequence[str], fact: dict[str, Any], state: str) -> None: ...
+
     async def over(self) -> list[str]: ...
 
+
+class CallArchivePort(Protocol):
+    """The past calls of one region. See `calls.call_archive.CallArchive`."""
+
     async def close(self, log: CallLog, summary: CallSummary) -> bool: ...
+
+    async def pack_due(self) -> None: ...
+
+    async def find(self, name: str) -> CallLog | None: ...
+
+    async def page(self, after: Place, until_ms: int, limit: int) -> tuple[list[PackedCall], Place | None]: ...
+
+    async def oldest_ms(self) -> int | None: ...
 
 
 class CallStorePort(Protocol):
@@ -359,6 +374,9 @@ class CallStorePort(Protocol):
 
     @property
     def logs(self) -> CallLogPort: ...
+
+    @property
+    def archive(self) -> CallArchivePort: ...
 
     async def scan(self) -> Snapshot: ...
 
