@@ -166,11 +166,15 @@ CAUSES: dict[str, Case] = {
         | rates("voicefleet_scaler_startup_seconds_bucket", 2, phase="total", le="120.0"),
     ),
     "VoicefleetWorkersDoNotStart": Case(
-        level("voicefleet_instances", 1, state="unschedulable"),
+        level("voicefleet_instances", 1, state="crash_looping"),
         {
             **level("voicefleet_instances", 0, state="crash_looping"),
             **level("voicefleet_instances", 3, state="pulling"),
         },
+    ),
+    "VoicefleetWorkersUnschedulable": Case(
+        level("voicefleet_instances", 1, state="unschedulable"),
+        level("voicefleet_instances", 0, state="unschedulable"),
     ),
     "VoicefleetNoLeader": Case(
         {'voicefleet_leader{instance="a"}': "0x{n}", 'voicefleet_leader{instance="b"}': "0x{n}"},

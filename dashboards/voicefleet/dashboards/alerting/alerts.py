@@ -248,25 +248,38 @@ ALERTS = (
         "VoicefleetWorkersDoNotStart",
         "warning",
         "1m",
-        'max by (cluster, region, state) (voicefleet_instances{state="crash_looping"}) > 0',
-        "{{ $labels.region }}: {{ $value }} workers are {{ $labels.state }}",
-        "Workers were asked for and do not come. crash_looping: they end at their start, again and again. "
-        "unschedulable: for 5 minutes no node has had room for them.",
+        f'max {BY} (voicefleet_instances{{state="crash_looping"}}) > 0',
+        "{{ $labels.region }}: {{ $value }} workers end at their start, again and again",
+        "Workers were asked for and do not come: each ended before it could take calls, for a minute by now.",
         "voicefleet-worker",
-        "Load that grows is not followed; callers will wait. With no ready worker left, VoicefleetRegionNoWorkers "
-        "pages.",
+        "Load that grows is not followed. With no ready worker left, VoicefleetRegionNoWorkers pages.",
         (
             "max by (cluster, region, state) (voicefleet_instances)",
             "max by (cluster, region, state) (voicefleet_workers)",
         ),
         (
-            "crash_looping: `voicefleet status` has the last start's error. " + _WORKER_LOG,
-            "Came with a rollout: go back. Kubernetes: `helm rollback RELEASE`. Processes: the files of before.",
-            f"unschedulable: {_PODS}, `kubectl describe pod` says which resource is short: nodes, quotas, "
-            "`worker.resources.requests`, taints.",
+            "`voicefleet status` has the error of the last start. " + _WORKER_LOG,
+            "It came with a rollout: go back. Kubernetes: `helm rollback RELEASE`. Processes: the files of before.",
         ),
-        also=(
-            Also("warning", "5m", 'max by (cluster, region, state) (voicefleet_instances{state="unschedulable"}) > 0'),
+    ),
+    Alert(
+        "VoicefleetWorkersUnschedulable",
+        "warning",
+        "5m",
+        f'max {BY} (voicefleet_instances{{state="unschedulable"}}) > 0',
+        "{{ $labels.region }}: no node has room for {{ $value }} workers",
+        "Workers were asked for 5 minutes ago, and Kubernetes finds no node for them.",
+        "voicefleet-worker",
+        "Load that grows is not followed; callers will wait.",
+        (
+            "max by (cluster, region, state) (voicefleet_instances)",
+            f"max {BY} (voicefleet_scaler_desired_workers)",
+        ),
+        (
+            f"{_PODS}, then `kubectl describe pod -n NAMESPACE WORKER`: its events say what is short.",
+            "cpu, memory: more or larger nodes (is the cluster's autoscaler at its limit?), or smaller "
+            "`worker.resources.requests`.",
+            "A quota of the namespace: `kubectl describe quota -n NAMESPACE`. A taint: `worker.tolerations`.",
         ),
     ),
     Alert(
