@@ -6,7 +6,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from voicefleet.contract.api import CallView, CampaignView, DecisionView, HistoryPoint, LeaderView, RegionView
+from voicefleet.contract.api import (
+    CallView,
+    CampaignView,
+    CanaryView,
+    DecisionView,
+    HistoryPoint,
+    LeaderView,
+    RegionView,
+)
 
 CALLS_A_PAGE = 100
 MOST_CALLS_A_PAGE = 1_000
@@ -28,6 +36,12 @@ class RegionList(_Answer):
 
     regions: list[RegionView]
     leader: LeaderView
+
+
+class CanaryList(_Answer):
+    """Answer of `GET /v1/canaries`."""
+
+    canaries: list[CanaryView]
 
 
 class DecisionList(_Answer):

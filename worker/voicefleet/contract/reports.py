@@ -11,6 +11,8 @@ from dataclasses import field
 from pydantic.dataclasses import dataclass
 
 REPORT_EVERY_S = 1.0
+BAD_OUTCOMES = frozenset({"error"})
+"""Outcomes of turns that leave a caller without an answer."""
 STALE_AFTER_S = 10.0
 """A worker's state is unknown once its last report is older than this."""
 
@@ -61,6 +63,8 @@ class WorkerReport(WorkerStatus):
     """Calls whose caller has waited for a voice for more than 10 s."""
     ttfa: list[int] | None = None
     """Turns by TTFA since the worker began: one count for each bucket of the metric, and one for all above."""
+    tiers: list[str] | None = None
+    """Names of the tiers that a call may ask for; None from a worker that does not tell."""
 
     @property
     def busy(self) -> int:

@@ -5,7 +5,9 @@ Every replica looks; Redis has each call end once, with `call.ended` and what is
 
 from __future__ import annotations
 
-from voicefleet.contract.call_log import summarize
+from collections.abc import Awaitable, Callable
+
+from voicefleet.contract.call_log import CallLog, summarize
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
@@ -16,10 +18,15 @@ log = get_logger(__name__)
 
 
 class CallEnds:
-    """Ends the calls of one region."""
+    """Ends the calls of one region.
 
-    def __init__(self, region: Region) -> None:
+    Args:
+        ended: told of each, once; raises `UnknownStateError` when it cannot take it.
+    """
+
+    def __init__(self, region: Region, ended: Callable[[CallLog], Awaitable[None]] | None = None) -> None:
         self._region = region
+        self._ended = ended
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -54,3 +61,5 @@ class CallEnds:
                 duration_s=summary.duration_s,
                 turns=len(summary.turns),
             )
+            if self._ended is not None:
+                await self._ended(found)

@@ -156,11 +156,15 @@ class Dispatcher:
         if any(p.serves for p in there) and not await self._remove_dead(room, there, snapshot):
             return "agent_there"
         attempt = self._attempts[room] = self._attempts.get(room, 0) + 1
-        await send_dispatch(region, room, dispatch_metadata(record, orders, attempt))
+        await self._order(room, record, orders, attempt)
         self._idle_until_s.pop(room, None)
         await self._postpone(room, pause_ms(attempt, unreliable=region.dispatch_unreliable()), snapshot)
-        log.info("waiting call dispatched", region=region.name, room=room, attempt=attempt)
         return "sent"
+
+    async def _order(self, room: str, record: CallRecord | None, orders: tuple[str, ...], attempt: int) -> None:
+        """Ask for an agent. Raises `UnknownStateError`."""
+        await send_dispatch(self._region, room, dispatch_metadata(record, orders, attempt))
+        log.info("waiting call dispatched", region=self._region.name, room=room, attempt=attempt)
 
     async def _postpone(self, room: str, pause: int, snapshot: Snapshot) -> None:
         # With Redis away the call is taken again when its promise ends, after Redis is back.

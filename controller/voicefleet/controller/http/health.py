@@ -21,7 +21,7 @@ def add_health(app: web.Application, replica: str, regions: Mapping[str, Region]
         return "ok" if all(region.fresh_snapshot() is not None for region in seen) else "unknown"
 
     def view(key: Key) -> HealthView:
-        seen = {name: region for name, region in regions.items() if key.sees(name)}
+        seen = {name: region for name, region in regions.items() if key.sees(region.place)}
         return HealthView(
             status=status(seen.values()),
             regions={name: region.reason or "ok" for name, region in seen.items()},

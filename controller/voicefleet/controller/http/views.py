@@ -30,7 +30,7 @@ def worker_status(region: Region, worker: str) -> WorkerStatus:
 
 def region_view(region: Region) -> RegionView:
     """What is known of a region; counts are None when they are not known now."""
-    spec, observation, snapshot = region.settings.pool_spec, region.pool.observation, region.fresh_snapshot()
+    spec, observation, snapshot = region.spec, region.pool.observation, region.fresh_snapshot()
     reports = region.reports.fresh()
     known = observation is not None and reports is not None and region.fresh_instances()
     instances = {instance.id: instance for instance in region.instances.last}

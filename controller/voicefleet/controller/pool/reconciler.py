@@ -77,7 +77,7 @@ class PoolReconciler:
         readings = await self._reader.read(self._lead_s())
         if readings is None:
             return
-        observation = compose(region.settings.pool_spec, readings)
+        observation = compose(region.spec, readings)
         if self._state is None:
             self._state = initial_state(observation.now_s, observation.supply, await self._model_updater.restore())
         before = region.pool.decision
