@@ -172,6 +172,18 @@ async def test_two_replicas_tell_each_event_once_and_a_receiver_that_hangs_costs
         assert len(receiver.got) == len(wanted), "an attempt that timed out was not taken"
 
 
+async def test_a_redis_that_lost_its_data_costs_no_event_of_the_calls_after_it(
+    livekit: servers.LiveKit, redis: RedisClient, redis_url: str, receiver: Receiver, tmp_path: Path
+) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    async with controller(tmp_path, livekit, redis_url, **hooks(receiver, secret_file=str(secret))):
+        await eventually(lambda: redis.exists(KEYS.call_events_wanted))
+        await redis.flushdb()
+        wanted = await Workers(redis).whole_call("after", 0.0)
+        await eventually(lambda: receiver.ids >= set(wanted))
+
+
 async def test_a_redirect_is_a_refusal_and_an_unwanted_event_is_not_sent(
     livekit: servers.LiveKit, redis: RedisClient, redis_url: str, receiver: Receiver, tmp_path: Path
 ) -> None:

@@ -118,6 +118,7 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("GET", "/v1/decisions"): Asked(),
     ("GET", "/v1/history"): Asked(),
     ("GET", "/v1/health"): Asked(),
+    ("GET", "/v1/incidents"): Asked(),
     ("GET", "/v1/openapi.json"): Asked(),
     ("GET", "/v1/workers/{worker}"): Asked(200, 404, fill=_worker),
     ("POST", "/v1/workers/{worker}/drain"): Asked(202, 404, fill=_worker),

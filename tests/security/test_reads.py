@@ -42,7 +42,9 @@ async def test_nobody_without_a_key_reads_a_workers_log(tmp_path: Path, livekit:
 
         await eventually(told, 20)
         assert "is refused for room lobby-7" in await reason()
-        behind_a_key = [await fleet.get(f"/v1/{name}") for name in ("health", "regions", "decisions", "history")]
+        behind_a_key = [
+            await fleet.get(f"/v1/{name}") for name in ("health", "regions", "decisions", "history", "incidents")
+        ]
         assert PLANTED not in json.dumps(behind_a_key)
         for path in ("/healthz", "/livez", "/readyz", "/", "/page.js", "/metrics"):
             async with fleet.http.get(fleet.url + path) as answer:
@@ -51,19 +53,20 @@ async def test_nobody_without_a_key_reads_a_workers_log(tmp_path: Path, livekit:
             assert PLANTED not in text
             assert "lobby-7" not in text
         async with fleet.http.get(f"{fleet.url}/healthz") as answer:
-            assert await answer.json() == {"status": "ok"}
+            assert await answer.json() == {"status": "failing"}
         async with fleet.http.get(f"{fleet.url}/v1/health") as answer:
             assert answer.status == 401
 
 
-async def test_healthz_says_unknown_and_nothing_of_why(tmp_path: Path, livekit: LiveKit, redis_server: Redis) -> None:
+async def test_healthz_says_how_it_is_and_nothing_of_why(tmp_path: Path, livekit: LiveKit, redis_server: Redis) -> None:
     nobody = region(livekit) | {"livekit": region(livekit)["livekit"] | {"api_url": "http://127.0.0.1:9"}}
     regions = {"eu": region(livekit), "us": nobody}
     async with controller(tmp_path, livekit, redis_server.url, regions=regions) as fleet:
         async with fleet.http.get(f"{fleet.url}/healthz") as answer:
-            assert (answer.status, await answer.json()) == (200, {"status": "unknown"})
+            assert (answer.status, await answer.json()) == (200, {"status": "failing"}), "eu has no worker"
         health = await fleet.get("/v1/health")
-        assert (health["status"], health["regions"]["eu"]) == ("unknown", "ok")
+        assert health["status"] == "failing"
+        assert health["findings"]["us"][0]["state"] == "unknown"
         assert "LiveKit did not answer" in health["regions"]["us"]
 
 

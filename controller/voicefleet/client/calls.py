@@ -88,7 +88,8 @@ def listed(found: Sequence[CallView]) -> RenderableType:
     for view in found:
         state = Text(view.state, style="bold red" if view.state == "waiting" else "")
         epoch = str(view.epoch) if view.epoch else ""
-        table.add_row(Text(view.room), view.region, state, f"{view.since_s:.0f} s", Text(view.worker), epoch)
+        since_s = view.since_s if view.waiting_s is None else view.waiting_s
+        table.add_row(Text(view.room), view.region, state, f"{since_s:.0f} s", Text(view.worker), epoch)
     return table
 
 

@@ -14,17 +14,26 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from voicefleet.contract.api import CallView, DecisionView, HistoryPoint, RegionView
-from voicefleet.contract.errors import ConfigError, UnknownStateError
+from voicefleet.contract.api import CallView, DecisionView, HistoryPoint, IncidentView, RegionView
+from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
+from voicefleet.contract.health import HealthState, worst
 from voicefleet.reporting.result import write_json
 from voicefleet.reporting.table import figures_table, shown
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.command.asking import ask
-from voicefleet.runtime.command.settings import controller_access
+from voicefleet.runtime.command.settings import CONTROLLER_KEY, ControllerAccess, controller_access
 from voicefleet.runtime.http.api_client import ControllerClient
 
 _DECISIONS = 5
-_WAITING_NAMED = 5
+_INCIDENTS = 5
+_NAMED = 5
+_STYLES = {
+    None: "",
+    HealthState.OK: "",
+    HealthState.DEGRADED: "yellow",
+    HealthState.UNKNOWN: "bold magenta",
+    HealthState.FAILING: "bold red",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,13 @@ class Seen:
     decisions: Sequence[DecisionView]
     last: Mapping[str, HistoryPoint]
     """The last point of each region's history."""
+    incidents: Sequence[IncidentView] = ()
+    """The last ones, the newest first."""
+
+    @property
+    def state(self) -> HealthState:
+        """That of the worst region."""
+        return worst(view.status for view in self.regions)
 
     def to_json(self) -> dict[str, Any]:
         """What ``--json`` writes."""
@@ -62,38 +78,60 @@ class Seen:
             "regions": [{**view.model_dump(mode="json"), **_ttfa(self.last.get(view.region))} for view in self.regions],
             "calls": None if self.calls is None else [view.model_dump(mode="json") for view in self.calls],
             "decisions": [view.model_dump(mode="json") for view in self.decisions],
+            "incidents": [view.model_dump(mode="json") for view in self.incidents],
         }
 
 
 def status(options: StatusOptions, *, json_path: Path | None, console: Console | None = None) -> int:
-    """Show it once, or until Ctrl-C.
+    """Show it once, or until Ctrl-C. Without a key only the worst region's state is shown, where the controller asks
+    for one.
 
     Returns:
-        0; 1 when a region is unknown, or callers wait or sit in silence at the last look.
+        0 when every region is ok at the last look, else 1.
 
     Raises:
-        UsageError: the controller does not answer.
+        UsageError: the controller does not answer, or refuses the key.
     """
     console = console or Console()
-    seen = asyncio.run(_show(options, console, SystemClock()))
+    access = controller_access(options.controller)
+    try:
+        seen = asyncio.run(_show(access, options, console, SystemClock()))
+    except UnreachableError as error:
+        if access.key or error.field != CONTROLLER_KEY:
+            raise
+        return _public(access, console, json_path)
     write_json(json_path, seen.to_json())
-    return 1 if any(view.status != "ok" or view.waiting or view.silent for view in seen.regions) else 0
+    return 0 if seen.state is HealthState.OK else 1
+
+
+def _public(access: ControllerAccess, console: Console, json_path: Path | None) -> int:
+    """What anybody may know."""
+
+    async def read() -> HealthState:
+        async with ControllerClient(access.url) as client:
+            return await ask(access.url, client.health())
+
+    state = asyncio.run(read())
+    console.print(Text(f"The fleet is {state.value}.", style=_STYLES[state]))
+    console.print(f"The controller shows more to a key that may read: set {CONTROLLER_KEY} (it answered 401).")
+    write_json(json_path, {"status": state.value})
+    return 0 if state is HealthState.OK else 1
 
 
 async def look(client: ControllerClient) -> Seen:
     """The fleet now. Raises `UnknownStateError`."""
-    regions, decisions, history = await asyncio.gather(
-        client.regions(), client.decisions(limit=_DECISIONS), client.history()
+    regions, decisions, history, incidents = await asyncio.gather(
+        client.regions(), client.decisions(limit=_DECISIONS), client.history(), client.incidents(limit=_INCIDENTS)
     )
     try:
         calls: list[CallView] | None = await client.calls()
     except UnknownStateError:
         calls = None
-    return Seen(regions, calls, decisions, {name: points[-1] for name, points in history.items() if points})
+    last = {name: points[-1] for name, points in history.items() if points}
+    return Seen(regions, calls, decisions, last, incidents)
 
 
-async def _show(options: StatusOptions, console: Console, clock: Clock) -> Seen:
-    access = controller_access(options.controller)
+async def _show(access: ControllerAccess, options: StatusOptions, console: Console, clock: Clock) -> Seen:
     async with ControllerClient(access.url, key=access.key) as client:
         seen = await ask(access.url, look(client))
         if not options.watch:
@@ -114,49 +152,77 @@ async def _show(options: StatusOptions, console: Console, clock: Clock) -> Seen:
 
 
 def picture(seen: Seen) -> RenderableType:
-    """Tables of regions, workers and the last decisions, and the waiting calls; for 80 columns."""
-    parts: list[RenderableType] = [_regions(seen)]
-    for view in seen.regions:
-        if view.status != "ok":
-            parts.append(Text(f"{view.region} is {view.status}: {view.reason}", style="bold red"))
-    parts += ["", _workers(seen.regions)]
+    """What is wrong and what to do about it, tables of regions and workers, the waiting calls, the last incidents and
+    decisions; for 80 columns."""
+    parts: list[RenderableType] = [_regions(seen), *_findings(seen.regions), "", _workers(seen.regions)]
+    parts += [Text(line) for view in seen.regions if (line := _on_the_way(view))]
     waiting = [call for call in seen.calls or () if call.state == "waiting"]
     if seen.calls is None:
         parts.append(Text("The calls are not known now.", style="bold red"))
     if waiting:
-        named = ", ".join(f"{call.room} ({call.since_s:.0f} s)" for call in waiting[:_WAITING_NAMED])
-        parts.append(Text(f"Waiting: {named}", style="bold red"))
+        named = ", ".join(f"{call.room} ({_waited_s(call):.0f} s)" for call in waiting[:_NAMED])
+        more = f" and {len(waiting) - _NAMED} more" if len(waiting) > _NAMED else ""
+        parts.append(Text(f"Waiting: {named}{more}", style="bold red"))
     if aside := [call for call in seen.calls or () if call.state in ("released", "neighbour")]:
-        named = ", ".join(f"{call.room} ({call.reason or call.state})" for call in aside[:_WAITING_NAMED])
-        more = f" and {len(aside) - _WAITING_NAMED} more" if len(aside) > _WAITING_NAMED else ""
+        named = ", ".join(f"{call.room} ({call.reason or call.state})" for call in aside[:_NAMED])
+        more = f" and {len(aside) - _NAMED} more" if len(aside) > _NAMED else ""
         parts.append(Text(f"No agent wanted: {named}{more}"))
+    if seen.incidents:
+        parts += ["", _incidents(seen.incidents)]
     if seen.decisions:
         parts += ["", _decisions(seen.decisions)]
     return Group(*parts)
 
 
+def findings_of(view: RegionView) -> list[Text]:
+    """What is wrong with one region, and what to do about it: two lines for each finding."""
+    lines = []
+    for finding in view.findings:
+        style = _STYLES[HealthState(finding.state)]
+        lines.append(Text(f"{view.region} is {finding.state}: {finding.cause}", style=style))
+        lines.append(Text(f"  -> {finding.hint}"))
+    return lines
+
+
+def _findings(regions: Sequence[RegionView]) -> list[RenderableType]:
+    return [line for view in regions for line in findings_of(view)]
+
+
 def _regions(seen: Seen) -> Table:
-    counts = ("wanted", "ready", "starting", "draining", "slots", "live", "waiting", "silent")
-    table = figures_table("Regions (TTFA in seconds)", "region", (*counts, "TTFA p50", "TTFA p95"))
+    title = "Regions (workers: ready/wanted; refused: in 5 minutes; TTFA: p50/p95, s)"
+    table = figures_table(
+        title, "region", ("state", "workers", "slots", "live", "waiting", "silent", "refused", "TTFA")
+    )
     # A long name is folded; figures and their headers never are.
     for column in table.columns:
         column.no_wrap = column is not table.columns[0]
     for view in seen.regions:
         last = seen.last.get(view.region)
+        style = _STYLES[HealthState(view.status)]
         table.add_row(
-            Text(view.region, style="" if view.status == "ok" else "bold red"),
-            shown(view.desired_workers),
-            shown(view.ready),
-            shown(view.starting),
-            shown(view.draining),
+            Text(view.region, style=style),
+            Text(view.status, style=style),
+            f"{shown(view.ready)}/{shown(view.desired_workers)}",
             shown(view.slots),
             shown(view.live),
             Text(shown(view.waiting), style="bold red" if view.waiting else ""),
             Text(shown(view.silent), style="bold red" if view.silent else ""),
-            shown(last.ttfa_p50_s if last else None),
-            shown(last.ttfa_p95_s if last else None),
+            Text(shown(view.refused), style="bold red" if view.refused else ""),
+            f"{shown(last.ttfa_p50_s if last else None)}/{shown(last.ttfa_p95_s if last else None)}",
         )
     return table
+
+
+def _on_the_way(view: RegionView) -> str:
+    """Workers that start or leave, and calls that change their worker; empty when there are none."""
+    counts = (("starting", view.starting), ("draining", view.draining), ("calls on their way to another", view.moving))
+    told = ", ".join(f"{count} {what}" for what, count in counts if count)
+    return f"{view.region}: {told}" if told else ""
+
+
+def _waited_s(call: CallView) -> float:
+    # A controller of an older release tells only how old the call is.
+    return call.since_s if call.waiting_s is None else call.waiting_s
 
 
 def _workers(regions: Sequence[RegionView]) -> Table:
@@ -172,8 +238,21 @@ def _workers(regions: Sequence[RegionView]) -> Table:
     return table
 
 
+def _incidents(incidents: Sequence[IncidentView]) -> Table:
+    table = _table("Last incidents (UTC)", "at", "region")
+    table.add_column("what", overflow="fold")
+    for view in incidents:
+        at = f"{view.at[5:10]} {view.at[11:19]}"
+        table.add_row(at, view.region, Text(view.text, style=_STYLES.get(_state(view.state), "")))
+    return table
+
+
+def _state(word: str) -> HealthState | None:
+    return HealthState(word) if word in list(HealthState) else None
+
+
 def _decisions(decisions: Sequence[DecisionView]) -> Table:
-    table = _table("Last decisions", "at", "region", "workers", "reason")
+    table = _table("Last decisions (UTC)", "at", "region", "workers", "reason")
     table.add_column("detail", overflow="fold")  # the one column that takes several lines
     for view in decisions:
         table.add_row(view.at[11:19], view.region, shown(view.desired), view.reason, view.detail)
@@ -184,7 +263,7 @@ def _table(title: str, *headers: str) -> Table:
     """A table of words: none is cut, and a long one is folded."""
     table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for header in headers:
-        table.add_column(header, overflow="fold")
+        table.add_column(header, overflow="fold", min_width=min(len(header), 8))
     return table
 
 

@@ -72,6 +72,11 @@ class CallerPool:
         """Their rooms, in the order of joining."""
         return list(dict.fromkeys(member.room for member in self._members))
 
+    @property
+    def heard_rooms(self) -> tuple[str, ...]:
+        """Those in which a caller heard an agent."""
+        return tuple(dict.fromkeys(member.room for member in self._members if member.greeted))
+
     def join(self, ticket: CallTicket) -> str:
         """Start a caller; returns the name of its call."""
         number = len(self._members)

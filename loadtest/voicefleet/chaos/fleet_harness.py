@@ -7,7 +7,7 @@ import contextlib
 import shutil
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -118,6 +118,7 @@ class FleetHarness:
             injected_s=context.injected_s,
             outcomes=callers.outcomes(),
             placed=callers.size,
+            rooms=callers.heard_rooms,
             hit=context.hit,
             wrong_arrivals=context.wrong_arrivals,
             empty_s=tuple(context.empty_s),
@@ -169,11 +170,12 @@ class FleetHarness:
 
 @contextlib.asynccontextmanager
 async def running_harness(
-    profile: FleetProfile, clock: Clock, say: Say, keep_logs: Path | None = None
+    profile: FleetProfile, clock: Clock, say: Say, *, call_events: Mapping[str, Any], keep_logs: Path | None = None
 ) -> AsyncIterator[FleetHarness]:
     """A fleet of that profile for the block, once all its workers are ready.
 
     Args:
+        call_events: the receivers of call events, as the controller's file has them.
         keep_logs: a folder that gets the fleet's logs when the block ends.
 
     Raises:
@@ -202,6 +204,7 @@ async def running_harness(
                 workers=_worker_options(profile, fixtures),
                 webhooks=fixtures.relay.in_front_of if fixtures.relay else None,
                 overrides={"waiting_message": {}} if profile.waiting_message else None,
+                call_events=call_events,
             )
         )
         client = await stack.enter_async_context(ControllerClient(fleet.api_url))

@@ -38,6 +38,8 @@ class Run:
         outcomes: one per caller that came to an end.
         placed: callers there were; more than outcomes when some never came to an end.
         wrong_arrivals: agents that came where none was wanted: to a released call, or to an observer alone.
+        rooms: of callers who heard an agent.
+        hooks: what is wrong with the call events of those, a sentence a call; None: not known yet.
         hit: live calls whose agent the fault took away or stopped, as far as the harness knows.
         empty_s: order to leave -> no calls left, per worker; None: it did not empty in time.
         notes: what happened, in words.
@@ -50,6 +52,8 @@ class Run:
     injected_s: float | None
     outcomes: tuple[CallOutcome, ...]
     placed: int
+    rooms: tuple[str, ...] = ()
+    hooks: tuple[str, ...] | None = None
     hit: int = 0
     wrong_arrivals: int = 0
     empty_s: tuple[float | None, ...] = ()
@@ -123,6 +127,7 @@ def losses(runs: Iterable[Run]) -> dict[str, int]:
         "double_speech": sum(call.double_speech for call in calls),
         "lost": sum(call.error is not None for call in calls) + sum(run.placed - len(run.outcomes) for run in runs),
         "wrong_arrivals": sum(run.wrong_arrivals for run in runs),
+        "hooks_lost": sum(len(run.hooks or ()) for run in runs),
     }
 
 
@@ -148,6 +153,7 @@ def scenario_figures(scenario: str, runs: Sequence[Run], bound: Bound) -> dict[s
         "scenario": scenario,
         "calls": sum(run.placed for run in counted),
         **losses(counted),
+        **({"hooks_lost": None} if any(run.hooks is None for run in counted) else {}),
         "voice_back_p50_s": _rounded(back["p50"]),
         "voice_back_p95_s": _rounded(back["p95"]),
         "live": sum(f.live for f in figures),
@@ -166,7 +172,7 @@ def scenario_figures(scenario: str, runs: Sequence[Run], bound: Bound) -> dict[s
         "void": sum(run.void for run in runs),
         "seeds": [run.seed for run in counted],
     }
-    own = _counted(problem for run in counted for problem in run.problems)
+    own = _counted(problem for run in counted for problem in (*run.problems, *(run.hooks or ())))
     problems = [*_not_injected(runs), *shortcomings(result, bound), *own]
     return {
         **result,
@@ -198,6 +204,7 @@ _NEVER = {
     "cut": "callers lost the agent (cut)",
     "double_speech": "times two agents spoke at once",
     "lost": "calls failed or never ended",
+    "hooks_lost": "calls of which a receiver of call events was not told, or told twice",
     "wrong_arrivals": "agents came where none was wanted",
     "never_empty": "workers never got empty",
 }

@@ -46,4 +46,6 @@ class ChaosOptions:
     def scenarios(self) -> tuple[Scenario, ...]:
         """What to run, in order."""
         scenarios = chosen(self.only, quick=self.quick)
-        return tuple(replace(scenario, live=2, answers=1) for scenario in scenarios) if self.quick else scenarios
+        if not self.quick:
+            return scenarios
+        return tuple(replace(one, live=one.live if one.fills else 2, answers=1) for one in scenarios)

@@ -14,7 +14,7 @@ from voicefleet.reporting.table import figures_table, shown
 def not_run(scenario: str, reasons: Sequence[str]) -> dict[str, Any]:
     """The JSON of a scenario that this machine cannot run: nothing is known, which is not good."""
     counts = dict.fromkeys(("calls", "live", "waiting", "runs"), 0)
-    unknown = dict.fromkeys(("silent", "cut", "voice_back_p50_s", "voice_back_p95_s", "double_speech"))
+    unknown = dict.fromkeys(("silent", "cut", "voice_back_p50_s", "voice_back_p95_s", "double_speech", "hooks_lost"))
     sentences = [f"not run: {reason}" for reason in reasons]
     return {
         "scenario": scenario,
@@ -45,7 +45,7 @@ _COLUMNS = {
     "cut": "cut",
     "double_speech": "double",
     "lost": "lost",
-    "voice_back_p50_s": "back p50",
+    "hooks_lost": "hooks lost",
     "voice_back_p95_s": "back p95",
     "answer_p95_s": "answer p95",
     "empty_p95_s": "empty p95",

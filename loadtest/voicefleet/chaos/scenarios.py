@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from voicefleet.chaos.fault_context import FaultContext
 from voicefleet.chaos.faults import (
@@ -94,6 +94,10 @@ class Scenario:
     """To questions asked after the fault was over; then a call may end."""
     quick: bool = False
     """One of the few that `--quick` runs."""
+    fills: bool = False
+    """Its live calls take every slot, with `--quick` too."""
+    forgets: bool = False
+    """Redis loses its data: the calls before are waited for, whose ends only it knows."""
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -152,7 +156,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _scenario("neighbour-worker", participants.neighbour_worker),
     _scenario("controller-kill9", servers.controller_kill9, quick=True),
     _scenario("redis-restart-data", servers.redis_restart_data),
-    _scenario("redis-restart-empty", servers.redis_restart_empty),
+    replace(_scenario("redis-restart-empty", servers.redis_restart_empty), forgets=True),
     _scenario("redis-away-30s", servers.redis_away),
     _scenario("livekit-restart", servers.livekit_restart),
     _scenario("webhooks-lost", webhooks.webhooks_lost, RELAYED),
@@ -181,7 +185,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     _scenario("packet-loss", network.packet_loss, FILTERED),
     _scenario("pre-created-room", rooms.pre_created),
-    _scenario("full-outbound", rooms.full_outbound, GROWING),
+    replace(_scenario("full-outbound", rooms.full_outbound, GROWING), fills=True),
 )
 
 

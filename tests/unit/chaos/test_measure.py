@@ -94,6 +94,15 @@ def test_every_kind_of_loss_fails_the_scenario(call: CallOutcome, says: str) -> 
     assert any(says in sentence for sentence in scenario["problems"]), scenario["problems"]
 
 
+def test_a_call_whose_events_did_not_come_fails_the_scenario_and_unknown_is_no_zero() -> None:
+    assert scenario_figures("x", [a_run(KEPT)], Bound())["hooks_lost"] is None, "nobody looked yet"
+    told = scenario_figures("x", [replace(a_run(KEPT), hooks=())], Bound())
+    assert (told["hooks_lost"], told["passed"]) == (0, True)
+    lost = scenario_figures("x", [replace(a_run(KEPT), hooks=("call.ended never came",))], Bound())
+    assert (lost["hooks_lost"], lost["passed"]) == (1, False)
+    assert any("call.ended" in sentence for sentence in lost["problems"])
+
+
 def test_a_call_that_never_ended_is_lost() -> None:
     scenario = scenario_figures("x", [replace(a_run(KEPT), placed=2)], Bound())
     assert (scenario["lost"], scenario["passed"]) == (1, False)

@@ -9,25 +9,12 @@ import pytest
 from support.outcomes import region_view
 from support.terminal import rendered
 from voicefleet.client.status import Seen, picture
-from voicefleet.contract.api import CallView, DecisionView, HistoryPoint, WorkerView
+from voicefleet.contract.api import CallView, DecisionView, FindingView, HistoryPoint, IncidentView, WorkerView
 from voicefleet.contract.decisions import DecisionInputs
 
 pytestmark = pytest.mark.unit
 
-HEADERS = (
-    "region",
-    "wanted",
-    "ready",
-    "starting",
-    "draining",
-    "slots",
-    "live",
-    "waiting",
-    "silent",
-    "TTFA",
-    "p50",
-    "p95",
-)
+HEADERS = ("region", "state", "workers", "slots", "live", "waiting", "silent", "refused", "TTFA")
 
 
 def point(ttfa_p50_s: float | None) -> HistoryPoint:
@@ -72,21 +59,44 @@ def test_all_headers_and_figures_stand_whole_in_80_columns() -> None:
     assert max(map(len, text.splitlines())) <= 80
     words = re.split(r"\s+", text)
     assert set(HEADERS) <= set(words)
-    figures = {"eu-central", "12345", "1456", "12350", "123456", "1.23", "12.35"}
+    figures = {"eu-central", "12345/1", "1456", "12350", "123456", "1.23/12.35"}
     assert figures | {"eu-7f9c6d5b4-x2k8p", "crash_looping"} <= set(words)
     assert "and 12344 more" in text
     assert "12:34:56" in words
     assert "scale_down_delay" in words
 
 
-def test_an_unknown_region_is_told_below_the_table() -> None:
-    text = rendered(picture(seen()))
-    assert "us is unknown" in text
+def test_what_is_wrong_and_what_to_do_stand_below_the_table() -> None:
+    finding = FindingView(id="redis", state="unknown", cause="Redis did not answer", hint="Look at Redis.")
+    us = region_view("us", ready=None, live=None, slots=None).model_copy(update={"findings": [finding]})
+    text = rendered(picture(seen(regions=[region_view("eu-central"), us])))
+    assert "us is unknown: Redis did not answer" in text
+    assert "-> Look at Redis." in text
     assert "eu-central is" not in text
+
+
+def test_the_last_incidents_are_told_with_their_day() -> None:
+    lost = IncidentView(
+        at="2026-11-28T02:13:05.100+00:00",
+        region="eu",
+        kind="worker_lost",
+        state="degraded",
+        text="eu-1 killed by signal 9, 2 calls moved in 1.4 s",
+    )
+    text = rendered(picture(seen(incidents=[lost])))
+    assert "11-28 02:13:05" in text
+    assert "eu-1 killed by signal 9, 2 calls moved" in text
+
+
+def test_workers_and_calls_on_the_way_are_told_where_there_are_some() -> None:
+    view = region_view("eu").model_copy(update={"starting": 2, "draining": 0, "moving": 3})
+    assert "eu: 2 starting, 3 calls on their way to another" in rendered(picture(seen(regions=[view])))
 
 
 def test_who_waits_and_that_calls_are_not_known() -> None:
     assert "Waiting: call-1 (3 s)" in rendered(picture(seen()))
+    lost_it = CallView(room="call-1", region="us", state="waiting", since_s=99.0, waiting_s=1.6)
+    assert "Waiting: call-1 (2 s)" in rendered(picture(seen(calls=[lost_it])))
     text = rendered(picture(seen(calls=None, decisions=[])))
     assert "The calls are not known now." in text
     assert "Last decisions" not in text

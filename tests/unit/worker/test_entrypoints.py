@@ -14,7 +14,7 @@ from support.fake_job import JOB, SID, FakeJob
 from support.virtual_time import run
 from voicefleet.worker.call import HANDED_OVER, RECOVERED, current_call
 from voicefleet.worker.conversation.transcript import CallTranscript
-from voicefleet.worker.job.attachment import START_LIMIT_S
+from voicefleet.worker.job.session_wait import START_LIMIT_S
 from voicefleet.worker.job.voice import HEARD_BACK_S, OURS_KEPT_S, Gate
 from voicefleet.worker.telemetry.observations import HookFailed, Resumed
 

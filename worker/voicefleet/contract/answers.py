@@ -11,13 +11,17 @@ from voicefleet.contract.api import (
     CampaignView,
     CanaryView,
     DecisionView,
+    FindingView,
     HistoryPoint,
+    IncidentView,
     LeaderView,
     RegionView,
 )
 
 CALLS_A_PAGE = 100
 MOST_CALLS_A_PAGE = 1_000
+INCIDENTS_A_READ = 50
+MOST_INCIDENTS_A_READ = 1_000
 
 
 class _Answer(BaseModel):
@@ -69,15 +73,25 @@ class LeaderHealth(LeaderView):
     trouble: str = ""
 
 
+class IncidentList(_Answer):
+    """Answer of `GET /v1/incidents`, the newest first."""
+
+    incidents: list[IncidentView]
+
+
+State = Literal["ok", "degraded", "unknown", "failing"]
+
+
 class HealthView(_Answer):
     """Answer of `GET /v1/health`: what is wrong where, in words."""
 
-    status: Literal["ok", "unknown"]
+    status: State = Field(description="That of the worst region")
     regions: dict[str, str] = Field(description="Region -> ok, or what is wrong with it")
+    findings: dict[str, list[FindingView]] = Field(description="Region -> the same, one by one, each with its way out")
     leader: LeaderHealth
 
 
 class Healthz(_Answer):
     """Answer of `GET /healthz`. It is public, so it says nothing else."""
 
-    status: Literal["ok", "unknown"]
+    status: State

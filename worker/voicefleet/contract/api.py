@@ -146,12 +146,35 @@ class DrainView(Schema):
     live: int = Field(description="Calls that are to move to other workers")
 
 
+class FindingView(Schema):
+    """One thing that is wrong with a region."""
+
+    id: str = Field(description="The same word as long as it is the same thing, such as no_ready_workers")
+    state: str = Field(description="degraded, unknown or failing")
+    cause: str = Field(description="What is wrong and why, in one line")
+    hint: str = Field(description="What to do about it")
+
+
+class IncidentView(Schema):
+    """Something that happened, in `GET /v1/incidents`."""
+
+    at: str = Field(description="Wall-clock time, ISO 8601, UTC")
+    region: str
+    kind: str = Field(description="What kind of thing, such as worker_lost, finding (begins) or over (ends)")
+    state: str = Field(description="How bad it is: ok, degraded, unknown or failing")
+    text: str = Field(description="What happened, in one line")
+    subject: str = Field(default="", description="What it is about: a worker, a finding's id, an agent")
+    lasted_s: float | None = Field(default=None, description="For how long it went on, when it is over")
+    replica: str = Field(default="", description="The controller that noticed it")
+
+
 class RegionView(Schema):
     """One region in `GET /v1/regions`. Counts are null when they are unknown."""
 
     region: str
-    status: str = Field(description="ok or unknown")
-    reason: str = ""
+    status: str = Field(description="ok, degraded, unknown or failing")
+    reason: str = Field(default="", description="What is wrong, the worst first; empty when all is well")
+    findings: list[FindingView] = Field(default=[], description="The same, one by one, each with its way out")
     min_workers: int
     max_workers: int
     slots_per_worker: int
@@ -167,6 +190,12 @@ class RegionView(Schema):
     )
     silent: int | None = Field(
         default=None, description="Calls whose caller has waited for a voice for more than 10 s, as workers report"
+    )
+    moving: int | None = Field(
+        default=None, description="Calls, of those in `live`, whose worker is gone: they are given to others"
+    )
+    refused: int = Field(
+        default=0, description="Callers whom the replica that answers refused in the last 5 minutes (503 and 429)"
     )
     workers: list[WorkerView] = Field(description="The first of them, as many as an answer may hold")
     more_workers: int = Field(default=0, description="Workers that are not in `workers`")
@@ -220,7 +249,10 @@ class CallView(Schema):
         "neighbour (an agent of a worker outside the fleet serves it)"
     )
     reason: str = Field(default="", description="Why a released call is released, such as session_closed")
-    since_s: float
+    since_s: float = Field(description="Since its caller joined")
+    waiting_s: float | None = Field(
+        default=None, description="How long it has waited for an agent: since it was joined, or lost the one it had"
+    )
     worker: str = ""
     epoch: int = 0
 

@@ -12,6 +12,16 @@ Adapters raise these `from` the client's own error, so the cause stays in the ch
 
 from __future__ import annotations
 
+import enum
+
+
+class Dependency(enum.StrEnum):
+    """What the controller cannot do its work without."""
+
+    REDIS = "redis"
+    LIVEKIT = "livekit"
+    KUBERNETES = "kubernetes"
+
 
 class VoicefleetError(Exception):
     """Base of every error that voicefleet raises on purpose."""
@@ -51,4 +61,12 @@ class UnreachableError(UsageError):
 
 
 class UnknownStateError(VoicefleetError):
-    """A read failed, so the state is unknown. Callers hold what they have: unknown is never zero."""
+    """A read failed, so the state is unknown. Callers hold what they have: unknown is never zero.
+
+    Args:
+        dependency: who did not answer, a `Dependency`; empty: nobody in particular.
+    """
+
+    def __init__(self, *args: object, dependency: str = "") -> None:
+        super().__init__(*args)
+        self.dependency = dependency

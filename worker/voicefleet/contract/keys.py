@@ -165,6 +165,11 @@ class Keys:
         return self._key("campaigns")
 
     @property
+    def incidents(self) -> str:
+        """Stream: what happened to this region, of the last days; see `contract.incidents`."""
+        return self._key("incidents")
+
+    @property
     def drains(self) -> str:
         """Set: workers that somebody ordered to drain and end."""
         return self._key("drains")
@@ -248,7 +253,7 @@ class Keys:
 
     @property
     def call_events_wanted(self) -> str:
-        """String: somebody is to be told of call events. Without it none are kept."""
+        """String: 1, somebody is to be told of call events; 0, nobody. Unknown: they are kept."""
         return self._key("call_events_wanted")
 
     @property

@@ -11,10 +11,11 @@ from dataclasses import field
 from pydantic.dataclasses import dataclass
 
 REPORT_EVERY_S = 1.0
-BAD_OUTCOMES = frozenset({"error"})
-"""Outcomes of turns that leave a caller without an answer."""
 STALE_AFTER_S = 10.0
 """A worker's state is unknown once its last report is older than this."""
+
+BAD_OUTCOMES = frozenset({"error"})
+"""Outcomes of a turn (labels of `voicefleet_turns`) in which the caller got no answer."""
 
 
 class WorkerState(enum.StrEnum):
@@ -65,6 +66,10 @@ class WorkerReport(WorkerStatus):
     """Turns by TTFA since the worker began: one count for each bucket of the metric, and one for all above."""
     tiers: list[str] | None = None
     """Names of the tiers that a call may ask for; None from a worker that does not tell."""
+    turns: dict[str, int] | None = None
+    """Outcome -> turns since the worker began; None from a worker that does not tell."""
+    provider_failures: dict[str, int] | None = None
+    """``stage/kind`` -> failed requests to providers since the worker began."""
 
     @property
     def busy(self) -> int:

@@ -21,7 +21,7 @@ from livekit.protocol.webhook import WebhookEvent as ProtoEvent
 from voicefleet.contract.callers import CALLER_KINDS, Presence, is_caller
 from voicefleet.contract.calls import AGENT_ATTRIBUTE, KEY_ATTRIBUTE, TICKET_TTL_S, CallOrder
 from voicefleet.contract.dials import CALL_STATUS, DIALLED_NUMBER, DialOrder
-from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.errors import Dependency, UnknownStateError
 from voicefleet.contract.neighbours import is_neighbour
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC, WORKER_ATTRIBUTE
 from voicefleet.contract.rooms import order_in
@@ -343,7 +343,9 @@ async def _answered(what: str, *, absent_is_fine: bool = False) -> AsyncIterator
         if absent_is_fine and error.code == api.ServerErrorCode.NOT_FOUND:
             return
         if error.status in (401, 403) or error.code in ("unauthenticated", "permission_denied"):
-            raise CredentialsRefusedError("LiveKit refuses our credentials") from error
-        raise UnknownStateError(f"LiveKit answered {what} with {error.code or error.status}") from error
+            raise CredentialsRefusedError("LiveKit refuses our credentials", dependency=Dependency.LIVEKIT) from error
+        text = f"LiveKit answered {what} with {error.code or error.status}"
+        raise UnknownStateError(text, dependency=Dependency.LIVEKIT) from error
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        raise UnknownStateError(f"LiveKit did not answer {what} ({type(error).__name__})") from error
+        text = f"LiveKit did not answer {what} ({type(error).__name__})"
+        raise UnknownStateError(text, dependency=Dependency.LIVEKIT) from error

@@ -19,7 +19,8 @@ from voicefleet.runtime.redis.connection import RedisClient, Scripts, translate_
 from voicefleet.runtime.redis.scripts import Lease
 
 WANTED_TTL_S = 86_400
-"""Events are kept for receivers so long after the last controller was there that has some."""
+"""What a controller said of its receivers holds for so long after the last one was there. Then, and in a Redis that
+lost its data, events are kept, up to the stream's length."""
 LEASE_TTL_MS = 6_000
 
 Place = tuple[int, int]
@@ -45,10 +46,7 @@ class EventQueue:
     async def want(self, wanted: bool) -> None:
         """Have events kept from now on, or not any more."""
         with translate_redis_errors():
-            if wanted:
-                await self._redis.set(self._keys.call_events_wanted, "1", ex=WANTED_TTL_S)
-            else:
-                await self._redis.delete(self._keys.call_events_wanted)
+            await self._redis.set(self._keys.call_events_wanted, "1" if wanted else "0", ex=WANTED_TTL_S)
 
     async def lease(self, ttl_ms: int = LEASE_TTL_MS) -> bool:
         """Take or keep the right to tell this region's events, for `ttl_ms`; 0: give it up. False: another has it."""

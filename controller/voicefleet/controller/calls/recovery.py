@@ -33,6 +33,17 @@ PROBES_AT_ONCE = 32
 MOVES_AT_ONCE = 4
 """Where a provider fails for every call in silence, fresh jobs do not help: they must not all start at once."""
 
+_HOW = {
+    Reason.WORKER_ENDED: "ended",
+    Reason.JOB_ENDED: "lost a job",
+    Reason.NOT_LISTENING: "did not answer",
+    Reason.NOT_RENEWED: "did not answer",
+    Reason.TROUBLE: "had no media connection",
+    Reason.DEAF: "did not hear its caller",
+    Reason.MUTE: "was not heard",
+}
+"""What happened to the worker, for the log of incidents."""
+
 log = get_logger(__name__)
 
 _Key = tuple[str, str]
@@ -214,6 +225,9 @@ class Recovery:
         silent_s = 0.0
         if claim.renewed_ms and (last := region.scans.snapshot) is not None:
             silent_s = max(0.0, (region.scans.now_ms(last) - claim.renewed_ms) / 1000)
+        if (last := region.scans.snapshot) is not None:
+            how = _HOW.get(reason, f"lost its jobs ({reason.value})")
+            region.lost_workers.lost_call(claim.worker, room, how, region.clock.monotonic(), region.scans.now_ms(last))
         region.metrics.counters[catalogue.RECOVERIES].labels(region.name, reason.value).inc()
         region.metrics.histograms[catalogue.RECOVERY_DETECTION].labels(region.name, reason.value).observe(silent_s)
         log.warning(

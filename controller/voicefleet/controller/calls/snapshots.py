@@ -27,6 +27,9 @@ class Call:
     """When a scan first saw its claim in the hands of this job; 0 without a claim."""
     aside: Aside | None = None
     """Why it wants no agent; None: it has one, or wants one."""
+    wants_since_ms: int = field(default=0, compare=False)
+    """Since when it is without an agent and wants one: since it was joined, or since its agent was lost; 0: it has one,
+    or wants none."""
 
     @property
     def state(self) -> str:
@@ -99,11 +102,16 @@ def read_call(
     room: str, joined: str, rank: str, claim: Claim | None, aside: Aside | None, now_ms: int, before: Call | None
 ) -> Call:
     """One row of a scan; `before` is what was known of the call."""
-    since_ms = 0
+    joined_ms, place = int(float(joined)), float(rank) if rank else None
+    since_ms = wants_since_ms = 0
     if claim is not None:
         same = before is not None and before.claim is not None and before.claim.job == claim.job
         since_ms = before.held_since_ms if before is not None and same else now_ms
-    return Call(room, int(float(joined)), float(rank) if rank else None, claim, since_ms, aside)
+    elif aside is None:
+        # One that had an agent, which died while nobody of us looked: since when is not known.
+        first_ms = joined_ms if before is None and (place is None or place >= 0) else now_ms
+        wants_since_ms = before.wants_since_ms if before is not None and before.wants_since_ms else first_ms
+    return Call(room, joined_ms, place, claim, since_ms, aside, wants_since_ms)
 
 
 def read_claim(text: str | bytes) -> Claim | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from voicefleet.contract.call_log import CallLog
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.health import HealthState
+from voicefleet.contract.incidents import IncidentKind
 from voicefleet.controller.canary.decide import SLOW_RATIO, Decision, Evidence, Objective, Share, Verdict, decide
 from voicefleet.controller.canary.figures import Figures, figures_of
 from voicefleet.controller.canary.store import CanaryStore, FigureStore, Record
@@ -120,9 +122,17 @@ class CanaryJudge:
 
     def _tell(self, verdict: Verdict) -> None:
         trial = self._view.trial
-        say = log.info if verdict.decision is Decision.PROMOTE else log.error
+        promoted = verdict.decision is Decision.PROMOTE
+        outcome = "promoted" if promoted else "rolled back"
+        self._canary.incidents.note(
+            IncidentKind.CANARY,
+            f"canary {trial.version} of agent {trial.agent} {outcome}: {verdict.reason}",
+            subject=f"{trial.agent}/{trial.version}",
+            state=HealthState.OK if promoted else HealthState.DEGRADED,
+        )
+        say = log.info if promoted else log.error
         say(
-            "canary promoted" if verdict.decision is Decision.PROMOTE else "canary rolled back",
+            f"canary {outcome}",
             region=trial.region,
             agent=trial.agent,
             version=trial.version,

@@ -78,7 +78,12 @@ def _view(region: str, snapshot: Snapshot, call: Call) -> CallView:
         region=region,
         state=call.state,
         reason=call.aside.reason if call.aside else "",
-        since_s=max(0.0, round((snapshot.now_ms - call.joined_ms) / 1000, 3)),
+        since_s=_since(snapshot, call.joined_ms),
+        waiting_s=_since(snapshot, call.wants_since_ms) if call.state == "waiting" else None,
         worker=call.claim.worker if call.claim else "",
         epoch=call.claim.epoch if call.claim else 0,
     )
+
+
+def _since(snapshot: Snapshot, at_ms: int) -> float:
+    return max(0.0, round((snapshot.now_ms - at_ms) / 1000, 3))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections.abc import Mapping
 
 from aiohttp import web
 
+from voicefleet.contract import answers
 from voicefleet.contract.answers import HealthView, Healthz, LeaderHealth
+from voicefleet.contract.health import Health, worst
+from voicefleet.controller.health.observe import region_health
 from voicefleet.controller.http.auth.access import key_of
 from voicefleet.controller.http.auth.keys import Key
+from voicefleet.controller.http.views import finding_views
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.regions.region import Region
 
@@ -17,21 +20,25 @@ from voicefleet.controller.regions.region import Region
 def add_health(app: web.Application, replica: str, regions: Mapping[str, Region], leadership: Leadership) -> None:
     """`GET /healthz`, always 200 while we answer at all, and `GET /v1/health`."""
 
-    def status(seen: Iterable[Region]) -> Literal["ok", "unknown"]:
-        return "ok" if all(region.fresh_snapshot() is not None for region in seen) else "unknown"
+    def healths(seen: Mapping[str, Region]) -> dict[str, Health]:
+        return {name: region_health(region, election=leadership.trouble) for name, region in seen.items()}
+
+    def status(found: Mapping[str, Health]) -> answers.State:
+        return worst(health.state for health in found.values()).value
 
     def view(key: Key) -> HealthView:
-        seen = {name: region for name, region in regions.items() if key.sees(region.place)}
+        found = healths({name: region for name, region in regions.items() if key.sees(region.place)})
         return HealthView(
-            status=status(seen.values()),
-            regions={name: region.reason or "ok" for name, region in seen.items()},
+            status=status(found),
+            regions={name: health.text or "ok" for name, health in found.items()},
+            findings={name: finding_views(health) for name, health in found.items()},
             leader=LeaderHealth(
                 replica=replica, leads=leadership.leads, holder=leadership.holder, trouble=leadership.trouble or ""
             ),
         )
 
     async def healthz(_: web.Request) -> web.Response:
-        return web.json_response(Healthz(status=status(regions.values())).model_dump())
+        return web.json_response(Healthz(status=status(healths(regions))).model_dump())
 
     async def health(request: web.Request) -> web.Response:
         return web.json_response(view(key_of(request)).model_dump())

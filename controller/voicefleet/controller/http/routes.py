@@ -182,6 +182,15 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/health", (Role.READ,), "What is wrong where, in words", {200: answers.HealthView}),
     Route(
         "GET",
+        "/v1/incidents",
+        (Role.READ,),
+        "What happened in the last days, the newest first",
+        {200: answers.IncidentList},
+        (400,),
+        parameters=(_REGION, _limit(answers.INCIDENTS_A_READ, answers.MOST_INCIDENTS_A_READ)),
+    ),
+    Route(
+        "GET",
         "/v1/workers/{worker}",
         (Role.READ,),
         "One worker",

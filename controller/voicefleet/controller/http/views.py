@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from voicefleet.contract.api import RegionView, WorkerStatus, WorkerView
+from voicefleet.contract.api import FindingView, RegionView, WorkerStatus, WorkerView
+from voicefleet.contract.health import Health
+from voicefleet.controller.health.observe import region_health
+from voicefleet.controller.health.workers import claims_by_worker, workers_seen
+from voicefleet.controller.regions.refusals import KEPT_S, REFUSED
 from voicefleet.controller.regions.region import Region
 from voicefleet.scaling import SupplyState
 
@@ -28,51 +32,66 @@ def worker_status(region: Region, worker: str) -> WorkerStatus:
     )
 
 
-def region_view(region: Region) -> RegionView:
-    """What is known of a region; counts are None when they are not known now."""
+def finding_views(health: Health) -> list[FindingView]:
+    """What is wrong, the worst first."""
+    return [FindingView(id=f.id, state=f.state, cause=f.cause, hint=f.hint) for f in health.findings]
+
+
+def region_view(region: Region, *, election: str = "") -> RegionView:
+    """What is known of a region; counts are None when they are not known now.
+
+    Args:
+        election: why no leader can be elected; empty when one can.
+    """
     spec, observation, snapshot = region.spec, region.pool.observation, region.fresh_snapshot()
-    reports = region.reports.fresh()
+    reports, health = region.reports.fresh(), region_health(region, election=election)
     known = observation is not None and reports is not None and region.fresh_instances()
-    instances = {instance.id: instance for instance in region.instances.last}
-    workers = observation.workers if observation is not None else ()
+    workers, held = workers_seen(region), claims_by_worker(region)
+    pids = {instance.id: instance.pid for instance in region.instances.last}
+    cordoned = {w.id for w in observation.workers if w.cordoned} if observation is not None else frozenset()
+    slots = {w.id: w.slots for w in observation.workers} if observation is not None else {}
 
-    def count(state: SupplyState) -> int | None:
-        return sum(w.state is state for w in workers) if known else None
+    def count(*states: SupplyState) -> int | None:
+        return sum(w.state in states for w in workers) if known else None
 
-    draining, stopping = count(SupplyState.DRAINING), count(SupplyState.STOPPING)
-    views: list[WorkerView] = []
-    for worker in workers[:WORKERS_LISTED]:
-        reported, instance = (reports or {}).get(worker.id), instances.get(worker.id)
-        views.append(
-            WorkerView(
-                id=worker.id,
-                state=worker.state.value,
-                slots=worker.slots,
-                live=worker.busy,
-                age_s=round(worker.age_s, 1),
-                pid=reported.report.pid if reported else 0,
-                instance=instance.state.value if instance else "",
-                detail=instance.detail if instance else "",
-            )
+    def pid(worker: str) -> int:
+        # Redis may be away: its owner knows it too, and what was reported once holds as long as it is there.
+        reported = region.reports.last.get(worker)
+        return pids.get(worker) or (reported.report.pid if reported else 0)
+
+    listed = [
+        WorkerView(
+            id=worker.id,
+            state=worker.state.value,
+            slots=slots[worker.id],
+            live=worker.live,
+            age_s=round(worker.age_s, 1),
+            pid=pid(worker.id),
+            instance=worker.instance.value if worker.instance else "",
+            detail=worker.detail,
         )
-    reason = region.reason
-    calls_known = snapshot is not None and known
+        for worker in workers[:WORKERS_LISTED]
+    ]
+    answers, serving = region.refusals.within(KEPT_S), [w for w in workers if w.state is SupplyState.READY]
     return RegionView(
         region=region.name,
-        status="ok" if calls_known else "unknown",
-        reason=reason or ("" if calls_known else "not read yet"),
+        status=health.state.value,
+        reason=health.text,
+        findings=finding_views(health),
         min_workers=spec.min_workers,
         max_workers=spec.max_workers,
         slots_per_worker=spec.slots,
         desired_workers=region.pool.decision.desired if region.pool.decision else None,
         starting=count(SupplyState.STARTING),
         ready=count(SupplyState.READY),
-        draining=None if draining is None or stopping is None else draining + stopping,
-        slots=sum(w.slots for w in workers if w.state is SupplyState.READY and not w.cordoned) if known else None,
+        draining=count(SupplyState.DRAINING, SupplyState.STOPPING),
+        slots=sum(slots[w.id] for w in serving if w.id not in cordoned) if known else None,
         live=snapshot.live if snapshot is not None else None,
         waiting=snapshot.waiting if snapshot is not None else None,
         set_aside=snapshot.set_aside if snapshot is not None else None,
         silent=region.reports.silent,
-        workers=views,
-        more_workers=len(workers) - len(views),
+        moving=None if held is None else held.total() - sum(w.live for w in workers),
+        refused=sum(answers[status] for status in REFUSED),
+        workers=listed,
+        more_workers=len(workers) - len(listed),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.incidents import IncidentKind
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.leader.leadership import Leadership
@@ -84,4 +85,6 @@ class HungWorkers:
         log.error("worker hangs and has no call: ended", region=region.name, worker=worker, silent_s=round(silent_s, 1))
         region.metrics.counters[catalogue.WORKERS_KILLED].labels(region.name).inc()
         await region.fleet.kill(worker)
+        text = f"{worker} did not answer for {silent_s:.0f} s and had no call: it was ended"
+        region.incidents.note(IncidentKind.WORKER_HUNG, text, subject=worker)
         self._ended.add(worker)

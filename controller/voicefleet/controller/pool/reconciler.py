@@ -129,6 +129,8 @@ class PoolReconciler:
             say("worker ended", region=region.name, worker=exited.id, asked=exited.asked, detail=exited.detail)
             if exited.sure:
                 region.pool = region.pool.with_departed(exited.id, region.clock.monotonic())
+            if not exited.asked:
+                self._note_lost(exited)
         self._unforgotten += new
         if not self._unforgotten:
             return False
@@ -141,6 +143,15 @@ class PoolReconciler:
         region.reads.succeeded("exits")
         self._unforgotten.clear()
         return True
+
+    def _note_lost(self, exited: InstanceExit) -> None:
+        """A worker that served ended. One that never was ready is the health's to tell: it may be one of very many."""
+        region, reported = self._region, self._region.reports.last.get(exited.id)
+        if reported is None or reported.report.startup_s is None:
+            return
+        snapshot, now_s = region.scans.snapshot, region.clock.monotonic()
+        now_ms = region.scans.now_ms(snapshot) if snapshot else 0
+        region.lost_workers.ended(exited.id, exited.detail, now_s, snapshot, now_ms)
 
     async def _carry_out(self, actions: Actions, readings: Readings) -> None:
         region, reports = self._region, readings.reports or {}

@@ -1,37 +1,72 @@
-"""Which reads and writes of one region fail now, and why."""
+"""Which reads and writes of one region fail now, since when, and because of whom."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.metrics import Metrics
+from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 
+FORGOTTEN_AFTER_S = 10.0
+
+_STEADY = frozenset({"queue", "listing", "reports", "instances"})
+"""Sources that are read all the time, so that their last result holds. Others are read when there is a reason: a
+failure of theirs says nothing of now after a while."""
+
 log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRead:
+    """A source whose last read failed. Times are of the region's monotonic clock."""
+
+    text: str
+    """Why."""
+    dependency: str
+    """Who did not answer, a `contract.errors.Dependency`; empty: nobody in particular."""
+    since_s: float
+    """When it failed first, of the failures in a row."""
+    last_s: float
+    """When it failed last."""
 
 
 class ReadResults:
     """Why the last read of a source failed. Only writer: of each source, the one module that reads it."""
 
-    def __init__(self, region: str, metrics: Metrics) -> None:
+    def __init__(self, region: str, metrics: Metrics, clock: Clock) -> None:
         self._region = region
         self._metrics = metrics
-        self._troubles: dict[str, str] = {}
+        self._clock = clock
+        self._failed: dict[str, FailedRead] = {}
 
     def failed(self, source: str, error: Exception) -> None:
         """A read failed. It is logged once, until it succeeds again."""
         self._metrics.counters[catalogue.OBSERVE_FAILURES].labels(self._region, source).inc()
-        if source not in self._troubles:
+        before = self._failed.get(source)
+        if before is None:
             log.warning("state unknown, keeping what there is", region=self._region, source=source, error=str(error))
-        self._troubles[source] = str(error)
+        now_s = self._clock.monotonic()
+        self._failed[source] = FailedRead(
+            text=str(error),
+            dependency=getattr(error, "dependency", ""),
+            since_s=now_s if before is None else before.since_s,
+            last_s=now_s,
+        )
 
     def succeeded(self, source: str) -> None:
         """A read that may have failed before succeeded."""
-        if self._troubles.pop(source, None) is not None:
+        if self._failed.pop(source, None) is not None:
             log.info("state known again", region=self._region, source=source)
 
     @property
     def troubles(self) -> Mapping[str, str]:
-        """Source -> why its last read failed."""
-        return self._troubles
+        """Source -> why its last read failed, however long ago that was."""
+        return {source: read.text for source, read in self._failed.items()}
+
+    def failing(self) -> Mapping[str, FailedRead]:
+        """Source -> its failure, of those that fail now: what is read only now and then is left out after a while."""
+        oldest_s = self._clock.monotonic() - FORGOTTEN_AFTER_S
+        return {s: r for s, r in self._failed.items() if s in _STEADY or r.last_s >= oldest_s}

@@ -13,6 +13,8 @@ from voicefleet.contract.rooms import served_by_name
 from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.canary.decide import Decision
 from voicefleet.controller.canary.trial import TrialView
+from voicefleet.controller.health.incidents import Incidents
+from voicefleet.controller.health.lost_workers import LostWorkers
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.model_store import ModelStore
@@ -23,8 +25,10 @@ from voicefleet.controller.regions.livekit_view import CutOff, ListedRooms
 from voicefleet.controller.regions.outages import Outages
 from voicefleet.controller.regions.pool_view import KnownInstances, PoolView
 from voicefleet.controller.regions.read_results import ReadResults
+from voicefleet.controller.regions.refusals import Refusals
 from voicefleet.controller.regions.report_reads import ReportReads
 from voicefleet.controller.regions.reservations import Reservations
+from voicefleet.controller.regions.turn_rates import TurnRates
 from voicefleet.controller.settings.region import RegionSettings
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.tracing import NoTracer, Tracer
@@ -66,11 +70,18 @@ class Region:
     """The canary that this pool is, or that is tried beside it."""
     moved: Callable[[str], Awaitable[bool]] | None = None
     """Of a canary: whether the call in a room went on to the stable version."""
+    refusals: Refusals = field(init=False)
+    turns: TurnRates = field(default_factory=TurnRates)
+    incidents: Incidents = field(default=None)  # type: ignore[assignment]
+    """The log of what happened; by default one in memory."""
+    lost_workers: LostWorkers = field(default_factory=LostWorkers)
 
     def __post_init__(self) -> None:
+        self.refusals = Refusals(self.clock)
+        self.incidents = self.incidents or Incidents(self.name, None, self.clock)
         self.scans = CallScans(self.name, self.calls, self.redis, self.clock, self.metrics)
         self.reports = ReportReads(self.name, self.workers, self.clock, self.metrics)
-        self.reads = ReadResults(self.name, self.metrics)
+        self.reads = ReadResults(self.name, self.metrics, self.clock)
         self.reservations = Reservations(self.clock)
 
     @property

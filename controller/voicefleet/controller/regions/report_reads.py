@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Mapping
 
 from voicefleet.contract.errors import UnknownStateError
@@ -33,6 +34,11 @@ class ReportReads:
     def last(self) -> Mapping[str, Reported]:
         """Those read last, however old."""
         return self._reports
+
+    @property
+    def age_s(self) -> float:
+        """Of `last`; infinite before the first read."""
+        return math.inf if self._began_s is None else self._clock.monotonic() - self._began_s
 
     @property
     def old(self) -> bool:

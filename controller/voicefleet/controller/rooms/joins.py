@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from voicefleet.contract.call_events import EndReason
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
-from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.errors import Dependency, UnknownStateError
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.metrics import Metrics
@@ -87,7 +87,8 @@ class JoinCounter:
         try:
             allowed = await self._limiter.confirm(record.key, region.name, room, self.gone)
         except REDIS_FAILURES as error:
-            raise UnknownStateError(f"Redis did not count a call ({type(error).__name__})") from error
+            text = f"Redis did not count a call ({type(error).__name__})"
+            raise UnknownStateError(text, dependency=Dependency.REDIS) from error
         if not allowed:
             await self._end(region, room, Refusal.OVER_LIMIT, record.key)
 

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from voicefleet.contract.aside import Why
 from voicefleet.contract.call_events import EndReason
-from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.errors import Dependency, UnknownStateError
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.calls.expected import expected_since
 from voicefleet.controller.calls.released import asked_again
@@ -159,7 +159,8 @@ class RoomLister:
         region.metrics.gauges[catalogue.ROOMS_UNKNOWN].labels(region.name).set(unknown)
         self._log_unknown(unknown, found.error)
         if rotation.too_many_unknown:
-            raise UnknownStateError(f"who is in {unknown} of {len(unsure)} rooms cannot be told: {found.error}")
+            text = f"who is in {unknown} of {len(unsure)} rooms cannot be told: {found.error}"
+            raise UnknownStateError(text, dependency=Dependency.LIVEKIT)
         # Webhooks told of some meanwhile.
         snapshot = region.scans.snapshot
         if unseen := rotation.unseen(snapshot.rooms if snapshot else (), unsure):

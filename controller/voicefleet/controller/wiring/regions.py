@@ -9,6 +9,8 @@ from voicefleet.contract.errors import UnknownStateError, UnreachableError
 from voicefleet.controller.adapters.livekit import LiveKit
 from voicefleet.controller.calls.call_store import CallStore
 from voicefleet.controller.calls.dial_store import DialStore
+from voicefleet.controller.health.incident_store import IncidentStore
+from voicefleet.controller.health.incidents import Incidents
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.model_store import ModelStore
@@ -46,6 +48,7 @@ def open_regions(
             clock=clock,
             metrics=metrics,
             tracer=tracer,
+            incidents=Incidents(name, IncidentStore(redis, name), clock, replica=settings.replica),
         )
     open_trials(settings, regions, redis)
     return regions

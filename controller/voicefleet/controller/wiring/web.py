@@ -15,6 +15,7 @@ from voicefleet.controller.http.campaigns import Campaigns
 from voicefleet.controller.http.canaries import Canaries
 from voicefleet.controller.http.end_call import EndCall
 from voicefleet.controller.http.health import add_health
+from voicefleet.controller.http.incidents import add_incidents
 from voicefleet.controller.http.openapi import add_document
 from voicefleet.controller.http.page import add_page
 from voicefleet.controller.http.rejoin import Rejoin
@@ -54,6 +55,7 @@ def build_web(shared: Shared, leadership: Leadership) -> Web:
     Api(settings, regions, access, joins, limiter, decisions, metrics, histories, leadership).add_routes(app)
     CallDetail(regions).add_routes(app)
     Canaries(regions).add_routes(app)
+    add_incidents(app, regions)
     EndCall(regions, limiter).add_routes(app)
     Rejoin(regions).add_routes(app)
     RoomAgents(regions).add_routes(app)

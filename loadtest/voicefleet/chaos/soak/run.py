@@ -75,7 +75,7 @@ async def run_soak(options: SoakOptions, clock: Clock, say: Say, soak: Soak) -> 
         UsageError: a part did not start.
     """
     ends_s = clock.monotonic() + options.length_min * 60
-    async with running_harness(NORMAL, clock, say, keep_logs=options.logs) as harness:
+    async with running_harness(NORMAL, clock, say, call_events={}, keep_logs=options.logs) as harness:
         for scenario, seed in rounds(options):
             run = await harness.run(scenario, seed)
             soak.runs.append(run)

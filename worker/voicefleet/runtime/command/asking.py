@@ -35,5 +35,7 @@ async def ask(url: str, question: Awaitable[T]) -> T:
         if error.value != 401:
             raise
         raise UnreachableError(
-            "the controller refuses our key", field=CONTROLLER_KEY, hint="Set it to a key that the controller knows."
+            "the controller answered 401: no key is given, or one that it does not know",
+            field=CONTROLLER_KEY,
+            hint="Set it to the secret of a key of the controller's `api_keys_env` or `api_keys_file`.",
         ) from error

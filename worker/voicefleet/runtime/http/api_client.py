@@ -18,11 +18,13 @@ from voicefleet.contract.api import (
     DecisionView,
     DrainView,
     HistoryPoint,
+    IncidentView,
     RegionView,
     WorkerStatus,
 )
 from voicefleet.contract.call_events import CallSummary
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
+from voicefleet.contract.health import HealthState
 from voicefleet.runtime.clock import Clock, SystemClock
 
 REQUEST_TIMEOUT_S = 5.0
@@ -80,14 +82,34 @@ class ControllerClient:
         UnreachableError when it refuses our key."""
         return [self._read(RegionView, r) for r in await self._get_list("/v1/regions", "regions")]
 
+    async def health(self) -> HealthState:
+        """The state of the worst region, which anybody may know. Raises UnknownStateError when it does not say."""
+        status, answer, _ = await self._ask("GET", "/healthz")
+        word = answer.get("status") if status == 200 and isinstance(answer, dict) else None
+        if word not in list(HealthState):
+            raise UnknownStateError(f"GET {self._url}/healthz was answered with {status}")
+        return HealthState(word)
+
+    async def incidents(self, limit: int = 50) -> list[IncidentView]:
+        """What happened lately, the newest first; nothing from a controller of an older release, which keeps no log.
+        Raises UnknownStateError when the controller does not say."""
+        status, answer, _ = await self._ask("GET", f"/v1/incidents?limit={limit}")
+        if status == 404:
+            return []
+        found = answer.get("incidents") if status == 200 and isinstance(answer, dict) else None
+        if not isinstance(found, list):
+            raise self._refusal("/v1/incidents", status, answer)
+        return [self._read(IncidentView, i) for i in found]
+
     async def calls(self) -> list[CallView]:
-        """Every call there is, page by page. Raises UnknownStateError when the controller does not say."""
+        """Every call there is, page by page. As all reads of lists it raises UnknownStateError when the controller does
+        not say, and UnreachableError when it refuses our key."""
         found: list[CallView] = []
         path: str | None = _CALLS
         while path is not None:
             status, answer, _ = await self._ask("GET", path)
             if status != 200:
-                raise UnknownStateError(f"GET {self._url}/v1/calls was answered with {status}")
+                raise self._refusal("/v1/calls", status, answer)
             page = self._read(CallPage, answer)
             found += page.calls
             path = f"{_CALLS}&cursor={quote(page.next, safe='')}" if page.next else None
@@ -118,11 +140,9 @@ class ControllerClient:
     async def history(self) -> dict[str, list[HistoryPoint]]:
         """The last half hour of each region, the oldest first. Raises UnknownStateError when it does not say."""
         status, answer, _ = await self._ask("GET", "/v1/history")
-        if status in (401, 403):
-            raise _refused("GET /v1/history", status, answer, "Give a key that may read.")
         regions = answer.get("regions") if status == 200 and isinstance(answer, dict) else None
         if not isinstance(regions, dict):
-            raise UnknownStateError(f"GET {self._url}/v1/history was answered with {status}")
+            raise self._refusal("/v1/history", status, answer)
         return {name: [self._read(HistoryPoint, point) for point in points] for name, points in regions.items()}
 
     async def drain_worker(self, worker: str) -> DrainView:
@@ -163,11 +183,15 @@ class ControllerClient:
 
     async def _get_list(self, path: str, name: str) -> list[Any]:
         status, answer, _ = await self._ask("GET", path)
-        if status in (401, 403):
-            raise _refused(f"GET {path}", status, answer, "Give a key that may read.")
         if status != 200 or not isinstance(answer, dict) or not isinstance(answer.get(name), list):
-            raise UnknownStateError(f"GET {self._url}{path} was answered with {status}")
+            raise self._refusal(path, status, answer)
         return list(answer[name])
+
+    def _refusal(self, path: str, status: int, answer: Any) -> UnreachableError | UnknownStateError:
+        """What to raise for an answer to a read that is not what was asked for."""
+        if status in (401, 403, 429):  # the last too: so many attempts with a wrong key
+            return _refused(f"GET {path}", status, answer, "Give a key that may read.")
+        return UnknownStateError(f"GET {self._url}{path} was answered with {status}")
 
     async def _ask(self, method: str, path: str, *, json: Any = None) -> tuple[int, Any, float]:
         assert self._http is not None, "enter the client first"

@@ -24,7 +24,7 @@ from redis.maint_notifications import MaintNotificationsConfig
 from voicefleet.contract import call_log, codec
 from voicefleet.contract.aside import Aside
 from voicefleet.contract.claims import Claim, Handoff
-from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
+from voicefleet.contract.errors import ConfigError, Dependency, UnknownStateError, UnreachableError
 from voicefleet.runtime.redis.address import SentinelAddress, is_sentinel, parse_sentinel, shown_address
 from voicefleet.runtime.redis.following import follow_the_master
 from voicefleet.runtime.redis.scripts import ScriptArguments
@@ -52,9 +52,12 @@ def translate_redis_errors() -> Iterator[None]:
     except REDIS_FAILURES as error:
         if _refuses_rights(error):
             raise UnknownStateError(
-                "Redis refuses our user a command or a key. Give it what `voicefleet redis-acl REGION` prints"
+                "Redis refuses our user a command or a key. Give it what `voicefleet redis-acl REGION` prints",
+                dependency=Dependency.REDIS,
             ) from error
-        raise UnknownStateError(f"Redis did not answer ({type(error).__name__})") from error
+        raise UnknownStateError(
+            f"Redis did not answer ({type(error).__name__})", dependency=Dependency.REDIS
+        ) from error
 
 
 def _refuses_rights(error: BaseException) -> bool:

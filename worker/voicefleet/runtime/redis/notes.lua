@@ -38,10 +38,11 @@ local function add_fact(id, fact)
   redis.call('PEXPIRE', log_of(id), LOG_TTL_MS)
 end
 
--- Have the controllers tell who asked for it, once. Nobody asked: nothing is kept.
+-- Have the controllers tell who asked for it, once. Nothing is kept when no controller has a receiver; a Redis that
+-- lost its data does not know, and keeps it.
 local function add_event(id, type, name, data)
   local first = redis.call('HSETNX', log_of(id), 'told:' .. name, 1) == 1
-  if first and redis.call('EXISTS', PREFIX .. 'call_events_wanted') == 1 then
+  if first and redis.call('GET', PREFIX .. 'call_events_wanted') ~= '0' then
     redis.call('XADD', PREFIX .. 'call_events', 'MAXLEN', '~', MOST_EVENTS, '*', 'id', id .. '.' .. name, 'type', type,
       'call', id, 'at_ms', now_ms(), 'data', data)
   end

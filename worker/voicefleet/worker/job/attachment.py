@@ -21,12 +21,10 @@ from typing import Any
 
 from livekit.agents import Agent, AgentSession
 
-from voicefleet.contract.errors import UnknownStateError
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.runtime.redis.claim_store import Turn
 from voicefleet.worker.call import ASKED_AGAIN
 from voicefleet.worker.conversation.call_end import Hook, run_call_end
-from voicefleet.worker.conversation.handover import READY_EVERY_S, wait_for_turn
+from voicefleet.worker.conversation.handover import wait_for_turn
 from voicefleet.worker.conversation.resume import Resumption
 from voicefleet.worker.conversation.session_state import SessionState
 from voicefleet.worker.conversation.transcript import CallTranscript
@@ -41,16 +39,13 @@ from voicefleet.worker.job.ending import Ending
 from voicefleet.worker.job.live_call import LiveCall
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.parts import Job
+from voicefleet.worker.job.session_wait import SessionWait
 from voicefleet.worker.job.transfer import TRANSFERRED, transfer
 from voicefleet.worker.providers.pipeline import fit_session
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.observations import CallReleased, HookFailed
 from voicefleet.worker.tiers.load import ReadyTier, Tiers
 
-HOLD_AFTER_S = 2.0
-"""An entrypoint that has not started its session by then renews its claim: one that is only accepted ends after 5 s."""
-START_LIMIT_S = 20.0
-"""A caller whom an entrypoint leaves without a session for so long gets another job."""
 GREETING_S = 2.0
 """What an entrypoint says within this time after `start` is its greeting."""
 
@@ -79,7 +74,7 @@ class Attachment:
         self._woken = asyncio.Event()
         self._entry: asyncio.Task[None] | None = None
         self._session: AgentSession[Any] | None = None
-        self._holding: asyncio.Task[None] | None = None
+        self._wait = SessionWait(job, self._lease, self._leave)
         self._begun = False
         """Its start has succeeded."""
         self._left = False
@@ -112,7 +107,7 @@ class Attachment:
         # The claim is given back first: a job that does not listen any more and holds a call counts as dead.
         closing.push_async_callback(job.ports.liveness.end)
         closing.push_async_callback(self._ending.finish)
-        closing.push_async_callback(self._stop_holding)
+        closing.push_async_callback(self._wait.end)
         closing.callback(self._media.end)
         return closing
 
@@ -121,7 +116,7 @@ class Attachment:
     async def run(self, entry: Coroutine[Any, Any, None]) -> None:
         """Run the entrypoint. Returns when it has returned, or when the call has been left."""
         self._entry = asyncio.create_task(entry)
-        self._holding = asyncio.create_task(self._hold_until_started())
+        self._wait.begin()
         try:
             await self._entry
         except asyncio.CancelledError:
@@ -133,59 +128,6 @@ class Attachment:
             # The session is there and serves the caller: what failed is what the team does beside it.
             log.exception("the entrypoint failed after its session had started, the call goes on")
             self._job.ports.channel.send(HookFailed("entrypoint"))
-
-    async def _hold_until_started(self) -> None:
-        """Keep the claim of a call whose entrypoint takes long to start its session, and give up in the end."""
-        job, lease = self._job, self._lease
-        if job.successor:
-            await self._hold_handoff()
-            return
-        await job.ports.clock.sleep(HOLD_AFTER_S)
-        if self._session is not None:
-            return
-        if not await lease.acquire(others=False):
-            self._leave("claim held by another")
-            return
-        renewing = asyncio.create_task(lease.renew_until_lost(lambda: True))
-        try:
-            async with asyncio.timeout(START_LIMIT_S - HOLD_AFTER_S):
-                await asyncio.wait({renewing})
-        except TimeoutError:
-            if self._speaks_by_itself():
-                log.warning("no AgentSession was started, but audio is published: the call is the entrypoint's own")
-                await asyncio.wait({renewing})
-            else:
-                log.error("the entrypoint started no session, the call is given to another job", limit_s=START_LIMIT_S)
-                job.ports.channel.send(HookFailed("session_start"))
-                self._leave("no session started")
-                return
-        finally:
-            renewing.cancel()
-        if lease.lost:
-            self._leave("claim held by another")
-
-    async def _hold_handoff(self) -> None:
-        """Keep the handoff to us while the session starts: one that is only accepted ends after 6 s, and what a team's
-        entrypoint does first may take longer."""
-        job, clock = self._job, self._job.ports.clock
-        deadline_s = clock.monotonic() + START_LIMIT_S
-        while clock.monotonic() < deadline_s:
-            await clock.sleep(READY_EVERY_S)
-            with contextlib.suppress(UnknownStateError):
-                if await job.ports.claims.ready(job.room, job=job.id, starting=True) is Turn.OVER:
-                    self._leave("not handed over")
-                    return
-        log.error("the session of a successor did not start in time, the call stays where it is", limit_s=START_LIMIT_S)
-        job.ports.channel.send(HookFailed("session_start"))
-        self._leave("no session started")
-
-    def _speaks_by_itself(self) -> bool:
-        return any(p.track is not None for p in self._job.ctx.room.local_participant.track_publications.values())
-
-    async def _stop_holding(self) -> None:
-        if self._holding is not None and self._holding is not asyncio.current_task():
-            self._holding.cancel()
-            await asyncio.gather(self._holding, return_exceptions=True)
 
     def _leave(self, why: str) -> None:
         self._left = True
@@ -213,7 +155,7 @@ class Attachment:
         job = self._job
         self._session = session
         if not job.successor:
-            await self._stop_holding()
+            await self._wait.end()
         connecting = asyncio.create_task(job.ctx.connect())
         fit_session(session, agent, self.tier)
         parts.limit_models(job, session)
@@ -323,7 +265,7 @@ class Attachment:
         self._hear(session)
         live.started(deaf=True)
         await wait_for_avatar(session)
-        await self._stop_holding()
+        await self._wait.end()
         ours = await wait_for_turn(
             ports.claims,
             self._lease.renew,

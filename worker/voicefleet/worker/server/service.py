@@ -118,6 +118,8 @@ class Worker:
             jobs=[job.job.id for job in self._jobs()],
             silent=self._metrics.silent_calls,
             ttfa=list(self._metrics.ttfa_counts),
+            turns=self._metrics.counts(catalogue.TURNS),
+            provider_failures=self._metrics.counts(catalogue.PROVIDER_FAILURES),
         )
 
     def _not_ready(self) -> str:

@@ -59,6 +59,11 @@ class WorkerMetrics(Instruments):
         """Calls whose caller has waited for a voice for too long."""
         return len(self._silent)
 
+    def counts(self, metric: Metric) -> dict[str, int]:
+        """What a counter has counted: its labels, with a slash between two -> how often; none that is zero."""
+        samples = (s for family in self.counters[metric].collect() for s in family.samples if s.name in metric.samples)
+        return {"/".join(s.labels[label] for label in metric.labels): int(s.value) for s in samples if s.value}
+
     def answered(self, answer: Answer) -> None:
         """An offer of a call was answered."""
         self.counters[catalogue.JOB_REQUESTS].labels(answer.value).inc()

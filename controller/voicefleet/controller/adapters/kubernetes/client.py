@@ -12,7 +12,7 @@ import aiohttp
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
-from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.errors import Dependency, UnknownStateError
 from voicefleet.controller.settings.kubernetes import ClusterAccess
 
 _UNAUTHORIZED = 401
@@ -23,7 +23,7 @@ class KubernetesError(UnknownStateError):
     """The API server refused a request, or did not answer it. `status` is the answer's, 0 when there was none."""
 
     def __init__(self, text: str, status: int = 0) -> None:
-        super().__init__(text)
+        super().__init__(text, dependency=Dependency.KUBERNETES)
         self.status = status
 
 

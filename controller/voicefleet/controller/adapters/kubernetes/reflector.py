@@ -14,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from kubernetes.aio.client import ApiClient
 
-from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.errors import Dependency, UnknownStateError
 from voicefleet.controller.adapters.kubernetes.client import Cluster, KubernetesError, read_body, refusal
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
@@ -85,7 +85,7 @@ class Reflector(Generic[T]):
             return
         since = "not read yet" if age_s is None else f"not confirmed for {age_s:.0f} s"
         why = f": {self.failure}" if self.failure else ""
-        raise UnknownStateError(f"{self._what}: {since}{why}") from self.failure
+        raise UnknownStateError(f"{self._what}: {since}{why}", dependency=Dependency.KUBERNETES) from self.failure
 
     async def run(self) -> None:
         """Keep current until cancelled."""

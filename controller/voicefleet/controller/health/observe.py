@@ -1,0 +1,71 @@
+"""Puts together what a region's health is told from, out of its views: no I/O."""
+
+from __future__ import annotations
+
+from voicefleet.contract.health import Health
+from voicefleet.contract.reports import BAD_OUTCOMES
+from voicefleet.controller.calls.snapshots import Snapshot
+from voicefleet.controller.health.assess import assess
+from voicefleet.controller.health.observation import HealthObservation, TurnCounts
+from voicefleet.controller.health.workers import workers_seen
+from voicefleet.controller.regions.refusals import REFUSED
+from voicefleet.controller.regions.region import Region
+
+REFUSED_WINDOW_S = 60.0
+TURNS_WINDOWS_S = (60.0, 300.0)
+"""The last minute; where few spoke in it, more of the past."""
+LEAST_TURNS = 3
+
+
+def region_health(region: Region, *, election: str = "") -> Health:
+    """How well `region` is now. `election`: why no leader can be elected; empty when one can."""
+    return assess(observe(region, election=election), region.clock.monotonic())
+
+
+def observe(region: Region, *, election: str = "") -> HealthObservation:
+    """What is known of `region` now."""
+    pool, snapshot, reports = region.pool, region.fresh_snapshot(), region.reports.fresh()
+    known = pool.observation is not None and reports is not None and region.fresh_instances()
+    answers = region.refusals.within(REFUSED_WINDOW_S)
+    return HealthObservation(
+        region=region.name,
+        failed_reads=region.reads.failing(),
+        calls_known=snapshot is not None,
+        workers_known=known,
+        managed=region.fleet is not None,
+        wanted=pool.decision.desired if pool.decision else None,
+        max_workers=region.settings.pool_spec.max_workers,
+        start_timeout_s=region.settings.pool.start_timeout_s,
+        workers=workers_seen(region),
+        trouble=region.fleet.trouble() if region.fleet is not None else "",
+        free=sum(r.free for r in reports.values()) if known and reports is not None else None,
+        live=snapshot.live if snapshot else None,
+        waiting=snapshot.waiting if snapshot else None,
+        oldest_wait_s=_oldest_wait_s(region, snapshot) if snapshot and snapshot.waiting else 0.0,
+        silent=region.reports.silent,
+        refused={status: answers[status] for status in REFUSED if answers[status]},
+        accepted=answers[201],
+        turns=_turns(region),
+        election=election if region.fleet is not None else "",
+    )
+
+
+def _oldest_wait_s(region: Region, snapshot: Snapshot) -> float:
+    now_ms = region.scans.now_ms(snapshot)
+    return max((now_ms - c.wants_since_ms for c in snapshot.calls if c.state == "waiting"), default=0) / 1000
+
+
+def _turns(region: Region) -> TurnCounts | None:
+    if not region.turns.known:
+        return None
+    now_s = region.clock.monotonic()
+    found = TurnCounts()
+    for window_s in TURNS_WINDOWS_S:
+        counts = region.turns.within(now_s, window_s)
+        outcomes = {name.removeprefix("turn:"): n for name, n in counts.items() if name.startswith("turn:")}
+        failed = sum(n for outcome, n in outcomes.items() if outcome in BAD_OUTCOMES)
+        failures = {name.removeprefix("fail:"): n for name, n in counts.items() if name.startswith("fail:")}
+        found = TurnCounts(sum(outcomes.values()) - failed, failed, failures, window_s)
+        if found.turns >= LEAST_TURNS:
+            break
+    return found

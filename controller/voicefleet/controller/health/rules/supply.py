@@ -1,0 +1,92 @@
+"""The workers: none is ready, they do not start, some hang, all slots are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from voicefleet.contract.health import Finding, HealthState
+from voicefleet.controller.health.observation import HealthObservation, WorkerSeen
+from voicefleet.controller.ports import InstanceState
+from voicefleet.scaling import SupplyState
+
+_STARTS: dict[InstanceState | None, tuple[str, str]] = {
+    InstanceState.CRASH_LOOPING: (
+        "crash_loop",
+        "Correct what the error names; `voicefleet check --agent FILE --tiers FILE` finds it before a start.",
+    ),
+    InstanceState.UNSCHEDULABLE: ("unschedulable", "Add nodes, or lower `resources.requests` of the workers."),
+    InstanceState.PULLING: ("image", "Correct the image's repository and tag, or its pull secret."),
+    InstanceState.PENDING: ("quota", "Raise the quota that the message names, or lower `max_workers`."),
+    None: (
+        "starts_fail",
+        "Correct what the error names; `voicefleet check --agent FILE --tiers FILE` finds it before a start.",
+    ),
+}
+"""Id and hint by the state of the instances that do not run; None: by what their owner says."""
+
+STARTING_S = 60.0
+"""A first worker that starts for longer than this is not just on its way."""
+
+
+def supply(seen: HealthObservation, now_s: float) -> Iterator[Finding]:
+    """What is wrong with the workers, as far as they are known."""
+    if not seen.workers_known:
+        return
+    wanted = seen.wanted or 0
+    missing = seen.managed and seen.ready < wanted
+    if missing and seen.trouble:
+        yield _starts_fail(seen)
+    elif seen.ready == 0 and (wanted > 0 or not seen.managed):
+        yield _none_ready(seen)
+    yield from _hung(seen)
+    if seen.free == 0 and seen.ready >= seen.max_workers > 0:
+        cause = f"every slot of the {seen.max_workers} workers that there may be is taken: the next caller is refused"
+        yield Finding("full", HealthState.DEGRADED, cause, "Raise the pool's `max_workers`.")
+
+
+def _starts_fail(seen: HealthObservation) -> Finding:
+    stuck = next((w.instance for w in seen.workers if w.detail and w.instance in _STARTS), None)
+    id_, hint = _STARTS[stuck]
+    if seen.ready == 0:
+        return Finding(id_, HealthState.FAILING, f"no worker is ready: {seen.trouble}", hint)
+    cause = f"{seen.ready} of {seen.wanted} workers are ready: {seen.trouble}"
+    return Finding(id_, HealthState.FAILING if seen.waiting else HealthState.DEGRADED, cause, hint)
+
+
+def _none_ready(seen: HealthObservation) -> Finding:
+    id_ = "no_ready_workers"
+    if not seen.managed:
+        cause = "no worker is ready: none has registered with this region's LiveKit and reported"
+        return Finding(id_, HealthState.FAILING, cause, "Start one: `voicefleet worker --agent FILE --region REGION`.")
+    starting = [w for w in seen.workers if w.state is SupplyState.STARTING]
+    oldest_s = max((w.age_s for w in starting), default=0.0)
+    if starting and oldest_s < STARTING_S:
+        cause = f"no worker is ready yet; {_workers(len(starting))} since {oldest_s:.0f} s"
+        return Finding(
+            id_, HealthState.DEGRADED, cause, "Wait until it has registered; `min_workers` keeps some ready."
+        )
+    if starting:
+        cause = f"no worker is ready; {_workers(len(starting))} since {oldest_s:.0f} s"
+        return Finding(id_, HealthState.FAILING, cause, "Look at the log of the worker that starts.")
+    return Finding(id_, HealthState.FAILING, "no worker is ready, and none starts", "Look at the controller's log.")
+
+
+def _workers(count: int) -> str:
+    return "one starts" if count == 1 else f"{count} start"
+
+
+def _hung(seen: HealthObservation) -> Iterator[Finding]:
+    hung = [w for w in seen.workers if w.state is SupplyState.UNKNOWN]
+    if not hung:
+        return
+    state = HealthState.FAILING if seen.ready == 0 and seen.wanted else HealthState.DEGRADED
+    named = ", ".join(_silent(w) for w in hung[:3]) + (f" and {len(hung) - 3} more" if len(hung) > 3 else "")
+    calls = sum(w.live for w in hung)
+    whose = "its" if len(hung) == 1 else "their"
+    what = f"; {whose} {calls} {'call is' if calls == 1 else 'calls are'} moved" if calls else ""
+    hint = "Wait some seconds: a worker that hangs is ended and replaced. If it stays, look at its machine and its log."
+    yield Finding("workers_silent", state, f"no reports of {named}{what}", hint)
+
+
+def _silent(worker: WorkerSeen) -> str:
+    return f"{worker.id} for {worker.silent_s:.0f} s"
