@@ -19,8 +19,8 @@ from voicefleet.controller.calls.dispatch import Dispatcher
 from voicefleet.controller.calls.dispatch_requests import dispatch_metadata, orders_in
 from voicefleet.controller.calls.recovery import take_from
 from voicefleet.controller.calls.snapshots import Snapshot
+from voicefleet.controller.canary.analysis import VersionFigures
 from voicefleet.controller.canary.decide import Decision
-from voicefleet.controller.canary.judge import VersionFigures
 from voicefleet.controller.canary.moves import CallMoves
 from voicefleet.controller.canary.trial import TrialView
 from voicefleet.controller.regions.region import Region

@@ -30,7 +30,7 @@ class Trial:
 
 @dataclass
 class TrialView:
-    """One canary. Only writer: `controller.canary.judge`."""
+    """One canary. Only writer: `controller.canary.analysis`."""
 
     trial: Trial
     record: Record | None = None

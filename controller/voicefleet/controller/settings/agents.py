@@ -14,6 +14,7 @@ from voicefleet.contract.rooms import ORDERED, ROOMS_PATTERN
 from voicefleet.controller.settings.kubernetes import KubernetesName
 from voicefleet.controller.settings.pool import PoolSettings
 from voicefleet.controller.settings.rooms import choice_of_rooms
+from voicefleet.controller.settings.routes import Routes
 from voicefleet.controller.settings.section import Section
 from voicefleet.controller.settings.trunk import TrunkSettings
 
@@ -153,3 +154,12 @@ class AgentSettings(Workers):
     def canary(self) -> str:
         """The version that is tried out; empty: none is."""
         return next((name for name, version in self.versions.items() if version.weight and name != self.stable), "")
+
+
+def routes_of(agents: Mapping[str, AgentSettings], default_agent: str | None) -> Routes:
+    """What leads to which agent."""
+    return Routes(
+        default=default_agent or (next(iter(agents)) if len(agents) == 1 else ""),
+        tenants={tenant: name for name, agent in agents.items() for tenant in agent.tenants},
+        numbers={number: name for name, agent in agents.items() for number in agent.numbers},
+    )

@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from voicefleet.contract.keys import REGION_PATTERN
 from voicefleet.contract.parsing.validation import refused
 from voicefleet.contract.pools import PoolPlace, PoolRole
 from voicefleet.contract.rooms import ORDERED
-from voicefleet.controller.settings.agents import AgentSettings, VersionSettings, Workers
-from voicefleet.controller.settings.routes import Routes
-
-if TYPE_CHECKING:
-    from voicefleet.controller.settings.region import RegionSettings
+from voicefleet.controller.settings.agents import AgentSettings, VersionSettings, Workers, routes_of
+from voicefleet.controller.settings.region import RegionSettings
 
 
 def pools_of(region: RegionSettings) -> Iterator[RegionSettings]:
@@ -23,7 +20,7 @@ def pools_of(region: RegionSettings) -> Iterator[RegionSettings]:
     if not region.agents:
         yield region
         return
-    routes = routes_of(region)
+    routes = routes_of(region.agents, region.default_agent)
     for agent_name, agent in region.agents.items():
         for version_name in agent.versions or ("",):
             place = PoolPlace(region.name, agent_name, version_name)
@@ -42,17 +39,6 @@ def pools_of(region: RegionSettings) -> Iterator[RegionSettings]:
                 }
             )
             yield pool.placed(place, role, routes, trial=trial_id(agent, version_name))
-
-
-def routes_of(region: RegionSettings) -> Routes:
-    """What leads to which agent."""
-    agents = region.agents
-    default = region.default_agent or (next(iter(agents)) if len(agents) == 1 else "")
-    return Routes(
-        default=default,
-        tenants={tenant: name for name, agent in agents.items() for tenant in agent.tenants},
-        numbers={number: name for name, agent in agents.items() for number in agent.numbers},
-    )
 
 
 def trial_id(agent: AgentSettings, version: str) -> str:
@@ -83,63 +69,6 @@ def _runs(region: RegionSettings, place: PoolPlace, parts: list[Workers]) -> Map
         deployment = named or f"{region.kubernetes.deployment}-{place.agent_name}"
         return {"kubernetes": region.kubernetes.model_copy(update={"deployment": deployment})}
     return {}
-
-
-def check_agents(region: RegionSettings) -> None:
-    """What `region` and its agents must agree on. Raises what `refused` makes; the names of pools are checked where all
-    of them are known."""
-    agents = region.agents
-    if region.default_agent is not None and region.default_agent not in agents:
-        raise refused(
-            "no such agent",
-            field="default_agent",
-            value=region.default_agent,
-            hint=f"Known: {', '.join(agents)}." if agents else "Add it to `agents`, or remove this.",
-        )
-    if not agents:
-        return
-    if region.trunks:
-        raise refused(
-            "the region has agents, and a trunk is one agent's",
-            field="trunks",
-            value=", ".join(region.trunks),
-            hint="Move each under the agent whose calls are dialled on it.",
-        )
-    if region.rooms != ORDERED and not routes_of(region).default:
-        raise refused(
-            "rooms that nobody ordered an agent for need one",
-            field="default_agent",
-            hint=f"Name one of {', '.join(agents)}.",
-        )
-    for what in ("tenants", "numbers", "trunks"):
-        seen: dict[str, str] = {}
-        for name, agent in agents.items():
-            for item in getattr(agent, what):
-                if item in seen:
-                    raise refused(
-                        f"{seen[item]} has it too",
-                        field=f"agents.{name}.{what}",
-                        value=item,
-                        hint="Give it to one agent.",
-                    )
-                seen[item] = name
-    for at, part in parts_of(region):
-        if part.command is not None and region.process is None:
-            hint = "Add `process` to the region, or remove this."
-            raise refused("the region's workers are no processes", field=f"{at}.command", hint=hint)
-        if part.deployment is not None and region.kubernetes is None:
-            hint = "Add `kubernetes` to the region, or remove this."
-            raise refused(
-                "the region's workers are no pods", field=f"{at}.deployment", value=part.deployment, hint=hint
-            )
-
-
-def parts_of(region: RegionSettings) -> Iterator[tuple[str, Workers]]:
-    """Each agent and version with its path."""
-    for name, agent in region.agents.items():
-        yield f"agents.{name}", agent
-        for version, settings in agent.versions.items():
-            yield f"agents.{name}.versions.{version}", settings
 
 
 def named_once(regions: Mapping[str, RegionSettings]) -> dict[str, RegionSettings]:

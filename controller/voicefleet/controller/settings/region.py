@@ -12,11 +12,11 @@ from voicefleet.contract.dials import TRUNK_PATTERN
 from voicefleet.contract.parsing.validation import refused
 from voicefleet.contract.pools import PoolPlace, PoolRole, PoolSpec
 from voicefleet.contract.rooms import ORDERED, ROOMS_PATTERN
+from voicefleet.controller.settings.agent_checks import check_agents
 from voicefleet.controller.settings.agents import AgentSettings, PoolPart
 from voicefleet.controller.settings.kubernetes import KubernetesSettings
 from voicefleet.controller.settings.livekit import LiveKitSettings
 from voicefleet.controller.settings.pool import PoolSettings
-from voicefleet.controller.settings.pools import check_agents
 from voicefleet.controller.settings.rooms import choice_of_rooms
 from voicefleet.controller.settings.routes import Routes
 from voicefleet.controller.settings.section import Section
@@ -137,7 +137,14 @@ class RegionSettings(Section):
 
     @model_validator(mode="after")
     def _agents_agree(self) -> Self:
-        check_agents(self)
+        check_agents(
+            self.agents,
+            self.default_agent,
+            rooms=self.rooms,
+            trunks=self.trunks,
+            processes=self.process is not None,
+            pods=self.kubernetes is not None,
+        )
         return self
 
     @model_validator(mode="after")

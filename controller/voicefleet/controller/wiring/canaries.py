@@ -1,4 +1,4 @@
-"""The canaries of the settings: each with its judge, and what moves its calls to the version beside it."""
+"""The canaries of the settings: each with its analysis, and what moves its calls to the version beside it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from voicefleet.contract.call_log import CallLog
 from voicefleet.contract.pools import PoolRole
 from voicefleet.controller.calls.dispatch import Dispatcher
+from voicefleet.controller.canary.analysis import CanaryAnalysis
 from voicefleet.controller.canary.dispatch import CanaryDispatcher
-from voicefleet.controller.canary.judge import CanaryJudge
 from voicefleet.controller.canary.moves import CallMoves
 from voicefleet.controller.canary.trial import Trial, TrialView
 from voicefleet.controller.leader.leadership import Leadership
@@ -27,7 +27,7 @@ class Canary:
     stable: Region
     view: TrialView
     moves: CallMoves
-    judge: CanaryJudge
+    analysis: CanaryAnalysis
 
     def is_canary(self, pool: Region) -> bool:
         return pool is self.canary
@@ -36,11 +36,11 @@ class Canary:
         """What serves the queue of `pool`, which is one of the two."""
         if pool is self.stable:
             return Dispatcher(pool)
-        return CanaryDispatcher(pool, self.stable, self.view, self.moves, self.judge.canary_figures)
+        return CanaryDispatcher(pool, self.stable, self.view, self.moves, self.analysis.canary_figures)
 
     def note_over(self, pool: Region) -> Callable[[CallLog], Awaitable[None]]:
         """What is told of the calls of `pool` that are over."""
-        return (self.judge.canary_figures if self.is_canary(pool) else self.judge.stable_figures).note_over
+        return (self.analysis.canary_figures if self.is_canary(pool) else self.analysis.stable_figures).note_over
 
 
 def open_trials(settings: Settings, regions: Mapping[str, Region], redis: RedisClient) -> None:
@@ -77,8 +77,8 @@ def build_canaries(shared: Shared, leadership: Leadership) -> dict[str, Canary]:
             continue
         stable = _beside(pool, shared.regions)
         moves = CallMoves(shared.redis, pool.name, stable.name)
-        judge = CanaryJudge(shared.redis, pool.trial, pool, stable, leadership)
-        found[pool.name] = found[stable.name] = Canary(pool, stable, pool.trial, moves, judge)
+        analysis = CanaryAnalysis(shared.redis, pool.trial, pool, stable, leadership)
+        found[pool.name] = found[stable.name] = Canary(pool, stable, pool.trial, moves, analysis)
     return found
 
 

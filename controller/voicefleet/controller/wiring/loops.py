@@ -67,7 +67,7 @@ def build_loops(shared: Shared, leadership: Leadership, web: Web, listers: Itera
         if region.settings.handoff:
             loops[f"handoffs of {name}"] = Handoffs(region).run
         if canary is not None and canary.is_canary(region):
-            loops[f"canary {name}"] = canary.judge.run
+            loops[f"canary {name}"] = canary.analysis.run
         if region.fleet is not None:
             loops[f"hung workers of {name}"] = HungWorkers(region, leadership).run
     if settings.api_keys_file is not None:

@@ -1,4 +1,4 @@
-"""Judges one canary: reads both versions' figures, decides, and keeps the verdict in Redis. Every replica reads it; the
+"""Analyses one canary: reads both versions' figures, decides, and keeps the verdict in Redis. Every replica reads it; the
 leader alone decides."""
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class VersionFigures:
         return record is not None and record.verdict is None and int(call.log["opened_ms"]) >= record.began_ms
 
 
-class CanaryJudge:
-    """Judges one canary.
+class CanaryAnalysis:
+    """Analyses one canary.
 
     Args:
         canary: its pool; `stable`: that of the version beside it.
@@ -82,7 +82,7 @@ class CanaryJudge:
                 view.record = await self._store.read()
             view.known = True
             if view.record is not None and view.record.verdict is None and self._leadership.leads:
-                await self._judge(view.record)
+                await self._evaluate(view.record)
             elif view.record is not None and view.record.verdict is not None:
                 view.verdict = view.record.verdict
         except UnknownStateError as error:
@@ -90,7 +90,7 @@ class CanaryJudge:
             return
         region.reads.succeeded("canary")
 
-    async def _judge(self, record: Record) -> None:
+    async def _evaluate(self, record: Record) -> None:
         region, view = self._canary, self._view
         now_ms = await region.calls.logs.now_ms()
         canary, stable = await self.canary_figures.all(), await self.stable_figures.all()
