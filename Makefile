@@ -1,7 +1,7 @@
 # The front door. `make help` lists what it can do; ARGS passes options on: make demo ARGS="--calls 4"
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster demo examples test lint fmt bench chaos soak dashboards previous lock clean parts
+.PHONY: help setup cluster images demo examples test lint fmt bench chaos soak dashboards previous lock clean parts
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -15,6 +15,10 @@ ready-%:
 
 cluster: ready-cluster ## Make ready what the cluster tests run: Kubernetes, containerd, images
 	@PYTHONPATH=tests $(BIN)/python -m cluster $(ARGS)
+
+images: ## Build the images, and push them (REGISTRY=registry.example/team PUSH=1 PLATFORM=linux/amd64,linux/arm64)
+	@REGISTRY="$(REGISTRY)" TAG="$(TAG)" PLATFORM="$(PLATFORM)" PUSH="$(PUSH)" ONLY="$(ONLY)" LOCK="$(LOCK)" BASE="$(BASE)" \
+		BUILDER="$(BUILDER)" scripts/images.sh $(ARGS)
 
 demo: ready-demo ## A fleet with calls on this machine, no accounts needed
 	@$(BIN)/voicefleet demo $(ARGS)

@@ -72,6 +72,7 @@ SYSTEM = {
     "unshare": "util-linux",
     "nsenter": "util-linux",
     "redis-server": "redis-server",
+    "docker-registry": "docker-registry",
 }
 """Program of the system -> the Debian package that has it."""
 

@@ -37,6 +37,7 @@ WITH_SERVICE: Mapping[str, Sequence[str]] = {
     "redis-server": ("redis-tools", "redis-server"),
     "etcd-server": ("etcd-server",),
     "containerd": ("containerd",),
+    "docker-registry": ("docker-registry",),
 }
 """Package that would start a service -> the packages that are unpacked together instead."""
 

@@ -36,8 +36,8 @@ ALERT_RULES = [rule for rule in RULE_LIST if "alert" in rule]
 @pytest.mark.parametrize(
     ("folder", "files", "others"),
     [
-        # `redis-acl.yaml` is made elsewhere: see tests/security/test_devstack.py.
-        ("helm/voicefleet/files", chart_files(), {"redis-acl.yaml"}),
+        # `redis-acl.yaml` is made elsewhere: see tests/security/test_devstack.py. `worker-needs.yaml` is measured.
+        ("helm/voicefleet/files", chart_files(), {"redis-acl.yaml", "worker-needs.yaml"}),
         ("dashboards", guides(), set()),
     ],
     ids=["chart", "guides"],

@@ -1,5 +1,5 @@
-"""Analyses one canary: reads both versions' figures, decides, and keeps the verdict in Redis. Every replica reads it; the
-leader alone decides."""
+"""Analyses one canary: reads both versions' figures, decides, and keeps the verdict in Redis. Every replica reads it,
+the leader alone decides."""
 
 from __future__ import annotations
 

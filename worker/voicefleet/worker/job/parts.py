@@ -25,9 +25,9 @@ from voicefleet.worker.conversation.transcript import CallTranscript, Loss, buil
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.conversation.work import CallWork
 from voicefleet.worker.dead_air.apology import Apology
-from voicefleet.worker.dead_air.detector import Reason
 from voicefleet.worker.dead_air.senses import Senses
 from voicefleet.worker.job import sdk
+from voicefleet.worker.job.announcer import Announcer
 from voicefleet.worker.job.caller_link import callers_in
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
@@ -306,11 +306,14 @@ def build_monitors(
     caller who is not heard waits all the same."""
 
     def send(observation: Observation) -> None:
-        if isinstance(observation, ApologySpoken):
-            telemetry.apologised(observation.reason in (Reason.UNHEARD, Reason.UNANSWERED))
         job.ports.channel.send(observation)
+        if isinstance(observation, ApologySpoken):
+            telemetry.apologised(observation.reason)
 
-    apology = Apology(session, tier, job.ports.clock, send, language=job.dispatch.order.language)
+    announcer = Announcer(job.ctx.room)
+    apology = Apology(
+        session, tier, job.ports.clock, send, language=job.dispatch.order.language, announce=announcer.announce
+    )
     senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier), on=job.settings.senses == "on")
     apology.unheard, senses.unrepaired = senses.unheard_turn, apology.not_heard
 

@@ -156,7 +156,7 @@ def _resolve(provider: Provider, field: str, environment: Mapping[str, str]) -> 
             f"the plugin is not installed (no module named {error.name})",
             field=f"{field}.plugin",
             value=provider.plugin,
-            hint=f"Install it (for a livekit plugin: pip install {_distribution(module_name)}), or name another.",
+            hint=f"Install it (for a livekit plugin: pip install {distribution(module_name)}), or name another.",
         ) from error
     except UsageError:
         raise
@@ -201,6 +201,9 @@ def _from_environment(value: Any, field: str, environment: Mapping[str, str]) ->
     return environment[name]
 
 
-def _distribution(module_name: str) -> str:
+def distribution(module_name: str) -> str:
+    """The package to install for a module, as far as its name tells."""
     parts = module_name.split(".")
-    return f"livekit-plugins-{parts[2]}" if parts[:2] == ["livekit", "plugins"] and len(parts) > 2 else parts[0]
+    if parts[:2] != ["livekit", "plugins"]:
+        return parts[0]
+    return f"livekit-plugins-{parts[2] if len(parts) > 2 else 'NAME'}"
