@@ -24,12 +24,8 @@ from voicefleet.contract.api import (
 )
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
-<<<<<<< HEAD
 from voicefleet.controller.http.auth.access import Access, key_of, seen, wrong_region
-=======
-from voicefleet.controller.http.auth.access import Access, key_of, wrong_region
 from voicefleet.controller.http.auth.call_requests import FULL, REGION
->>>>>>> main
 from voicefleet.controller.http.auth.keys import Key
 from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.http.call_pages import Cursor, page
@@ -101,19 +97,14 @@ class Api:
         wanted = await posted(request, CallRequest)
         if isinstance(wanted, web.Response):
             return wanted
-<<<<<<< HEAD
         if wanted.region is not None and (refused := wrong_region(key, wanted.region, self._regions)):
             return refused
         try:
             pools = pools_for(list(self._seen(key, wanted.region).values()), wanted.agent, wanted.tier, key.name)
         except UnknownChoiceError as error:
             return unknown_choice(error)
-=======
-        if wanted.region is not None:
-            if refused := wrong_region(key, wanted.region, self._regions):
-                return refused
-            request[REGION] = wanted.region
->>>>>>> main
+        if wanted.region is not None and pools:
+            request[REGION] = pools[0].name
         if wanted.dial is not None:
             return await self._dials.place(request, key, wanted, wanted.dial, {pool.name: pool for pool in pools})
         name = f"call-{secrets.token_hex(8)}"
@@ -136,12 +127,8 @@ class Api:
                 hint="Come back later, or raise max_workers.",
                 retry_after_s=_FULL_RETRY_S,
             )
-<<<<<<< HEAD
-        return await self._ticket(key.name, wanted, chosen, name, request.headers.get("traceparent", ""))
-=======
         request[REGION] = chosen.region
-        return await self._ticket(key.name, wanted, chosen, request.headers.get("traceparent", ""))
->>>>>>> main
+        return await self._ticket(key.name, wanted, chosen, name, request.headers.get("traceparent", ""))
 
     def _note_refused(self, status: int, regions: Iterable[str]) -> None:
         for name in regions:

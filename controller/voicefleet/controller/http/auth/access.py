@@ -47,7 +47,7 @@ class Access:
         self._clock = clock
         self._attempts = Attempts()
         self._reads = ReadBudget(clock)
-        self._call_requests = CallRequests(settings.regions, metrics)
+        self._call_requests = CallRequests(settings.pools, metrics)
         self.ring: KeyRing = settings.keys
 
     def take(self, ring: KeyRing) -> None:
