@@ -103,5 +103,7 @@ class CanaryDispatcher(Dispatcher):
         free = sum(r.free for r in (self._stable.reports.fresh() or {}).values())
         live = [(c, c.claim) for c in snapshot.calls if c.claim is not None and c.claim.state == ClaimState.LIVE]
         moves = live[: min(MOVES_AT_ONCE, free)]
-        if any(await asyncio.gather(*(take_from(self._region, call.room, claim) for call, claim in moves))):
+        if any(
+            await asyncio.gather(*(take_from(self._region, call.room, claim, "rolled_back") for call, claim in moves))
+        ):
             self._region.wake.set()

@@ -140,9 +140,9 @@ class Api:
         region, limits = self._regions[chosen.region], self._settings.limits
         began_s = region.clock.wall().timestamp()
         caller = parse_traceparent(traceparent)
-        # Without tracing of our own, the front end's trace goes on with the worker all the same.
-        span = child_of(caller) if region.tracer.on else caller
-        order = wanted.order(span.header if span else "")
+        # Every call has a trace. Without tracing of our own, the worker's spans are under the front end's own one.
+        span = caller if caller is not None and not region.tracer.on else child_of(caller)
+        order = wanted.order(span.header)
         identity = wanted.identity or f"caller-{secrets.token_hex(4)}"
         # Before anything is awaited: the next request must not be promised the same slot.
         region.reservations.reserve(room, key)
@@ -177,7 +177,7 @@ class Api:
             agent=region.settings.place.agent,
             version=region.settings.place.version,
         )
-        if region.tracer.on and span is not None:
+        if region.tracer.on:
             emit(
                 region.tracer,
                 "POST /v1/calls",
@@ -188,7 +188,10 @@ class Api:
                 kind="server",
                 attributes={"http.request.method": "POST", "http.route": "/v1/calls", "voicefleet.region": region.name},
             )
-        return web.Response(text=ticket.model_dump_json(), status=201, content_type="application/json")
+        # The call's id is LiveKit's for its room, which the caller's join makes: the room leads to it.
+        log.info("ticket given", region=region.name, room=room, key=key, tier=order.tier, trace_id=span.trace)
+        headers = {"traceparent": span.header}
+        return web.Response(text=ticket.model_dump_json(), status=201, content_type="application/json", headers=headers)
 
     async def _count(self, key: str, region: Region, room: str) -> web.Response | None:
         """Count the ticket as a call of `key`; the answer when it may have no more. A key without a bound gets its

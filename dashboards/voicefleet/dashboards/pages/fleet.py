@@ -155,6 +155,18 @@ ROWS = (
                 to="voicefleet-scaling",
             ),
             panel(
+                "Cost an hour",
+                "Of the workers that run now, at the pool's `price_per_worker_hour`; empty without one.",
+                "short",
+                now(
+                    "sum by (currency) (max by (cluster, region, currency) "
+                    f"(voicefleet_pool_cost_per_hour{{{SELECT}}}))",
+                    "{{currency}}",
+                ),
+                look="stacked",
+                to="voicefleet-scaling",
+            ),
+            panel(
                 "Requests for calls",
                 "To the controller's API, per second, by answer. It speaks for all regions.",
                 "reqps",

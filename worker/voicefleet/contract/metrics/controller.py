@@ -187,6 +187,12 @@ SCALER_CURRENT = Metric(
 )
 SCALER_MIN = Metric("voicefleet_scaler_min_workers", "gauge", "Least workers allowed.", ("region",))
 SCALER_MAX = Metric("voicefleet_scaler_max_workers", "gauge", "Most workers allowed.", ("region",))
+POOL_COST = Metric(
+    "voicefleet_pool_cost_per_hour",
+    "gauge",
+    "What the workers that run now cost in an hour, at the price in the settings; absent without one.",
+    ("region", "currency"),
+)
 SCALER_SIGNAL = Metric(
     "voicefleet_scaler_signal", "gauge", "What the last decision was made from, by name.", ("region", "signal")
 )
