@@ -38,7 +38,7 @@ async def test_nobody_without_a_key_reads_a_workers_log(tmp_path: Path, livekit:
             return str((await fleet.get("/v1/health"))["regions"]["eu"])
 
         async def told() -> bool:
-            return "its last lines" in await reason()
+            return "exited with 3 after" in await reason()
 
         await eventually(told, 20)
         assert "is refused for room lobby-7" in await reason()

@@ -115,7 +115,7 @@ def expression_findings(expr: str, recorded: frozenset[str]) -> Iterator[str]:
 
 def _labels_of(name: str, recorded: frozenset[str]) -> frozenset[str] | None:
     if name in recorded:
-        return TARGET_LABELS | {"slo"}
+        return TARGET_LABELS | ({"page"} if name.startswith("region_page:") else {"slo"})
     if name == "ALERTS":
         return TARGET_LABELS | {"alertname", "alertstate", "severity"}
     if name in LIVEKIT:

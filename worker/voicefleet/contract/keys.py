@@ -239,6 +239,20 @@ class Keys:
         return self._key("call_facts", call)
 
     @property
+    def past_calls(self) -> str:
+        """Sorted set: id of a call that has ended -> when it started."""
+        return self._key("past_calls")
+
+    @property
+    def unpacked_calls(self) -> str:
+        """Sorted set: id of a call that has ended and has a log still -> when to pack it."""
+        return self._key("unpacked_calls")
+
+    def past_call(self, call: str) -> str:
+        """String: the packed call with this id, which has ended; see `contract.call_archive`."""
+        return self._key("past_call", call)
+
+    @property
     def call_events(self) -> str:
         """Stream: call events that are to be told."""
         return self._key("call_events")

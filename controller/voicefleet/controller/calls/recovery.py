@@ -223,7 +223,7 @@ class Recovery:
         try:
             await region.calls.mark_removing(room, claim.job)
             await region.livekit.remove_participant(room, agent_identity(claim.job))
-            if not await region.calls.claims.recover(room, claim):
+            if not await region.calls.claims.recover(room, claim, reason.value):
                 return
         except UnknownStateError as error:
             # Still suspect, or dead, at the next look.

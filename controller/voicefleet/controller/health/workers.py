@@ -36,7 +36,21 @@ def workers_seen(region: Region) -> tuple[WorkerSeen, ...]:
                 detail=instance.detail if instance else "",
             )
         )
-    return tuple(found)
+    # Asked for and not there, because it failed to start.
+    missing = [
+        WorkerSeen(
+            id=instance.id,
+            state=SupplyState.STARTING,
+            age_s=instance.age_s,
+            silent_s=instance.age_s,
+            live=0,
+            instance=instance.state,
+            detail=instance.detail,
+        )
+        for instance in region.instances.last
+        if not instance.counts
+    ]
+    return (*found, *missing)
 
 
 def claims_by_worker(region: Region) -> Counter[str] | None:

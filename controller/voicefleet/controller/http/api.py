@@ -25,6 +25,7 @@ from voicefleet.contract.api import (
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.http.auth.access import Access, key_of, wrong_region
+from voicefleet.controller.http.auth.call_requests import FULL, REGION
 from voicefleet.controller.http.auth.keys import Key
 from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.http.call_pages import Cursor, page
@@ -95,8 +96,10 @@ class Api:
         wanted = await posted(request, CallRequest)
         if isinstance(wanted, web.Response):
             return wanted
-        if wanted.region is not None and (refused := wrong_region(key, wanted.region, self._regions)):
-            return refused
+        if wanted.region is not None:
+            if refused := wrong_region(key, wanted.region, self._regions):
+                return refused
+            request[REGION] = wanted.region
         if wanted.dial is not None:
             seen = {name: region for name, region in self._seen(key).items() if wanted.region in (None, name)}
             return await self._dials.place(request, key, wanted, wanted.dial, seen)
@@ -115,6 +118,7 @@ class Api:
                 retry_after_s=_UNUSED_RETRY_S,
             )
         if chosen is None:
+            request[FULL] = True
             self._note_refused(503, [room.region for room in rooms])
             return problem(
                 503,
@@ -122,6 +126,7 @@ class Api:
                 hint="Come back later, or raise max_workers.",
                 retry_after_s=_FULL_RETRY_S,
             )
+        request[REGION] = chosen.region
         return await self._ticket(key.name, wanted, chosen, request.headers.get("traceparent", ""))
 
     def _note_refused(self, status: int, regions: Iterable[str]) -> None:
@@ -133,9 +138,9 @@ class Api:
         room, limits = f"call-{secrets.token_hex(8)}", self._settings.limits
         began_s = region.clock.wall().timestamp()
         caller = parse_traceparent(traceparent)
-        # Without tracing of our own, the front end's trace goes on with the worker all the same.
-        span = child_of(caller) if region.tracer.on else caller
-        order = wanted.order(span.header if span else "")
+        # Every call has a trace. Without tracing of our own, the worker's spans are under the front end's own one.
+        span = caller if caller is not None and not region.tracer.on else child_of(caller)
+        order = wanted.order(span.header)
         identity = wanted.identity or f"caller-{secrets.token_hex(4)}"
         # Before anything is awaited: the next request must not be promised the same slot.
         region.reservations.reserve(room, key)
@@ -168,7 +173,7 @@ class Api:
             region=region.name,
             identity=identity,
         )
-        if region.tracer.on and span is not None:
+        if region.tracer.on:
             emit(
                 region.tracer,
                 "POST /v1/calls",
@@ -179,7 +184,10 @@ class Api:
                 kind="server",
                 attributes={"http.request.method": "POST", "http.route": "/v1/calls", "voicefleet.region": region.name},
             )
-        return web.Response(text=ticket.model_dump_json(), status=201, content_type="application/json")
+        # The call's id is LiveKit's for its room, which the caller's join makes: the room leads to it.
+        log.info("ticket given", region=region.name, room=room, key=key, tier=order.tier, trace_id=span.trace)
+        headers = {"traceparent": span.header}
+        return web.Response(text=ticket.model_dump_json(), status=201, content_type="application/json", headers=headers)
 
     async def _count(self, key: str, region: Region, room: str) -> web.Response | None:
         """Count the ticket as a call of `key`; the answer when it may have no more. A key without a bound gets its

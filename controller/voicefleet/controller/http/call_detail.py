@@ -1,4 +1,4 @@
-"""`GET /v1/calls/{room}`: one call, whole; while it lasts, and for an hour after its end."""
+"""`GET /v1/calls/{room}`: one call, whole; while it lasts, and for days after its end."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ class CallDetail:
             404,
             "this key has no such call",
             field="room",
-            hint="See GET /v1/calls for those that there are; one that ended is forgotten after an hour.",
+            hint="See GET /v1/calls for those that there are, and GET /v1/past-calls for those that have ended.",
         )
 
 
 async def _known(region: Region, room: str) -> CallSummary | None:
-    """What is known of the call in `room`; one that was ordered and not joined has a record alone."""
-    logs = region.calls.logs
+    """What is known of the newest call in `room`, or of the call with this id; one that was ordered and not joined
+    has a record alone."""
     dial = await region.dials.get(room)
     view = None if dial is None else view_of(dial)
-    if (log := await logs.newest(room)) is not None:
-        return summarize(log, await logs.now_ms()).model_copy(update={"dial": view})
+    if (log := await region.calls.archive.find(room)) is not None:
+        return summarize(log, await region.calls.logs.now_ms()).model_copy(update={"dial": view})
     record = (await region.calls.records([room])).get(room) or (dial.call if dial is not None else None)
     if record is None:
         return None

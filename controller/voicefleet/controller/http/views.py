@@ -63,7 +63,7 @@ def region_view(region: Region, *, election: str = "") -> RegionView:
         WorkerView(
             id=worker.id,
             state=worker.state.value,
-            slots=slots[worker.id],
+            slots=slots.get(worker.id, spec.slots),
             live=worker.live,
             age_s=round(worker.age_s, 1),
             pid=pid(worker.id),

@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
+from voicefleet.contract.call_archive import Retention
 from voicefleet.contract.keys import REGION_PATTERN
 from voicefleet.contract.parsing.validation import refused
 from voicefleet.controller.http.auth.attempts import Network
@@ -58,6 +59,23 @@ class LimitSettings(Section):
     )
 
 
+class CallHistorySettings(Section):
+    """What is kept of calls that have ended, in each region: see `voicefleet call show`."""
+
+    days: Annotated[float, Field(ge=0.1, le=90)] = Field(
+        default=7.0, description="A call that has ended can be shown for so long, days."
+    )
+    calls: Annotated[int, Field(ge=100, le=5_000_000)] = Field(
+        default=50_000,
+        description="At most so many calls; the oldest make room. Redis needs about 1.5 KB for each.",
+    )
+
+    @property
+    def retention(self) -> Retention:
+        """The same for the archive of calls."""
+        return Retention(kept_ms=round(self.days * 86_400_000), most=self.calls)
+
+
 class Settings(Section):
     """The settings file.
 
@@ -96,6 +114,10 @@ class Settings(Section):
         max_length=4,
         description="Who is told of calls, by name, with signed webhooks: call.started, answered, moved, recovered, "
         "released, ended.",
+    )
+    call_history: CallHistorySettings = Field(
+        default_factory=CallHistorySettings,
+        description="What is kept of calls that have ended, in each region.",
     )
     kubernetes_lease: LeaseSettings | None = Field(
         default=None,

@@ -38,7 +38,13 @@ def open_regions(
         regions[name] = Region(
             settings=region,
             livekit=livekit,
-            calls=CallStore(redis, Scripts(redis), name, grace_ms=round(settings.waiting_grace_s * 1000)),
+            calls=CallStore(
+                redis,
+                Scripts(redis),
+                name,
+                grace_ms=round(settings.waiting_grace_s * 1000),
+                retention=settings.call_history.retention,
+            ),
             workers=WorkerStore(redis, name),
             models=ModelStore(redis, name),
             campaigns=CampaignStore(redis, name),

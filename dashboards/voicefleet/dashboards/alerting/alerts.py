@@ -320,11 +320,28 @@ ALERTS = (
         ),
     ),
     Alert(
+        "VoicefleetCallsLimited",
+        "warning",
+        "5m",
+        f'sum {BY} (increase(voicefleet_call_requests_total{{result="limited"}}[5m])) >= 10',
+        '{{ $labels.region }}: {{ $value | printf "%.0f" }} requests for calls in 5 minutes were over a key\'s limit',
+        "`POST /v1/calls` is answered with 429: a key has placed as many calls, or asked as often, as it may.",
+        "voicefleet-region",
+        "Callers of this key get no ticket; those of other keys do.",
+        ("sum by (cluster, region, result) (increase(voicefleet_call_requests_total[5m]))",),
+        (
+            "Whose? The answer's `error` names the key or the limit; ask the team of the front end what it does.",
+            "Too low a limit: `limits` in the controller's file (`concurrent_calls`, `requests_per_minute`, "
+            "`unused_tickets_ratio`).",
+        ),
+    ),
+    Alert(
         "VoicefleetProviderErrors",
         "warning",
         "5m",
         'sum by (cluster, region, stage) (rate(voicefleet_provider_failures_total{kind!="timeout"}[5m]))'
-        f" / on (cluster, region) group_left () (sum {BY} (rate(voicefleet_turns_total[5m])) > 0) > 0.05",
+        f" / on (cluster, region) group_left () (sum {BY} (rate(voicefleet_turns_total[5m])) > 0) > 0.05"
+        ' and sum by (cluster, region, stage) (increase(voicefleet_provider_failures_total{kind!="timeout"}[5m])) >= 3',
         "{{ $labels.region }}: {{ $labels.stage }} fails in more than 5 % of turns",
         "Requests are refused, or connections break.",
         "voicefleet-call-quality",
@@ -345,7 +362,8 @@ ALERTS = (
         "warning",
         "5m",
         'sum by (cluster, region, stage) (rate(voicefleet_provider_failures_total{kind="timeout"}[5m]))'
-        f" / on (cluster, region) group_left () (sum {BY} (rate(voicefleet_turns_total[5m])) > 0) > 0.02",
+        f" / on (cluster, region) group_left () (sum {BY} (rate(voicefleet_turns_total[5m])) > 0) > 0.02"
+        ' and sum by (cluster, region, stage) (increase(voicefleet_provider_failures_total{kind="timeout"}[5m])) >= 3',
         "{{ $labels.region }}: {{ $labels.stage }} hangs in more than 2 % of turns",
         "Requests have no answer within the stage's time limit.",
         "voicefleet-call-quality",

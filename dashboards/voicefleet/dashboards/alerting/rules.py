@@ -9,12 +9,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from voicefleet.dashboards.alerting.alerts import ALERTS, Alert
-from voicefleet.dashboards.alerting.slo import BURNS, LEAST_EVENTS, OBJECTIVES, WINDOWS, Burn, Objective, seconds
+from voicefleet.dashboards.alerting.pages import HALF_HOLD, PAGES, TWENTIETH_HOLD, Page
+from voicefleet.dashboards.alerting.slo import (
+    BURNS,
+    LEAST_BAD,
+    LEAST_EVENTS,
+    MANY_BAD,
+    OBJECTIVES,
+    WINDOWS,
+    Burn,
+    Objective,
+    seconds,
+)
 
 RUNBOOKS = "dashboards/runbooks.md"
 """Where runbooks are found: an address of yours, see the chart's `prometheusRule.runbookUrl`."""
 TOTAL = "region_slo:voicefleet_events:rate5m"
 BAD = "region_slo:voicefleet_bad_events:rate5m"
+BAD_NOW = "region_slo:voicefleet_bad_events:rate1m"
 BUDGET = "region_slo:voicefleet_error_budget:ratio"
 
 
@@ -29,13 +41,23 @@ def burn_alert_name(objective: Objective) -> str:
 
 
 def recordings() -> list[dict[str, Any]]:
-    """The recording rules, in the order they build upon each other."""
+    """All recording rules."""
+    return [*_of_objectives(), *_of_pages()]
+
+
+def _of_pages() -> list[dict[str, Any]]:
+    return [rule for page in PAGES for rule in page.recordings()]
+
+
+def _of_objectives() -> list[dict[str, Any]]:
+    """In the order they build upon each other."""
     found: list[dict[str, Any]] = []
     for objective in OBJECTIVES:
         slo = {"slo": objective.name}
         found += [
-            {"record": TOTAL, "expr": objective.total, "labels": slo},
-            {"record": BAD, "expr": objective.bad, "labels": slo},
+            {"record": TOTAL, "expr": objective.total("5m"), "labels": slo},
+            {"record": BAD, "expr": objective.bad("5m"), "labels": slo},
+            {"record": BAD_NOW, "expr": objective.bad("1m"), "labels": slo},
             {"record": BUDGET, "expr": f"vector({objective.budget:g})", "labels": slo},
         ]
     for window in WINDOWS:
@@ -44,16 +66,33 @@ def recordings() -> list[dict[str, Any]]:
     return found
 
 
+def count(series: str, window: str) -> str:
+    """How many events there really were in `window`, of a rate over 5 minutes.
+
+    Summed up step by step: an average over the window times its length would make hundreds of the first few events of
+    a fleet that has just begun.
+    """
+    step = "5m" if seconds(window) > 6 * 3600 else "1m"
+    return f"sum_over_time({series}[{window}:{step}]) * {seconds(step)}"
+
+
 def burn_expression(objective: Objective, burn: Burn) -> str:
-    """Both windows burn the budget `factor` times too fast, and there were events enough to say so."""
+    """Both windows burn the budget `factor` times too fast, there were events enough to say so, and it is not over."""
     assert burn.factor * objective.budget < 1, f"{objective.name} {burn.long}: a ratio is never above 1"
     slo = f'{{slo="{objective.name}"}}'
     # The budget as it is recorded: whoever promises another share changes one rule.
     limit = f"on (slo) group_left () ({burn.factor:g} * {BUDGET}{slo})"
+    over = ""
+    if burn.severity == "critical":
+        over = f" unless ({_QUIET[burn.short].format(slo=slo)} and {count(BAD + slo, burn.short)} >= {MANY_BAD})"
     return (
         f"{ratio(burn.long)}{slo} > {limit} and {ratio(burn.short)}{slo} > {limit}"
-        f" and avg_over_time({TOTAL}{slo}[{burn.long}]) * {seconds(burn.long)} >= {LEAST_EVENTS}"
+        f" and {count(TOTAL + slo, burn.long)} >= {LEAST_EVENTS} and {count(BAD + slo, burn.long)} >= {LEAST_BAD}{over}"
     )
+
+
+_QUIET = {"5m": f"{BAD_NOW}{{slo}} <= 0.3 * {BAD}{{slo}}", "30m": f"{BAD}{{slo}} == 0"}
+"""By the short window: what holds once it is over, and hardly before where there are `MANY_BAD` events in it."""
 
 
 def burn_alerts() -> list[dict[str, Any]]:
@@ -98,6 +137,23 @@ def _cause(alert: Alert) -> dict[str, Any]:
     }
 
 
+def page_alerts() -> list[dict[str, Any]]:
+    """Two alerts of one name for each page."""
+    return [
+        _page(page, window, hold) for page in PAGES for window, hold in (("2m", HALF_HOLD), ("10m", TWENTIETH_HOLD))
+    ]
+
+
+def _page(page: Page, window: str, hold: str) -> dict[str, Any]:
+    made = _cause(page.alert)
+    return {
+        **made,
+        "expr": page.expression(window),
+        "for": hold,
+        "labels": {**made["labels"], "class": "page", "window": window},
+    }
+
+
 def _links(name: str, dashboard: str) -> dict[str, str]:
     return {"runbook_url": f"{RUNBOOKS}#{name.lower()}", "dashboard_url": f"/d/{dashboard}"}
 
@@ -106,11 +162,24 @@ def rule_file() -> Mapping[str, Any]:
     """The whole file, as Prometheus reads it."""
     return {
         "groups": [
-            {"name": "voicefleet.slo.recordings", "rules": recordings()},
+            {"name": "voicefleet.slo.recordings", "rules": _of_objectives()},
+            {"name": "voicefleet.pages.recordings", "rules": _of_pages()},
+            {"name": "voicefleet.pages", "rules": page_alerts()},
             {"name": "voicefleet.slo.alerts", "rules": burn_alerts()},
             {"name": "voicefleet.causes", "rules": cause_alerts()},
         ]
     }
+
+
+_OF_FAILING_TURNS = (
+    "VoicefleetAnswerBudgetBurn",
+    "VoicefleetTtfa1500msBudgetBurn",
+    "VoicefleetTtfa800msBudgetBurn",
+    "VoicefleetGreetingBudgetBurn",
+    "VoicefleetProviderErrors",
+    "VoicefleetProviderTimeouts",
+)
+"""What a page of failing turns says already."""
 
 
 def inhibition_file() -> Mapping[str, Any]:
@@ -124,6 +193,16 @@ def inhibition_file() -> Mapping[str, Any]:
                 "source_matchers": ['severity="critical"', 'class="slo"'],
                 "target_matchers": ['severity="warning"', 'class="slo"'],
                 "equal": ["alertname", *same],
+            },
+            {
+                "source_matchers": ['alertname="VoicefleetTurnsFailing"'],
+                "target_matchers": ['alertname=~"' + "|".join(_OF_FAILING_TURNS) + '"'],
+                "equal": same,
+            },
+            {
+                "source_matchers": ['alertname="VoicefleetCallsRefused"'],
+                "target_matchers": ['alertname=~"VoicefleetAdmissionBudgetBurn|VoicefleetHeadroomLow"'],
+                "equal": same,
             },
             {
                 "source_matchers": ['alertname="VoicefleetTtfa1500msBudgetBurn"'],

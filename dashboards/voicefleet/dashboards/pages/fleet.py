@@ -109,6 +109,33 @@ ROWS = (
                 per_second("voicefleet_calls_total", "result"),
             ),
             panel(
+                "Turns without an answer",
+                "Per second: those that got an apology, or nothing for 10 s; and provider failures by stage and kind.",
+                "reqps",
+                Query(
+                    f'sum by (region) (rate(voicefleet_turns_total{{{SELECT},outcome="error"}}[$__rate_interval]))',
+                    "{{region}} unanswered",
+                ),
+                Query(
+                    "sum by (region, stage, kind) "
+                    f"(rate(voicefleet_provider_failures_total{{{SELECT}}}[$__rate_interval]))",
+                    "{{region}} {{stage}} {{kind}}",
+                ),
+                to="voicefleet-call-quality",
+            ),
+            panel(
+                "Refused callers",
+                "Requests for a call that got no ticket, in 5 minutes, by why. full: raise max_workers; limited: a "
+                "key's own limit; unavailable, failed: the controller.",
+                "short",
+                Query(
+                    "sum by (region, result) (increase(voicefleet_call_requests_total"
+                    f'{{{SELECT},result!~"ticket|dialled"}}[5m]))',
+                    "{{region}} {{result}}",
+                ),
+                to="voicefleet-region",
+            ),
+            panel(
                 "Turns",
                 "Per second, by how they ended. error: no reply was spoken.",
                 "reqps",

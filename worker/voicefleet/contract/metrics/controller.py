@@ -147,6 +147,14 @@ JOINS_REFUSED = Metric(
 API_REQUESTS = Metric(
     "voicefleet_api_requests", "counter", "Requests to /v1, by route and status.", ("route", "status")
 )
+CALL_REQUESTS = Metric(
+    "voicefleet_call_requests",
+    "counter",
+    "Requests for a call with a valid key, by answer; each try counts. Refused are full, unavailable, limited and "
+    "failed. One that names no region counts for the largest.",
+    ("region", "result"),
+    values={"result": ("ticket", "dialled", "full", "unavailable", "limited", "failed")},
+)
 WORKERS = Metric(
     "voicefleet_workers",
     "gauge",

@@ -92,6 +92,7 @@ class Recover(ScriptArguments):
     room: str
     worker: str
     job: str
+    why: str
     epoch_ttl_ms: int
 
 
@@ -267,7 +268,16 @@ class CallFacts(ScriptArguments):
     job: str
     tier: str
     language: str
+    trace: str
     facts: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallNote(ScriptArguments):
+    script = "call_note"
+    rooms: list[str]
+    fact: dict[str, Any]
+    state: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +306,23 @@ class CallClose(ScriptArguments):
     at_ms: int
     reason: str
     event: str
+    kept_ms: int
+    most: int
+    pack_after_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallsToPack(ScriptArguments):
+    script = "calls_to_pack"
+    again_ms: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallPack(ScriptArguments):
+    script = "call_pack"
+    id: str
+    packed: str
     kept_ms: int
 
 

@@ -55,6 +55,8 @@ class CallFacts:
         self._job = job
         self._clock = clock
         self._tier = self._language = ""
+        self.trace = ""
+        """Id of the call's trace."""
         self._kept: deque[tuple[float, dict[str, Any]]] = deque(maxlen=MOST_KEPT)
         self._writing: asyncio.Task[None] | None = None
 
@@ -89,7 +91,13 @@ class CallFacts:
         facts = [{**fact, "ago_ms": round((now_s - at_s) * 1000)} for at_s, fact in writing]
         try:
             written = await self._store.add_facts(
-                self._room, self._room_sid, job=self._job, tier=self._tier, language=self._language, facts=facts
+                self._room,
+                self._room_sid,
+                job=self._job,
+                tier=self._tier,
+                language=self._language,
+                trace=self.trace,
+                facts=facts,
             )
         except UnknownStateError:
             return False

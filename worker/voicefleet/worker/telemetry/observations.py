@@ -49,7 +49,7 @@ class Setup(Observation):
 
 @dataclass(frozen=True, slots=True)
 class Greeting(Observation):
-    """Job given to this worker to the agent's first audio; `result`: ok or silent."""
+    """Job given to this worker to the agent's first audio; `result`: ok, apology or silent."""
 
     metric = catalogue.GREETING
     result: str

@@ -23,7 +23,8 @@ FALLBACK_TIMEOUT_S = 2.5
 """With a fallback a hang is given up after this long: time enough is left for another provider to answer."""
 
 LONE_TIMEOUT_S = 5.0
-"""Without one there is nobody to turn to: late is better than never, until the caller is due an apology."""
+"""Without one there is nobody to turn to: late is better than never, until the caller is due an apology. That comes
+first (`Apology.after_s` counts from the end of speech), cuts the request off, and counts it as a hang."""
 
 
 class Provider(_Part):

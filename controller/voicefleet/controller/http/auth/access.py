@@ -9,6 +9,7 @@ from aiohttp import web
 
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.http.auth.attempts import Attempts, client_address
+from voicefleet.controller.http.auth.call_requests import CallRequests
 from voicefleet.controller.http.auth.keys import ANYONE, Key, KeyRing, Role
 from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.http.problems import problem
@@ -45,6 +46,7 @@ class Access:
         self._clock = clock
         self._attempts = Attempts()
         self._reads = ReadBudget(clock)
+        self._call_requests = CallRequests(settings.regions, metrics)
         self.ring: KeyRing = settings.keys
 
     def take(self, ring: KeyRing) -> None:
@@ -79,6 +81,8 @@ class Access:
             resource = request.match_info.route.resource
             route = resource.canonical if resource else "other"
             self._metrics.counters[catalogue.API_REQUESTS].labels(route, str(answer.status)).inc()
+            if (request.method, route) == ("POST", "/v1/calls") and _KEY in request:
+                self._call_requests.answered(request, key_of(request), answer.status)
         return answer
 
     async def _refused(self, request: web.Request, route: Route | None, ours: bool) -> web.Response | None:
