@@ -187,6 +187,10 @@ class RegionView(Schema):
     refused: int = Field(
         default=0, description="Callers whom the replica that answers refused in the last 5 minutes (503 and 429)"
     )
+    cost_per_hour: float | None = Field(
+        default=None, description="What the workers that run now cost in an hour; null: no price is given, or unknown"
+    )
+    currency: str = Field(default="", description="Of that cost, ISO 4217")
     workers: list[WorkerView] = Field(description="The first of them, as many as an answer may hold")
     more_workers: int = Field(default=0, description="Workers that are not in `workers`")
 

@@ -6,6 +6,7 @@ from voicefleet.contract.api import FindingView, RegionView, WorkerStatus, Worke
 from voicefleet.contract.health import Health
 from voicefleet.controller.health.observe import region_health
 from voicefleet.controller.health.workers import claims_by_worker, workers_seen
+from voicefleet.controller.regions.cost import cost_of
 from voicefleet.controller.regions.refusals import KEPT_S, REFUSED
 from voicefleet.controller.regions.region import Region
 from voicefleet.scaling import SupplyState
@@ -73,6 +74,7 @@ def region_view(region: Region, *, election: str = "") -> RegionView:
         for worker in workers[:WORKERS_LISTED]
     ]
     answers, serving = region.refusals.within(KEPT_S), [w for w in workers if w.state is SupplyState.READY]
+    cost = cost_of(region)
     return RegionView(
         region=region.name,
         status=health.state.value,
@@ -92,6 +94,8 @@ def region_view(region: Region, *, election: str = "") -> RegionView:
         silent=region.reports.silent,
         moving=None if held is None else held.total() - sum(w.live for w in workers),
         refused=sum(answers[status] for status in REFUSED),
+        cost_per_hour=cost.per_hour if cost else None,
+        currency=cost.currency if cost else "",
         workers=listed,
         more_workers=len(workers) - len(listed),
     )
