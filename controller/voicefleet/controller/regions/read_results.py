@@ -12,7 +12,7 @@ from voicefleet.runtime.logs.setup import get_logger
 
 FORGOTTEN_AFTER_S = 10.0
 
-_STEADY = frozenset({"queue", "listing", "reports", "instances"})
+STEADY = frozenset({"queue", "listing", "reports", "instances"})
 """Sources that are read all the time, so that their last result holds. Others are read when there is a reason: a
 failure of theirs says nothing of now after a while."""
 
@@ -69,4 +69,4 @@ class ReadResults:
     def failing(self) -> Mapping[str, FailedRead]:
         """Source -> its failure, of those that fail now: what is read only now and then is left out after a while."""
         oldest_s = self._clock.monotonic() - FORGOTTEN_AFTER_S
-        return {s: r for s, r in self._failed.items() if s in _STEADY or r.last_s >= oldest_s}
+        return {s: r for s, r in self._failed.items() if s in STEADY or r.last_s >= oldest_s}

@@ -80,7 +80,7 @@ class Region:
         self.refusals = Refusals(self.clock)
         self.incidents = self.incidents or Incidents(self.name, None, self.clock)
         self.scans = CallScans(self.name, self.calls, self.redis, self.clock, self.metrics)
-        self.reports = ReportReads(self.name, self.workers, self.clock, self.metrics)
+        self.reports = ReportReads(self.workers, self.clock)
         self.reads = ReadResults(self.name, self.metrics, self.clock)
         self.reservations = Reservations(self.clock)
 

@@ -63,6 +63,7 @@ class Worker:
         self._registry = CollectorRegistry()
         self._metrics = WorkerMetrics(self._registry, frozenset(tiers.by_name), settings.agent_name)
         self._metrics.gauges[catalogue.SLOTS].set(settings.slots)
+        self._metrics.gauges[catalogue.WORKER_INFO].labels(settings.worker_id).set(1)
         self._slots = Slots(settings.slots, self._active_jobs)
         self._redis = connect_redis(settings.redis_url.get_secret_value())
         self._server = self._agent_server()
