@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 import yaml
 
-from voicefleet.dashboards.alerting.rules import inhibition_file, rule_file
+from voicefleet.dashboards.alerting.inhibition import inhibition_file
+from voicefleet.dashboards.alerting.rules import rule_file
 from voicefleet.dashboards.alerting.runbooks import markdown
 from voicefleet.dashboards.boards import BOARDS, as_json
 

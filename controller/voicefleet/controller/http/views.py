@@ -44,7 +44,7 @@ def region_view(region: Region, *, election: str = "") -> RegionView:
     Args:
         election: why no leader can be elected; empty when one can.
     """
-    spec, observation, snapshot = region.settings.pool_spec, region.pool.observation, region.fresh_snapshot()
+    spec, observation, snapshot = region.spec, region.pool.observation, region.fresh_snapshot()
     health, known = region_health(region, election=election), workers_known(region)
     workers, held = workers_seen(region), claims_by_worker(region)
     pids = {instance.id: instance.pid for instance in region.instances.last}

@@ -14,7 +14,7 @@ from voicefleet.runtime.logs.setup import get_logger
 
 FORGOTTEN_AFTER_S = 10.0
 
-_STEADY: Mapping[str, str] = {
+STEADY: Mapping[str, str] = {
     "queue": Dependency.REDIS,
     "reports": Dependency.REDIS,
     "listing": Dependency.LIVEKIT,
@@ -68,8 +68,8 @@ class ReadResults:
     def succeeded(self, source: str) -> None:
         """A read that may have failed before succeeded."""
         if self._failed.pop(source, None) is not None:
-            if source in _STEADY:
-                self._back_s[_STEADY[source]] = self._clock.monotonic()
+            if source in STEADY:
+                self._back_s[STEADY[source]] = self._clock.monotonic()
             log.info("state known again", region=self._region, source=source)
 
     @property
@@ -84,5 +84,5 @@ class ReadResults:
         return {
             source: read
             for source, read in self._failed.items()
-            if source in _STEADY or read.last_s > max(forgotten_s, self._back_s.get(read.dependency, -math.inf))
+            if source in STEADY or read.last_s > max(forgotten_s, self._back_s.get(read.dependency, -math.inf))
         }

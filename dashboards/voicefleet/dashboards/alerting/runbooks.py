@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from voicefleet.dashboards.alerting.alerts import ALERTS, Alert
+from voicefleet.dashboards.alerting.alert import Alert
+from voicefleet.dashboards.alerting.alerts import ALERTS
 from voicefleet.dashboards.alerting.pages import PAGES
 from voicefleet.dashboards.alerting.rules import burn_alert_name, ratio
 from voicefleet.dashboards.alerting.slo import BURNS, OBJECTIVES, Objective
