@@ -193,6 +193,8 @@ class Participant:
     neighbour: bool = False
     """It is an agent of the team's own, under the fleet's agent name (see `contract.neighbours`)."""
 
+    dialled: str = ""
+    """The number that a phone's caller dialled; empty for who is no phone. It is never logged."""
     sip_status: str = ""
     """LiveKit's status of a phone's call, such as ringing or active; empty for who is no phone."""
 

@@ -164,6 +164,13 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/regions", (Role.READ,), "Regions with their workers, and who leads", {200: answers.RegionList}),
     Route(
         "GET",
+        "/v1/canaries",
+        (Role.READ,),
+        "Versions of agents that are tried out, and how they do beside the stable ones",
+        {200: answers.CanaryList},
+    ),
+    Route(
+        "GET",
         "/v1/decisions",
         (Role.READ,),
         "The last decisions, the newest first",
