@@ -129,6 +129,9 @@ class FakeFleet:
     async def kill(self, worker: str) -> None:
         self.crash(worker)
 
+    def access_ends_s(self) -> float | None:
+        return None
+
     def trouble(self) -> str:
         return ""
 

@@ -159,6 +159,9 @@ class ProcessFleet:
         if (process := self._processes.get(worker)) is not None:
             process.signal(signal.SIGKILL, group=True)
 
+    def access_ends_s(self) -> float | None:
+        return None
+
     def trouble(self) -> str:
         if not self._backoff.failures:
             return ""
