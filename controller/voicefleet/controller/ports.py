@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -62,7 +62,7 @@ class InstanceState(enum.StrEnum):
     """It is being made, or does not say that it is up."""
     RUNNING = "running"
     CRASH_LOOPING = "crash_looping"
-    """It ends again and again, and is started later each time."""
+    """It ends again and again, and is started later each time: while it waits, and until it has registered."""
     STOPPING = "stopping"
 
     @property
@@ -94,6 +94,8 @@ class Instance:
     pid: int = 0
     startup: StartupTimestamps | None = None
     """None: it began before we looked."""
+    counts: bool = True
+    """False: it was asked for and does not run; who still needs it asks for it again (see `Fleet.scale`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +139,14 @@ class Fleet(Protocol):
 
     async def kill(self, worker: str) -> None:
         """End an instance at once, with everything it started. To be used on one that holds no call."""
+        ...
+
+    def registered(self, workers: Collection[str]) -> None:
+        """These of its workers have registered with LiveKit: their start did not fail."""
+        ...
+
+    def try_again(self) -> None:
+        """What failed starts may have failed of is over: they do not hold back the next one."""
         ...
 
     def trouble(self) -> str:
@@ -187,6 +197,8 @@ class Participant:
     neighbour: bool = False
     """It is an agent of the team's own, under the fleet's agent name (see `contract.neighbours`)."""
 
+    dialled: str = ""
+    """The number that a phone's caller dialled; empty for who is no phone. It is never logged."""
     sip_status: str = ""
     """LiveKit's status of a phone's call, such as ringing or active; empty for who is no phone."""
 

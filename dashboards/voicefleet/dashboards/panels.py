@@ -18,6 +18,8 @@ from grafana_foundation_sdk.models import prometheus as prometheus_models
 
 SELECT = 'cluster=~"$cluster",region=~"$region"'
 BY = "by (cluster, region)"
+WORKER = "on (cluster, region, instance) group_left (worker) voicefleet_worker_info"
+"""Joined to a worker's series with `*`: it brings the name that `voicefleet drain` takes."""
 SOURCE = common_models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 COLUMNS = 24
 
@@ -87,6 +89,13 @@ def per_second(counter: str, by: str = "region", more: str = "") -> Query:
     return Query(f"sum by (cluster, {by}) (rate({counter}{{{matchers}}}[$__rate_interval]))", legend)
 
 
+def counted(counter: str, by: str = "region", more: str = "") -> Query:
+    """How often something rare happened in the 5 minutes before, a series for each value of the labels `by`."""
+    matchers = f"{SELECT},{more}" if more else SELECT
+    legend = " ".join(f"{{{{{label.strip()}}}}}" for label in by.split(","))
+    return Query(f"sum by (cluster, {by}) (round(increase({counter}{{{matchers}}}[5m])))", legend)
+
+
 def now(expr: str, legend: str = "{{region}}") -> Query:
     """A gauge as it is."""
     return Query(expr, legend)
@@ -98,7 +107,7 @@ def build(panel_: Panel) -> Any:
     builder.title(panel_.title).description(panel_.description).datasource(SOURCE).unit(panel_.unit)
     for number, query in enumerate(panel_.queries):
         target = prometheus.Dataquery().expr(query.expr).ref_id(chr(ord("A") + number)).datasource(SOURCE)
-        target = target.legend_format(query.legend or "__auto").range()
+        target = target.legend_format(_legend(query)).range()
         if panel_.look == "heat":
             target = target.format(prometheus_models.PromQueryFormat.HEATMAP).legend_format("{{le}}")
         builder.with_target(target.exemplar(query.exemplar))
@@ -110,6 +119,12 @@ def build(panel_: Panel) -> Any:
     if panel_.to:
         builder.links([_link(panel_.to)])
     return builder.build()
+
+
+def _legend(query: Query) -> str:
+    """With the cluster, where the series have one: two clusters may name their regions alike."""
+    apart = "(cluster," in query.expr and "{{cluster}}" not in query.legend
+    return f"{query.legend} {{{{cluster}}}}" if apart and query.legend else query.legend or "__auto"
 
 
 def _lines() -> Any:

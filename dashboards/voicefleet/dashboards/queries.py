@@ -45,7 +45,7 @@ def queries(dashboard: Mapping[str, Any]) -> Iterator[Asked]:
 def filled(expr: str, interval: str = "1m") -> str:
     """`expr` as Grafana would send it with every variable at All."""
     text = expr.replace("$__rate_interval", interval)
-    return re.sub(r"\$\{?(cluster|region|instance)\}?", ".*", text)
+    return re.sub(r"\$\{?(cluster|region|worker)\}?", ".*", text)
 
 
 @dataclass(frozen=True, slots=True)

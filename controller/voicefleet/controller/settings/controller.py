@@ -20,6 +20,7 @@ from voicefleet.controller.http.auth.keys import KeyRing
 from voicefleet.controller.settings.api_keys import key_ring
 from voicefleet.controller.settings.call_events import RECEIVER_PATTERN, ReceiverSettings
 from voicefleet.controller.settings.kubernetes import LeaseSettings
+from voicefleet.controller.settings.pools import named_once
 from voicefleet.controller.settings.region import RegionSettings
 from voicefleet.controller.settings.section import Section, variable
 from voicefleet.runtime.http.server import parse_listen
@@ -140,6 +141,7 @@ class Settings(Section):
     _keys: KeyRing = PrivateAttr(default_factory=KeyRing)
     _otlp_endpoint: str = PrivateAttr("")
     _replica: str = PrivateAttr("")
+    _pools: Mapping[str, RegionSettings] = PrivateAttr(default_factory=dict)
 
     @property
     def redis_address(self) -> str:
@@ -163,6 +165,12 @@ class Settings(Section):
     def keys(self) -> KeyRing:
         """As they were at the start; see `api_keys_file`."""
         return self._keys
+
+    @property
+    def pools(self) -> Mapping[str, RegionSettings]:
+        """The settings of each pool, by its name: the regions, with one of each version of each agent where a region
+        has `agents`."""
+        return self._pools
 
     @property
     def otlp_endpoint(self) -> str:
@@ -215,6 +223,7 @@ class Settings(Section):
         if self.redis_url_env is not None:
             address = variable(info, self.redis_url_env, field="redis_url_env")
         self._redis_address = with_authority(address, str(self.redis_ca_file or ""), field="redis_ca_file")
+        self._pools = named_once(self.regions)
         self._keys = self._read_keys(info)
         self._otlp_endpoint = check_endpoint(environment.get(ENDPOINT_VARIABLE, ""))
         self._replica = environment.get(REPLICA_VARIABLE, "").strip() or f"{socket.gethostname()}-{os.getpid()}"

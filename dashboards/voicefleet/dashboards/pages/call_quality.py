@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voicefleet.dashboards.panels import SELECT, Query, mean, now, panel, per_second, quantiles
+from voicefleet.dashboards.panels import SELECT, Query, counted, mean, now, panel, per_second, quantiles
 
 ROWS = (
     (
@@ -59,9 +59,9 @@ ROWS = (
             ),
             panel(
                 "Speech into the agent's voice",
-                "Per second. barge_in: it took the turn; backchannel: the agent spoke on; false: it was no speech.",
-                "reqps",
-                per_second("voicefleet_interruptions_total", "kind"),
+                "In 5 minutes. barge_in: it took the turn; backchannel: the agent spoke on; false: it was no speech.",
+                "short",
+                counted("voicefleet_interruptions_total", "kind"),
             ),
             panel(
                 "Stop after a barge-in",
@@ -78,21 +78,21 @@ ROWS = (
             ),
             panel(
                 "Apologies",
-                "Recorded words said because nothing else came in time, per second, by why.",
-                "reqps",
-                per_second("voicefleet_apologies_total", "reason"),
+                "Recorded words said because nothing else came in time, in 5 minutes, by why.",
+                "short",
+                counted("voicefleet_apologies_total", "reason"),
             ),
             panel(
                 "Provider failures",
-                "Per second, by stage and how.",
-                "reqps",
-                per_second("voicefleet_provider_failures_total", "stage, kind"),
+                "In 5 minutes, by stage and how.",
+                "short",
+                counted("voicefleet_provider_failures_total", "stage, kind"),
             ),
             panel(
                 "Fallbacks",
-                "Providers given up for the next of their stage, per second.",
-                "reqps",
-                per_second("voicefleet_fallbacks_total", "stage"),
+                "Providers given up for the next of their stage, in 5 minutes.",
+                "short",
+                counted("voicefleet_fallbacks_total", "stage"),
             ),
         ),
     ),

@@ -110,8 +110,8 @@ ROWS = (
             ),
             panel(
                 "Turns without an answer",
-                "Per second: those that got an apology, or nothing for 10 s; and provider failures by stage and kind.",
-                "reqps",
+                "In 5 minutes: those with an apology, or nothing for 10 s; and provider failures by stage and kind.",
+                "short",
                 Query(
                     f'sum by (region) (rate(voicefleet_turns_total{{{SELECT},outcome="error"}}[$__rate_interval]))',
                     "{{region}} unanswered",
@@ -155,6 +155,18 @@ ROWS = (
                 to="voicefleet-scaling",
             ),
             panel(
+                "Cost an hour",
+                "Of the workers that run now, at the pool's `price_per_worker_hour`; empty without one.",
+                "short",
+                now(
+                    "sum by (currency) (max by (cluster, region, currency) "
+                    f"(voicefleet_pool_cost_per_hour{{{SELECT}}}))",
+                    "{{currency}}",
+                ),
+                look="stacked",
+                to="voicefleet-scaling",
+            ),
+            panel(
                 "Requests for calls",
                 "To the controller's API, per second, by answer. It speaks for all regions.",
                 "reqps",
@@ -168,23 +180,23 @@ ROWS = (
             ),
             panel(
                 "Call events",
-                "Per second, by what came of each try to tell a receiver; and those that a receiver was not told yet.",
+                "In 5 minutes, by what came of each try to tell a receiver; and those not told to it yet.",
                 "short",
-                Query("sum by (result) (rate(voicefleet_call_events_total[$__rate_interval]))", "{{result}}"),
+                Query("sum by (result) (round(increase(voicefleet_call_events_total[5m])))", "{{result}}"),
                 Query("sum by (receiver) (voicefleet_call_events_waiting)", "waiting for {{receiver}}"),
             ),
             panel(
                 "Requests given up",
-                "By every HTTP server of ours, per second, by why. Malformed or slow ones come from no client of ours.",
-                "reqps",
-                Query("sum by (reason) (rate(voicefleet_http_refused_total[$__rate_interval]))", "{{reason}}"),
+                "By every HTTP server of ours, in 5 minutes, by why. Malformed or slow ones are of no client of ours.",
+                "short",
+                Query("sum by (reason) (round(increase(voicefleet_http_refused_total[5m])))", "{{reason}}"),
             ),
             panel(
                 "Refused keys and joins",
-                "Requests with an API key that is none, and old tickets used again; per second.",
-                "reqps",
-                Query("sum by (result) (rate(voicefleet_auth_failures_total[$__rate_interval]))", "key {{result}}"),
-                Query("sum by (reason) (rate(voicefleet_joins_refused_total[$__rate_interval]))", "join {{reason}}"),
+                "Requests with an API key that is none, and old tickets used again; in 5 minutes.",
+                "short",
+                Query("sum by (result) (round(increase(voicefleet_auth_failures_total[5m])))", "key {{result}}"),
+                Query("sum by (reason) (round(increase(voicefleet_joins_refused_total[5m])))", "join {{reason}}"),
             ),
             panel(
                 "Traces",

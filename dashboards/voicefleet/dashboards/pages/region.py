@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voicefleet.dashboards.panels import BY, SELECT, now, panel, per_second, quantiles
+from voicefleet.dashboards.panels import BY, SELECT, WORKER, counted, now, panel, per_second, quantiles
 
 ROWS = (
     (
@@ -35,9 +35,9 @@ ROWS = (
             ),
             panel(
                 "Callers who gave up",
-                "Per second: they left while they waited. Each controller counts them all.",
-                "reqps",
-                now(f"max {BY} (rate(voicefleet_calls_abandoned_total{{{SELECT}}}[$__rate_interval]))"),
+                "In 5 minutes: they left while they waited. Each controller counts them all.",
+                "short",
+                now(f"max {BY} (round(increase(voicefleet_calls_abandoned_total{{{SELECT}}}[5m])))"),
             ),
             panel(
                 "Offers of calls",
@@ -52,15 +52,15 @@ ROWS = (
         (
             panel(
                 "Dispatches for waiting calls",
-                "Per second, by what came of them.",
-                "reqps",
-                per_second("voicefleet_dispatches_total", "result"),
+                "In 5 minutes, by what came of them.",
+                "short",
+                counted("voicefleet_dispatches_total", "result"),
             ),
             panel(
                 "Calls recovered",
-                "Taken from a dead or stalled job, per second, by what revealed it.",
-                "reqps",
-                per_second("voicefleet_calls_recovered_total", "reason"),
+                "Taken from a dead or stalled job, in 5 minutes, by what revealed it.",
+                "short",
+                counted("voicefleet_calls_recovered_total", "reason"),
             ),
             panel(
                 "Time to notice",
@@ -70,34 +70,34 @@ ROWS = (
             ),
             panel(
                 "Handoffs",
-                "Live calls that moved to another worker, per second, by how it went.",
-                "reqps",
-                per_second("voicefleet_calls_handed_off_total", "result"),
+                "Live calls that moved to another worker, in 5 minutes, by how it went.",
+                "short",
+                counted("voicefleet_calls_handed_off_total", "result"),
             ),
             panel(
                 "Probes",
-                "Agents asked through LiveKit whether they live, per second, by their answer.",
-                "reqps",
-                per_second("voicefleet_probes_total", "result"),
+                "Agents asked through LiveKit whether they live, in 5 minutes, by their answer.",
+                "short",
+                counted("voicefleet_probes_total", "result"),
             ),
             panel(
                 "Waiting messages",
-                "To waiting callers, per second, by how they ended.",
-                "reqps",
-                per_second("voicefleet_waiting_messages_total", "result"),
+                "To waiting callers, in 5 minutes, by how they ended.",
+                "short",
+                counted("voicefleet_waiting_messages_total", "result"),
             ),
             panel(
                 "Dials",
-                "Attempts to call a number, per second, by how they ended.",
-                "reqps",
-                per_second("voicefleet_dials_total", "result"),
+                "Attempts to call a number, in 5 minutes, by how they ended.",
+                "short",
+                counted("voicefleet_dials_total", "result"),
             ),
             panel(
                 "Dispatched without Redis, workers ended",
-                "Per second: dispatches while Redis was away; hanging workers without a call that were ended.",
-                "reqps",
-                per_second("voicefleet_outage_dispatches_total"),
-                per_second("voicefleet_workers_killed_total"),
+                "In 5 minutes: dispatches while Redis was away; hanging workers without a call that were ended.",
+                "short",
+                counted("voicefleet_outage_dispatches_total"),
+                counted("voicefleet_workers_killed_total"),
             ),
         ),
     ),
@@ -117,7 +117,7 @@ ROWS = (
                 "Calls per worker",
                 "Where calls are now.",
                 "short",
-                now(f"voicefleet_calls_active{{{SELECT}}}", "{{instance}}"),
+                now(f"max by (cluster, region, worker) (voicefleet_calls_active{{{SELECT}}} * {WORKER})", "{{worker}}"),
                 look="stacked",
                 width=12,
                 to="voicefleet-worker",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voicefleet.dashboards.panels import BY, SELECT, Query, now, panel, per_second
+from voicefleet.dashboards.panels import BY, SELECT, Query, counted, now, panel, per_second
 
 ROWS = (
     (
@@ -43,9 +43,9 @@ ROWS = (
             ),
             panel(
                 "Ups and downs",
-                "Passes per second that changed the number of workers.",
-                "reqps",
-                per_second("voicefleet_scaler_decisions_total", "direction", 'direction!="same"'),
+                "Passes in 5 minutes that changed the number of workers.",
+                "short",
+                counted("voicefleet_scaler_decisions_total", "direction", 'direction!="same"'),
                 width=12,
             ),
             panel(
@@ -73,9 +73,9 @@ ROWS = (
             ),
             panel(
                 "Reads that failed",
-                "Per second, by what was read.",
-                "reqps",
-                per_second("voicefleet_observe_failures_total", "source"),
+                "In 5 minutes, by what was read.",
+                "short",
+                counted("voicefleet_observe_failures_total", "source"),
             ),
             panel(
                 "Rooms that cannot be listed",

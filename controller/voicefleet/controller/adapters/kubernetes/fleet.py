@@ -7,7 +7,7 @@ as much as the one before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import aiohttp
 
@@ -131,6 +131,12 @@ class KubeFleet:
         view = self._view()
         if any(pod.name == worker and worker not in view.going for pod in view.active):
             raise UnknownStateError(f"{worker} is not told to end yet")
+
+    def registered(self, workers: Collection[str]) -> None:
+        """Kubernetes learns it from the pods' own readiness."""
+
+    def try_again(self) -> None:
+        """It is the kubelet that holds containers back, and it is told nothing."""
 
     def trouble(self) -> str:
         try:
