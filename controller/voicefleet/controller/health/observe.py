@@ -38,12 +38,8 @@ def observe(region: Region, *, election: str = "") -> HealthObservation:
         start_timeout_s=region.settings.pool.start_timeout_s,
         workers=workers_seen(region),
         trouble=region.fleet.trouble() if region.fleet is not None else "",
-<<<<<<< HEAD
         access_ends_s=region.fleet.access_ends_s() if region.fleet is not None else None,
-        free=sum(r.free for r in reports.values()) if known and reports is not None else None,
-=======
         free=_free(region, snapshot) if known else None,
->>>>>>> main
         live=snapshot.live if snapshot else None,
         waiting=snapshot.waiting if snapshot else None,
         oldest_wait_s=_oldest_wait_s(region, snapshot) if snapshot and snapshot.waiting else 0.0,

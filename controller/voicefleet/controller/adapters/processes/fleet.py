@@ -172,10 +172,6 @@ class ProcessFleet:
         if (process := self._processes.get(worker)) is not None:
             process.signal(signal.SIGKILL, group=True)
 
-<<<<<<< HEAD
-    def access_ends_s(self) -> float | None:
-        return None
-=======
     def registered(self, workers: Collection[str]) -> None:
         for worker in self._processes.keys() & set(workers) - self._registered:
             self._registered.add(worker)
@@ -184,7 +180,9 @@ class ProcessFleet:
 
     def try_again(self) -> None:
         self._failures = StartFailures()
->>>>>>> main
+
+    def access_ends_s(self) -> float | None:
+        return None
 
     def trouble(self) -> str:
         return self._failures.told(self._clock.monotonic())
