@@ -21,6 +21,7 @@ from voicefleet.controller.pool.reconciler import DecisionLog
 from voicefleet.controller.regions.history import History
 from voicefleet.controller.rooms.listing import RoomLister
 from voicefleet.controller.settings.controller import Settings
+from voicefleet.runtime.tracing import parse_traceparent
 
 pytestmark = pytest.mark.unit
 
@@ -93,7 +94,9 @@ def test_a_ticket_orders_an_agent_and_the_call_has_a_record() -> None:
         )
         assert status == 201
         token = json.loads(ticket["token"])
-        order = CallOrder("fast", "order 7")
+        traced = DispatchMetadata.decode(token["metadata"]).order.traceparent
+        assert parse_traceparent(traced) is not None, "every call has a trace, though nobody exports any"
+        order = CallOrder("fast", "order 7", traceparent=traced)
         assert DispatchMetadata.decode(token["metadata"]) == DispatchMetadata(order, caller=ticket["identity"])
         assert (token["room"], token["key"], token["data"]) == (ticket["room"], "front", False)
         record = CallRecord(

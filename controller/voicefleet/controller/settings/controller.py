@@ -12,6 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
+from voicefleet.contract.call_archive import Retention
 from voicefleet.contract.keys import REGION_PATTERN
 from voicefleet.contract.parsing.validation import refused
 from voicefleet.controller.http.auth.attempts import Network
@@ -19,6 +20,7 @@ from voicefleet.controller.http.auth.keys import KeyRing
 from voicefleet.controller.settings.api_keys import key_ring
 from voicefleet.controller.settings.call_events import RECEIVER_PATTERN, ReceiverSettings
 from voicefleet.controller.settings.kubernetes import LeaseSettings
+from voicefleet.controller.settings.pools import named_once
 from voicefleet.controller.settings.region import RegionSettings
 from voicefleet.controller.settings.section import Section, variable
 from voicefleet.runtime.http.server import parse_listen
@@ -56,6 +58,23 @@ class LimitSettings(Section):
     campaigns: Annotated[int, Field(ge=1, le=1000)] = Field(
         default=20, description="Campaigns announced by one key in one region, and not over."
     )
+
+
+class CallHistorySettings(Section):
+    """What is kept of calls that have ended, in each region: see `voicefleet call show`."""
+
+    days: Annotated[float, Field(ge=0.1, le=90)] = Field(
+        default=7.0, description="A call that has ended can be shown for so long, days."
+    )
+    calls: Annotated[int, Field(ge=100, le=5_000_000)] = Field(
+        default=50_000,
+        description="At most so many calls; the oldest make room. Redis needs about 1.5 KB for each.",
+    )
+
+    @property
+    def retention(self) -> Retention:
+        """The same for the archive of calls."""
+        return Retention(kept_ms=round(self.days * 86_400_000), most=self.calls)
 
 
 class Settings(Section):
@@ -97,6 +116,10 @@ class Settings(Section):
         description="Who is told of calls, by name, with signed webhooks: call.started, answered, moved, recovered, "
         "released, ended.",
     )
+    call_history: CallHistorySettings = Field(
+        default_factory=CallHistorySettings,
+        description="What is kept of calls that have ended, in each region.",
+    )
     kubernetes_lease: LeaseSettings | None = Field(
         default=None,
         description="The Lease by which one of several controllers scales; default: this one is the only one.",
@@ -118,6 +141,7 @@ class Settings(Section):
     _keys: KeyRing = PrivateAttr(default_factory=KeyRing)
     _otlp_endpoint: str = PrivateAttr("")
     _replica: str = PrivateAttr("")
+    _pools: Mapping[str, RegionSettings] = PrivateAttr(default_factory=dict)
 
     @property
     def redis_address(self) -> str:
@@ -141,6 +165,12 @@ class Settings(Section):
     def keys(self) -> KeyRing:
         """As they were at the start; see `api_keys_file`."""
         return self._keys
+
+    @property
+    def pools(self) -> Mapping[str, RegionSettings]:
+        """The settings of each pool, by its name: the regions, with one of each version of each agent where a region
+        has `agents`."""
+        return self._pools
 
     @property
     def otlp_endpoint(self) -> str:
@@ -193,6 +223,7 @@ class Settings(Section):
         if self.redis_url_env is not None:
             address = variable(info, self.redis_url_env, field="redis_url_env")
         self._redis_address = with_authority(address, str(self.redis_ca_file or ""), field="redis_ca_file")
+        self._pools = named_once(self.regions)
         self._keys = self._read_keys(info)
         self._otlp_endpoint = check_endpoint(environment.get(ENDPOINT_VARIABLE, ""))
         self._replica = environment.get(REPLICA_VARIABLE, "").strip() or f"{socket.gethostname()}-{os.getpid()}"
