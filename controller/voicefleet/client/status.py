@@ -27,6 +27,7 @@ from voicefleet.runtime.http.api_client import ControllerClient
 
 _DECISIONS = 5
 _INCIDENTS = 5
+_LEGEND = "workers: ready/wanted; refused: callers in the last 5 minutes; TTFA: p50/p95, s"
 _NAMED = 5
 
 
@@ -150,6 +151,7 @@ def picture(seen: Seen) -> RenderableType:
     decisions; for 80 columns."""
     parts: list[RenderableType] = [
         _regions(seen),
+        Text(_LEGEND, style="dim"),
         *(line for view in seen.regions for line in finding_lines(view)),
         "",
         _workers(seen.regions),
@@ -176,9 +178,8 @@ def picture(seen: Seen) -> RenderableType:
 
 
 def _regions(seen: Seen) -> Table:
-    title = "Regions (workers: ready/wanted; refused: in 5 minutes; TTFA: p50/p95, s)"
     table = figures_table(
-        title, "region", ("state", "workers", "slots", "live", "waiting", "silent", "refused", "TTFA")
+        "Regions", "region", ("state", "workers", "slots", "live", "waiting", "silent", "refused", "TTFA")
     )
     # A long name is folded; figures and their headers never are.
     for column in table.columns:

@@ -111,6 +111,7 @@ class WorkerOptions:
     tiers: str
     """A tiers file, or the name of a built-in; empty: what a worker takes for its agent."""
     agent: str = "voicefleet.worker.agents:assistant"
+    """Empty: what the workers' environment says."""
     env: Mapping[str, str] = field(default_factory=dict)
     """More environment."""
     launcher: Sequence[str] = ()
@@ -244,7 +245,8 @@ def _controller_config(
 
 def _worker_command(options: WorkerOptions) -> list[str]:
     tiers = ["--tiers", options.tiers] if options.tiers else []
-    worker = [sys.executable, "-m", "voicefleet.cli.app", "worker", *tiers, "--agent", options.agent]
+    agent = ["--agent", options.agent] if options.agent else []
+    worker = [sys.executable, "-m", "voicefleet.cli.app", "worker", *tiers, *agent]
     return [*options.launcher, *worker]
 
 

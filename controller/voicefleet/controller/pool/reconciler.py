@@ -80,7 +80,7 @@ class PoolReconciler:
         if readings is None:
             return
         self._tell_fleet(readings)
-        observation = compose(region.settings.pool_spec, readings)
+        observation = compose(region.spec, readings)
         if self._state is None:
             self._state = initial_state(observation.now_s, observation.supply, await self._model_updater.restore())
         before = region.pool.decision

@@ -75,6 +75,13 @@ class ReportReads:
         return self._reports if known else None
 
     @property
+    def tiers(self) -> frozenset[str] | None:
+        """Names of the tiers that a call may ask for; None while nobody tells, or one does not."""
+        reports = [r.report for r in (self.fresh() or {}).values()]
+        told = [report.tiers for report in reports if report.tiers is not None]
+        return frozenset(name for tiers in told for name in tiers) if told and len(told) == len(reports) else None
+
+    @property
     def silent(self) -> int | None:
         """Calls whose caller has waited for a voice for more than 10 s; None while nobody knows."""
         reports = self.fresh()

@@ -12,6 +12,7 @@ from voicefleet.controller.http.auth.access import Access
 from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.http.call_detail import CallDetail
 from voicefleet.controller.http.campaigns import Campaigns
+from voicefleet.controller.http.canaries import Canaries
 from voicefleet.controller.http.end_call import EndCall
 from voicefleet.controller.http.health import add_health
 from voicefleet.controller.http.incidents import add_incidents
@@ -55,6 +56,7 @@ def build_web(shared: Shared, leadership: Leadership) -> Web:
     add_health(app, settings.replica, regions, leadership)
     Api(settings, regions, access, joins, limiter, decisions, metrics, histories, leadership).add_routes(app)
     CallDetail(regions).add_routes(app)
+    Canaries(regions).add_routes(app)
     add_incidents(app, regions)
     EndCall(regions, limiter).add_routes(app)
     Rejoin(regions).add_routes(app)

@@ -39,6 +39,8 @@ from voicefleet.worker.tiers.load import Tiers
 
 log = get_logger(__name__)
 
+MOST_TIERS_TOLD = 64
+"""Every report holds them; with more, nobody is told which there are."""
 _ENDLESS_RETRIES = 1_000_000_000
 """A worker that lost LiveKit keeps its calls and keeps trying; whether to restart it is the probes' business."""
 
@@ -113,6 +115,7 @@ class Worker:
             rooms=[*(job.job.room.name for job in self._jobs()), *self._slots.pending_rooms()],
             order_seen=self._order_seen,
             pipeline=self._tiers.pipeline,
+            tiers=tiers if len(tiers := sorted(self._tiers.by_name)) <= MOST_TIERS_TOLD else None,
             jobs=[job.job.id for job in self._jobs()],
             silent=self._metrics.silent_calls,
             ttfa=list(self._metrics.ttfa_counts),
