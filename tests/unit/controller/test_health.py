@@ -87,6 +87,13 @@ def test_while_workers_are_unknown_none_of_them_is_said_to_be_missing() -> None:
     assert seen(**unknown) == [("kubernetes", UNKNOWN)]
 
 
+def test_workers_that_cannot_register_because_livekit_is_away_are_its_consequence() -> None:
+    failed = {"listing": replace(REDIS, dependency="livekit")}
+    assert seen(calls_known=False, workers=(), trouble="LiveKit does not answer", failed_reads=failed) == [
+        ("livekit", UNKNOWN)
+    ]
+
+
 def test_what_was_never_read_is_unknown() -> None:
     assert seen(calls_known=False, live=None, waiting=None) == [("not_read_yet", UNKNOWN)]
 
@@ -138,7 +145,7 @@ def test_the_first_worker_that_starts_is_not_late_for_a_minute() -> None:
 
 
 def test_workers_that_stand_still_are_told_by_name() -> None:
-    still = replace(READY, id="w9", state=SupplyState.UNKNOWN, silent_s=5.0, live=2)
+    still = replace(READY, id="w9", state=SupplyState.UNKNOWN, silent_s=5.0, live=2, calls=2)
     (finding,) = found(workers=(READY, still))
     assert (finding.id, finding.state) == ("workers_silent", DEGRADED)
     assert finding.cause == "no reports of w9 for 5 s; its 2 calls are moved"

@@ -77,7 +77,7 @@ def test_a_worker_that_stands_still_is_not_ready_after_three_seconds_and_its_cal
         await looked(fakes, fleet)
         view = region_view(fakes.region)
         assert (view.ready, view.live, view.moving, view.status) == (2, 2, 1, "ok")
-        assert {w.id: w.live for w in view.workers} == {one.name: 1, two.name: 0}
+        assert {w.id: w.calls for w in view.workers} == {one.name: 1, two.name: 0}
         one.silent_since_s = fakes.region.clock.monotonic()
         for _ in range(8):  # Redis is well all the time
             await asyncio.sleep(0.5)

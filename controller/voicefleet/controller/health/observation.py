@@ -21,7 +21,9 @@ class WorkerSeen:
     silent_s: float
     """Since its last report; of one that never reported, since it began."""
     live: int
-    """Calls that it has."""
+    """Calls that it last reported."""
+    calls: int | None = None
+    """Calls that are its own now, by their claims; None: not known."""
     instance: InstanceState | None = None
     """None: somebody else runs it."""
     detail: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from voicefleet.contract.errors import Dependency
 from voicefleet.contract.health import Finding, HealthState
 from voicefleet.controller.health.observation import HealthObservation, WorkerSeen
 from voicefleet.controller.health.rules.callers import LONG_WAIT_S
@@ -36,11 +37,12 @@ def supply(seen: HealthObservation, now_s: float) -> Iterator[Finding]:
     if not seen.workers_known:
         return
     wanted = seen.wanted or 0
-    missing = seen.managed and seen.ready < wanted
-    if missing and seen.trouble:
-        yield _starts_fail(seen)
-    elif seen.ready == 0 and (wanted > 0 or not seen.managed):
-        yield _none_ready(seen)
+    if Dependency.LIVEKIT not in {read.dependency for read in seen.failed_reads.values()}:
+        # Workers register with LiveKit: without it their absence is its consequence.
+        if seen.managed and seen.ready < wanted and seen.trouble:
+            yield _starts_fail(seen)
+        elif seen.ready == 0 and (wanted > 0 or not seen.managed):
+            yield _none_ready(seen)
     yield from _hung(seen)
     if seen.free == 0 and seen.ready >= seen.max_workers > 0 and not seen.refused.get(503):
         cause = f"every slot of the {seen.max_workers} workers that there may be is taken: the next caller is refused"
@@ -89,7 +91,7 @@ def _hung(seen: HealthObservation) -> Iterator[Finding]:
         return
     state = HealthState.FAILING if seen.ready == 0 and seen.wanted else HealthState.DEGRADED
     named = ", ".join(_silent(w) for w in hung[:3]) + (f" and {len(hung) - 3} more" if len(hung) > 3 else "")
-    calls = sum(w.live for w in hung)
+    calls = sum(w.calls or 0 for w in hung)
     whose = "its" if len(hung) == 1 else "their"
     what = f"; {whose} {calls} {'call is' if calls == 1 else 'calls are'} moved" if calls else ""
     hint = "Wait some seconds: a worker that hangs is ended and replaced. If it stays, look at its machine and its log."
