@@ -153,6 +153,10 @@ class Fleet(Protocol):
         """Why it does not start what it was asked to, in one sentence; empty when all is well."""
         ...
 
+    def access_ends_s(self) -> float | None:
+        """Seconds until our access to the instances ends, once it should have been renewed; None: it need not yet."""
+        ...
+
     async def close(self) -> None:
         """The controller ends: stop or leave the instances, as configured."""
         ...

@@ -220,3 +220,11 @@ def test_every_finding_has_one_line_and_a_way_out() -> None:
         assert "\n" not in finding.cause
         assert finding.hint.endswith(".")
         assert "{" not in finding.cause + finding.hint
+
+
+def test_a_token_that_was_not_renewed_is_said_before_it_ends() -> None:
+    (finding,) = found(access_ends_s=5400.0)
+    assert (finding.id, finding.state) == ("token_ends", DEGRADED)
+    assert "ends in 1.5 h" in finding.cause
+    away = {"workers": FailedRead("no answer", "kubernetes", 90.0, 99.0)}
+    assert "token_ends" not in {f.id for f in found(access_ends_s=0.0, failed_reads=away)}, "the refusal says it"

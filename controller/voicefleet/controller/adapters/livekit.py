@@ -66,6 +66,8 @@ _WEBHOOK_LEEWAY_S = 60.0
 _NO_TOKEN = (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError)
 """What reading a token raises that somebody made up: its parts may be any JSON."""
 
+_TOO_MANY = 429
+
 _MAYBE_DIALLED = frozenset({"canceled", "deadline_exceeded", "internal", "unknown"})
 """Errors of a dial of which the SIP service need not have heard, or that came while it went on."""
 
@@ -345,6 +347,8 @@ async def _answered(what: str, *, absent_is_fine: bool = False) -> AsyncIterator
         if error.status in (401, 403) or error.code in ("unauthenticated", "permission_denied"):
             raise CredentialsRefusedError("LiveKit refuses our credentials", dependency=Dependency.LIVEKIT) from error
         text = f"LiveKit answered {what} with {error.code or error.status}"
+        if error.status == _TOO_MANY or error.code == api.ServerErrorCode.RESOURCE_EXHAUSTED:
+            text += ": too many requests. Raise listing_s (chart: controller.listingSeconds), or its limit"
         raise UnknownStateError(text, dependency=Dependency.LIVEKIT) from error
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         text = f"LiveKit did not answer {what} ({type(error).__name__})"

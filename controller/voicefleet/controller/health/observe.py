@@ -38,6 +38,7 @@ def observe(region: Region, *, election: str = "") -> HealthObservation:
         start_timeout_s=region.settings.pool.start_timeout_s,
         workers=workers_seen(region),
         trouble=region.fleet.trouble() if region.fleet is not None else "",
+        access_ends_s=region.fleet.access_ends_s() if region.fleet is not None else None,
         free=_free(region, snapshot) if known else None,
         live=snapshot.live if snapshot else None,
         waiting=snapshot.waiting if snapshot else None,

@@ -241,6 +241,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/", PUBLIC, "The page", {200: "text/html"}),
     Route("GET", "/page.css", PUBLIC, "A file of the page", {200: "text/css"}),
     Route("GET", "/page.js", PUBLIC, "A file of the page", {200: "text/javascript"}),
+    Route("GET", "/runbooks", PUBLIC, "What to do about each alert", {200: "text/html"}),
     Route(
         "POST",
         "/webhooks/livekit",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from voicefleet.dashboards.alerting.alert import RUNBOOKS
 from voicefleet.dashboards.alerting.alerts import ALERTS
 from voicefleet.dashboards.alerting.pages import HALF_HOLD, PAGES, TWENTIETH_HOLD, Page
 from voicefleet.dashboards.alerting.slo import (
@@ -22,8 +23,6 @@ from voicefleet.dashboards.alerting.slo import (
     seconds,
 )
 
-RUNBOOKS = "dashboards/runbooks.md"
-"""Where runbooks are found: an address of yours, see the chart's `prometheusRule.runbookUrl`."""
 SOON = "10s"
 """How often what pages is looked at, whatever Prometheus does by default.
 

@@ -1,4 +1,7 @@
-"""`dashboards/runbooks.md`, made from the alerts themselves: no alert is without a runbook."""
+"""The runbooks, made from the alerts themselves: no alert is without one.
+
+They are a file to read in the repository, and the page `/runbooks` of each controller, where alerts lead to.
+"""
 
 from __future__ import annotations
 

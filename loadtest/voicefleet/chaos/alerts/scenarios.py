@@ -16,7 +16,7 @@ NONE = Expected()
 ONE = PoolShape(slots=3, min_workers=1, max_workers=2, buffer=0, scale_down_delay_s=10.0)
 TWO = PoolShape(slots=3, min_workers=2, max_workers=3, buffer=0, scale_down_delay_s=10.0)
 FULL = PoolShape(slots=2, min_workers=1, max_workers=1, buffer=0, scale_down_delay_s=10.0)
-AFTER_S = 150.0
+AFTER_S = 120.0
 """Alerts are watched for so long after the remedy: a false one may come late."""
 QUICK_LASTS_S = 75.0
 """Longer than the `for:` of a minute that the most urgent alerts have."""
@@ -55,25 +55,25 @@ _LLM = ("ProviderTimeouts", "ProviderErrors")
 SCENARIOS: tuple[AlertScenario, ...] = (
     _scenario("worker-kill9", faults.worker_kill9, NONE, 60.0, shape=TWO),
     _scenario("worker-sigstop", faults.worker_sigstop, NONE, 90.0, shape=TWO),
-    _scenario("livekit-killed", faults.livekit_killed, Expected("DependencyDown", 30.0, ("livekit",)), 240.0),
+    _scenario("livekit-killed", faults.livekit_killed, Expected("DependencyDown", 30.0, ("livekit",)), 180.0),
     _scenario("redis-stopped", faults.redis_stopped, Expected("DependencyDown", 30.0, ("redis",)), 600.0, wide=True),
     _scenario("controller-stopped", faults.controller_stopped, Expected("ControllerMissing", 120.0), 180.0, wide=True),
-    _scenario("beyond-maximum", faults.beyond_maximum, Expected("CallsRefused", 120.0), 240.0, shape=FULL),
+    _scenario("beyond-maximum", faults.beyond_maximum, Expected("CallsRefused", 120.0), 180.0, shape=FULL),
     _scenario(
         "llm-hang",
         faults.provider("llm", "hang"),
         Expected("TurnsFailing", 120.0, ("llm", "timeout"), _LLM),
-        240.0,
+        180.0,
         what="Every request to the LLM hangs.",
     ),
     _scenario(
         "llm-refuse",
         faults.provider("llm", "refuse"),
         Expected("TurnsFailing", 120.0, ("llm", "refused"), _LLM),
-        240.0,
+        180.0,
         what="Every request to the LLM is refused.",
     ),
-    _scenario("bad-module", faults.bad_module, Expected("WorkersDoNotStart", 120.0, (), ("RegionNoWorkers",)), 240.0),
+    _scenario("bad-module", faults.bad_module, Expected("WorkersDoNotStart", 120.0, (), ("RegionNoWorkers",)), 180.0),
 )
 STANDS: tuple[tuple[str, ...], ...] = (
     ("worker-kill9", "worker-sigstop", "livekit-killed", "redis-stopped", "controller-stopped"),
