@@ -109,7 +109,7 @@ def test_workers_that_do_not_start_are_told_with_their_last_error() -> None:
 @pytest.mark.parametrize(
     ("state", "id_", "hint"),
     [
-        (InstanceState.CRASH_LOOPING, "crash_loop", "voicefleet check"),
+        (InstanceState.CRASH_LOOPING, "starts_fail", "voicefleet check"),
         (InstanceState.UNSCHEDULABLE, "unschedulable", "resources.requests"),
         (InstanceState.PULLING, "image", "tag"),
         (InstanceState.PENDING, "quota", "quota"),
@@ -171,11 +171,12 @@ def test_silence_of_one_among_many_is_not_that_of_all() -> None:
 
 
 def test_refused_callers_are_told_by_why() -> None:
-    (finding,) = found(refused={503: 51}, accepted=9)
+    (finding,) = found(refused={"full": 51}, accepted=9)
     assert (finding.id, finding.state) == ("refused_full", FAILING)
     assert finding.cause == "51 callers were refused within the last minute (503): every slot was taken"
-    assert seen(refused={503: 1}, accepted=99) == [("refused_full", DEGRADED)]
-    assert seen(refused={429: 7}) == [("refused_limits", DEGRADED)]
+    assert seen(refused={"full": 1}, accepted=99) == [("refused_full", DEGRADED)]
+    assert seen(refused={"limited": 7}) == [("refused_limits", DEGRADED)]
+    assert seen(refused={"unavailable": 2, "failed": 1}) == [("refused_errors", FAILING)]
 
 
 def test_turns_without_an_answer_name_the_stage_and_how_it_fails() -> None:
@@ -209,7 +210,7 @@ def test_every_finding_has_one_line_and_a_way_out() -> None:
         trouble="t",
         waiting=2,
         silent=3,
-        refused={503: 1, 429: 1},
+        refused={"full": 1, "limited": 1, "failed": 1},
         turns=TurnCounts(0, 9),
         election="e",
     )
