@@ -188,7 +188,7 @@ class Api:
     async def _count(self, key: str, region: Region, room: str) -> web.Response | None:
         """Count the ticket as a call of `key`; the answer when it may have no more. A key without a bound gets its
         ticket although nobody can count, one with a bound does not."""
-        most = self._settings.limits.concurrent_calls
+        most = self._limiter.most_calls(key)
         try:
             if await self._limiter.reserve(key, region.name, room, self._joins.gone):
                 return None

@@ -38,7 +38,7 @@ def _network(text: object) -> Network:
 
 
 class LimitSettings(Section):
-    """Bounds that hold for each API key."""
+    """Bounds that hold for each API key that has none of its own."""
 
     requests_per_minute: Annotated[int, Field(ge=1)] = Field(default=600, description="Requests for calls per minute.")
     concurrent_calls: Annotated[int, Field(ge=0)] = Field(
@@ -96,7 +96,8 @@ class Settings(Section):
         description="bearer: requests to /v1 need a key. none: open to everyone who reaches the controller.",
     )
     api_keys_env: str | None = Field(
-        default=None, description='Environment variable that holds the API keys: "name:secret:ROLES[:REGIONS],...".'
+        default=None,
+        description='Environment variable that holds the API keys: "name:secret:ROLES[:REGIONS[:LIMITS]],...".',
     )
     api_keys_file: Path | None = Field(
         default=None,
@@ -106,7 +107,9 @@ class Settings(Section):
     trusted_proxies: tuple[Annotated[Network, BeforeValidator(_network)], ...] = Field(
         default=(), description="Networks whose X-Forwarded-For tells who asks."
     )
-    limits: LimitSettings = Field(default_factory=LimitSettings, description="Bounds for each API key.")
+    limits: LimitSettings = Field(
+        default_factory=LimitSettings, description="Bounds for each API key that has none of its own."
+    )
     regions: Annotated[Mapping[str, RegionSettings], Field(min_length=1)] = Field(
         description="The regions, by name: up to 32 lowercase letters, digits and hyphens."
     )

@@ -51,10 +51,12 @@ class Access:
         self._reads = ReadBudget(clock)
         self._call_requests = CallRequests(settings.pools, regions, metrics)
         self.ring: KeyRing = settings.keys
+        limiter.take(self.ring)
 
     def take(self, ring: KeyRing) -> None:
         """The keys are these from now on."""
         self.ring = ring
+        self._limiter.take(ring)
 
     def unused_ratio(self, region: str) -> float:
         """Share of the free slots of `region` that one key's unused tickets may stand for: all where no other key may
@@ -105,7 +107,7 @@ class Access:
         wait_s = await self._limiter.request(key.name if request.method == "POST" else f"{key.name}:{request.method}")
         if wait_s is None:
             return None
-        most = self._settings.limits.requests_per_minute
+        most = self._limiter.per_minute(key.name)
         return problem(
             429, f"more than {most} requests for calls a minute", hint="Come back later.", retry_after_s=wait_s
         )
