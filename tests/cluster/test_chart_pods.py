@@ -242,6 +242,13 @@ def test_whole_secrets_as_environment_may_hold_any_variable() -> None:
     assert "--any-variable" in found["spec"]["containers"][0]["args"]
 
 
+def test_with_tiers_in_a_config_map_of_the_pool_the_agent_is_checked_alone() -> None:
+    values = eu(agent="my_pkg.my_agent:create", tiers={"existingConfigMap": "tiers"})
+    pod = render(values).one("Pod", "voicefleet-eu-check")
+    # Without it, a function that makes an agent would be checked with the local models, which the image need not have.
+    assert pod["spec"]["containers"][0]["args"] == ["--agent=my_pkg.my_agent:create", "--tiers=own"]
+
+
 def test_what_is_the_same_in_two_regions_is_checked_once() -> None:
     second = {**PRODUCTION["regions"][1]}
     values = {**PRODUCTION, "worker": {**PRODUCTION["worker"], **AGENT}}

@@ -77,10 +77,28 @@ def objective_series(name: str, good: float, bad: float) -> dict[str, str]:
     return histogram("voicefleet_call_mos_estimated", bad, good, "3.6", direction="inbound")
 
 
+def answers(dependency: str, value: int, **labels: str) -> dict[str, str]:
+    return level("voicefleet_dependency_up", value, dependency=dependency, **labels)
+
+
+LIVEKIT_AWAY, REDIS_AWAY = answers("livekit", 0), answers("redis", 0)
+
 CAUSES: dict[str, Case] = {
-    "VoicefleetCallsWaiting": Case(level("voicefleet_calls_waiting", 2), level("voicefleet_calls_waiting", 0)),
+    "VoicefleetDependencyDown": Case(
+        REDIS_AWAY,
+        answers("redis", 1),
+        # One of two controllers does not reach it: that is its own trouble.
+        more=(answers("livekit", 0, instance="a") | answers("livekit", 1, instance="b"),),
+    ),
+    "VoicefleetCallsWaiting": Case(
+        level("voicefleet_calls_waiting", 2),
+        level("voicefleet_calls_waiting", 0),
+        more=(level("voicefleet_calls_waiting", 2) | LIVEKIT_AWAY, level("voicefleet_calls_waiting", 2) | REDIS_AWAY),
+    ),
     "VoicefleetCallsSilent": Case(
-        level("voicefleet_region_calls_silent", 1), level("voicefleet_region_calls_silent", 0)
+        level("voicefleet_region_calls_silent", 1),
+        level("voicefleet_region_calls_silent", 0),
+        more=(level("voicefleet_region_calls_silent", 1) | LIVEKIT_AWAY,),
     ),
     "VoicefleetRegionNoWorkers": Case(
         {**level("voicefleet_workers", 0, state="ready"), **level("voicefleet_scaler_min_workers", 1)},
@@ -91,25 +109,46 @@ CAUSES: dict[str, Case] = {
                 **level("voicefleet_scaler_min_workers", 0),
                 **level("voicefleet_calls_waiting", 0),
             },
+            {
+                **level("voicefleet_workers", 0, state="ready"),
+                **level("voicefleet_scaler_min_workers", 1),
+                **REDIS_AWAY,
+            },
+            # Who cannot read the reports does not say how many workers there are.
+            level("voicefleet_scaler_min_workers", 1),
         ),
     ),
     "VoicefleetScalerAtMax": Case(
         {
-            **level("voicefleet_scaler_desired_workers", 4),
+            **level("voicefleet_workers", 4, state="ready"),
             **level("voicefleet_scaler_max_workers", 4),
             **level("voicefleet_calls_waiting", 1),
         },
         {
-            **level("voicefleet_scaler_desired_workers", 4),
+            **level("voicefleet_workers", 4, state="ready"),
             **level("voicefleet_scaler_max_workers", 4),
             **level("voicefleet_calls_waiting", 0),
         },
+        more=(
+            # As many as may be are wanted, and do not start: raising the maximum helps nobody.
+            {
+                **level("voicefleet_scaler_desired_workers", 4),
+                **level("voicefleet_workers", 0, state="ready"),
+                **level("voicefleet_scaler_max_workers", 4),
+                **level("voicefleet_calls_waiting", 1),
+            },
+        ),
     ),
     "VoicefleetScalerStale": Case(
         level("voicefleet_scaler_last_success_timestamp_seconds", 60),
         {f"voicefleet_scaler_last_success_timestamp_seconds{{{EU}}}": "0+60x{n}"},
+        more=(level("voicefleet_scaler_last_success_timestamp_seconds", 60) | REDIS_AWAY,),
     ),
-    "VoicefleetControllerMissing": Case({}, level("voicefleet_scaler_last_success_timestamp_seconds", 60)),
+    "VoicefleetControllerMissing": Case(
+        # Of one cluster, while that of another is there.
+        {'voicefleet_leader{cluster="a"}': "1x10", 'voicefleet_leader{cluster="b"}': "1x{n}"},
+        {'voicefleet_leader{cluster="a"}': "1x{n}", 'voicefleet_leader{cluster="b"}': "0x{n}"},
+    ),
     "VoicefleetScalerFlapping": Case(
         {f"voicefleet_scaler_desired_workers{{{EU}}}": " ".join(["1 2"] * 60)},
         level("voicefleet_scaler_desired_workers", 2),
@@ -133,9 +172,14 @@ CAUSES: dict[str, Case] = {
             **level("voicefleet_instances", 3, state="pulling"),
         },
     ),
+    "VoicefleetWorkersUnschedulable": Case(
+        level("voicefleet_instances", 1, state="unschedulable"),
+        level("voicefleet_instances", 0, state="unschedulable"),
+    ),
     "VoicefleetNoLeader": Case(
         {'voicefleet_leader{instance="a"}': "0x{n}", 'voicefleet_leader{instance="b"}': "0x{n}"},
         {'voicefleet_leader{instance="a"}': "0x{n}", 'voicefleet_leader{instance="b"}': "1x{n}"},
+        more=({'voicefleet_leader{instance="a"}': "0x{n}"} | answers("kubernetes", 0),),
     ),
     "VoicefleetDrainStuck": Case(
         level("voicefleet_drain_oldest_seconds", 5000), level("voicefleet_drain_oldest_seconds", 3000)
@@ -194,9 +238,16 @@ CAUSES: dict[str, Case] = {
     "VoicefleetStateUnknown": Case(
         rates("voicefleet_observe_failures_total", 30, source="queue"),
         rates("voicefleet_observe_failures_total", 1, source="queue"),
+        more=(
+            rates("voicefleet_observe_failures_total", 30, source="queue") | REDIS_AWAY,
+            # Over for two minutes.
+            {f'voicefleet_observe_failures_total{{{EU},source="queue"}}': "0+30x38 1140x{n}"},
+        ),
     ),
     "VoicefleetReportsLost": Case(
-        rates("voicefleet_report_failures_total", 30), rates("voicefleet_report_failures_total", 1)
+        rates("voicefleet_report_failures_total", 30),
+        rates("voicefleet_report_failures_total", 1),
+        more=(rates("voicefleet_report_failures_total", 30) | REDIS_AWAY,),
     ),
     "VoicefleetCallsLosingJobs": Case(
         rates("voicefleet_calls_recovered_total", 1, reason="job_ended"),

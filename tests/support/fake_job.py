@@ -35,6 +35,7 @@ from voicefleet.worker.job.voice import Gate
 from voicefleet.worker.providers.pipeline import connect_options
 from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
 from voicefleet.worker.server.settings import WorkerSettings
+from voicefleet.worker.telemetry.call_facts import Note
 from voicefleet.worker.telemetry.observations import Observation
 from voicefleet.worker.tiers.load import ReadyTier, Tiers, resolve_tiers
 from voicefleet.worker.tiers.schema import TiersFile
@@ -49,6 +50,11 @@ class FakeFacts:
 
     def __init__(self) -> None:
         self.described = ("", "")
+        self.trace = ""
+        self.notes: list[tuple[Note, float | None]] = []
+
+    def note(self, what: Note, seconds: float | None = None) -> None:
+        self.notes.append((what, seconds))
 
     def describe(self, tier: str, language: str) -> None:
         self.described = (tier, language)

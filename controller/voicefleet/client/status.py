@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from voicefleet.client.findings import STYLES, finding_lines, style_of
 from voicefleet.contract.api import CallView, DecisionView, HistoryPoint, IncidentView, RegionView
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
 from voicefleet.contract.health import HealthState, worst
@@ -26,14 +27,8 @@ from voicefleet.runtime.http.api_client import ControllerClient
 
 _DECISIONS = 5
 _INCIDENTS = 5
+_LEGEND = "workers: ready/wanted; refused: callers in the last 5 minutes; TTFA: p50/p95, s"
 _NAMED = 5
-_STYLES = {
-    None: "",
-    HealthState.OK: "",
-    HealthState.DEGRADED: "yellow",
-    HealthState.UNKNOWN: "bold magenta",
-    HealthState.FAILING: "bold red",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +107,7 @@ def _public(access: ControllerAccess, console: Console, json_path: Path | None) 
             return await ask(access.url, client.health())
 
     state = asyncio.run(read())
-    console.print(Text(f"The fleet is {state.value}.", style=_STYLES[state]))
+    console.print(Text(f"The fleet is {state.value}.", style=STYLES[state]))
     console.print(f"The controller shows more to a key that may read: set {CONTROLLER_KEY} (it answered 401).")
     write_json(json_path, {"status": state.value})
     return 0 if state is HealthState.OK else 1
@@ -154,8 +149,16 @@ async def _show(access: ControllerAccess, options: StatusOptions, console: Conso
 def picture(seen: Seen) -> RenderableType:
     """What is wrong and what to do about it, tables of regions and workers, the waiting calls, the last incidents and
     decisions; for 80 columns."""
-    parts: list[RenderableType] = [_regions(seen), *_findings(seen.regions), "", _workers(seen.regions)]
+    parts: list[RenderableType] = [
+        _regions(seen),
+        Text(_LEGEND, style="dim"),
+        *(line for view in seen.regions for line in finding_lines(view)),
+        "",
+        _workers(seen.regions),
+    ]
     parts += [Text(line) for view in seen.regions if (line := _on_the_way(view))]
+    if costs := costs_of(seen.regions):
+        parts.append(Text(costs))
     waiting = [call for call in seen.calls or () if call.state == "waiting"]
     if seen.calls is None:
         parts.append(Text("The calls are not known now.", style="bold red"))
@@ -174,31 +177,16 @@ def picture(seen: Seen) -> RenderableType:
     return Group(*parts)
 
 
-def findings_of(view: RegionView) -> list[Text]:
-    """What is wrong with one region, and what to do about it: two lines for each finding."""
-    lines = []
-    for finding in view.findings:
-        style = _STYLES[HealthState(finding.state)]
-        lines.append(Text(f"{view.region} is {finding.state}: {finding.cause}", style=style))
-        lines.append(Text(f"  -> {finding.hint}"))
-    return lines
-
-
-def _findings(regions: Sequence[RegionView]) -> list[RenderableType]:
-    return [line for view in regions for line in findings_of(view)]
-
-
 def _regions(seen: Seen) -> Table:
-    title = "Regions (workers: ready/wanted; refused: in 5 minutes; TTFA: p50/p95, s)"
     table = figures_table(
-        title, "region", ("state", "workers", "slots", "live", "waiting", "silent", "refused", "TTFA")
+        "Regions", "region", ("state", "workers", "slots", "live", "waiting", "silent", "refused", "TTFA")
     )
     # A long name is folded; figures and their headers never are.
     for column in table.columns:
         column.no_wrap = column is not table.columns[0]
     for view in seen.regions:
         last = seen.last.get(view.region)
-        style = _STYLES[HealthState(view.status)]
+        style = style_of(view.status)
         table.add_row(
             Text(view.region, style=style),
             Text(view.status, style=style),
@@ -218,6 +206,20 @@ def _on_the_way(view: RegionView) -> str:
     counts = (("starting", view.starting), ("draining", view.draining), ("calls on their way to another", view.moving))
     told = ", ".join(f"{count} {what}" for what, count in counts if count)
     return f"{view.region}: {told}" if told else ""
+
+
+def costs_of(regions: Sequence[RegionView]) -> str:
+    """What the workers that run now cost, in words; empty where no price is given. A region that is unknown now is
+    named, and in no sum."""
+    priced = [view for view in regions if view.cost_per_hour is not None]
+    if not priced:
+        return ""
+    sums: dict[str, float] = {}
+    for view in priced:
+        sums[view.currency] = sums.get(view.currency, 0.0) + (view.cost_per_hour or 0.0)
+    each = ", ".join(f"{view.region} {view.cost_per_hour:.2f} {view.currency}" for view in priced)
+    told = " + ".join(f"{total:.2f} {currency}" for currency, total in sorted(sums.items()))
+    return f"Cost of the running workers: {told} an hour" + (f" ({each})" if len(priced) > 1 else "")
 
 
 def _waited_s(call: CallView) -> float:
@@ -243,12 +245,8 @@ def _incidents(incidents: Sequence[IncidentView]) -> Table:
     table.add_column("what", overflow="fold")
     for view in incidents:
         at = f"{view.at[5:10]} {view.at[11:19]}"
-        table.add_row(at, view.region, Text(view.text, style=_STYLES.get(_state(view.state), "")))
+        table.add_row(at, view.region, Text(view.text, style=style_of(view.state)))
     return table
-
-
-def _state(word: str) -> HealthState | None:
-    return HealthState(word) if word in list(HealthState) else None
 
 
 def _decisions(decisions: Sequence[DecisionView]) -> Table:

@@ -43,6 +43,9 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- if gt (int .pool.minWorkers) (int .pool.maxWorkers) -}}
 {{- $wrong = append $wrong (printf "%s: pool.minWorkers (%d) is more than pool.maxWorkers (%d): lower it, or raise pool.maxWorkers" $at (int .pool.minWorkers) (int .pool.maxWorkers)) -}}
 {{- end -}}
+{{- if ne (kindIs "invalid" .pool.pricePerWorkerHour) (kindIs "invalid" .pool.currency) -}}
+{{- $wrong = append $wrong (printf "%s: pool.pricePerWorkerHour and pool.currency belong together: give both, such as 0.40 and EUR, or neither" $at) -}}
+{{- end -}}
 {{- $fixed := kindIs "invalid" .pool.fixedWorkers | not -}}
 {{- if ne $fixed (eq .pool.mode "fixed") -}}
 {{- $wrong = append $wrong (printf "%s: pool.fixedWorkers belongs to pool.mode fixed, and pool.mode is %s: give both, or neither" $at .pool.mode) -}}
@@ -58,8 +61,8 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- $wrong = concat $wrong (include "voicefleet.resourceChecks" (dict "root" $root "pool" .) | fromJson).limits -}}
 {{- $needs := include "voicefleet.workerNeeds" (dict "root" $root "pool" .) | fromJson -}}
 {{- $limit := int .worker.jobMemoryLimitMiB -}}
-{{- if and $limit (lt $limit (int $needs.call_mib)) -}}
-{{- $wrong = append $wrong (printf "%s: worker.jobMemoryLimitMiB (%d) is less than the %d MiB that a job process takes by itself, so no call would live: give at least three times that, or 0" $at $limit (int $needs.call_mib)) -}}
+{{- if and $limit (lt $limit (int $needs.job)) -}}
+{{- $wrong = append $wrong (printf "%s: worker.jobMemoryLimitMiB (%d) is less than the %d MiB that a job process has by itself, so no call would live: give at least three times that, or 0" $at $limit (int $needs.job)) -}}
 {{- end -}}
 {{- $wrong = concat $wrong (include "voicefleet.containerChecks" (dict "at" (printf "%s: worker" $at) "own" "worker" "part" .worker) | fromJsonArray) -}}
 

@@ -9,7 +9,7 @@
 {{- end -}}
 
 {{/*
-What a worker takes with all its slots in calls, as JSON: {"kind": KIND, "cpu": millicores, "memory": MiB}. Arguments:
+What a worker takes with all its slots in calls, as JSON: {"kind": KIND, "cpu": millicores, "memory": MiB, "job": MiB}. Arguments:
 root, pool (as `voicefleet.regions` gives it).
 */}}
 {{- define "voicefleet.workerNeeds" -}}
@@ -21,7 +21,7 @@ root, pool (as `voicefleet.regions` gives it).
 {{- $idle := int (.pool.worker.idleProcesses | default $slots) -}}
 {{- $cpu := add $need.worker_millicores (mul $slots $need.call_millicores) -}}
 {{- $memory := add $need.worker_mib (mul (max $slots $idle) $need.call_mib) -}}
-{{- dict "kind" $kind "cpu" $cpu "memory" $memory "call_mib" $need.call_mib | toJson -}}
+{{- dict "kind" $kind "cpu" $cpu "memory" $memory "job" $need.job_mib | toJson -}}
 {{- end -}}
 
 {{/* The resources of a worker: as given, with requests for its slots where none are given. Arguments: as above. */}}

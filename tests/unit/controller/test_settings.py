@@ -91,6 +91,8 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
         ("regions.eu.pool.slots", 0, "regions.eu.pool.slots", "greater than or equal to 1"),
         ("regions.eu.pool.slots", "many", "regions.eu.pool.slots", "= 'many'"),
         ("regions.eu.pool.min_workers", 5, "regions.eu.pool.min_workers", "more than max_workers (4)"),
+        ("regions.eu.pool.price_per_worker_hour", 0.4, "regions.eu.pool.currency", "Give three letters of ISO 4217"),
+        ("regions.eu.pool.currency", "EUR", "regions.eu.pool.currency", "without price_per_worker_hour"),
         ("regions.EU_1", GOOD["regions"]["eu"], "regions.EU_1", "not a region's name"),
         ("regions.eu.process.command", [], "regions.eu.process.command", "at least 1 item"),
         ("regions.eu.process.on_exit", "kill", "regions.eu.process.on_exit", "'stop' or 'leave'"),

@@ -108,7 +108,9 @@ def test_a_turn_that_fails_is_apologised_for_and_the_next_is_answered(fault: Any
     assert apology_at_s == pytest.approx(begins_s, abs=0.3)
     assert length_s == APOLOGY_S
     assert answer_at_s == pytest.approx(20.0, abs=0.5)
-    assert [one for one in talk.sent if isinstance(one, ApologySpoken)] == [ApologySpoken("unanswered")]
+    [apology] = [one for one in talk.sent if isinstance(one, ApologySpoken)]
+    assert apology == ApologySpoken("unanswered")
+    assert apology.waited_s == pytest.approx(begins_s, abs=0.3)
     assert all(item.role != "assistant" or "Sorry" not in (item.text_content or "") for item in messages(talk))
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from voicefleet.contract.api import (
     CallView,
     CampaignView,
+    CanaryView,
     DecisionView,
     FindingView,
     HistoryPoint,
@@ -39,6 +40,12 @@ class RegionList(_Answer):
 
     regions: list[RegionView]
     leader: LeaderView
+
+
+class CanaryList(_Answer):
+    """Answer of `GET /v1/canaries`."""
+
+    canaries: list[CanaryView]
 
 
 class DecisionList(_Answer):

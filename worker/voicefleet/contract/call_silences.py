@@ -54,6 +54,13 @@ _APOLOGY_HINTS = {
     "connection_lost": "Look at LiveKit and at the network of the worker's node.",
     "working": "A tool that takes long may say something meanwhile.",
 }
+_EVENTS = {
+    "stalled": (
+        "the worker's process did not run for a while",
+        "Look at the load, the memory and the CPU limit of that worker's machine.",
+    ),
+    "reconnected": (_APOLOGIES["connection_lost"], _APOLOGY_HINTS["connection_lost"]),
+}
 _LOST = {
     "worker_ended": "the process of {worker} ended",
     "job_ended": "its job on {worker} ended",
@@ -82,12 +89,13 @@ class _Listener:
         """When that agent had the call."""
         self._serves = False
         self._spoken = False
-        self._lost = ""
+        self._lost = self._instead = ""
         self._worker = ""
         self._waiting: Fact = {}
         self._dispatches = 0
         self._silent: float | None = None
         self._failures: list[tuple[float, str]] = []
+        self._events: list[tuple[float, str]] = []
 
     def hear(self, at: float, fact: Fact) -> None:
         """Take the next fact."""
@@ -111,6 +119,8 @@ class _Listener:
                 self._apology(at, fact)
             case "provider_failure":
                 self._failures.append((at, str(fact.get("reason", ""))))
+            case "stalled" | "reconnected":
+                self._events.append((at, fact["e"]))
             case "silence":
                 self._silent = max(0.0, at - COUNTED_AFTER_S)
             case "silence_over":
@@ -173,6 +183,7 @@ class _Listener:
         reason = str(fact.get("reason", ""))
         self._broken(at)
         if reason == "greeting" and self._since is not None:
+            self._instead = "an apology was played in place of the greeting"
             self._heard(at)
             return
         self._heard(at, unsure=True)
@@ -198,7 +209,7 @@ class _Listener:
         since, self._since = self._since, None
         if since is not None and at > since:
             self._add(since, None if open_ else at, *self._why_waited(since, at), last_s=at)
-        self._lost, self._waiting, self._dispatches = "", {}, 0
+        self._lost, self._instead, self._waiting, self._dispatches = "", "", {}, 0
 
     # In words
 
@@ -225,6 +236,7 @@ class _Listener:
             parts.append(f"{until - agent_s:.1f} s until its agent spoke" + (f": {failed[0]}" if failed else ""))
             slow = failed[1] if failed else "Look at what the agent does before its first word: on_enter, the TTS."
             hint = hint or slow
+        parts += [self._instead] if self._instead else []
         return "; ".join(parts) or "it waited for an agent", hint
 
     def _no_agent(self) -> tuple[str, str]:
@@ -274,13 +286,11 @@ class _Listener:
         for silence in self.found:
             if silence.from_s < until and (silence.until_s is None or silence.until_s > begin):
                 return
-        self._add(
-            begin,
-            end,
-            "nobody spoke, and nothing that was noted says why",
-            "The worker's log of this call.",
-            last_s=last_s,
-        )
+        why, hint = "nobody spoke, and nothing that was noted says why", "Look at the log of the call's worker."
+        for at, event in self._events:
+            if begin - _AROUND_S <= at <= until + _AROUND_S:
+                why, hint = _EVENTS[event]
+        self._add(begin, end, why, hint, last_s=last_s)
 
 
 def silences(

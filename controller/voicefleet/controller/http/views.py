@@ -5,7 +5,8 @@ from __future__ import annotations
 from voicefleet.contract.api import FindingView, RegionView, WorkerStatus, WorkerView
 from voicefleet.contract.health import Health
 from voicefleet.controller.health.observe import region_health
-from voicefleet.controller.health.workers import claims_by_worker, workers_seen
+from voicefleet.controller.health.workers import claims_by_worker, workers_known, workers_seen
+from voicefleet.controller.regions.cost import cost_of
 from voicefleet.controller.regions.refusals import KEPT_S, REFUSED
 from voicefleet.controller.regions.region import Region
 from voicefleet.scaling import SupplyState
@@ -43,9 +44,8 @@ def region_view(region: Region, *, election: str = "") -> RegionView:
     Args:
         election: why no leader can be elected; empty when one can.
     """
-    spec, observation, snapshot = region.settings.pool_spec, region.pool.observation, region.fresh_snapshot()
-    reports, health = region.reports.fresh(), region_health(region, election=election)
-    known = observation is not None and reports is not None and region.fresh_instances()
+    spec, observation, snapshot = region.spec, region.pool.observation, region.fresh_snapshot()
+    health, known = region_health(region, election=election), workers_known(region)
     workers, held = workers_seen(region), claims_by_worker(region)
     pids = {instance.id: instance.pid for instance in region.instances.last}
     cordoned = {w.id for w in observation.workers if w.cordoned} if observation is not None else frozenset()
@@ -73,6 +73,7 @@ def region_view(region: Region, *, election: str = "") -> RegionView:
         for worker in workers[:WORKERS_LISTED]
     ]
     answers, serving = region.refusals.within(KEPT_S), [w for w in workers if w.state is SupplyState.READY]
+    cost = cost_of(region)
     return RegionView(
         region=region.name,
         status=health.state.value,
@@ -92,6 +93,8 @@ def region_view(region: Region, *, election: str = "") -> RegionView:
         silent=region.reports.silent,
         moving=None if held is None else held.total() - sum(w.live for w in workers),
         refused=sum(answers[status] for status in REFUSED),
+        cost_per_hour=cost.per_hour if cost else None,
+        currency=cost.currency if cost else "",
         workers=listed,
         more_workers=len(workers) - len(listed),
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from voicefleet.contract.metrics import Metric, controller, worker
-from voicefleet.dashboards.alerting.alerts import Alert
+from voicefleet.dashboards.alerting.alert import Alert
 from voicefleet.dashboards.alerting.slo import BY
 
 RATIO_2M = "region_page:voicefleet_bad:ratio2m"

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from voicefleet.dashboards.alerting.alerts import ALERTS, Alert
+from voicefleet.dashboards.alerting.alert import RUNBOOKS
+from voicefleet.dashboards.alerting.alerts import ALERTS
 from voicefleet.dashboards.alerting.pages import HALF_HOLD, PAGES, TWENTIETH_HOLD, Page
 from voicefleet.dashboards.alerting.slo import (
     BURNS,
@@ -22,8 +23,10 @@ from voicefleet.dashboards.alerting.slo import (
     seconds,
 )
 
-RUNBOOKS = "dashboards/runbooks.md"
-"""Where runbooks are found: an address of yours, see the chart's `prometheusRule.runbookUrl`."""
+SOON = "10s"
+"""How often what pages is looked at, whatever Prometheus does by default.
+
+Half a minute from a fault to its page: 3 s for the controller, then a scrape, then this."""
 TOTAL = "region_slo:voicefleet_events:rate5m"
 BAD = "region_slo:voicefleet_bad_events:rate5m"
 BAD_NOW = "region_slo:voicefleet_bad_events:rate1m"
@@ -120,21 +123,7 @@ def burn_alerts() -> list[dict[str, Any]]:
 
 def cause_alerts() -> list[dict[str, Any]]:
     """The alerts that name a cause."""
-    return [_cause(alert) for alert in ALERTS]
-
-
-def _cause(alert: Alert) -> dict[str, Any]:
-    return {
-        "alert": alert.name,
-        "expr": alert.expr,
-        "for": alert.hold,
-        "labels": {"severity": alert.severity, "class": "cause"},
-        "annotations": {
-            "summary": alert.summary,
-            "description": alert.description,
-            **_links(alert.name, alert.dashboard),
-        },
-    }
+    return [rule for alert in ALERTS for rule in alert.rules(_links(alert.name, alert.dashboard))]
 
 
 def page_alerts() -> list[dict[str, Any]]:
@@ -145,7 +134,7 @@ def page_alerts() -> list[dict[str, Any]]:
 
 
 def _page(page: Page, window: str, hold: str) -> dict[str, Any]:
-    made = _cause(page.alert)
+    (made,) = page.alert.rules(_links(page.alert.name, page.alert.dashboard))
     return {
         **made,
         "expr": page.expression(window),
@@ -163,61 +152,9 @@ def rule_file() -> Mapping[str, Any]:
     return {
         "groups": [
             {"name": "voicefleet.slo.recordings", "rules": _of_objectives()},
-            {"name": "voicefleet.pages.recordings", "rules": _of_pages()},
-            {"name": "voicefleet.pages", "rules": page_alerts()},
+            {"name": "voicefleet.pages.recordings", "interval": SOON, "rules": _of_pages()},
+            {"name": "voicefleet.pages", "interval": SOON, "rules": page_alerts()},
             {"name": "voicefleet.slo.alerts", "rules": burn_alerts()},
-            {"name": "voicefleet.causes", "rules": cause_alerts()},
+            {"name": "voicefleet.causes", "interval": SOON, "rules": cause_alerts()},
         ]
-    }
-
-
-_OF_FAILING_TURNS = (
-    "VoicefleetAnswerBudgetBurn",
-    "VoicefleetTtfa1500msBudgetBurn",
-    "VoicefleetTtfa800msBudgetBurn",
-    "VoicefleetGreetingBudgetBurn",
-    "VoicefleetProviderErrors",
-    "VoicefleetProviderTimeouts",
-)
-"""What a page of failing turns says already."""
-
-
-def inhibition_file() -> Mapping[str, Any]:
-    """An example for Alertmanager: a page silences the warnings it makes, a dead control plane those it explains."""
-    same = ["cluster", "region"]
-    return {
-        "route": {"receiver": "default", "group_by": ["alertname", "cluster", "region"]},
-        "receivers": [{"name": "default"}],
-        "inhibit_rules": [
-            {
-                "source_matchers": ['severity="critical"', 'class="slo"'],
-                "target_matchers": ['severity="warning"', 'class="slo"'],
-                "equal": ["alertname", *same],
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetTurnsFailing"'],
-                "target_matchers": ['alertname=~"' + "|".join(_OF_FAILING_TURNS) + '"'],
-                "equal": same,
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetCallsRefused"'],
-                "target_matchers": ['alertname=~"VoicefleetAdmissionBudgetBurn|VoicefleetHeadroomLow"'],
-                "equal": same,
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetTtfa1500msBudgetBurn"'],
-                "target_matchers": ['alertname="VoicefleetTtfa800msBudgetBurn"'],
-                "equal": same,
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetRegionNoWorkers"'],
-                "target_matchers": ['alertname=~"VoicefleetCallsWaiting|VoicefleetHeadroomLow|VoicefleetScalerAtMax"'],
-                "equal": same,
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetControllerMissing"'],
-                "target_matchers": ['alertname="VoicefleetScalerStale"'],
-                "equal": ["cluster"],
-            },
-        ],
     }

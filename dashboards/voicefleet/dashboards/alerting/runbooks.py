@@ -1,10 +1,14 @@
-"""`dashboards/runbooks.md`, made from the alerts themselves: no alert is without a runbook."""
+"""The runbooks, made from the alerts themselves: no alert is without one.
+
+They are a file to read in the repository, and the page `/runbooks` of each controller, where alerts lead to.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from voicefleet.dashboards.alerting.alerts import ALERTS, Alert
+from voicefleet.dashboards.alerting.alert import Alert
+from voicefleet.dashboards.alerting.alerts import ALERTS
 from voicefleet.dashboards.alerting.pages import PAGES
 from voicefleet.dashboards.alerting.rules import burn_alert_name, ratio
 from voicefleet.dashboards.alerting.slo import BURNS, OBJECTIVES, Objective

@@ -144,6 +144,13 @@ JOINS_REFUSED = Metric(
     ("region", "reason"),
     values={"reason": ("ended", "over_limit")},
 )
+DEPENDENCY_UP = Metric(
+    "voicefleet_dependency_up",
+    "gauge",
+    "1: it answers; 0: it has not answered this controller for some seconds, and what depends on it is unknown.",
+    ("region", "dependency"),
+    values={"dependency": ("redis", "livekit", "kubernetes")},
+)
 API_REQUESTS = Metric(
     "voicefleet_api_requests", "counter", "Requests to /v1, by route and status.", ("route", "status")
 )
@@ -187,6 +194,12 @@ SCALER_CURRENT = Metric(
 )
 SCALER_MIN = Metric("voicefleet_scaler_min_workers", "gauge", "Least workers allowed.", ("region",))
 SCALER_MAX = Metric("voicefleet_scaler_max_workers", "gauge", "Most workers allowed.", ("region",))
+POOL_COST = Metric(
+    "voicefleet_pool_cost_per_hour",
+    "gauge",
+    "What the workers that run now cost in an hour, at the price in the settings; absent without one.",
+    ("region", "currency"),
+)
 SCALER_SIGNAL = Metric(
     "voicefleet_scaler_signal", "gauge", "What the last decision was made from, by name.", ("region", "signal")
 )

@@ -256,10 +256,10 @@ class Apology:
             self.unheard()
         if reason is not None:
             self._count_hang(reason, since_s)
-            self._speaking = asyncio.create_task(self._speak(reason))
+            self._speaking = asyncio.create_task(self._speak(reason, since_s))
         self._set_timer()
 
-    async def _speak(self, reason: Reason) -> None:
+    async def _speak(self, reason: Reason, since_s: float | None = None) -> None:
         phrase = self._phrases.apology if reason.interrupts else self._phrases.working
         what = phrase.recording or phrase.text
         if self._tts_failed and isinstance(what, str):
@@ -270,7 +270,8 @@ class Apology:
         self._trusted_to_tts = isinstance(what, str) and reason.interrupts
         await self._announce(reason)
         if await self._say(what, reason):
-            self._send(ApologySpoken(reason.value))
+            waited_s = None if since_s is None else round(self._clock.monotonic() - since_s, 3)
+            self._send(ApologySpoken(reason.value, waited_s))
         if self._trusted_to_tts:
             asyncio.get_running_loop().call_later(_TTS_LIMIT_S, self._play_recording)
 

@@ -41,6 +41,7 @@ from voicefleet.worker.server.settings import WorkerSettings
 from voicefleet.worker.telemetry.call_facts import CallFacts
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.call_trace import CallTrace
+from voicefleet.worker.telemetry.log_lines import log_turn
 from voicefleet.worker.telemetry.observations import ApologySpoken, Observation, Span, TranscriptLost
 from voicefleet.worker.tiers.load import ReadyTier, Tiers
 
@@ -104,7 +105,12 @@ def open_ports(ctx: JobContext, settings: WorkerSettings) -> Ports:
     room = ctx.job.room
     logs = CallLogStore(redis, scripts, settings.region)
     facts = CallFacts(logs, room=room.name, room_sid=room.sid, job=ctx.job.id, clock=clock)
-    channel = JobChannel(facts.observed)
+
+    def observed(observation: Observation) -> None:
+        facts.observed(observation)
+        log_turn(observation)
+
+    channel = JobChannel(observed)
     transcripts = None
     if settings.transcript == "on":
         transcripts = TranscriptStore(
@@ -332,6 +338,7 @@ def build_monitors(
         job.ports.clock,
         waits_since=waits_since,
         caller_there=lambda: bool(callers_in(job.ctx.room)),
+        note=job.ports.facts.note,
         on=job.settings.telemetry == "on",
     )
     return telemetry, apology, senses

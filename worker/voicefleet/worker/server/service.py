@@ -39,6 +39,8 @@ from voicefleet.worker.tiers.load import Tiers
 
 log = get_logger(__name__)
 
+MOST_TIERS_TOLD = 64
+"""Every report holds them; with more, nobody is told which there are."""
 _ENDLESS_RETRIES = 1_000_000_000
 """A worker that lost LiveKit keeps its calls and keeps trying; whether to restart it is the probes' business."""
 
@@ -61,6 +63,7 @@ class Worker:
         self._registry = CollectorRegistry()
         self._metrics = WorkerMetrics(self._registry, frozenset(tiers.by_name), settings.agent_name)
         self._metrics.gauges[catalogue.SLOTS].set(settings.slots)
+        self._metrics.gauges[catalogue.WORKER_INFO].labels(settings.worker_id).set(1)
         self._slots = Slots(settings.slots, self._active_jobs)
         self._redis = connect_redis(settings.redis_url.get_secret_value())
         self._server = self._agent_server()
@@ -112,6 +115,7 @@ class Worker:
             rooms=[*(job.job.room.name for job in self._jobs()), *self._slots.pending_rooms()],
             order_seen=self._order_seen,
             pipeline=self._tiers.pipeline,
+            tiers=tiers if len(tiers := sorted(self._tiers.by_name)) <= MOST_TIERS_TOLD else None,
             jobs=[job.job.id for job in self._jobs()],
             silent=self._metrics.silent_calls,
             ttfa=list(self._metrics.ttfa_counts),

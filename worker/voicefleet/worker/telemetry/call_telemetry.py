@@ -17,6 +17,7 @@ from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.worker.dead_air.detector import Reason
 from voicefleet.worker.job import sdk
+from voicefleet.worker.telemetry.call_facts import Note
 from voicefleet.worker.telemetry.call_trace import CallTrace
 from voicefleet.worker.telemetry.interruptions import Interruptions
 from voicefleet.worker.telemetry.observations import (
@@ -44,6 +45,7 @@ class CallTelemetry:
         send: takes observations.
         waits_since: since when the caller has waited for a voice after a turn (monotonic seconds); None: does not.
         caller_there: whether a caller is in the room.
+        note: takes what is for the call's log alone.
         on: False: listens to nothing and reports nothing.
     """
 
@@ -57,6 +59,7 @@ class CallTelemetry:
         *,
         waits_since: Callable[[], float | None],
         caller_there: Callable[[], bool],
+        note: Callable[[Note, float | None], None] = lambda *_: None,
         on: bool = True,
     ) -> None:
         self._session = session
@@ -66,6 +69,7 @@ class CallTelemetry:
         self._clock = clock
         self._waits_since = waits_since
         self._caller_there = caller_there
+        self._note = note
         self._on = on
         self._began_s = clock.monotonic()
         self._begun_s: float | None = None
@@ -143,6 +147,10 @@ class CallTelemetry:
     def _wall_s(self) -> float:
         return self._clock.wall().timestamp()
 
+    def _since(self, at_s: float | None) -> float | None:
+        """Seconds since this moment, Unix time; None: it is not known."""
+        return None if at_s is None else round(max(0.0, self._wall_s() - at_s), 3)
+
     # Dead air
 
     async def _look(self) -> None:
@@ -174,7 +182,9 @@ class CallTelemetry:
             self._interrupted(self._interruptions.agent(True, event.created_at))
             if not self._heard and self._begun_s is not None:
                 self._heard = True
-                if not self._resumed:
+                if self._resumed:
+                    self._note(Note.VOICE_BACK, self._clock.monotonic() - self._begun_s)
+                else:
                     greeting_s = self._clock.monotonic() - self._began_s
                     self._send(Greeting("apology" if self._apologised else "ok", round(greeting_s, 4)))
                     self._trace.greeted(event.created_at)
@@ -231,6 +241,7 @@ class CallTelemetry:
                 ttfa_s=ttfa_s if ttfa_s is not None and ttfa_s >= 0 else None,
                 stages=_stages(asked or {}, metrics, providers),
                 trace=self._trace.exemplar,
+                spoke_s=self._since(metrics.get("started_speaking_at")),
             )
         )
         if asked is not None:
