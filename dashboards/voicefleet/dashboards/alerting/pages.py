@@ -60,7 +60,7 @@ class Page:
                 found.append({"record": f"{name}{window}", "expr": expr, "labels": page})
         selected = f'{{page="{self.key}"}}'
         ratio = f"{BAD}2m{selected} / ({EVENTS}2m{selected} > 0) and {BAD}2m{selected} >= {HALF_LEAST}"
-        return [*found, {"record": RATIO_2M, "expr": ratio}]
+        return [*found, {"record": RATIO_2M, "expr": ratio, "labels": page}]
 
 
 def _count(metric: Metric, matchers: str = "") -> str:
