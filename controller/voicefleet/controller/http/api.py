@@ -32,7 +32,7 @@ from voicefleet.controller.http.call_pages import Cursor, page
 from voicefleet.controller.http.dial_requests import DialRequests
 from voicefleet.controller.http.problems import posted, problem, unknown_choice
 from voicefleet.controller.http.reads import json_answer, number
-from voicefleet.controller.http.views import region_view, worker_status
+from voicefleet.controller.http.views import region_view, totals, worker_status
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.reconciler import DECISIONS_KEPT, DecisionLog
@@ -219,12 +219,8 @@ class Api:
         leader = LeaderView(
             replica=self._settings.replica, leads=self._leadership.leads, holder=self._leadership.holder
         )
-        return json_answer(
-            RegionList(
-                regions=[region_view(region, election=self._leadership.trouble) for region in pools.values()],
-                leader=leader,
-            )
-        )
+        views = [region_view(region, election=self._leadership.trouble) for region in pools.values()]
+        return json_answer(RegionList(regions=views, totals=totals(views), leader=leader))
 
     async def calls(self, request: web.Request) -> web.Response:
         """A page of calls, the oldest first. 503 while a region's calls are unknown; `?region=` asks for one alone."""
