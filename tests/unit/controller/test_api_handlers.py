@@ -55,7 +55,7 @@ def app_of(fakes: FakeRegion, *, concurrent_calls: int = 0) -> web.Application:
     }
     settings = Settings.model_validate(given, context={"KEYS": KEYS, "SECRET": "secret"})
     limiter = cast(Any, fakes.limiter)
-    access = Access(settings, limiter, fakes.metrics, fakes.clock)
+    access = Access(settings, limiter, fakes.metrics, fakes.clock, {"eu": fakes.region})
     app = web.Application(middlewares=[access.guard])
     histories = {"eu": History(fakes.region)}
     leader = AlwaysLeads("r1")

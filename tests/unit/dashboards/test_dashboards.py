@@ -135,6 +135,10 @@ def test_the_page_of_the_runbooks_has_a_place_for_each_alert_and_leads_nowhere_e
     assert re.findall(r"<a [^>]*><a|`|\*\*", page.partition("<h1>")[2]) == [], "Markdown that was not understood"
 
 
+def test_runbooks_are_read_before_an_alert_fires() -> None:
+    assert "{{" not in guides()[RUNBOOKS], "that is filled in when it does"
+
+
 def test_queries_of_runbooks_ask_only_for_what_is_exported() -> None:
     asked = [
         line
