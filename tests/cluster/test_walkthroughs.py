@@ -15,6 +15,7 @@ from chart.values_table import CHART
 from cluster import played_argo as argo
 from cluster.images import images, kubectl_image
 from cluster.kinds import kinds
+from cluster.kube import wait_for
 from cluster.played import beside
 from cluster.played_balancer import load_balancer
 from cluster.played_cloud import front_door
@@ -118,7 +119,7 @@ def kinds_of(cluster: Cluster, module: str) -> Iterator[None]:
     files = [option for file in kinds(module) for option in ("-f", str(file))]
     # As Argo CD's own manual says: they are too long for the annotation of a client's apply.
     cluster.kubectl("apply", "--server-side", *files)
-    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)
+    wait_for(lambda: cluster.kubectl("wait", "--for=condition=Established", *files), 30.0, "the kinds are known")
     try:
         yield
     finally:
