@@ -72,10 +72,9 @@ async def test_with_livekit_cloud(eu: Cluster, record_property: Callable[[str, o
 async def test_in_two_clusters(eu: Cluster, us: Cluster) -> None:
     walkthrough = read(FOLDER / "two-clusters.md")
     async with (
-        stage(eu) as on,
+        stage(eu, us) as on,
         livekit(us.host, region="us", trusts=on.authority, folder=on.folder) as livekit_us,
     ):
-        on.others = (us,)
         given = on.given(
             walkthrough,
             EU=eu.name,
