@@ -65,7 +65,7 @@ def test_requests_that_are_too_small_for_the_slots_are_told(control_plane: Contr
     said = re.findall(r"On a full node calls stutter.*", notes(control_plane, values))
     assert len(said) == 2, "one for each region, and memory is enough"
     assert "regions[0]: worker.resources.requests.cpu (500m) is less than the " in said[0]
-    assert "that 10 calls of pool.slots take" in said[0]
+    assert "that 10 calls of pool.slots were measured to take" in said[0]
     assert "On a full node" not in notes(control_plane, PRODUCTION)
 
 

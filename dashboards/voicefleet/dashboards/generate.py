@@ -11,8 +11,8 @@ from collections.abc import Mapping
 
 import yaml
 
+from voicefleet.dashboards.alerting.alert import RUNBOOKS as PLACE_OF_RUNBOOKS
 from voicefleet.dashboards.alerting.inhibition import inhibition_file
-from voicefleet.dashboards.alerting.rules import RUNBOOKS as PLACE_OF_RUNBOOKS
 from voicefleet.dashboards.alerting.rules import rule_file
 from voicefleet.dashboards.alerting.runbook_page import page
 from voicefleet.dashboards.alerting.runbooks import markdown
@@ -31,11 +31,8 @@ def chart_files(runbooks: str = "") -> dict[str, str]:
     Args:
         runbooks: where alerts lead to, ``https://CONTROLLER/runbooks``; empty: a name that the chart replaces.
     """
-    rules = _yaml(rule_file())
-    return {
-        **{f"dashboards/{board.uid}.json": as_json(board) for board in BOARDS},
-        RULES: rules.replace(PLACE_OF_RUNBOOKS, runbooks) if runbooks else rules,
-    }
+    files = {**{f"dashboards/{board.uid}.json": as_json(board) for board in BOARDS}, RULES: _yaml(rule_file())}
+    return {name: text.replace(PLACE_OF_RUNBOOKS, runbooks or PLACE_OF_RUNBOOKS) for name, text in files.items()}
 
 
 def page_files() -> dict[str, str]:

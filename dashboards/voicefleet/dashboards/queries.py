@@ -69,6 +69,24 @@ def grouping_labels(expr: str) -> set[str]:
     return found
 
 
+def outer_labels(expr: str) -> set[str]:
+    """The labels by which the outermost groupings of `expr` tell its series apart, but for buckets, which a quantile or
+    a heat map takes together. Raises `ValueError`: it is no PromQL."""
+    return _outer(promql_parser.parse(filled(expr))) - {"le"}
+
+
+def _outer(node: Any) -> set[str]:
+    if isinstance(node, promql_parser.AggregateExpr):
+        return set(node.modifier.labels) if node.modifier is not None else set()
+    if isinstance(node, promql_parser.Call):
+        return set().union(*(_outer(argument) for argument in node.args))
+    if isinstance(node, promql_parser.BinaryExpr):
+        return _outer(node.lhs)
+    if isinstance(node, promql_parser.ParenExpr | promql_parser.UnaryExpr | promql_parser.SubqueryExpr):
+        return _outer(node.expr)
+    return set()
+
+
 def _walk(node: Any, inside: tuple[str, ...]) -> Iterator[Selected]:
     if isinstance(node, promql_parser.VectorSelector):
         matchers = list(node.matchers.matchers)

@@ -93,6 +93,9 @@ def test_grafanas_own_model_knows_every_key(board: Any) -> None:
         (lambda d: d["panels"][1]["targets"][0].update(expr="sum by (room) (voicefleet_slots)"), "groups by"),
         (lambda d: d["panels"][1]["targets"][0].update(expr="sum("), "no PromQL"),
         (lambda d: d["panels"][1]["links"][0].update(url="/d/elsewhere"), "not there"),
+        (lambda d: d["panels"][1].update(links=[]), "does not say what to do"),
+        (lambda d: d["panels"][1]["targets"].append(d["panels"][1]["targets"][0]), "one legend"),
+        (lambda d: d["panels"][1]["targets"][0].update(expr="sum by (region) (voicefleet_slots)"), "differ in"),
         (lambda d: d["panels"][1]["datasource"].update(uid="prom"), "data source"),
         (lambda d: d.update(editable=True), "editable"),
     ],
@@ -130,6 +133,10 @@ def test_the_page_of_the_runbooks_has_a_place_for_each_alert_and_leads_nowhere_e
     assert places == {rule["annotations"]["runbook_url"].partition("#")[2] for rule in ALERT_RULES}
     assert set(re.findall(r'href="#(\w+)"', page)) == places
     assert re.findall(r"<a [^>]*><a|`|\*\*", page.partition("<h1>")[2]) == [], "Markdown that was not understood"
+
+
+def test_runbooks_are_read_before_an_alert_fires() -> None:
+    assert "{{" not in guides()[RUNBOOKS], "that is filled in when it does"
 
 
 def test_queries_of_runbooks_ask_only_for_what_is_exported() -> None:

@@ -9,6 +9,9 @@ from typing import Any, NamedTuple
 from voicefleet.contract.metrics import controller
 from voicefleet.dashboards.alerting.slo import BY
 
+RUNBOOKS = "dashboards/runbooks.md"
+"""Stands for where runbooks are found: the chart puts in an address, see its `prometheusRule.runbookUrl`."""
+
 DOWN = f"max by (cluster, region, dependency) ({controller.DEPENDENCY_UP.name}"
 """Begin of the expression that is 0 where no controller reaches a dependency; see `down`."""
 

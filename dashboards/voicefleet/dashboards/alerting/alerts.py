@@ -23,6 +23,10 @@ _MAXIMUM = (
     "controller's file, then restart the controller. Kubernetes: `pool.maxWorkers` (of all regions, or of the item of "
     "`regions`) and `helm upgrade`."
 )
+_SILENT_CALLS = (
+    "`voicefleet calls past --from 1h --silent` lists the calls whose caller heard nobody; `voicefleet call show ROOM` "
+    "says of each silence when, why, and where to look."
+)
 _BY_WORKER = "on (instance) group_left (worker) voicefleet_worker_info"
 
 ALERTS = (
@@ -99,6 +103,7 @@ ALERTS = (
             "Look at provider failures by stage: a stage that fails or hangs is the usual cause.",
             "Switch to a tier with a fallback, or give the stage one (`fallback` in the tiers file).",
             "No failures: the first query names the worker; hand its calls to others with `voicefleet drain WORKER`.",
+            _SILENT_CALLS,
         ),
         caused_by=("livekit",),
     ),

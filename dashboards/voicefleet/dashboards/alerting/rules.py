@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from voicefleet.dashboards.alerting.alert import RUNBOOKS
 from voicefleet.dashboards.alerting.alerts import ALERTS
 from voicefleet.dashboards.alerting.pages import HALF_HOLD, PAGES, TWENTIETH_HOLD, Page
 from voicefleet.dashboards.alerting.slo import (
@@ -19,11 +20,8 @@ from voicefleet.dashboards.alerting.slo import (
     WINDOWS,
     Burn,
     Objective,
-    seconds,
 )
 
-RUNBOOKS = "dashboards/runbooks.md"
-"""Where runbooks are found: an address of yours, see the chart's `prometheusRule.runbookUrl`."""
 SOON = "10s"
 """How often what pages is looked at, whatever Prometheus does by default.
 
@@ -31,6 +29,8 @@ Half a minute from a fault to its page: 3 s for the controller, then a scrape, t
 TOTAL = "region_slo:voicefleet_events:rate5m"
 BAD = "region_slo:voicefleet_bad_events:rate5m"
 BAD_NOW = "region_slo:voicefleet_bad_events:rate1m"
+EVALUATED_EVERY_S = 15
+"""The objectives are recorded so often, whatever else is: events are counted by it."""
 BUDGET = "region_slo:voicefleet_error_budget:ratio"
 
 
@@ -71,13 +71,12 @@ def _of_objectives() -> list[dict[str, Any]]:
 
 
 def count(series: str, window: str) -> str:
-    """How many events there really were in `window`, of a rate over 5 minutes.
+    """How many events there really were in `window`, of a recorded rate.
 
-    Summed up step by step: an average over the window times its length would make hundreds of the first few events of
-    a fleet that has just begun.
+    Summed up, one evaluation after the other: an average over the window times its length would make hundreds of the
+    first few events of a fleet that has just begun. An evaluation that is missing counts as none.
     """
-    step = "5m" if seconds(window) > 6 * 3600 else "1m"
-    return f"sum_over_time({series}[{window}:{step}]) * {seconds(step)}"
+    return f"sum_over_time({series}[{window}]) * {EVALUATED_EVERY_S}"
 
 
 def burn_expression(objective: Objective, burn: Burn) -> str:
@@ -152,7 +151,7 @@ def rule_file() -> Mapping[str, Any]:
     """The whole file, as Prometheus reads it."""
     return {
         "groups": [
-            {"name": "voicefleet.slo.recordings", "rules": _of_objectives()},
+            {"name": "voicefleet.slo.recordings", "interval": f"{EVALUATED_EVERY_S}s", "rules": _of_objectives()},
             {"name": "voicefleet.pages.recordings", "interval": SOON, "rules": _of_pages()},
             {"name": "voicefleet.pages", "interval": SOON, "rules": page_alerts()},
             {"name": "voicefleet.slo.alerts", "rules": burn_alerts()},

@@ -5,6 +5,7 @@ They are a file to read in the repository, and the page `/runbooks` of each cont
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from voicefleet.dashboards.alerting.alert import Alert
@@ -47,6 +48,8 @@ _IMPACT = {
     "wait": "Callers wait for an agent, or gave up.",
     "mos": "Caller and agent understand each other badly.",
 }
+_FILLED_IN = re.compile(r"{{ with printf .*$|{{ with .*?{{ end }}")
+_LABEL = re.compile(r"{{ \$labels\.(\w+) }}")
 _SLOW = (
     "Which stage grew? The stage panel of the call quality dashboard, then an exemplar's trace.",
     "A provider's stage: see VoicefleetProviderErrors and VoicefleetProviderTimeouts.",
@@ -107,7 +110,19 @@ def _objective(objective: Objective) -> str:
 
 
 def _cause(alert: Alert) -> str:
-    return _runbook(alert.name, alert.description, alert.impact, alert.queries, alert.actions, alert.escalation)
+    return _runbook(
+        alert.name, meaning(alert.description), alert.impact, alert.queries, alert.actions, alert.escalation
+    )
+
+
+def meaning(description: str) -> str:
+    """A description without what Prometheus fills in when the alert fires.
+
+    >>> meaning("None {{ with $labels.cluster }}of {{ . }} {{ end }}answers {{ $labels.dependency }}.")
+    'None answers the dependency.'
+    """
+    without = _FILLED_IN.sub("", description)
+    return _LABEL.sub(r"the \1", without).strip()
 
 
 def _runbook(

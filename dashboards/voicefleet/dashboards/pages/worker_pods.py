@@ -14,7 +14,7 @@ def _counted(counter: str, by: str) -> Query:
 
 
 def _gauge(metric: str, legend: str) -> Query:
-    return now(f"max by (cluster, region, worker) ({metric}{{{SELECT}}} {_ONE})", legend)
+    return now(f"max by (cluster, worker) ({metric}{{{SELECT}}} {_ONE})", legend)
 
 
 ROWS = (
@@ -28,6 +28,7 @@ ROWS = (
                 _gauge("voicefleet_calls_active", "{{worker}}"),
                 _gauge("voicefleet_slots", "{{worker}} slots"),
                 width=12,
+                alert="VoicefleetHeadroomLow",
             ),
             panel(
                 "TTFA heat map",
@@ -40,6 +41,7 @@ ROWS = (
                 ),
                 look="heat",
                 width=12,
+                to="voicefleet-call-quality",
             ),
             panel(
                 "Calls in silence",
@@ -47,18 +49,21 @@ ROWS = (
                 "short",
                 _gauge("voicefleet_calls_silent", "{{worker}}"),
                 red_above=1,
+                alert="VoicefleetCallsSilent",
             ),
             panel(
                 "Callers who waited for a voice",
                 "How often that happened, in 5 minutes.",
                 "short",
                 _counted("voicefleet_silences_total", "worker"),
+                alert="VoicefleetCallsSilent",
             ),
             panel(
                 "Calls that ended",
                 "In 5 minutes, by how.",
                 "short",
                 _counted("voicefleet_calls_total", "worker, result"),
+                act="error: the agent's own code failed; its worker's log has the frames.",
             ),
         ),
     ),
@@ -70,6 +75,7 @@ ROWS = (
                 "By phase and in all, as the controller sees it.",
                 "s",
                 *quantiles("voicefleet_scaler_startup_seconds", "phase", qs=(0.95,)),
+                alert="VoicefleetWorkerStartupSlow",
             ),
             panel(
                 "Start of the process",
@@ -83,6 +89,7 @@ ROWS = (
                     )
                     for q in (0.5, 0.95)
                 ),
+                alert="VoicefleetWorkerStartupSlow",
             ),
             panel(
                 "Pods or processes",
@@ -90,18 +97,21 @@ ROWS = (
                 "short",
                 now(f"max by (cluster, region, state) (voicefleet_instances{{{SELECT}}})", "{{region}} {{state}}"),
                 look="stacked",
+                alert="VoicefleetWorkersDoNotStart",
             ),
             panel(
                 "Drains that ended",
                 "Told to drain to the worker's end.",
                 "s",
                 *quantiles("voicefleet_drain_seconds"),
+                alert="VoicefleetDrainStuck",
             ),
             panel(
                 "Longest drain under way",
                 "0 when no worker drains.",
                 "s",
                 now(f"max by (cluster, region) (voicefleet_drain_oldest_seconds{{{SELECT}}})"),
+                alert="VoicefleetDrainStuck",
             ),
         ),
     ),
@@ -113,42 +123,49 @@ ROWS = (
                 "In 5 minutes. Calls go on without them.",
                 "short",
                 _counted("voicefleet_report_failures_total", "worker"),
+                alert="VoicefleetReportsLost",
             ),
             panel(
                 "Observations that could not be read",
                 "From job processes, in 5 minutes.",
                 "short",
                 _counted("voicefleet_observations_dropped_total", "worker"),
+                alert="VoicefleetTTFATelemetryMissing",
             ),
             panel(
                 "Parts of conversations",
                 "Parts of call transcripts lost in 5 minutes, by reason.",
                 "short",
                 _counted("voicefleet_transcript_lost_total", "reason"),
+                act="too_long: calls are longer than a transcript may be; redis: see the reports beside it.",
             ),
             panel(
                 "The team's own code",
                 "Failures that calls went on without, in 5 minutes, by what failed.",
                 "short",
                 _counted("voicefleet_hook_failures_total", "hook"),
+                act="Any: the worker's log has the hook's error; calls went on without it.",
             ),
             panel(
                 "Calls released",
                 "Agents that left on purpose, in 5 minutes, by what ended their part. Nobody is sent there again.",
                 "short",
                 _counted("voicefleet_calls_released_total", "reason"),
+                act="Nothing, unless there are more than your agents mean to: then look at what ends their part.",
             ),
             panel(
                 "Calls taken over",
                 "From another agent, in 5 minutes, by why.",
                 "short",
                 _counted("voicefleet_calls_resumed_total", "why"),
+                alert="VoicefleetCallsLosingJobs",
             ),
             panel(
                 "Handoffs held by work",
                 "Waited for a call's tools, tasks and marks, or cut them off at the drain's limit, in 5 minutes.",
                 "short",
                 _counted("voicefleet_handoffs_held_total", "kind, result"),
+                alert="VoicefleetDrainStuck",
             ),
         ),
     ),

@@ -30,7 +30,7 @@ def table(result: Mapping[str, Any]) -> Table:
             shown(scenario["known_after_s"], digits=0),
             str(len(scenario["false_critical"])),
             shown(scenario["resolved_after_s"], digits=0),
-            "good" if scenario["passed"] else "[bold red]bad",
+            "good" if scenario["passed"] else "void" if scenario["void"] else "[bold red]bad",
             alerts,
         )
     return made

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
+from voicefleet.callers.health import HealthMeter
 from voicefleet.chaos.alerts.scenarios import ONE, AlertScenario
 from voicefleet.chaos.alerts.stand import Stand, running_stand
 from voicefleet.chaos.alerts.timeline import spans, verdict
+from voicefleet.contract.errors import UnknownStateError
 from voicefleet.runtime.clock import Clock
 from voicefleet.stack.interrupt import Say
 
@@ -20,7 +20,7 @@ REGIONS = ("eu", "us", "ap", "sa", "af")
 SETTLE_S = 30.0
 """Callers talk for so long before anything is broken: rates need a past."""
 QUIET_LIMIT_S = 180.0
-_OK_LIMIT_S = 120.0
+OK_LIMIT_S = 120.0
 
 
 async def run_alerts(
@@ -67,11 +67,13 @@ async def _run(stand: Stand, scenario: AlertScenario, regions: list[str], say: S
     clock = stand.clock
     say(f"{scenario.id} ({', '.join(regions)}): {scenario.what}")
     injected_s = clock.monotonic()
-    async with scenario.fault(stand, regions[0]):
-        await clock.sleep(scenario.lasts_s)
-        mended_s = clock.monotonic()
-    ok_s = await _ok_after_s(stand, mended_s)
-    await clock.sleep(scenario.after_s)
+    async with HealthMeter(clock) as meter:
+        async with scenario.fault(stand, regions[0]):
+            await clock.sleep(scenario.lasts_s)
+            mended_s = clock.monotonic()
+        ok = asyncio.create_task(_ok_after_s(stand, regions, mended_s))
+        await clock.sleep(scenario.after_s)
+    ok_s = await ok
     looks = [look for look in stand.looks if look.at_s >= injected_s]
     made = verdict(spans(looks, regions), scenario.expected, injected_s=injected_s, mended_s=mended_s)
     told = ", ".join(f"{a['alert']} {a['after_s']:.0f} s" for a in made["fired"] if not a["muted"]) or "no alert"
@@ -89,6 +91,7 @@ async def _run(stand: Stand, scenario: AlertScenario, regions: list[str], say: S
         "what": scenario.what,
         "lasted_s": scenario.lasts_s,
         **made,
+        "void": meter.health().void,
         "ok_after_s": None if ok_s is None else round(ok_s, 1),
         "calls": len(heard),
         "calls_answered": sum(outcome.answered for outcome in heard),
@@ -98,12 +101,12 @@ async def _run(stand: Stand, scenario: AlertScenario, regions: list[str], say: S
     }
 
 
-async def _ok_after_s(stand: Stand, mended_s: float) -> float | None:
-    """Remedy -> `/healthz` says ok; None: not within two minutes."""
-    while stand.clock.monotonic() < mended_s + _OK_LIMIT_S:
-        with contextlib.suppress(aiohttp.ClientError, TimeoutError, ValueError):
-            async with aiohttp.ClientSession() as http, http.get(f"{stand.fleet.api_url}/healthz") as answer:
-                if (await answer.json())["status"] == "ok":
-                    return stand.clock.monotonic() - mended_s
+async def _ok_after_s(stand: Stand, regions: Sequence[str], mended_s: float) -> float | None:
+    """Remedy -> the controller says that all is well in `regions`; None: not within two minutes."""
+    while stand.clock.monotonic() < mended_s + OK_LIMIT_S:
+        with contextlib.suppress(UnknownStateError):
+            views = [view for view in await stand.client.regions() if view.region in regions]
+            if len(views) == len(regions) and all(view.status == "ok" for view in views):
+                return stand.clock.monotonic() - mended_s
         await stand.clock.sleep(0.5)
     return None

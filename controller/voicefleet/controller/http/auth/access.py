@@ -40,19 +40,23 @@ class Access:
         ring: the keys of now; another one takes its place when the file of keys changes.
     """
 
-    def __init__(self, settings: Settings, limiter: Limiter, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, limiter: Limiter, metrics: Metrics, clock: Clock, regions: Mapping[str, Region]
+    ) -> None:
         self._settings = settings
         self._limiter = limiter
         self._metrics = metrics
         self._clock = clock
         self._attempts = Attempts()
         self._reads = ReadBudget(clock)
-        self._call_requests = CallRequests(settings.pools, metrics)
+        self._call_requests = CallRequests(settings.pools, regions, metrics)
         self.ring: KeyRing = settings.keys
+        limiter.take(self.ring)
 
     def take(self, ring: KeyRing) -> None:
         """The keys are these from now on."""
         self.ring = ring
+        self._limiter.take(ring)
 
     def unused_ratio(self, region: str) -> float:
         """Share of the free slots of `region` that one key's unused tickets may stand for: all where no other key may
@@ -103,7 +107,7 @@ class Access:
         wait_s = await self._limiter.request(key.name if request.method == "POST" else f"{key.name}:{request.method}")
         if wait_s is None:
             return None
-        most = self._settings.limits.requests_per_minute
+        most = self._limiter.per_minute(key.name)
         return problem(
             429, f"more than {most} requests for calls a minute", hint="Come back later.", retry_after_s=wait_s
         )
