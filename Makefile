@@ -1,7 +1,7 @@
 # The front door. `make help` lists what it can do; ARGS passes options on: make demo ARGS="--calls 4"
 BIN := .venv/bin
 .DEFAULT_GOAL := help
-.PHONY: help setup cluster demo examples test lint fmt bench chaos soak dashboards previous lock clean parts
+.PHONY: help setup cluster images demo examples test lint fmt bench chaos soak dashboards previous lock clean parts
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
@@ -15,6 +15,10 @@ ready-%:
 
 cluster: ready-cluster ## Make ready what the cluster tests run: Kubernetes, containerd, images
 	@PYTHONPATH=tests $(BIN)/python -m cluster $(ARGS)
+
+images: ## Build the images, and push them (REGISTRY=registry.example/team PUSH=1 PLATFORM=linux/amd64,linux/arm64)
+	@REGISTRY="$(REGISTRY)" TAG="$(TAG)" PLATFORM="$(PLATFORM)" PUSH="$(PUSH)" ONLY="$(ONLY)" LOCK="$(LOCK)" BASE="$(BASE)" \
+		BUILDER="$(BUILDER)" scripts/images.sh $(ARGS)
 
 demo: ready-demo ## A fleet with calls on this machine, no accounts needed
 	@$(BIN)/voicefleet demo $(ARGS)
@@ -31,7 +35,8 @@ test: parts ## Every test, two at a time (ARGS="-m unit" or a path for less; ARG
 	@$(BIN)/pytest -n 2 --dist loadgroup $(ARGS)
 
 dashboards: ready-dashboards ## Make the dashboards, rules and runbooks that are committed anew
-	@$(BIN)/voicefleet dashboards generate --chart helm/voicefleet/files
+	@$(BIN)/voicefleet dashboards generate --chart helm/voicefleet/files \
+		--page controller/voicefleet/controller/http/page
 
 previous: ## Keep the code of HEAD as the version that later ones must take over from (with each release)
 	@git archive HEAD worker/voicefleet controller/voicefleet ':!controller/voicefleet/traffic/data' \

@@ -24,6 +24,7 @@ from bench.scaling import simulate_speed, step_speed
 from bench.stand import Arm, Stand, stand
 from bench.startup import startup
 from bench.telemetry import telemetry
+from bench.worker_needs import worker_needs
 
 Measure = Callable[[Stand, bool, str], Awaitable[Row | list[Row]]]
 
@@ -58,6 +59,7 @@ ROWS: dict[str, Measure] = {
     "startup_server": lambda on, quick, command: startup("startup_server", on, 2 if quick else 12, command, Arm.SERVER),
     "deafness": lambda on, quick, command: deafness(quick, command),
     "callers_per_core": lambda on, quick, command: callers_per_core(on, 1 if quick else 5, 3 if quick else 8, command),
+    "worker_needs": lambda on, quick, command: worker_needs(on, 2 if quick else 6, command),
     "controller_scale": lambda on, quick, command: controller_scale(on, 15.0 if quick else 60.0, command),
     "overload": _overload,
     "simulation_reality": lambda on, quick, command: simulation_reality(60.0 if quick else 600.0, command),

@@ -12,13 +12,18 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 def cpu_seconds(pid: int) -> float:
     """User and system time of a process and everything below it so far."""
+    return cpu_seconds_of(family(pid))
+
+
+def family(pid: int) -> list[int]:
+    """A process and everything below it."""
     below = _children()
     found, todo = [], [pid]
     while todo:
         one = todo.pop()
         todo += below.get(one, [])
         found.append(one)
-    return cpu_seconds_of(found)
+    return found
 
 
 def cpu_seconds_of(pids: Iterable[int]) -> float:

@@ -51,6 +51,7 @@ async def test_the_page_shows_the_fleet(tmp_path: Path, livekit: servers.LiveKit
         await page.open(running.url + "/")
         await page.until("!document.querySelector('#login').hidden")
         assert await page.evaluate("document.querySelector('#fleet').hidden")
+        await page.until("document.querySelector('#state').textContent.startsWith('the fleet is ')")
         assert KEY not in await page.evaluate("document.documentElement.outerHTML")
 
         await _log_in(page, "wrong")
@@ -67,6 +68,9 @@ async def test_the_page_shows_the_fleet(tmp_path: Path, livekit: servers.LiveKit
         await page.until("document.querySelectorAll('#calls tbody td.bad').length == 2")
         tiles = "[...document.querySelectorAll('.tile')].map(t => t.textContent).join('|')"
         await page.until(f"{tiles}.includes('2callers waiting') && {tiles}.includes('1callers in silence')")
+        wrong = "document.querySelector('#findings').textContent"
+        await page.until(f"{wrong}.includes('eu is failing: 2 callers wait') && {wrong}.includes('heard no voice')")
+        await page.until("document.querySelector('#incidents').textContent.includes('started')")
         await page.until("document.querySelectorAll('#charts svg').length == 3")
         await page.until("document.querySelector('#regions').textContent.match(/0\\.\\d+ s/) !== null")
         await page.until("document.querySelector('#decisions tbody').rows.length >= 1")

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from voicefleet.controller.settings.pool import PoolSettings
 from voicefleet.scaling.policies import SELECTABLE
+from voicefleet.worker.tiers.schema import TiersFile
 
 SCHEMA = CHART / "values.schema.json"
 RENAMED = CHART / "renamed.yaml"
@@ -33,6 +34,8 @@ PER_REGION = (
 )
 """Values that an item of `regions` may say anew."""
 _MARK = "Renamed: "
+_TIERS = "tiers"
+"""What the names of the definitions for tiers begin with."""
 
 Schema = dict[str, Any]
 
@@ -41,6 +44,9 @@ def generated(schema: Schema) -> Schema:
     """`schema` with the generated parts as they should be."""
     made: Schema = json.loads(json.dumps(schema))
     made["$defs"]["pool"] = of_settings(PoolSettings)
+    made["$defs"] = {name: below for name, below in made["$defs"].items() if not name.startswith(_TIERS)}
+    made["$defs"] |= of_tiers()
+    made["$defs"]["worker"]["properties"]["tiers"]["properties"]["content"] = {"$ref": f"#/$defs/{_TIERS}File"}
     for properties in _properties(made):
         for name in [name for name, below in properties.items() if is_renamed(below)]:
             del properties[name]
@@ -59,6 +65,16 @@ def of_settings(model: type[BaseModel]) -> Schema:
     return _values_schema(schema, schema.get("$defs", {}))
 
 
+def of_tiers() -> dict[str, Schema]:
+    """The definitions for a tiers file in the values, the whole file's as `tiersFile`.
+
+    Nothing in it is required: an item of `regions` may say a part anew. `templates/_checks.tpl` looks at the whole.
+    """
+    schema = TiersFile.model_json_schema()
+    whole = {name: below for name, below in schema.items() if name != "$defs"}
+    return {f"{_TIERS}{name}": _tiers_schema(below) for name, below in {**schema["$defs"], "File": whole}.items()}
+
+
 def is_renamed(schema: Schema) -> bool:
     """Whether this is the schema of an old name."""
     return str(schema.get("description", "")).startswith(_MARK)
@@ -74,6 +90,20 @@ def resolved(schema: Schema, node: Schema) -> Schema:
     reference = node.get("$ref")
     found: Schema = schema["$defs"][reference.removeprefix("#/$defs/")] if reference else node
     return found
+
+
+def _tiers_schema(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_tiers_schema(below) for below in node]
+    if not isinstance(node, dict):
+        return node
+    if "$ref" in node:
+        return {"$ref": node["$ref"].replace("#/$defs/", f"#/$defs/{_TIERS}")}
+    kept = {key: below for key, below in node.items() if key not in ("title", "description", "default", "required")}
+    return {
+        key: {n: _tiers_schema(b) for n, b in below.items()} if key == "properties" else _tiers_schema(below)
+        for key, below in kept.items()
+    }
 
 
 def _values_schema(node: Schema, defs: Schema) -> Schema:

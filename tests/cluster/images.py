@@ -62,6 +62,11 @@ def stack_images() -> list[Image]:
     ]
 
 
+def kubectl_image() -> Image:
+    """A kubectl and a shell, as jobs in a cluster have them."""
+    return _program_image("kubectl", {"/bin/kubectl": find("kubectl")}, Start((), ("sh",)))
+
+
 def images() -> list[Image]:
     """All images, built now if they are not there.
 
@@ -85,15 +90,12 @@ def _build(component: str, image: Image) -> None:
             "images are built as root", field="user", value=os.geteuid(), hint="Run the cluster tests as root."
         )
     with private_directory("images") as work:
-        buildah = _Buildah(work)
+        buildah = Buildah(work)
         if not buildah.has(BASE):
             _make_base(buildah, work)
-        _package_settings(work / "settings")
         say(f"building the image of {component}")
         buildah.run(
-            *("build", "--isolation", "chroot", "--network", "host", "--layers", "--pull-never"),
-            *("--volume", f"{work / 'settings'}:{_SETTINGS_FOLDER}:ro"),
-            *("--build-arg", f"BASE={BASE}", "--build-arg", f"PIP_CONFIG_FILE={_SETTINGS_FOLDER}/pip.conf"),
+            *("build", *build_options(work), "--build-arg", f"BASE={BASE}"),
             *("--file", str(ROOT / component / "Dockerfile"), "--tag", image.name, str(ROOT)),
         )
         partial = work / "image.tar"
@@ -106,7 +108,37 @@ def _build(component: str, image: Image) -> None:
     _forget_old(component)
 
 
-def _make_base(buildah: _Buildah, work: Path) -> None:
+def build_options(work: Path) -> tuple[str, ...]:
+    """What every build on this machine is given: no privileges, and the settings of its pip, put into `work`."""
+    _package_settings(work / "settings")
+    return (
+        *("--isolation", "chroot", "--network", "host", "--layers", "--pull-never"),
+        *("--volume", f"{work / 'settings'}:{_SETTINGS_FOLDER}:ro"),
+        *("--build-arg", f"PIP_CONFIG_FILE={_SETTINGS_FOLDER}/pip.conf"),
+    )
+
+
+def own_agent_image(context: Path, name: str) -> Image:
+    """An image that a team makes on our worker, from the `Dockerfile` in `context`, where its archive is put too.
+
+    Raises:
+        UsageError: the build failed; the message has its last lines.
+    """
+    image = Image(name, context / "image.tar")
+    with alone(_folder() / "build.lock", "the images", say), private_directory("images") as work:
+        buildah = Buildah(work)
+        # By its id: the name may be that of another tree's worker.
+        worker = buildah.run("pull", "--quiet", f"docker-archive:{component_image('worker').archive}").strip()
+        buildah.run(
+            *("build", *build_options(work), "--build-arg", f"BASE={BASE}", "--build-arg", f"WORKER={worker}"),
+            *("--tag", name, str(context)),
+        )
+        buildah.run("push", "--quiet", name, f"docker-archive:{image.archive}:{name}")
+        buildah.run("rmi", name)
+    return image
+
+
+def _make_base(buildah: Buildah, work: Path) -> None:
     """What `python:3.11-slim` is elsewhere: a small Debian with Python."""
     say(f"making a base image of Debian {_SUITE} (a minute, once)")
     root = work / "base"
@@ -124,13 +156,15 @@ def _make_base(buildah: _Buildah, work: Path) -> None:
     buildah.run("commit", "--quiet", "--rm", container, BASE)
 
 
-class _Buildah:
+class Buildah:
     """buildah with a store of its own in our cache, so that layers that did not change are used again."""
 
     def __init__(self, work: Path) -> None:
         store = cache_directory() / "cluster" / "buildah"
         self._work = work
         self._global: list[str | Path] = [find("buildah"), "--root", str(store), "--runroot", str(work / "run")]
+        self.command = " ".join(map(str, self._global))
+        """The command with its global options, to be given to others."""
         self._environment = {"TMPDIR": str(work), "PATH": f"{environment().get('PATH', '')}:/usr/sbin:/sbin"}
 
     def has(self, image: str) -> bool:

@@ -62,6 +62,10 @@ class Node:
             keep(store, {**loaded, **wanted})
             self._start_containerd()
 
+    def load(self, image: Image) -> None:
+        """Load an image into a node that runs; it is gone with the node."""
+        self._ctr("images", "import", str(image.archive))
+
     def tag_image(self, name: str, another: str) -> None:
         """Give an image another name too."""
         self._ctr("images", "tag", "--force", name, another)

@@ -41,7 +41,7 @@ def test_the_values_for_an_agent_of_ones_own() -> None:
     given: dict[str, Any] = yaml.safe_load(block("Your own agent", "worker:"))
     objects = render({**PRODUCTION, **given})
     [container] = objects.one("Deployment", "voicefleet-eu", "voice-eu")["spec"]["template"]["spec"]["containers"]
-    assert container["image"] == "example/my-agent:7"
+    assert container["image"] == "registry.example/team/my-agent:7"
     assert environment_of(container)["VOICEFLEET_AGENT"] == "my_pkg.my_agent:create"
 
 

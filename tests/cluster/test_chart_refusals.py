@@ -125,6 +125,10 @@ BY_RENDER: dict[str, tuple[dict[str, Any], str]] = {
         trial(pool={"minWorkers": 5}),
         "regions[0]: pool.minWorkers (5) is more than pool.maxWorkers (4)",
     ),
+    "a price without a currency": (
+        trial(pool={"pricePerWorkerHour": 0.4}),
+        "regions[0]: pool.pricePerWorkerHour and pool.currency belong together: give both, such as 0.40 and EUR",
+    ),
     "a fixed number without the mode": (
         trial(pool={"fixedWorkers": 2}),
         "regions[0]: pool.fixedWorkers belongs to pool.mode fixed, and pool.mode is auto: give both, or neither",

@@ -23,6 +23,7 @@ from voicefleet.runtime.redis.connection import RedisClient, Scripts, connect_re
 pytestmark = pytest.mark.integration
 
 KEYS = Keys("eu")
+DAY_MS = 86_400_000
 PROGRAMS = redis_programs()
 
 
@@ -55,7 +56,7 @@ class Calls:
         over = await self.over()
         log = await self.logs.read(over[0])
         assert log is not None
-        assert await self.logs.close(log, summarize(log, await self.logs.now_ms(), over=True))
+        assert await self.store.archive.close(log, summarize(log, await self.logs.now_ms(), over=True))
         return over[0]
 
     async def over(self) -> list[str]:
@@ -134,7 +135,7 @@ async def test_a_call_from_its_caller_to_its_end(calls: Calls) -> None:
     log = await calls.logs.newest("room")
     assert log is not None
     assert summarize(log, 0).reason == EndReason.ROOM_CLOSED
-    assert 0 < await calls.redis.pttl(KEYS.call_log("RM_1")) <= 3_600_000
+    assert 6 * DAY_MS < await calls.redis.pttl(KEYS.call_log("RM_1")) <= 7 * DAY_MS
 
 
 async def test_a_caller_who_never_got_an_agent_abandoned_the_call(calls: Calls) -> None:
@@ -264,5 +265,7 @@ async def test_two_replicas_end_a_call_once(calls: Calls) -> None:
     log = await calls.logs.read(over[0])
     assert log is not None
     summary = summarize(log, await calls.logs.now_ms(), over=True)
-    assert sorted(await asyncio.gather(*(calls.logs.close(log, summary) for _ in range(5)))) == [False] * 4 + [True]
+    assert sorted(await asyncio.gather(*(calls.store.archive.close(log, summary) for _ in range(5)))) == [False] * 4 + [
+        True
+    ]
     assert [id for id, _ in await calls.events()] == ["RM_1.started", "RM_1.ended"]

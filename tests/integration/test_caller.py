@@ -91,7 +91,7 @@ async def test_ttfa_is_the_agents_delay_plus_the_way_there_and_back(livekit: Liv
         assert turn.reply_end_s - turn.t0_s - turn.ttfa_s == pytest.approx(agent.speech_s, abs=0.05)
     assert (outcome.silent, outcome.cut, outcome.double_speech, outcome.answered) == (False, False, 0, True)
     assert kinds(outcome) == ["joined", "agent_joined", "agent_audio", "greeting"] + ["asked", "reply"] * 3 + ["hangup"]
-    assert summary([outcome])["turns"] == {"asked": 3, "answered": 3}
+    assert summary([outcome])["turns"] == {"asked": 3, "answered": 3, "apologies": 0}
 
 
 async def test_an_agent_that_never_speaks_is_silence(livekit: LiveKit) -> None:

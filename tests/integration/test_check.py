@@ -48,6 +48,22 @@ async def test_what_a_tier_does_to_an_agent_is_told(tmp_path: Path) -> None:
     assert not made["hooks"]["on_request"]
 
 
+TIERS = """
+default: a
+tiers: {a: {stt: {plugin: "voicefleet.local.synthetic:SyntheticSTT", args: {latency_s: {env: NOT_SET_HERE}}}}}
+"""
+
+
+async def test_tiers_are_checked_without_an_agent_and_variables_may_come_from_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "tiers.yaml").write_text(TIERS)
+    code, text = await check(tmp_path, "--tiers", "tiers.yaml")
+    assert code == 2
+    assert "tiers.a.stt.args.latency_s: the environment variable NOT_SET_HERE is not set" in text
+    code, text = await check(tmp_path, "--tiers", "tiers.yaml", "--any-variable")
+    assert code == 0, text
+    assert "SyntheticSTT of the tier" in text
+
+
 ENTRYPOINTS = """
     import asyncio
     from livekit.agents import Agent, AgentServer, AgentSession, JobContext

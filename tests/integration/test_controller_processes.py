@@ -152,7 +152,7 @@ async def test_a_crash_loop_is_slowed_down_and_said(harness: Harness) -> None:
         text = await reason()
         assert "exited with 3" in text
         assert "no tiers file here" in text
-        assert "next start in" in text
+        assert "next in" in text
         assert len(list(harness.logs.glob("eu-*.log"))) <= 4
 
 
@@ -175,7 +175,7 @@ async def test_what_counts_as_a_failed_start(
     fleet.open()
     await fleet.scale(1, ())
     await eventually(lambda: _ended(fleet))
-    assert ("1 failed starts in a row" in fleet.trouble()) is failed
+    assert ("1 failed start in a row" in fleet.trouble()) is failed
     await fleet.scale(1, ())
     await eventually(lambda: _ended(fleet))
     assert started.read_text() == ("x" if failed else "xx"), "a failed start is not followed by the next at once"

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from support.fake_livekit import EPOCH_MS
 from voicefleet.contract.aside import NEIGHBOUR_TTL_MS, RELEASED_TTL_MS, Aside, Why
+from voicefleet.contract.call_archive import PackedCall, Place
 from voicefleet.contract.call_events import CallSummary, EndReason
 from voicefleet.contract.call_log import CallLog
 from voicefleet.contract.calls import PRIORITY_LEVEL_MS, CallRecord
@@ -208,7 +210,7 @@ class FakeClaims:
         redis.handoffs.pop(room, None)
         return Yielded.DONE
 
-    async def recover(self, room: str, claim: Claim) -> bool:
+    async def recover(self, room: str, claim: Claim, why: str = "") -> bool:
         redis = self._redis
         now = redis.claim(room)
         if now is None or (now.worker, now.job) != (claim.worker, claim.job):
@@ -254,7 +256,9 @@ class FakeCallLogs:
         """By room, and by id."""
         self.reasons: dict[str, EndReason] = {}
         self.due: list[str] = []
-        self.closed: list[CallSummary] = []
+        self.notes: list[tuple[str, dict[str, Any]]] = []
+        """Room and what a controller noted of its call."""
+        self.said: dict[tuple[str, str], str] = {}
 
     async def newest(self, room: str) -> CallLog | None:
         return await self.read(room)
@@ -270,17 +274,50 @@ class FakeCallLogs:
         self._redis.now_ms()
         return self.reasons.setdefault(room, reason) is reason
 
+    async def note(self, rooms: Sequence[str], fact: dict[str, Any], state: str) -> None:
+        self._redis.now_ms()
+        for room in rooms:
+            if self.said.get((room, fact["e"])) != state:
+                self.said[room, fact["e"]] = state
+                self.notes.append((room, fact))
+
     async def over(self) -> list[str]:
         self._redis.now_ms()
         return list(self.due)
 
+
+class FakeCallArchive:
+    """As `CallArchive`, over the logs of a test."""
+
+    def __init__(self, redis: _Redis, logs: FakeCallLogs) -> None:
+        self._redis = redis
+        self._logs = logs
+        self.closed: list[CallSummary] = []
+        self.past: list[PackedCall] = []
+
     async def close(self, log: CallLog, summary: CallSummary) -> bool:
         self._redis.now_ms()
-        if log.call not in self.due:
+        if log.call not in self._logs.due:
             return False
-        self.due.remove(log.call)
+        self._logs.due.remove(log.call)
         self.closed.append(summary)
         return True
+
+    async def pack_due(self) -> None:
+        self._redis.now_ms()
+
+    async def find(self, name: str) -> CallLog | None:
+        return await self._logs.newest(name)
+
+    async def page(self, after: Place, until_ms: int, limit: int) -> tuple[list[PackedCall], Place | None]:
+        self._redis.now_ms()
+        found = sorted((Place(call.opened_ms, call.call), call) for call in self.past)
+        found = [(place, call) for place, call in found if place > after and place.opened_ms < until_ms]
+        return [call for _, call in found[:limit]], found[limit - 1][0] if len(found) > limit else None
+
+    async def oldest_ms(self) -> int | None:
+        self._redis.now_ms()
+        return min((call.opened_ms for call in self.past), default=None)
 
 
 class FakeCallStore:
@@ -290,6 +327,7 @@ class FakeCallStore:
         self.redis = _Redis(clock)
         self.claims = FakeClaims(self.redis)
         self.logs = FakeCallLogs(self.redis)
+        self.archive = FakeCallArchive(self.redis, self.logs)
         self._grace_ms = grace_ms
         self._held_since_ms: dict[tuple[str, str], int] = {}
         self._queued: set[str] = set()

@@ -5,7 +5,7 @@ They start, register, obey orders and end by themselves as time goes on; a test 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from voicefleet.contract.errors import UnknownStateError
@@ -44,8 +44,12 @@ class FakeCalls:
     """The calls that every scan shows."""
 
     snapshot: Snapshot = field(default_factory=lambda: Snapshot(0, (), ()))
+    away: bool = False
+    """Redis does not answer."""
 
     async def scan(self) -> Snapshot:
+        if self.away:
+            raise UnknownStateError("Redis did not answer")
         return self.snapshot
 
 
@@ -73,6 +77,8 @@ class FakeFleet:
         self.scale_calls = 0
         self.holds_back = False
         """It starts none now, as after failed starts."""
+        self.said_registered: set[str] = set()
+        self.tries_again = 0
         self.store = FakeWorkerStore(clock, self.workers)
 
     def add(self, rooms: Sequence[str] = (), *, ready: bool = True) -> FakeWorker:
@@ -128,6 +134,15 @@ class FakeFleet:
 
     async def kill(self, worker: str) -> None:
         self.crash(worker)
+
+    def access_ends_s(self) -> float | None:
+        return None
+
+    def registered(self, workers: Collection[str]) -> None:
+        self.said_registered |= set(workers)
+
+    def try_again(self) -> None:
+        self.tries_again += 1
 
     def trouble(self) -> str:
         return ""

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from livekit import rtc
-from livekit.agents import Agent, AgentSession, JobContext
+from livekit.agents import Agent, AgentSession, APIStatusError, JobContext
 from livekit.agents.voice.io import AudioInput
 from livekit.rtc._proto.stats_pb2 import DTLS_TRANSPORT_CONNECTED, RtcStats
 
@@ -35,6 +35,7 @@ from voicefleet.worker.job.voice import Gate
 from voicefleet.worker.providers.pipeline import connect_options
 from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
 from voicefleet.worker.server.settings import WorkerSettings
+from voicefleet.worker.telemetry.call_facts import Note
 from voicefleet.worker.telemetry.observations import Observation
 from voicefleet.worker.tiers.load import ReadyTier, Tiers, resolve_tiers
 from voicefleet.worker.tiers.schema import TiersFile
@@ -49,6 +50,11 @@ class FakeFacts:
 
     def __init__(self) -> None:
         self.described = ("", "")
+        self.trace = ""
+        self.notes: list[tuple[Note, float | None]] = []
+
+    def note(self, what: Note, seconds: float | None = None) -> None:
+        self.notes.append((what, seconds))
 
     def describe(self, tier: str, language: str) -> None:
         self.described = (tier, language)
@@ -222,8 +228,12 @@ class FakeRoom:
         self.remote_participants: dict[str, Any] = {}
         self.track = FakeTrack()
         self.local_participant = SimpleNamespace(
-            identity=f"agent-{JOB}", track_publications={"TR": SimpleNamespace(track=self.track)}
+            identity=f"agent-{JOB}",
+            track_publications={"TR": SimpleNamespace(track=self.track)},
+            set_attributes=self._set_attributes,
         )
+        self.attributes_set: list[dict[str, str]] = []
+        """What the agent said of itself, in order."""
         self.connected = False
         self.media_flows = True
         self._listeners: dict[str, list[Callable[..., Any]]] = defaultdict(list)
@@ -274,6 +284,9 @@ class FakeRoom:
         if self.connected:
             self.connected = False
             self.emit("disconnected", reason)
+
+    async def _set_attributes(self, attributes: dict[str, str]) -> None:
+        self.attributes_set.append(attributes)
 
     async def get_rtc_stats(self) -> Any:
         self._answered += self.media_flows
@@ -345,6 +358,11 @@ async def answers(send: Callable[..., None]) -> None:
 async def hangs(_: Callable[..., None]) -> None:
     """An LLM that never answers."""
     await asyncio.get_running_loop().create_future()
+
+
+async def refuses(_: Callable[..., None]) -> None:
+    """An LLM over its quota."""
+    raise APIStatusError("too many requests", status_code=429)
 
 
 class FakeJob:

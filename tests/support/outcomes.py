@@ -39,6 +39,8 @@ LOST = replace(TURN, ttfa_s=None, answered=False, waited_s=60.3, reply_end_s=Non
 SILENT = replace(GOOD, call_id="call-00001", region="us", silent=True, turns=(TURN, LOST))
 CUT = replace(GOOD, call_id="call-00002", cut=True)
 UNHEARD = replace(GOOD, call_id="call-00003", answered=False, greeting_s=None, wait_s=None, silent=True, turns=())
+_APOLOGY = replace(TURN, ttfa_s=None, answered=False, apology=True, waited_s=5.2)
+APOLOGISED = replace(GOOD, turns=(_APOLOGY, replace(_APOLOGY, index=1)), greeting_apology=True, answered=False)
 FAILED = CallOutcome("call-00004", "", "", "slt", t_start_s=4.0, lag_s=0.0, place_s=3.0, error="UnreachableError('no')")
 
 

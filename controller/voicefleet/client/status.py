@@ -14,7 +14,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from voicefleet.contract.api import CallView, DecisionView, HistoryPoint, IncidentView, RegionView
+from voicefleet.client.findings import STYLES, finding_lines, style_of
+from voicefleet.client.pools import add_total, canaries_table
+from voicefleet.contract.api import CallView, CanaryView, DecisionView, HistoryPoint, IncidentView, RegionView
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
 from voicefleet.contract.health import HealthState, worst
 from voicefleet.reporting.result import write_json
@@ -26,14 +28,8 @@ from voicefleet.runtime.http.api_client import ControllerClient
 
 _DECISIONS = 5
 _INCIDENTS = 5
+_LEGEND = "workers: ready/wanted; refused: callers in the last 5 minutes; TTFA: p50/p95, s"
 _NAMED = 5
-_STYLES = {
-    None: "",
-    HealthState.OK: "",
-    HealthState.DEGRADED: "yellow",
-    HealthState.UNKNOWN: "bold magenta",
-    HealthState.FAILING: "bold red",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +62,7 @@ class Seen:
     """The last point of each region's history."""
     incidents: Sequence[IncidentView] = ()
     """The last ones, the newest first."""
+    canaries: Sequence[CanaryView] = ()
 
     @property
     def state(self) -> HealthState:
@@ -78,6 +75,7 @@ class Seen:
             "regions": [{**view.model_dump(mode="json"), **_ttfa(self.last.get(view.region))} for view in self.regions],
             "calls": None if self.calls is None else [view.model_dump(mode="json") for view in self.calls],
             "decisions": [view.model_dump(mode="json") for view in self.decisions],
+            "canaries": [view.model_dump(mode="json") for view in self.canaries],
             "incidents": [view.model_dump(mode="json") for view in self.incidents],
         }
 
@@ -112,7 +110,7 @@ def _public(access: ControllerAccess, console: Console, json_path: Path | None) 
             return await ask(access.url, client.health())
 
     state = asyncio.run(read())
-    console.print(Text(f"The fleet is {state.value}.", style=_STYLES[state]))
+    console.print(Text(f"The fleet is {state.value}.", style=STYLES[state]))
     console.print(f"The controller shows more to a key that may read: set {CONTROLLER_KEY} (it answered 401).")
     write_json(json_path, {"status": state.value})
     return 0 if state is HealthState.OK else 1
@@ -120,15 +118,19 @@ def _public(access: ControllerAccess, console: Console, json_path: Path | None) 
 
 async def look(client: ControllerClient) -> Seen:
     """The fleet now. Raises `UnknownStateError`."""
-    regions, decisions, history, incidents = await asyncio.gather(
-        client.regions(), client.decisions(limit=_DECISIONS), client.history(), client.incidents(limit=_INCIDENTS)
+    regions, decisions, history, incidents, canaries = await asyncio.gather(
+        client.regions(),
+        client.decisions(limit=_DECISIONS),
+        client.history(),
+        client.incidents(limit=_INCIDENTS),
+        client.canaries(),
     )
     try:
         calls: list[CallView] | None = await client.calls()
     except UnknownStateError:
         calls = None
     last = {name: points[-1] for name, points in history.items() if points}
-    return Seen(regions, calls, decisions, last, incidents)
+    return Seen(regions, calls, decisions, last, incidents, canaries)
 
 
 async def _show(access: ControllerAccess, options: StatusOptions, console: Console, clock: Clock) -> Seen:
@@ -154,8 +156,18 @@ async def _show(access: ControllerAccess, options: StatusOptions, console: Conso
 def picture(seen: Seen) -> RenderableType:
     """What is wrong and what to do about it, tables of regions and workers, the waiting calls, the last incidents and
     decisions; for 80 columns."""
-    parts: list[RenderableType] = [_regions(seen), *_findings(seen.regions), "", _workers(seen.regions)]
+    parts: list[RenderableType] = [
+        _regions(seen),
+        Text(_LEGEND, style="dim"),
+        *(line for view in seen.regions for line in finding_lines(view)),
+        "",
+        _workers(seen.regions),
+    ]
+    if seen.canaries:
+        parts += ["", canaries_table(seen.canaries)]
     parts += [Text(line) for view in seen.regions if (line := _on_the_way(view))]
+    if costs := costs_of(seen.regions):
+        parts.append(Text(costs))
     waiting = [call for call in seen.calls or () if call.state == "waiting"]
     if seen.calls is None:
         parts.append(Text("The calls are not known now.", style="bold red"))
@@ -174,31 +186,21 @@ def picture(seen: Seen) -> RenderableType:
     return Group(*parts)
 
 
-def findings_of(view: RegionView) -> list[Text]:
-    """What is wrong with one region, and what to do about it: two lines for each finding."""
-    lines = []
-    for finding in view.findings:
-        style = _STYLES[HealthState(finding.state)]
-        lines.append(Text(f"{view.region} is {finding.state}: {finding.cause}", style=style))
-        lines.append(Text(f"  -> {finding.hint}"))
-    return lines
-
-
-def _findings(regions: Sequence[RegionView]) -> list[RenderableType]:
-    return [line for view in regions for line in findings_of(view)]
-
-
 def _regions(seen: Seen) -> Table:
-    title = "Regions (workers: ready/wanted; refused: in 5 minutes; TTFA: p50/p95, s)"
     table = figures_table(
-        title, "region", ("state", "workers", "slots", "live", "waiting", "silent", "refused", "TTFA")
+        "Regions", "region", ("state", "workers", "slots", "live", "waiting", "silent", "refused", "TTFA")
     )
     # A long name is folded; figures and their headers never are.
     for column in table.columns:
         column.no_wrap = column is not table.columns[0]
+    of_several = {view.place for view in seen.regions if view.place and view.place != view.region}
+    shown_already: set[str] = set()
     for view in seen.regions:
+        if view.place in of_several - shown_already:
+            shown_already.add(view.place)
+            add_total(table, [pool for pool in seen.regions if pool.place == view.place])
         last = seen.last.get(view.region)
-        style = _STYLES[HealthState(view.status)]
+        style = style_of(view.status)
         table.add_row(
             Text(view.region, style=style),
             Text(view.status, style=style),
@@ -220,6 +222,20 @@ def _on_the_way(view: RegionView) -> str:
     return f"{view.region}: {told}" if told else ""
 
 
+def costs_of(regions: Sequence[RegionView]) -> str:
+    """What the workers that run now cost, in words; empty where no price is given. A region that is unknown now is
+    named, and in no sum."""
+    priced = [view for view in regions if view.cost_per_hour is not None]
+    if not priced:
+        return ""
+    sums: dict[str, float] = {}
+    for view in priced:
+        sums[view.currency] = sums.get(view.currency, 0.0) + (view.cost_per_hour or 0.0)
+    each = ", ".join(f"{view.region} {view.cost_per_hour:.2f} {view.currency}" for view in priced)
+    told = " + ".join(f"{total:.2f} {currency}" for currency, total in sorted(sums.items()))
+    return f"Cost of the running workers: {told} an hour" + (f" ({each})" if len(priced) > 1 else "")
+
+
 def _waited_s(call: CallView) -> float:
     # A controller of an older release tells only how old the call is.
     return call.since_s if call.waiting_s is None else call.waiting_s
@@ -232,7 +248,8 @@ def _workers(regions: Sequence[RegionView]) -> Table:
     for view in regions:
         for worker in view.workers:
             age = "–" if worker.age_s is None else f"{worker.age_s:.0f} s"
-            table.add_row(view.region, worker.id, worker.state, str(worker.live), str(worker.slots), age)
+            calls = worker.live if worker.calls is None else worker.calls
+            table.add_row(view.region, worker.id, worker.state, str(calls), str(worker.slots), age)
         if view.more_workers:
             table.add_row(view.region, f"and {view.more_workers} more")
     return table
@@ -243,12 +260,8 @@ def _incidents(incidents: Sequence[IncidentView]) -> Table:
     table.add_column("what", overflow="fold")
     for view in incidents:
         at = f"{view.at[5:10]} {view.at[11:19]}"
-        table.add_row(at, view.region, Text(view.text, style=_STYLES.get(_state(view.state), "")))
+        table.add_row(at, view.region, Text(view.text, style=style_of(view.state)))
     return table
-
-
-def _state(word: str) -> HealthState | None:
-    return HealthState(word) if word in list(HealthState) else None
 
 
 def _decisions(decisions: Sequence[DecisionView]) -> Table:

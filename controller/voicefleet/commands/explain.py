@@ -15,7 +15,10 @@ def explain(
     limit: Annotated[int, typer.Option(help="How many decisions to show.")] = 10,
     json_path: JsonOption = None,
 ) -> None:
-    """Show why a pool has its size: its last decisions, with their numbers."""
+    """Show what is wrong with a pool and why it has its size: its last decisions, with their numbers.
+
+    Ends with 1 when its region is not ok.
+    """
     from voicefleet.client.explain import explain as run_it
 
     raise typer.Exit(run_it(pool, controller_url, limit=limit, json_path=json_path))

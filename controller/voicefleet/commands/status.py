@@ -15,9 +15,10 @@ def status(
     every: Annotated[float, typer.Option(help="Seconds between two refreshes with --watch.")] = 1.0,
     json_path: JsonOption = None,
 ) -> None:
-    """Show the fleet: regions, workers, waiting calls, the last decisions. The key is VOICEFLEET_CONTROLLER_KEY.
+    """Show the fleet: what is wrong and what to do, regions, workers, waiting calls, the last incidents and decisions.
 
-    Ends with 1 when callers wait or sit in silence, or a region is not known.
+    The key is VOICEFLEET_CONTROLLER_KEY; without one only the state is shown. Ends with 0 when every region is ok, with
+    1 when one is degraded, unknown or failing.
     """
     from voicefleet.client.status import StatusOptions
     from voicefleet.client.status import status as run_it

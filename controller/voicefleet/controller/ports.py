@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
+from voicefleet.contract.call_archive import PackedCall, Place
 from voicefleet.contract.call_events import CallSummary, EndReason
 from voicefleet.contract.call_log import CallLog
 from voicefleet.contract.calls import CallOrder, CallRecord
@@ -61,7 +62,7 @@ class InstanceState(enum.StrEnum):
     """It is being made, or does not say that it is up."""
     RUNNING = "running"
     CRASH_LOOPING = "crash_looping"
-    """It ends again and again, and is started later each time."""
+    """It ends again and again, and is started later each time: while it waits, and until it has registered."""
     STOPPING = "stopping"
 
     @property
@@ -93,6 +94,8 @@ class Instance:
     pid: int = 0
     startup: StartupTimestamps | None = None
     """None: it began before we looked."""
+    counts: bool = True
+    """False: it was asked for and does not run; who still needs it asks for it again (see `Fleet.scale`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +141,20 @@ class Fleet(Protocol):
         """End an instance at once, with everything it started. To be used on one that holds no call."""
         ...
 
+    def registered(self, workers: Collection[str]) -> None:
+        """These of its workers have registered with LiveKit: their start did not fail."""
+        ...
+
+    def try_again(self) -> None:
+        """What failed starts may have failed of is over: they do not hold back the next one."""
+        ...
+
     def trouble(self) -> str:
         """Why it does not start what it was asked to, in one sentence; empty when all is well."""
+        ...
+
+    def access_ends_s(self) -> float | None:
+        """Seconds until our access to the instances ends, once it should have been renewed; None: it need not yet."""
         ...
 
     async def close(self) -> None:
@@ -182,6 +197,8 @@ class Participant:
     neighbour: bool = False
     """It is an agent of the team's own, under the fleet's agent name (see `contract.neighbours`)."""
 
+    dialled: str = ""
+    """The number that a phone's caller dialled; empty for who is no phone. It is never logged."""
     sip_status: str = ""
     """LiveKit's status of a phone's call, such as ringing or active; empty for who is no phone."""
 
@@ -292,7 +309,7 @@ class ClaimPort(Protocol):
 
     async def begin_handoff(self, room: str, *, job: str) -> bool: ...
 
-    async def recover(self, room: str, claim: Claim) -> bool: ...
+    async def recover(self, room: str, claim: Claim, why: str = "") -> bool: ...
     async def may_move(self, room: str, claim: Claim) -> bool: ...
 
     async def fence(self, room: str, jobs: Sequence[str]) -> bool: ...
@@ -335,9 +352,23 @@ class CallLogPort(Protocol):
 
     async def note_reason(self, room: str, reason: EndReason, room_sid: str = "", *, over: bool = False) -> bool: ...
 
+    async def note(self, rooms: Sequence[str], fact: dict[str, Any], state: str) -> None: ...
+
     async def over(self) -> list[str]: ...
 
+
+class CallArchivePort(Protocol):
+    """The past calls of one region. See `calls.call_archive.CallArchive`."""
+
     async def close(self, log: CallLog, summary: CallSummary) -> bool: ...
+
+    async def pack_due(self) -> None: ...
+
+    async def find(self, name: str) -> CallLog | None: ...
+
+    async def page(self, after: Place, until_ms: int, limit: int) -> tuple[list[PackedCall], Place | None]: ...
+
+    async def oldest_ms(self) -> int | None: ...
 
 
 class CallStorePort(Protocol):
@@ -349,6 +380,9 @@ class CallStorePort(Protocol):
 
     @property
     def logs(self) -> CallLogPort: ...
+
+    @property
+    def archive(self) -> CallArchivePort: ...
 
     async def scan(self) -> Snapshot: ...
 

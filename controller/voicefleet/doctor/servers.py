@@ -8,7 +8,9 @@ import aiohttp
 from livekit import api
 from pydantic import ValidationError
 
-from voicefleet.contract.errors import UnknownStateError, UsageError
+from voicefleet.contract.api import RegionView
+from voicefleet.contract.errors import UnknownStateError, UnreachableError, UsageError
+from voicefleet.contract.health import HealthState
 from voicefleet.doctor.settings import Surroundings
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.command.finding import Finding, failure, ok, warning
@@ -34,7 +36,8 @@ async def check_servers(around: Surroundings, clock: Clock) -> AsyncIterator[Fin
     else:
         yield warning("livekit", "no address given", "Set LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET.")
     if around.controller_url:
-        yield await _controller(around.controller_url, around.controller_key)
+        for finding in await _controller(around.controller_url, around.controller_key):
+            yield finding
 
 
 async def _redis(url: str, clock: Clock) -> AsyncIterator[Finding]:
@@ -99,15 +102,26 @@ async def _livekit(around: Surroundings) -> Finding:
     return ok("livekit", f"answers at {where}, {len(rooms.rooms)} rooms")
 
 
-async def _controller(url: str, key: str) -> Finding:
+async def _controller(url: str, key: str) -> list[Finding]:
     try:
         async with ControllerClient(url, key=key) as client:
             regions = await client.regions()
     except UnknownStateError as error:
-        return failure("controller", f"{url}: {error}", "Start it, or correct VOICEFLEET_CONTROLLER_URL or _KEY.")
+        return [failure("controller", f"{url}: {error}", "Start it, or correct VOICEFLEET_CONTROLLER_URL.")]
+    except UnreachableError as error:
+        hint = "Set VOICEFLEET_CONTROLLER_KEY to a key of the controller that may read."
+        return [failure("controller", f"{url} refuses our key ({error.value}): {error.what}", hint)]
     except ValidationError:
-        return failure("controller", f"{url} is no voicefleet controller of this version", "Correct the address.")
-    unknown = [r.region for r in regions if r.status != "ok"]
-    if unknown:
-        return warning("controller", f"regions unknown: {', '.join(unknown)}", "See reason in GET /v1/regions.")
-    return ok("controller", f"answers at {url}, {len(regions)} regions")
+        return [failure("controller", f"{url} is no voicefleet controller of this version", "Correct the address.")]
+    return [ok("controller", f"answers at {url}, {len(regions)} regions"), *(_region(view) for view in regions)]
+
+
+def _region(view: RegionView) -> Finding:
+    """What the controller says of one region, by its worst finding."""
+    subject = f"region {view.region}"
+    if not view.findings:
+        return ok(subject, view.status)
+    worst, more = view.findings[0], len(view.findings) - 1
+    found = f"{view.status}: {worst.cause}" + (f" (and {more} more, see `voicefleet status`)" if more else "")
+    say = failure if view.status == HealthState.FAILING else warning
+    return say(subject, found, worst.hint)

@@ -198,6 +198,14 @@ def wait_for_machines(p: Proposal, c: Context) -> Proposal:
     return replace(p, workers=p.workers - more, reason=Reason.UNSCHEDULABLE, said="", notes=notes)
 
 
+def start_nothing_in_vain(p: Proposal, c: Context) -> Proposal:
+    """While a worker could not register, none is started: it would only end again. What is wanted stays as it is."""
+    if c.observation.can_register:
+        return p
+    more = p.starts_needed(c.observation)
+    return replace(p, starts=0, notes=(*p.notes, f"Redis is away: {more} starts wait for it") if more else p.notes)
+
+
 def within_bounds(p: Proposal, c: Context) -> Proposal:
     """Never below the pool's minimum, never above its maximum."""
     least, most = c.observation.spec.min_workers, c.observation.spec.max_workers
@@ -256,5 +264,6 @@ LIMIT: tuple[Guardrail, ...] = (
     within_bounds,
     give_up_nothing_unknown,
     replace_overdue,
+    start_nothing_in_vain,
 )
 GUARDRAILS: tuple[Guardrail, ...] = (*RAISE, *LIMIT)

@@ -129,6 +129,7 @@ class PoolObservation:
         started_s: start times, from the order to registered, of workers that got ready since the last observation.
         campaigns: announced rises of the rate.
         floor: least number of workers by the pool's schedule, now or when a worker asked for now is ready.
+        can_register: False while a worker started now could not become one of the pool: Redis is away.
         settled: False while somebody replaces the workers by newer ones: there may be more than asked for meanwhile,
             which is no reason to shrink.
     """
@@ -150,6 +151,7 @@ class PoolObservation:
     campaigns: tuple[Campaign, ...] = ()
     floor: int = 0
     sure: SureCalls | None = None
+    can_register: bool = True
 
     @property
     def calls(self) -> int | None:

@@ -23,6 +23,10 @@ REFIT_S = 60.0
 """Durations and start times change slowly: what depends on them is worked out anew so often."""
 AGES_S = 10.0
 """The ages of calls are taken so often."""
+FIRST_STARTS = 4
+"""Until so many start times are known, each counts at once."""
+FEW_CALLS = 3
+"""Fewer calls than these are no rate."""
 _VERSION = 2
 
 
@@ -71,8 +75,11 @@ class PolicyState:
             # Ends of a time in which nobody looked have no exposure to go with.
             ended, aged_s = (), now
         tables, refit_s = self.tables, self.refit_s
-        if tables is None or refit_s is None or now - refit_s >= max(REFIT_S, tables.horizons_s[LEAD]):
+        due = tables is None or refit_s is None or now - refit_s >= max(REFIT_S, tables.horizons_s[LEAD])
+        # The first starts ever say at once whether it takes seconds or minutes, which nobody could know before.
+        if due or (len(self.starts.seen_s) < FIRST_STARTS and starts is not self.starts):
             tables = Tables.of(durations, starts, reaction_s=reaction_s, scale_down_delay_s=scale_down_delay_s)
+        if due:
             shortage = shortage.settle(observation.spec.wait_ratio)
             refit_s = now
         return PolicyState(
@@ -108,8 +115,10 @@ class PolicyState:
 
     def arrival_estimator(self, observation: PoolObservation) -> ArrivalEstimator:
         """What is known of the arrivals, or the guess."""
-        arrivals = self.arrivals or self._guess(observation)
-        return arrivals if observation.least_calls or observation.arrived else arrivals.while_idle()
+        arrivals, arrived = self.arrivals or self._guess(observation), observation.arrived or 0
+        # Calls that were there before we looked make a guess of their own.
+        new = arrived < FEW_CALLS and (observation.least_calls or 0) <= arrived
+        return arrivals.while_new() if new else arrivals
 
     def wanting(self, desired: int, sigma: float) -> PolicyState:
         """The same, with what the policy wants now, and the standard deviation of its forecast, in calls."""

@@ -43,6 +43,9 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- if gt (int .pool.minWorkers) (int .pool.maxWorkers) -}}
 {{- $wrong = append $wrong (printf "%s: pool.minWorkers (%d) is more than pool.maxWorkers (%d): lower it, or raise pool.maxWorkers" $at (int .pool.minWorkers) (int .pool.maxWorkers)) -}}
 {{- end -}}
+{{- if ne (kindIs "invalid" .pool.pricePerWorkerHour) (kindIs "invalid" .pool.currency) -}}
+{{- $wrong = append $wrong (printf "%s: pool.pricePerWorkerHour and pool.currency belong together: give both, such as 0.40 and EUR, or neither" $at) -}}
+{{- end -}}
 {{- $fixed := kindIs "invalid" .pool.fixedWorkers | not -}}
 {{- if ne $fixed (eq .pool.mode "fixed") -}}
 {{- $wrong = append $wrong (printf "%s: pool.fixedWorkers belongs to pool.mode fixed, and pool.mode is %s: give both, or neither" $at .pool.mode) -}}
@@ -54,6 +57,14 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- if lt (int .worker.terminationGracePeriodSeconds) $needed -}}
 {{- $wrong = append $wrong (printf "%s: worker.terminationGracePeriodSeconds (%d) is less than worker.drainTimeoutSeconds (%d) + 400, so Kubernetes would kill workers in their calls: give at least %d, leave it empty, or lower worker.drainTimeoutSeconds" $at (int .worker.terminationGracePeriodSeconds) (int .worker.drainTimeoutSeconds) $needed) -}}
 {{- end -}}
+
+{{- $wrong = concat $wrong (include "voicefleet.resourceChecks" (dict "root" $root "pool" .) | fromJson).limits -}}
+{{- $needs := include "voicefleet.workerNeeds" (dict "root" $root "pool" .) | fromJson -}}
+{{- $limit := int .worker.jobMemoryLimitMiB -}}
+{{- if and $limit (lt $limit (int $needs.job)) -}}
+{{- $wrong = append $wrong (printf "%s: worker.jobMemoryLimitMiB (%d) is less than the %d MiB that a job process has by itself, so no call would live: give at least three times that, or 0" $at $limit (int $needs.job)) -}}
+{{- end -}}
+{{- $wrong = concat $wrong (include "voicefleet.containerChecks" (dict "at" (printf "%s: worker" $at) "own" "worker" "part" .worker) | fromJsonArray) -}}
 
 {{- range .worker.extraEnv -}}
 {{- if has .name $ours -}}
@@ -73,6 +84,14 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- if .content -}}
 {{- if not (hasKey (get .content "tiers" | default dict) (get .content "default" | default "" | toString)) -}}
 {{- $wrong = append $wrong (printf "%s: worker.tiers.content.default (%q) is none of worker.tiers.content.tiers: name one of them" $at (get .content "default" | default "" | toString)) -}}
+{{- end -}}
+{{- range $tier, $settings := get .content "tiers" | default dict -}}
+{{- range $stage := list "stt" "llm" "tts" -}}
+{{- $provider := get ($settings | default dict) $stage -}}
+{{- if and $provider (not (get $provider "plugin")) -}}
+{{- $wrong = append $wrong (printf "%s: worker.tiers.content.tiers.%s.%s.plugin: is missing: give dotted.module:Class" $at $tier $stage) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -167,6 +186,7 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- $wrong = append $wrong (printf "controller.lease.renewDeadlineSeconds: %v is not less than controller.lease.durationSeconds (%v): lower it" .renewDeadlineSeconds .durationSeconds) -}}
 {{- end -}}
 {{- end -}}
+{{- $wrong = concat $wrong (include "voicefleet.containerChecks" (dict "at" "controller" "own" "controller" "part" $controller) | fromJsonArray) -}}
 {{- range $controller.extraEnv -}}
 {{- if has .name $ours -}}
 {{- $wrong = append $wrong (printf "controller.extraEnv: %s is set by the chart already: use the value that is meant for it" .name) -}}
@@ -186,4 +206,20 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- if $wrong -}}
 {{- fail (printf "\n\nThese values cannot be used:\n  - %s\n" (join "\n  - " $wrong)) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Containers of the user's by a name that is taken, as JSON. Arguments: at, own (our container's name), part. */}}
+{{- define "voicefleet.containerChecks" -}}
+{{- $at := .at -}}
+{{- $taken := dict .own true "wait-for-servers" true -}}
+{{- $wrong := list -}}
+{{- range $field := list "extraInitContainers" "extraContainers" -}}
+{{- range get $.part $field | default list -}}
+{{- if hasKey $taken .name -}}
+{{- $wrong = append $wrong (printf "%s.%s: %q is the name of another container of the pod: give it its own" $at $field .name) -}}
+{{- end -}}
+{{- $_ := set $taken .name true -}}
+{{- end -}}
+{{- end -}}
+{{- $wrong | toJson -}}
 {{- end -}}

@@ -33,14 +33,23 @@ app.kubernetes.io/part-of: voicefleet
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace "+" "_") }}
 {{- end -}}
 
-{{/* An image of ours or of the trial's servers. Arguments: root, image, own (the project's tag is its default). */}}
+{{/*
+An image of ours or of the trial's servers. Arguments: root, image, own (the project's tag is its default). As docker
+reads it, a repository whose first part has a dot or a colon names its registry itself.
+*/}}
 {{- define "voicefleet.image" -}}
+{{- $repository := .image.repository -}}
+{{- with .root.Values.global.imageRegistry -}}
+{{- if not (regexMatch "^([^/]*[.:][^/]*|localhost)/" $repository) -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" .) $repository -}}
+{{- end -}}
+{{- end -}}
 {{- if .image.digest -}}
-{{- printf "%s@%s" .image.repository .image.digest -}}
+{{- printf "%s@%s" $repository .image.digest -}}
 {{- else if .own -}}
-{{- printf "%s:%s" .image.repository (coalesce .image.tag .root.Values.image.tag .root.Chart.AppVersion) -}}
+{{- printf "%s:%s" $repository (coalesce .image.tag .root.Values.image.tag .root.Chart.AppVersion) -}}
 {{- else -}}
-{{- printf "%s:%s" .image.repository .image.tag -}}
+{{- printf "%s:%s" $repository .image.tag -}}
 {{- end -}}
 {{- end -}}
 
@@ -54,3 +63,15 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name (.root.Chart.Version | replace
 yes
 {{- end -}}
 {{- end -}}
+
+{{/* Where alerts and dashboards lead to: the runbooks of the controller, at its Ingress's host where that offers them. */}}
+{{- define "voicefleet.runbooks" -}}
+{{- $ingress := .Values.controller.ingress }}
+{{- if .Values.prometheusRule.runbookUrl }}
+{{- .Values.prometheusRule.runbookUrl }}
+{{- else if and $ingress.enabled (or (has "/" $ingress.paths) (has "/runbooks" $ingress.paths)) }}
+{{- printf "%s://%s/runbooks" (ternary "https" "http" (or (not (empty $ingress.tlsSecret)) $ingress.tlsElsewhere)) $ingress.host }}
+{{- else }}
+{{- printf "http://%s-controller.%s:%v/runbooks" (include "voicefleet.fullname" .) .Release.Namespace .Values.controller.service.port }}
+{{- end }}
+{{- end }}

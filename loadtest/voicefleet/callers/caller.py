@@ -19,6 +19,7 @@ from voicefleet.callers.dialogue import Dialogue
 from voicefleet.callers.outcome import CallOutcome
 from voicefleet.callers.tracks import SAMPLE_RATE, SpeechSource, TrackListener
 from voicefleet.contract.api import CallTicket
+from voicefleet.contract.apologies import APOLOGY_ATTRIBUTE, WORKING, apology_reason
 from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.speech.clips import Utterance
@@ -139,6 +140,7 @@ class Caller:
         room.on("participant_disconnected", self._on_participant_left)
         room.on("track_subscribed", self._on_track)
         room.on("track_unsubscribed", self._on_track_gone)
+        room.on("participant_attributes_changed", self._on_attributes)
         room.on("reconnecting", lambda: self._note("reconnecting", self._clock.monotonic()))
         room.on("reconnected", lambda: self._note("reconnected", self._clock.monotonic()))
         room.on("disconnected", self._on_disconnected)
@@ -186,6 +188,15 @@ class Caller:
         if agent:
             self._note("agent_audio", self._clock.monotonic())
         self._listeners[publication.sid] = TrackListener(track, self._clock, began=began, ended=ended)
+
+    def _on_attributes(self, changed: Mapping[str, str], participant: rtc.Participant) -> None:
+        notice, dialogue = changed.get(APOLOGY_ATTRIBUTE), self._dialogue
+        if dialogue is None or not notice or not isinstance(participant, rtc.RemoteParticipant):
+            return
+        # While a tool takes long, the words that say so are the beginning of its answer.
+        if _is_agent(participant) and (reason := apology_reason(notice)) != WORKING:
+            dialogue.apology_announced(reason, self._clock.monotonic())
+            self._wake.set()
 
     def _on_track_gone(
         self, _track: rtc.Track, publication: rtc.RemoteTrackPublication, _who: rtc.RemoteParticipant
@@ -274,7 +285,8 @@ class Caller:
             cut=dialogue.cut,
             double_speech=dialogue.double_speech(),
             voices=dialogue.voices(),
-            answered=dialogue.first_voice_s is not None,
+            greeting_apology=dialogue.greeting_apology,
+            answered=dialogue.answered,
             error=error,
             events=tuple(self._events),
         )

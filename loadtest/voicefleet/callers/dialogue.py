@@ -8,7 +8,8 @@
 Invariants: a voice that begins before T0 never gives a TTFA; silence longer than `turn_timeout_s` always
 sets `silent`, even if a voice comes later; a question is asked only after `settle_s` of quiet (or after
 `max_listen_s` of an agent that never pauses). The waiting voice ends a silence, and a new one begins when it stops;
-it answers nothing, starts no conversation and takes no patience: only an agent does.
+it answers nothing, starts no conversation and takes no patience: only an agent does. An apology, which the
+agent announces itself, ends a turn and a silence, and is no answer.
 
 The shell (`caller.py`) reports what it hears and calls `tick(now)`; times may be reported late, by the
 60 ms the detector needs plus the delivery, so time-outs are judged `detection_lag_s` after they fall due.
@@ -59,6 +60,7 @@ class Dialogue:
     first_agent_s: float | None = field(default=None, init=False)
     first_voice_s: float | None = field(default=None, init=False)
     first_waiting_message_s: float | None = field(default=None, init=False)
+    greeting_apology: bool = field(default=False, init=False)
     _turns: list[Turn] = field(default_factory=list, init=False)
     _agents: set[str] = field(default_factory=set, init=False)
     _gone_since: float | None = field(default=None, init=False)
@@ -116,6 +118,19 @@ class Dialogue:
             self._talked_over = True
         elif self.step is Step.WAITING:
             self._hear_reply(self._turns[-1], t_s)
+
+    def apology_announced(self, reason: str, t_s: float) -> None:
+        """The agent says that the words it is about to say, or has just begun, are an apology; `reason`: why."""
+        if self.step is Step.DONE:
+            return
+        turn = self._turns[-1] if self._turns else None
+        if turn is None:
+            self.greeting_apology |= self.step is Step.GREETING or reason == "greeting"
+            return
+        just_heard = turn.waited_s is not None and t_s < turn.t0_s + turn.waited_s + _LATE_NOTICE_S
+        if self.step is Step.WAITING or just_heard or reason in _OF_THE_TURN:
+            turn.apologised()
+            self.note("apology", t_s)
 
     def voice_ended(self, who: str, t_s: float) -> None:
         """The last voiced sample of agent `who` was heard at `t_s`."""
@@ -202,6 +217,13 @@ class Dialogue:
             if turn.t0_s <= ended_s
         )
 
+    @property
+    def answered(self) -> bool:
+        """Whether the caller got an answer to any of its questions; where it asked none, a greeting."""
+        if self._turns:
+            return any(turn.answered for turn in self._turns)
+        return self.first_voice_s is not None and not self.greeting_apology
+
     def double_speech(self) -> int:
         """How often a voice, waiting voices included, began or went on while another spoke, for longer than a click."""
         return double_speech([*self._voices.spans, *self._messages.spans])
@@ -244,13 +266,13 @@ class Dialogue:
             self.note("late_reply", t_s)
             self._listen(t_s)
             return
-        if not turn.cut_in:
-            turn.ttfa_s = t_s - turn.t0_s
-        self.note("reply", t_s)
+        if not turn.apology:
+            turn.ttfa_s = None if turn.cut_in else t_s - turn.t0_s
+            self.note("reply", t_s)
         self._answer(turn, t_s)
 
     def _answer(self, turn: Turn, t_s: float) -> None:
-        turn.answered = True
+        turn.answered = not turn.apology
         turn.waited_s = t_s - turn.t0_s
         self._listen(t_s)
 
@@ -289,6 +311,11 @@ class Dialogue:
             self.waiting_voice_ended(who, t_s)
         self.step = Step.DONE
 
+
+_LATE_NOTICE_S = 1.0
+"""An apology may be heard so long before its notice comes."""
+_OF_THE_TURN = ("unanswered", "unheard", "cut_short")
+"""Reasons of apologies that are for the last question, whatever was heard of an answer to it."""
 
 _TAIL_S = 0.3
 """An agent that cut in and stops within this time after T0 was interrupted; it has not answered."""

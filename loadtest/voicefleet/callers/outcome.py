@@ -24,10 +24,11 @@ class TurnOutcome:
         t0_s: last voiced sample of the question; TTFA counts from here.
         ttfa_s: `t0_s` to the first voiced sample of the reply. None when there was no reply in time, or
             when the agent cut in: then no honest figure exists.
-        answered: the agent spoke after the question, in time.
+        answered: the agent spoke after the question, in time, and it was no apology.
         cut_in: the agent spoke between the decision to ask and `t0_s`.
         waited_s: how long the caller waited for a voice after `t0_s`, also when it came too late.
         reply_end_s: last voiced sample before the next turn, None if there was no reply.
+        apology: what the caller heard, if anything, was an apology instead of an answer, as the agent itself says.
     """
 
     index: int
@@ -39,6 +40,7 @@ class TurnOutcome:
     cut_in: bool
     waited_s: float
     reply_end_s: float | None
+    apology: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,8 @@ class CallOutcome:
         cut: the agent was gone for longer than 10 s, or the platform ended the call.
         double_speech: how often two agents, or an agent and a waiting message, spoke at once.
         voices: what was heard of agents, by begin: ``((identity, begin_s, end_s), ...)``.
-        answered: the caller heard an agent at all.
+        greeting_apology: the first that the caller heard of the agent was an apology.
+        answered: an agent was heard, by more than apologies; and if the caller asked anything, it got an answer.
         error: why the call failed on our side or at the connection; None for a call that ran.
         events: timeline, ``((t_s, kind), ...)``.
     """
@@ -84,13 +87,14 @@ class CallOutcome:
     cut: bool = False
     double_speech: int = 0
     voices: tuple[tuple[str, float, float], ...] = ()
+    greeting_apology: bool = False
     answered: bool = False
     error: str | None = None
     events: tuple[tuple[float, str], ...] = ()
 
     @property
     def result(self) -> str:
-        """In one word, the worst of what happened: error, cut, silent, unanswered (no agent was heard) or answered."""
+        """In one word, the worst of what happened: error, cut, silent, unanswered (see `answered`) or answered."""
         if self.error is not None:
             return "error"
         if self.cut:
@@ -116,7 +120,7 @@ def summary(outcomes: Iterable[CallOutcome], *, timeout_s: float = 10.0) -> dict
     cut in has no TTFA and is left out, unless the turn then went unanswered.
 
     Returns:
-        ``{"calls": {offered, answered, silent, cut}, "turns": {asked, answered},
+        ``{"calls": {offered, answered, silent, cut}, "turns": {asked, answered, apologies},
         "ttfa_s" | "greeting_s" | "wait_s": {p50, p95, max}}``; quantiles in seconds, None without samples.
     """
     calls = list(outcomes)
@@ -128,7 +132,11 @@ def summary(outcomes: Iterable[CallOutcome], *, timeout_s: float = 10.0) -> dict
             "silent": sum(call.silent for call in calls),
             "cut": sum(call.cut for call in calls),
         },
-        "turns": {"asked": len(turns), "answered": sum(turn.answered for turn in turns)},
+        "turns": {
+            "asked": len(turns),
+            "answered": sum(turn.answered for turn in turns),
+            "apologies": sum(turn.apology for turn in turns),
+        },
         "ttfa_s": quantiles(
             [
                 turn.ttfa_s if turn.ttfa_s is not None else max(turn.waited_s, timeout_s)

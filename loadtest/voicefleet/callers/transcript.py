@@ -50,8 +50,13 @@ class Turn:
     ttfa_s: float | None = None
     answered: bool = False
     cut_in: bool = False
+    apology: bool = False
     waited_s: float | None = None
     reply_end_s: float | None = None
+
+    def apologised(self) -> None:
+        """What was heard, or is about to be, is an apology: it is no answer."""
+        self.apology, self.answered, self.ttfa_s = True, False, None
 
     def outcome(self, index: int, text: str, zero_s: float, ended_s: float) -> TurnOutcome:
         """What came of it in a call that ended at `ended_s`, in seconds since `zero_s`."""
@@ -63,6 +68,7 @@ class Turn:
             ttfa_s=self.ttfa_s,
             answered=self.answered,
             cut_in=self.cut_in,
+            apology=self.apology,
             waited_s=self.waited_s if self.waited_s is not None else ended_s - self.t0_s,
             reply_end_s=None if self.reply_end_s is None else self.reply_end_s - zero_s,
         )

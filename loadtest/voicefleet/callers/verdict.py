@@ -28,9 +28,10 @@ def waits_table(result: Mapping[str, Any], title: str) -> Table:
 def counts_line(result: Mapping[str, Any]) -> str:
     """The outcomes of calls and turns, in one line."""
     calls, turns = result["calls"], result["turns"]
+    apologies = f", {turns['apologies']} apologies instead" if turns["apologies"] else ""
     return (
         f"calls: {calls['answered']} of {calls['offered']} answered, {calls['silent']} silent, {calls['cut']} cut; "
-        f"turns: {turns['answered']} of {turns['asked']} answered"
+        f"turns: {turns['answered']} of {turns['asked']} answered{apologies}"
     )
 
 
@@ -47,13 +48,15 @@ def shortcomings(result: Mapping[str, Any], errors: Sequence[str] = ()) -> list[
     offered, asked = calls["offered"], turns["asked"]
     found = []
     if calls["answered"] < offered:
-        found.append(f"{offered - calls['answered']} of {offered} callers never heard an agent")
+        found.append(f"{offered - calls['answered']} of {offered} callers never got an answer")
     if calls["silent"]:
         found.append(f"{calls['silent']} of {offered} callers heard nothing for more than 10 s (silent)")
     if calls["cut"]:
         found.append(f"{calls['cut']} of {offered} callers lost the agent in mid-call (cut)")
-    if turns["answered"] < asked:
-        found.append(f"{asked - turns['answered']} of {asked} questions got no answer in time")
+    if turns["apologies"]:
+        found.append(f"{turns['apologies']} of {asked} questions got an apology instead of an answer")
+    if late := asked - turns["answered"] - turns["apologies"]:
+        found.append(f"{late} of {asked} questions got no answer in time")
     if errors:
         found.append(f"{len(errors)} of {offered} calls failed, the first with: {errors[0]}")
     return found
@@ -69,15 +72,18 @@ def faults(outcome: CallOutcome, questions: int) -> list[str]:
     found = []
     if outcome.error is not None:
         found.append(f"it failed: {outcome.error}")
-    if not outcome.answered:
+    if outcome.greeting_s is None:
         found.append("no agent was heard")
+    if outcome.greeting_apology:
+        found.append("an apology was heard in place of the greeting")
     if outcome.silent:
         found.append("the caller was left in silence for more than 10 s")
     if outcome.cut:
         found.append("it was cut")
-    unanswered = sum(not turn.answered for turn in outcome.turns)
-    if unanswered:
-        found.append(f"{unanswered} of {questions} questions got no answer in time")
+    if apologies := sum(turn.apology for turn in outcome.turns):
+        found.append(f"{apologies} of {questions} questions got an apology instead of an answer")
+    if late := sum(not turn.answered and not turn.apology for turn in outcome.turns):
+        found.append(f"{late} of {questions} questions got no answer in time")
     if not found and len(outcome.turns) < questions:
         found.append(f"only {len(outcome.turns)} of {questions} questions were asked")
     return found

@@ -122,7 +122,7 @@ def losses(runs: Iterable[Run]) -> dict[str, int]:
     runs = list(runs)
     calls = [call for run in runs for call in run.outcomes]
     return {
-        "silent": sum(call.silent or (not call.answered and call.error is None) for call in calls),
+        "silent": sum(call.silent or (call.greeting_s is None and call.error is None) for call in calls),
         "cut": sum(call.cut for call in calls),
         "double_speech": sum(call.double_speech for call in calls),
         "lost": sum(call.error is not None for call in calls) + sum(run.placed - len(run.outcomes) for run in runs),

@@ -16,6 +16,7 @@ _PLAIN = {
     "cut": "the call is cut",
     "cut_in": "the agent spoke over the question",
     "late_reply": "answer, too late",
+    "apology": "an apology instead of an answer",
     "connect_failed": "could not join",
 }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from voicefleet.callers.outcome import CallOutcome
+from voicefleet.callers.outcome import CallOutcome, TurnOutcome
 from voicefleet.contract.metrics import callers as catalogue
 from voicefleet.runtime.http.server import HttpServer, application, health_routes, parse_listen
 from voicefleet.runtime.metrics import counter, gauge, histogram
@@ -44,9 +44,15 @@ class CallerMetrics:
         if outcome.wait_s is not None:
             self._wait.labels(region).observe(outcome.wait_s)
         for turn in outcome.turns:
-            self._turns.labels(region, "cut_in" if turn.cut_in else "answered" if turn.answered else "unanswered").inc()
+            self._turns.labels(region, _outcome(turn)).inc()
             if turn.ttfa_s is not None:
                 self._ttfa.labels(region).observe(max(0.0, turn.ttfa_s))
+
+
+def _outcome(turn: TurnOutcome) -> str:
+    if turn.apology:
+        return "apology"
+    return "cut_in" if turn.cut_in else "answered" if turn.answered else "unanswered"
 
 
 @contextlib.asynccontextmanager

@@ -36,6 +36,24 @@ def test_a_waiting_call_is_served_once_a_slot_is_free() -> None:
     with_region(story, dispatcher)
 
 
+def test_a_call_that_waits_has_in_its_log_why_once_for_each_reason() -> None:
+    """And so has each dispatch: `voicefleet call show` tells of both when the call is long over."""
+
+    async def story(fakes: FakeRegion) -> None:
+        await fakes.call("a")
+        await fakes.clock.sleep(5.0)
+        fakes.workers.add("w1", slots=1)
+        await fakes.until(lambda: fakes.holder("a"))
+        await fakes.call("b")
+        await fakes.clock.sleep(5.0)
+        noted = [(room, fact["e"], fact.get("why") or fact["attempt"]) for room, fact in fakes.store.logs.notes]
+        assert noted == [("a", "waiting", "no_worker"), ("a", "dispatched", 1), ("b", "waiting", "full")]
+        last = fakes.store.logs.notes[-1][1]
+        assert (last["slots"], last["live"]) == (1, 1)
+
+    with_region(story, dispatcher)
+
+
 def test_a_caller_whom_livekits_own_dispatch_serves_gets_no_second_one() -> None:
     async def story(fakes: FakeRegion) -> None:
         fakes.workers.add("w1")

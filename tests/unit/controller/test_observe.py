@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
@@ -51,6 +52,7 @@ def observe(
     leaving: Collection[str] = (),
     last_reported_s: dict[str, float] | None = None,
     sure: Snapshot | None = None,
+    heard_for_s: float = math.inf,
 ) -> PoolObservation:
     instances = (Instance("eu-1", state, 50.0),)
     return compose(
@@ -65,6 +67,7 @@ def observe(
             leaving=leaving,
             snapshot=snapshot,
             sure=sure,
+            heard_for_s=heard_for_s,
         ),
     )
 
@@ -120,6 +123,30 @@ def test_calls_in_redis_are_a_lower_bound_while_the_rooms_are_unknown() -> None:
 
 def test_with_redis_away_nobody_counts_as_lost() -> None:
     assert not only(observe(None)).lost
+
+
+def test_with_redis_away_nobody_counts_as_lost_who_reported_before() -> None:
+    worker = only(observe(None, last_reported_s={"eu-1": 20.0}))
+    assert (worker.state, worker.silent_s, worker.supply) == (SupplyState.UNKNOWN, 0.0, True)
+
+
+def test_when_redis_is_back_nobody_was_silent_for_longer_than_it_was_heard() -> None:
+    for reports in (reported(silent_s=600), {}):
+        worker = only(observe(reports, last_reported_s={"eu-1": -500.0}, heard_for_s=0.5))
+        assert (worker.state, worker.silent_s, worker.supply) == (SupplyState.UNKNOWN, 0.5, True)
+    assert only(observe(reported(silent_s=600), heard_for_s=31.0)).lost
+
+
+def test_no_worker_can_register_while_reports_cannot_be_read() -> None:
+    assert not observe(None).can_register
+    assert observe({}).can_register
+
+
+def test_what_was_asked_for_and_does_not_run_is_no_worker() -> None:
+    looping = Instance("eu/missing-1", InstanceState.CRASH_LOOPING, 5.0, "why", counts=False)
+    readings = Readings(now_s=1.0, start_timeout_s=60, instances=(looping,), reports={}, snapshot=SNAPSHOT)
+    observation = compose(SPEC, readings)
+    assert (observation.workers, observation.supply, observation.complete) == ((), 0, True)
 
 
 def test_orders() -> None:

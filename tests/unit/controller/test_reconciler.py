@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -53,6 +53,15 @@ class Fleet:
 
     def exits(self) -> tuple[InstanceExit, ...]:
         return ()
+
+    def access_ends_s(self) -> float | None:
+        return None
+
+    def registered(self, workers: Collection[str]) -> None:
+        pass
+
+    def try_again(self) -> None:
+        pass
 
     def trouble(self) -> str:
         return ""

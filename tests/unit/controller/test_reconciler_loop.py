@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -11,6 +12,7 @@ from support.fake_fleet import FakeCalls, FakeCampaignStore, FakeFleet, FakeLead
 from support.fake_region import FakeRegion
 from support.virtual_time import LoopClock, now_s, run
 from voicefleet.contract.claims import Claim
+from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.leader.leadership import Term
 from voicefleet.controller.pool.campaign_store import CampaignRecord
@@ -70,7 +72,8 @@ class Pool:
             served = [Call(room, 0, None, Claim(worker.name, f"J-{room}", 1, "live")) for worker, room in live]
             unserved = [Call(f"waiting-{n}", 0, 1.0, None) for n in range(self.waiting)]
             self.calls.snapshot = Snapshot(round(now_s() * 1000), (*served, *unserved), ())
-            await take_over_calls(self.region)
+            with contextlib.suppress(UnknownStateError):
+                await take_over_calls(self.region)
             await self.region.clock.sleep(0.1)
 
 
@@ -167,6 +170,49 @@ def test_a_worker_that_died_while_redis_was_away_is_forgotten_later() -> None:
         await pool.ticks(1)
         assert "w2" not in pool.store.forgotten, "it may still run out of reach"
         assert pool.region.reason == ""
+
+    with_pool(story)
+
+
+def test_ten_minutes_without_redis_start_nothing_and_a_dead_worker_is_replaced_when_it_is_back() -> None:
+    async def story(pool: Pool) -> None:
+        for n in range(3):
+            pool.fleet.add([f"a{n}", f"b{n}"])
+        pool.start()
+        await pool.ticks(1)
+        pool.store.away = pool.calls.away = True
+        await pool.ticks(60)
+        pool.fleet.crash("w3")
+        await pool.ticks(240)
+        assert pool.fleet.scaled == [], "a worker that starts without Redis only ends again"
+        assert {pool.state(name) for name in ("w1", "w2")} == {SupplyState.UNKNOWN}
+        decision = pool.region.pool.decision
+        assert decision is not None
+        assert "Redis is away: 1 starts wait for it" in decision.detail
+        assert pool.fleet.tries_again == 0
+        for worker in pool.fleet.workers.values():
+            worker.silent_since_s = now_s() - 600.0  # their last reports are as old as the outage
+        pool.store.away = pool.calls.away = False
+        pool.waiting = 2
+        await pool.ticks(1)
+        for worker in pool.fleet.workers.values():
+            worker.silent_since_s = None
+        await pool.ticks(3)
+        assert pool.fleet.scaled == [(1, ())], "the one that died, and none for those that could not be heard"
+        assert pool.fleet.tries_again == 1
+        assert pool.region.reason == ""
+
+    with_pool(story)
+
+
+def test_the_fleet_is_told_once_whose_start_succeeded() -> None:
+    async def story(pool: Pool) -> None:
+        pool.waiting = 1
+        pool.start()
+        await pool.ticks(1)
+        assert pool.fleet.said_registered == set()
+        await pool.ticks(2)
+        assert pool.fleet.said_registered == {"w1"}
 
     with_pool(story)
 

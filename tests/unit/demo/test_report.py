@@ -64,7 +64,7 @@ def test_a_bad_run_says_why() -> None:
     text = render_report(a_run([GOOD, SILENT, CUT, UNHEARD, FAILED]))
     assert "Some calls went wrong" in text
     for sentence in (
-        "2 of 5 callers never heard an agent",
+        "2 of 5 callers never got an answer",
         "2 of 5 callers heard nothing for more than 10 s (silent)",
         "1 of 5 callers lost the agent in mid-call (cut)",
         "1 of 6 questions got no answer in time",

@@ -58,7 +58,7 @@ def test_the_result_is_the_json_that_was_promised() -> None:
     quantiles = {"p50", "p95", "max"}
     assert {key: set(value) if isinstance(value, dict) else value for key, value in result.items()} == {
         "calls": {"offered", "answered", "silent", "cut"},
-        "turns": {"asked", "answered"},
+        "turns": {"asked", "answered", "apologies"},
         "ttfa_s": quantiles,
         "greeting_s": quantiles,
         "wait_s": quantiles,

@@ -84,8 +84,8 @@ def test_the_figures_of_a_run_and_its_problems_fit_80_columns() -> None:
         [GOOD], history, first_call_s=1.0, regions=("eu",), slots=2, pipeline="synthetic", wall_s=30.0
     )
     console = terminal()
-    show(DemoRun(DemoOptions(), "synthetic", result=result), ["1 of 1 callers never heard an agent"], console)
+    show(DemoRun(DemoOptions(), "synthetic", result=result), ["1 of 1 callers never got an answer"], console)
     text = text_of(console)
     assert "end of a question until the answer (TTFA)" in text
     assert "eu: 1 -> 1 -> 1 workers" in text
-    assert "1 of 1 callers never heard an agent" in text
+    assert "1 of 1 callers never got an answer" in text

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from livekit import api
 
-from support.outcomes import CUT, GOOD, SILENT, UNHEARD
+from support.outcomes import APOLOGISED, CUT, GOOD, SILENT, UNHEARD
+from voicefleet.callers.outcome import summary
 from voicefleet.callers.settings import LiveKitKeys, livekit_keys
 from voicefleet.callers.tickets import call_request, own_ticket
-from voicefleet.callers.verdict import faults
+from voicefleet.callers.verdict import counts_line, faults, shortcomings
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.calls import CallOrder, DispatchMetadata
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
@@ -164,3 +165,18 @@ def test_what_makes_a_call_bad() -> None:
     assert faults(UNHEARD, 2)[0] == "no agent was heard"
     assert faults(replace(GOOD, error="call: no audio"), 2) == ["it failed: call: no audio"]
     assert faults(GOOD, 3) == ["only 2 of 3 questions were asked"]
+    assert faults(APOLOGISED, 2) == [
+        "an apology was heard in place of the greeting",
+        "2 of 2 questions got an apology instead of an answer",
+    ]
+
+
+def test_a_run_of_apologies_alone_has_not_one_answer() -> None:
+    result = summary([APOLOGISED, APOLOGISED])
+    assert counts_line(result) == (
+        "calls: 0 of 2 answered, 0 silent, 0 cut; turns: 0 of 4 answered, 4 apologies instead"
+    )
+    assert shortcomings(result) == [
+        "2 of 2 callers never got an answer",
+        "4 of 4 questions got an apology instead of an answer",
+    ]

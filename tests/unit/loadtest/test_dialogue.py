@@ -194,6 +194,57 @@ def test_an_endless_monologue_is_asked_over() -> None:
     assert (turn.cut_in, turn.answered, turn.ttfa_s) == (True, True, None)
 
 
+@pytest.mark.parametrize("noticed", [8.5, 9.5], ids=["before it is heard", "after its first sound"])
+def test_an_apology_is_no_answer_and_the_call_goes_on(noticed: float) -> None:
+    stage = Stage()
+    stage.voice(0.5, 2.0)  # one is asked at 2.65, T0 3.75
+    for at, what in sorted([(noticed, "notice"), (9.06, "voice")]):
+        if what == "notice":
+            stage.at(at).apology_announced("unanswered", JOINED + at)
+        else:
+            stage.at(at).voice_began("a", JOINED + 9.0)
+    stage.at(11.2).voice_ended("a", JOINED + 11.0)  # two is asked at 11.65, T0 12.75
+    stage.voice(13.5, 14.0)
+    stage.at(40)
+    one, two = stage.d.turns(stage.now)
+    assert (one.answered, one.apology, one.ttfa_s) == (False, True, None)
+    assert one.waited_s == pytest.approx(5.25), "what the caller waited to hear it"
+    assert (two.answered, two.apology) == (True, False)
+    assert two.ttfa_s == pytest.approx(0.75)
+    assert (stage.d.silent, stage.d.answered) == (False, True)
+    assert stage.kinds().count("apology") == 1
+
+
+def test_half_an_answer_and_an_apology_is_no_answer() -> None:
+    stage = Stage(texts=("one?",))
+    stage.voice(0.5, 1.0)  # T0 2.75
+    stage.voice(3.5, 7.0)
+    stage.at(7.3).apology_announced("cut_short", JOINED + 7.3)
+    stage.voice(7.4, 9.0)
+    stage.at(40)
+    (turn,) = stage.d.turns(stage.now)
+    assert (turn.answered, turn.apology, stage.d.answered) == (False, True, False)
+
+
+def test_an_apology_for_something_else_takes_no_answer_away() -> None:
+    stage = Stage(texts=("one?",))
+    stage.voice(0.5, 1.0)
+    stage.voice(3.5, 7.0)
+    stage.at(7.3).apology_announced("connection_lost", JOINED + 7.3)
+    stage.voice(7.4, 9.0)
+    stage.at(40)
+    (turn,) = stage.d.turns(stage.now)
+    assert (turn.answered, turn.apology) == (True, False)
+
+
+def test_an_apology_is_no_greeting() -> None:
+    stage = Stage(texts=())
+    stage.at(5.0).apology_announced("greeting", JOINED + 5.0)
+    stage.voice(5.2, 8.0)
+    stage.at(20)
+    assert (stage.d.first_voice_s, stage.d.greeting_apology, stage.d.answered) == (JOINED + 5.2, True, False)
+
+
 def test_an_agent_gone_for_more_than_ten_seconds_is_a_cut() -> None:
     stage = Stage()
     stage.at(0.0).agent_joined("a", JOINED)

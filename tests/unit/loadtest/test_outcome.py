@@ -19,7 +19,7 @@ def test_a_run_of_good_calls() -> None:
     calls = [replace(CALL, greeting_s=1.0 + i, turns=(replace(TURN, ttfa_s=0.5 + i),)) for i in range(3)]
     assert summary(calls) == {
         "calls": {"offered": 3, "answered": 3, "silent": 0, "cut": 0},
-        "turns": {"asked": 3, "answered": 3},
+        "turns": {"asked": 3, "answered": 3, "apologies": 0},
         "ttfa_s": {"p50": 1.5, "p95": pytest.approx(2.4), "max": 2.5},
         "greeting_s": {"p50": 2.0, "p95": pytest.approx(2.9), "max": 3.0},
         "wait_s": {"p50": 0.2, "p95": 0.2, "max": 0.2},
@@ -30,7 +30,7 @@ def test_no_calls_give_no_figures_rather_than_zeros() -> None:
     nothing = {"p50": None, "p95": None, "max": None}
     assert summary([]) == {
         "calls": {"offered": 0, "answered": 0, "silent": 0, "cut": 0},
-        "turns": {"asked": 0, "answered": 0},
+        "turns": {"asked": 0, "answered": 0, "apologies": 0},
         "ttfa_s": nothing,
         "greeting_s": nothing,
         "wait_s": nothing,
@@ -41,7 +41,7 @@ def test_unanswered_turns_count_with_the_time_waited() -> None:
     lost = replace(TURN, ttfa_s=None, answered=False, waited_s=60.3, reply_end_s=None)
     hung_up_early = replace(lost, waited_s=3.0)
     got = summary([replace(CALL, turns=(TURN, lost, hung_up_early), silent=True)])
-    assert got["turns"] == {"asked": 3, "answered": 1}
+    assert got["turns"] == {"asked": 3, "answered": 1, "apologies": 0}
     assert got["ttfa_s"]["p50"] == 10.0
     assert got["ttfa_s"]["max"] == 60.3
     assert got["calls"]["silent"] == 1

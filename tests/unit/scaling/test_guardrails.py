@@ -42,6 +42,15 @@ def proposal(workers: int, state: State | None = None, **more: object) -> Propos
     return dataclasses.replace(plain, **more)  # type: ignore[arg-type]
 
 
+def test_while_a_worker_could_not_register_none_is_started_and_what_is_wanted_stays() -> None:
+    seen = pool(*ready(1), can_register=False)
+    held = guardrails.start_nothing_in_vain(proposal(3), context(seen))
+    assert (held.workers, held.starts, held.notes) == (3, 0, ("Redis is away: 2 starts wait for it",))
+    assert guardrails.start_nothing_in_vain(proposal(1), context(seen)).notes == ()
+    free = proposal(3)
+    assert guardrails.start_nothing_in_vain(free, context(pool(*ready(1)))) == free
+
+
 # ---- the registry
 
 ORDER: list[tuple[Guardrail, Guardrail, str]] = [
@@ -53,7 +62,8 @@ ORDER: list[tuple[Guardrail, Guardrail, str]] = [
     (guardrails.limit_rate, guardrails.wait_for_machines, "only starts that the rate allows wait for machines"),
     (guardrails.wait_for_machines, guardrails.within_bounds, "the bounds hold whatever else is said"),
     (guardrails.within_bounds, guardrails.give_up_nothing_unknown, "it judges and tells the number as it will be"),
-    (guardrails.give_up_nothing_unknown, guardrails.replace_overdue, "it changes no number: it comes last"),
+    (guardrails.give_up_nothing_unknown, guardrails.replace_overdue, "a replacement changes no number"),
+    (guardrails.replace_overdue, guardrails.start_nothing_in_vain, "it bounds the starts of all that was decided"),
 ]
 """Each two neighbours of `GUARDRAILS`, and why the first one comes first."""
 

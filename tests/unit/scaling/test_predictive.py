@@ -69,6 +69,57 @@ def test_more_calls_need_more_workers_and_fewer_fewer() -> None:
     assert wanted[2] < 120 / 10 * 1.4, "120 calls do not need 17 workers"
 
 
+@pytest.mark.parametrize("slots", [1, 2, 4, 10])
+def test_a_fresh_pool_that_nobody_calls_stays_at_its_minimum(slots: int) -> None:
+    """All it has is a prior, and a guess is no reason for workers."""
+    for least in (0, 1, 3):
+        spec = dataclasses.replace(SPEC, slots=slots, max_workers=8, min_workers=least)
+        state, wanted = initial_state(0.0, 0), set()
+        for tick in range(300):
+            workers = tuple(Worker(f"w{n}", SupplyState.READY, slots, 0, age_s=2.0 * tick) for n in range(least))
+            seen = dataclasses.replace(
+                pool(2.0 * tick, 0, 0), spec=spec, workers=workers, started_s=(3.0,) * (tick == 2)
+            )
+            state, decision = step(state, seen)
+            wanted.add(decision.desired)
+        assert wanted == {max(least, 1)}
+
+
+def test_one_call_is_no_rate() -> None:
+    spec = dataclasses.replace(SPEC, slots=4, max_workers=20, min_workers=1)
+    for first in (2, 5, 15, 60):
+        state, most = initial_state(0.0, 1), 0
+        for tick in range(first + 30):
+            calls = int(tick >= first)
+            seen = dataclasses.replace(pool(2.0 * tick, calls, 1), spec=spec, arrived=calls)
+            state, decision = step(state, seen)
+            most = max(most, decision.desired)
+        assert most <= 3, f"first call at {2 * first} s"
+
+
+def test_many_calls_at_once_are_one() -> None:
+    """A fresh pool that is called in earnest grows at once."""
+    spec = dataclasses.replace(SPEC, slots=4, max_workers=20, min_workers=1)
+    state, wanted = initial_state(0.0, 1), 1
+    for tick in range(6):
+        calls = 2 * tick
+        seen = dataclasses.replace(pool(2.0 * tick, calls, wanted), spec=spec, arrived=calls)
+        state, decision = step(state, seen)
+        wanted = decision.desired
+    assert wanted >= 8
+
+
+def test_the_first_start_says_how_long_starts_take() -> None:
+    state = initial_state(0.0, 0)
+    state, _ = step(state, pool(0.0, 0, 1))
+    before = state.learned.tables
+    state, _ = step(state, pool(2.0, 0, 1, started_s=(3.0,)))
+    after = state.learned.tables
+    assert before is not None
+    assert after is not None
+    assert after.horizons_s[0] < 0.6 * before.horizons_s[0]
+
+
 def test_a_stricter_promise_costs_workers() -> None:
     state = settled(steady(0.7), 14)
     observation = pool(0, 120, 14)

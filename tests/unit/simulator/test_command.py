@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from support.outcomes import region_view
 from voicefleet.client import explain as explaining
-from voicefleet.contract.api import DecisionView
+from voicefleet.contract.api import DecisionView, RegionView
 from voicefleet.contract.decisions import DecisionInputs
 from voicefleet.simulator.command import Source, plan, simulate
 from voicefleet.simulator.provision import Promise
@@ -80,10 +81,10 @@ def test_a_decision_is_told_whole(monkeypatch: pytest.MonkeyPatch) -> None:
         inputs=DecisionInputs(), shadow=False,
     )  # fmt: skip
 
-    async def decisions(_: str | None) -> list[DecisionView]:
-        return [decision]
+    async def asked(_: str | None) -> tuple[list[RegionView], list[DecisionView]]:
+        return [region_view("eu")], [decision]
 
-    monkeypatch.setattr(explaining, "_ask", decisions)
+    monkeypatch.setattr(explaining, "_ask", asked)
     out, console = printer()
     assert explaining.explain("eu", None, limit=1, json_path=None, console=console) == 0
-    assert out.getvalue() == f"2026-12-01T09:00:00.000Z  desired 1300: {detail} (calls)\n"
+    assert out.getvalue().splitlines()[1:] == [f"2026-12-01T09:00:00.000Z  desired 1300: {detail} (calls)"]

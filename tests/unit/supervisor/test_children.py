@@ -12,10 +12,27 @@ import pytest
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.runtime.supervisor.age import age_s, process_age_s
 from voicefleet.runtime.supervisor.children import Child, UnexpectedExit, first_unexpected_exit, leftover_pids, running
-from voicefleet.runtime.supervisor.exits import describe_code, last_lines
+from voicefleet.runtime.supervisor.exits import describe_code, last_lines, last_words
 from voicefleet.runtime.supervisor.guard import start_time
 
 pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["log", "voicefleet: --agent = 'x': is wrong. Give another."], "--agent = 'x': is wrong. Give another."),
+        (["voicefleet: 2 mistakes in t.yaml:", "  a: b.", "  c: d."], "2 mistakes in t.yaml: a: b. c: d."),
+        (["Traceback (most recent call last):", '  File "x", line 1', "livekit.Error: no", ""], "livekit.Error: no"),
+        (["a", "b ", "c", "d"], "b | c | d"),
+        (['{"event": "registered", "level": "info"}', '{"event": "full", "level": "warning"}'], ""),
+        (['{"event": "job failed", "level": "error", "exception": "Trace\\nKeyError: 3"}'], "job failed: KeyError: 3"),
+        (['{"half a line'], '{"half a line'),
+        ([], ""),
+    ],
+)
+def test_the_last_words_begin_with_what_went_wrong(lines: list[str], words: str) -> None:
+    assert last_words(lines) == words
 
 
 def shell(tmp_path: Path, script: str, **options: object) -> Child:

@@ -58,6 +58,13 @@ def test_a_proven_process_makes_up_for_the_failures_before_it() -> None:
     assert backoff.failed(100.0).wait_s(100.0) == 1.0
 
 
+def test_without_a_failure_for_as_long_as_a_process_takes_to_be_proven_all_are_forgotten() -> None:
+    backoff = Backoff(POLICY).failed(0.0).failed(10.0)
+    assert backoff.at(71.9) == backoff, "the next start was due at 12 s"
+    assert backoff.at(72.0) == Backoff(POLICY)
+    assert Backoff(POLICY).at(0.0) == Backoff(POLICY)
+
+
 def test_failures_of_one_moment_are_one() -> None:
     backoff = Backoff(POLICY).failed(5.0)
     assert backoff.failed(5.0) == backoff.failed(5.9) == backoff

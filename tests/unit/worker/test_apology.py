@@ -18,14 +18,21 @@ from support.virtual_time import LoopClock, run
 from voicefleet.local.synthetic import SyntheticTTS
 from voicefleet.worker.dead_air.apology import Apology
 from voicefleet.worker.dead_air.detector import RECONNECT_GRACE_S
+from voicefleet.worker.providers.limits import limit_llm, limit_tts
 from voicefleet.worker.providers.pipeline import connect_options
-from voicefleet.worker.telemetry.observations import ApologySpoken, Observation
+from voicefleet.worker.telemetry.observations import ApologySpoken, Observation, ProviderFailure
 from voicefleet.worker.tiers.load import ReadyTier, resolve_tiers
-from voicefleet.worker.tiers.schema import TiersFile
+from voicefleet.worker.tiers.schema import LONE_TIMEOUT_S, TiersFile
 
 pytestmark = pytest.mark.unit
 
 APOLOGY_S, WORKING_S = pytest.approx(3.45, abs=0.1), pytest.approx(1.46, abs=0.1)
+
+
+def limited(model: LLM[Any]) -> LLM[Any]:
+    """As the worker limits a provider that is alone."""
+    limit_llm(model, LONE_TIMEOUT_S)
+    return model
 
 
 def ready() -> ReadyTier:
@@ -101,8 +108,55 @@ def test_a_turn_that_fails_is_apologised_for_and_the_next_is_answered(fault: Any
     assert apology_at_s == pytest.approx(begins_s, abs=0.3)
     assert length_s == APOLOGY_S
     assert answer_at_s == pytest.approx(20.0, abs=0.5)
-    assert [one for one in talk.sent if isinstance(one, ApologySpoken)] == [ApologySpoken("unanswered")]
+    [apology] = [one for one in talk.sent if isinstance(one, ApologySpoken)]
+    assert apology == ApologySpoken("unanswered")
+    assert apology.waited_s == pytest.approx(begins_s, abs=0.3)
     assert all(item.role != "assistant" or "Sorry" not in (item.text_content or "") for item in messages(talk))
+
+
+@pytest.mark.parametrize(
+    ("fault", "kinds"),
+    [(hangs, ["timeout"]), (clings, ["timeout"]), (refuses, ["refused", "refused"])],
+    ids=["hangs", "clings", "refuses"],
+)
+def test_who_fails_is_counted_with_its_stage_even_when_the_apology_cuts_it_off(fault: Any, kinds: list[str]) -> None:
+    async def scene() -> Talk:
+        async with Talk(limited(ScriptedLLM(fault))) as talk:
+            talk.asks()
+            await asyncio.sleep(20.0)
+        return talk
+
+    talk = run(scene())
+    assert [one for one in talk.sent if isinstance(one, ProviderFailure)] == [ProviderFailure("llm", k) for k in kinds]
+
+
+def test_a_voice_that_hangs_is_blamed_and_not_the_llm_that_has_spoken() -> None:
+    async def scene() -> Talk:
+        voice = Stuck()
+        limit_tts(voice, 5.0)
+        async with Talk(limited(ScriptedLLM(answers)), voice=voice) as talk:
+            talk.asks()
+            await asyncio.sleep(20.0)
+        return talk
+
+    assert ProviderFailure("tts", "timeout") in run(scene()).sent
+
+
+def test_an_agent_that_never_asks_a_provider_is_none_of_their_doing() -> None:
+    class Ponders(Agent):
+        async def llm_node(self, *_: Any) -> Any:
+            await asyncio.get_running_loop().create_future()
+            yield ""
+
+    async def scene() -> Talk:
+        async with Talk(limited(ScriptedLLM(answers)), Ponders(instructions="")) as talk:
+            talk.asks()
+            await asyncio.sleep(20.0)
+        return talk
+
+    assert [one for one in run(scene()).sent if isinstance(one, ProviderFailure)] == [
+        ProviderFailure("other", "timeout")
+    ]
 
 
 def test_the_apology_is_in_the_language_of_the_call() -> None:

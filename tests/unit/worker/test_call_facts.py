@@ -12,7 +12,8 @@ from support import virtual_time
 from support.virtual_time import LoopClock
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.worker.telemetry import observations as seen
-from voicefleet.worker.telemetry.call_facts import LAST_WORDS_S, MOST_KEPT, CallFacts, fact_of
+from voicefleet.worker.telemetry.call_facts import LAST_WORDS_S, MOST_KEPT, CallFacts, Note, fact_of
+from voicefleet.worker.telemetry.log_lines import turn_fields
 
 pytestmark = pytest.mark.unit
 
@@ -44,9 +45,12 @@ def facts_over(store: Store) -> CallFacts:
 
 def test_a_turn_is_written_with_its_stages_and_without_who_spoke() -> None:
     assert fact_of(TURN) == {"e": "turn", "outcome": "completed", "stages": {"llm_ttft": 0.2}, "ttfa_s": 0.6123}
+    spoke = seen.Turn("fast", "completed", 0.5, spoke_s=2.1234)
+    assert fact_of(spoke) == {"e": "turn", "outcome": "completed", "stages": {}, "ttfa_s": 0.5, "spoke_ms": 2123}
     assert fact_of(seen.Turn("fast", "interrupted")) == {"e": "turn", "outcome": "interrupted", "stages": {}}
     assert fact_of(seen.Greeting("silent", 10.0)) is None
-    assert fact_of(seen.DeadAir(False)) is None
+    assert [fact_of(seen.DeadAir(silent)) for silent in (True, False)] == [{"e": "silence"}, {"e": "silence_over"}]
+    assert fact_of(seen.ApologySpoken("unanswered", 5.02)) == {"e": "apology", "reason": "unanswered", "waited_s": 5.02}
     assert fact_of(seen.CallEnded("completed")) is None
 
 
@@ -99,3 +103,28 @@ def test_a_call_without_a_word_writes_nothing() -> None:
         return store.tries
 
     assert virtual_time.run(work()) == 0
+
+
+def test_a_turn_is_one_log_line_with_its_stages_and_who_gave_them() -> None:
+    assert turn_fields(TURN) == {
+        "tier": "fast",
+        "outcome": "completed",
+        "ttfa_s": 0.61234,
+        "stages": {"llm_ttft": 0.2},
+        "providers": {"llm_ttft": "open"},
+    }
+
+
+def test_what_explains_a_silence_is_written_beside_what_is_counted() -> None:
+    async def work() -> list[dict[str, Any]]:
+        store = Store()
+        facts = facts_over(store)
+        facts.note(Note.STALLED)
+        facts.note(Note.VOICE_BACK, 1.23456)
+        await facts.close()
+        return store.written
+
+    assert virtual_time.run(work()) == [
+        {"e": "stalled", "ago_ms": 0},
+        {"e": "voice_back", "seconds": 1.2346, "ago_ms": 0},
+    ]

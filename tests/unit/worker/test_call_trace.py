@@ -73,7 +73,9 @@ def test_off_means_off() -> None:
     trace.greeted(92.0)
     trace.turn(ASKED, ANSWERED, providers={}, outcome="completed")
     trace.ended(99.0, "completed")
-    assert (spans, trace.header, trace.exemplar) == ([], "", "")
+    assert (spans, trace.exemplar) == ([], "")
+    assert trace.header == PARENT.header, "the next job goes on where this one did"
+    assert trace.context.trace == PARENT.trace, "log lines have it all the same"
 
 
 def test_what_the_front_end_does_not_sample_has_no_exemplar() -> None:

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from livekit import rtc
+from livekit.agents import Agent
 
-from support.fake_job import CALLER, JOB, SID, FakeJob, hangs
+from support.fake_job import CALLER, JOB, SID, FakeJob, hangs, refuses
 from support.virtual_time import run
+from voicefleet.contract.apologies import APOLOGY_ATTRIBUTE
 from voicefleet.worker.agents import Assistant
 from voicefleet.worker.conversation.handover import LEAVE_AFTER_S, STORE_LIMIT_S
 from voicefleet.worker.job import sdk
 from voicefleet.worker.job.claim_lease import STALL_S
 from voicefleet.worker.job.media import STALLED_AFTER_S, TROUBLE
-from voicefleet.worker.telemetry.observations import ApologySpoken, CallEnded, DeadAir, RtpInterval, Turn
+from voicefleet.worker.telemetry.observations import (
+    ApologySpoken,
+    CallEnded,
+    DeadAir,
+    Greeting,
+    ProviderFailure,
+    RtpInterval,
+    Turn,
+)
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("unguarded")]
 
@@ -270,8 +281,45 @@ def test_a_turn_without_an_answer_is_apologised_for_and_counted_once() -> None:
         job.asks()
         await asyncio.sleep(12.0)
         assert of(job, ApologySpoken) == [ApologySpoken("unanswered")]
+        assert of(job, ProviderFailure) == [ProviderFailure("llm", "timeout")], "the apology came before its limit"
+        assert job.room.attributes_set == [{APOLOGY_ATTRIBUTE: "1 unanswered"}], "the room is told that it is no answer"
         await job.end()
-        assert of(job, Turn) == [], "the apology stands for it"
+        assert [turn.outcome for turn in of(job, Turn)] == ["error"]
+
+    run(case())
+
+
+def test_a_turn_that_nobody_apologises_for_is_counted_once_it_is_silent() -> None:
+    async def slow(send: Callable[..., None]) -> None:
+        for _ in range(5):
+            await asyncio.sleep(3.0)
+            send("")  # It lives, so no limit ends it.
+        send("Yes.")
+
+    async def case() -> None:
+        job = await greeted(script=slow, tier={"apology": {"enabled": False}})
+        job.asks()
+        await asyncio.sleep(8.0)
+        assert of(job, Turn) == []
+        await asyncio.sleep(12.0)
+        assert of(job, DeadAir) == [DeadAir(silent=True), DeadAir(silent=False)]
+        assert [turn.outcome for turn in of(job, Turn)] == ["error"], "the answer that came too late is none more"
+        await job.end()
+
+    run(case())
+
+
+def test_an_apology_is_no_greeting() -> None:
+    class Greeter(Agent):
+        async def on_enter(self) -> None:
+            self.session.generate_reply(instructions="Greet.")
+
+    async def case() -> None:
+        job = FakeJob(lambda _: Greeter(instructions=""), script=refuses)
+        await job.serve()
+        await asyncio.sleep(8.0)
+        assert [greeting.result for greeting in of(job, Greeting)] == ["apology"]
+        await job.end()
 
     run(case())
 

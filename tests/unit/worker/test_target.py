@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.errors import ConfigError, MissingPartError
 from voicefleet.worker.job.target import Form, load_target
 
 pytestmark = pytest.mark.unit
@@ -129,3 +129,27 @@ def test_what_is_no_target_is_refused_with_a_way_out(module: str, target: str, w
         load_target(target)
     assert refused.value.field == "--agent"
     assert refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "missing", "package"),
+    [
+        ("import livekit.plugins.nowhere", "livekit.plugins.nowhere", "livekit-plugins-nowhere"),
+        ("from livekit.plugins import nowhere", "livekit.plugins.nowhere", "livekit-plugins-nowhere"),
+        ("from livekit.plugins import (\n    nowhere,\n)", "livekit.plugins", "livekit-plugins-NAME"),
+        ("from nowhere.at import all", "nowhere", "nowhere"),
+    ],
+)
+def test_a_package_that_the_agent_needs_is_named_and_how_to_get_it(
+    module: str, tmp_path: Path, line: str, missing: str, package: str
+) -> None:
+    (tmp_path / "needs_more.py").write_text(f"{line}\n")
+    with pytest.raises(MissingPartError, match=f"it needs the module {missing}") as refused:
+        load_target("needs_more:create")
+    assert f"pip install {package}" in refused.value.hint
+
+
+def test_an_import_that_fails_otherwise_is_told_as_it_is(module: str, tmp_path: Path) -> None:
+    (tmp_path / "wants_more.py").write_text("from livekit.agents import nothing_of_that_name\n")
+    with pytest.raises(ConfigError, match="ImportError: cannot import name 'nothing_of_that_name'"):
+        load_target("wants_more:create")

@@ -38,7 +38,7 @@ class EventType(enum.StrEnum):
     RELEASED = "call.released"
     """The agent ended its part on purpose; the call may go on without one."""
     ENDED = "call.ended"
-    """It is over. The data is a `CallSummary` without its timeline."""
+    """It is over. The data is a `CallSummary` without its timeline and its silences."""
 
 
 class CallState(enum.StrEnum):
@@ -100,6 +100,16 @@ class CallTurn(_Part):
     stages: dict[str, float] = Field(default_factory=dict, description="Stage of the pipeline -> seconds")
 
 
+class Silence(_Part):
+    """A time in which the caller heard nobody. Times are seconds since the call started."""
+
+    from_s: float
+    until_s: float | None = Field(description="Null: it lasts")
+    lasted_s: float
+    why: str = Field(description="In words, as far as what was noted of the call tells")
+    hint: str = Field(default="", description="Where to look, or what to change")
+
+
 class TimelineEntry(_Part):
     """One line of a call's timeline."""
 
@@ -132,6 +142,10 @@ class CallSummary(_Part):
     apologies: int = 0
     silences: int = Field(default=0, description="Times the caller waited for a voice for more than 10 s")
     more_facts: int = Field(default=0, description="Turns and the like that were too many to keep")
+    trace_id: str = Field(default="", description="W3C trace id, as in log lines and traces; empty: not known")
+    dead_air: list[Silence] = Field(
+        default_factory=list, description="Silences of 3 s and more, each with its reason; not in `call.ended`"
+    )
     timeline: list[TimelineEntry] = Field(
         default_factory=list, description="What happened, in order; not in `call.ended`"
     )

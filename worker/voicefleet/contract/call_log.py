@@ -21,12 +21,13 @@ from voicefleet.contract.call_events import (
     TimelineEntry,
     iso_time,
 )
+from voicefleet.contract.call_silences import silences
 
 LOG_TTL_MS = 86_400_000
 """For which the log of a call is kept without a change."""
 
-KEPT_MS = 3_600_000
-"""For which it is kept after the call's end."""
+MOST_NOTES = 50
+"""Of one kind (waits, dispatches) that the controllers add to one call."""
 
 MOST_FACTS = 1_000
 """Of one call; turns beyond are counted only."""
@@ -137,6 +138,14 @@ def summarize(call: CallLog, now_ms: int, *, over: bool = False) -> CallSummary:
         apologies=_count(call.facts, "apology"),
         silences=_count(call.facts, "silence"),
         more_facts=int(log.get("more_facts") or 0),
+        trace_id=log.get("trace", ""),
+        dead_air=silences(
+            call.facts,
+            since,
+            region=call.region,
+            ended_s=since(ended_ms) if ended_ms else None,
+            now_s=since(until_ms),
+        ),
         timeline=_timeline(call, since, since(ended_ms) if ended_ms else None),
     )
 
@@ -221,21 +230,47 @@ def _detail(fact: Mapping[str, Any]) -> str:
     """What else a fact says, in a few words."""
     match fact["e"]:
         case "answered" | "moved" | "recovered":
-            gap = f", {fact['gap_ms'] / 1000:.1f} s without" if fact.get("gap_ms") else ""
+            gap = f", {_seconds(fact, 'gap_ms', 1000)} without" if fact.get("gap_ms") else ""
             old = f" from {fact['from_worker']}" if fact.get("from_worker") else ""
             return f"{fact.get('worker', '')}{old} (epoch {fact.get('epoch', 0)}{gap})"
+        case "waiting" | "dispatched" | "lost" | "expired" | "left":
+            return _state_of_things(fact)
         case "turn":
             ttfa = fact.get("ttfa_s")
             stages = fact.get("stages")
-            said = [str(fact.get("outcome", "")), *([f"TTFA {1000 * ttfa:.0f} ms"] if ttfa is not None else [])]
+            said = [str(fact.get("outcome", ""))]
+            said += [f"TTFA {1000 * ttfa:.0f} ms"] if isinstance(ttfa, int | float) else []
             if isinstance(stages, dict) and stages:
                 said.append(" ".join(f"{name} {1000 * s:.0f}" for name, s in in_order(stages).items()))
             return ", ".join(said)
         case "greeting":
-            return f"after {fact.get('seconds', 0):.2f} s"
+            said_by = ", an apology" if fact.get("result") == "apology" else ""
+            return f"after {_seconds(fact, 'seconds')}{said_by}"
+        case "voice_back" | "silence_over":
+            return f"after {_seconds(fact, 'seconds')}" if fact.get("seconds") else ""
+        case "apology" if fact.get("waited_s"):
+            return f"{fact.get('reason', '')}, after {_seconds(fact, 'waited_s')}"
         case "interruption":
             return str(fact.get("kind", ""))
         case "released" | "apology" | "provider_failure" | "fallback":
             return str(fact.get("reason", ""))
         case _:
             return ""
+
+
+def _state_of_things(fact: Mapping[str, Any]) -> str:
+    """What a controller saw of a call without an agent."""
+    match fact["e"]:
+        case "waiting":
+            numbers = ", ".join(f"{name} {fact[name]}" for name in ("live", "slots", "starting") if name in fact)
+            return ": ".join(filter(None, (str(fact.get("why", "")), numbers)))
+        case "dispatched":
+            return f"attempt {fact.get('attempt', 0)}"
+    why = str(fact.get("why", "")).replace("_", " ")
+    since = f"last sign of life {_seconds(fact, 'silent_ms', 1000)} before" if fact.get("silent_ms") else ""
+    return ", ".join(filter(None, (why, since)))
+
+
+def _seconds(fact: Mapping[str, Any], name: str, of: int = 1) -> str:
+    value = fact.get(name)
+    return f"{value / of:.1f} s" if isinstance(value, int | float) else "? s"

@@ -1,4 +1,5 @@
-"""Traces: ids, and the way out by OTLP. Nothing here ever holds up a call; without an endpoint nothing is traced."""
+"""Traces: ids, which every call has, and the way out by OTLP. Nothing here ever holds up a call; without an endpoint no
+span goes anywhere, and the ids are those of the log lines."""
 
 from __future__ import annotations
 
@@ -34,7 +35,7 @@ class Tracer(Protocol):
 
     @property
     def on(self) -> bool:
-        """Whether anybody gets them: without that, ids are not worth making."""
+        """Whether anybody gets them."""
         ...
 
     def emit(self, span: SpanRecord) -> None: ...
@@ -57,10 +58,11 @@ def parse_traceparent(header: str) -> TraceContext | None:
     return TraceContext(format_trace_id(found.trace_id), format_span_id(found.span_id), found.trace_flags.sampled)
 
 
-def child_of(parent: TraceContext | None) -> TraceContext:
-    """The context of a new span: in the trace of `parent`, or of a trace of its own."""
+def child_of(parent: TraceContext | None, trace: str = "") -> TraceContext:
+    """The context of a new span: in the trace of `parent`; without one the first of the trace `trace`, or of one of its
+    own."""
     if parent is None:
-        return TraceContext(secrets.token_hex(16), secrets.token_hex(8))
+        return TraceContext(trace or secrets.token_hex(16), secrets.token_hex(8))
     return TraceContext(parent.trace, secrets.token_hex(8), parent.sampled)
 
 

@@ -9,11 +9,15 @@ from collections.abc import Iterable, Sequence
 
 from voicefleet.contract import codec
 from voicefleet.contract.aside import NEIGHBOUR_TTL_MS
+from voicefleet.contract.call_archive import Retention
 from voicefleet.contract.calls import CALL_TTL_MS, CallRecord
 from voicefleet.contract.claims import Claim, Handoff
 from voicefleet.contract.keys import Keys
+from voicefleet.contract.spans import trace_of_room
+from voicefleet.controller.calls.call_archive import CallArchive
 from voicefleet.controller.calls.scanning import Scanner
 from voicefleet.controller.calls.snapshots import Snapshot, read_claim
+from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.call_log_store import CallLogStore
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, translate_redis_errors
@@ -41,21 +45,27 @@ LEFT_KEPT_MS = 3_600_000
 ENDED_MS = 900_000
 """A call ended on purpose is remembered for so long; see `limits.OVER_S`."""
 
+log = get_logger(__name__)
+
 
 class CallStore:
     """The calls of `region`.
 
     Args:
         grace_ms: a caller without a claim for longer is a waiting call.
+        retention: of past calls.
     """
 
-    def __init__(self, redis: RedisClient, scripts: Scripts, region: str, *, grace_ms: int) -> None:
+    def __init__(
+        self, redis: RedisClient, scripts: Scripts, region: str, *, grace_ms: int, retention: Retention | None = None
+    ) -> None:
         self._redis = redis
         self._scripts = scripts
         self._keys = Keys(region)
         self.region = region
         self.claims = ClaimStore(scripts, region)
         self.logs = CallLogStore(redis, scripts, region)
+        self.archive = CallArchive(redis, scripts, region, self.logs, retention or Retention())
         self.scanner = Scanner(scripts, region, grace_ms=grace_ms)
 
     @property
@@ -160,7 +170,16 @@ class CallStore:
             left_kept_ms=LEFT_KEPT_MS,
             aside_prefix=self._keys.aside_prefix,
         )
-        return list(await self._scripts.run([*self._queue, self._keys.changed, *self._expecting], args))
+        out, joined = await self._scripts.run([*self._queue, self._keys.changed, *self._expecting], args)
+        for room, call, trace in joined:
+            log.info(
+                "caller joined",
+                region=self.region,
+                room=room,
+                call=call,
+                trace_id=trace or trace_of_room(call.partition(".")[0]),
+            )
+        return list(out)
 
     async def claim(self, room: str) -> Claim | None:
         """Who has the call in `room` now."""

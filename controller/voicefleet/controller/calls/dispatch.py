@@ -12,11 +12,13 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from voicefleet.contract.calls import CallRecord
 from voicefleet.contract.claims import job_of
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.metrics import controller as catalogue
+from voicefleet.contract.reports import WorkerState
 from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS, TAKEN_AT_ONCE
 from voicefleet.controller.calls.concurrency import AdaptiveLimit
 from voicefleet.controller.calls.dispatch_requests import dispatch_metadata, orders_in, send_dispatch
@@ -27,6 +29,7 @@ from voicefleet.controller.ports import Participant
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tasks import KeyedTasks
+from voicefleet.scaling import SupplyState
 
 SCAN_EVERY_S = 0.25
 AGENT_THERE_MS = 3_000
@@ -56,6 +59,17 @@ def pause_ms(attempt: int, *, unreliable: bool) -> int:
     return min(LONGEST_PAUSE_MS, first << max(0, min(attempt, 10) - FAST_ATTEMPTS))
 
 
+def waiting_fact(region: Region, snapshot: Snapshot) -> dict[str, Any]:
+    """Why a call waits for a slot now: none is free (`full`), or no worker is there (`no_worker`); and the numbers."""
+    ready = [reported.report for reported in region.reports.last.values() if reported.fresh]
+    slots = sum(report.slots for report in ready if report.state == WorkerState.READY)
+    fact = {"e": "waiting", "why": "full" if slots else "no_worker", "slots": slots, "live": snapshot.live}
+    observation = region.pool.observation
+    if observation is not None:
+        fact["starting"] = sum(worker.state is SupplyState.STARTING for worker in observation.workers)
+    return fact
+
+
 class Dispatcher:
     """Serves the queue of one region."""
 
@@ -64,6 +78,8 @@ class Dispatcher:
         self._attempts: dict[str, int] = {}
         self._idle_until_s: dict[str, float] = {}
         """Room with an agent in it and no claim -> when it is looked at again."""
+        self._noted: dict[str, str] = {}
+        """Waiting call -> why it waits, as it was noted."""
         self._dispatches = KeyedTasks[str](self._failed)
         self._limit = AdaptiveLimit(region.clock, least=LEAST_AT_ONCE, most=MOST_AT_ONCE, slow_s=SLOW_S)
 
@@ -97,6 +113,7 @@ class Dispatcher:
         region.reads.succeeded("queue")
         for room in rooms:
             self._dispatches.start(room, functools.partial(self._dispatch, room, snapshot, records))
+        await self._note_waiting(snapshot, rooms)
 
     def _failed(self, room: str, error: BaseException) -> None:
         log.error("dispatch failed", region=self._region.name, room=room, exc_info=error)
@@ -108,6 +125,20 @@ class Dispatcher:
         for memory in (self._attempts, self._idle_until_s):
             for room in memory.keys() - unserved:
                 del memory[room]
+
+    async def _note_waiting(self, snapshot: Snapshot, taken: Sequence[str]) -> None:
+        """Why calls wait that no slot awaits, for their logs: `voicefleet call show` tells it for days."""
+        if not snapshot.waiting:
+            self._noted.clear()
+            return
+        fact = waiting_fact(self._region, snapshot)
+        why, about = fact["why"], {c.room for c in snapshot.calls if c.rank is not None}.difference(taken)
+        new = [room for room in about if room not in self._attempts and self._noted.get(room) != why]
+        self._noted = {room: kept for room, kept in self._noted.items() if room in about}
+        # What cannot be noted now is noted at the next look.
+        with contextlib.suppress(UnknownStateError):
+            await self._region.calls.logs.note(new, fact, why)
+            self._noted.update(dict.fromkeys(new, why))
 
     async def _take(self, snapshot: Snapshot) -> list[str]:
         region = self._region
@@ -156,11 +187,18 @@ class Dispatcher:
         if any(p.serves for p in there) and not await self._remove_dead(room, there, snapshot):
             return "agent_there"
         attempt = self._attempts[room] = self._attempts.get(room, 0) + 1
-        await send_dispatch(region, room, dispatch_metadata(record, orders, attempt))
+        await self._order(room, record, orders, attempt)
         self._idle_until_s.pop(room, None)
         await self._postpone(room, pause_ms(attempt, unreliable=region.dispatch_unreliable()), snapshot)
-        log.info("waiting call dispatched", region=region.name, room=room, attempt=attempt)
         return "sent"
+
+    async def _order(self, room: str, record: CallRecord | None, orders: tuple[str, ...], attempt: int) -> None:
+        """Ask for an agent. Raises `UnknownStateError`."""
+        region = self._region
+        await send_dispatch(region, room, dispatch_metadata(record, orders, attempt))
+        with contextlib.suppress(UnknownStateError):
+            await region.calls.logs.note([room], {"e": "dispatched", "attempt": attempt}, str(attempt))
+        log.info("waiting call dispatched", region=region.name, room=room, attempt=attempt)
 
     async def _postpone(self, room: str, pause: int, snapshot: Snapshot) -> None:
         # With Redis away the call is taken again when its promise ends, after Redis is back.

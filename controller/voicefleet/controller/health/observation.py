@@ -21,7 +21,9 @@ class WorkerSeen:
     silent_s: float
     """Since its last report; of one that never reported, since it began."""
     live: int
-    """Calls that it has."""
+    """Calls that it last reported."""
+    calls: int | None = None
+    """Calls that are its own now, by their claims; None: not known."""
     instance: InstanceState | None = None
     """None: somebody else runs it."""
     detail: str = ""
@@ -53,10 +55,11 @@ class HealthObservation:
         managed: the workers are ours to start.
         wanted: workers that there should be.
         trouble: why the fleet does not start what it was asked to, in words; may be empty.
+        access_ends_s: seconds until our access to the workers' cluster ends, once it should have been renewed.
         free: slots that can take a call now.
         oldest_wait_s: how long the first of the waiting callers has waited.
         silent: calls whose caller has waited for a voice for more than 10 s.
-        refused: status of the answer -> callers of the last minute who were refused.
+        refused: why, as in `regions.refusals` -> callers of the last minute who were refused.
         accepted: tickets given in the last minute.
         turns: None: no worker tells.
         election: why no leader can be elected; empty when one can.
@@ -72,12 +75,13 @@ class HealthObservation:
     start_timeout_s: float
     workers: tuple[WorkerSeen, ...] = ()
     trouble: str = ""
+    access_ends_s: float | None = None
     free: int | None = None
     live: int | None = None
     waiting: int | None = None
     oldest_wait_s: float = 0.0
     silent: int | None = None
-    refused: Mapping[int, int] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
     accepted: int = 0
     turns: TurnCounts | None = None
     election: str = ""

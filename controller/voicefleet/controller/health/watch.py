@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from voicefleet.contract.health import HealthState
 from voicefleet.contract.incidents import IncidentKind
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.health.observe import region_health
 from voicefleet.controller.health.transitions import Transitions
 from voicefleet.controller.leader.leadership import Leadership
+from voicefleet.controller.regions.cost import Cost, cost_of
 from voicefleet.controller.regions.region import Region
 
 LOOK_EVERY_S = 1.0
+_LONGEST_OVER = 120
+"""Of what is over; it stands whole where it began."""
 
 
 class HealthWatch:
@@ -19,6 +23,7 @@ class HealthWatch:
         self._region = region
         self._leadership = leadership
         self._transitions = Transitions()
+        self._cost: Cost | None = None
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -33,18 +38,28 @@ class HealthWatch:
         region = self._region
         now_s = region.clock.monotonic()
         self._add_turns(now_s)
+        self._show_cost()
         for change in self._transitions.look(region_health(region, election=self._leadership.trouble), now_s):
             finding = change.finding
             if change.lasted_s is None:
                 region.incidents.note(IncidentKind.FINDING, finding.cause, subject=finding.id, state=finding.state)
             else:
-                text = f"over after {span(change.lasted_s)}: {finding.cause}"
+                cause = finding.cause if len(finding.cause) <= _LONGEST_OVER else finding.cause[:_LONGEST_OVER] + "…"
+                text = f"over after {span(change.lasted_s)}: {cause}"
                 region.incidents.note(
                     IncidentKind.OVER, text, subject=finding.id, state=HealthState.OK, lasted_s=change.lasted_s
                 )
         for lost in region.lost_workers.settled(region.fresh_snapshot(), now_s):
             state = HealthState.FAILING if lost.waiting else HealthState.DEGRADED
             region.incidents.note(IncidentKind.WORKER_LOST, lost.text, subject=lost.worker, state=state)
+
+    def _show_cost(self) -> None:
+        gauge, name, cost = self._region.metrics.gauges[catalogue.POOL_COST], self._region.name, cost_of(self._region)
+        if cost is not None:
+            gauge.labels(name, cost.currency).set(cost.per_hour)
+        elif self._cost is not None:
+            gauge.remove(name, self._cost.currency)
+        self._cost = cost
 
     def _add_turns(self, now_s: float) -> None:
         region = self._region

@@ -1,4 +1,4 @@
-"""`GET /v1/calls/{room}`: one call, whole; while it lasts, and for an hour after its end."""
+"""`GET /v1/calls/{room}`: one call, whole; while it lasts, and for days after its end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from voicefleet.contract.call_events import CallState, CallSummary
 from voicefleet.contract.call_log import summarize
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.calls.dials import view_of
-from voicefleet.controller.http.auth.access import key_of, wrong_region
+from voicefleet.controller.http.auth.access import key_of, seen, wrong_region
 from voicefleet.controller.http.auth.keys import Role
 from voicefleet.controller.http.problems import problem
 from voicefleet.controller.http.reads import json_answer
@@ -33,9 +33,9 @@ class CallDetail:
         only = request.query.get("region")
         if only is not None and (refused := wrong_region(key, only, self._regions)):
             return refused
-        seen = [region for name, region in self._regions.items() if only in (None, name) and key.sees(name)]
+        pools = seen(self._regions, key, only).values()
         try:
-            known = [call for region in seen if (call := await _known(region, room)) is not None]
+            known = [call for region in pools if (call := await _known(region, room)) is not None]
             found = [call for call in known if key.may(Role.READ) or (call.key and call.key == key.name)]
             if len(found) > 1:
                 return problem(400, "calls in several regions have this name", field="region", hint="Add ?region=NAME.")
@@ -47,17 +47,17 @@ class CallDetail:
             404,
             "this key has no such call",
             field="room",
-            hint="See GET /v1/calls for those that there are; one that ended is forgotten after an hour.",
+            hint="See GET /v1/calls for those that there are, and GET /v1/past-calls for those that have ended.",
         )
 
 
 async def _known(region: Region, room: str) -> CallSummary | None:
-    """What is known of the call in `room`; one that was ordered and not joined has a record alone."""
-    logs = region.calls.logs
+    """What is known of the newest call in `room`, or of the call with this id; one that was ordered and not joined
+    has a record alone."""
     dial = await region.dials.get(room)
     view = None if dial is None else view_of(dial)
-    if (log := await logs.newest(room)) is not None:
-        return summarize(log, await logs.now_ms()).model_copy(update={"dial": view})
+    if (log := await region.calls.archive.find(room)) is not None:
+        return summarize(log, await region.calls.logs.now_ms()).model_copy(update={"dial": view})
     record = (await region.calls.records([room])).get(room) or (dial.call if dial is not None else None)
     if record is None:
         return None

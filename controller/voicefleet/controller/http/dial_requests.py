@@ -23,6 +23,7 @@ from voicefleet.controller.http.problems import problem
 from voicefleet.controller.regions.capacity import capacity_of, choose
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
+from voicefleet.runtime.tracing import child_of, parse_traceparent
 
 MOST_DIALS = 10_000
 """Outbound calls of one region that are not over."""
@@ -68,6 +69,7 @@ class DialRequests:
         room = _room(key, request.headers.get(IDEMPOTENCY_HEADER, "")[:_MOST_HEADER])
         chosen = choose([capacity_of(region, key.name, 1.0) for region in able.values()])
         region = able[chosen.region] if chosen is not None else next(iter(able.values()))
+        trace = parse_traceparent(request.headers.get("traceparent", "")) or child_of(None)
         try:
             for known in able.values():
                 if (before := await known.dials.get(room)) is not None:
@@ -81,7 +83,7 @@ class DialRequests:
             record = CallRecord(
                 room=room,
                 region=region.name,
-                order=wanted.order(request.headers.get("traceparent", "")),
+                order=wanted.order(trace.header),
                 key=key.name,
                 max_duration_s=self._max_duration_s,
                 priority=wanted.priority,
@@ -95,7 +97,15 @@ class DialRequests:
             return problem(
                 503, "the state is not reachable now: nothing is dialled", hint="Ask again.", retry_after_s=2
             )
-        log.info("outbound call ordered", region=region.name, room=room, key=key.name, trunk=trunk)
+        log.info(
+            "outbound call ordered",
+            region=region.name,
+            room=room,
+            key=key.name,
+            trunk=trunk,
+            tier=wanted.tier or "",
+            trace_id=trace.trace,
+        )
         return _answer(made)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -26,6 +27,8 @@ class Readings:
         instances_known: False when `instances` are the last known ones, because they cannot be read now.
         settled: see `PoolObservation`.
         reports: by worker.
+        heard_for_s: for how long reports could be read without a break. Nobody counts as silent for longer: what was
+            said before was not heard.
         last_reported_s: when a report of each worker was last there. One that reported once and has none now is silent,
             and does not start for the second time: Redis may have lost everything.
         leaving: workers that somebody ordered to drain and end: no supply from now on.
@@ -45,6 +48,7 @@ class Readings:
     settled: bool = True
     reports: Mapping[str, Reported] | None
     last_reported_s: Mapping[str, float] = field(default_factory=dict)
+    heard_for_s: float = math.inf
     leaving: Collection[str] = ()
     snapshot: Snapshot | None
     sure: Snapshot | None = None
@@ -84,6 +88,7 @@ def compose(spec: PoolSpec, readings: Readings) -> PoolObservation:
         started_s=tuple(startup.total_s for startup in readings.startups),
         campaigns=readings.campaigns,
         floor=readings.floor,
+        can_register=readings.reports is not None,
     )
 
 
@@ -99,7 +104,10 @@ def _workers(spec: PoolSpec, readings: Readings) -> tuple[Worker, ...]:
         workers = [_unmanaged_worker(r) for r in reports.values()]
     else:
         silent = {worker: readings.now_s - at_s for worker, at_s in readings.last_reported_s.items()}
-        workers = [_worker(spec, i, reports.get(i.id), known, silent.get(i.id)) for i in readings.instances]
+        there = [instance for instance in readings.instances if instance.counts]
+        workers = [_worker(spec, i, reports.get(i.id), known, silent.get(i.id)) for i in there]
+    heard_s = readings.heard_for_s if known else 0.0
+    workers = [w if w.silent_s <= heard_s else dataclasses.replace(w, silent_s=heard_s) for w in workers]
     return tuple([_leaving(w, reports.get(w.id), readings) if w.id in readings.leaving else w for w in workers])
 
 
@@ -121,10 +129,8 @@ def _worker(
     if known is None:
         starting = SupplyState.STARTING if reports_known else SupplyState.UNKNOWN
         state = SupplyState.STOPPING if instance.state is InstanceState.STOPPING else starting
-        # How long it was silent is not known either, when no report can be read.
-        silent_s = instance.age_s if reports_known else 0.0
         stuck = instance.state.stuck
-        return Worker(instance.id, state, spec.slots, 0, age_s=instance.age_s, silent_s=silent_s, stuck=stuck)
+        return Worker(instance.id, state, spec.slots, 0, age_s=instance.age_s, silent_s=instance.age_s, stuck=stuck)
     report, gone_by_itself = known.report, known.left_by_itself
     if instance.state is InstanceState.STOPPING:
         state = SupplyState.STOPPING

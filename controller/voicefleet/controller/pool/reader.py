@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
@@ -33,6 +34,8 @@ class PoolReader:
         self._registered: frozenset[str] = frozenset()
         self._announced: tuple[CampaignRecord, ...] = ()
         self._announced_at_s = -_CAMPAIGNS_EVERY_S
+        self._unheard_at_s = -math.inf
+        """When reports could last not be read."""
 
     async def read(self, lead_s: float) -> Readings | None:
         """What is known now; None while it was never known what runs.
@@ -52,6 +55,8 @@ class PoolReader:
             return None
         now_s = region.clock.monotonic()
         campaigns = await self._campaigns(now_s)
+        if reports is None:
+            self._unheard_at_s = now_s
         self._note_reported(region.instances.last, reports or {}, now_s)
         found, self._registered = startups(region.instances.last, reports or {}, self._registered, now_s)
         snapshot = region.fresh_snapshot()
@@ -64,6 +69,7 @@ class PoolReader:
             settled=region.fleet is None or not region.fleet.rolling(),
             reports=reports,
             last_reported_s=self._last_reported_s,
+            heard_for_s=now_s - self._unheard_at_s,
             leaving=leaving,
             snapshot=snapshot,
             sure=region.sure_snapshot(),
@@ -95,6 +101,8 @@ class PoolReader:
             self._announced_at_s = now_s
             if (announced := await self._try("campaigns", lambda: self._announced_by(wall_ms))) is not None:
                 self._announced = announced
+            else:
+                self._announced_at_s = -math.inf  # asked again at the next pass
         return tuple(
             Campaign(now_s + (c.start_ms - wall_ms) / 1000, now_s + (c.end_ms - wall_ms) / 1000, c.rate)
             for c in (*(campaign.record for campaign in region.settings.pool.campaigns), *self._announced)

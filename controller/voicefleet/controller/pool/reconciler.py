@@ -49,6 +49,8 @@ class PoolReconciler:
         self._unforgotten: list[InstanceExit] = []
         self._last_logged = Actions()
         self._entered: Term | None = None
+        self._away = False
+        """Redis or LiveKit was, in the last pass: no worker could start."""
         self._telemetry = PoolTelemetry(region.metrics)
         self._reader = PoolReader(region)
         self._model_updater = ModelUpdater(region)
@@ -77,7 +79,8 @@ class PoolReconciler:
         readings = await self._reader.read(self._lead_s())
         if readings is None:
             return
-        observation = compose(region.settings.pool_spec, readings)
+        self._tell_fleet(readings)
+        observation = compose(region.spec, readings)
         if self._state is None:
             self._state = initial_state(observation.now_s, observation.supply, await self._model_updater.restore())
         before = region.pool.decision
@@ -93,9 +96,7 @@ class PoolReconciler:
                 cannot_elect=bool(self._leadership.trouble),
                 callers_wait=(sure := region.sure_snapshot()) is not None and sure.waiting > 0,
             )
-        self._telemetry.record(
-            observation, decision, before=before, instances=readings.instances, startups=readings.startups
-        )
+        self._telemetry.record(observation, decision, before=before, startups=readings.startups)
         self._log_decision(before, decision, actions)
         if leads:
             await self._model_updater.save(self._state.learned)
@@ -109,6 +110,17 @@ class PoolReconciler:
             region.metrics.gauges[catalogue.SCALER_LAST_SUCCESS].labels(region.name).set(
                 region.clock.wall().timestamp()
             )
+
+    def _tell_fleet(self, readings: Readings) -> None:
+        """What it cannot know: whose start succeeded, and that what others failed of is over."""
+        region, before = self._region, self._away
+        if region.fleet is None:
+            return
+        if readings.startups:
+            region.fleet.registered({startup.worker for startup in readings.startups})
+        self._away = readings.reports is None or "listing" in region.reads.troubles
+        if before and not self._away:
+            region.fleet.try_again()
 
     def _lead_s(self) -> float:
         """How long it takes until a worker that is requested now is ready."""

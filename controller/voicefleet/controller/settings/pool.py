@@ -119,6 +119,15 @@ class PoolSettings(Section):
         default=120.0, description="A worker that has not registered after this is started anew, seconds."
     )
 
+    price_per_worker_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="What one worker costs in an hour, for the cost in `voicefleet status`, on the page and on the "
+        "fleet dashboard; default: none is shown.",
+    )
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = Field(
+        default=None, description="The currency of that price, three letters of ISO 4217 such as EUR."
+    )
+
     def spec(self, region: str) -> PoolSpec:
         """What the scaling of `region` needs of this."""
         same = {f.name for f in dataclasses.fields(PoolSpec)} & set(type(self).model_fields) - {"policy"}
@@ -160,6 +169,23 @@ class PoolSettings(Section):
                 field="fixed_workers",
                 value=self.fixed_workers,
                 hint="Move it between them, or widen them.",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _price_has_a_currency(self) -> Self:
+        if self.price_per_worker_hour is not None and self.currency is None:
+            raise refused(
+                "is missing, and price_per_worker_hour is given",
+                field="currency",
+                hint="Give three letters of ISO 4217, such as EUR.",
+            )
+        if self.currency is not None and self.price_per_worker_hour is None:
+            raise refused(
+                "is given without price_per_worker_hour",
+                field="currency",
+                value=self.currency,
+                hint="Give the price of a worker too, or neither.",
             )
         return self
 

@@ -28,7 +28,8 @@ _PRIOR_SHAPE, _PRIOR_TIME_S = 0.5, 1.0
 _LEAST_WEIGHT = 1e-6
 _LEAST_SHAPE = 1e-3
 _GUESS_S = 10.0
-_IDLE_S = 60.0
+_NEW_S = 60.0
+_PRIOR_SPREAD_MASS = 8.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class ArrivalEstimator:
     bin_calls: float = 0.0
     bin_s: float = 0.0
     dispersion: float = 2.0
-    spread_mass: float = 8.0
+    spread_mass: float = _PRIOR_SPREAD_MASS
     long_calls: float = 0.0
     long_s: float = 0.0
     long_rate: float = -1.0
@@ -68,14 +69,20 @@ class ArrivalEstimator:
         shape = rate * _GUESS_S + _PRIOR_SHAPE
         return cls((shape,) * len(TIME_CONSTANTS_S), (_GUESS_S,) * len(TIME_CONSTANTS_S))
 
-    def while_idle(self) -> ArrivalEstimator:
-        """What to assume before the first call ever: a call a minute or two, however short the look was.
+    @property
+    def taught(self) -> bool:
+        """Whether there was a call lately. Without one the estimate is all prior."""
+        return max(self.shapes) > _PRIOR_SHAPE
 
-        An estimate without a call in it is all prior, and ten seconds of that would fill a new pool with workers.
+    def while_new(self) -> ArrivalEstimator:
+        """What to assume of a pool that saw a call or two, or none: that it looked for a minute at least.
+
+        One call within ten seconds is no rate of six a minute: an estimate from so little is nearly all prior, and
+        would fill a new pool with workers.
         """
-        if max(self.shapes) > _PRIOR_SHAPE:
-            return self
-        return replace(self, times_s=tuple([max(time, _IDLE_S) for time in self.times_s]), dispersion=1.0)
+        known = self.spread_mass > _PRIOR_SPREAD_MASS
+        times_s = tuple([max(time, _NEW_S) for time in self.times_s])
+        return replace(self, times_s=times_s, dispersion=self.dispersion if known else 1.0)
 
     def moments(self) -> tuple[float, float, float]:
         """Mean, variance and third central moment of the rate, in calls per second: what is known of it."""

@@ -58,6 +58,10 @@ def predictive_need(learned: PolicyState, observation: PoolObservation) -> tuple
         * spec.wait_ratio
     )
     workers, risk = _workers(forecast, before, -(-calls // spec.slots), spec, mean, may_fall=not observation.partial)
+    if not (calls or observation.arrived or arrivals.taught or any(extra)):
+        # Nobody ever called: one worker waits for the first caller, and a prior is no reason for more.
+        workers = min(workers, 1)
+        risk = forecast.risk(workers * spec.slots)
     learned = learned.wanting(workers, forecast.poisson_variance**0.5)
     return learned, Need(workers, LazyExplanation(observation, forecast, risk), _inputs(observation, forecast, risk))
 

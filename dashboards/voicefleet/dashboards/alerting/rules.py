@@ -8,13 +8,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from voicefleet.dashboards.alerting.alerts import ALERTS, Alert
-from voicefleet.dashboards.alerting.slo import BURNS, LEAST_EVENTS, OBJECTIVES, WINDOWS, Burn, Objective, seconds
+from voicefleet.dashboards.alerting.alert import RUNBOOKS
+from voicefleet.dashboards.alerting.alerts import ALERTS
+from voicefleet.dashboards.alerting.pages import HALF_HOLD, PAGES, TWENTIETH_HOLD, Page
+from voicefleet.dashboards.alerting.slo import (
+    BURNS,
+    LEAST_BAD,
+    LEAST_EVENTS,
+    MANY_BAD,
+    OBJECTIVES,
+    WINDOWS,
+    Burn,
+    Objective,
+)
 
-RUNBOOKS = "dashboards/runbooks.md"
-"""Where runbooks are found: an address of yours, see the chart's `prometheusRule.runbookUrl`."""
+SOON = "10s"
+"""How often what pages is looked at, whatever Prometheus does by default.
+
+Half a minute from a fault to its page: 3 s for the controller, then a scrape, then this."""
 TOTAL = "region_slo:voicefleet_events:rate5m"
 BAD = "region_slo:voicefleet_bad_events:rate5m"
+BAD_NOW = "region_slo:voicefleet_bad_events:rate1m"
+EVALUATED_EVERY_S = 15
+"""The objectives are recorded so often, whatever else is: events are counted by it."""
 BUDGET = "region_slo:voicefleet_error_budget:ratio"
 
 
@@ -29,13 +45,23 @@ def burn_alert_name(objective: Objective) -> str:
 
 
 def recordings() -> list[dict[str, Any]]:
-    """The recording rules, in the order they build upon each other."""
+    """All recording rules."""
+    return [*_of_objectives(), *_of_pages()]
+
+
+def _of_pages() -> list[dict[str, Any]]:
+    return [rule for page in PAGES for rule in page.recordings()]
+
+
+def _of_objectives() -> list[dict[str, Any]]:
+    """In the order they build upon each other."""
     found: list[dict[str, Any]] = []
     for objective in OBJECTIVES:
         slo = {"slo": objective.name}
         found += [
-            {"record": TOTAL, "expr": objective.total, "labels": slo},
-            {"record": BAD, "expr": objective.bad, "labels": slo},
+            {"record": TOTAL, "expr": objective.total("5m"), "labels": slo},
+            {"record": BAD, "expr": objective.bad("5m"), "labels": slo},
+            {"record": BAD_NOW, "expr": objective.bad("1m"), "labels": slo},
             {"record": BUDGET, "expr": f"vector({objective.budget:g})", "labels": slo},
         ]
     for window in WINDOWS:
@@ -44,16 +70,32 @@ def recordings() -> list[dict[str, Any]]:
     return found
 
 
+def count(series: str, window: str) -> str:
+    """How many events there really were in `window`, of a recorded rate.
+
+    Summed up, one evaluation after the other: an average over the window times its length would make hundreds of the
+    first few events of a fleet that has just begun. An evaluation that is missing counts as none.
+    """
+    return f"sum_over_time({series}[{window}]) * {EVALUATED_EVERY_S}"
+
+
 def burn_expression(objective: Objective, burn: Burn) -> str:
-    """Both windows burn the budget `factor` times too fast, and there were events enough to say so."""
+    """Both windows burn the budget `factor` times too fast, there were events enough to say so, and it is not over."""
     assert burn.factor * objective.budget < 1, f"{objective.name} {burn.long}: a ratio is never above 1"
     slo = f'{{slo="{objective.name}"}}'
     # The budget as it is recorded: whoever promises another share changes one rule.
     limit = f"on (slo) group_left () ({burn.factor:g} * {BUDGET}{slo})"
+    over = ""
+    if burn.severity == "critical":
+        over = f" unless ({_QUIET[burn.short].format(slo=slo)} and {count(BAD + slo, burn.short)} >= {MANY_BAD})"
     return (
         f"{ratio(burn.long)}{slo} > {limit} and {ratio(burn.short)}{slo} > {limit}"
-        f" and avg_over_time({TOTAL}{slo}[{burn.long}]) * {seconds(burn.long)} >= {LEAST_EVENTS}"
+        f" and {count(TOTAL + slo, burn.long)} >= {LEAST_EVENTS} and {count(BAD + slo, burn.long)} >= {LEAST_BAD}{over}"
     )
+
+
+_QUIET = {"5m": f"{BAD_NOW}{{slo}} <= 0.3 * {BAD}{{slo}}", "30m": f"{BAD}{{slo}} == 0"}
+"""By the short window: what holds once it is over, and hardly before where there are `MANY_BAD` events in it."""
 
 
 def burn_alerts() -> list[dict[str, Any]]:
@@ -81,20 +123,23 @@ def burn_alerts() -> list[dict[str, Any]]:
 
 def cause_alerts() -> list[dict[str, Any]]:
     """The alerts that name a cause."""
-    return [_cause(alert) for alert in ALERTS]
+    return [rule for alert in ALERTS for rule in alert.rules(_links(alert.name, alert.dashboard))]
 
 
-def _cause(alert: Alert) -> dict[str, Any]:
+def page_alerts() -> list[dict[str, Any]]:
+    """Two alerts of one name for each page."""
+    return [
+        _page(page, window, hold) for page in PAGES for window, hold in (("2m", HALF_HOLD), ("10m", TWENTIETH_HOLD))
+    ]
+
+
+def _page(page: Page, window: str, hold: str) -> dict[str, Any]:
+    (made,) = page.alert.rules(_links(page.alert.name, page.alert.dashboard))
     return {
-        "alert": alert.name,
-        "expr": alert.expr,
-        "for": alert.hold,
-        "labels": {"severity": alert.severity, "class": "cause"},
-        "annotations": {
-            "summary": alert.summary,
-            "description": alert.description,
-            **_links(alert.name, alert.dashboard),
-        },
+        **made,
+        "expr": page.expression(window),
+        "for": hold,
+        "labels": {**made["labels"], "class": "page", "window": window},
     }
 
 
@@ -106,39 +151,10 @@ def rule_file() -> Mapping[str, Any]:
     """The whole file, as Prometheus reads it."""
     return {
         "groups": [
-            {"name": "voicefleet.slo.recordings", "rules": recordings()},
+            {"name": "voicefleet.slo.recordings", "interval": f"{EVALUATED_EVERY_S}s", "rules": _of_objectives()},
+            {"name": "voicefleet.pages.recordings", "interval": SOON, "rules": _of_pages()},
+            {"name": "voicefleet.pages", "interval": SOON, "rules": page_alerts()},
             {"name": "voicefleet.slo.alerts", "rules": burn_alerts()},
-            {"name": "voicefleet.causes", "rules": cause_alerts()},
+            {"name": "voicefleet.causes", "interval": SOON, "rules": cause_alerts()},
         ]
-    }
-
-
-def inhibition_file() -> Mapping[str, Any]:
-    """An example for Alertmanager: a page silences the warnings it makes, a dead control plane those it explains."""
-    same = ["cluster", "region"]
-    return {
-        "route": {"receiver": "default", "group_by": ["alertname", "cluster", "region"]},
-        "receivers": [{"name": "default"}],
-        "inhibit_rules": [
-            {
-                "source_matchers": ['severity="critical"', 'class="slo"'],
-                "target_matchers": ['severity="warning"', 'class="slo"'],
-                "equal": ["alertname", *same],
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetTtfa1500msBudgetBurn"'],
-                "target_matchers": ['alertname="VoicefleetTtfa800msBudgetBurn"'],
-                "equal": same,
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetRegionNoWorkers"'],
-                "target_matchers": ['alertname=~"VoicefleetCallsWaiting|VoicefleetHeadroomLow|VoicefleetScalerAtMax"'],
-                "equal": same,
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetControllerMissing"'],
-                "target_matchers": ['alertname="VoicefleetScalerStale"'],
-                "equal": ["cluster"],
-            },
-        ],
     }

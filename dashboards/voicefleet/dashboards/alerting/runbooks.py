@@ -1,10 +1,16 @@
-"""`dashboards/runbooks.md`, made from the alerts themselves: no alert is without a runbook."""
+"""The runbooks, made from the alerts themselves: no alert is without one.
+
+They are a file to read in the repository, and the page `/runbooks` of each controller, where alerts lead to.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from voicefleet.dashboards.alerting.alerts import ALERTS, Alert
+from voicefleet.dashboards.alerting.alert import Alert
+from voicefleet.dashboards.alerting.alerts import ALERTS
+from voicefleet.dashboards.alerting.pages import PAGES
 from voicefleet.dashboards.alerting.rules import burn_alert_name, ratio
 from voicefleet.dashboards.alerting.slo import BURNS, OBJECTIVES, Objective
 
@@ -14,6 +20,11 @@ _LOOK_FIRST = {
         "(rate(voicefleet_turn_stage_duration_seconds_bucket[5m])))",
         "histogram_quantile(0.95, sum by (cluster, region, tier, le) (rate(voicefleet_turn_ttfa_seconds_bucket[5m])))",
     ),
+    "answer": (
+        "sum by (cluster, region, stage, kind) (rate(voicefleet_provider_failures_total[5m]))",
+        "sum by (cluster, region, reason) (rate(voicefleet_apologies_total[5m]))",
+    ),
+    "admission": ("sum by (cluster, region, result) (rate(voicefleet_call_requests_total[5m]))",),
     "greeting": ("sum by (cluster, region, result) (rate(voicefleet_greeting_seconds_count[5m]))",),
     "call_setup": ("sum by (cluster, region, result) (rate(voicefleet_call_setup_seconds_count[5m]))",),
     "wait": (
@@ -30,11 +41,15 @@ _LOOK_FIRST["ttfa_800ms"] = _LOOK_FIRST["ttfa_1500ms"]
 _IMPACT = {
     "ttfa_1500ms": "Callers wait for answers so long that they ask again or hang up.",
     "ttfa_800ms": "Answers feel slow.",
+    "answer": "Callers hear an apology, or nothing, in place of an answer.",
+    "admission": "Callers do not get into a call at all.",
     "greeting": "Callers wait for the first word after they joined.",
     "call_setup": "Calls reach a worker, and its agent is late in the room or fails.",
     "wait": "Callers wait for an agent, or gave up.",
     "mos": "Caller and agent understand each other badly.",
 }
+_FILLED_IN = re.compile(r"{{ with printf .*$|{{ with .*?{{ end }}")
+_LABEL = re.compile(r"{{ \$labels\.(\w+) }}")
 _SLOW = (
     "Which stage grew? The stage panel of the call quality dashboard, then an exemplar's trace.",
     "A provider's stage: see VoicefleetProviderErrors and VoicefleetProviderTimeouts.",
@@ -43,7 +58,15 @@ _SLOW = (
 _ACTIONS = {
     "ttfa_1500ms": _SLOW,
     "ttfa_800ms": (*_SLOW, "A faster tier: `vad.min_silence_s` and `endpointing.min_delay_s` are its floor."),
+    "answer": (
+        "Which stage fails, and how? See VoicefleetProviderErrors and VoicefleetProviderTimeouts.",
+        "reason=unheard and the recogniser in health: noise that is taken for speech. Raise `apology.min_speech_s`, or "
+        "`vad.activation_threshold`, of the tier.",
+        "stage=other: the agent's own code answers nothing.",
+    ),
+    "admission": ("full, unavailable or failed: see VoicefleetCallsRefused. limited: see VoicefleetCallsLimited.",),
     "greeting": (
+        "result=apology: an apology was heard in its place; see VoicefleetTurnsFailing.",
         "result=silent: the agent said nothing; its factory or TTS fails, see the worker's log.",
         "Slow, not silent: job processes start cold. Raise `idle_processes`.",
     ),
@@ -58,13 +81,15 @@ _ACTIONS = {
 
 def markdown() -> str:
     """The whole file."""
-    names = [*(burn_alert_name(o) for o in OBJECTIVES), *(a.name for a in ALERTS)]
+    pages = [page.alert for page in PAGES]
+    names = [*(a.name for a in pages), *(burn_alert_name(o) for o in OBJECTIVES), *(a.name for a in ALERTS)]
     parts = [
         "# Runbooks",
         "<!-- Made by `voicefleet dashboards generate`; the text is in dashboards/voicefleet/dashboards/. -->",
         "One for each alert of the Prometheus rules, under the alert's name. `voicefleet status` shows the fleet "
         "without Grafana; its `--json` is for scripts.",
         "\n".join(f"- [{name}](#{name.lower()})" for name in names),
+        *(_cause(alert) for alert in pages),
         *(_objective(objective) for objective in OBJECTIVES),
         *(_cause(alert) for alert in ALERTS),
     ]
@@ -85,7 +110,19 @@ def _objective(objective: Objective) -> str:
 
 
 def _cause(alert: Alert) -> str:
-    return _runbook(alert.name, alert.description, alert.impact, alert.queries, alert.actions, alert.escalation)
+    return _runbook(
+        alert.name, meaning(alert.description), alert.impact, alert.queries, alert.actions, alert.escalation
+    )
+
+
+def meaning(description: str) -> str:
+    """A description without what Prometheus fills in when the alert fires.
+
+    >>> meaning("None {{ with $labels.cluster }}of {{ . }} {{ end }}answers {{ $labels.dependency }}.")
+    'None answers the dependency.'
+    """
+    without = _FILLED_IN.sub("", description)
+    return _LABEL.sub(r"the \1", without).strip()
 
 
 def _runbook(

@@ -43,7 +43,7 @@ CALLER_TURNS = Metric(
     "counter",
     "Questions asked, by what came of them.",
     ("region", "outcome"),
-    values={"outcome": ("answered", "unanswered", "cut_in")},
+    values={"outcome": ("answered", "apology", "unanswered", "cut_in")},
 )
 CALLERS_LIVE = Metric("voicefleet_callers_live", "gauge", "Simulated callers in a room.")
 CALLER_LAG = Metric(

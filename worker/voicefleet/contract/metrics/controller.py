@@ -144,8 +144,23 @@ JOINS_REFUSED = Metric(
     ("region", "reason"),
     values={"reason": ("ended", "over_limit")},
 )
+DEPENDENCY_UP = Metric(
+    "voicefleet_dependency_up",
+    "gauge",
+    "1: it answers; 0: it has not answered this controller for some seconds, and what depends on it is unknown.",
+    ("region", "dependency"),
+    values={"dependency": ("redis", "livekit", "kubernetes")},
+)
 API_REQUESTS = Metric(
     "voicefleet_api_requests", "counter", "Requests to /v1, by route and status.", ("route", "status")
+)
+CALL_REQUESTS = Metric(
+    "voicefleet_call_requests",
+    "counter",
+    "Requests for a call with a valid key, by answer; each try counts. Refused are full, unavailable, limited and "
+    "failed. One that names no region counts for the largest.",
+    ("region", "result"),
+    values={"result": ("ticket", "dialled", "full", "unavailable", "limited", "failed")},
 )
 WORKERS = Metric(
     "voicefleet_workers",
@@ -179,6 +194,12 @@ SCALER_CURRENT = Metric(
 )
 SCALER_MIN = Metric("voicefleet_scaler_min_workers", "gauge", "Least workers allowed.", ("region",))
 SCALER_MAX = Metric("voicefleet_scaler_max_workers", "gauge", "Most workers allowed.", ("region",))
+POOL_COST = Metric(
+    "voicefleet_pool_cost_per_hour",
+    "gauge",
+    "What the workers that run now cost in an hour, at the price in the settings; absent without one.",
+    ("region", "currency"),
+)
 SCALER_SIGNAL = Metric(
     "voicefleet_scaler_signal", "gauge", "What the last decision was made from, by name.", ("region", "signal")
 )

@@ -14,6 +14,7 @@ MOST_VALUES: Mapping[str, int] = {
     "region": 16,
     "pool": 16,
     "agent": 1,
+    "worker": 1,
     "tier": 8,
     "provider": 8,
     "route": 16,
@@ -22,6 +23,7 @@ MOST_VALUES: Mapping[str, int] = {
     "source": 12,
     "reason": 16,
     "receiver": 4,
+    "currency": 4,
 }
 """The labels whose values the catalogue cannot list, because settings or code elsewhere name them: how many there may
 be in one process. Every other label lists its values where the metric is."""

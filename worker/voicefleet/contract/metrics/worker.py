@@ -9,6 +9,12 @@ from voicefleet.contract.metrics.kinds import Metric
 _DIRECTION = {"direction": ("inbound", "outbound")}
 _STAGES = ("stt", "llm", "tts", "other")
 
+WORKER_INFO = Metric(
+    "voicefleet_worker_info",
+    "gauge",
+    "1; its label is the name of the worker, as `voicefleet drain` takes it. Joined to the worker's other series.",
+    ("worker",),
+)
 TURN_TTFA = Metric(
     "voicefleet_turn_ttfa_seconds",
     "histogram",
@@ -21,7 +27,7 @@ TURN_TTFA = Metric(
 TURNS = Metric(
     "voicefleet_turns",
     "counter",
-    "Turns of callers, by how they ended.",
+    "Turns of callers, by how they ended. error: no answer; an apology was said instead, or nothing came for 10 s.",
     ("outcome",),
     values={"outcome": ("completed", "interrupted", "session_closed", "error")},
 )
@@ -75,10 +81,10 @@ CALL_SETUP = Metric(
 GREETING = Metric(
     "voicefleet_greeting_seconds",
     "histogram",
-    "Job given to this worker to the agent's first audio; silent: none came within 10 s.",
+    "Job given to this worker to the agent's first audio. apology: that was one; silent: none came within 10 s.",
     ("result",),
     kinds.LATENCY_S,
-    {"result": ("ok", "silent")},
+    {"result": ("ok", "apology", "silent")},
     unit="seconds",
 )
 CALLS_ACTIVE = Metric("voicefleet_calls_active", "gauge", "Calls in progress on this worker.")
@@ -154,7 +160,7 @@ OBSERVATIONS_DROPPED = Metric(
 PROVIDER_FAILURES = Metric(
     "voicefleet_provider_failures",
     "counter",
-    "Failed requests to STT, LLM and TTS, by how.",
+    "Failed requests to STT, LLM and TTS, by how; a timeout too when an apology cut it off. other: the agent's code.",
     ("stage", "kind"),
     values={"stage": _STAGES, "kind": ("timeout", "refused", "connection", "other")},
 )

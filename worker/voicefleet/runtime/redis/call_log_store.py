@@ -1,25 +1,26 @@
-"""The logs of a region's calls in Redis: read, added to by the jobs, and closed by the controller.
+"""The logs of a region's calls in Redis: read, and added to by the jobs and the controllers.
 
-What a log holds is told in `contract.call_log`. Every method raises `UnknownStateError` when Redis does not answer.
+What a log holds is told in `contract.call_log`; `controller.calls.call_archive` closes and keeps it.
+Every method raises `UnknownStateError` when Redis does not answer.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from voicefleet.contract.call_events import CallSummary, EndReason
-from voicefleet.contract.call_log import KEPT_MS, CallLog, summarize
+from voicefleet.contract.call_log import CallLog, summarize
 from voicefleet.contract.keys import Keys
 from voicefleet.runtime.redis.connection import RedisClient, Scripts, translate_redis_errors
-from voicefleet.runtime.redis.scripts import CallClose, CallFacts, CallReason, CallsDue
+from voicefleet.runtime.redis.scripts import CallFacts, CallNote, CallReason, CallsDue
 
 LOOK_EVERY_MS = 60_000
 """A call that goes on is looked at so often; whatever may end it has it looked at sooner."""
 AGAIN_MS = 5_000
 """A call that is over is left to the replica that saw it first for so long."""
 LOOKS_AT_ONCE = 200
+NOTES_AT_ONCE = 200
 
 
 class CallLogStore:
@@ -72,12 +73,29 @@ class CallLogStore:
             return bool(await self._redis.hsetnx(self._keys.call_log(log.call), "end_hook", "1"))
 
     async def add_facts(
-        self, room: str, room_sid: str, *, job: str, tier: str, language: str, facts: Sequence[dict[str, Any]]
+        self,
+        room: str,
+        room_sid: str,
+        *,
+        job: str,
+        tier: str,
+        language: str,
+        facts: Sequence[dict[str, Any]],
+        trace: str = "",
     ) -> bool:
         """What a job has to tell: ``e`` what it is, ``ago_ms`` how long ago, and more. False: nobody knows that the job
         has, or had, the call."""
-        args = CallFacts(room=room, room_sid=room_sid, job=job, tier=tier, language=language, facts=list(facts))
+        args = CallFacts(
+            room=room, room_sid=room_sid, job=job, tier=tier, language=language, trace=trace, facts=list(facts)
+        )
         return bool(await self._scripts.run([self._keys.open_calls], args))
+
+    async def note(self, rooms: Sequence[str], fact: dict[str, Any], state: str) -> None:
+        """What a controller sees of the open calls in `rooms`: ``e`` what it is, and more. It is noted once until it is
+        said with another `state`, and of one kind at most `call_log.MOST_NOTES` times."""
+        for start in range(0, len(rooms), NOTES_AT_ONCE):
+            part = list(rooms[start : start + NOTES_AT_ONCE])
+            await self._scripts.run([self._keys.open_calls], CallNote(rooms=part, fact=fact, state=state))
 
     async def note_reason(self, room: str, reason: EndReason, room_sid: str = "", *, over: bool = False) -> bool:
         """The call is about to be ended, for this reason; the first one that is given stays.
@@ -94,15 +112,3 @@ class CallLogStore:
             claim_prefix=self._keys.claim_prefix, look_every_ms=LOOK_EVERY_MS, again_ms=AGAIN_MS, most=LOOKS_AT_ONCE
         )
         return [str(call) for call in await self._scripts.run([self._keys.open_calls, self._keys.callers], args)]
-
-    async def close(self, log: CallLog, summary: CallSummary) -> bool:
-        """End the call with `call.ended`, once. False: it had ended, or a caller is back."""
-        args = CallClose(
-            id=log.call,
-            claim_prefix=self._keys.claim_prefix,
-            at_ms=log.end_ms(),
-            reason=summary.reason,
-            event=json.dumps(summary.model_dump(mode="json", exclude={"timeline", "dial", "call", "region"})),
-            kept_ms=KEPT_MS,
-        )
-        return bool(await self._scripts.run([self._keys.open_calls, self._keys.callers], args))

@@ -201,11 +201,15 @@ class ClaimStore:
         answer, _ = await self._scripts.run(self._holding(room), args)
         return Yielded(int(answer))
 
-    async def recover(self, room: str, claim: Claim) -> bool:
-        """Free a call whose job is gone for sure, and put it at the head of the queue. False: it moved on."""
+    async def recover(self, room: str, claim: Claim, why: str = "") -> bool:
+        """Free a call whose job is gone for sure, and put it at the head of the queue. False: it moved on.
+
+        Args:
+            why: a word for the call's log.
+        """
         keys = self._keys
         queue = [keys.callers, keys.waiting, keys.inflight]
-        args = Recover(room=room, worker=claim.worker, job=claim.job, epoch_ttl_ms=EPOCH_TTL_MS)
+        args = Recover(room=room, worker=claim.worker, job=claim.job, why=why, epoch_ttl_ms=EPOCH_TTL_MS)
         every = [*self._protocol(room), *queue, keys.changed, keys.renewed]
         return bool(await self._scripts.run(every, args))
 

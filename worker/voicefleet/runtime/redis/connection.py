@@ -218,7 +218,7 @@ def script_prelude() -> str:
 def script_notes() -> str:
     """What a script begins with that notes what becomes of a call."""
     text = (resources.files("voicefleet.runtime.redis") / "notes.lua").read_text(encoding="utf-8")
-    for name in ("LOG_TTL_MS", "MOST_FACTS", "MOST_EVENTS", "ENDS_AFTER_MS", "FLUSH_MS"):
+    for name in ("LOG_TTL_MS", "MOST_FACTS", "MOST_EVENTS", "ENDS_AFTER_MS", "FLUSH_MS", "MOST_NOTES"):
         text = text.replace(f"<<{name}>>", str(getattr(call_log, name)))
     return text
 

@@ -4,7 +4,7 @@
 -- a claim: every note is guarded.
 local PREFIX = string.match(KEYS[1] or '', '^.-{.-}:')
 local LOG_TTL_MS, MOST_FACTS, MOST_EVENTS = <<LOG_TTL_MS>>, <<MOST_FACTS>>, <<MOST_EVENTS>>
-local ENDS_AFTER_MS, FLUSH_MS = <<ENDS_AFTER_MS>>, <<FLUSH_MS>>
+local ENDS_AFTER_MS, FLUSH_MS, MOST_NOTES = <<ENDS_AFTER_MS>>, <<FLUSH_MS>>, <<MOST_NOTES>>
 
 local function log_of(id)
   return PREFIX .. 'call_log:' .. id
@@ -76,7 +76,8 @@ end
 
 local note = {}
 
--- A caller is in the room. The call's record, if there is one, tells whose it is.
+-- A caller is in the room. The call's record, if there is one, tells whose it is. Returns {id, trace id or ''} when the
+-- caller was not known to be there.
 function note.caller(room, sid)
   local id = open_call(room, sid, true)
   if not id then
@@ -89,10 +90,15 @@ function note.caller(room, sid)
     local order = type(record.order) == 'table' and record.order or {}
     redis.call('HSETNX', log, 'tier', order.tier or '')
     redis.call('HSETNX', log, 'language', order.language or '')
+    local trace = string.match(order.traceparent or '', '^%x%x%-(%x+)%-')
+    if trace then
+      redis.call('HSETNX', log, 'trace', trace)
+    end
   end
   redis.call('HDEL', log, 'left_ms')
   if redis.call('HSETNX', log, 'here', 1) == 1 then
     add_fact(id, {e = 'caller'})
+    return {id, redis.call('HGET', log, 'trace') or ''}
   end
 end
 
@@ -128,7 +134,7 @@ function note.live(room, sid, worker, job, epoch, moved)
   elseif known[5] then
     fact.gap_ms = now - known[5]
   end
-  redis.call('HDEL', log, 'released', 'lost_ms', 'let_go')
+  redis.call('HDEL', log, 'released', 'lost_ms', 'let_go', 'unheld_ms', 'said:waiting', 'said:dispatched')
   redis.call('HSET', log, 'job', job, 'worker', worker, 'epoch', epoch, 'answered', 1, 'held:' .. job, epoch)
   add_fact(id, fact)
   local data = {room = room, worker = worker, epoch = epoch, from_worker = fact.from_worker}
@@ -137,11 +143,13 @@ function note.live(room, sid, worker, job, epoch, moved)
   add_event(id, 'call.' .. fact.e, fact.e .. '.' .. epoch, cjson.encode(data))
 end
 
--- The job has the call no more, and nobody has it. `how`: left (it ended), lost (it was taken from it) or expired.
-function note.gone(room, sid, job, how)
+-- The job has the call no more, and nobody has it. `how`: left (it ended), lost (it was taken from it) or expired. `why`
+-- it was taken, and since when it gave no sign of life, where that is known.
+function note.gone(room, sid, job, how, why, renewed_ms)
   local id = call_in(room, sid)
   if is_open(id) and redis.call('HGET', log_of(id), 'job') == job then
     local now = now_ms()
+    local since = tonumber(renewed_ms or redis.call('HGET', log_of(id), 'unheld_ms') or now)
     redis.call('HDEL', log_of(id), 'job')
     redis.call('HSET', log_of(id), 'lost_ms', now)
     if how == 'left' and redis.call('HEXISTS', log_of(id), 'here') == 0 then
@@ -149,8 +157,32 @@ function note.gone(room, sid, job, how)
       redis.call('HSET', log_of(id), 'let_go', 1)
     end
     look_at(id, now + ENDS_AFTER_MS)
-    add_fact(id, {e = how})
+    add_fact(id, {e = how, why = why, silent_ms = since < now and now - since or nil})
   end
+end
+
+-- The claim of the call ran out, and was last renewed then.
+function note.unheld(room, renewed_ms)
+  local id = call_in(room, '')
+  if is_open(id) and redis.call('HEXISTS', log_of(id), 'job') == 1 then
+    redis.call('HSETNX', log_of(id), 'unheld_ms', renewed_ms)
+  end
+end
+
+-- Something that a controller sees of the call; said again only once its `state` is another one. Returns true when it is
+-- noted now.
+function note.said(room, fact, state)
+  local id = call_in(room, '')
+  if not is_open(id) or redis.call('HGET', log_of(id), 'said:' .. fact.e) == state then
+    return false
+  end
+  redis.call('HSET', log_of(id), 'said:' .. fact.e, state)
+  if redis.call('HINCRBY', log_of(id), 'notes:' .. fact.e, 1) > MOST_NOTES then
+    return false
+  end
+  fact.t = nil
+  add_fact(id, fact)
+  return true
 end
 
 -- The agent ended its part on purpose: nobody is sent there until somebody asks.
@@ -183,7 +215,8 @@ end
 for name, write in pairs(note) do
   note[name] = function(...)
     if PREFIX then
-      pcall(write, ...)
+      local done, answer = pcall(write, ...)
+      return done and answer or nil
     end
   end
 end

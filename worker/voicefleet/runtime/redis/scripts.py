@@ -73,6 +73,40 @@ class AsideChange(ScriptArguments):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MoveOut(ScriptArguments):
+    script = "move_out"
+    room: str
+    room_sid: str
+    moved_ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveIn(ScriptArguments):
+    script = "move_in"
+    room: str
+    joined_ms: float
+    call: str
+    log: list[str]
+    facts: list[str]
+    transcript: str
+    transcript_ttl_ms: int
+    transcript_of: str
+    epoch: str
+    fenced: list[str]
+    record: str
+    record_ttl_ms: int
+    epoch_ttl_ms: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveDone(ScriptArguments):
+    script = "move_done"
+    room: str
+    call: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenClaimsExpire(ScriptArguments):
     script = "open_claims_expire"
     claim_prefix: str
@@ -92,6 +126,7 @@ class Recover(ScriptArguments):
     room: str
     worker: str
     job: str
+    why: str
     epoch_ttl_ms: int
 
 
@@ -267,7 +302,16 @@ class CallFacts(ScriptArguments):
     job: str
     tier: str
     language: str
+    trace: str
     facts: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallNote(ScriptArguments):
+    script = "call_note"
+    rooms: list[str]
+    fact: dict[str, Any]
+    state: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +340,23 @@ class CallClose(ScriptArguments):
     at_ms: int
     reason: str
     event: str
+    kept_ms: int
+    most: int
+    pack_after_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallsToPack(ScriptArguments):
+    script = "calls_to_pack"
+    again_ms: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallPack(ScriptArguments):
+    script = "call_pack"
+    id: str
+    packed: str
     kept_ms: int
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 TAIL_BYTES = 16_384
+_OURS = "voicefleet: "
+"""Begins what a command of ours says when it ends with code 2."""
+_PYTHONS = re.compile(r"^[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit|Warning)\b")
+_LINES = 3
 
 
 def describe_code(code: int | None) -> str:
@@ -28,3 +34,31 @@ def last_lines(path: Path, lines: int, *, most_bytes: int = TAIL_BYTES) -> list[
     if start:
         text = re.sub(r"^\S*", "", text)
     return text.strip().splitlines()[-lines:]
+
+
+def last_words(lines: Sequence[str]) -> str:
+    """Why a process ended, as far as its last lines tell: the message of a command of ours, else the error that ended
+    a Python program, else the last three lines; of a structured log those that tell of an error, in plain words."""
+    lines = [said for line in lines if line.strip() and (said := _plain(line.strip()))]
+    ours = next((n for n in reversed(range(len(lines))) if lines[n].startswith(_OURS)), None)
+    if ours is not None:
+        return " ".join([lines[ours].removeprefix(_OURS), *lines[ours + 1 :]])
+    if lines and _PYTHONS.match(lines[-1]):
+        return lines[-1]
+    return " | ".join(lines[-_LINES:])
+
+
+def _plain(line: str) -> str:
+    """A line of a log as it is; of a structured one what it says of an error, empty when it tells of none."""
+    if not line.startswith("{"):
+        return line
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return line
+    if not isinstance(fields, dict) or "event" not in fields:
+        return line
+    if fields.get("level") not in ("error", "critical"):
+        return ""
+    error = str(fields.get("exception") or fields.get("error") or "").strip().splitlines()
+    return f"{fields['event']}: {error[-1]}" if error else str(fields["event"])

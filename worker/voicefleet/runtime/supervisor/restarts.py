@@ -1,7 +1,8 @@
 """When a process that ended is started again. Pure: it decides from how long the process lived, its code, and the time.
 
 A process that lived long enough is *proven*: its end is no failure, and another is started at once. Failures in a row
-double the wait. Invariant: `not_before_s` never moves back but by a reset, and a reset needs a proven process.
+double the wait. Invariant: `not_before_s` never moves back but by a reset, and a reset needs a proven process, or as
+much time without a failure: where several processes run, one that was proven before says nothing of the new ones.
 """
 
 from __future__ import annotations
@@ -61,6 +62,11 @@ class Backoff:
     def wait_s(self, now_s: float) -> float:
         """Seconds until the next start; 0 when it may be now."""
         return max(0.0, self.not_before_s - now_s)
+
+    def at(self, now_s: float) -> Backoff:
+        """The state now: what failed is forgotten once a process that was started when it might has had the time to
+        prove itself, and none failed since."""
+        return self.reset() if now_s - self.not_before_s >= self.policy.proven_after_s else self
 
     def after(self, ended: Ended, now_s: float) -> Backoff:
         """The state after the end of the only process: a proven one makes up for the failures before it."""

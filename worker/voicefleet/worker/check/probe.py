@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import sys
+from collections import UserDict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from livekit.agents import Agent, AgentSession, JobContext, inference, llm
 from livekit.agents.testing import fake_job_context
 
 from voicefleet.contract.calls import CallOrder
-from voicefleet.contract.errors import UsageError
+from voicefleet.contract.errors import ConfigErrors, Mistakes, UsageError
+from voicefleet.worker.agent_path import make_importable
 from voicefleet.worker.call import CallContext, set_current_call
 from voicefleet.worker.check.fake_room import FakeRoom
 from voicefleet.worker.check.findings import STAGES, Findings, Stage
@@ -36,17 +38,40 @@ class _Reached(BaseException):
     """The session is being started: the entrypoint is run no further."""
 
 
-def main(target_path: str, tiers_name: str, result: Path) -> None:
+class _AnyVariable(UserDict[str, str]):
+    """An environment in which every variable is set."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> str:
+        return "from-elsewhere"
+
+
+def main(target_path: str, tiers_name: str, result: Path, *, any_variable: bool = False) -> None:
     """Write what was found to `result`."""
-    try:
+    given = _AnyVariable(environment()) if any_variable else environment()
+    mistakes, target, tiers = Mistakes("the agent and its tiers"), None, None
+    make_importable(target_path)
+    with mistakes.noted():
         target = load_target(target_path)
-        tiers = resolve_tiers(read_tiers(tiers_name or target.default_tiers), environment())
-        found = asyncio.run(_probe(target, tiers.pick("")))
-        document = {"findings": found.to_json()}
+    with mistakes.noted():
+        if target is not None or tiers_name:
+            tiers = resolve_tiers(read_tiers(tiers_name or target.default_tiers), given)
+    try:
+        mistakes.refuse()
+        assert target is not None
+        assert tiers is not None
+        document: dict[str, Any] = {"findings": asyncio.run(_probe(target, tiers.pick(""))).to_json()}
     except UsageError as error:
-        value = None if error.value is None else str(error.value)
-        document = {"refused": {"what": error.what, "field": error.field, "value": value, "hint": error.hint}}
+        several = error.errors if isinstance(error, ConfigErrors) else (error,)
+        document = {"refused": [_refusal(one) for one in several]}
     result.write_text(json.dumps(document))
+
+
+def _refusal(error: UsageError) -> dict[str, str | None]:
+    value = None if error.value is None else str(error.value)
+    return {"what": error.what, "field": error.field, "value": value, "hint": error.hint}
 
 
 async def _probe(target: Target, tier: ReadyTier) -> Findings:
@@ -227,7 +252,7 @@ if __name__ == "__main__":
         ("LIVEKIT_API_SECRET", "check-" * 6),
     ):
         os.environ.setdefault(_name, _value)  # noqa: TID251
-    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]), any_variable="--any-variable" in sys.argv[4:])
     sys.stdout.flush()
     sys.stderr.flush()
     # Threads and tasks of the team's code are not waited for.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from livekit.agents import AgentSession, APIConnectionError, APIStatusError, APITimeoutError
@@ -19,6 +19,7 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.dead_air.detector import DeadAirDetector, Reason
+from voicefleet.worker.dead_air.hangs import hung_stage
 from voicefleet.worker.phrases.clips import Clip
 from voicefleet.worker.providers.fallback import adapter_of, members_of
 from voicefleet.worker.telemetry.observations import ApologySpoken, Fallback, Observation, ProviderFailure
@@ -40,8 +41,15 @@ _STAGES: Mapping[str, str] = {
 log = get_logger(__name__)
 
 
+async def _nobody_told(_: Reason) -> None: ...
+
+
 class Apology:
-    """Watches one session. `watch` before it starts, `end` when the call is over."""
+    """Watches one session. `watch` before it starts, `end` when the call is over.
+
+    Args:
+        announce: tells the room why the words that follow are said; it takes a moment at most, and never raises.
+    """
 
     def __init__(
         self,
@@ -51,8 +59,10 @@ class Apology:
         send: Callable[[Observation], None],
         *,
         language: str = "",
+        announce: Callable[[Reason], Awaitable[None]] = _nobody_told,
     ) -> None:
         self._session = session
+        self._announce = announce
         self._phrases = tier.phrases.pick(language)
         self._enabled = tier.tier.apology.enabled
         self._tier = tier.name
@@ -69,6 +79,9 @@ class Apology:
         """An apology without a recording is about to be heard."""
         self._speech_began = 0.0
         self._recogniser_failed = False
+        self._failed_s: float | None = None
+        self._cut_off = "", 0.0
+        """The stage that hung at the last apology, and when."""
         self.unheard: Callable[[], None] = lambda: None
         """Told of each turn of which no word was recognised while no recogniser failed."""
         self._ended = False
@@ -193,9 +206,21 @@ class Apology:
 
     def _count_failure(self, stage: str, error: BaseException) -> None:
         self._recogniser_failed |= stage == "stt"
+        self._failed_s = now_s = self._clock.monotonic()
         kind = failure_kind(error)
+        if kind == "timeout" and self._cut_off[0] == stage and now_s - self._cut_off[1] < _CLEARING_S:
+            return  # Its own limit passed while the apology cut it off: the same hang.
         log.warning("a provider failed", stage=stage, kind=kind, error=error_summary(error))
         self._send(ProviderFailure(stage, kind))
+
+    def _count_hang(self, reason: Reason, waiting_since_s: float | None) -> None:
+        """The apology cuts off what is pending: say who hung, unless a failure of this turn was counted already."""
+        if self._failed_s is not None and waiting_since_s is not None and self._failed_s >= waiting_since_s:
+            return
+        if stage := hung_stage(self._session, reason):
+            self._cut_off = stage, self._clock.monotonic()
+            log.warning("a provider hangs", stage=stage, kind="timeout")
+            self._send(ProviderFailure(stage, "timeout"))
 
     def _on_availability(self, stage: str) -> Callable[[Any], None]:
         def changed(event: Any) -> None:
@@ -225,14 +250,16 @@ class Apology:
         self._timer = asyncio.get_running_loop().call_later(delay_s, self._check)
 
     def _check(self) -> None:
+        since_s = self._detector.waits_since_s
         reason = self._detector.check(self._clock.monotonic())
         if reason is Reason.UNHEARD and not self._recogniser_failed:
             self.unheard()
         if reason is not None:
-            self._speaking = asyncio.create_task(self._speak(reason))
+            self._count_hang(reason, since_s)
+            self._speaking = asyncio.create_task(self._speak(reason, since_s))
         self._set_timer()
 
-    async def _speak(self, reason: Reason) -> None:
+    async def _speak(self, reason: Reason, since_s: float | None = None) -> None:
         phrase = self._phrases.apology if reason.interrupts else self._phrases.working
         what = phrase.recording or phrase.text
         if self._tts_failed and isinstance(what, str):
@@ -241,8 +268,10 @@ class Apology:
             return
         log.warning("the caller waited too long, an apology is played", reason=reason.value, tier=self._tier)
         self._trusted_to_tts = isinstance(what, str) and reason.interrupts
+        await self._announce(reason)
         if await self._say(what, reason):
-            self._send(ApologySpoken(reason.value))
+            waited_s = None if since_s is None else round(self._clock.monotonic() - since_s, 3)
+            self._send(ApologySpoken(reason.value, waited_s))
         if self._trusted_to_tts:
             asyncio.get_running_loop().call_later(_TTS_LIMIT_S, self._play_recording)
 

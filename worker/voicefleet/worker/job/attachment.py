@@ -42,6 +42,7 @@ from voicefleet.worker.job.parts import Job
 from voicefleet.worker.job.session_wait import SessionWait
 from voicefleet.worker.job.transfer import TRANSFERRED, transfer
 from voicefleet.worker.providers.pipeline import fit_session
+from voicefleet.worker.telemetry.call_facts import Note
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.observations import CallReleased, HookFailed
 from voicefleet.worker.tiers.load import ReadyTier, Tiers
@@ -181,6 +182,7 @@ class Attachment:
             live.started()
             telemetry.joined(greets=self._greets)
         self._begun = True
+        log.info("agent joined", how=self.call.resumed or "answered", tier=self.tier.name)
         if not self._greets:
             self._hold_greeting(session)
         return result
@@ -222,6 +224,7 @@ class Attachment:
             state=state,
             senses=senses,
             trace=self._trace.header,
+            note=ports.facts.note,
         )
         # Before the claim is given back, and after the end of the call is known.
         self._closing.push_async_callback(self._end_of_call, session, live)
@@ -232,8 +235,13 @@ class Attachment:
         self._media.readings = telemetry.on_rtp_stats
         self._closing.callback(apology.end)
         apology.watch()
+
         # Only after a full reconnect: while the SDK resumes a session, the audio goes on.
-        job.ctx.room.on("local_track_republished", lambda *_: apology.reconnected())
+        def reconnected(*_: Any) -> None:
+            ports.facts.note(Note.RECONNECTED)
+            apology.reconnected()
+
+        job.ctx.room.on("local_track_republished", reconnected)
         return live, telemetry
 
     async def _end_of_call(self, session: AgentSession[Any], live: LiveCall) -> None:

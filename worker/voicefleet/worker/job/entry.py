@@ -69,7 +69,7 @@ def setup(proc: JobProcess) -> None:
 async def entrypoint(ctx: JobContext) -> None:
     """Serve one call."""
     prepared: Prepared = ctx.proc.userdata[_USERDATA]
-    bind_call(room=ctx.job.room.name, job=ctx.job.id)
+    bind_call(room=ctx.job.room.name, call=ctx.job.room.sid, job=ctx.job.id)
     ports = parts.open_ports(ctx, prepared.settings)
     await serve(parts.read_job(ctx, prepared.settings, ports), prepared.tiers, prepared.target)
 

@@ -30,6 +30,7 @@ from voicefleet.worker.job.ending import Ending
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.voice import OURS_KEPT_S, Voice, put_gate
+from voicefleet.worker.telemetry.call_facts import Note
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.observations import CallEnded, HandoffHeld
 
@@ -69,6 +70,7 @@ class LiveCall:
         carry_on: Callable[[], Awaitable[None]],
         senses: Senses,
         trace: str = "",
+        note: Callable[[Note], None] = lambda _: None,
     ) -> None:
         self._ctx = ctx
         self._session = session
@@ -85,6 +87,7 @@ class LiveCall:
         self._telemetry = telemetry
         self._senses = senses
         self._trace = trace
+        self._note = note
         self._voice = Voice(ctx.room, session)
         self._avatar = AvatarWatch(session, ctx.room)
         self._handover = Handover(
@@ -195,6 +198,7 @@ class LiveCall:
         if self._keeping is not None:
             if self._lease.released:
                 self._result = "released"
+            log.info("agent's part of the call over", result=self._result)
             self._channel.send(CallEnded(self._result))
             await self._telemetry.end(self._result)
         # As long as the caller is there, another agent may yet go on with the call.
@@ -245,6 +249,7 @@ class LiveCall:
     def _doubt(self, doubtful: bool) -> None:
         if doubtful:
             log.warning("this process did not run for a while, silent until the claim is confirmed")
+            self._note(Note.STALLED)
         self._voice.mute(doubtful)
 
     def _held_back(self) -> bool:
@@ -259,6 +264,7 @@ class LiveCall:
 
     async def _hand_over(self) -> None:
         if await self._handover.run():
+            log.info("call handed over")
             await self._leave("handed_over")
 
     async def _leave(self, result: str) -> None:

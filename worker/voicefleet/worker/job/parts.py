@@ -11,6 +11,7 @@ from livekit.agents import AgentSession, JobContext, llm
 from voicefleet.contract.calls import LANGUAGE_PATTERN, DispatchMetadata
 from voicefleet.contract.dials import OUTBOUND
 from voicefleet.contract.keys import Keys
+from voicefleet.contract.spans import trace_of_room
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import bind_call, get_logger
@@ -25,9 +26,9 @@ from voicefleet.worker.conversation.transcript import CallTranscript, Loss, buil
 from voicefleet.worker.conversation.transcript_store import TranscriptStore
 from voicefleet.worker.conversation.work import CallWork
 from voicefleet.worker.dead_air.apology import Apology
-from voicefleet.worker.dead_air.detector import Reason
 from voicefleet.worker.dead_air.senses import Senses
 from voicefleet.worker.job import sdk
+from voicefleet.worker.job.announcer import Announcer
 from voicefleet.worker.job.caller_link import callers_in
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
@@ -40,6 +41,7 @@ from voicefleet.worker.server.settings import WorkerSettings
 from voicefleet.worker.telemetry.call_facts import CallFacts
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.call_trace import CallTrace
+from voicefleet.worker.telemetry.log_lines import log_turn
 from voicefleet.worker.telemetry.observations import ApologySpoken, Observation, Span, TranscriptLost
 from voicefleet.worker.tiers.load import ReadyTier, Tiers
 
@@ -103,7 +105,12 @@ def open_ports(ctx: JobContext, settings: WorkerSettings) -> Ports:
     room = ctx.job.room
     logs = CallLogStore(redis, scripts, settings.region)
     facts = CallFacts(logs, room=room.name, room_sid=room.sid, job=ctx.job.id, clock=clock)
-    channel = JobChannel(facts.observed)
+
+    def observed(observation: Observation) -> None:
+        facts.observed(observation)
+        log_turn(observation)
+
+    channel = JobChannel(observed)
     transcripts = None
     if settings.transcript == "on":
         transcripts = TranscriptStore(
@@ -263,12 +270,14 @@ def build_resumption(
 
 
 def build_trace(job: Job, tier: str, before: CallTranscript | None) -> CallTrace:
-    """The call's trace: the one that the dispatch carries, else the one of the job that had the call before."""
+    """The call's trace: the one that the dispatch carries, else the one of the job that had the call before, else the
+    one of its room. Its id stands on every line from here on, and in the call's log."""
     parent = parse_traceparent(job.dispatch.order.traceparent) or parse_traceparent(before.trace if before else "")
     trace = CallTrace(
         lambda span: job.ports.channel.send(Span(span)),
         on=bool(job.settings.otlp_endpoint) and job.settings.telemetry == "on",
         parent=parent,
+        trace=trace_of_room(job.room_sid),
         began_s=job.began_s,
         # LiveKit's own ids: a room's name is the front end's, and may name a person.
         common={
@@ -278,8 +287,8 @@ def build_trace(job: Job, tier: str, before: CallTranscript | None) -> CallTrace
             "voicefleet.tier": tier,
         },
     )
-    if trace.context is not None:
-        bind_call(trace_id=trace.context.trace)
+    bind_call(trace_id=trace.context.trace)
+    job.ports.facts.trace = trace.context.trace
     return trace
 
 
@@ -306,11 +315,14 @@ def build_monitors(
     caller who is not heard waits all the same."""
 
     def send(observation: Observation) -> None:
-        if isinstance(observation, ApologySpoken):
-            telemetry.apologised(observation.reason in (Reason.UNHEARD, Reason.UNANSWERED))
         job.ports.channel.send(observation)
+        if isinstance(observation, ApologySpoken):
+            telemetry.apologised(observation.reason)
 
-    apology = Apology(session, tier, job.ports.clock, send, language=job.dispatch.order.language)
+    announcer = Announcer(job.ctx.room)
+    apology = Apology(
+        session, tier, job.ports.clock, send, language=job.dispatch.order.language, announce=announcer.announce
+    )
     senses = Senses(session, job.ports.clock, build_vad=lambda: build_vad(tier), on=job.settings.senses == "on")
     apology.unheard, senses.unrepaired = senses.unheard_turn, apology.not_heard
 
@@ -326,6 +338,7 @@ def build_monitors(
         job.ports.clock,
         waits_since=waits_since,
         caller_there=lambda: bool(callers_in(job.ctx.room)),
+        note=job.ports.facts.note,
         on=job.settings.telemetry == "on",
     )
     return telemetry, apology, senses

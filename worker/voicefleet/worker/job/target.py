@@ -16,7 +16,8 @@ from __future__ import annotations
 import enum
 import importlib
 import inspect
-import sys
+import re
+import traceback
 import typing
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -27,9 +28,11 @@ from livekit.agents import Agent, AgentServer, JobContext, JobProcess, JobReques
 from livekit.agents.voice.room_io import RoomOptions
 from livekit.agents.worker import ServerOptions
 
-from voicefleet.contract.errors import ConfigError, UsageError
+from voicefleet.contract.errors import ConfigError, MissingPartError, UsageError
+from voicefleet.worker.agent_path import make_importable
 from voicefleet.worker.call import CallContext
 from voicefleet.worker.job import sdk
+from voicefleet.worker.tiers.plugins import distribution
 
 Made: TypeAlias = Agent | tuple[Agent, Mapping[str, Any]] | tuple[Agent, Mapping[str, Any], RoomOptions]
 """What a factory returns. Session options are keyword arguments of `AgentSession`."""
@@ -80,7 +83,7 @@ def load_target(path: str) -> Target:
     module_part, _, name = path.partition(":")
     if not module_part:
         raise _refused(path, "not of the form module:name")
-    module = _import(path, module_part)
+    module = _import(path)
     found = getattr(module, name, None) if name else _only_server(module)
     if found is None:
         what = f"module {module.__name__} has no {name}" if name else f"module {module.__name__} has no AgentServer"
@@ -108,19 +111,37 @@ def package_of(path: str) -> str:
     return Path(module_part).stem if module_part.endswith(".py") else module_part.partition(".")[0]
 
 
-def _import(path: str, module_part: str) -> Any:
-    place, module_name = Path.cwd(), module_part
-    if module_part.endswith(".py"):
-        file = Path(module_part).resolve()
-        place, module_name = file.parent, file.stem
-    if str(place) not in sys.path:
-        sys.path.insert(0, str(place))
+def _import(path: str) -> Any:
+    module_name = make_importable(path)
     try:
         return importlib.import_module(module_name)
     except UsageError:
         raise
+    except ImportError as error:
+        missing = _missing_module(error)
+        if not missing:
+            raise _refused(path, f"does not import (ImportError: {error})") from error
+        if f"{module_name}.".startswith(f"{missing}."):
+            looked = "Name a file, or a module in the working directory, in PYTHONPATH or installed."
+            raise _refused(path, f"does not import: there is no module {missing}", looked) from error
+        raise MissingPartError(
+            f"does not import: it needs the module {missing}, which is not installed",
+            field="--agent",
+            value=path,
+            hint=f"Install it where the agent runs (pip install {distribution(missing)}; an image: in its Dockerfile).",
+        ) from error
     except Exception as error:
         raise _refused(path, f"does not import ({type(error).__name__}: {error})") from error
+
+
+def _missing_module(error: ImportError) -> str:
+    """The module that is not installed; empty: that is not what is wrong."""
+    if error.name == "livekit.plugins":
+        # Which plugin it is does not stand in the error, but in the line that asks for it.
+        lines = [frame.line or "" for frame in traceback.extract_tb(error.__traceback__)]
+        plugin = re.search(r"livekit\.plugins(?:\.| import )(\w+)", "\n".join(lines))
+        return f"livekit.plugins.{plugin[1]}" if plugin else error.name
+    return (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
 
 
 def _only_server(module: Any) -> AgentServer | None:

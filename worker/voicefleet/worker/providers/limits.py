@@ -7,19 +7,28 @@ limit is put into the one method that every plugin must have, on the instance it
 the rest. Nothing is put in between, so nothing is slower and the session still sees the plugin's own class.
 
 A limit is the longest wait for the first output and from one output to the next. A streaming recogniser has no
-request to limit; see `streaming_fallback`.
+request to limit; see `streaming_fallback`. While a request waits for an output, `waits` says so: an apology may cut it
+off before its limit, and then nobody else would tell that the provider hung.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from livekit.agents import APITimeoutError, llm, stt, tts
 from livekit.agents.utils import aio
 
 _LIMITED = "_voicefleet_limited"
+_REQUESTS = "_voicefleet_requests"
+
+T = TypeVar("T")
+
+
+def waits(provider: object) -> bool:
+    """Whether a request to `provider`, one that has a limit here, waits for an output now."""
+    return any(limit.running for limit in getattr(provider, _REQUESTS, ()))
 
 
 def limit_stt(provider: stt.STT[Any], limit_s: float) -> None:
@@ -27,7 +36,7 @@ def limit_stt(provider: stt.STT[Any], limit_s: float) -> None:
     recognize = provider._recognize_impl
 
     async def limited(*args: Any, **kwargs: Any) -> stt.SpeechEvent:
-        return await _within(limit_s, recognize(*args, **kwargs))
+        return await _Limit(limit_s, provider).hold(recognize(*args, **kwargs), armed=True)
 
     provider._recognize_impl = limited  # type: ignore[method-assign]
 
@@ -38,7 +47,7 @@ def limit_llm(provider: llm.LLM[Any], limit_s: float) -> None:
 
     def limited(*args: Any, **kwargs: Any) -> llm.LLMStream:
         stream = chat(*args, **kwargs)
-        limit = _Limit(limit_s)
+        limit = _Limit(limit_s, provider)
         limit.follow(stream._event_ch)
         _put_around(stream, limit, armed=lambda: True)
         return stream
@@ -88,14 +97,14 @@ def limit_tts(provider: tts.TTS[Any], limit_s: float) -> None:
 
     def limited(*args: Any, **kwargs: Any) -> tts.ChunkedStream:
         spoken = synthesize(*args, **kwargs)
-        limit = _Limit(limit_s)
+        limit = _Limit(limit_s, provider)
         limit.follow(spoken._event_ch)
         _put_around(spoken, limit, armed=lambda: True)
         return spoken
 
     def limited_stream(*args: Any, **kwargs: Any) -> tts.SynthesizeStream:
         stream = open_stream(*args, **kwargs)
-        limit = _Limit(limit_s)
+        limit = _Limit(limit_s, provider)
         push_text, end_input = stream.push_text, stream.end_input
 
         def pushed(token: str) -> None:
@@ -120,12 +129,17 @@ def limit_tts(provider: tts.TTS[Any], limit_s: float) -> None:
 
 
 class _Limit:
-    """A deadline that each output pushes on."""
+    """A deadline of one request to `provider`, which each output pushes on."""
 
-    def __init__(self, limit_s: float) -> None:
+    def __init__(self, limit_s: float, provider: object) -> None:
         self.limit_s = limit_s
         self.had_output = False
         self._timeout: asyncio.Timeout | None = None
+        requests: set[_Limit] | None = getattr(provider, _REQUESTS, None)
+        if requests is None:
+            requests = set()
+            setattr(provider, _REQUESTS, requests)
+        self._requests = requests
 
     @property
     def running(self) -> bool:
@@ -152,18 +166,20 @@ class _Limit:
 
         outputs.send_nowait = sent  # type: ignore[method-assign]
 
-    async def hold(self, work: Awaitable[None], *, armed: bool) -> None:
+    async def hold(self, work: Awaitable[T], *, armed: bool) -> T:
         """Await `work`. Raises APITimeoutError when the deadline passes first."""
         self.had_output = False
+        self._requests.add(self)
         try:
             async with asyncio.timeout(self.limit_s if armed else None) as self._timeout:
-                await work
+                return await work
         except TimeoutError as error:
             if self._timeout is None or not self._timeout.expired():
                 raise
-            raise _late(self.limit_s) from error
+            raise APITimeoutError(f"nothing for {self.limit_s:g} s") from error
         finally:
             self._timeout = None
+            self._requests.discard(self)
 
 
 def _put_around(stream: Any, limit: _Limit, *, armed: Callable[[], bool]) -> None:
@@ -174,17 +190,3 @@ def _put_around(stream: Any, limit: _Limit, *, armed: Callable[[], bool]) -> Non
         await limit.hold(run(*args), armed=armed())
 
     stream._run = limited
-
-
-async def _within(limit_s: float, work: Awaitable[stt.SpeechEvent]) -> stt.SpeechEvent:
-    try:
-        async with asyncio.timeout(limit_s) as timeout:
-            return await work
-    except TimeoutError as error:
-        if not timeout.expired():
-            raise
-        raise _late(limit_s) from error
-
-
-def _late(limit_s: float) -> APITimeoutError:
-    return APITimeoutError(f"nothing for {limit_s:g} s")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 from collections import deque
 from typing import Any
 
@@ -23,21 +24,41 @@ LAST_WORDS_S = 1.0
 """At the job's end, for what is not written yet."""
 
 
+class Note(enum.StrEnum):
+    """What explains a silence and is counted nowhere."""
+
+    VOICE_BACK = "voice_back"
+    """The first audio of an agent that took the call over, so many seconds after that."""
+    STALLED = "stalled"
+    """This process did not run for a while."""
+    RECONNECTED = "reconnected"
+    """The connection to LiveKit was made anew."""
+
+
 def fact_of(observation: seen.Observation) -> dict[str, Any] | None:
     """The fact that an observation is for its call's log; None: it is none."""
     match observation:
         case seen.Turn():
             stages = {timing.stage: timing.seconds for timing in observation.stages}
             fact: dict[str, Any] = {"e": "turn", "outcome": observation.outcome, "stages": stages}
-            return fact if observation.ttfa_s is None else {**fact, "ttfa_s": round(observation.ttfa_s, 4)}
+            if observation.ttfa_s is not None:
+                fact["ttfa_s"] = round(observation.ttfa_s, 4)
+            return fact if observation.spoke_s is None else {**fact, "spoke_ms": round(observation.spoke_s * 1000)}
         case seen.Greeting(result="ok"):
             return {"e": "greeting", "seconds": observation.seconds}
+        case seen.Greeting(result="apology"):
+            return {"e": "greeting", "seconds": observation.seconds, "result": "apology"}
         case seen.Interruption():
             return {"e": "interruption", "kind": observation.kind}
         case seen.ApologySpoken():
-            return {"e": "apology", "reason": observation.reason}
-        case seen.DeadAir(silent=True):
-            return {"e": "silence"}
+            waited_s = observation.waited_s
+            return {
+                "e": "apology",
+                "reason": observation.reason,
+                **({} if waited_s is None else {"waited_s": waited_s}),
+            }
+        case seen.DeadAir():
+            return {"e": "silence" if observation.silent else "silence_over"}
         case seen.ProviderFailure():
             return {"e": "provider_failure", "reason": f"{observation.stage}: {observation.kind}"}
         case seen.Fallback():
@@ -55,6 +76,8 @@ class CallFacts:
         self._job = job
         self._clock = clock
         self._tier = self._language = ""
+        self.trace = ""
+        """Id of the call's trace."""
         self._kept: deque[tuple[float, dict[str, Any]]] = deque(maxlen=MOST_KEPT)
         self._writing: asyncio.Task[None] | None = None
 
@@ -65,9 +88,16 @@ class CallFacts:
     def observed(self, observation: seen.Observation) -> None:
         """Take one observation; returns at once."""
         if (fact := fact_of(observation)) is not None:
-            self._kept.append((self._clock.monotonic(), fact))
-            if self._writing is None or self._writing.done():
-                self._writing = asyncio.create_task(self._write())
+            self._keep(fact)
+
+    def note(self, what: Note, seconds: float | None = None) -> None:
+        """Take something that nothing else counts; returns at once."""
+        self._keep({"e": what.value} if seconds is None else {"e": what.value, "seconds": round(seconds, 4)})
+
+    def _keep(self, fact: dict[str, Any]) -> None:
+        self._kept.append((self._clock.monotonic(), fact))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
 
     async def close(self) -> None:
         """The job ends: write what is left, for a moment."""
@@ -89,7 +119,13 @@ class CallFacts:
         facts = [{**fact, "ago_ms": round((now_s - at_s) * 1000)} for at_s, fact in writing]
         try:
             written = await self._store.add_facts(
-                self._room, self._room_sid, job=self._job, tier=self._tier, language=self._language, facts=facts
+                self._room,
+                self._room_sid,
+                job=self._job,
+                tier=self._tier,
+                language=self._language,
+                trace=self.trace,
+                facts=facts,
             )
         except UnknownStateError:
             return False

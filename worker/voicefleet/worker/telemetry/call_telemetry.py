@@ -15,7 +15,9 @@ from livekit.agents.llm import ChatMessage
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tasks import cancel_and_wait
+from voicefleet.worker.dead_air.detector import Reason
 from voicefleet.worker.job import sdk
+from voicefleet.worker.telemetry.call_facts import Note
 from voicefleet.worker.telemetry.call_trace import CallTrace
 from voicefleet.worker.telemetry.interruptions import Interruptions
 from voicefleet.worker.telemetry.observations import (
@@ -43,6 +45,7 @@ class CallTelemetry:
         send: takes observations.
         waits_since: since when the caller has waited for a voice after a turn (monotonic seconds); None: does not.
         caller_there: whether a caller is in the room.
+        note: takes what is for the call's log alone.
         on: False: listens to nothing and reports nothing.
     """
 
@@ -56,6 +59,7 @@ class CallTelemetry:
         *,
         waits_since: Callable[[], float | None],
         caller_there: Callable[[], bool],
+        note: Callable[[Note, float | None], None] = lambda *_: None,
         on: bool = True,
     ) -> None:
         self._session = session
@@ -65,6 +69,7 @@ class CallTelemetry:
         self._clock = clock
         self._waits_since = waits_since
         self._caller_there = caller_there
+        self._note = note
         self._on = on
         self._began_s = clock.monotonic()
         self._begun_s: float | None = None
@@ -73,6 +78,10 @@ class CallTelemetry:
         self._silent = False
         self._resumed = False
         self._asked: Mapping[str, Any] | None = None
+        self._given_up = False
+        """The last turn was counted as one without an answer: what still comes of it does not count."""
+        self._apologised = False
+        """The caller's first words from us, if none came yet, are an apology."""
         self._interruptions = Interruptions()
         self._first_audio_s: dict[str, float] = {}
         self._rtp = RtpStats()
@@ -115,10 +124,13 @@ class CallTelemetry:
         if self._begun_s is not None and (seen := self._rtp.read(stats, self._clock.monotonic())) is not None:
             self._send(seen)
 
-    def apologised(self, unanswered: bool) -> None:
-        """A recorded apology was said; `unanswered`: in place of the reply to a turn, which is counted with it."""
-        if unanswered:
-            self._asked = None
+    def apologised(self, reason: str) -> None:
+        """A recorded apology is being said; its `reason` tells whether it stands for the reply to a turn."""
+        if not self._on:
+            return
+        self._apologised = reason != Reason.WORKING
+        if reason in (Reason.UNHEARD, Reason.UNANSWERED):
+            self._unanswered()
 
     async def end(self, result: str) -> None:
         """The call is over for this job."""
@@ -135,6 +147,10 @@ class CallTelemetry:
     def _wall_s(self) -> float:
         return self._clock.wall().timestamp()
 
+    def _since(self, at_s: float | None) -> float | None:
+        """Seconds since this moment, Unix time; None: it is not known."""
+        return None if at_s is None else round(max(0.0, self._wall_s() - at_s), 3)
+
     # Dead air
 
     async def _look(self) -> None:
@@ -146,6 +162,8 @@ class CallTelemetry:
                 self._send(DeadAir(silent=silent))
                 if silent:
                     log.warning("the caller has waited too long for a voice", silent_s=SILENT_AFTER_S)
+                    if self._asked is not None:
+                        self._unanswered()
                     if not self._heard:
                         self._send(Greeting("silent", SILENT_AFTER_S))
 
@@ -164,16 +182,18 @@ class CallTelemetry:
             self._interrupted(self._interruptions.agent(True, event.created_at))
             if not self._heard and self._begun_s is not None:
                 self._heard = True
-                if not self._resumed:
+                if self._resumed:
+                    self._note(Note.VOICE_BACK, self._clock.monotonic() - self._begun_s)
+                else:
                     greeting_s = self._clock.monotonic() - self._began_s
-                    self._send(Greeting("ok", round(greeting_s, 4)))
+                    self._send(Greeting("apology" if self._apologised else "ok", round(greeting_s, 4)))
                     self._trace.greeted(event.created_at)
         elif event.old_state == "speaking":
             self._interrupted(self._interruptions.agent(False, event.created_at))
 
     def _on_caller(self, event: Any) -> None:
         if event.new_state == "speaking" and sdk.is_realtime(self._session):
-            self._asked = self._asked or {}
+            self._asked, self._given_up = self._asked or {}, False
         if event.new_state == "speaking":
             self._interrupted(self._interruptions.caller(True, event.created_at))
         elif event.old_state == "speaking":
@@ -195,11 +215,18 @@ class CallTelemetry:
                 return  # Such a model may tell what it heard after it has answered: see `_on_caller`.
             if self._asked is not None:  # The caller spoke on before a word of the answer.
                 self._send(Turn(self._tier, "interrupted"))
-            self._asked = dict(metrics)
+            self._asked, self._given_up = dict(metrics), False
         elif item.role == "assistant":
             self._answered(metrics, interrupted=bool(item.interrupted))
 
+    def _unanswered(self) -> None:
+        """The turn has no answer: an apology stands for it, or nothing came in time."""
+        self._asked, self._given_up = None, True
+        self._send(Turn(self._tier, "error"))
+
     def _answered(self, metrics: Mapping[str, Any], *, interrupted: bool) -> None:
+        if self._given_up:
+            return
         asked, self._asked = self._asked, None
         if asked is None and "e2e_latency" not in metrics:
             return  # A greeting, or words that nobody asked for.
@@ -214,6 +241,7 @@ class CallTelemetry:
                 ttfa_s=ttfa_s if ttfa_s is not None and ttfa_s >= 0 else None,
                 stages=_stages(asked or {}, metrics, providers),
                 trace=self._trace.exemplar,
+                spoke_s=self._since(metrics.get("started_speaking_at")),
             )
         )
         if asked is not None:

@@ -24,29 +24,38 @@ class CallTrace:
     """The trace of one job of one call. Times are Unix time in seconds.
 
     Args:
-        on: False: nothing is told, and there are no ids.
+        on: False: no span is told; the ids are there all the same.
         parent: the span that led here, by the dispatch or by the call's transcript.
+        trace: id of the call's trace where there is no such span.
         common: attributes of every span.
     """
 
     def __init__(
-        self, emit: Emit, *, on: bool, parent: TraceContext | None, began_s: float, common: Mapping[str, Attribute]
+        self,
+        emit: Emit,
+        *,
+        on: bool,
+        parent: TraceContext | None,
+        trace: str = "",
+        began_s: float,
+        common: Mapping[str, Attribute],
     ) -> None:
         self._emit = emit
         self._parent = parent
         self._began_s = began_s
         self._common = common
-        self.context = child_of(parent) if on else None
+        self._on = on
+        self.context = child_of(parent, trace)
 
     @property
     def header(self) -> str:
-        """What the next job of this call goes on from; empty when there is no trace."""
-        return self.context.header if self.context else ""
+        """What the next job of this call goes on from: our own span, or where it is not told the one before it."""
+        return (self.context if self._on else self._parent or self.context).header
 
     @property
     def exemplar(self) -> str:
         """The id of the trace, where it can be looked up; else empty."""
-        return self.context.trace if self.context and self.context.sampled else ""
+        return self.context.trace if self._on and self.context.sampled else ""
 
     def joined(self, at_s: float) -> None:
         """The agent is in the room and hears."""
@@ -61,7 +70,7 @@ class CallTrace:
     ) -> None:
         """One turn; `asked` and `answered` are the metrics that livekit puts on the two messages."""
         stopped_s, first_s = asked.get("stopped_speaking_at"), answered.get("started_speaking_at")
-        if self.context is None or not stopped_s or not first_s:
+        if not self._on or not stopped_s or not first_s:
             return
         attributes: dict[str, Attribute] = {"voicefleet.turn.outcome": outcome}
         if (ttfa_s := answered.get("e2e_latency")) is not None:
@@ -88,8 +97,6 @@ class CallTrace:
 
     def ended(self, at_s: float, result: str) -> None:
         """The call is over for this job."""
-        if self.context is None:
-            return
         attributes = {"gen_ai.operation.name": "invoke_agent", "voicefleet.call.result": result}
         error = result if result not in ("completed", "handed_over") else ""
         self._send("invoke_agent", self.context, self._began_s, at_s, attributes, self._parent, "consumer", error)
@@ -101,9 +108,7 @@ class CallTrace:
         end_s: float,
         attributes: Mapping[str, Attribute] | None = None,
         of: TraceContext | None = None,
-    ) -> TraceContext | None:
-        if self.context is None:
-            return None
+    ) -> TraceContext:
         parent = of or self.context
         context = child_of(parent)
         self._send(name, context, begin_s, end_s, attributes or {}, parent, "internal", "")
@@ -120,6 +125,8 @@ class CallTrace:
         kind: SpanKind,
         error: str,
     ) -> None:
+        if not self._on:
+            return
         self._emit(
             SpanRecord(
                 name=name,

@@ -50,7 +50,6 @@ class WorkerMetrics(Instruments):
             seen.Interruption: self._interruption,
             seen.DeadAir: self._dead_air,
             seen.RtpInterval: self._rtp,
-            seen.ApologySpoken: self._apology,
             seen.Span: lambda _, span: self.emit(span.record),
         }
 
@@ -137,10 +136,6 @@ class WorkerMetrics(Instruments):
             self.histograms[catalogue.RTT].observe(interval.rtt_s)
         self.counters[catalogue.SAMPLES].labels("inbound").inc(interval.samples)
         self.counters[catalogue.CONCEALED].labels("inbound").inc(interval.concealed)
-
-    def _apology(self, _: int, apology: seen.ApologySpoken) -> None:
-        if apology.reason in ("unheard", "unanswered"):
-            self.counters[catalogue.TURNS].labels("error").inc()  # No reply was spoken, so no turn is reported.
 
 
 def _label(metric: Metric, label: str, value: str) -> str:

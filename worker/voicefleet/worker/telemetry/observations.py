@@ -49,7 +49,7 @@ class Setup(Observation):
 
 @dataclass(frozen=True, slots=True)
 class Greeting(Observation):
-    """Job given to this worker to the agent's first audio; `result`: ok or silent."""
+    """Job given to this worker to the agent's first audio; `result`: ok, apology or silent."""
 
     metric = catalogue.GREETING
     result: str
@@ -67,7 +67,8 @@ class StageTiming:
 
 @dataclass(frozen=True, slots=True)
 class Turn(Observation):
-    """A turn of the caller is over. `trace` is the id of the call's trace, for exemplars; empty: none."""
+    """A turn of the caller is over. `trace` is the id of the call's trace, for exemplars; empty: none. `spoke_s`: the
+    agent's first audio to this report; None: not known."""
 
     metric = catalogue.TURNS
     tier: str
@@ -75,6 +76,7 @@ class Turn(Observation):
     ttfa_s: Seconds | None = None
     stages: tuple[StageTiming, ...] = ()
     trace: str = ""
+    spoke_s: Seconds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +137,12 @@ class Fallback(Observation):
 
 @dataclass(frozen=True, slots=True)
 class ApologySpoken(Observation):
-    """A recorded clip was played because nothing else came in time."""
+    """A recorded clip was played because nothing else came in time. `waited_s`: the caller's wait for it; None: not
+    known."""
 
     metric = catalogue.APOLOGIES
     reason: str
+    waited_s: Seconds | None = dataclasses.field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from voicefleet.contract.calls import LANGUAGE_PATTERN, TIER_PATTERN
 from voicefleet.contract.languages import ENGLISH, normal
+from voicefleet.contract.parsing.validation import closest, refused
 
 _Delay = Annotated[float, Field(ge=0, le=10)]
 _Language = Annotated[str, Field(pattern=LANGUAGE_PATTERN.pattern)]
@@ -23,7 +24,8 @@ FALLBACK_TIMEOUT_S = 2.5
 """With a fallback a hang is given up after this long: time enough is left for another provider to answer."""
 
 LONE_TIMEOUT_S = 5.0
-"""Without one there is nobody to turn to: late is better than never, until the caller is due an apology."""
+"""Without one there is nobody to turn to: late is better than never, until the caller is due an apology. That comes
+first (`Apology.after_s` counts from the end of speech), cuts the request off, and counts it as a hang."""
 
 
 class Provider(_Part):
@@ -203,5 +205,8 @@ class TiersFile(_Part):
     @model_validator(mode="after")
     def _default_is_there(self) -> TiersFile:
         if self.default not in self.tiers:
-            raise ValueError(f"default {self.default!r} is none of the tiers: {', '.join(sorted(self.tiers))}")
+            known = ", ".join(sorted(self.tiers))
+            close = closest(self.default, self.tiers)
+            hint = f"Did you mean {close}?" if close else "Name one of them."
+            raise refused(f"is none of the tiers: {known}", field="default", value=self.default, hint=hint)
         return self

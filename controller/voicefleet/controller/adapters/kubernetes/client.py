@@ -6,17 +6,25 @@ import asyncio
 import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+import yaml
 from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from voicefleet.contract.errors import Dependency, UnknownStateError
+from voicefleet.controller.adapters.kubernetes.token_life import TokenLife, token_life
 from voicefleet.controller.settings.kubernetes import ClusterAccess
+from voicefleet.runtime.logs.setup import get_logger
 
 _UNAUTHORIZED = 401
+_Stamp = tuple[int, int, int] | None
 _FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError, TypeError)
+
+log = get_logger(__name__)
 
 
 class KubernetesError(UnknownStateError):
@@ -27,28 +35,49 @@ class KubernetesError(UnknownStateError):
         self.status = status
 
 
+@dataclass(eq=False)
+class _Connection:
+    """A client, the state of the file that it was made from, and how many requests are under way with it."""
+
+    client: ApiClient
+    stamp: _Stamp
+    requests: int = 0
+    left: bool = False
+    """Nobody begins another request with it."""
+
+    async def close_if_idle(self) -> None:
+        if self.left and not self.requests:
+            await self.client.close()  # type: ignore[no-untyped-call]
+
+
 class Cluster:
-    """One API server. Connects when first used, and again after a refusal: a kubeconfig may have been corrected."""
+    """One API server. Connects when first used, and again after a refusal or a change of its kubeconfig: a token is
+    renewed, an address corrected, without a restart. Requests under way end with the access that they began with."""
 
     def __init__(self, settings: ClusterAccess) -> None:
         self._settings = settings
-        self._client: ApiClient | None = None
+        self._connection: _Connection | None = None
 
-    async def client(self) -> ApiClient:
+    async def _connect(self) -> _Connection:
         """Raises `KubernetesError` when the configuration cannot be used."""
-        if self._client is None:
+        stamp = _stamp(self._settings.kubeconfig)
+        # A file that is gone may be about to come back; who has access keeps it until it is refused.
+        if self._connection is not None and stamp is not None and stamp != self._connection.stamp:
+            log.info("kubeconfig changed, connecting anew", kubeconfig=str(self._settings.kubeconfig))
+            await self.close()
+        if self._connection is None:
             found = Configuration()
             found.connection_pool_maxsize = 0  # each watch holds a connection
             try:
                 await self._configure(found)
-                client = ApiClient(configuration=found)
-            except (config.ConfigException, *_FAILURES) as error:
+                made = _Connection(ApiClient(configuration=found), stamp)
+            except (config.ConfigException, yaml.YAMLError, *_FAILURES) as error:
                 raise KubernetesError(f"{self._where}: {_first_line(error)}. {self._hint}") from error
-            if self._client is not None:  # another task was faster
-                await client.close()
+            if self._connection is not None:  # another task was faster
+                await made.client.close()
             else:
-                self._client = client
-        return self._client
+                self._connection = made
+        return self._connection
 
     async def _configure(self, found: Any) -> None:
         settings = self._settings
@@ -64,6 +93,14 @@ class Cluster:
             client_configuration=found,
             persist_config=False,
         )
+
+    @property
+    def token_life(self) -> TokenLife | None:
+        """When the token of the kubeconfig ends; None: it has none, or no end, or nothing was asked yet. (The kubelet
+        renews a pod's own.)"""
+        if self._connection is None or self._settings.kubeconfig is None:
+            return None
+        return token_life(str(self._connection.client.configuration.api_key.get("BearerToken", "")))
 
     @property
     def _where(self) -> str:
@@ -82,18 +119,24 @@ class Cluster:
     @contextlib.asynccontextmanager
     async def requesting(self, what: str, within_s: float) -> AsyncIterator[ApiClient]:
         """A client for one request, which must end within a time. `what` is for the error: "read pods of voice-eu"."""
+        connection: _Connection | None = None
         try:
-            client = await self.client()
+            connection = await self._connect()
+            connection.requests += 1
             async with asyncio.timeout(within_s):
-                yield client
+                yield connection.client
         except KubernetesError as error:
-            if error.status == _UNAUTHORIZED:
+            if error.status == _UNAUTHORIZED and connection is self._connection:
                 await self.close()  # with new credentials next time
             raise
         except TimeoutError as error:
             raise KubernetesError(f"cannot {what}: no answer within {within_s:.1f} s") from error
         except _FAILURES as error:
             raise KubernetesError(f"cannot {what}: {_first_line(error)}") from error
+        finally:
+            if connection is not None:
+                connection.requests -= 1
+                await connection.close_if_idle()
 
     async def ask(self, what: str, within_s: float, request: Callable[[ApiClient], Awaitable[Any]]) -> dict[str, Any]:
         """The answer to one request by a method ``..._without_preload_content``: the client's models cost more time
@@ -104,9 +147,11 @@ class Cluster:
             return found
 
     async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()  # type: ignore[no-untyped-call]
+        """The next request connects anew."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.left = True
+            await connection.close_if_idle()
 
 
 class Clusters:
@@ -142,6 +187,15 @@ def refusal(what: str, status: int, body: Any) -> KubernetesError:
     elif status == 403:
         hint = ". Bind the Role of the chart to the controller's service account"
     return KubernetesError(f"cannot {what}: {status} {text.strip()}"[:600] + hint, status)
+
+
+def _stamp(path: Path | None) -> _Stamp:
+    """What differs when a file has another content: when it was written, which file it is, how long. None: no file."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_mtime_ns, found.st_ino, found.st_size)
 
 
 def _first_line(error: BaseException) -> str:

@@ -7,7 +7,7 @@ as much as the one before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import aiohttp
 
@@ -60,6 +60,7 @@ class KubeFleet:
         self._missing_s: float | None = None
         self._waits_for = ""
         self._startups = PodStartups()
+        self._cluster = cluster
         self._scale_client = ScaleClient(region, settings, cluster, leadership)
         self._watch = DeploymentWatch(
             settings,
@@ -131,6 +132,12 @@ class KubeFleet:
         if any(pod.name == worker and worker not in view.going for pod in view.active):
             raise UnknownStateError(f"{worker} is not told to end yet")
 
+    def registered(self, workers: Collection[str]) -> None:
+        """Kubernetes learns it from the pods' own readiness."""
+
+    def try_again(self) -> None:
+        """It is the kubelet that holds containers back, and it is told nothing."""
+
     def trouble(self) -> str:
         try:
             view = self._view()
@@ -142,6 +149,10 @@ class KubeFleet:
         failure = self._watch.events_failure
         unread = f"the reasons are not known: {failure}" if failure else ""
         return "; ".join(text for text in (said, unread) if text)
+
+    def access_ends_s(self) -> float | None:
+        life = self._cluster.token_life
+        return None if life is None else life.overdue_s(self._watch.server_s())
 
     async def close(self) -> None:
         """The pods go on; calls do not depend on us."""

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import os
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -19,6 +19,7 @@ import aiohttp
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.controller.adapters.processes.records import Record, Records
 from voicefleet.controller.adapters.processes.redaction import redacted, secrets_in
+from voicefleet.controller.adapters.processes.start_failures import RESTARTS, StartFailures
 from voicefleet.controller.adapters.processes.worker_logs import END_BYTES, WorkerLogs
 from voicefleet.controller.ports import Instance, InstanceExit, InstanceState
 from voicefleet.controller.settings.load import inherited_environment
@@ -28,15 +29,14 @@ from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.supervisor.age import age_s
 from voicefleet.runtime.supervisor.children import Child
-from voicefleet.runtime.supervisor.exits import describe_code, last_lines
+from voicefleet.runtime.supervisor.exits import describe_code, last_lines, last_words
 from voicefleet.runtime.supervisor.guard import start_time
-from voicefleet.runtime.supervisor.restarts import Backoff, Ended, RestartPolicy
+from voicefleet.runtime.supervisor.restarts import Ended
 
 WORKER_ID_VARIABLE = "VOICEFLEET_WORKER_ID"
 RESPONDS_WITHIN_S = 2.0
-RESTARTS = RestartPolicy(first_wait_s=1.0, longest_wait_s=30.0, proven_after_s=60.0, orderly_after_s=10.0)
-"""An orderly end is a rolling restart, or somebody's SIGTERM. A program that ends well sooner never was a worker."""
 _LOG_BYTES = 4_096
+_LOG_LINES = 12
 
 log = get_logger(__name__)
 
@@ -88,8 +88,10 @@ class ProcessFleet:
         self._exits: list[InstanceExit] = []
         self._records: Records | None = None
         self._logs = WorkerLogs(self._settings.log_dir, region.name)
-        self._backoff = Backoff(RESTARTS)
-        self._failure = ""
+        self._failures = StartFailures()
+        self._held_back = 0
+        """Starts that were asked for last and not made."""
+        self._registered: set[str] = set()
         self._starting: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -113,15 +115,24 @@ class ProcessFleet:
 
     async def instances(self) -> tuple[Instance, ...]:
         self._reap()
-        return tuple(
-            Instance(
-                id=p.record.id,
-                state=InstanceState.STOPPING if p.record.stopping else InstanceState.RUNNING,
-                age_s=age_s(p.record.ticks),
-                pid=p.record.pid,
-            )
-            for p in self._processes.values()
-        )
+        now_s, failures = self._clock.monotonic(), self._failures
+        why = failures.told(now_s) if failures.looping else ""
+        there = [self._instance(process.record, why) for process in self._processes.values()]
+        if not why:
+            return tuple(there)
+        names = [f"{self._region}/missing-{n}" for n in range(1, self._held_back + 1)]
+        since_s = now_s - failures.at_s
+        missing = [Instance(name, InstanceState.CRASH_LOOPING, since_s, why, counts=False) for name in names]
+        return (*there, *missing)
+
+    def _instance(self, record: Record, why: str) -> Instance:
+        state, lived_s = InstanceState.RUNNING, age_s(record.ticks)
+        if record.stopping:
+            state = InstanceState.STOPPING
+        elif why and self._failures.is_new(self._clock.monotonic() - lived_s):
+            state = InstanceState.CRASH_LOOPING
+        detail = why if state is InstanceState.CRASH_LOOPING else ""
+        return Instance(record.id, state, lived_s, detail, pid=record.pid)
 
     async def scale(self, start: int, victims: Sequence[str]) -> None:
         self._reap()
@@ -130,9 +141,11 @@ class ProcessFleet:
                 process.record = dataclasses.replace(process.record, stopping=True)
                 self._note(process)
                 process.signal(signal.SIGTERM)
+        self._held_back = start
         for _ in range(start):
-            if self._backoff.wait_s(self._clock.monotonic()) > 0:
+            if self._failures.wait_s(self._clock.monotonic()) > 0:
                 return
+            self._held_back -= 1
             # Who gives up waiting for a start does not undo it: `close` waits for it, or a worker would be left.
             self._starting = asyncio.create_task(asyncio.to_thread(self._start))
             await asyncio.shield(self._starting)
@@ -159,12 +172,20 @@ class ProcessFleet:
         if (process := self._processes.get(worker)) is not None:
             process.signal(signal.SIGKILL, group=True)
 
+    def registered(self, workers: Collection[str]) -> None:
+        for worker in self._processes.keys() & set(workers) - self._registered:
+            self._registered.add(worker)
+            lived_s = age_s(self._processes[worker].record.ticks)
+            self._failures = self._failures.registered(self._clock.monotonic() - lived_s)
+
+    def try_again(self) -> None:
+        self._failures = StartFailures()
+
+    def access_ends_s(self) -> float | None:
+        return None
+
     def trouble(self) -> str:
-        if not self._backoff.failures:
-            return ""
-        wait_s = self._backoff.wait_s(self._clock.monotonic())
-        when = f"; next start in {wait_s:.0f} s" if wait_s > 0 else ""
-        return f"{self._backoff.failures} failed starts in a row{when}; last: {self._failure}"
+        return self._failures.told(self._clock.monotonic())
 
     async def close(self) -> None:
         if self._starting is not None:
@@ -234,26 +255,24 @@ class ProcessFleet:
             self._records.remove(worker)
             asked = process.record.stopping
             detail = self._describe(process)
+            self._registered.discard(worker)
             self._logs.cut([worker], END_BYTES)
             self._exits.append(InstanceExit(worker, asked, detail))
             if not asked and not RESTARTS.proven(Ended(age_s(process.record.ticks), process.returncode)):
                 self._failed(f"{worker} {detail}")
         self._logs.cut(self._processes)
-        ages_s = (age_s(p.record.ticks) for p in self._processes.values() if not p.record.stopping)
-        if any(lived_s >= RESTARTS.proven_after_s for lived_s in ages_s):
-            self._backoff, self._failure = self._backoff.reset(), ""
+        self._failures = self._failures.at(self._clock.monotonic())
 
-    def _failed(self, detail: str) -> None:
-        self._failure = detail
-        self._backoff = self._backoff.failed(self._clock.monotonic())
+    def _failed(self, why: str) -> None:
+        self._failures = self._failures.failed(why, self._clock.monotonic())
 
     def _describe(self, process: _Process) -> str:
         how = f"{describe_code(process.returncode)} after {age_s(process.record.ticks):.0f} s"
         if process.record.stopping:
             return how
-        lines = last_lines(self._logs.path(process.record.id), 3, most_bytes=_LOG_BYTES)
-        tail = _shown(" | ".join(line.strip() for line in lines), self._secrets)
-        return how + (f", its last lines: {tail}" if tail else "")
+        lines = last_lines(self._logs.path(process.record.id), _LOG_LINES, most_bytes=_LOG_BYTES)
+        said = _shown(last_words(lines), self._secrets)
+        return how + (f": {said}" if said else "")
 
 
 def _shown(tail: str, secrets: Iterable[str]) -> str:

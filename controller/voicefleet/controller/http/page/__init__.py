@@ -1,4 +1,7 @@
-"""The read-only page at `/`: a shell that anybody may load, and data that needs the token, from `/v1`."""
+"""The read-only page at `/`: a shell that anybody may load, and data that needs the token, from `/v1`.
+
+`/runbooks` beside it says what to do about each alert; it is made by `voicefleet dashboards generate`.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ FILES = {
     "": ("page.html", "text/html"),
     "page.css": ("page.css", "text/css"),
     "page.js": ("page.js", "text/javascript"),
+    "runbooks": ("runbooks.html", "text/html"),
 }
 _HEADERS = {
     # Nothing from elsewhere, and nobody may frame it: the token is typed in here.
@@ -25,7 +29,7 @@ _HEADERS = {
 
 
 def add_page(app: web.Application) -> None:
-    """Serve the page at `/`, with its two files beside it."""
+    """Serve the page at `/`, with its files beside it."""
     folder = resources.files(__name__)
     for path, (name, kind) in FILES.items():
         text = (folder / name).read_text(encoding="utf-8")

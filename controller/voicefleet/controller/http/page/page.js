@@ -10,10 +10,14 @@ class Refused extends Error {}
 async function get(path) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
   const answer = await fetch(path, { headers, cache: "no-store" });
-  if (answer.status === 401 || answer.status === 429) throw new Refused("this key is not valid");
+  if (answer.status === 401) throw new Refused("this key is not valid (401)");
   if (answer.status === 403) throw new Refused("this key lacks the role read");
   if (answer.status === 503) return null; // not known now
-  if (answer.status === 429) throw new Error("too many look with this key, it is shown again soon");
+  if (answer.status === 429) {
+    const said = (await answer.json()).error;
+    if (said.includes("attempts")) throw new Refused(said); // of keys that are none
+    throw new Error("too many look with this key, it is shown again soon");
+  }
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
   return answer.json();
 }
@@ -92,31 +96,57 @@ function chart(title, points, lines, unit) {
   return figure;
 }
 
-function draw(regions, calls, decisions, history) {
+function drawFindings(regions) {
+  const found = regions.flatMap((r) => r.findings.map((f) => [r.region, f]));
+  $("wrong").hidden = !found.length;
+  $("findings").replaceChildren(...found.map(([region, f]) => {
+    const line = element("li", undefined, f.state);
+    line.append(element("b", `${region} is ${f.state}: ${f.cause}`), element("span", f.hint));
+    return line;
+  }));
+}
+
+function drawCanaries(canaries) {
+  $("tried").hidden = !canaries.length;
+  fill("canaries", canaries.map((c) => [
+    [c.region], [c.agent], [c.version], [`${c.weight} %`, "n"],
+    [c.state.replace("_", " "), { rolled_back: "bad", promoted: "good" }[c.state] || ""],
+    [c.calls === null ? "–" : `${c.calls} of ${c.min_calls}`, "n"], [c.reason],
+  ]), "none");
+}
+
+function draw(regions, calls, decisions, history, incidents) {
+  drawFindings(regions);
   const waiting = total(regions, "waiting");
   const silent = total(regions, "silent");
   $("tiles").replaceChildren(
     tile(total(regions, "live"), "live calls"),
     tile(waiting, "callers waiting", waiting > 0),
     tile(silent, "callers in silence", silent > 0),
+    tile(total(regions, "refused"), "callers refused in 5 min", total(regions, "refused") > 0),
     tile(total(regions, "ready"), "ready workers", total(regions, "ready") === 0),
     tile(total(regions, "slots"), "slots"),
+    ...costs(regions).map(([currency, sum]) => tile(sum.toFixed(2), `${currency} an hour`)),
   );
   const last = (region) => (history[region] || []).at(-1) || {};
   fill("regions", regions.map((r) => [
-    [r.region], [shown(r.desired_workers), "n"], [shown(r.ready), "n"], [shown(r.starting), "n"],
+    [r.weight === null || r.weight === 100 ? r.region : `${r.region} (${r.weight} % of new calls)`], [shown(r.desired_workers), "n"], [shown(r.ready), "n"], [shown(r.starting), "n"],
     [shown(r.draining), "n"], [slots(r.live, r.slots)], [shown(r.live), "n"],
     [shown(r.waiting), r.waiting ? "n bad" : "n"], [shown(r.silent), r.silent ? "n bad" : "n"],
+    [shown(r.refused), r.refused ? "n bad" : "n"],
     [seconds(last(r.region).ttfa_p50_s), "n"], [seconds(last(r.region).ttfa_p95_s), "n"],
-    [r.status === "ok" ? "ok" : `${r.status}: ${r.reason}`, r.status === "ok" ? "good" : "bad"],
+    [r.status, r.status === "ok" ? "good" : r.status],
   ]), "no region");
   fill("workers", regions.flatMap((r) => [...r.workers.map((w) => [
-    [r.region], [w.id], [w.state, w.state === "ready" ? "good" : ""], [slots(w.live, w.slots)],
+    [r.region], [w.id], [w.state, w.state === "ready" ? "good" : ""], [slots(w.calls ?? w.live, w.slots)],
     [w.age_s === null ? "–" : `${Math.round(w.age_s)} s`, "n"],
   ]), ...(r.more_workers ? [[[r.region], [`and ${r.more_workers} more`], [""], [""], [""]]] : [])]), "no worker");
   fill("calls", (calls || []).slice(0, 100).map((c) => [
-    [c.room], [c.region], [c.reason ? `${c.state}: ${c.reason}` : c.state, c.state === "waiting" ? "bad" : ""], [`${Math.round(c.since_s)} s`, "n"], [c.worker],
+    [c.room], [c.region], [c.reason ? `${c.state}: ${c.reason}` : c.state, c.state === "waiting" ? "bad" : ""], [`${Math.round(c.waiting_s ?? c.since_s)} s`, "n"], [c.worker],
   ]), calls === null ? "not known now" : "no call");
+  fill("incidents", incidents.map((i) => [
+    [new Date(i.at).toLocaleString()], [i.region], [i.text, i.state === "ok" ? "" : i.state],
+  ]), "none");
   fill("decisions", decisions.map((d) => [
     [new Date(d.at).toLocaleTimeString()], [d.region], [shown(d.desired), "n"], [d.reason], [d.detail],
   ]), "none yet");
@@ -125,6 +155,14 @@ function draw(regions, calls, decisions, history) {
     chart(`${region}: workers`, points, [["ready", "ready"], ["desired", "wanted"]], ""),
     chart(`${region}: calls`, points, [["live", "live"], ["waiting", "waiting"]], ""),
   ]));
+}
+
+function costs(regions) {
+  const sums = new Map();
+  for (const r of regions) {
+    if (r.cost_per_hour !== null) sums.set(r.currency, (sums.get(r.currency) || 0) + r.cost_per_hour);
+  }
+  return [...sums];
 }
 
 function slots(live, all) {
@@ -138,21 +176,33 @@ function say(text, bad) {
   $("state").className = bad ? "bad" : "";
 }
 
+async function publicState() {
+  try {
+    const answer = await fetch("healthz", { cache: "no-store" });
+    return `the fleet is ${(await answer.json()).status}; `;
+  } catch {
+    return "";
+  }
+}
+
 async function look() {
   try {
-    const [regions, calls, decisions, history] = await Promise.all(
-      ["regions", "calls", "decisions?limit=20", "history"].map((path) => get(`v1/${path}`)),
+    const [regions, calls, decisions, history, incidents, canaries] = await Promise.all(
+      ["regions", "calls", "decisions?limit=20", "history", "incidents?limit=20", "canaries"].map((path) => get(`v1/${path}`)),
     );
     $("login").hidden = true;
     $("fleet").hidden = false;
-    draw(regions.regions, calls && calls.calls, decisions.decisions, history.regions);
-    const unwell = regions.regions.filter((r) => r.status !== "ok").map((r) => r.region);
-    say(unwell.length ? `not known: ${unwell.join(", ")}` : `as of ${new Date().toLocaleTimeString()}`, unwell.length > 0);
+    draw(regions.regions, calls && calls.calls, decisions.decisions, history.regions, incidents.incidents);
+    drawCanaries(canaries.canaries);
+    const unwell = regions.regions.filter((r) => r.status !== "ok").map((r) => `${r.region} is ${r.status}`);
+    const at = `as of ${new Date().toLocaleTimeString()}`;
+    say(unwell.length ? `${unwell.join(", ")}, ${at}` : at, unwell.length > 0);
   } catch (error) {
     if (error instanceof Refused) {
       $("fleet").hidden = true;
       $("login").hidden = false;
-      say(token ? error.message : "an API key is needed", Boolean(token));
+      const state = await publicState();
+      say(`${state}${token ? error.message : "an API key shows more"}`, Boolean(token) || !state.includes(" ok"));
       return; // asking again without a key only fills the log
     }
     say(error.message.startsWith("too many") ? error.message : "the controller does not answer", true);

@@ -154,6 +154,7 @@ in_parts(rooms, function(part)
     end
     if not claim then
       if renewed[i] then
+        note.unheld(room, renewed[i])
         redis.call('ZREM', KEYS[5], room)
       end
     elseif not renewed[i] then
