@@ -44,6 +44,24 @@ def test_calls_have_series_while_they_are_known_and_none_while_they_are_not() ->
     with_region(story)
 
 
+def test_who_waits_for_sure_is_shown_while_rooms_are_still_to_be_looked_at() -> None:
+    async def story(fakes: FakeRegion) -> None:
+        name = "voicefleet_calls_waiting"
+        await fakes.region.scans.scan()
+        assert fakes.region.sure_snapshot() is not None
+        assert shown(fakes, name) == {}, "nobody is known to wait, and there may be more: that is not zero"
+        await fakes.call("a")
+        await fakes.clock.sleep(5.0)
+        await fakes.region.scans.scan()
+        assert (fakes.region.fresh_snapshot(), shown(fakes, *OF_CALLS)) == (None, {name: 1.0})
+        fakes.region.reads.failed("listing", UnknownStateError("no answer", dependency="livekit"))
+        await fakes.clock.sleep(AWAY_AFTER_S + 0.1)
+        await fakes.region.scans.scan()
+        assert shown(fakes, name) == {}, "whether they are still there only LiveKit knows"
+
+    with_region(story)
+
+
 def test_silent_callers_have_a_series_while_the_reports_are_fresh() -> None:
     async def story(fakes: FakeRegion) -> None:
         name = "voicefleet_region_calls_silent"
