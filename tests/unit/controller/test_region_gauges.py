@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import pytest
 
-from support.fake_fleet import take_over_calls
+from support.fake_fleet import FakeFleet, take_over_calls
 from support.fake_region import FakeRegion, with_region
+from support.virtual_time import LoopClock, run
 from voicefleet.contract.errors import Dependency, UnknownStateError
 from voicefleet.contract.reports import STALE_AFTER_S
+from voicefleet.controller.ports import Instance, InstanceState
 from voicefleet.controller.regions.dependencies import AWAY_AFTER_S, dependencies
 from voicefleet.controller.regions.gauges import RegionGauges
+from voicefleet.controller.regions.pool_view import KnownInstances
+from voicefleet.scaling import Decision, PoolObservation, SupplyState, Worker
 
 pytestmark = pytest.mark.unit
 
@@ -72,6 +77,29 @@ def test_silent_callers_have_a_series_while_the_reports_are_fresh() -> None:
         assert shown(fakes, name) == {}
 
     with_region(story)
+
+
+def test_workers_have_series_while_reports_and_instances_are_known() -> None:
+    async def story() -> None:
+        fakes = FakeRegion(fleet=FakeFleet(LoopClock(), slots=1))
+        region = fakes.region
+        seen = PoolObservation(region.settings.pool_spec, 0.0, (Worker("w1", SupplyState.READY, 1, 1),), 1, 0, 0, True)
+        region.pool = region.pool.with_pass(seen, cast(Decision, None), 90.0)
+        region.instances = KnownInstances((Instance("w1", InstanceState.RUNNING, 9.0),), region.clock.monotonic())
+        assert pool(fakes) == {"running"}, "whether it takes calls only its report says"
+        await region.reports.read()
+        assert pool(fakes) == {"running", "ready"}
+        await fakes.clock.sleep(STALE_AFTER_S + 1)
+        await region.reports.read()
+        assert pool(fakes) == set(), "which of them there are is not known any more"
+
+    def pool(fakes: FakeRegion) -> set[str]:
+        RegionGauges({"eu": fakes.region}, fakes.metrics).write()
+        names = ("voicefleet_workers", "voicefleet_instances")
+        families = fakes.metrics.registry.restricted_registry(names).collect()
+        return {s.labels["state"] for f in families for s in f.samples if s.value}
+
+    run(story())
 
 
 @pytest.mark.parametrize(
