@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_
 
 from voicefleet.contract.call_archive import Retention
 from voicefleet.contract.keys import REGION_PATTERN
-from voicefleet.contract.parsing.validation import refused
+from voicefleet.contract.parsing.validation import check_all, refused
 from voicefleet.controller.http.auth.attempts import Network
 from voicefleet.controller.http.auth.keys import KeyRing
 from voicefleet.controller.settings.api_keys import key_ring
@@ -22,7 +22,7 @@ from voicefleet.controller.settings.call_events import RECEIVER_PATTERN, Receive
 from voicefleet.controller.settings.kubernetes import LeaseSettings
 from voicefleet.controller.settings.pools import named_once
 from voicefleet.controller.settings.region import RegionSettings
-from voicefleet.controller.settings.section import Section, variable
+from voicefleet.controller.settings.section import Section, Variable, variable
 from voicefleet.runtime.http.server import parse_listen
 from voicefleet.runtime.redis.address import has_secret, with_authority
 from voicefleet.runtime.tracing import ENDPOINT_VARIABLE, check_endpoint
@@ -83,7 +83,7 @@ class Settings(Section):
     Secrets never stand in it: a field names the environment variable, or the file, that holds them.
     """
 
-    redis_url_env: str | None = Field(default=None, description="Environment variable that holds Redis' address.")
+    redis_url_env: Variable | None = Field(default=None, description="Environment variable that holds Redis' address.")
     redis_url: str | None = Field(
         default=None, description="Instead of `redis_url_env`: the address itself, when there is no password in it."
     )
@@ -95,7 +95,7 @@ class Settings(Section):
         default="bearer",
         description="bearer: requests to /v1 need a key. none: open to everyone who reaches the controller.",
     )
-    api_keys_env: str | None = Field(
+    api_keys_env: Variable | None = Field(
         default=None,
         description='Environment variable that holds the API keys: "name:secret:ROLES[:REGIONS[:LIMITS]],...".',
     )
@@ -214,7 +214,18 @@ class Settings(Section):
     @model_validator(mode="after")
     def _resolve(self, info: ValidationInfo) -> Self:
         environment: Mapping[str, str] = info.context or {}
-        parse_listen(self.listen, field="listen")
+        check_all(
+            lambda: parse_listen(self.listen, field="listen"),
+            lambda: self._read_address(info),
+            self._read_pools,
+            lambda: self._read_keys(info),
+            lambda: check_endpoint(environment.get(ENDPOINT_VARIABLE, "")),
+        )
+        self._otlp_endpoint = check_endpoint(environment.get(ENDPOINT_VARIABLE, ""))
+        self._replica = environment.get(REPLICA_VARIABLE, "").strip() or f"{socket.gethostname()}-{os.getpid()}"
+        return self
+
+    def _read_address(self, info: ValidationInfo) -> None:
         self.require_one_of("redis_url", "redis_url_env")
         if self.redis_url is not None and has_secret(self.redis_url):
             raise refused(
@@ -224,19 +235,17 @@ class Settings(Section):
             )
         address = self.redis_url or ""
         if self.redis_url_env is not None:
-            address = variable(info, self.redis_url_env, field="redis_url_env")
+            address = variable(info, self.redis_url_env)
         self._redis_address = with_authority(address, str(self.redis_ca_file or ""), field="redis_ca_file")
-        self._pools = named_once(self.regions)
-        self._keys = self._read_keys(info)
-        self._otlp_endpoint = check_endpoint(environment.get(ENDPOINT_VARIABLE, ""))
-        self._replica = environment.get(REPLICA_VARIABLE, "").strip() or f"{socket.gethostname()}-{os.getpid()}"
-        return self
 
-    def _read_keys(self, info: ValidationInfo) -> KeyRing:
-        return key_ring(
+    def _read_pools(self) -> None:
+        self._pools = named_once(self.regions)
+
+    def _read_keys(self, info: ValidationInfo) -> None:
+        self._keys = key_ring(
             auth=self.auth,
             file=self.api_keys_file,
             variable=self.api_keys_env,
-            value=lambda name: variable(info, name, field="api_keys_env"),
+            value=lambda name: variable(info, name),
             regions=self.regions,
         )

@@ -31,7 +31,7 @@ from voicefleet.worker.job.ipc import JobChannelServer
 from voicefleet.worker.job.sdk import on_job_process_closed, push_status
 from voicefleet.worker.job.target import Target
 from voicefleet.worker.server.admission import Admission, Slots
-from voicefleet.worker.server.preflight import check_livekit
+from voicefleet.worker.server.preflight import check_livekit, defaults_told
 from voicefleet.worker.server.reporter import Reporter
 from voicefleet.worker.server.settings import WorkerSettings
 from voicefleet.worker.telemetry.metrics import WorkerMetrics
@@ -148,10 +148,11 @@ class Worker:
         settings = self._settings
         url, key = settings.livekit_url, settings.livekit_api_key
         secret = settings.livekit_api_secret.get_secret_value()
-        await asyncio.gather(
-            check_livekit(url, key, secret, clock=self._clock),
-            check_redis(self._redis, settings.redis_url.get_secret_value(), field="VOICEFLEET_REDIS_URL"),
-        )
+        with defaults_told(settings.unset_variables):
+            await asyncio.gather(
+                check_livekit(url, key, secret, clock=self._clock),
+                check_redis(self._redis, settings.redis_url.get_secret_value(), field="VOICEFLEET_REDIS_URL"),
+            )
         host, port = parse_listen(settings.listen, field="--listen")
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._redis.aclose)
