@@ -76,7 +76,7 @@ class World:
         return found
 
     async def tickets(self, agent: str, version: str, count: int) -> list[CallTicket]:
-        """Tickets of calls that begin with that version, once it has a worker; those of the other one are given back."""
+        """Tickets of calls that begin with that version, once it has a worker; others are given back."""
         found: list[CallTicket] = []
         async with asyncio.timeout(60), aiohttp.ClientSession() as http:
             while not await self.ready(f"eu-{agent}-{version}"):
