@@ -113,6 +113,7 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("POST", "/v1/rooms/{room}/agent"): Asked(202, 404, fill=_made_room),
     ("POST", "/v1/calls/{room}/agent"): Asked(202, 404, fill=_made_room),
     ("GET", "/v1/calls"): Asked(),
+    ("GET", "/v1/past-calls"): Asked(),
     ("GET", "/v1/regions"): Asked(),
     ("GET", "/v1/decisions"): Asked(),
     ("GET", "/v1/history"): Asked(),

@@ -221,6 +221,25 @@ class CallView(Schema):
     epoch: int = 0
 
 
+class PastCallView(Schema):
+    """One call in `GET /v1/past-calls`. `GET /v1/calls/{call}` has all of it."""
+
+    call: str = Field(description="Id of the call")
+    room: str
+    region: str
+    started_at: str = Field(description="Wall-clock time, ISO 8601, UTC")
+    duration_s: float
+    waited_s: float | None = Field(description="From its start to the first agent; null: none ever came")
+    reason: str = Field(description="Why it ended")
+    tier: str = ""
+    key: str = Field(default="", description="Name of the API key that asked for the call; empty: it came without")
+    trace_id: str = ""
+    turns: int = 0
+    apologies: int = 0
+    dead_air_s: float = Field(default=0.0, description="Its longest silence of 3 s and more; 0: there was none")
+    why: str = Field(default="", description="Why that one was")
+
+
 class CampaignRequest(Schema):
     """Body of `POST /v1/campaigns`: calls that will come beside the usual ones."""
 
