@@ -99,6 +99,7 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("GET", "/"): Asked(),
     ("GET", "/page.css"): Asked(),
     ("GET", "/page.js"): Asked(),
+    ("GET", "/call.js"): Asked(),
     ("GET", "/livez"): Asked(),
     ("GET", "/readyz"): Asked(),
     ("GET", "/healthz"): Asked(),

@@ -256,6 +256,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/", PUBLIC, "The page", {200: "text/html"}),
     Route("GET", "/page.css", PUBLIC, "A file of the page", {200: "text/css"}),
     Route("GET", "/page.js", PUBLIC, "A file of the page", {200: "text/javascript"}),
+    Route("GET", "/call.js", PUBLIC, "A file of the page", {200: "text/javascript"}),
     Route(
         "POST",
         "/webhooks/livekit",

@@ -25,9 +25,9 @@ def moment(text: str, now: datetime, *, field: str) -> datetime:
     said = text.strip()
     if said == "now":
         return now
-    if ago := _AGO.fullmatch(said):
-        return now - timedelta(seconds=float(ago[1]) * _UNITS_S[ago[2]])
     try:
+        if ago := _AGO.fullmatch(said):
+            return now - timedelta(seconds=float(ago[1]) * _UNITS_S[ago[2]])
         if clock := _CLOCK.fullmatch(said):
             at = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=int(clock[3] or 0), microsecond=0)
             return at if at <= now else at - timedelta(days=1)

@@ -11,6 +11,7 @@ FILES = {
     "": ("page.html", "text/html"),
     "page.css": ("page.css", "text/css"),
     "page.js": ("page.js", "text/javascript"),
+    "call.js": ("call.js", "text/javascript"),
 }
 _HEADERS = {
     # Nothing from elsewhere, and nobody may frame it: the token is typed in here.
@@ -25,7 +26,7 @@ _HEADERS = {
 
 
 def add_page(app: web.Application) -> None:
-    """Serve the page at `/`, with its two files beside it."""
+    """Serve the page at `/`, with its files beside it."""
     folder = resources.files(__name__)
     for path, (name, kind) in FILES.items():
         text = (folder / name).read_text(encoding="utf-8")
