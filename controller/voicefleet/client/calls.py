@@ -110,7 +110,7 @@ async def _past(url: str, key: str, options: dict[str, str]) -> PastCalls:
 def listed_past(found: PastCalls, from_: datetime) -> RenderableType:
     """A table of calls that have ended, for 80 columns, and whether it can be all of them."""
     oldest = datetime.fromisoformat(found.oldest) if found.oldest else None
-    forgotten = [] if oldest is None or oldest <= from_ else [Text(f"Of calls before {found.oldest} nothing is kept.")]
+    forgotten = [] if oldest is None or oldest <= from_ else [Text(f"The oldest call that is kept: {found.oldest}.")]
     if not found.calls:
         return Group(Text("No such calls."), *forgotten)
     table = Table(box=None, padding=(0, 2, 0, 0), show_edge=False)
@@ -197,6 +197,11 @@ def _dead_air(call: CallSummary) -> list[RenderableType]:
     return [Text("The caller heard nobody (UTC):"), table]
 
 
+def _caller_left(call: CallSummary) -> bool:
+    came_and_went = [entry.what for entry in call.timeline if entry.what in ("caller", "no_caller")]
+    return came_and_went[-1:] == ["no_caller"]
+
+
 def _counted(number: int, name: str) -> str:
     many = f"{name.removesuffix('y')}ies" if name.endswith("y") else f"{name}s"
     return f"{number} {name if number == 1 else many}"
@@ -209,6 +214,8 @@ def _dial(dial: DialView) -> str:
 
 def _head(call: CallSummary) -> list[str]:
     state = f"{call.state.value} ({call.reason})" if call.reason else call.state.value
+    if call.state is CallState.WAITING and _caller_left(call):
+        state = "its caller left, over in some seconds"
     dial = [_dial(call.dial)] if call.dial is not None else []
     if call.started_at is None:
         return [f"{call.room} in {call.region}: {state}", *dial]

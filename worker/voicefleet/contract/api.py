@@ -94,11 +94,11 @@ class RejoinRequest(Schema):
 class CallTicket(Schema):
     """Answer of `POST /v1/calls`: all a LiveKit client needs to join. `token` is a secret: no repr shows it."""
 
-    url: str
-    token: str = Field(repr=False)
-    room: str
-    region: str
-    identity: str = ""
+    url: str = Field(description="Address of the region's LiveKit, for the client's `connect`")
+    token: str = Field(repr=False, description="Lets this caller join for a minute, with a microphone alone; a secret")
+    room: str = Field(description="The room, which the join makes; names the call in every other route")
+    region: str = Field(description="Where the call is")
+    identity: str = Field(default="", description="The caller's identity in the room")
 
 
 class WorkerView(Schema):

@@ -55,6 +55,8 @@ class Route:
         problems: statuses answered with a `Problem`, beside those that every route of its kind has (see `openapi`).
         body: what is posted; None: nothing.
         signed: LiveKit asks, and its signature stands for a key.
+        reasons: status -> what it means here, where the general words for it (see `openapi`) do not say enough.
+        headers: of the first of `answers` -> what each is.
     """
 
     method: str
@@ -66,6 +68,8 @@ class Route:
     body: type[BaseModel] | Mapping[str, Any] | None = None
     parameters: tuple[Parameter, ...] = field(default=())
     signed: bool = False
+    reasons: Mapping[int, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 _REGION = Parameter("region", "query", "Of this region alone", {"type": "string", "pattern": REGION_PATTERN.pattern})
@@ -99,6 +103,17 @@ ROUTES: tuple[Route, ...] = (
         (503,),
         CallRequest,
         (_TRACE, _AGAIN),
+        reasons={
+            201: "A ticket: the caller may join with it for a minute",
+            202: "With `dial`: the number will be called; `GET /v1/calls/{room}` tells how that goes",
+            400: "A field is wrong; `field` names it, and `hint` says what is right",
+            403: "The key lacks the role `call`, is not for this region, or may not dial this number",
+            429: "The key's own limits: too many requests a minute, too many calls at once, or too many tickets that "
+            "nobody joined with. Come back after `Retry-After`",
+            503: "Every slot that there may be has a call, or, for a key with `concurrent_calls`, its calls cannot be "
+            "counted now. Come back after `Retry-After`, or ask another region",
+        },
+        headers={"traceparent": "W3C trace context of the call: the same trace id is in its log lines and its spans"},
     ),
     Route(
         "POST",

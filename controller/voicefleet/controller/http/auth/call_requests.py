@@ -14,6 +14,9 @@ from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.http.auth.keys import Key
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.settings.region import RegionSettings
+from voicefleet.runtime.logs.setup import get_logger
+
+log = get_logger(__name__)
 
 REGION = web.RequestKey("voicefleet_call_region", str)
 """Set by the handler once it knows which region the call is for."""
@@ -42,6 +45,8 @@ class CallRequests:
         region = request.get(REGION) or next((name for name in self._largest_first if key.sees(name)), "")
         if result and region:
             self._counter.labels(region, result).inc()
+            if status >= 400:
+                log.warning("ticket refused", region=region, key=key.name, status=status, result=result)
 
 
 def _slots(region: RegionSettings) -> int:
