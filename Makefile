@@ -34,7 +34,8 @@ test: parts ## Every test (ARGS="-m unit" or a path for less)
 	@$(BIN)/pytest $(ARGS)
 
 dashboards: ready-dashboards ## Make the dashboards, rules and runbooks that are committed anew
-	@$(BIN)/voicefleet dashboards generate --chart helm/voicefleet/files
+	@$(BIN)/voicefleet dashboards generate --chart helm/voicefleet/files \
+		--page controller/voicefleet/controller/http/page
 
 previous: ## Keep the code of HEAD as the version that later ones must take over from (with each release)
 	@git archive HEAD worker/voicefleet controller/voicefleet ':!controller/voicefleet/traffic/data' \

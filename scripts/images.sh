@@ -56,7 +56,7 @@ for component in $components; do
         docker-*) build build "$@" --tag "$name" ;;
         *,*)
             # A list of that name would keep the images of the build before.
-            $builder rmi "$name" >/dev/null 2>&1 || true
+            $builder manifest rm "$name" >/dev/null 2>&1 || true
             build build "$@" --manifest "$name"
             [ "${PUSH:-0}" = 0 ] || run manifest push --all "$name" "docker://$name"
             continue

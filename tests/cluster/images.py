@@ -62,6 +62,11 @@ def stack_images() -> list[Image]:
     ]
 
 
+def kubectl_image() -> Image:
+    """A kubectl and a shell, as jobs in a cluster have them."""
+    return _program_image("kubectl", {"/bin/kubectl": find("kubectl")}, Start((), ("sh",)))
+
+
 def images() -> list[Image]:
     """All images, built now if they are not there.
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cluster.kinds import install_kinds
 from cluster.programs import GO_PROGRAMS, TOOLS, GoProgram, find, kubernetes_version, missing_packages
 from voicefleet.contract.errors import MissingPartError, UsageError
 from voicefleet.runtime.supervisor.settings import environment
@@ -25,13 +26,14 @@ _VERSION_FLAG = "k8s.io/component-base/version"
 
 
 def install() -> None:
-    """Install what is missing: the system's packages (as root), then the programs built with Go.
+    """Install what is missing: the system's packages (as root), the programs built with Go, and kinds of operators.
 
     Raises:
         MissingPartError: something is missing and cannot be installed from here.
     """
     if packages := missing_packages():
         install_packages(packages)
+    install_kinds()
     wanted = [program for program in GO_PROGRAMS.values() if not _there(program)]
     if not wanted:
         return

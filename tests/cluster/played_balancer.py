@@ -1,7 +1,8 @@
-"""Plays AWS' load balancer and its controller: it reads the Ingress, and routes with TLS to pods that are healthy.
+"""Plays AWS' load balancer, and an Ingress controller: it reads the Ingress, and routes with TLS to pods that are well.
 
-It takes the Ingress at its word: the class, the annotations (one that AWS does not document is refused), the host, the
-paths, and `target-type: ip`, by which requests go to the pods' own addresses.
+It takes the Ingress at its word: the class, the host, the paths. Of class `alb` also the annotations (one that AWS does
+not document is refused), the health check's path, and `target-type: ip`, by which requests go to pods' own addresses.
+Of any other class it wants a certificate to be named, and takes Kubernetes' word for which pods are ready.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from aiohttp import web
 
 from cluster.certificates import Authority
 from cluster.kube import CommandError, Kube
-from voicefleet.runtime.tasks import cancel_and_wait
+from cluster.played import beside
 
 _PREFIX = "alb.ingress.kubernetes.io/"
 _DOCUMENTED = frozenset(
@@ -100,7 +101,7 @@ def checked(ingress: dict[str, Any]) -> dict[str, str]:
 
 
 class LoadBalancer:
-    """Serves the Ingresses of class `alb` of one cluster."""
+    """Serves the Ingresses of one cluster."""
 
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
@@ -120,16 +121,16 @@ class LoadBalancer:
     async def _read(self, http: aiohttp.ClientSession) -> list[Rule]:
         rules: list[Rule] = []
         for ingress in await asyncio.to_thread(self._kube.items, "ingresses", "-A"):
-            if ingress["spec"].get("ingressClassName") != "alb":
-                continue
-            notes, meta = checked(ingress), ingress["metadata"]
+            meta, aws = ingress["metadata"], ingress["spec"]["ingressClassName"] == "alb"
+            notes = checked(ingress) if aws else {}
+            if not aws and not ingress["spec"].get("tls"):
+                raise RefusedError("it names no certificate")
+            probed = notes.get("healthcheck-path", "/")
             for rule in ingress["spec"]["rules"]:
                 for path in rule["http"]["paths"]:
                     service = path["backend"]["service"]["name"]
                     targets = await asyncio.to_thread(self._targets, meta["namespace"], service)
-                    healthy = [
-                        t for t in targets if await _passes(http, f"http://{t}{notes.get('healthcheck-path', '/')}")
-                    ]
+                    healthy = [t for t in targets if not aws or await _passes(http, f"http://{t}{probed}")]
                     rules.append(Rule(rule["host"], path["path"], tuple(healthy)))
             if not ingress.get("status", {}).get("loadBalancer"):
                 status = {"status": {"loadBalancer": {"ingress": [{"hostname": "k8s-voice.elb.example"}]}}}
@@ -214,11 +215,8 @@ async def load_balancer(kube: Kube, address: str, host: str, authority: Authorit
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, address, 443, ssl_context=context).start()
-    looking = asyncio.create_task(balancer.look())
     try:
-        yield balancer
-        if looking.done():
-            looking.result()
+        async with beside(balancer.look()):
+            yield balancer
     finally:
-        await cancel_and_wait([looking])
         await runner.cleanup()

@@ -41,7 +41,7 @@ class GoProgram:
     @property
     def cached(self) -> Path:
         """Where it is built to. What it is built from stands in the path, so an old build is never taken for it."""
-        return cache_directory() / "cluster" / f"{self.name}-{_content(self.module)}" / self.name
+        return cache_directory() / "cluster" / f"{self.name}-{content(self.module)}" / self.name
 
 
 GO_PROGRAMS = {
@@ -127,7 +127,8 @@ def kubernetes_version() -> str:
     return match[1]
 
 
-def _content(module: Path) -> str:
+def content(module: Path) -> str:
+    """A short digest of a module's files: another version, another digest."""
     files = sorted(file for file in module.iterdir() if file.is_file())
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:10]
 

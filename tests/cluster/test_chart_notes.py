@@ -59,6 +59,16 @@ def test_no_token_of_theirs_outlives_a_day(case: str, control_plane: ControlPlan
     assert all(int(number) <= 24 for number in hours)
 
 
+def test_requests_that_are_too_small_for_the_slots_are_told(control_plane: ControlPlane) -> None:
+    resources = {"requests": {"cpu": "500m", "memory": "16Gi"}}
+    values = {**PRODUCTION, "worker": {**PRODUCTION["worker"], "resources": resources}}
+    said = re.findall(r"On a full node calls stutter.*", notes(control_plane, values))
+    assert len(said) == 2, "one for each region, and memory is enough"
+    assert "regions[0]: worker.resources.requests.cpu (500m) is less than the " in said[0]
+    assert "that 10 calls of pool.slots were measured to take" in said[0]
+    assert "On a full node" not in notes(control_plane, PRODUCTION)
+
+
 def test_where_nothing_is_shut_they_do_not_speak_of_it(control_plane: ControlPlane) -> None:
     said = notes(control_plane, {**TRIAL, "networkPolicy": {"enabled": False}})
     assert "networkPolicy" not in said

@@ -12,7 +12,8 @@ from chart.values_table import CHART
 
 pytestmark = pytest.mark.cluster
 
-NEEDS: dict[str, dict[str, int]] = yaml.safe_load((CHART / "files" / "worker-needs.yaml").read_text())
+NEEDS: dict[str, Any] = yaml.safe_load((CHART / "files" / "worker-needs.yaml").read_text())
+TIMES = NEEDS["allowance"]
 EU = {**PRODUCTION, "regions": [PRODUCTION["regions"][0]]}
 
 
@@ -127,17 +128,19 @@ def test_requests_follow_from_the_slots(slots: int, kind: str) -> None:
     container = worker(render({**eu(tiers=tiers), "pool": {"slots": slots}}))["containers"][0]
     assert container["resources"] == {
         "requests": {
-            "cpu": f"{need['worker_millicores'] + slots * need['call_millicores']}m",
-            "memory": f"{need['worker_mib'] + slots * need['call_mib']}Mi",
+            "cpu": f"{TIMES * (need['worker_millicores'] + slots * need['call_millicores'])}m",
+            "memory": f"{TIMES * (need['worker_mib'] + slots * need['call_mib'])}Mi",
         }
     }
 
 
-def test_processes_that_are_kept_warm_count_like_calls() -> None:
+def test_processes_that_are_kept_warm_take_memory_like_calls() -> None:
     need = NEEDS["local"]
     container = worker(render({**eu(idleProcesses=8), "pool": {"slots": 2}}))["containers"][0]
-    assert container["resources"]["requests"]["memory"] == f"{need['worker_mib'] + 8 * need['call_mib']}Mi"
-    assert container["resources"]["requests"]["cpu"] == f"{need['worker_millicores'] + 2 * need['call_millicores']}m"
+    assert container["resources"]["requests"] == {
+        "cpu": f"{TIMES * (need['worker_millicores'] + 2 * need['call_millicores'])}m",
+        "memory": f"{TIMES * (need['worker_mib'] + 8 * need['call_mib'])}Mi",
+    }
 
 
 def test_what_is_given_goes_before_what_is_measured() -> None:
@@ -154,7 +157,7 @@ def test_what_is_given_goes_before_what_is_measured() -> None:
 def test_a_limit_below_what_the_slots_take_is_refused(limits: dict[str, Any], field: str) -> None:
     said = refusal(eu(resources={"limits": limits}))
     assert f"regions[0]: worker.resources.limits.{field} ({limits[field]}) is less than the " in said
-    assert "that 10 calls of pool.slots take" in said
+    assert "that 10 calls of pool.slots were measured to take" in said
     assert "leave it out, or lower pool.slots" in said
 
 
@@ -242,6 +245,13 @@ def test_whole_secrets_as_environment_may_hold_any_variable() -> None:
     assert "--any-variable" in found["spec"]["containers"][0]["args"]
 
 
+def test_with_tiers_in_a_config_map_of_the_pool_the_agent_is_checked_alone() -> None:
+    values = eu(agent="my_pkg.my_agent:create", tiers={"existingConfigMap": "tiers"})
+    pod = render(values).one("Pod", "voicefleet-eu-check")
+    # Without it, a function that makes an agent would be checked with the local models, which the image need not have.
+    assert pod["spec"]["containers"][0]["args"] == ["--agent=my_pkg.my_agent:create", "--tiers=own"]
+
+
 def test_what_is_the_same_in_two_regions_is_checked_once() -> None:
     second = {**PRODUCTION["regions"][1]}
     values = {**PRODUCTION, "worker": {**PRODUCTION["worker"], **AGENT}}
@@ -260,3 +270,12 @@ def test_what_is_the_same_in_two_regions_is_checked_once() -> None:
 )
 def test_where_there_is_nothing_to_check_no_pod_is_made(values: dict[str, Any]) -> None:
     assert render(values, tests=False).of("Pod") == []
+
+
+def test_values_of_a_release_before_these_are_taken() -> None:
+    """What `helm upgrade --reuse-values` hands on: the defaults of the chart before, without what is new."""
+    new = ("check", "extraInitContainers", "extraContainers", "extraVolumes", "extraVolumeMounts")
+    without = {part: dict.fromkeys(new) for part in ("worker", "controller")}
+    without["controller"].pop("check")
+    objects = render({**eu(**without["worker"], agent="my_pkg.my_agent:create"), "extraObjects": None})
+    assert objects.one("Pod", "voicefleet-eu-check")["spec"]["activeDeadlineSeconds"] == 240

@@ -412,6 +412,27 @@ def test_rules_are_those_that_are_tested_but_for_the_disabled() -> None:
     assert [rule["expr"] for rule in rules] == [rule["expr"] for rule in wanted]
     links = {rule["annotations"]["runbook_url"] for rule in rules if "alert" in rule}
     assert all(link.startswith("https://wiki.example/runbooks#voicefleet") for link in links)
+    every = {group["name"]: group.get("interval") for group in ours["groups"]}
+    assert {group["name"]: group.get("interval") for group in made["spec"]["groups"]} == every
+
+
+def test_alerts_lead_to_the_controllers_own_runbooks() -> None:
+    ingress = {"enabled": True, "host": "voice.example", "tlsSecret": "tls"}
+    inside = ingress | {"paths": ["/v1"]}
+    for of_ingress, place in (
+        ({}, "http://voicefleet-controller.voice:8080/runbooks"),
+        (ingress, "https://voice.example/runbooks"),
+        (inside, "http://voicefleet-controller.voice:8080/runbooks"),
+    ):
+        values = {
+            "devStack": {"enabled": True},
+            "prometheusRule": {"enabled": True},
+            "controller": {"ingress": of_ingress},
+            "networkPolicy": {"ingressNamespace": "ingress"},
+        }
+        made = render(values, apis=MONITORS).one("PrometheusRule", "voicefleet")
+        rules = [rule for group in made["spec"]["groups"] for rule in group["rules"] if "alert" in rule]
+        assert {rule["annotations"]["runbook_url"].partition("#")[0] for rule in rules} == {place}
 
 
 def test_another_promise_changes_its_budget_its_alerts_and_their_words() -> None:
@@ -443,8 +464,9 @@ def test_dashboards_are_config_maps_for_grafanas_sidecar() -> None:
     assert {m["metadata"]["annotations"]["grafana_folder"] for m in maps} == {"Voice"}
     assert len({m["metadata"]["name"] for m in maps}) == len(maps)
     found = {name: json.loads(text) for m in maps for name, text in m["data"].items()}
-    wanted = {path.name: json.loads(path.read_text()) for path in (CHART / "files" / "dashboards").glob("*.json")}
-    assert found == wanted
+    files = (CHART / "files" / "dashboards").glob("*.json")
+    place = MONITORING["prometheusRule"]["runbookUrl"]  # type: ignore[index]
+    assert found == {p.name: json.loads(p.read_text().replace("dashboards/runbooks.md", place)) for p in files}
 
 
 def test_helm_test_places_one_call_to_each_region(rendered: dict[str, Objects]) -> None:

@@ -5,13 +5,21 @@ What is played, and by what, is told in `helm/voicefleet/walkthroughs/README.md`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 import pytest
+from chart.values_table import CHART
 
-from cluster.images import images
+from cluster import played_argo as argo
+from cluster.images import images, kubectl_image
+from cluster.kinds import kinds
+from cluster.played import beside
 from cluster.played_balancer import load_balancer
-from cluster.walkthrough_stage import stage
+from cluster.played_cloud import front_door
+from cluster.played_secrets import secrets_operator
+from cluster.walkthrough_stage import livekit, stage
 from cluster.whole import Cluster, whole_cluster
 from docs.walkthroughs import FOLDER, read
 
@@ -27,13 +35,91 @@ def eu() -> Iterator[Cluster]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def us() -> Iterator[Cluster]:
+    """Another cluster, with a node of its own."""
+    with whole_cluster([*images(), kubectl_image()], "us") as running:
+        yield running
+
+
 async def test_on_eks(eu: Cluster) -> None:
+    walkthrough = read(FOLDER / "eks.md")
     async with stage(eu) as on, load_balancer(eu, eu.host, HOST, on.authority) as balancer:
-        given = {
-            **on.usual(),
-            "HOST": HOST,
-            "CERTIFICATE": "arn:aws:acm:eu-central-1:123456789012:certificate/11111111-2222-3333-4444-555555555555",
-            "ALB_SUBNETS": f"{eu.host}/32",
-        }
-        said = await on.run(read(FOLDER / "eks.md"), given, hosts={HOST: eu.host})
+        arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1"
+        given = on.given(walkthrough, HOST=HOST, CERTIFICATE=arn, ALB_SUBNETS=f"{eu.host}/32")
+        said = await on.run(walkthrough, given, hosts={HOST: eu.host})
         assert "POST /v1/calls 201" in balancer.requests, said
+
+
+async def test_with_livekit_cloud(eu: Cluster, record_property: Callable[[str, object], None]) -> None:
+    walkthrough = read(FOLDER / "livekit-cloud.md")
+    async with (
+        stage(eu, webhooks_to=f"https://{HOST}/webhooks/livekit/eu") as on,
+        load_balancer(eu, eu.host, HOST, on.authority) as balancer,
+        front_door(eu.host, on.ports.tcp(eu.host), f"{eu.host}:{on.livekit.port}") as door,
+    ):
+        given = on.given(walkthrough, HOST=HOST, INGRESS_CLASS="nginx", INGRESS_NAMESPACE="ingress-nginx", ISSUER="le")
+        given["LIVEKIT_URL"] = f"ws://{eu.host}:{door.port}"
+        said = await on.run(walkthrough, given, hosts={HOST: eu.host})
+        assert "POST /webhooks/livekit/eu 200" in balancer.requests, said
+        spent = Counter(door.requests)
+        record_property("requests_to_the_api", dict(spent))
+        print(f"requests to LiveKit's API: {spent}\n{said}")
+        assert door.refused == 0
+
+
+async def test_in_two_clusters(eu: Cluster, us: Cluster) -> None:
+    walkthrough = read(FOLDER / "two-clusters.md")
+    async with (
+        stage(eu) as on,
+        livekit(us.host, region="us", trusts=on.authority, folder=on.folder) as livekit_us,
+    ):
+        on.others = (us,)
+        given = on.given(
+            walkthrough,
+            EU=eu.name,
+            US=us.name,
+            LIVEKIT_EU_URL=on.livekit_url,
+            LIVEKIT_EU_API_KEY=on.livekit.api_key,
+            LIVEKIT_EU_API_SECRET=on.livekit.api_secret,
+            LIVEKIT_US_URL=f"ws://{us.host}:{livekit_us.port}",
+            LIVEKIT_US_API_KEY=livekit_us.api_key,
+            LIVEKIT_US_API_SECRET=livekit_us.api_secret,
+            KUBECTL_IMAGE=kubectl_image().name,
+        )
+        await on.run(walkthrough, given)
+
+
+async def test_with_external_secrets(eu: Cluster) -> None:
+    walkthrough = read(FOLDER / "external-secrets.md")
+    with kinds_of(eu, "github.com/external-secrets/external-secrets"):
+        async with stage(eu) as on, beside(secrets_operator(eu, on.vault)):
+            await on.run(walkthrough, on.given(walkthrough, AWS_REGION="eu-central-1"))
+
+
+async def test_with_argo_cd(eu: Cluster) -> None:
+    walkthrough = read(FOLDER / "argo-cd.md")
+    repository = "https://git.example.com/platform/voicefleet.git"
+    eu.namespace(argo.NAMESPACE)
+    with kinds_of(eu, "github.com/argoproj/argo-cd/v3"):
+        async with stage(eu) as on:
+            playing = argo.Argo(eu, {f"{repository}/helm/voicefleet": CHART})
+            url = f"rediss://:{on.redis.password.read_text()}@{on.redis.host}:{on.redis.port}/0"
+            given = on.given(walkthrough, REPOSITORY=repository, REVISION="v0.1.0", REDIS_URL=url)
+            async with beside(playing.play()):
+                await on.run(walkthrough, given)
+            assert (playing.syncs, playing.differences) == (1, []), "it did not come to rest"
+            assert playing.hooks == ["ConfigMap voice/voicefleet-eu-check", "Pod voice/voicefleet-eu-check"]
+
+
+@contextlib.contextmanager
+def kinds_of(cluster: Cluster, module: str) -> Iterator[None]:
+    """The kinds of an operator in the cluster, for the block."""
+    files = [option for file in kinds(module) for option in ("-f", str(file))]
+    # As Argo CD's own manual says: they are too long for the annotation of a client's apply.
+    cluster.kubectl("apply", "--server-side", *files)
+    cluster.kubectl("wait", "--for=condition=Established", "--timeout=30s", *files)
+    try:
+        yield
+    finally:
+        cluster.kubectl("delete", "--wait", *files)

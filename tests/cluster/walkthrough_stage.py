@@ -16,7 +16,9 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import pytest
 from chart.values_table import CHART
 
 from cluster.certificates import Authority
@@ -29,9 +31,10 @@ from voicefleet.runtime.supervisor.children import private_directory
 from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.runtime.supervisor.settings import environment
 from voicefleet.stack import servers
+from voicefleet.stack.find import LIVEKIT_VARIABLE, find_livekit_server
 
 REGISTRY = "registry.example"
-_LIMIT_S = 300.0
+_LIMIT_S = 180.0
 _UP_LIMIT_S = 20.0
 
 # What the documents ask of AWS; anything else fails. The access string is ElastiCache's: rules as Redis has them, which
@@ -84,6 +87,9 @@ class Stage:
     livekit: servers.LiveKit
     redis: Redis
     folder: Path
+    ports: Ports
+    others: tuple[Cluster, ...] = ()
+    """More clusters, whose contexts the document's commands name."""
 
     @property
     def livekit_url(self) -> str:
@@ -95,9 +101,9 @@ class Stage:
         """What the stand-in for AWS Secrets Manager holds: one file for each secret."""
         return self.folder / "vault"
 
-    def usual(self) -> dict[str, str]:
-        """The settings that most documents have."""
-        return {
+    def given(self, walkthrough: Walkthrough, **more: str) -> dict[str, str]:
+        """What a document's settings are here; `more` are those that other documents do not have."""
+        usual = {
             "CHART": str(CHART),
             "REGISTRY": REGISTRY,
             "TAG": TAG,
@@ -107,9 +113,11 @@ class Stage:
             "REDIS_HOST": self.redis.host,
             "REDIS_PORT": str(self.redis.port),
             "REDIS_CA_FILE": str(self.redis.authority),
+            "REDIS_ADMIN_PASSWORD": self.redis.password.read_text(),
             "SLOTS": "2",
             "MAX_WORKERS": "1",
         }
+        return {name: value for name, value in usual.items() if name in walkthrough.settings} | more
 
     async def run(
         self, walkthrough: Walkthrough, given: Mapping[str, str], *, hosts: Mapping[str, str] | None = None
@@ -158,21 +166,16 @@ class Stage:
                 await process.wait()
         said = log.read_text(errors="replace")
         if code != 0:
-            state = await asyncio.to_thread(self.cluster.diagnostics, *self._namespaces())
-            raise AssertionError(f"{walkthrough.path.name} ended with {code}\n{said}\n{state}")
+            state = [await asyncio.to_thread(_state, one) for one in (self.cluster, *self.others)]
+            raise AssertionError("\n".join([f"{walkthrough.path.name} ended with {code}", said, *state]))
         return said
-
-    def _namespaces(self) -> list[str]:
-        return [
-            name for item in self.cluster.items("namespaces") if (name := item["metadata"]["name"]).startswith("voice")
-        ]
 
     def _environment(self) -> dict[str, str]:
         return {
             "PATH": f"{self.folder / 'bin'}:{environment()['PATH']}",
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
-            "KUBECONFIG": str(self.cluster.kubeconfig),
+            "KUBECONFIG": ":".join(str(one.kubeconfig) for one in (self.cluster, *self.others)),
             "SSL_CERT_FILE": str(self.redis.authority),
             "CURL_CA_BUNDLE": str(self.redis.authority),
             "WALK_CA": str(self.redis.authority),
@@ -183,9 +186,18 @@ class Stage:
         }
 
 
+def _state(cluster: Cluster) -> str:
+    names = [item["metadata"]["name"] for item in cluster.items("namespaces")]
+    return cluster.diagnostics(*(name for name in names if name.startswith("voice")))
+
+
 @contextlib.asynccontextmanager
-async def stage(cluster: Cluster, *, webhook_urls: tuple[str, ...] = ()) -> AsyncIterator[Stage]:
-    """A stage for one document: a LiveKit and an empty Redis for the block."""
+async def stage(cluster: Cluster, *, webhooks_to: str = "") -> AsyncIterator[Stage]:
+    """A stage for one document: a LiveKit and an empty Redis for the block.
+
+    Args:
+        webhooks_to: URL for LiveKit's webhooks; its host name leads to the cluster's host.
+    """
     for component in COMPONENTS:
         named = f"{REGISTRY}/voicefleet/{component}:{TAG}"
         await asyncio.to_thread(cluster.node.tag_image, f"localhost/voicefleet-{component}:{TAG}", named)
@@ -202,13 +214,32 @@ async def stage(cluster: Cluster, *, webhook_urls: tuple[str, ...] = ()) -> Asyn
         daemons = Daemons(folder)
         try:
             redis = _redis(cluster.host, ports, folder, authority, daemons)
-            reached = {"bind_addresses": ["127.0.0.1", cluster.host]}
-            async with servers.livekit_server(
-                "walk", node_ip=cluster.host, overrides=reached, webhook_urls=webhook_urls
-            ) as livekit:
-                yield Stage(cluster, authority, livekit, redis, folder)
+            async with livekit(cluster.host, webhooks_to=webhooks_to, trusts=authority, folder=folder) as server:
+                yield Stage(cluster, authority, server, redis, folder, ports)
         finally:
             daemons.stop_all()
+
+
+@contextlib.asynccontextmanager
+async def livekit(
+    host: str, *, region: str = "eu", webhooks_to: str = "", trusts: Authority, folder: Path
+) -> AsyncIterator[servers.LiveKit]:
+    """A livekit-server that pods reach at `host`. Its webhooks trust an authority, and know where their host is."""
+    reached = {"bind_addresses": ["127.0.0.1", host]}
+    names = folder / f"hosts-of-livekit-{region}"
+    names.write_text(f"127.0.0.1 localhost\n{host} {urlsplit(webhooks_to).hostname or ''}\n")
+    program = folder / f"livekit-{region}"
+    program.write_text(
+        f"#!/bin/sh\nexport SSL_CERT_FILE={trusts.certificate}\n"
+        f"exec {find('unshare')} --mount -- sh -c 'mount --bind {names} /etc/hosts && exec \"$@\"' sh "
+        f'{find_livekit_server().path} "$@"\n'
+    )
+    program.chmod(stat.S_IRWXU)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(LIVEKIT_VARIABLE, str(program))
+        urls = [webhooks_to] if webhooks_to else []
+        async with servers.livekit_server(region, node_ip=host, overrides=reached, webhook_urls=urls) as server:
+            yield server
 
 
 def _redis(host: str, ports: Ports, folder: Path, authority: Authority, daemons: Daemons) -> Redis:

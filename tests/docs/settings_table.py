@@ -38,7 +38,7 @@ def worker_settings() -> list[Setting]:
     """The variables of a worker's environment."""
     schema = WorkerSettings.model_json_schema(by_alias=False)
     properties = {_variable(WorkerSettings, name): value for name, value in schema["properties"].items()}
-    return list(_fields({**schema, "properties": properties, "required": []}, schema.get("$defs", {}), ""))
+    return list(_fields({**schema, "properties": properties, "required": []}, schema.get("$defs", {}), "", set()))
 
 
 def table(settings: list[Setting]) -> str:
@@ -66,10 +66,11 @@ def _variable(model: type[BaseModel], name: str) -> str:
 def fields_of(model: type[BaseModel], mode: Literal["validation", "serialization"] = "validation") -> list[Setting]:
     """The fields of a model, and of those in it."""
     schema = model.model_json_schema(mode=mode)
-    return list(_fields(schema, schema.get("$defs", {}), ""))
+    return list(_fields(schema, schema.get("$defs", {}), "", set()))
 
 
-def _fields(schema: Mapping[str, Any], defs: Mapping[str, Any], at: str) -> Iterator[Setting]:
+def _fields(schema: Mapping[str, Any], defs: Mapping[str, Any], at: str, told: set[int]) -> Iterator[Setting]:
+    """`told`: sections whose fields have rows already; they get none again where they come a second time."""
     required = set(schema.get("required", ()))
     for name, field in schema["properties"].items():
         path = f"{at}.{name}" if at else name
@@ -82,7 +83,9 @@ def _fields(schema: Mapping[str, Any], defs: Mapping[str, Any], at: str) -> Iter
             continue
         if text or len(options) > 1:
             yield Setting(path, default, text)
-        yield from _fields(below[1], defs, path + below[0])
+        if id(below[1]) not in told:
+            told.add(id(below[1]))
+            yield from _fields(below[1], defs, path + below[0], told)
 
 
 def _resolved(field: Mapping[str, Any], defs: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

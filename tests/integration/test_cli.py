@@ -174,3 +174,37 @@ async def test_ctrl_c_hangs_up(livekit: LiveKit, tmp_path: Path) -> None:
             found = await lk.room.list_participants(api.ListParticipantsRequest(room=room.name))
             left += [participant.identity for participant in found.participants]
     assert left == []
+
+
+OWN = """
+default: a
+tiers:
+  a:
+    stt: {plugin: "speech_of_ours:OurSTT", args: {lang: de}}
+    llm: {plugin: "speech_of_ours:OurLM"}
+"""
+
+
+@pytest.mark.parametrize("command", ["check", "worker"])
+async def test_a_plugin_of_the_teams_own_is_found_beside_its_agent(command: str, tmp_path: Path) -> None:
+    """What is wrong with the second one tells that the first was found; the agent itself is elsewhere than we are."""
+    team, away = tmp_path / "team", tmp_path / "away"
+    team.mkdir()
+    away.mkdir()
+    (team / "speech_of_ours.py").write_text("class OurSTT:\n    def __init__(self, lang): ...\nclass OurLLM: ...\n")
+    (team / "agent.py").write_text("async def entrypoint(ctx): ...\n")
+    (team / "tiers.yaml").write_text(OWN)
+    arguments = ["--agent", f"{team / 'agent.py'}:entrypoint", "--tiers", str(team / "tiers.yaml")]
+    ended = await voicefleet(command, *arguments, cwd=away)
+    assert ended.code == 2, ended
+    assert "tiers.a.llm.plugin = 'speech_of_ours:OurLM'" in ended.err
+    assert "Did you mean speech_of_ours:OurLLM?" in ended.err
+    assert "stt" not in ended.err
+
+
+async def test_a_variable_that_is_not_set_is_not_shown_as_if_it_were(tmp_path: Path) -> None:
+    ended = await voicefleet("worker", "--tiers", "synthetic", cwd=tmp_path, LIVEKIT_API_SECRET="s" * 32)
+    assert ended.code == 2, ended
+    assert "is not set, and its default is" in ended.err
+    assert "VOICEFLEET_REDIS_URL = " not in ended.err
+    assert "LIVEKIT_URL = " not in ended.err

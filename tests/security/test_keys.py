@@ -8,6 +8,8 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -17,7 +19,16 @@ from voicefleet.cli import app
 from voicefleet.contract.errors import ConfigError
 from voicefleet.controller.http.auth.attempts import ADDRESSES, BURST, REFILL_S, Attempts, client_address
 from voicefleet.controller.http.auth.key_file import KeyFile, read_key_file
-from voicefleet.controller.http.auth.keys import KeyRing, Role, digest_of, keys_in_file, keys_in_list, line_of
+from voicefleet.controller.http.auth.keys import (
+    KeyLimits,
+    KeyRing,
+    Role,
+    digest_of,
+    keys_in_file,
+    keys_in_list,
+    line_of,
+)
+from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.runtime.clock import SystemClock
 
 pytestmark = pytest.mark.unit
@@ -49,6 +60,35 @@ def test_a_list_of_keys(text: str, roles: set[Role], regions: set[str] | None, u
     assert (set(key.roles), key.regions and set(key.regions), key.unlimited) == (roles, regions, unlimited)
 
 
+@pytest.mark.parametrize(
+    ("text", "limits"),
+    [
+        (f"web:{SECRET}:call:eu:calls=20+requests=60", KeyLimits(20, 60)),
+        (f"web:{SECRET}:call::calls=0", KeyLimits(calls=0)),
+        (f"web:{SECRET}:call", KeyLimits()),
+    ],
+)
+def test_a_key_may_have_bounds_of_its_own(text: str, limits: KeyLimits) -> None:
+    (key,) = of_list(text).keys
+    assert key.limits == limits
+    (again,) = of_file(line_of("web", SECRET, "call", "", limits)).keys
+    assert (again.limits, again.regions) == (limits, None)
+
+
+@pytest.mark.parametrize("limit", ["calls", "calls=-1", "requests=0", "calls=1+calls=2", "cals=4", "calls=4=5", "="])
+def test_a_limit_that_is_none_is_refused(limit: str) -> None:
+    with pytest.raises(ConfigError, match="not a limit of a key"):
+        of_list(f"web:{SECRET}:call:eu:{limit}")
+
+
+@given(calls=st.none() | st.integers(0, 9), requests=st.none() | st.integers(1, 9))
+def test_the_bounds_of_a_key_stand_in_place_of_those_of_all(calls: int | None, requests: int | None) -> None:
+    limiter = Limiter(cast(Any, SimpleNamespace(register_script=None)), SystemClock(), per_minute=600, calls=5)
+    limiter.take(of_file(line_of("web", SECRET, "call", "", KeyLimits(calls, requests))))
+    assert (limiter.most_calls("web"), limiter.most_calls("other")) == (5 if calls is None else calls, 5)
+    assert (limiter.per_minute("web"), limiter.per_minute("other")) == (requests or 600, 600)
+
+
 def test_operate_includes_read_and_nothing_includes_call_or_dial() -> None:
     may = {role: {other for other in Role if of_list(f"k:{SECRET}:{role}").keys[0].may(other)} for role in Role}
     assert may == {
@@ -74,7 +114,7 @@ def test_those_who_may_call_are_counted_by_region() -> None:
         (f":{SECRET}", "does not hold name:secret"),
         (f"a b:{SECRET}:call", "does not hold name:secret"),
         (f"web}}:{SECRET}:call", "does not hold name:secret"),  # would end the hash tag of its keys in Redis
-        (f"web:{SECRET}:call:eu:us", "does not hold name:secret"),
+        (f"web:{SECRET}:call:eu:calls=1:us", "does not hold name:secret"),
         (f"web:{SECRET}:", "no such role"),
         (f"web:{SECRET}:admin", "api_keys_env = 'web in KEYS: admin': no such role. Known: call, dial, operate, read"),
         (f"web:{SECRET}:call:mars", "api_keys_env = 'web in KEYS: mars': no such region. Known: eu, us"),

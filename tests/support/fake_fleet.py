@@ -135,6 +135,9 @@ class FakeFleet:
     async def kill(self, worker: str) -> None:
         self.crash(worker)
 
+    def access_ends_s(self) -> float | None:
+        return None
+
     def registered(self, workers: Collection[str]) -> None:
         self.said_registered |= set(workers)
 

@@ -13,6 +13,7 @@ from support.fake_livekit import FakeLiveKit
 from support.fake_workers import FakeWorkers
 from support.region_settings import region_settings
 from support.virtual_time import LoopClock, run
+from voicefleet.controller.http.auth.keys import KeyRing
 from voicefleet.controller.http.auth.limits import Gone
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.regions.region import Region
@@ -32,6 +33,15 @@ class FakeLimiter:
     most: int = 0
     calls: dict[str, set[str]] = field(default_factory=dict)
     error: Exception | None = None
+
+    def take(self, ring: KeyRing) -> None:
+        """Keys have no bounds of their own here."""
+
+    def per_minute(self, key: str) -> int:
+        return 600
+
+    def most_calls(self, key: str) -> int:
+        return self.most
 
     async def request(self, key: str) -> float | None:
         return None

@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from voicefleet.client.findings import STYLES, finding_lines, style_of
-from voicefleet.contract.api import CallView, DecisionView, HistoryPoint, IncidentView, RegionView
+from voicefleet.client.pools import add_total, canaries_table
+from voicefleet.contract.api import CallView, CanaryView, DecisionView, HistoryPoint, IncidentView, RegionView
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
 from voicefleet.contract.health import HealthState, worst
 from voicefleet.reporting.result import write_json
@@ -27,6 +28,7 @@ from voicefleet.runtime.http.api_client import ControllerClient
 
 _DECISIONS = 5
 _INCIDENTS = 5
+_LEGEND = "workers: ready/wanted; refused: callers in the last 5 minutes; TTFA: p50/p95, s"
 _NAMED = 5
 
 
@@ -60,6 +62,7 @@ class Seen:
     """The last point of each region's history."""
     incidents: Sequence[IncidentView] = ()
     """The last ones, the newest first."""
+    canaries: Sequence[CanaryView] = ()
 
     @property
     def state(self) -> HealthState:
@@ -72,6 +75,7 @@ class Seen:
             "regions": [{**view.model_dump(mode="json"), **_ttfa(self.last.get(view.region))} for view in self.regions],
             "calls": None if self.calls is None else [view.model_dump(mode="json") for view in self.calls],
             "decisions": [view.model_dump(mode="json") for view in self.decisions],
+            "canaries": [view.model_dump(mode="json") for view in self.canaries],
             "incidents": [view.model_dump(mode="json") for view in self.incidents],
         }
 
@@ -114,15 +118,19 @@ def _public(access: ControllerAccess, console: Console, json_path: Path | None) 
 
 async def look(client: ControllerClient) -> Seen:
     """The fleet now. Raises `UnknownStateError`."""
-    regions, decisions, history, incidents = await asyncio.gather(
-        client.regions(), client.decisions(limit=_DECISIONS), client.history(), client.incidents(limit=_INCIDENTS)
+    regions, decisions, history, incidents, canaries = await asyncio.gather(
+        client.regions(),
+        client.decisions(limit=_DECISIONS),
+        client.history(),
+        client.incidents(limit=_INCIDENTS),
+        client.canaries(),
     )
     try:
         calls: list[CallView] | None = await client.calls()
     except UnknownStateError:
         calls = None
     last = {name: points[-1] for name, points in history.items() if points}
-    return Seen(regions, calls, decisions, last, incidents)
+    return Seen(regions, calls, decisions, last, incidents, canaries)
 
 
 async def _show(access: ControllerAccess, options: StatusOptions, console: Console, clock: Clock) -> Seen:
@@ -150,10 +158,13 @@ def picture(seen: Seen) -> RenderableType:
     decisions; for 80 columns."""
     parts: list[RenderableType] = [
         _regions(seen),
+        Text(_LEGEND, style="dim"),
         *(line for view in seen.regions for line in finding_lines(view)),
         "",
         _workers(seen.regions),
     ]
+    if seen.canaries:
+        parts += ["", canaries_table(seen.canaries)]
     parts += [Text(line) for view in seen.regions if (line := _on_the_way(view))]
     if costs := costs_of(seen.regions):
         parts.append(Text(costs))
@@ -176,14 +187,18 @@ def picture(seen: Seen) -> RenderableType:
 
 
 def _regions(seen: Seen) -> Table:
-    title = "Regions (workers: ready/wanted; refused: in 5 minutes; TTFA: p50/p95, s)"
     table = figures_table(
-        title, "region", ("state", "workers", "slots", "live", "waiting", "silent", "refused", "TTFA")
+        "Regions", "region", ("state", "workers", "slots", "live", "waiting", "silent", "refused", "TTFA")
     )
     # A long name is folded; figures and their headers never are.
     for column in table.columns:
         column.no_wrap = column is not table.columns[0]
+    of_several = {view.place for view in seen.regions if view.place and view.place != view.region}
+    shown_already: set[str] = set()
     for view in seen.regions:
+        if view.place in of_several - shown_already:
+            shown_already.add(view.place)
+            add_total(table, [pool for pool in seen.regions if pool.place == view.place])
         last = seen.last.get(view.region)
         style = style_of(view.status)
         table.add_row(

@@ -19,16 +19,18 @@ def keys_hash(
     name: Annotated[str, typer.Argument(help="The key's name.")],
     roles: Annotated[str, typer.Option(help="call, read or operate; several joined by +.")],
     regions: Annotated[str, typer.Option(help="eu+us; all of them when left out.")] = "",
+    calls: Annotated[int | None, typer.Option(min=0, help="Most calls at once; 0: no bound.")] = None,
+    requests: Annotated[int | None, typer.Option(min=1, help="Most requests for calls a minute.")] = None,
     stdin: Annotated[bool, typer.Option("--stdin", help="Read the secret from stdin; else one is made.")] = False,
 ) -> None:
     """Print a line for `api_keys_file`. A secret that is made is shown once, on stderr."""
     # A secret is never an argument: those stand in the shell's history, and in the list of processes.
     import secrets
 
-    from voicefleet.controller.http.auth.keys import line_of
+    from voicefleet.controller.http.auth.keys import KeyLimits, line_of
 
     secret = _from_stdin() if stdin else secrets.token_urlsafe(32)
-    line = line_of(name, secret, roles, regions)
+    line = line_of(name, secret, roles, regions, KeyLimits(calls, requests))
     if not stdin:
         print(f"Secret of {name}, shown this once:\n{secret}", file=sys.stderr)
     print(line)

@@ -153,6 +153,10 @@ class Fleet(Protocol):
         """Why it does not start what it was asked to, in one sentence; empty when all is well."""
         ...
 
+    def access_ends_s(self) -> float | None:
+        """Seconds until our access to the instances ends, once it should have been renewed; None: it need not yet."""
+        ...
+
     async def close(self) -> None:
         """The controller ends: stop or leave the instances, as configured."""
         ...
@@ -193,6 +197,8 @@ class Participant:
     neighbour: bool = False
     """It is an agent of the team's own, under the fleet's agent name (see `contract.neighbours`)."""
 
+    dialled: str = ""
+    """The number that a phone's caller dialled; empty for who is no phone. It is never logged."""
     sip_status: str = ""
     """LiveKit's status of a phone's call, such as ringing or active; empty for who is no phone."""
 

@@ -16,12 +16,16 @@ app = typer.Typer(no_args_is_help=True, help="Grafana dashboards, Prometheus rul
 def generate(
     out: Annotated[Path, typer.Option(help="Folder to write to.")] = Path("dashboards"),
     chart: Annotated[Path | None, typer.Option(help="Write dashboards and rules to this folder instead.")] = None,
+    page: Annotated[Path | None, typer.Option(help="Write the page of the runbooks to this folder.")] = None,
+    runbooks: Annotated[
+        str, typer.Option(help="Where alerts lead to: https://CONTROLLER/runbooks, which every controller serves.")
+    ] = "",
     check: Annotated[bool, typer.Option("--check", help="Write nothing; name the files that differ.")] = False,
 ) -> None:
     """Write the dashboards, rules and runbooks as files."""
     from voicefleet.dashboards.command import generate as run_it
 
-    raise typer.Exit(run_it(out, chart, check=check))
+    raise typer.Exit(run_it(out, chart, page, runbooks=runbooks, check=check))
 
 
 @app.command()

@@ -40,7 +40,7 @@ BOARDS = (
         "voicefleet / Worker",
         "Single workers: calls, starts, drains, what they lost.",
         worker_pods.ROWS,
-        (("instance", "worker", 'label_values(voicefleet_slots{cluster=~"$cluster",region=~"$region"}, instance)'),),
+        (("worker", "worker", 'label_values(voicefleet_worker_info{cluster=~"$cluster",region=~"$region"}, worker)'),),
     ),
     Board(
         "voicefleet-call-quality",

@@ -7,22 +7,36 @@ from pathlib import Path
 
 from rich.console import Console
 
-from voicefleet.dashboards.generate import chart_files, guides
+from voicefleet.dashboards.generate import chart_files, guides, page_files
 from voicefleet.dashboards.verify import EXEMPT, verify
 from voicefleet.reporting.result import write_json
 
 
-def generate(folder: Path, chart: Path | None = None, *, check: bool, console: Console | None = None) -> int:
-    """Write what is generated below `folder`; with `chart`, dashboards and rules go below that folder instead.
+def generate(
+    folder: Path,
+    chart: Path | None = None,
+    page: Path | None = None,
+    *,
+    runbooks: str = "",
+    check: bool,
+    console: Console | None = None,
+) -> int:
+    """Write what is generated below `folder`.
 
-    With `check` nothing is written, and each file that differs is named.
+    Args:
+        chart: dashboards and rules go below that folder instead.
+        page: the page of the runbooks goes there; None: it is not written.
+        runbooks: where alerts lead to.
+        check: write nothing, and name each file that differs.
 
     Returns:
         1 when `check` found a difference.
     """
     console = console or Console()
-    wanted = {(chart or folder) / name: text for name, text in chart_files().items()}
+    wanted = {(chart or folder) / name: text for name, text in chart_files(runbooks).items()}
     wanted |= {folder / name: text for name, text in guides().items()}
+    if page is not None:
+        wanted |= {page / name: text for name, text in page_files().items()}
     stale = {path: text for path, text in wanted.items() if _text(path) != text}
     if check:
         for path in stale:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
 from voicefleet.contract.metrics import metric_of, worker
+from voicefleet.dashboards.alerting.alert import RUNBOOKS
+from voicefleet.dashboards.alerting.rules import burn_alerts, cause_alerts, page_alerts
 from voicefleet.dashboards.panels import COLUMNS
-from voicefleet.dashboards.queries import Selected, grouping_labels, queries, selectors
+from voicefleet.dashboards.queries import Selected, grouping_labels, outer_labels, queries, selectors
 
 TARGET_LABELS = frozenset({"cluster", "region", "instance", "job"})
 """What the scrape adds to every series; see `podMonitor` and `serviceMonitor` in the chart."""
@@ -23,6 +26,10 @@ LIVEKIT = frozenset(
 """Series of livekit-server that we ask for."""
 _ONCE = frozenset({worker.WORKER_STARTUP})
 """A process counts these once in its life, usually before it is scraped: their rate would be nothing."""
+_RUNBOOKS = frozenset(
+    f"{RUNBOOKS}#{rule['alert'].lower()}" for rule in (*burn_alerts(), *cause_alerts(), *page_alerts())
+)
+_LABEL = re.compile(r"{{(\w+)}}")
 _RATES = frozenset({"rate", "increase", "irate"})
 
 
@@ -87,8 +94,29 @@ def _panel(panel: Mapping[str, Any], uids: Sequence[str]) -> Iterator[str]:
         yield "asks for nothing"
     for link in panel.get("links", ()):
         target = link["url"].removeprefix("/d/").partition("?")[0]
-        if target not in uids:
+        if target not in uids and target not in _RUNBOOKS:
             yield f"leads to {target}, which is not there"
+    if not panel.get("links") and "What to do: " not in panel.get("description", ""):
+        yield "leads nowhere, and does not say what to do"
+    yield from _legends(panel["targets"])
+
+
+def _legends(targets: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Names of series that do not tell them apart."""
+    names = [target["legendFormat"] for target in targets]
+    if len(set(names)) != len(names):
+        yield f"gives two queries one legend: {names}"
+    for target in targets:
+        if missing := _series_labels(target["expr"]) - set(_LABEL.findall(target["legendFormat"])):
+            yield f"has series that differ in {sorted(missing)}, which their legend does not tell"
+
+
+def _series_labels(expr: str) -> set[str]:
+    """The labels that the series of `expr` have: those of its outermost grouping."""
+    try:
+        return outer_labels(expr)
+    except ValueError:
+        return set()  # no PromQL, which is another finding
 
 
 def expression_findings(expr: str, recorded: frozenset[str]) -> Iterator[str]:

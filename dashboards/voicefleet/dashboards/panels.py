@@ -16,8 +16,12 @@ from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models import heatmap as heatmap_models
 from grafana_foundation_sdk.models import prometheus as prometheus_models
 
+from voicefleet.dashboards.alerting.alert import RUNBOOKS
+
 SELECT = 'cluster=~"$cluster",region=~"$region"'
 BY = "by (cluster, region)"
+WORKER = "on (cluster, region, instance) group_left (worker) voicefleet_worker_info"
+"""Joined to a worker's series with `*`: it brings the name that `voicefleet drain` takes."""
 SOURCE = common_models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 COLUMNS = 24
 
@@ -35,7 +39,10 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One panel. `unit` is Grafana's id; `red_above` colours what is too much; `to` is the dashboard it leads to."""
+    """One panel. `unit` is Grafana's id; `red_above` colours what is too much.
+
+    Each says what to do: it leads `to` a dashboard, to the runbook of an `alert`, or its description ends with `act`.
+    """
 
     title: str
     description: str
@@ -48,6 +55,8 @@ class Panel:
     red_below: float | None = None
     most: float | None = None
     to: str = ""
+    alert: str = ""
+    act: str = ""
 
 
 def panel(title: str, description: str, unit: str, *queries: Query | str, **more: Any) -> Panel:
@@ -56,15 +65,17 @@ def panel(title: str, description: str, unit: str, *queries: Query | str, **more
     return Panel(title, description, unit, made, **more)
 
 
-def quantiles(metric: str, by: str = "region", more: str = "", qs: Sequence[float] = (0.5, 0.95)) -> tuple[Query, ...]:
-    """Quantiles of a histogram, a series for each value of the labels `by`."""
+def quantiles(
+    metric: str, by: str = "region", more: str = "", qs: Sequence[float] = (0.5, 0.95), name: str = ""
+) -> tuple[Query, ...]:
+    """Quantiles of a histogram, a series for each value of the labels `by`; `name` stands before them in the legend."""
     labels = ", ".join(["cluster", *([] if by == "cluster" else [by]), "le"])
     legend = " ".join(f"{{{{{label.strip()}}}}}" for label in by.split(","))
     matchers = f"{SELECT},{more}" if more else SELECT
     return tuple(
         Query(
             f"histogram_quantile({q:g}, sum by ({labels}) (rate({metric}_bucket{{{matchers}}}[$__rate_interval])))",
-            f"{legend} p{q * 100:g}",
+            f"{name} {legend} p{q * 100:g}".strip(),
         )
         for q in qs
     )
@@ -87,6 +98,14 @@ def per_second(counter: str, by: str = "region", more: str = "") -> Query:
     return Query(f"sum by (cluster, {by}) (rate({counter}{{{matchers}}}[$__rate_interval]))", legend)
 
 
+def counted(counter: str, by: str = "region", more: str = "", legend: str = "") -> Query:
+    """How often something rare happened in the 5 minutes before, a series for each value of the labels `by`; `legend`
+    stands after them."""
+    matchers = f"{SELECT},{more}" if more else SELECT
+    labels = " ".join(f"{{{{{label.strip()}}}}}" for label in by.split(","))
+    return Query(f"sum by (cluster, {by}) (round(increase({counter}{{{matchers}}}[5m])))", f"{labels} {legend}".strip())
+
+
 def now(expr: str, legend: str = "{{region}}") -> Query:
     """A gauge as it is."""
     return Query(expr, legend)
@@ -95,10 +114,10 @@ def now(expr: str, legend: str = "{{region}}") -> Query:
 def build(panel_: Panel) -> Any:
     """The Grafana panel, without its place."""
     builder = _BUILDERS[panel_.look]()
-    builder.title(panel_.title).description(panel_.description).datasource(SOURCE).unit(panel_.unit)
+    builder.title(panel_.title).description(_described(panel_)).datasource(SOURCE).unit(panel_.unit)
     for number, query in enumerate(panel_.queries):
         target = prometheus.Dataquery().expr(query.expr).ref_id(chr(ord("A") + number)).datasource(SOURCE)
-        target = target.legend_format(query.legend or "__auto").range()
+        target = target.legend_format(_legend(query)).range()
         if panel_.look == "heat":
             target = target.format(prometheus_models.PromQueryFormat.HEATMAP).legend_format("{{le}}")
         builder.with_target(target.exemplar(query.exemplar))
@@ -107,9 +126,18 @@ def build(panel_: Panel) -> Any:
         if panel_.most is not None:
             builder.max(panel_.most)
         builder.thresholds(_thresholds(panel_))
-    if panel_.to:
-        builder.links([_link(panel_.to)])
+    links = [_link(panel_.to)] if panel_.to else []
+    if panel_.alert:
+        links.append(_runbook(panel_.alert))
+    if links:
+        builder.links(links)
     return builder.build()
+
+
+def _legend(query: Query) -> str:
+    """With the cluster, where the series have one: two clusters may name their regions alike."""
+    apart = "(cluster," in query.expr and "{{cluster}}" not in query.legend
+    return f"{query.legend} {{{{cluster}}}}" if apart and query.legend else query.legend or "__auto"
 
 
 def _lines() -> Any:
@@ -164,6 +192,19 @@ def _thresholds(panel_: Panel) -> Any:
         if panel_.red_above is not None:
             steps.append(models.Threshold(value=panel_.red_above, color=bad))
     return builders.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps)
+
+
+def _described(panel_: Panel) -> str:
+    return f"{panel_.description} What to do: {panel_.act}" if panel_.act else panel_.description
+
+
+def _runbook(alert: str) -> Any:
+    return (
+        builders.DashboardLink(f"What to do: {alert}")
+        .type(models.DashboardLinkType.LINK)
+        .url(f"{RUNBOOKS}#{alert.lower()}")
+        .target_blank(True)
+    )
 
 
 def _link(uid: str) -> Any:

@@ -45,7 +45,7 @@ def queries(dashboard: Mapping[str, Any]) -> Iterator[Asked]:
 def filled(expr: str, interval: str = "1m") -> str:
     """`expr` as Grafana would send it with every variable at All."""
     text = expr.replace("$__rate_interval", interval)
-    return re.sub(r"\$\{?(cluster|region|instance)\}?", ".*", text)
+    return re.sub(r"\$\{?(cluster|region|worker)\}?", ".*", text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,24 @@ def grouping_labels(expr: str) -> set[str]:
     found: set[str] = set()
     _collect_grouping(promql_parser.parse(filled(expr)), found)
     return found
+
+
+def outer_labels(expr: str) -> set[str]:
+    """The labels by which the outermost groupings of `expr` tell its series apart, but for buckets, which a quantile or
+    a heat map takes together. Raises `ValueError`: it is no PromQL."""
+    return _outer(promql_parser.parse(filled(expr))) - {"le"}
+
+
+def _outer(node: Any) -> set[str]:
+    if isinstance(node, promql_parser.AggregateExpr):
+        return set(node.modifier.labels) if node.modifier is not None else set()
+    if isinstance(node, promql_parser.Call):
+        return set().union(*(_outer(argument) for argument in node.args))
+    if isinstance(node, promql_parser.BinaryExpr):
+        return _outer(node.lhs)
+    if isinstance(node, promql_parser.ParenExpr | promql_parser.UnaryExpr | promql_parser.SubqueryExpr):
+        return _outer(node.expr)
+    return set()
 
 
 def _walk(node: Any, inside: tuple[str, ...]) -> Iterator[Selected]:

@@ -61,8 +61,8 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- $wrong = concat $wrong (include "voicefleet.resourceChecks" (dict "root" $root "pool" .) | fromJson).limits -}}
 {{- $needs := include "voicefleet.workerNeeds" (dict "root" $root "pool" .) | fromJson -}}
 {{- $limit := int .worker.jobMemoryLimitMiB -}}
-{{- if and $limit (lt $limit (int $needs.call_mib)) -}}
-{{- $wrong = append $wrong (printf "%s: worker.jobMemoryLimitMiB (%d) is less than the %d MiB that a job process takes by itself, so no call would live: give at least three times that, or 0" $at $limit (int $needs.call_mib)) -}}
+{{- if and $limit (lt $limit (int $needs.job)) -}}
+{{- $wrong = append $wrong (printf "%s: worker.jobMemoryLimitMiB (%d) is less than the %d MiB that a job process has by itself, so no call would live: give at least three times that, or 0" $at $limit (int $needs.job)) -}}
 {{- end -}}
 {{- $wrong = concat $wrong (include "voicefleet.containerChecks" (dict "at" (printf "%s: worker" $at) "own" "worker" "part" .worker) | fromJsonArray) -}}
 
@@ -214,7 +214,7 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- $taken := dict .own true "wait-for-servers" true -}}
 {{- $wrong := list -}}
 {{- range $field := list "extraInitContainers" "extraContainers" -}}
-{{- range get $.part $field -}}
+{{- range get $.part $field | default list -}}
 {{- if hasKey $taken .name -}}
 {{- $wrong = append $wrong (printf "%s.%s: %q is the name of another container of the pod: give it its own" $at $field .name) -}}
 {{- end -}}

@@ -63,3 +63,15 @@ reads it, a repository whose first part has a dot or a colon names its registry 
 yes
 {{- end -}}
 {{- end -}}
+
+{{/* Where alerts and dashboards lead to: the runbooks of the controller, at its Ingress's host where that offers them. */}}
+{{- define "voicefleet.runbooks" -}}
+{{- $ingress := .Values.controller.ingress }}
+{{- if .Values.prometheusRule.runbookUrl }}
+{{- .Values.prometheusRule.runbookUrl }}
+{{- else if and $ingress.enabled (or (has "/" $ingress.paths) (has "/runbooks" $ingress.paths)) }}
+{{- printf "%s://%s/runbooks" (ternary "https" "http" (or (not (empty $ingress.tlsSecret)) $ingress.tlsElsewhere)) $ingress.host }}
+{{- else }}
+{{- printf "http://%s-controller.%s:%v/runbooks" (include "voicefleet.fullname" .) .Release.Namespace .Values.controller.service.port }}
+{{- end }}
+{{- end }}

@@ -9,8 +9,8 @@
 {{- end -}}
 
 {{/*
-What a worker takes with all its slots in calls, as JSON: {"kind": KIND, "cpu": millicores, "memory": MiB}. Arguments:
-root, pool (as `voicefleet.regions` gives it).
+What a worker takes with all its slots in calls, as JSON: {"kind": KIND, "cpu": millicores, "memory": MiB, "job": MiB of one job
+process, "allowance": how many times that it asks for}. Arguments: root, pool (as `voicefleet.regions` gives it).
 */}}
 {{- define "voicefleet.workerNeeds" -}}
 {{- $measured := .root.Files.Get "files/worker-needs.yaml" | fromYaml -}}
@@ -18,16 +18,18 @@ root, pool (as `voicefleet.regions` gives it).
 {{- $kind := ternary "local" "providers" (or (eq $tiers.builtin "local") (contains "voicefleet.local.whisper" (toJson $tiers.content))) -}}
 {{- $need := get $measured $kind -}}
 {{- $slots := int .pool.pool.slots -}}
-{{- $idle := int (.pool.worker.idleProcesses | default $slots) -}}
+{{- $processes := max $slots (int .pool.worker.idleProcesses) -}}
 {{- $cpu := add $need.worker_millicores (mul $slots $need.call_millicores) -}}
-{{- $memory := add $need.worker_mib (mul (max $slots $idle) $need.call_mib) -}}
-{{- dict "kind" $kind "cpu" $cpu "memory" $memory "call_mib" $need.call_mib | toJson -}}
+{{- $memory := add $need.worker_mib (mul $processes $need.call_mib) -}}
+{{- dict "kind" $kind "cpu" $cpu "memory" $memory "job" $need.job_mib "allowance" $measured.allowance | toJson -}}
 {{- end -}}
 
 {{/* The resources of a worker: as given, with requests for its slots where none are given. Arguments: as above. */}}
 {{- define "voicefleet.workerResources" -}}
 {{- $needs := include "voicefleet.workerNeeds" . | fromJson -}}
-{{- $requests := dict "cpu" (printf "%dm" (int $needs.cpu)) "memory" (printf "%dMi" (int $needs.memory)) -}}
+{{- $cpu := mul $needs.allowance $needs.cpu -}}
+{{- $memory := mul $needs.allowance $needs.memory -}}
+{{- $requests := dict "cpu" (printf "%dm" $cpu) "memory" (printf "%dMi" $memory) -}}
 {{- mergeOverwrite (dict "requests" $requests) (deepCopy .pool.worker.resources) | toYaml -}}
 {{- end -}}
 
@@ -38,7 +40,7 @@ the need cuts calls off or makes them stutter, always; a request below it only w
 {{- define "voicefleet.resourceChecks" -}}
 {{- $pool := .pool -}}
 {{- $needs := include "voicefleet.workerNeeds" . | fromJson -}}
-{{- $units := dict "cpu" (dict "one" 0.001 "shown" "%dm") "memory" (dict "one" 1048576 "shown" "%dMi") -}}
+{{- $units := dict "cpu" (dict "one" 0.001 "sign" "m") "memory" (dict "one" 1048576 "sign" "Mi") -}}
 {{- $wrong := dict "limits" list "requests" list -}}
 {{- range $part := list "limits" "requests" -}}
 {{- range $name, $unit := $units -}}
@@ -46,8 +48,8 @@ the need cuts calls off or makes them stutter, always; a request below it only w
 {{- if toString ($given | default "") -}}
 {{- $need := int (get $needs $name) -}}
 {{- if lt (include "voicefleet.quantity" $given | float64) (mulf $need $unit.one) -}}
-{{- $shown := printf $unit.shown $need -}}
-{{- $said := printf "%s: worker.resources.%s.%s (%v) is less than the %s that %d calls of pool.slots take (measured, files/worker-needs.yaml: %s): give at least %s, leave it out, or lower pool.slots" $pool.at $part $name $given $shown (int $pool.pool.slots) $needs.kind $shown -}}
+{{- $said := printf "%s: worker.resources.%s.%s (%v) is less than the %d%s that %d calls of pool.slots were measured to take (files/worker-needs.yaml, %s)" $pool.at $part $name $given $need $unit.sign (int $pool.pool.slots) $needs.kind -}}
+{{- $said = printf "%s: give %d%s, leave it out, or lower pool.slots" $said (mul $needs.allowance $need) $unit.sign -}}
 {{- $_ := set $wrong $part (append (get $wrong $part) $said) -}}
 {{- end -}}
 {{- end -}}

@@ -20,7 +20,7 @@ from pathlib import Path
 from voicefleet.contract.errors import UsageError
 from voicefleet.runtime.supervisor.settings import environment
 from voicefleet.stack.alone import alone
-from voicefleet.stack.find import unpacked_packages
+from voicefleet.stack.find import ALERTMANAGER_DATA, unpacked_packages
 
 Say = Callable[[str], None]
 
@@ -32,6 +32,7 @@ POLICY_TEXT = f'#!/bin/sh\n# Forbids nothing to others.\n[ -z "${QUIET_VARIABLE}
 
 WITH_SERVICE: Mapping[str, Sequence[str]] = {
     "prometheus": ("prometheus",),
+    "prometheus-alertmanager": ("prometheus-alertmanager",),
     "coturn": ("coturn",),
     # The server is a link to a program of the tools.
     "redis-server": ("redis-tools", "redis-server"),
@@ -40,6 +41,9 @@ WITH_SERVICE: Mapping[str, Sequence[str]] = {
     "docker-registry": ("docker-registry",),
 }
 """Package that would start a service -> the packages that are unpacked together instead."""
+
+READ_IN_PLACE: Mapping[str, Path] = {"prometheus-alertmanager": ALERTMANAGER_DATA}
+"""Package that is unpacked -> the folder that its program reads where Debian puts it, and nowhere else."""
 
 _LIBRARY = re.compile(r"lib(?!js-)[a-z0-9.+-]+")
 _HINT = "Install the package yourself."
@@ -75,6 +79,7 @@ def unpack(package: str, apt: Apt, say: Say) -> None:
     """
     target = unpacked_packages() / package
     if target.exists():
+        put_in_place(package, target, Path("/"))
         return
     say(f"{package}: unpacking the system's package into the cache (not installed, so its service starts nowhere)")
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpack-") as work:
@@ -86,6 +91,17 @@ def unpack(package: str, apt: Apt, say: Say) -> None:
         if libraries and os.geteuid() == 0:
             apt.satisfy(sorted(libraries))
         (folder / "root").rename(target)
+    put_in_place(package, target, Path("/"))
+
+
+def put_in_place(package: str, unpacked: Path, root: Path) -> None:
+    """Copy what the package's program reads by its absolute path to where it is looked for, below `root`, as far as we
+    may; what is there already is left as it is."""
+    if (folder := READ_IN_PLACE.get(package)) is None:
+        return
+    relative = folder.relative_to("/")
+    with contextlib.suppress(OSError):
+        shutil.copytree(unpacked / relative, root / relative)
 
 
 def shared_libraries(depends: str) -> list[str]:

@@ -32,6 +32,12 @@ GO_NEEDED = (1, 26)
 REDIS_NEEDED = (6, 2)
 """The oldest Redis with the commands our claims use."""
 
+ALERTMANAGER_DEBIAN = "prometheus-alertmanager"
+"""What Debian calls the program."""
+
+ALERTMANAGER_DATA = Path("/usr/share/prometheus/alertmanager")
+"""Templates that Debian's program reads there, and nowhere else."""
+
 _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 _ASK_LIMIT_S = 10.0
 
@@ -196,6 +202,24 @@ def find_prometheus(env: Mapping[str, str] | None = None) -> Found:
         field="prometheus",
         hint="Run `make setup`, which unpacks Debian's package without its service, or put both in PATH.",
     )
+
+
+def find_alertmanager(env: Mapping[str, str] | None = None) -> Found:
+    """Look in PATH and among unpacked packages for Alertmanager; the alerts of each fault are tried with it.
+
+    Raises:
+        MissingPartError: it is not there.
+    """
+    missing = "alertmanager is not in PATH"
+    names = (ALERTMANAGER_DEBIAN, "alertmanager")
+    found = _packaged(names, env, missing=missing, package=ALERTMANAGER_DEBIAN)
+    if found.path.name == ALERTMANAGER_DEBIAN and not ALERTMANAGER_DATA.exists():
+        raise MissingPartError(
+            f"Debian's alertmanager reads {ALERTMANAGER_DATA}, which is not there",
+            field="alertmanager",
+            hint="Run `make setup` as root, which puts it there.",
+        )
+    return found
 
 
 def find_chromium(env: Mapping[str, str] | None = None) -> Found:

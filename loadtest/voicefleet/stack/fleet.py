@@ -111,6 +111,7 @@ class WorkerOptions:
     tiers: str
     """A tiers file, or the name of a built-in; empty: what a worker takes for its agent."""
     agent: str = "voicefleet.worker.agents:assistant"
+    """Empty: what the workers' environment says."""
     env: Mapping[str, str] = field(default_factory=dict)
     """More environment."""
     launcher: Sequence[str] = ()
@@ -120,7 +121,7 @@ class WorkerOptions:
 @contextlib.asynccontextmanager
 async def running_fleet(
     regions: tuple[str, ...],
-    shape: PoolShape,
+    shape: PoolShape | Mapping[str, PoolShape],
     directory: Path,
     *,
     workers: WorkerOptions | Mapping[str, WorkerOptions],
@@ -132,6 +133,7 @@ async def running_fleet(
     """Start everything, hand it over once the controller answers, stop everything, each by its pid.
 
     Args:
+        shape: of every region's pool, or region -> its own.
         directory: for logs and the controller's file; the caller's to remove.
         workers: how all workers are started, or region -> how its own are.
         webhooks: given the controller's address for webhooks, says where LiveKit shall send them instead.
@@ -199,13 +201,14 @@ def _secret_name(region: str) -> str:
 def _controller_config(
     regions: tuple[str, ...],
     servers: Mapping[str, LiveKit],
-    shape: PoolShape,
+    shape: PoolShape | Mapping[str, PoolShape],
     directory: Path,
     port: int,
     workers: WorkerOptions | Mapping[str, WorkerOptions],
     overrides: Mapping[str, Any],
 ) -> dict[str, Any]:
     of = {region: workers if isinstance(workers, WorkerOptions) else workers[region] for region in regions}
+    shapes = {region: shape if isinstance(shape, PoolShape) else shape[region] for region in regions}
     return {
         "listen": f"127.0.0.1:{port}",
         "auth": "none",
@@ -219,13 +222,13 @@ def _controller_config(
                     "api_secret_env": _secret_name(region),
                 },
                 "pool": {
-                    "min_workers": shape.min_workers,
-                    "max_workers": shape.max_workers,
-                    "slots": shape.slots,
-                    "buffer": shape.buffer,
-                    "scale_down_delay_s": shape.scale_down_delay_s,
-                    "policy": shape.policy,
-                    "wait_ratio": shape.wait_ratio,
+                    "min_workers": shapes[region].min_workers,
+                    "max_workers": shapes[region].max_workers,
+                    "slots": shapes[region].slots,
+                    "buffer": shapes[region].buffer,
+                    "scale_down_delay_s": shapes[region].scale_down_delay_s,
+                    "policy": shapes[region].policy,
+                    "wait_ratio": shapes[region].wait_ratio,
                 },
                 "process": {
                     "command": _worker_command(of[region]),
@@ -242,7 +245,8 @@ def _controller_config(
 
 def _worker_command(options: WorkerOptions) -> list[str]:
     tiers = ["--tiers", options.tiers] if options.tiers else []
-    worker = [sys.executable, "-m", "voicefleet.cli.app", "worker", *tiers, "--agent", options.agent]
+    agent = ["--agent", options.agent] if options.agent else []
+    worker = [sys.executable, "-m", "voicefleet.cli.app", "worker", *tiers, *agent]
     return [*options.launcher, *worker]
 
 

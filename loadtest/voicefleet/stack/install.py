@@ -14,6 +14,7 @@ from voicefleet.contract.errors import MissingPartError, UsageError
 from voicefleet.stack.debian import provide
 from voicefleet.stack.find import (
     Found,
+    find_alertmanager,
     find_chromium,
     find_faketime,
     find_flite,
@@ -91,6 +92,7 @@ PARTS: Mapping[str, Callable[[Say], Found]] = {
     "iptables": partial(system_package, "iptables", find_iptables),
     "faketime": partial(system_package, "faketime", find_faketime),
     "prometheus": partial(system_package, "prometheus", find_prometheus),
+    "alertmanager": partial(system_package, "prometheus-alertmanager", find_alertmanager),
     "turnserver": partial(system_package, "coturn", find_turnserver),
     "chromium": partial(system_package, "chromium", find_chromium),
 }
@@ -98,7 +100,8 @@ PARTS: Mapping[str, Callable[[Say], Found]] = {
 OPTIONAL: Mapping[str, str] = {
     "iptables": "a scenario of `voicefleet chaos`",
     "faketime": "a scenario of `voicefleet chaos`",
-    "prometheus": "the test of rules and dashboards",
+    "prometheus": "the test of rules and dashboards, and `voicefleet chaos --alerts`,",
+    "alertmanager": "`voicefleet chaos --alerts`",
     "turnserver": "an arm of `voicefleet transports`",
     "chromium": "the test in a browser",
 }
@@ -112,7 +115,7 @@ NEEDED: Mapping[str, Sequence[str]] = {
     "demo": (*_SERVERS, "flite"),
     "bench": _SERVERS,
     "examples": _SERVERS,
-    "chaos": (*_SERVERS, "iptables", "faketime"),
+    "chaos": (*_SERVERS, "iptables", "faketime", "prometheus", "alertmanager"),
     "soak": (*_SERVERS, "iptables", "faketime"),
     "cluster": ("livekit-server",),
     "lint": (),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,6 +99,15 @@ class Server(ABC):
         if kill:
             self._child.kill()
         await self._child.stop()
+
+    @contextlib.asynccontextmanager
+    async def served(self) -> AsyncIterator[None]:
+        """Started for the block, and stopped at its end."""
+        await self.start()
+        try:
+            yield
+        finally:
+            await self.stop()
 
     async def restart(self, *, kill: bool = False) -> None:
         """Stop it, then start it on the same ports with the same secrets."""

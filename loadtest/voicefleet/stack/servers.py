@@ -188,7 +188,7 @@ async def livekit_server(
             settings=settings,
             config_path=_secret_file(directory / "livekit.yaml", text),
         )
-        async with _served(server):
+        async with server.served():
             yield server
 
 
@@ -220,17 +220,8 @@ async def redis_server(
             config_path=_secret_file(directory / "redis.conf", text),
             data_directory=directory,
         )
-        async with _served(server):
+        async with server.served():
             yield server
-
-
-@contextlib.asynccontextmanager
-async def _served(server: Server) -> AsyncIterator[None]:
-    await server.start()
-    try:
-        yield
-    finally:
-        await server.stop()
 
 
 def _secret_file(path: Path, text: str) -> Path:

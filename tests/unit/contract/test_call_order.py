@@ -27,7 +27,7 @@ ORDER = CallOrder(**{name: f"de-{number}" for number, name in enumerate(ORDER_FI
 """Another value in each field."""
 ASKED = {name: text for name, text in dataclasses.asdict(ORDER).items() if name != "traceparent"}
 """What a front end says; the trace comes with the request's header."""
-OF_THE_TICKET = {"region", "identity", "data", "priority", "dial"}
+OF_THE_TICKET = {"agent", "region", "identity", "data", "priority", "dial"}
 """Fields of a request that are for the controller alone. Any other is a field of the order."""
 
 
@@ -174,7 +174,7 @@ def test_a_ticket_and_its_record_have_the_order_of_the_request() -> None:
         )
         trace = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
         ticket = await api._ticket(
-            "front", CallRequest.model_validate(ASKED), cast(Any, SimpleNamespace(region="eu")), trace
+            "front", CallRequest.model_validate(ASKED), cast(Any, SimpleNamespace(region="eu")), "call-1", trace
         )
         order = dataclasses.replace(ORDER, traceparent=trace)
         (record,) = fakes.store.redis.records.values()

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.unit
 
 TREE = Path(__file__).resolve().parents[3]
 
-_LABELS = """agent answer currency direction hook kind outcome phase pool provider reason receiver region result route
-    signal source stage state status tier why"""
+_LABELS = """agent answer currency dependency direction hook kind outcome phase pool provider reason receiver region
+    result route signal source stage state status tier why worker"""
 ALLOWED_LABELS = frozenset(_LABELS.split())
 
 

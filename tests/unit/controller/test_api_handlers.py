@@ -143,7 +143,7 @@ def test_with_redis_away_a_ticket_is_given_all_the_same() -> None:
 
 def test_with_redis_away_a_key_with_a_bound_gets_none() -> None:
     async def story(fakes: FakeRegion) -> None:
-        fakes.limiter.error = ConnectionError()
+        fakes.limiter.error, fakes.limiter.most = ConnectionError(), 5
         status, problem = await Client(fakes, concurrent_calls=5)("POST", "/v1/calls")
         assert status == 503, problem
         assert fakes.region.reservations.rooms == set()

@@ -114,7 +114,15 @@ def test_the_hint_goes_with_what_keeps_the_workers(state: InstanceState, id_: st
     assert (finding.id, finding.state) == (id_, DEGRADED)
     assert finding.cause == "1 of 2 workers are ready: 1 worker so: because"
     assert hint in finding.hint
-    assert seen(wanted=2, workers=(READY, stuck), trouble="x", waiting=1, oldest_wait_s=2.0)[0] == (id_, FAILING)
+    assert seen(wanted=2, workers=(READY, stuck), trouble="x", waiting=1, oldest_wait_s=12.0)[0] == (id_, FAILING)
+
+
+def test_who_was_killed_needs_no_other_settings() -> None:
+    (finding,) = found(
+        workers=(), trouble="1 failed start in a row; last: eu-1 was killed by signal 9 after 3 s", free=0
+    )
+    assert "memory" in finding.hint
+    assert "voicefleet check" not in finding.hint
 
 
 def test_failed_starts_are_no_finding_once_all_workers_are_ready() -> None:
@@ -205,3 +213,11 @@ def test_every_finding_has_one_line_and_a_way_out() -> None:
         assert "\n" not in finding.cause
         assert finding.hint.endswith(".")
         assert "{" not in finding.cause + finding.hint
+
+
+def test_a_token_that_was_not_renewed_is_said_before_it_ends() -> None:
+    (finding,) = found(access_ends_s=5400.0)
+    assert (finding.id, finding.state) == ("token_ends", DEGRADED)
+    assert "ends in 1.5 h" in finding.cause
+    away = {"workers": FailedRead("no answer", "kubernetes", 90.0, 99.0)}
+    assert "token_ends" not in {f.id for f in found(access_ends_s=0.0, failed_reads=away)}, "the refusal says it"

@@ -226,3 +226,23 @@ def test_a_call_above_the_limit_of_its_key_is_closed() -> None:
         assert fakes.metric("voicefleet_joins_refused_total", reason="over_limit") == 1
 
     with_region(story, lister)
+
+
+def test_a_region_that_is_listed_seldom_is_known_in_between_and_outlasts_one_failure() -> None:
+    every_s = 30.0
+
+    async def known_after(fakes: FakeRegion, wait_s: float) -> bool:
+        await fakes.clock.sleep(wait_s)
+        await fakes.region.scans.scan()  # as the dispatcher does all the time
+        return fakes.region.fresh_snapshot() is not None
+
+    async def story(fakes: FakeRegion) -> None:
+        assert await known_after(fakes, every_s - 1.0)
+        fakes.livekit.away = True
+        assert await known_after(fakes, every_s), "one listing failed"
+        assert not await known_after(fakes, every_s), "two listings failed"
+
+    def seldom(fakes: FakeRegion) -> Run:
+        return RoomLister(fakes.region, fakes.joins, every_s=every_s, max_duration_s=0.0).run
+
+    with_region(story, seldom)

@@ -54,6 +54,9 @@ class Fleet:
     def exits(self) -> tuple[InstanceExit, ...]:
         return ()
 
+    def access_ends_s(self) -> float | None:
+        return None
+
     def registered(self, workers: Collection[str]) -> None:
         pass
 

@@ -79,8 +79,9 @@ def test_a_worker_that_stands_still_is_not_ready_after_three_seconds_and_its_cal
         assert (view.ready, view.live, view.moving, view.status) == (2, 2, 1, "ok")
         assert {w.id: w.live for w in view.workers} == {one.name: 1, two.name: 0}
         one.silent_since_s = fakes.region.clock.monotonic()
-        await asyncio.sleep(3.5)
-        await looked(fakes, fleet)
+        for _ in range(8):  # Redis is well all the time
+            await asyncio.sleep(0.5)
+            await looked(fakes, fleet)
         view = region_view(fakes.region)
         assert (view.ready, view.status) == (1, "degraded")
         assert [f.id for f in view.findings] == ["workers_silent"]
@@ -136,6 +137,41 @@ def test_with_redis_away_it_is_unknown_and_why_and_ok_again_when_it_is_back() ->
         assert region_health(fakes.region).state is HealthState.OK
 
     run(story())
+
+
+def test_silence_of_workers_says_nothing_of_them_while_redis_was_away_a_moment_ago() -> None:
+    async def story() -> None:
+        fakes, fleet = fleet_region()
+        one = fleet.add()
+        fleet.add()
+        await looked(fakes, fleet)
+        one.silent_since_s = fakes.region.clock.monotonic()
+        fleet.store.away = True
+        await asyncio.sleep(5.0)
+        fakes.region.reads.failed("reports", UnknownStateError("Redis did not answer", dependency="redis"))
+        assert [f.id for f in region_health(fakes.region).findings] == ["redis"]
+        assert region_view(fakes.region).ready is None, "unknown, and not one less"
+        fleet.store.away = False
+        fakes.region.reads.succeeded("reports")
+        await looked(fakes, fleet)
+        assert region_view(fakes.region).ready == 2, "it has not had the time to report yet"
+
+    run(story())
+
+
+def test_what_failed_with_redis_is_over_with_it_though_nobody_tried_again() -> None:
+    async def story(fakes: FakeRegion) -> None:
+        reads, away = fakes.region.reads, UnknownStateError("no answer", dependency="redis")
+        for source in ("queue", "webhooks"):
+            reads.failed(source, away)
+        await fakes.clock.sleep(1.0)
+        reads.succeeded("queue")
+        assert reads.failing() == {}
+        await fakes.clock.sleep(1.0)
+        reads.failed("webhooks", UnknownStateError("Redis refuses our user a command", dependency="redis"))
+        assert reads.failing().keys() == {"webhooks"}, "and this has another cause"
+
+    with_region(story)
 
 
 def test_a_read_made_now_and_then_is_forgotten_and_a_steady_one_is_not() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.errors import ConfigError, ConfigErrors
 from voicefleet.controller.http.auth.keys import Role
 from voicefleet.controller.settings.controller import Settings
 from voicefleet.controller.settings.load import load_settings
@@ -233,3 +233,89 @@ def test_fields_that_exclude_each_other(tmp_path: Path, path: str, value: Any, f
         load(tmp_path, changed(path, value))
     assert caught.value.field == field
     assert text in str(caught.value)
+
+
+def mistakes(tmp_path: Path, raw: Any, environment: dict[str, str] | None = None) -> dict[str, str]:
+    """Field -> hint of everything that is wrong with a file."""
+    path = tmp_path / "controller.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    with pytest.raises(ConfigError) as caught:
+        load_settings(path, ENV if environment is None else environment)
+    errors = caught.value.errors if isinstance(caught.value, ConfigErrors) else (caught.value,)
+    return {error.field: error.hint for error in errors}
+
+
+def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
+    raw = copy.deepcopy(GOOD)
+    raw |= {"tick_s": 0, "listn": "0.0.0.0:8080", "auth": "bearerr", "redis_url_env": "RADIS"}
+    eu = raw["regions"]["eu"]
+    eu["pool"] |= {"max_worker": 9, "slots": "many", "policy": "predictiv"}
+    eu["livekit"] |= {"api_secret_env": "SECRTE", "url": "http://lk"}
+    eu["process"]["on_exit"] = "leav"
+    raw["regions"]["us"] = {
+        **copy.deepcopy(GOOD["regions"]["eu"]),
+        "pool": {"min_workers": 5, "max_workers": 2},
+        "hold_message": {},
+    }
+    assert mistakes(tmp_path, raw) == {
+        "regions.us.hold_message": "Write regions.us.waiting_message instead.",
+        "redis_url_env": "Set it. Did you mean REDIS?",
+        "auth": "Did you mean bearer?",
+        "regions.eu.livekit.url": "Give wss://HOST[:PORT].",
+        "regions.eu.livekit.api_secret_env": "Set it. Did you mean SECRET?",
+        "regions.eu.pool.slots": "Correct it.",
+        "regions.eu.pool.policy": "Did you mean predictive?",
+        "regions.eu.pool.max_worker": "Did you mean max_workers?",
+        "regions.eu.process.on_exit": "Did you mean leave?",
+        "regions.us.pool.min_workers": "Lower it, or raise max_workers.",
+        "tick_s": "Correct it.",
+        "listn": "Did you mean listen?",
+    }
+
+
+def test_every_variable_that_is_not_set_is_named(tmp_path: Path) -> None:
+    assert set(mistakes(tmp_path, GOOD, {})) == {
+        "redis_url_env",
+        "api_keys_env",
+        "regions.eu.livekit.api_secret_env",
+    }
+
+
+def test_what_must_agree_is_checked_beside_a_typo_elsewhere(tmp_path: Path) -> None:
+    raw = changed("regions.eu.pool.min_workers", 9) | {"redis_url": "redis://r", "tick": 1, "listen": "8080"}
+    assert set(mistakes(tmp_path, raw)) == {"regions.eu.pool.min_workers", "redis_url", "tick", "listen"}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "only"),
+    [
+        # With the default of 4 there would be too few; with the one that was meant there are not.
+        ("regions.eu.pool", {"min_workers": 6, "max_worker": 8}, "regions.eu.pool.max_worker"),
+        ("regions.eu.pool", {"fixed_workers": 2, "mode": "fix"}, "regions.eu.pool.mode"),
+        (
+            "regions.eu.livekit",
+            {"urll": "ws://lk", "api_key": "k", "api_secret_env": "SECRET"},
+            "regions.eu.livekit.urll",
+        ),
+        ("auth", "non", "auth"),
+        ("trusted_proxies", ["10.0.0.0/8", "x"], "trusted_proxies.1"),
+    ],
+)
+def test_what_only_follows_from_a_mistake_is_not_told(tmp_path: Path, path: str, value: Any, only: str) -> None:
+    raw = changed(path, value)
+    if path == "auth":
+        del raw["api_keys_env"]
+    assert set(mistakes(tmp_path, raw)) == {only}
+
+
+def test_the_message_lists_them_with_their_hints(tmp_path: Path) -> None:
+    path = tmp_path / "controller.yaml"
+    path.write_text(yaml.safe_dump({**GOOD, "tick": 1, "listn": ""}))
+    with pytest.raises(ConfigErrors) as caught:
+        load_settings(path, ENV)
+    assert str(caught.value) == (
+        f"2 mistakes in {path}:\n"
+        "  listn: no such field. Did you mean listen?\n"
+        "  tick: no such field. Did you mean tick_s?"
+    )
+    assert (caught.value.field, caught.value.exit_code) == ("listn", 2)

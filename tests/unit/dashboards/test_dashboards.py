@@ -19,7 +19,7 @@ from voicefleet.dashboards.alerting.rules import recordings, rule_file
 from voicefleet.dashboards.alerting.slo import BURNS, OBJECTIVES
 from voicefleet.dashboards.boards import BOARDS, content
 from voicefleet.dashboards.command import generate
-from voicefleet.dashboards.generate import ALERTMANAGER, RULES, RUNBOOKS, chart_files, guides
+from voicefleet.dashboards.generate import ALERTMANAGER, RULES, RUNBOOK_PAGE, RUNBOOKS, chart_files, guides, page_files
 from voicefleet.dashboards.lint import dashboard_findings, expression_findings
 from voicefleet.dashboards.queries import queries, selectors
 from voicefleet.dashboards.verify import EXEMPT
@@ -39,8 +39,9 @@ ALERT_RULES = [rule for rule in RULE_LIST if "alert" in rule]
         # `redis-acl.yaml` is made elsewhere: see tests/security/test_devstack.py. `worker-needs.yaml` is measured.
         ("helm/voicefleet/files", chart_files(), {"redis-acl.yaml", "worker-needs.yaml"}),
         ("dashboards", guides(), set()),
+        ("controller/voicefleet/controller/http/page", page_files(), {"page.html", "page.css", "page.js"}),
     ],
-    ids=["chart", "guides"],
+    ids=["chart", "guides", "page"],
 )
 def test_what_is_committed_is_what_the_code_makes(folder: str, files: dict[str, str], others: set[str]) -> None:
     for name, text in files.items():
@@ -56,6 +57,10 @@ def test_generated_files_go_where_they_are_asked_for_and_a_stale_one_is_named(tm
     assert {path.name for path in (tmp_path / "all").iterdir()} == {"dashboards", RULES, ALERTMANAGER, RUNBOOKS}
     assert generate(tmp_path / "guides", tmp_path / "chart", check=False, console=told) == 0
     assert {path.name for path in (tmp_path / "chart").iterdir()} == {"dashboards", RULES}
+    assert generate(tmp_path / "guides", page=tmp_path / "page", runbooks="https://c/runbooks", check=False) == 0
+    assert [path.name for path in (tmp_path / "page").iterdir()] == [RUNBOOK_PAGE]
+    links = re.findall(r"runbook_url: (\S+)#", (tmp_path / "guides" / RULES).read_text())
+    assert set(links) == {"https://c/runbooks"}
     (tmp_path / "chart" / RULES).write_text("")
     assert generate(tmp_path / "guides", tmp_path / "chart", check=True, console=told) == 1
     assert f"{tmp_path / 'chart' / RULES} is not what the code makes" in told.file.getvalue()  # type: ignore[attr-defined]
@@ -88,6 +93,9 @@ def test_grafanas_own_model_knows_every_key(board: Any) -> None:
         (lambda d: d["panels"][1]["targets"][0].update(expr="sum by (room) (voicefleet_slots)"), "groups by"),
         (lambda d: d["panels"][1]["targets"][0].update(expr="sum("), "no PromQL"),
         (lambda d: d["panels"][1]["links"][0].update(url="/d/elsewhere"), "not there"),
+        (lambda d: d["panels"][1].update(links=[]), "does not say what to do"),
+        (lambda d: d["panels"][1]["targets"].append(d["panels"][1]["targets"][0]), "one legend"),
+        (lambda d: d["panels"][1]["targets"][0].update(expr="sum by (region) (voicefleet_slots)"), "differ in"),
         (lambda d: d["panels"][1]["datasource"].update(uid="prom"), "data source"),
         (lambda d: d.update(editable=True), "editable"),
     ],
@@ -117,6 +125,18 @@ def test_every_alert_has_words_a_dashboard_and_a_runbook() -> None:
         assert notes["dashboard_url"].removeprefix("/d/") in UIDS
         assert rule["labels"]["severity"] in ("critical", "warning")
     assert {rule["alert"] for rule in ALERT_RULES} == set(sections.values()), "no runbook without its alert"
+
+
+def test_the_page_of_the_runbooks_has_a_place_for_each_alert_and_leads_nowhere_else() -> None:
+    page = page_files()[RUNBOOK_PAGE]
+    places = set(re.findall(r'<h2 id="(\w+)">', page))
+    assert places == {rule["annotations"]["runbook_url"].partition("#")[2] for rule in ALERT_RULES}
+    assert set(re.findall(r'href="#(\w+)"', page)) == places
+    assert re.findall(r"<a [^>]*><a|`|\*\*", page.partition("<h1>")[2]) == [], "Markdown that was not understood"
+
+
+def test_runbooks_are_read_before_an_alert_fires() -> None:
+    assert "{{" not in guides()[RUNBOOKS], "that is filled in when it does"
 
 
 def test_queries_of_runbooks_ask_only_for_what_is_exported() -> None:

@@ -71,7 +71,7 @@ def test_several_platforms_are_one_name(builder: Builder) -> None:
         assert builder.asked == [f"buildx build --push --tag {name} {built}"]
     else:
         assert builder.asked == [
-            f"rmi {name}",
+            f"manifest rm {name}",
             f"build --manifest {name} {built}",
             f"manifest push --all {name} docker://{name}",
         ]

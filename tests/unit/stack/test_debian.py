@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from voicefleet.stack import debian
+from voicefleet.stack.debian import put_in_place
+from voicefleet.stack.find import ALERTMANAGER_DATA
 
 pytestmark = pytest.mark.unit
 
@@ -117,3 +119,16 @@ def test_the_policy_goes_when_an_installation_breaks_off(tmp_path: Path) -> None
     with pytest.raises(RuntimeError), debian.no_services(policy):
         raise RuntimeError
     assert not policy.exists()
+
+
+def test_what_a_program_reads_in_one_place_alone_is_put_there_once(tmp_path: Path) -> None:
+    unpacked, root = tmp_path / "unpacked", tmp_path / "root"
+    data = unpacked / ALERTMANAGER_DATA.relative_to("/")
+    data.mkdir(parents=True)
+    (data / "default.tmpl").write_text("ours")
+    put_in_place("prometheus-alertmanager", unpacked, root)
+    there = root / ALERTMANAGER_DATA.relative_to("/") / "default.tmpl"
+    assert there.read_text() == "ours"
+    there.write_text("the machine's own")
+    put_in_place("prometheus-alertmanager", unpacked, root)
+    assert there.read_text() == "the machine's own"

@@ -25,6 +25,9 @@ pytestmark = pytest.mark.unit
         (["voicefleet: 2 mistakes in t.yaml:", "  a: b.", "  c: d."], "2 mistakes in t.yaml: a: b. c: d."),
         (["Traceback (most recent call last):", '  File "x", line 1', "livekit.Error: no", ""], "livekit.Error: no"),
         (["a", "b ", "c", "d"], "b | c | d"),
+        (['{"event": "registered", "level": "info"}', '{"event": "full", "level": "warning"}'], ""),
+        (['{"event": "job failed", "level": "error", "exception": "Trace\\nKeyError: 3"}'], "job failed: KeyError: 3"),
+        (['{"half a line'], '{"half a line'),
         ([], ""),
     ],
 )

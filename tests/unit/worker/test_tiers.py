@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from voicefleet.contract.errors import ConfigError, MissingPartError
+from voicefleet.contract.errors import ConfigError, ConfigErrors, MissingPartError
+from voicefleet.worker.agent_path import make_importable
 from voicefleet.worker.tiers.load import read_tiers, resolve_tiers
 from voicefleet.worker.tiers.schema import TiersFile
 
@@ -36,7 +39,15 @@ def test_built_in_tiers_resolve(name: str) -> None:
     [
         (("latency_s: 0.02", "latency: 1"), "tiers.fast.stt.args", "latency_s"),
         (("stt:", "sst:"), "tiers.fast.sst", "Did you mean stt?"),
-        (("default: fast", "default: slow"), "tiers", "'slow' is none of the tiers: fast"),
+        (("default: fast", "default: slow"), "default", "= 'slow': is none of the tiers: fast"),
+        (("default: fast", "default: fats"), "default", "Did you mean fast?"),
+        (
+            ("SyntheticSTT", "SyntheticST"),
+            "tiers.fast.stt.plugin",
+            "Did you mean voicefleet.local.synthetic:Synth",
+        ),
+        (("local.synthetic:", "local.synthetc:"), "tiers.fast.stt.plugin", "Did you mean voicefleet.local.synthetic?"),
+        (("latency_s: 0.02", "latensy_s: 1"), "tiers.fast.stt.args", "Did you mean latency_s? It takes: "),
         (("default: fast\n", ""), "default", "is missing"),
         (
             ("voicefleet.local.synthetic:", "livekit.plugins.nowhere:"),
@@ -61,6 +72,72 @@ def test_every_mistake_names_its_field(tmp_path, change, field, says) -> None:  
     assert caught.value.exit_code == 2
     assert field in caught.value.field
     assert says in str(caught.value)
+
+
+ALL_WRONG = """
+default: fats
+pipelin: mine
+tiers:
+  fast:
+    stt: {plugin: "voicefleet.local.synthetic:SyntheticST"}
+    turn_detection: vat
+    apology: {after: 3}
+  good:
+    llm:
+      plugin: "voicefleet.local.synthetic:SyntheticLLM"
+      args: {api_key: {env: MY_KEY}, latency: {env: OTHER}}
+      fallback:
+        - {plugin: "nowhere.at_all:LLM"}
+    tts: {plugin: "voicefleet.local.synthetic:SyntheticTTS", args: {voice: {env: EMPTY}}}
+"""
+
+
+def test_everything_that_is_wrong_is_said_at_once(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ConfigErrors) as caught:
+        read_tiers(written(tmp_path, ALL_WRONG))
+    assert {error.field: error.hint for error in caught.value.errors} == {
+        "pipelin": "Did you mean pipeline?",
+        "default": "Did you mean fast?",
+        "tiers.fast.turn_detection": "Did you mean vad?",
+        "tiers.fast.apology.after": "Did you mean after_s?",
+    }
+    right = ALL_WRONG
+    for wrong, good in (("fats", "fast"), ("pipelin:", "pipeline:"), ("vat", "vad"), ("after:", "after_s:")):
+        right = right.replace(wrong, good)
+    with pytest.raises(ConfigErrors) as caught:
+        resolve_tiers(read_tiers(written(tmp_path, right)), {"MY_KEYS": "s", "EMPTY": ""})
+    found = {error.field: str(error) for error in caught.value.errors}
+    assert set(found) == {
+        "tiers.fast.stt.plugin",
+        "tiers.good.llm.args.api_key",
+        "tiers.good.llm.args.latency",
+        "tiers.good.llm.args",
+        "tiers.good.llm.fallback.0.plugin",
+        "tiers.good.tts.args.voice",
+        "tiers.good.tts.args",
+    }
+    assert "Did you mean MY_KEYS?" in found["tiers.good.llm.args.api_key"]
+    assert "EMPTY is empty" in found["tiers.good.tts.args.voice"]
+
+
+def test_a_plugin_beside_the_agent_is_found(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    (tmp_path / "plugin_of_ours.py").write_text("class STT:\n    def __init__(self, lang: str) -> None: ...\n")
+    file = TiersFile.model_validate(
+        {"default": "a", "tiers": {"a": {"stt": {"plugin": "plugin_of_ours:STT", "args": {"lang": "de"}}}}}
+    )
+    with pytest.raises(MissingPartError):
+        resolve_tiers(file, {})
+    assert make_importable(f"{tmp_path / 'agent.py'}:server") == "agent"
+    assert resolve_tiers(file, {}).pick("a").stages["stt"].cls.__name__ == "STT"
+
+
+def test_what_a_plugin_needs_is_told_from_the_plugin(tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "plugin_with_needs.py").write_text("import a_package_nobody_has\n")
+    file = TiersFile.model_validate({"default": "a", "tiers": {"a": {"stt": {"plugin": "plugin_with_needs:STT"}}}})
+    with pytest.raises(MissingPartError, match="needs a_package_nobody_has, which is not installed"):
+        resolve_tiers(file, {})
 
 
 FALLBACK = """

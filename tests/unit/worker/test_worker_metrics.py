@@ -38,6 +38,7 @@ pytestmark = pytest.mark.unit
 
 OF_THE_WORKER_ITSELF = {
     catalogue.SLOTS,
+    catalogue.WORKER_INFO,
     catalogue.CALLS_ACTIVE,
     catalogue.JOB_REQUESTS,
     catalogue.WORKER_STARTUP,

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.errors import ConfigError, UnreachableError
+from voicefleet.worker.server.preflight import defaults_told
 from voicefleet.worker.server.settings import (
     JOB_SETTINGS_VARIABLE,
     WorkerSettings,
@@ -46,6 +47,23 @@ def test_a_job_has_its_worker_s_settings_with_their_secrets(monkeypatch: pytest.
     settings = WorkerSettings(**given)
     export_for_jobs(settings, {"MODELS": "/models"})
     assert settings_of_job() == settings
+
+
+def test_a_default_is_not_shown_as_if_somebody_had_set_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("VOICEFLEET_REDIS_URL", "LIVEKIT_URL", "LIVEKIT_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LIVEKIT_API_KEY", "key")
+    unset = load_settings({}).unset_variables
+    assert unset == {"VOICEFLEET_REDIS_URL", "LIVEKIT_URL"}
+    refusal = UnreachableError("nobody answers", field="LIVEKIT_URL", value="ws://127.0.0.1:7880", hint="Start it.")
+    with pytest.raises(UnreachableError) as caught, defaults_told(unset):
+        raise refusal
+    assert str(caught.value) == (
+        "LIVEKIT_URL: is not set, and its default is ws://127.0.0.1:7880: nobody answers. Set it. Else: Start it."
+    )
+    with pytest.raises(UnreachableError) as caught, defaults_told(frozenset()):
+        raise refusal
+    assert caught.value is refusal
 
 
 @pytest.mark.parametrize(

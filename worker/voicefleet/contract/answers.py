@@ -9,12 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from voicefleet.contract.api import (
     CallView,
     CampaignView,
+    CanaryView,
     DecisionView,
     FindingView,
     HistoryPoint,
     IncidentView,
     LeaderView,
     PastCallView,
+    RegionTotal,
     RegionView,
 )
 
@@ -51,7 +53,14 @@ class RegionList(_Answer):
     """Answer of `GET /v1/regions`."""
 
     regions: list[RegionView]
+    totals: list[RegionTotal] = Field(default=[], description="Of the regions with several pools")
     leader: LeaderView
+
+
+class CanaryList(_Answer):
+    """Answer of `GET /v1/canaries`."""
+
+    canaries: list[CanaryView]
 
 
 class DecisionList(_Answer):

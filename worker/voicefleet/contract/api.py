@@ -19,6 +19,8 @@ from voicefleet.contract.dial_api import DialRequest
 from voicefleet.contract.keys import REGION_PATTERN
 from voicefleet.contract.schemas import Schema, plain
 
+AGENT_PATTERN = r"^[^\s\x00-\x1f]{1,64}$"
+
 
 class _Order(Schema):
     """What a call is ordered with."""
@@ -45,6 +47,9 @@ class CallRequest(_Order):
     region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
         default=None, description="Where the caller is; any region with room when left out"
     )
+    agent: Annotated[str, Field(pattern=AGENT_PATTERN)] | None = Field(
+        default=None, description="The agent, of a region that has several; by the key, else the default when left out"
+    )
     identity: Annotated[str, Field(min_length=1, max_length=128), AfterValidator(plain)] | None = Field(
         default=None, description="The caller's identity in the room; made up when left out"
     )
@@ -65,6 +70,9 @@ class AgentRequest(_Order):
 
     region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
         default=None, description="Where the room is; needed only where rooms in several regions have its name"
+    )
+    agent: Annotated[str, Field(pattern=AGENT_PATTERN)] | None = Field(
+        default=None, description="The agent, of a region that has several; the call's own, else the default"
     )
 
 
@@ -99,6 +107,8 @@ class CallTicket(Schema):
     room: str = Field(description="The room, which the join makes; names the call in every other route")
     region: str = Field(description="Where the call is")
     identity: str = Field(default="", description="The caller's identity in the room")
+    agent: str = Field(default="", description="Of a region with several agents: the one that serves the call")
+    version: str = Field(default="", description="Of an agent with several versions: the one that the call begins with")
 
 
 class WorkerView(Schema):
@@ -159,9 +169,13 @@ class IncidentView(Schema):
 
 
 class RegionView(Schema):
-    """One region in `GET /v1/regions`. Counts are null when they are unknown."""
+    """One region in `GET /v1/regions`, or one pool of a region with `agents`. Counts are null when they are unknown."""
 
-    region: str
+    region: str = Field(description="The pool's name; that of a region without `agents` is the region's own")
+    place: str = Field(default="", description="The region that it belongs to")
+    agent: str = Field(default="", description="Empty: the region has no `agents`")
+    version: str = Field(default="", description="Empty: the agent has no `versions`")
+    weight: int | None = Field(default=None, description="Share of the agent's new calls now, percent")
     status: str = Field(description="ok, degraded, unknown or failing")
     reason: str = Field(default="", description="What is wrong, the worst first; empty when all is well")
     findings: list[FindingView] = Field(default=[], description="The same, one by one, each with its way out")
@@ -193,6 +207,51 @@ class RegionView(Schema):
     currency: str = Field(default="", description="Of that cost, ISO 4217")
     workers: list[WorkerView] = Field(description="The first of them, as many as an answer may hold")
     more_workers: int = Field(default=0, description="Workers that are not in `workers`")
+
+
+class RegionTotal(Schema):
+    """A region with several pools in `GET /v1/regions`: their sums, null when one of them is unknown."""
+
+    region: str
+    status: str = Field(description="The worst of its pools'")
+    pools: list[str]
+    desired_workers: int | None
+    ready: int | None
+    slots: int | None
+    live: int | None
+    waiting: int | None
+    silent: int | None
+    refused: int | None
+
+
+class ObjectiveView(Schema):
+    """One objective of a canary: how often each version was bad, and how often it may be."""
+
+    name: str
+    most_ratio: float
+    canary_bad: int
+    canary_total: int
+    stable_bad: int
+    stable_total: int
+
+
+class CanaryView(Schema):
+    """One canary in `GET /v1/canaries`."""
+
+    region: str
+    agent: str
+    version: str
+    stable: str = Field(description="The version beside it")
+    pool: str
+    state: str = Field(description="running, promoted or rolled_back; unknown: this replica could not read it yet")
+    weight: int = Field(description="Its share of the new calls now, percent")
+    reason: str = Field(default="", description="Why it was promoted or rolled back, or what is still to come")
+    began_at: str = Field(default="", description="Wall-clock time, ISO 8601, UTC")
+    decided_at: str = ""
+    calls: int | None = Field(default=None, description="That it had; null: not known to this replica")
+    min_calls: int
+    duration_s: float
+    objectives: list[ObjectiveView] = Field(default=[], description="As the leader counted last; empty on the others")
 
 
 class LeaderView(Schema):

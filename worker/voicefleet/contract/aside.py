@@ -42,6 +42,8 @@ class Why(enum.StrEnum):
     """Its agent, or the team, ended the agent's part on purpose."""
     NEIGHBOUR = "neighbour"
     """An agent of the same name, of a worker outside the fleet, is in the room."""
+    MOVED = "moved"
+    """It goes on in another pool: with another version of its agent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,10 @@ KEY_ATTRIBUTE = "voicefleet.key"
 """Participant attribute of a caller with a ticket: name of the API key that asked for it. Signed with the ticket, and a
 caller may not change its own attributes."""
 
+AGENT_ATTRIBUTE = "voicefleet.agent"
+"""Participant attribute of a caller with a ticket, in a region with several agents: the name that dispatches ask for,
+of the agent that the ticket is for."""
+
 TIER_PATTERN = re.compile(r"^[a-z0-9]([a-z0-9_-]{0,62})$")
 LANGUAGE_PATTERN = re.compile(r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7}$")
 MAX_METADATA_BYTES = 8_192

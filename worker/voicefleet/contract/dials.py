@@ -32,6 +32,8 @@ OUTBOUND = "outbound"
 """Field of a dispatch's metadata: the agent waits for the callee's answer before it speaks."""
 
 CALL_STATUS = "sip.callStatus"
+DIALLED_NUMBER = "sip.trunkPhoneNumber"
+"""LiveKit's attribute of who called in: the number that they dialled."""
 """Participant attribute that LiveKit's SIP service sets."""
 INBOUND_RULE = "sip.ruleID"
 """The same: the rule that let an inbound call in."""

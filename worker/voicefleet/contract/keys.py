@@ -238,6 +238,14 @@ class Keys:
         """List: what happened in the call with this id, in order."""
         return self._key("call_facts", call)
 
+    def canary(self, trial: str) -> str:
+        """Hash: when the canary with this fingerprint began in this pool, and what was decided of it."""
+        return self._key("canary", trial)
+
+    def canary_figures(self, trial: str) -> str:
+        """Hash of counts: what the calls of this pool tell that were over while that canary was tried."""
+        return self._key("canary_figures", trial)
+
     @property
     def past_calls(self) -> str:
         """Sorted set: id of a call that has ended -> when it started."""

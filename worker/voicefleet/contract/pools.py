@@ -1,8 +1,41 @@
-"""A pool: the workers of one region, and the bounds they are scaled within."""
+"""A pool: the workers that serve one version of one agent in a region, and the bounds they are scaled within."""
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPlace:
+    """Where a pool belongs. A region without `agents` is one pool, with the region's own name."""
+
+    region: str
+    agent: str = ""
+    """Empty: the region has no `agents`."""
+    version: str = ""
+    """Empty: the agent has no `versions`."""
+
+    @property
+    def pool(self) -> str:
+        """The pool's name: in Redis' keys, metrics, logs and commands, wherever a region's name stands."""
+        return "-".join(filter(None, (self.region, self.agent, self.version)))
+
+    @property
+    def agent_name(self) -> str:
+        """The name that LiveKit's dispatches ask for; empty: the region's own."""
+        return "-".join(filter(None, (self.agent, self.version)))
+
+
+class PoolRole(enum.StrEnum):
+    """What a pool is to its agent."""
+
+    STABLE = "stable"
+    """It serves the agent's calls; the only pool of an agent without versions, and of a region without agents, too."""
+    CANARY = "canary"
+    """It is tried out with a share of the calls."""
+    LEAVING = "leaving"
+    """Its weight is 0: it gets no new call, and keeps those that it has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,8 @@ class WorkerReport(WorkerStatus):
     """Calls whose caller has waited for a voice for more than 10 s."""
     ttfa: list[int] | None = None
     """Turns by TTFA since the worker began: one count for each bucket of the metric, and one for all above."""
+    tiers: list[str] | None = None
+    """Names of the tiers that a call may ask for; None from a worker that does not tell."""
     turns: dict[str, int] | None = None
     """Outcome -> turns since the worker began; None from a worker that does not tell."""
     provider_failures: dict[str, int] | None = None

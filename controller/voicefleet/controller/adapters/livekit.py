@@ -19,8 +19,8 @@ from livekit.protocol.models import DataPacket, DisconnectReason, ParticipantInf
 from livekit.protocol.webhook import WebhookEvent as ProtoEvent
 
 from voicefleet.contract.callers import CALLER_KINDS, Presence, is_caller
-from voicefleet.contract.calls import KEY_ATTRIBUTE, TICKET_TTL_S, CallOrder
-from voicefleet.contract.dials import CALL_STATUS, DialOrder
+from voicefleet.contract.calls import AGENT_ATTRIBUTE, KEY_ATTRIBUTE, TICKET_TTL_S, CallOrder
+from voicefleet.contract.dials import CALL_STATUS, DIALLED_NUMBER, DialOrder
 from voicefleet.contract.errors import Dependency, UnknownStateError
 from voicefleet.contract.neighbours import is_neighbour
 from voicefleet.contract.probe import ALIVE_ATTRIBUTE, PROBE_TOPIC, WORKER_ATTRIBUTE
@@ -66,6 +66,8 @@ _WEBHOOK_LEEWAY_S = 60.0
 _NO_TOKEN = (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError)
 """What reading a token raises that somebody made up: its parts may be any JSON."""
 
+_TOO_MANY = 429
+
 _MAYBE_DIALLED = frozenset({"canceled", "deadline_exceeded", "internal", "unknown"})
 """Errors of a dial of which the SIP service need not have heard, or that came while it went on."""
 
@@ -81,11 +83,17 @@ def issuer(authorization: str) -> str:
 
 
 class LiveKit:
-    """One region's LiveKit. Make it inside a running event loop; `close` it."""
+    """One region's LiveKit. Make it inside a running event loop; `close` it.
 
-    def __init__(self, settings: LiveKitSettings, agent_name: str) -> None:
+    Args:
+        agent_name: the name that dispatches ask for.
+        shared: other pools of ours, with other names, are on the same server: a ticket of ours says whose it is.
+    """
+
+    def __init__(self, settings: LiveKitSettings, agent_name: str, *, shared: bool = False) -> None:
         self._settings = settings
         self._agent_name = agent_name
+        self._shared = shared
         # aiohttp's own limit of 100 connections would hold up requests that their callers bound already, unseen.
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S), connector=aiohttp.TCPConnector(limit=CONNECTIONS)
@@ -123,9 +131,15 @@ class LiveKit:
             worker=attributes.get(WORKER_ATTRIBUTE, ""),
             sip_status=attributes.get(CALL_STATUS, "") if p.kind == ParticipantInfo.Kind.SIP else "",
             # One that may change its attributes may say anything of itself; with a ticket of ours nobody may.
-            key="" if p.permission.can_update_metadata else attributes.get(KEY_ATTRIBUTE, ""),
+            key=attributes.get(KEY_ATTRIBUTE, "") if self._ticket_is_ours(p, attributes) else "",
+            dialled=attributes.get(DIALLED_NUMBER, "") if p.kind == ParticipantInfo.Kind.SIP else "",
             neighbour=agent and is_neighbour(attributes, self._agent_name),
         )
+
+    def _ticket_is_ours(self, p: ParticipantInfo, attributes: dict[str, str]) -> bool:
+        if p.permission.can_update_metadata:
+            return False
+        return not self._shared or attributes.get(AGENT_ATTRIBUTE) == self._agent_name
 
     async def has_dispatch(self, room: str) -> bool:
         return bool(await self.dispatch_metadata(room))
@@ -222,7 +236,7 @@ class LiveKit:
         )
         return (
             token.with_identity(identity)
-            .with_attributes({KEY_ATTRIBUTE: key})
+            .with_attributes({KEY_ATTRIBUTE: key, **({AGENT_ATTRIBUTE: self._agent_name} if self._shared else {})})
             .with_grants(grants)
             .with_room_config(configuration)
             .with_ttl(TOKEN_TTL)
@@ -333,6 +347,8 @@ async def _answered(what: str, *, absent_is_fine: bool = False) -> AsyncIterator
         if error.status in (401, 403) or error.code in ("unauthenticated", "permission_denied"):
             raise CredentialsRefusedError("LiveKit refuses our credentials", dependency=Dependency.LIVEKIT) from error
         text = f"LiveKit answered {what} with {error.code or error.status}"
+        if error.status == _TOO_MANY or error.code == api.ServerErrorCode.RESOURCE_EXHAUSTED:
+            text += ": too many requests. Raise listing_s (chart: controller.listingSeconds), or its limit"
         raise UnknownStateError(text, dependency=Dependency.LIVEKIT) from error
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         text = f"LiveKit did not answer {what} ({type(error).__name__})"

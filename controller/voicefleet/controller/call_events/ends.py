@@ -6,7 +6,9 @@ call is packed, and kept for days.
 
 from __future__ import annotations
 
-from voicefleet.contract.call_log import summarize
+from collections.abc import Awaitable, Callable
+
+from voicefleet.contract.call_log import CallLog, summarize
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.spans import trace_of_room
 from voicefleet.controller.regions.region import Region
@@ -18,10 +20,15 @@ log = get_logger(__name__)
 
 
 class CallEnds:
-    """Ends the calls of one region."""
+    """Ends the calls of one region.
 
-    def __init__(self, region: Region) -> None:
+    Args:
+        ended: told of each, once; raises `UnknownStateError` when it cannot take it.
+    """
+
+    def __init__(self, region: Region, ended: Callable[[CallLog], Awaitable[None]] | None = None) -> None:
         self._region = region
+        self._ended = ended
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -63,3 +70,5 @@ class CallEnds:
             apologies=summary.apologies,
             dead_air=[{"from_s": one.from_s, "lasted_s": one.lasted_s, "why": one.why} for one in summary.dead_air],
         )
+        if self._ended is not None:
+            await self._ended(found)

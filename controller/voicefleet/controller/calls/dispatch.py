@@ -187,13 +187,18 @@ class Dispatcher:
         if any(p.serves for p in there) and not await self._remove_dead(room, there, snapshot):
             return "agent_there"
         attempt = self._attempts[room] = self._attempts.get(room, 0) + 1
-        await send_dispatch(region, room, dispatch_metadata(record, orders, attempt))
+        await self._order(room, record, orders, attempt)
         self._idle_until_s.pop(room, None)
         await self._postpone(room, pause_ms(attempt, unreliable=region.dispatch_unreliable()), snapshot)
+        return "sent"
+
+    async def _order(self, room: str, record: CallRecord | None, orders: tuple[str, ...], attempt: int) -> None:
+        """Ask for an agent. Raises `UnknownStateError`."""
+        region = self._region
+        await send_dispatch(region, room, dispatch_metadata(record, orders, attempt))
         with contextlib.suppress(UnknownStateError):
             await region.calls.logs.note([room], {"e": "dispatched", "attempt": attempt}, str(attempt))
         log.info("waiting call dispatched", region=region.name, room=room, attempt=attempt)
-        return "sent"
 
     async def _postpone(self, room: str, pause: int, snapshot: Snapshot) -> None:
         # With Redis away the call is taken again when its promise ends, after Redis is back.

@@ -217,17 +217,8 @@ class Recovery:
         )
 
     async def _free(self, call: Call, claim: Claim, reason: Reason) -> None:
-        """Agent out of the room first: it may wake at any moment. Then the claim; the call is the next to be served.
-        Before that it is said that we do it: a job that lives would take its removal for the team's wish."""
         region, room = self._region, call.room
-        try:
-            await region.calls.mark_removing(room, claim.job)
-            await region.livekit.remove_participant(room, agent_identity(claim.job))
-            if not await region.calls.claims.recover(room, claim, reason.value):
-                return
-        except UnknownStateError as error:
-            # Still suspect, or dead, at the next look.
-            log.warning("call not recovered yet", region=region.name, room=room, job=claim.job, error=str(error))
+        if not await take_from(region, room, claim, reason.value):
             return
         if reason is Reason.TROUBLE:
             region.cut_off = CutOff(region.clock.monotonic())
@@ -249,3 +240,17 @@ class Recovery:
             silent_s=round(silent_s, 2),
         )
         region.wake.set()
+
+
+async def take_from(region: Region, room: str, claim: Claim, reason: str) -> bool:
+    """Free a call for another job: the agent out of the room first, which may wake at any moment, then the claim; the
+    call is the next to be served. Before that it is said that we do it: a job that lives would take its removal for
+    the team's wish. False: not done, and to be tried again if the claim is still there."""
+    try:
+        await region.calls.mark_removing(room, claim.job)
+        await region.livekit.remove_participant(room, agent_identity(claim.job))
+        return await region.calls.claims.recover(room, claim, reason)
+    except UnknownStateError as error:
+        # Still suspect, or dead, at the next look.
+        log.warning("call not recovered yet", region=region.name, room=room, job=claim.job, error=str(error))
+        return False

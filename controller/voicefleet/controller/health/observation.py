@@ -53,6 +53,7 @@ class HealthObservation:
         managed: the workers are ours to start.
         wanted: workers that there should be.
         trouble: why the fleet does not start what it was asked to, in words; may be empty.
+        access_ends_s: seconds until our access to the workers' cluster ends, once it should have been renewed.
         free: slots that can take a call now.
         oldest_wait_s: how long the first of the waiting callers has waited.
         silent: calls whose caller has waited for a voice for more than 10 s.
@@ -72,6 +73,7 @@ class HealthObservation:
     start_timeout_s: float
     workers: tuple[WorkerSeen, ...] = ()
     trouble: str = ""
+    access_ends_s: float | None = None
     free: int | None = None
     live: int | None = None
     waiting: int | None = None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from voicefleet.contract.health import Health
-from voicefleet.contract.reports import BAD_OUTCOMES
+from voicefleet.contract.reports import BAD_OUTCOMES, WorkerState
 from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.health.assess import assess
 from voicefleet.controller.health.observation import HealthObservation, TurnCounts
-from voicefleet.controller.health.workers import workers_seen
+from voicefleet.controller.health.workers import workers_known, workers_seen
 from voicefleet.controller.regions.refusals import REFUSED
 from voicefleet.controller.regions.region import Region
 
@@ -24,8 +24,8 @@ def region_health(region: Region, *, election: str = "") -> Health:
 
 def observe(region: Region, *, election: str = "") -> HealthObservation:
     """What is known of `region` now."""
-    pool, snapshot, reports = region.pool, region.fresh_snapshot(), region.reports.fresh()
-    known = pool.observation is not None and reports is not None and region.fresh_instances()
+    pool, snapshot = region.pool, region.fresh_snapshot()
+    known = workers_known(region)
     answers = region.refusals.within(REFUSED_WINDOW_S)
     return HealthObservation(
         region=region.name,
@@ -34,11 +34,12 @@ def observe(region: Region, *, election: str = "") -> HealthObservation:
         workers_known=known,
         managed=region.fleet is not None,
         wanted=pool.decision.desired if pool.decision else None,
-        max_workers=region.settings.pool_spec.max_workers,
+        max_workers=region.spec.max_workers,
         start_timeout_s=region.settings.pool.start_timeout_s,
         workers=workers_seen(region),
         trouble=region.fleet.trouble() if region.fleet is not None else "",
-        free=sum(r.free for r in reports.values()) if known and reports is not None else None,
+        access_ends_s=region.fleet.access_ends_s() if region.fleet is not None else None,
+        free=_free(region, snapshot) if known else None,
         live=snapshot.live if snapshot else None,
         waiting=snapshot.waiting if snapshot else None,
         oldest_wait_s=_oldest_wait_s(region, snapshot) if snapshot and snapshot.waiting else 0.0,
@@ -48,6 +49,15 @@ def observe(region: Region, *, election: str = "") -> HealthObservation:
         turns=_turns(region),
         election=election if region.fleet is not None else "",
     )
+
+
+def _free(region: Region, snapshot: Snapshot | None) -> int:
+    """Slots of the ready workers that are surely taken by nothing."""
+    reports = [reported.report for reported in region.reports.last.values() if reported.prompt]
+    free = sum(report.free for report in reports)
+    # A job that ends has its slot for a moment longer than its call.
+    slots = sum(report.slots for report in reports if report.state == WorkerState.READY)
+    return free if snapshot is None else max(free, slots - snapshot.live - snapshot.waiting)
 
 
 def _oldest_wait_s(region: Region, snapshot: Snapshot) -> float:

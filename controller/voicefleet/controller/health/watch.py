@@ -12,6 +12,8 @@ from voicefleet.controller.regions.cost import Cost, cost_of
 from voicefleet.controller.regions.region import Region
 
 LOOK_EVERY_S = 1.0
+_LONGEST_OVER = 120
+"""Of what is over; it stands whole where it began."""
 
 
 class HealthWatch:
@@ -42,7 +44,8 @@ class HealthWatch:
             if change.lasted_s is None:
                 region.incidents.note(IncidentKind.FINDING, finding.cause, subject=finding.id, state=finding.state)
             else:
-                text = f"over after {span(change.lasted_s)}: {finding.cause}"
+                cause = finding.cause if len(finding.cause) <= _LONGEST_OVER else finding.cause[:_LONGEST_OVER] + "…"
+                text = f"over after {span(change.lasted_s)}: {cause}"
                 region.incidents.note(
                     IncidentKind.OVER, text, subject=finding.id, state=HealthState.OK, lasted_s=change.lasted_s
                 )

@@ -9,6 +9,19 @@ from voicefleet.controller.pool.worker_store import PROMPT_S
 from voicefleet.controller.regions.region import Region
 from voicefleet.scaling import SupplyState, Worker
 
+_SERVING = frozenset({SupplyState.READY, SupplyState.DRAINING})
+
+
+def workers_known(region: Region) -> bool:
+    """Whether it is known what runs, and what the workers report, as of now."""
+    failing = region.reads.failing()
+    return (
+        region.pool.observation is not None
+        and region.reports.fresh() is not None
+        and region.fresh_instances()
+        and not failing.keys() & {"reports", "instances"}
+    )
+
 
 def workers_seen(region: Region) -> tuple[WorkerSeen, ...]:
     """Every worker of the pool as it was observed last. One that does not report for `PROMPT_S` is unknown, and not
@@ -18,20 +31,24 @@ def workers_seen(region: Region) -> tuple[WorkerSeen, ...]:
         return ()
     held = claims_by_worker(region)
     instances = {instance.id: instance for instance in region.instances.last}
-    ended = region.pool.departed(region.clock.monotonic())
+    now_s = region.clock.monotonic()
+    ended = region.pool.departed(now_s)
+    # While Redis is away, and until it was there for a while, silence says nothing of a worker.
+    well = region.redis.well_for_s(now_s) > PROMPT_S
     found = []
     for worker in observation.workers:
         if worker.id in ended:
             continue
         instance = instances.get(worker.id)
         silent_s = _silent_s(region, worker)
+        stands_still = well and worker.state in _SERVING and silent_s > PROMPT_S
         found.append(
             WorkerSeen(
                 id=worker.id,
-                state=SupplyState.UNKNOWN if _stands_still(worker, silent_s) else worker.state,
+                state=SupplyState.UNKNOWN if stands_still else worker.state,
                 age_s=worker.age_s,
                 silent_s=silent_s,
-                live=worker.busy if held is None else held[worker.id],
+                live=_reported_busy(region, worker) if held is None else held[worker.id],
                 instance=instance.state if instance else None,
                 detail=instance.detail if instance else "",
             )
@@ -64,5 +81,6 @@ def _silent_s(region: Region, worker: Worker) -> float:
     return worker.silent_s if reported is None else reported.silent_s + region.reports.age_s
 
 
-def _stands_still(worker: Worker, silent_s: float) -> bool:
-    return worker.state in (SupplyState.READY, SupplyState.DRAINING) and silent_s > PROMPT_S
+def _reported_busy(region: Region, worker: Worker) -> int:
+    reported = region.reports.last.get(worker.id)
+    return worker.busy if reported is None else reported.report.busy

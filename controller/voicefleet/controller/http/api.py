@@ -24,21 +24,22 @@ from voicefleet.contract.api import (
 )
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.http.auth.access import Access, key_of, wrong_region
+from voicefleet.controller.http.auth.access import Access, key_of, seen, wrong_region
 from voicefleet.controller.http.auth.call_requests import FULL, REGION
 from voicefleet.controller.http.auth.keys import Key
 from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.http.call_pages import Cursor, page
 from voicefleet.controller.http.dial_requests import DialRequests
-from voicefleet.controller.http.problems import posted, problem
+from voicefleet.controller.http.problems import posted, problem, unknown_choice
 from voicefleet.controller.http.reads import json_answer, number
-from voicefleet.controller.http.views import region_view, worker_status
+from voicefleet.controller.http.views import region_view, totals, worker_status
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.reconciler import DECISIONS_KEPT, DecisionLog
 from voicefleet.controller.regions.capacity import RegionCapacity, capacity_of, choose
 from voicefleet.controller.regions.history import EVERY_S, History
 from voicefleet.controller.regions.region import Region
+from voicefleet.controller.regions.routing import UnknownChoiceError, by_version, pools_for
 from voicefleet.controller.rooms.joins import JoinCounter
 from voicefleet.controller.settings.controller import Settings
 from voicefleet.runtime.logs.setup import get_logger
@@ -96,18 +97,18 @@ class Api:
         wanted = await posted(request, CallRequest)
         if isinstance(wanted, web.Response):
             return wanted
-        if wanted.region is not None:
-            if refused := wrong_region(key, wanted.region, self._regions):
-                return refused
-            request[REGION] = wanted.region
+        if wanted.region is not None and (refused := wrong_region(key, wanted.region, self._regions)):
+            return refused
+        try:
+            pools = pools_for(list(self._seen(key, wanted.region).values()), wanted.agent, wanted.tier, key.name)
+        except UnknownChoiceError as error:
+            return unknown_choice(error)
+        if wanted.region is not None and pools:
+            request[REGION] = pools[0].name
         if wanted.dial is not None:
-            seen = {name: region for name, region in self._seen(key).items() if wanted.region in (None, name)}
-            return await self._dials.place(request, key, wanted, wanted.dial, seen)
-        rooms = [
-            capacity_of(region, key.name, self._access.unused_ratio(name))
-            for name, region in self._seen(key).items()
-            if wanted.region in (None, name)
-        ]
+            return await self._dials.place(request, key, wanted, wanted.dial, {pool.name: pool for pool in pools})
+        name = f"call-{secrets.token_hex(8)}"
+        rooms = by_version(pools, name, lambda pool: capacity_of(pool, key.name, self._access.unused_ratio(pool.place)))
         chosen = choose(rooms)
         if chosen is None and not all(room.full for room in rooms):
             self._note_refused(429, [room.region for room in rooms])
@@ -127,15 +128,16 @@ class Api:
                 retry_after_s=_FULL_RETRY_S,
             )
         request[REGION] = chosen.region
-        return await self._ticket(key.name, wanted, chosen, request.headers.get("traceparent", ""))
+        return await self._ticket(key.name, wanted, chosen, name, request.headers.get("traceparent", ""))
 
     def _note_refused(self, status: int, regions: Iterable[str]) -> None:
         for name in regions:
             self._regions[name].refusals.note_answer(status)
 
-    async def _ticket(self, key: str, wanted: CallRequest, chosen: RegionCapacity, traceparent: str) -> web.Response:
-        region = self._regions[chosen.region]
-        room, limits = f"call-{secrets.token_hex(8)}", self._settings.limits
+    async def _ticket(
+        self, key: str, wanted: CallRequest, chosen: RegionCapacity, room: str, traceparent: str
+    ) -> web.Response:
+        region, limits = self._regions[chosen.region], self._settings.limits
         began_s = region.clock.wall().timestamp()
         caller = parse_traceparent(traceparent)
         # Every call has a trace. Without tracing of our own, the worker's spans are under the front end's own one.
@@ -170,8 +172,10 @@ class Api:
                 room, identity, DispatchMetadata(order, caller=identity).encode(), key=key, data=wanted.data
             ),
             room=room,
-            region=region.name,
+            region=region.place,
             identity=identity,
+            agent=region.settings.place.agent,
+            version=region.settings.place.version,
         )
         if region.tracer.on:
             emit(
@@ -192,7 +196,7 @@ class Api:
     async def _count(self, key: str, region: Region, room: str) -> web.Response | None:
         """Count the ticket as a call of `key`; the answer when it may have no more. A key without a bound gets its
         ticket although nobody can count, one with a bound does not."""
-        most = self._settings.limits.concurrent_calls
+        most = self._limiter.most_calls(key)
         try:
             if await self._limiter.reserve(key, region.name, room, self._joins.gone):
                 return None
@@ -207,20 +211,16 @@ class Api:
             429, f"more than {most} calls at once", hint="Let some of them end.", retry_after_s=_FULL_RETRY_S
         )
 
-    def _seen(self, key: Key) -> dict[str, Region]:
-        return {name: region for name, region in self._regions.items() if key.sees(name)}
+    def _seen(self, key: Key, only: str | None = None) -> dict[str, Region]:
+        return seen(self._regions, key, only)
 
     async def regions(self, request: web.Request) -> web.Response:
-        seen = self._seen(key_of(request))
+        pools = self._seen(key_of(request))
         leader = LeaderView(
             replica=self._settings.replica, leads=self._leadership.leads, holder=self._leadership.holder
         )
-        return json_answer(
-            RegionList(
-                regions=[region_view(region, election=self._leadership.trouble) for region in seen.values()],
-                leader=leader,
-            )
-        )
+        views = [region_view(region, election=self._leadership.trouble) for region in pools.values()]
+        return json_answer(RegionList(regions=views, totals=totals(views), leader=leader))
 
     async def calls(self, request: web.Request) -> web.Response:
         """A page of calls, the oldest first. 503 while a region's calls are unknown; `?region=` asks for one alone."""
@@ -235,7 +235,7 @@ class Api:
             after = Cursor.decode(text) if text is not None else None
         except ValueError:
             return problem(400, "not a cursor of ours", field="cursor", hint="Give `next` of the page before.")
-        snapshots = {name: r.fresh_snapshot() for name, r in self._seen(key).items() if only in (None, name)}
+        snapshots = {name: r.fresh_snapshot() for name, r in self._seen(key, only).items()}
         known = {name: snapshot for name, snapshot in snapshots.items() if snapshot is not None}
         if len(known) < len(snapshots):
             unknown = ", ".join(sorted(snapshots.keys() - known.keys()))
@@ -244,8 +244,8 @@ class Api:
 
     async def history(self, request: web.Request) -> web.Response:
         """The last half hour of every region, a point every 5 s, the oldest first."""
-        seen = self._seen(key_of(request))
-        points = {name: list(history.points) for name, history in self._histories.items() if name in seen}
+        pools = self._seen(key_of(request))
+        points = {name: list(history.points) for name, history in self._histories.items() if name in pools}
         return json_answer(HistoryView(every_s=EVERY_S, regions=points))
 
     async def worker(self, request: web.Request) -> web.Response:
@@ -293,6 +293,6 @@ class Api:
         limit = number(request, "limit", 100, DECISIONS_KEPT)
         if isinstance(limit, web.Response):
             return limit
-        seen = self._seen(key_of(request))
-        newest = itertools.islice((view for view in reversed(self._decisions.kept) if view.region in seen), limit)
+        pools = self._seen(key_of(request))
+        newest = itertools.islice((view for view in reversed(self._decisions.kept) if view.region in pools), limit)
         return json_answer(DecisionList(decisions=list(newest)))

@@ -10,7 +10,7 @@ from voicefleet.contract.call_events import CallState, CallSummary
 from voicefleet.contract.call_log import summarize
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.calls.dials import view_of
-from voicefleet.controller.http.auth.access import key_of, wrong_region
+from voicefleet.controller.http.auth.access import key_of, seen, wrong_region
 from voicefleet.controller.http.auth.keys import Role
 from voicefleet.controller.http.problems import problem
 from voicefleet.controller.http.reads import json_answer
@@ -33,9 +33,9 @@ class CallDetail:
         only = request.query.get("region")
         if only is not None and (refused := wrong_region(key, only, self._regions)):
             return refused
-        seen = [region for name, region in self._regions.items() if only in (None, name) and key.sees(name)]
+        pools = seen(self._regions, key, only).values()
         try:
-            known = [call for region in seen if (call := await _known(region, room)) is not None]
+            known = [call for region in pools if (call := await _known(region, room)) is not None]
             found = [call for call in known if key.may(Role.READ) or (call.key and call.key == key.name)]
             if len(found) > 1:
                 return problem(400, "calls in several regions have this name", field="region", hint="Add ?region=NAME.")

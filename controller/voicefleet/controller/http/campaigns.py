@@ -48,7 +48,11 @@ class Campaigns:
         key = key_of(request)
         if refused := wrong_region(key, wanted.region, self._regions):
             return refused
-        region = self._regions[wanted.region]
+        pools = [pool for pool in self._regions.values() if pool.meant_by(wanted.region)]
+        if len(pools) > 1:
+            names = ", ".join(pool.name for pool in pools)
+            return problem(400, "this region has several pools", field="region", hint=f"Name one: {names}.")
+        region = pools[0]
         try:
             now_ms = await region.campaigns.now_ms()
             start_ms = now_ms + round(wanted.starts_in_s * 1000)
@@ -64,14 +68,14 @@ class Campaigns:
         except UnknownStateError:
             return problem(503, "not kept: Redis does not answer", hint="Come back later.", retry_after_s=2.0)
         log.info("campaign announced", region=region.name, campaign=kept.id, key=key.name, calls=wanted.calls)
-        return web.json_response(_view(wanted.region, kept, now_ms).model_dump(mode="json"), status=201)
+        return web.json_response(_view(region.name, kept, now_ms).model_dump(mode="json"), status=201)
 
     async def list_all(self, request: web.Request) -> web.Response:
         """Every campaign of the key's regions that is not over, those of the settings left out."""
         found: list[CampaignView] = []
         try:
             for name, region in self._regions.items():
-                if key_of(request).sees(name):
+                if key_of(request).sees(region.place):
                     now_ms = await region.campaigns.now_ms()
                     found += [_view(name, c, now_ms) for c in await region.campaigns.current(now_ms)]
         except UnknownStateError:
@@ -83,7 +87,7 @@ class Campaigns:
         key, wanted = key_of(request), request.match_info["id"]
         try:
             for name, region in self._regions.items():
-                if key.sees(name) and await region.campaigns.withdraw(wanted):
+                if key.sees(region.place) and await region.campaigns.withdraw(wanted):
                     log.info("campaign withdrawn", region=name, campaign=wanted, key=key.name)
                     return web.Response(status=204)
         except UnknownStateError:

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from voicefleet.contract.call_events import EndReason
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.http.auth.access import key_of, wrong_region
+from voicefleet.controller.http.auth.access import key_of, seen, wrong_region
 from voicefleet.controller.http.auth.keys import Key, Role
 from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.http.problems import problem
@@ -39,9 +39,7 @@ class EndCall:
             return refused
         try:
             found: dict[str, str] = {}
-            for name, region in self._regions.items():
-                if only not in (None, name) or not key.sees(name):
-                    continue
+            for name, region in seen(self._regions, key, only).items():
                 owner = await _owner(region, room)
                 if owner is not None and (owner == key.name or key.may(Role.OPERATE)):
                     found[name] = owner

@@ -27,7 +27,7 @@ def add_health(app: web.Application, replica: str, regions: Mapping[str, Region]
         return worst(health.state for health in found.values()).value
 
     def view(key: Key) -> HealthView:
-        found = healths({name: region for name, region in regions.items() if key.sees(name)})
+        found = healths({name: region for name, region in regions.items() if key.sees(region.place)})
         return HealthView(
             status=status(found),
             regions={name: health.text or "ok" for name, health in found.items()},

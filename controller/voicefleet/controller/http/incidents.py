@@ -11,7 +11,7 @@ from aiohttp import web
 from voicefleet.contract.answers import INCIDENTS_A_READ, MOST_INCIDENTS_A_READ, IncidentList
 from voicefleet.contract.api import IncidentView
 from voicefleet.contract.incidents import Incident
-from voicefleet.controller.http.auth.access import key_of, wrong_region
+from voicefleet.controller.http.auth.access import key_of, seen, wrong_region
 from voicefleet.controller.http.reads import json_answer, number
 from voicefleet.controller.regions.region import Region
 
@@ -26,9 +26,9 @@ def add_incidents(app: web.Application, regions: Mapping[str, Region]) -> None:
         limit = number(request, "limit", INCIDENTS_A_READ, MOST_INCIDENTS_A_READ)
         if isinstance(limit, web.Response):
             return limit
-        seen = [region for name, region in regions.items() if key.sees(name) and only in (None, name)]
-        found = await asyncio.gather(*(region.incidents.read(limit) for region in seen))
-        told = [(i.at_ms, _view(region.name, i)) for region, some in zip(seen, found, strict=True) for i in some]
+        pools = list(seen(regions, key, only).values())
+        found = await asyncio.gather(*(region.incidents.read(limit) for region in pools))
+        told = [(i.at_ms, _view(region.name, i)) for region, some in zip(pools, found, strict=True) for i in some]
         told.sort(key=lambda one: -one[0])
         return json_answer(IncidentList(incidents=[view for _, view in told[:limit]]))
 

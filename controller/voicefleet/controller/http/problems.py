@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from voicefleet.contract.api import Problem
+from voicefleet.controller.regions.routing import UnknownChoiceError
 from voicefleet.runtime.http.connections import read_body
 
 Posted = TypeVar("Posted", bound=BaseModel)
@@ -23,6 +24,12 @@ def problem(
         headers["WWW-Authenticate"] = "Bearer"
     body = Problem(error=error, field=field, hint=hint).model_dump_json()
     return web.Response(text=body, status=status, headers=headers, content_type="application/json")
+
+
+def unknown_choice(error: UnknownChoiceError) -> web.Response:
+    """400 for an agent or a tier that there is not, with those that there are."""
+    known = ", ".join(error.known) or "none"
+    return problem(400, str(error), field=error.field, hint=f"Known: {known}.")
 
 
 async def posted(request: web.Request, model: type[Posted]) -> Posted | web.Response:

@@ -14,7 +14,7 @@ from aiohttp import web
 from voicefleet.contract.api import CallTicket, RejoinRequest
 from voicefleet.contract.calls import DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.http.auth.access import key_of, wrong_region
+from voicefleet.controller.http.auth.access import key_of, seen, wrong_region
 from voicefleet.controller.http.problems import posted, problem
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.redis.connection import REDIS_FAILURES
@@ -38,9 +38,7 @@ class Rejoin:
         if wanted.region is not None and (refused := wrong_region(key, wanted.region, self._regions)):
             return refused
         try:
-            for name, region in self._regions.items():
-                if wanted.region not in (None, name) or not key.sees(name):
-                    continue
+            for region in seen(self._regions, key, wanted.region).values():
                 record = (await region.calls.records([room])).get(room)
                 ended = room in await region.calls.ended_rooms([room])
                 over = ended or (region.surely_over(room) and room not in region.reservations.rooms)
@@ -52,8 +50,10 @@ class Rejoin:
                     url=region.settings.livekit.url,
                     token=region.livekit.mint(room, identity, order, key=key.name, data=wanted.data),
                     room=room,
-                    region=name,
+                    region=region.place,
                     identity=identity,
+                    agent=region.settings.place.agent,
+                    version=region.settings.place.version,
                 )
                 return web.Response(text=ticket.model_dump_json(), status=201, content_type="application/json")
         except (*REDIS_FAILURES, UnknownStateError):

@@ -3,17 +3,19 @@ room that it made itself, or in a call whose agent left on purpose."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aiohttp import web
 
 from voicefleet.contract.api import AgentRequest, AgentRequested
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.pools import PoolRole
 from voicefleet.controller.calls.agent_requests import request_agent
-from voicefleet.controller.http.auth.access import key_of, wrong_region
+from voicefleet.controller.http.auth.access import key_of, seen, wrong_region
 from voicefleet.controller.http.auth.keys import Key, Role
-from voicefleet.controller.http.problems import posted, problem
+from voicefleet.controller.http.problems import posted, problem, unknown_choice
 from voicefleet.controller.regions.region import Region
+from voicefleet.controller.regions.routing import UnknownChoiceError, pools_for
 from voicefleet.controller.rooms.joins import key_in
 from voicefleet.runtime.logs.setup import get_logger
 
@@ -40,23 +42,37 @@ class RoomAgents:
         if wanted.region is not None and (refused := wrong_region(key, wanted.region, self._regions)):
             return refused
         try:
-            found = [
+            there = [
                 region
-                for name, region in self._regions.items()
-                if wanted.region in (None, name) and key.sees(name) and await _may_order(key, region, room)
+                for region in seen(self._regions, key, wanted.region).values()
+                if await _may_order(key, region, room)
             ]
-            if len(found) > 1:
+            found = await _serving(there, room, wanted, key)
+            if len({region.place for region in found}) > 1:
                 return problem(400, "rooms in several regions have this name", field="region", hint="Add its region.")
-            for region in found:
+            for region in found[:1]:
                 state = await request_agent(region, room, wanted.order())
                 log.info("agent requested for a room", region=region.name, room=room, key=key.name, state=state)
                 view = AgentRequested(room=room, region=region.name, state=state)
                 return web.json_response(view.model_dump(mode="json"), status=202)
+        except UnknownChoiceError as error:
+            return unknown_choice(error)
         except UnknownStateError:
             return problem(503, "the state is not reachable now", hint="Ask again.", retry_after_s=2)
         return problem(
             404, "there is no such room", field="room", hint="Create it first, or ask POST /v1/calls for a call."
         )
+
+
+async def _serving(there: Sequence[Region], room: str, wanted: AgentRequest, key: Key) -> list[Region]:
+    """Of the pools whose server has `room`, those that are to serve it: the one that has its call already, else the
+    stable version of the agent that is asked for."""
+    if wanted.agent is None:
+        having = [region for region in there if await region.calls.claim(room) or await region.calls.records([room])]
+        if having or all(not region.settings.place.agent for region in there):
+            return having or list(there)
+    pools = pools_for(there, wanted.agent, wanted.tier, key.name)
+    return [pool for pool in pools if pool.settings.role is PoolRole.STABLE]
 
 
 async def _may_order(key: Key, region: Region, room: str) -> bool:

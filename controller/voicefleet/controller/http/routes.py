@@ -201,6 +201,13 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/regions", (Role.READ,), "Regions with their workers, and who leads", {200: answers.RegionList}),
     Route(
         "GET",
+        "/v1/canaries",
+        (Role.READ,),
+        "Versions of agents that are tried out, and how they do beside the stable ones",
+        {200: answers.CanaryList},
+    ),
+    Route(
+        "GET",
         "/v1/decisions",
         (Role.READ,),
         "The last decisions, the newest first",
@@ -272,6 +279,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/page.css", PUBLIC, "A file of the page", {200: "text/css"}),
     Route("GET", "/page.js", PUBLIC, "A file of the page", {200: "text/javascript"}),
     Route("GET", "/call.js", PUBLIC, "A file of the page", {200: "text/javascript"}),
+    Route("GET", "/runbooks", PUBLIC, "What to do about each alert", {200: "text/html"}),
     Route(
         "POST",
         "/webhooks/livekit",

@@ -80,7 +80,7 @@ class PoolReconciler:
         if readings is None:
             return
         self._tell_fleet(readings)
-        observation = compose(region.settings.pool_spec, readings)
+        observation = compose(region.spec, readings)
         if self._state is None:
             self._state = initial_state(observation.now_s, observation.supply, await self._model_updater.restore())
         before = region.pool.decision
@@ -96,9 +96,7 @@ class PoolReconciler:
                 cannot_elect=bool(self._leadership.trouble),
                 callers_wait=(sure := region.sure_snapshot()) is not None and sure.waiting > 0,
             )
-        self._telemetry.record(
-            observation, decision, before=before, instances=readings.instances, startups=readings.startups
-        )
+        self._telemetry.record(observation, decision, before=before, startups=readings.startups)
         self._log_decision(before, decision, actions)
         if leads:
             await self._model_updater.save(self._state.learned)

@@ -1,4 +1,7 @@
-"""The metrics of one pool: its supply, its decisions with their inputs, and how long workers start and drain."""
+"""The metrics of one pool: its decisions with their inputs, and how long workers start and drain.
+
+How many workers there are is not among them: see `regions.gauges`.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,6 @@ from collections.abc import Sequence
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.startups import Startup
-from voicefleet.controller.ports import Instance, InstanceState
 from voicefleet.scaling import Decision, PoolObservation, SupplyState
 
 _LEAVING = frozenset({SupplyState.DRAINING, SupplyState.STOPPING})
@@ -29,7 +31,6 @@ class PoolTelemetry:
         decision: Decision,
         *,
         before: Decision | None = None,
-        instances: Sequence[Instance] = (),
         startups: Sequence[Startup] = (),
     ) -> None:
         """One pass: what was observed and decided.
@@ -39,10 +40,12 @@ class PoolTelemetry:
             startups: of workers that have registered since then.
         """
         region = observation.spec.region
-        self._record_sizes(observation, decision, instances)
+        self._record_sizes(observation, decision)
         self._record_signals(region, decision)
         if observation.complete:
             self._record_drains(region, observation)
+        else:
+            self._metrics.gauges[catalogue.DRAIN_OLDEST].remove(region)
         for startup in startups:
             for phase, seconds in (*startup.phases.items(), ("total", startup.total_s)):
                 self._metrics.histograms[catalogue.SCALER_STARTUP].labels(region, phase).observe(seconds)
@@ -50,18 +53,11 @@ class PoolTelemetry:
         direction = "up" if decision.desired > last else "down" if decision.desired < last else "same"
         self._metrics.counters[catalogue.SCALER_DECISIONS].labels(region, direction, decision.reason.value).inc()
 
-    def _record_sizes(self, observation: PoolObservation, decision: Decision, instances: Sequence[Instance]) -> None:
+    def _record_sizes(self, observation: PoolObservation, decision: Decision) -> None:
         metrics, spec = self._metrics, observation.spec
-        metrics.gauges[catalogue.SCALER_CURRENT].labels(spec.region).set(observation.supply)
         metrics.gauges[catalogue.SCALER_DESIRED].labels(spec.region).set(decision.desired)
         metrics.gauges[catalogue.SCALER_MIN].labels(spec.region).set(spec.min_workers)
         metrics.gauges[catalogue.SCALER_MAX].labels(spec.region).set(spec.max_workers)
-        for instance_state in InstanceState:
-            count = sum(i.state is instance_state for i in instances)
-            metrics.gauges[catalogue.INSTANCES].labels(spec.region, instance_state.value).set(count)
-        for state in SupplyState:
-            count = sum(w.state is state for w in observation.workers)
-            metrics.gauges[catalogue.WORKERS].labels(spec.region, state.value).set(count)
 
     def _record_signals(self, region: str, decision: Decision) -> None:
         # Unknown is not zero: a number that is not known now has no value.

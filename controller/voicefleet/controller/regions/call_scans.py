@@ -65,9 +65,6 @@ class CallScans:
         self._note_server(snapshot.server)
         self._done.set()
         self._done = asyncio.Event()
-        self._metrics.gauges[catalogue.CALLS_WAITING].labels(self._region).set(snapshot.waiting)
-        self._metrics.gauges[catalogue.CALLS_SET_ASIDE].labels(self._region).set(snapshot.set_aside)
-        self._metrics.gauges[catalogue.CALLS_LIVE].labels(self._region).set(snapshot.live)
         for wait_s in snapshot.served_after_s:
             self._metrics.histograms[catalogue.CALL_WAIT].labels(self._region).observe(wait_s)
         return snapshot

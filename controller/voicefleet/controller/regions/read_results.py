@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from voicefleet.contract.errors import Dependency
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.metrics import Metrics
 from voicefleet.runtime.clock import Clock
@@ -12,9 +14,14 @@ from voicefleet.runtime.logs.setup import get_logger
 
 FORGOTTEN_AFTER_S = 10.0
 
-_STEADY = frozenset({"queue", "listing", "reports", "instances"})
-"""Sources that are read all the time, so that their last result holds. Others are read when there is a reason: a
-failure of theirs says nothing of now after a while."""
+STEADY: Mapping[str, str] = {
+    "queue": Dependency.REDIS,
+    "reports": Dependency.REDIS,
+    "listing": Dependency.LIVEKIT,
+    "instances": Dependency.KUBERNETES,
+}
+"""Sources that are read all the time, so that their last result holds, and whose answer they are. Others are read when
+there is a reason: a failure of theirs says nothing of now after a while, or once its dependency is back."""
 
 log = get_logger(__name__)
 
@@ -41,6 +48,8 @@ class ReadResults:
         self._metrics = metrics
         self._clock = clock
         self._failed: dict[str, FailedRead] = {}
+        self._back_s: dict[str, float] = {}
+        """Dependency -> when a steady read of it succeeded again."""
 
     def failed(self, source: str, error: Exception) -> None:
         """A read failed. It is logged once, until it succeeds again."""
@@ -59,6 +68,8 @@ class ReadResults:
     def succeeded(self, source: str) -> None:
         """A read that may have failed before succeeded."""
         if self._failed.pop(source, None) is not None:
+            if source in STEADY:
+                self._back_s[STEADY[source]] = self._clock.monotonic()
             log.info("state known again", region=self._region, source=source)
 
     @property
@@ -67,6 +78,11 @@ class ReadResults:
         return {source: read.text for source, read in self._failed.items()}
 
     def failing(self) -> Mapping[str, FailedRead]:
-        """Source -> its failure, of those that fail now: what is read only now and then is left out after a while."""
-        oldest_s = self._clock.monotonic() - FORGOTTEN_AFTER_S
-        return {s: r for s, r in self._failed.items() if s in _STEADY or r.last_s >= oldest_s}
+        """Source -> its failure, of those that fail now: what is read only now and then is left out after a while, and
+        when its dependency has come back since."""
+        forgotten_s = self._clock.monotonic() - FORGOTTEN_AFTER_S
+        return {
+            source: read
+            for source, read in self._failed.items()
+            if source in STEADY or read.last_s > max(forgotten_s, self._back_s.get(read.dependency, -math.inf))
+        }

@@ -1,14 +1,18 @@
-"""What the controller knows of one region right now, shared by its loops and the API."""
+"""What the controller knows of one region right now, shared by its loops and the API. Of a region with `agents` it is
+that of one of its pools."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field, replace
 
+from voicefleet.contract.pools import PoolRole, PoolSpec
 from voicefleet.contract.reports import STALE_AFTER_S
 from voicefleet.contract.rooms import served_by_name
 from voicefleet.controller.calls.snapshots import Snapshot
+from voicefleet.controller.canary.decide import Decision
+from voicefleet.controller.canary.trial import TrialView
 from voicefleet.controller.health.incidents import Incidents
 from voicefleet.controller.health.lost_workers import LostWorkers
 from voicefleet.controller.metrics import Metrics
@@ -62,6 +66,10 @@ class Region:
     cut_off: CutOff = field(default_factory=CutOff)
     instances: KnownInstances = field(default_factory=KnownInstances)
     pool: PoolView = field(default_factory=PoolView)
+    trial: TrialView | None = None
+    """The canary that this pool is, or that is tried beside it."""
+    moved: Callable[[str], Awaitable[bool]] | None = None
+    """Of a canary: whether the call in a room went on to the stable version."""
     refusals: Refusals = field(init=False)
     turns: TurnRates = field(default_factory=TurnRates)
     incidents: Incidents = field(default=None)  # type: ignore[assignment]
@@ -72,13 +80,33 @@ class Region:
         self.refusals = Refusals(self.clock)
         self.incidents = self.incidents or Incidents(self.name, None, self.clock)
         self.scans = CallScans(self.name, self.calls, self.redis, self.clock, self.metrics)
-        self.reports = ReportReads(self.name, self.workers, self.clock, self.metrics)
+        self.reports = ReportReads(self.workers, self.clock)
         self.reads = ReadResults(self.name, self.metrics, self.clock)
         self.reservations = Reservations(self.clock)
 
     @property
     def name(self) -> str:
+        """The pool's; that of a region without `agents` is the region's own."""
         return self.settings.name
+
+    @property
+    def place(self) -> str:
+        """The region that it belongs to, as the settings name it."""
+        return self.settings.place.region
+
+    @property
+    def spec(self) -> PoolSpec:
+        """The pool's bounds now: a canary always has a worker to show what it can, and none once it is rolled back."""
+        spec = self.settings.pool_spec
+        if self.trial is None or self.settings.role is not PoolRole.CANARY:
+            return spec
+        if self.trial.decided is Decision.ROLL_BACK:
+            return replace(spec, min_workers=0, max_workers=0, fixed=0)
+        return replace(spec, min_workers=min(spec.max_workers, max(1, spec.min_workers)))
+
+    def meant_by(self, name: str | None) -> bool:
+        """Whether `name` is the pool, or the region that it belongs to; None: any."""
+        return name in (None, self.name, self.place)
 
     def note_change(self) -> None:
         """A worker or a webhook tells of a change. The next reports are read anew, and a call without an agent is
@@ -97,13 +125,27 @@ class Region:
 
         Raises `UnknownStateError`.
         """
-        if served_by_name(self.settings.rooms, room) or any(p.caller and p.key for p in there):
+        there = list(there)
+        if self.moved is not None and await self.moved(room):
+            return False
+        if any(p.caller and p.key for p in there) or self._meant_by_name(room, there):
             return True
         if (listed is not None and listed.order is not None) or await self.calls.records([room]):
             return True
         if await self.livekit.has_dispatch(room):
             return True
         return listed is None and await self.livekit.room_order(room) is not None
+
+    def _meant_by_name(self, room: str, there: Iterable[Participant]) -> bool:
+        """Whether the room is ours without an order: by its name and, where the region has several agents, by the
+        number that was dialled."""
+        if not served_by_name(self.settings.rooms, room):
+            return False
+        routes, agent = self.settings.routes, self.settings.place.agent
+        if not agent or not routes.numbers:
+            return True
+        dialled = next((p.dialled for p in there if p.caller and p.dialled), "")
+        return routes.of_number(dialled) == agent
 
     def dispatch_unreliable(self) -> bool:
         """Whether LiveKit may offer calls to a worker that hangs, or that it does not reach: it picks at random among

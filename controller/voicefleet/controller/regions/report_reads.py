@@ -7,9 +7,7 @@ import math
 from collections.abc import Mapping
 
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.contract.reports import STALE_AFTER_S
-from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.worker_store import Reported, WorkerStore
 from voicefleet.runtime.clock import Clock
 
@@ -17,11 +15,9 @@ from voicefleet.runtime.clock import Clock
 class ReportReads:
     """Reads the reports, and remembers them. Only writer: `regions.report_reads`, by `read`."""
 
-    def __init__(self, region: str, workers: WorkerStore, clock: Clock, metrics: Metrics) -> None:
-        self._region = region
+    def __init__(self, workers: WorkerStore, clock: Clock) -> None:
         self._workers = workers
         self._clock = clock
-        self._metrics = metrics
         self._reports: dict[str, Reported] = {}
         self._began_s: float | None = None
         """When the last read of them began."""
@@ -71,13 +67,19 @@ class ReportReads:
                     raise
                 self._began_s = began_s
                 self._hanging = any(r.hanging for r in self._reports.values())
-                self._metrics.gauges[catalogue.CALLS_SILENT].labels(self._region).set(self.silent or 0)
             return self._reports
 
     def fresh(self) -> dict[str, Reported] | None:
         """Those read lately; else None."""
         known = self._began_s is not None and self._clock.monotonic() - self._began_s <= STALE_AFTER_S
         return self._reports if known else None
+
+    @property
+    def tiers(self) -> frozenset[str] | None:
+        """Names of the tiers that a call may ask for; None while nobody tells, or one does not."""
+        reports = [r.report for r in (self.fresh() or {}).values()]
+        told = [report.tiers for report in reports if report.tiers is not None]
+        return frozenset(name for tiers in told for name in tiers) if told and len(told) == len(reports) else None
 
     @property
     def silent(self) -> int | None:

@@ -100,7 +100,8 @@ class RoomLister:
             for room in lost:
                 await region.calls.logs.note_reason(room, EndReason.ROOM_LOST, over=True)
             await self._look(before, rooms)
-            region.listed = ListedRooms(frozenset(names), region.clock.monotonic(), region.scans.failures)
+            now_s = region.clock.monotonic()
+            region.listed = ListedRooms(frozenset(names), now_s, region.scans.failures, self._every_s)
             self._began_ms = before.now_ms
             await region.scans.scan()
         except UnknownStateError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from aiohttp import web
@@ -55,17 +56,16 @@ class Webhooks:
             return "unsigned", problem(401, "the request is not signed", field="Authorization")
         named = request.match_info.get("region") or request.query.get("region")
         if named:
-            candidates = [r for n, r in self._regions.items() if n == named]
+            candidates = [r for r in self._regions.values() if r.place == named]
         else:
             key = issuer(authorization)
             candidates = [r for r in self._regions.values() if r.settings.livekit.key == key]
         if not candidates and named:
-            return "unknown_region", problem(
-                404, "no such region", field="region", hint=f"Known: {', '.join(self._regions)}."
-            )
+            known = dict.fromkeys(r.place for r in self._regions.values())
+            return "unknown_region", problem(404, "no such region", field="region", hint=f"Known: {', '.join(known)}.")
         if not candidates:
             return "bad_signature", problem(401, "no region has this key", field="Authorization")
-        if len(candidates) > 1:
+        if len({r.place for r in candidates}) > 1:
             return "malformed", problem(
                 400,
                 "several regions share this key",
@@ -83,16 +83,22 @@ class Webhooks:
                 body = await read_body(request, MAX_EVENT_BYTES)
             finally:
                 self._reading.discard(authorization)
-            event = region.livekit.read_webhook(body, signed)
-            return await self._take(region, event), web.json_response({})
+            events = [(pool, pool.livekit.read_webhook(body, signed)) for pool in candidates]
+            results = await asyncio.gather(*(self._take(pool, event) for pool, event in events), return_exceptions=True)
+            for (pool, _), result in zip(events, results, strict=True):
+                if isinstance(result, UnknownStateError):
+                    pool.reads.failed("webhooks", result)
+            if failed := [result for result in results if isinstance(result, BaseException)]:
+                raise failed[0]
+            # One pool at the most has the call; the others have nothing to do with it.
+            return next((str(r) for r in results if r != "ignored"), "ignored"), web.json_response({})
         except web.HTTPException as error:
             return "malformed", problem(error.status, error.reason.lower(), field="body")
         except WebhookRefusedError as error:
             return "bad_signature", problem(401, str(error), field="Authorization")
         except WebhookMalformedError as error:
             return "malformed", problem(400, str(error), field="body")
-        except UnknownStateError as error:
-            region.reads.failed("webhooks", error)
+        except UnknownStateError:
             return "failed", problem(503, "the state is not reachable now", retry_after_s=2)
 
     async def _take(self, region: Region, event: WebhookEvent) -> str:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_v
 
 from voicefleet.contract.call_events import EventType, secret_keys
 from voicefleet.contract.parsing.validation import refused
-from voicefleet.controller.settings.section import Section, secret_in, variable
+from voicefleet.controller.settings.section import Section, Variable, secret_in, variable
 
 RECEIVER_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$"
 
@@ -34,7 +34,7 @@ class ReceiverSettings(Section):
     url: Annotated[str, AfterValidator(_address)] = Field(
         repr=False, description="Where events are posted to, http:// or https://. Redirects are not followed."
     )
-    secret_env: str | None = Field(
+    secret_env: Variable | None = Field(
         default=None,
         description="Environment variable that holds the signing secret: whsec_BASE64 of 16 bytes or more; two with a "
         "space between them while one is replaced.",
@@ -74,9 +74,7 @@ class ReceiverSettings(Section):
         self.require_one_of("secret_env", "secret_file")
         field, where = ("secret_env", self.secret_env) if self.secret_env else ("secret_file", str(self.secret_file))
         text = (
-            variable(info, self.secret_env, field=field)
-            if self.secret_env
-            else secret_in(self.secret_file or Path(), field=field)
+            variable(info, self.secret_env) if self.secret_env else secret_in(self.secret_file or Path(), field=field)
         )
         try:
             self._keys = secret_keys(text)

@@ -14,14 +14,15 @@ from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_
 
 from voicefleet.contract.call_archive import Retention
 from voicefleet.contract.keys import REGION_PATTERN
-from voicefleet.contract.parsing.validation import refused
+from voicefleet.contract.parsing.validation import check_all, refused
 from voicefleet.controller.http.auth.attempts import Network
 from voicefleet.controller.http.auth.keys import KeyRing
 from voicefleet.controller.settings.api_keys import key_ring
 from voicefleet.controller.settings.call_events import RECEIVER_PATTERN, ReceiverSettings
 from voicefleet.controller.settings.kubernetes import LeaseSettings
+from voicefleet.controller.settings.pools import named_once
 from voicefleet.controller.settings.region import RegionSettings
-from voicefleet.controller.settings.section import Section, variable
+from voicefleet.controller.settings.section import Section, Variable, variable
 from voicefleet.runtime.http.server import parse_listen
 from voicefleet.runtime.redis.address import has_secret, with_authority
 from voicefleet.runtime.tracing import ENDPOINT_VARIABLE, check_endpoint
@@ -37,7 +38,7 @@ def _network(text: object) -> Network:
 
 
 class LimitSettings(Section):
-    """Bounds that hold for each API key."""
+    """Bounds that hold for each API key that has none of its own."""
 
     requests_per_minute: Annotated[int, Field(ge=1)] = Field(default=600, description="Requests for calls per minute.")
     concurrent_calls: Annotated[int, Field(ge=0)] = Field(
@@ -82,7 +83,7 @@ class Settings(Section):
     Secrets never stand in it: a field names the environment variable, or the file, that holds them.
     """
 
-    redis_url_env: str | None = Field(default=None, description="Environment variable that holds Redis' address.")
+    redis_url_env: Variable | None = Field(default=None, description="Environment variable that holds Redis' address.")
     redis_url: str | None = Field(
         default=None, description="Instead of `redis_url_env`: the address itself, when there is no password in it."
     )
@@ -94,8 +95,9 @@ class Settings(Section):
         default="bearer",
         description="bearer: requests to /v1 need a key. none: open to everyone who reaches the controller.",
     )
-    api_keys_env: str | None = Field(
-        default=None, description='Environment variable that holds the API keys: "name:secret:ROLES[:REGIONS],...".'
+    api_keys_env: Variable | None = Field(
+        default=None,
+        description='Environment variable that holds the API keys: "name:secret:ROLES[:REGIONS[:LIMITS]],...".',
     )
     api_keys_file: Path | None = Field(
         default=None,
@@ -105,7 +107,9 @@ class Settings(Section):
     trusted_proxies: tuple[Annotated[Network, BeforeValidator(_network)], ...] = Field(
         default=(), description="Networks whose X-Forwarded-For tells who asks."
     )
-    limits: LimitSettings = Field(default_factory=LimitSettings, description="Bounds for each API key.")
+    limits: LimitSettings = Field(
+        default_factory=LimitSettings, description="Bounds for each API key that has none of its own."
+    )
     regions: Annotated[Mapping[str, RegionSettings], Field(min_length=1)] = Field(
         description="The regions, by name: up to 32 lowercase letters, digits and hyphens."
     )
@@ -140,6 +144,7 @@ class Settings(Section):
     _keys: KeyRing = PrivateAttr(default_factory=KeyRing)
     _otlp_endpoint: str = PrivateAttr("")
     _replica: str = PrivateAttr("")
+    _pools: Mapping[str, RegionSettings] = PrivateAttr(default_factory=dict)
 
     @property
     def redis_address(self) -> str:
@@ -163,6 +168,12 @@ class Settings(Section):
     def keys(self) -> KeyRing:
         """As they were at the start; see `api_keys_file`."""
         return self._keys
+
+    @property
+    def pools(self) -> Mapping[str, RegionSettings]:
+        """The settings of each pool, by its name: the regions, with one of each version of each agent where a region
+        has `agents`."""
+        return self._pools
 
     @property
     def otlp_endpoint(self) -> str:
@@ -203,7 +214,18 @@ class Settings(Section):
     @model_validator(mode="after")
     def _resolve(self, info: ValidationInfo) -> Self:
         environment: Mapping[str, str] = info.context or {}
-        parse_listen(self.listen, field="listen")
+        check_all(
+            lambda: parse_listen(self.listen, field="listen"),
+            lambda: self._read_address(info),
+            self._read_pools,
+            lambda: self._read_keys(info),
+            lambda: check_endpoint(environment.get(ENDPOINT_VARIABLE, "")),
+        )
+        self._otlp_endpoint = check_endpoint(environment.get(ENDPOINT_VARIABLE, ""))
+        self._replica = environment.get(REPLICA_VARIABLE, "").strip() or f"{socket.gethostname()}-{os.getpid()}"
+        return self
+
+    def _read_address(self, info: ValidationInfo) -> None:
         self.require_one_of("redis_url", "redis_url_env")
         if self.redis_url is not None and has_secret(self.redis_url):
             raise refused(
@@ -213,18 +235,17 @@ class Settings(Section):
             )
         address = self.redis_url or ""
         if self.redis_url_env is not None:
-            address = variable(info, self.redis_url_env, field="redis_url_env")
+            address = variable(info, self.redis_url_env)
         self._redis_address = with_authority(address, str(self.redis_ca_file or ""), field="redis_ca_file")
-        self._keys = self._read_keys(info)
-        self._otlp_endpoint = check_endpoint(environment.get(ENDPOINT_VARIABLE, ""))
-        self._replica = environment.get(REPLICA_VARIABLE, "").strip() or f"{socket.gethostname()}-{os.getpid()}"
-        return self
 
-    def _read_keys(self, info: ValidationInfo) -> KeyRing:
-        return key_ring(
+    def _read_pools(self) -> None:
+        self._pools = named_once(self.regions)
+
+    def _read_keys(self, info: ValidationInfo) -> None:
+        self._keys = key_ring(
             auth=self.auth,
             file=self.api_keys_file,
             variable=self.api_keys_env,
-            value=lambda name: variable(info, name, field="api_keys_env"),
+            value=lambda name: variable(info, name),
             regions=self.regions,
         )

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, PrivateAttr, ValidationInfo, model_validator
 
-from voicefleet.contract.parsing.validation import refused
-from voicefleet.controller.settings.section import Section, secret_in, variable
+from voicefleet.contract.parsing.validation import check_all, refused
+from voicefleet.controller.settings.section import Section, Variable, secret_in, variable
 
 
 def _address(*schemes: str) -> AfterValidator:
@@ -31,10 +31,12 @@ class LiveKitSettings(Section):
         description="Address for the controller's own requests, http:// or https://; default: the host of `url`.",
     )
     api_key: Annotated[str, Field(min_length=1)] | None = Field(default=None, description="LiveKit's API key.")
-    api_key_env: str | None = Field(
+    api_key_env: Variable | None = Field(
         default=None, description="Instead of `api_key`: the environment variable that holds it."
     )
-    api_secret_env: str | None = Field(default=None, description="Environment variable that holds the key's secret.")
+    api_secret_env: Variable | None = Field(
+        default=None, description="Environment variable that holds the key's secret."
+    )
     api_secret_file: Path | None = Field(default=None, description="Instead of `api_secret_env`: a file that holds it.")
 
     _key: str = PrivateAttr("")
@@ -57,11 +59,13 @@ class LiveKitSettings(Section):
 
     @model_validator(mode="after")
     def _resolve(self, info: ValidationInfo) -> Self:
+        check_all(lambda: self._read_secret(info), lambda: self.require_one_of("api_key", "api_key_env"))
+        self._key = self.api_key or variable(info, self.api_key_env or "")
+        return self
+
+    def _read_secret(self, info: ValidationInfo) -> None:
         self.require_one_of("api_secret_env", "api_secret_file")
-        self.require_one_of("api_key", "api_key_env")
         if self.api_secret_env is not None:
-            self._secret = variable(info, self.api_secret_env, field="api_secret_env")
+            self._secret = variable(info, self.api_secret_env)
         elif self.api_secret_file is not None:
             self._secret = secret_in(self.api_secret_file, field="api_secret_file")
-        self._key = self.api_key or variable(info, self.api_key_env or "", field="api_key_env")
-        return self

@@ -6,12 +6,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.documents import parse_yaml
 from voicefleet.contract.parsing.renamed import SETTINGS_FILE, refuse_old_variables
-from voicefleet.contract.parsing.validation import config_error
+from voicefleet.contract.parsing.validation import validated
 from voicefleet.controller.settings.controller import Settings
 
 
@@ -19,7 +17,7 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> S
     """Read and check the settings in `path`, and look up the secrets that they name.
 
     Raises:
-        ConfigError: naming the field, its value and the hint.
+        ConfigError: naming the field, its value and the hint; everything that is wrong at once.
     """
     env = os.environ if environment is None else environment
     refuse_old_variables(env)
@@ -34,10 +32,7 @@ def load_settings(path: Path, environment: Mapping[str, str] | None = None) -> S
     raw = parse_yaml(text, field=str(path))
     if not isinstance(raw, dict):
         raise ConfigError("not a mapping of fields", field=str(path), hint="Start with `regions:`.")
-    try:
-        return Settings.model_validate(raw, context=env)
-    except ValidationError as error:
-        raise config_error(error, Settings, source=str(path), renamed=SETTINGS_FILE) from error
+    return validated(Settings, raw, source=str(path), context=env, renamed=SETTINGS_FILE)
 
 
 def inherited_environment() -> Mapping[str, str]:

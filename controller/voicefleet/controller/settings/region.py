@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -11,20 +10,18 @@ from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
 
 from voicefleet.contract.dials import TRUNK_PATTERN
 from voicefleet.contract.parsing.validation import refused
-from voicefleet.contract.pools import PoolSpec
+from voicefleet.contract.pools import PoolPlace, PoolRole, PoolSpec
 from voicefleet.contract.rooms import ORDERED, ROOMS_PATTERN
+from voicefleet.controller.settings.agent_checks import check_agents
+from voicefleet.controller.settings.agents import AgentSettings, PoolPart
 from voicefleet.controller.settings.kubernetes import KubernetesSettings
 from voicefleet.controller.settings.livekit import LiveKitSettings
 from voicefleet.controller.settings.pool import PoolSettings
+from voicefleet.controller.settings.rooms import choice_of_rooms
+from voicefleet.controller.settings.routes import Routes
 from voicefleet.controller.settings.section import Section
 from voicefleet.controller.settings.trunk import TrunkSettings
 from voicefleet.controller.settings.waiting_message import WaitingMessageSettings
-
-
-def _rooms(text: object) -> object:
-    if isinstance(text, str) and not re.match(ROOMS_PATTERN, text):
-        raise refused("not a choice of rooms", value=text, hint="Give ordered, all, or a prefix and a star: support-*.")
-    return text
 
 
 class ProcessSettings(Section):
@@ -52,7 +49,7 @@ class RegionSettings(Section):
     agent_name: Annotated[str, Field(min_length=1, max_length=64)] = Field(
         default="voicefleet", description="The name that dispatches ask for."
     )
-    rooms: Annotated[str, BeforeValidator(_rooms), Field(pattern=ROOMS_PATTERN)] = Field(
+    rooms: Annotated[str, BeforeValidator(choice_of_rooms), Field(pattern=ROOMS_PATTERN)] = Field(
         default=ORDERED,
         description="ordered: a call is a room for which our agent was ordered, by a ticket of the controller, a "
         "dispatch, the room's metadata or a request. all: every room with a caller. PREFIX*: those that were ordered, "
@@ -78,21 +75,77 @@ class RegionSettings(Section):
         description="LiveKit's outbound SIP trunks, by their ids, that `POST /v1/calls` may dial on; default: none.",
     )
 
-    _name: str = PrivateAttr("")
+    agents: Mapping[PoolPart, AgentSettings] = Field(
+        default_factory=dict,
+        description="The agents of the region, by name, each with a pool of its own, or one for each of its versions: "
+        "what is said here of the region holds for all of them. Default: the region is one pool.",
+    )
+    default_agent: str | None = Field(
+        default=None, description="The agent of calls that name none; default: the only one there is, else none."
+    )
+
+    _place: PoolPlace = PrivateAttr(PoolPlace(""))
+    _role: PoolRole = PrivateAttr(PoolRole.STABLE)
+    _routes: Routes = PrivateAttr(default_factory=Routes)
+    _trial: str = PrivateAttr("")
 
     @property
     def name(self) -> str:
-        """Its key in the file."""
-        return self._name
+        """The pool's name; that of a region without `agents` is its key in the file."""
+        return self._place.pool
+
+    @property
+    def path(self) -> str:
+        """Where the pool stands in the file."""
+        place = self._place
+        agent = f".agents.{place.agent}" if place.agent else ""
+        return f"regions.{place.region}{agent}" + (f".versions.{place.version}" if place.version else "")
+
+    @property
+    def place(self) -> PoolPlace:
+        """Which region, agent and version the pool is for."""
+        return self._place
+
+    @property
+    def role(self) -> PoolRole:
+        """What the pool is to its agent."""
+        return self._role
+
+    @property
+    def routes(self) -> Routes:
+        """What leads a call to an agent of the region."""
+        return self._routes
+
+    @property
+    def trial(self) -> str:
+        """Fingerprint of the canary that is tried, on its pool and on the stable one; empty: none is."""
+        return self._trial
 
     def named(self, name: str) -> Self:
         """This region, now that its key is known."""
-        self._name = name
+        self._place = PoolPlace(name)
+        return self
+
+    def placed(self, place: PoolPlace, role: PoolRole, routes: Routes, *, trial: str) -> Self:
+        """This pool of a region with `agents`."""
+        self._place, self._role, self._routes, self._trial = place, role, routes, trial
         return self
 
     @property
     def pool_spec(self) -> PoolSpec:
         return self.pool.spec(self.name)
+
+    @model_validator(mode="after")
+    def _agents_agree(self) -> Self:
+        check_agents(
+            self.agents,
+            self.default_agent,
+            rooms=self.rooms,
+            trunks=self.trunks,
+            processes=self.process is not None,
+            pods=self.kubernetes is not None,
+        )
+        return self
 
     @model_validator(mode="after")
     def _pods_or_processes(self) -> Self:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
-from voicefleet.contract.parsing.validation import refused
+from voicefleet.contract.parsing.validation import closest, refused
 
 
 class Section(BaseModel):
@@ -24,13 +25,23 @@ class Section(BaseModel):
             raise refused(f"give either {one} or {other}", field=one, hint="Keep exactly one of the two.")
 
 
-def variable(info: ValidationInfo, name: str, *, field: str) -> str:
-    """The value of the environment variable `name`, which `field` names; refused where it is empty or not set."""
+def _set(name: str, info: ValidationInfo) -> str:
+    if not variable(info, name):
+        # Names of variables are no secrets.
+        close = closest(name, [other for other in info.context or {} if variable(info, other)], cutoff=0.8)
+        hint = f"Set it. Did you mean {close}?" if close else "Set it, or name another."
+        raise refused("this environment variable is not set", value=name, hint=hint)
+    return name
+
+
+Variable = Annotated[str, AfterValidator(_set)]
+"""The name of an environment variable that is set."""
+
+
+def variable(info: ValidationInfo, name: str) -> str:
+    """The value of the environment variable `name`; empty where it is not set."""
     environment: Mapping[str, str] = info.context or {}
-    value = environment.get(name, "").strip()
-    if not value:
-        raise refused("this environment variable is not set", field=field, value=name, hint="Set it, or name another.")
-    return value
+    return environment.get(name, "").strip()
 
 
 def secret_in(path: Path, *, field: str) -> str:

@@ -123,7 +123,7 @@ def _processes(settings: Settings, region: RegionSettings, clock: Clock) -> Proc
     if shutil.which(region.process.command[0]) is None:
         raise ConfigError(
             "no such program",
-            field=f"regions.{region.name}.process.command",
+            field=f"{region.path}.process.command",
             value=region.process.command[0],
             hint="Give a program of PATH, or its whole path.",
         )

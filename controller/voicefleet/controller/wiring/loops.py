@@ -24,6 +24,7 @@ from voicefleet.controller.pool.hung import HungWorkers
 from voicefleet.controller.pool.reconciler import PoolReconciler
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.rooms.listing import RoomLister
+from voicefleet.controller.wiring.canaries import build_canaries
 from voicefleet.controller.wiring.shared import Loops, Shared
 from voicefleet.controller.wiring.web import Web
 from voicefleet.runtime.logs.setup import get_logger
@@ -48,21 +49,25 @@ def build_loops(shared: Shared, leadership: Leadership, web: Web, listers: Itera
     """Everything that a controller does by itself, by name."""
     settings, regions, redis = shared.settings, shared.regions, shared.redis
     loops: Loops = {"wake": lambda: _wake(redis, regions)}
+    canaries = build_canaries(shared, leadership)
     for (name, region), lister in zip(regions.items(), listers, strict=True):
         loops[f"listing of {name}"] = lister.run
         loops[f"history of {name}"] = web.histories[name].run
         loops[f"health of {name}"] = HealthWatch(region, leadership).run
         loops[f"incidents of {name}"] = region.incidents.run
-        loops[f"dispatch of {name}"] = Dispatcher(region).run
+        canary = canaries.get(name)
+        loops[f"dispatch of {name}"] = Dispatcher(region).run if canary is None else canary.dispatcher(region).run
         loops[f"pool of {name}"] = PoolReconciler(region, web.decisions, leadership, tick_s=settings.tick_s).run
         loops[f"recovery of {name}"] = Recovery(region).run
-        loops[f"ends of calls of {name}"] = CallEnds(region).run
+        loops[f"ends of calls of {name}"] = CallEnds(region, None if canary is None else canary.note_over(region)).run
         loops[f"call events of {name}"] = build_deliveries(shared, region).run
         loops[f"outage dispatch of {name}"] = OutageDispatcher(region).run
         if region.settings.trunks:
             loops[f"outbound calls of {name}"] = Dialer(region, settings.replica).run
         if region.settings.handoff:
             loops[f"handoffs of {name}"] = Handoffs(region).run
+        if canary is not None and canary.is_canary(region):
+            loops[f"canary {name}"] = canary.analysis.run
         if region.fleet is not None:
             loops[f"hung workers of {name}"] = HungWorkers(region, leadership).run
     if settings.api_keys_file is not None:

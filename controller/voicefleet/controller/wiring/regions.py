@@ -18,6 +18,7 @@ from voicefleet.controller.pool.worker_store import WorkerStore
 from voicefleet.controller.ports import CredentialsRefusedError
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.settings.controller import Settings
+from voicefleet.controller.wiring.canaries import open_trials
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.redis.connection import RedisClient, Scripts
 from voicefleet.runtime.tracing import OtlpTracer, start_tracing
@@ -31,9 +32,9 @@ def open_regions(
     if isinstance(tracer, OtlpTracer):
         stack.callback(tracer.close)
     regions: dict[str, Region] = {}
-    for name, region in settings.regions.items():
+    for name, region in settings.pools.items():
         metrics.open_region(name)
-        livekit = LiveKit(region.livekit, region.agent_name)
+        livekit = LiveKit(region.livekit, region.agent_name, shared=bool(region.place.agent))
         stack.push_async_callback(livekit.close)
         regions[name] = Region(
             settings=region,
@@ -55,6 +56,7 @@ def open_regions(
             tracer=tracer,
             incidents=Incidents(name, IncidentStore(redis, name), clock, replica=settings.replica),
         )
+    open_trials(settings, regions, redis)
     return regions
 
 
@@ -63,7 +65,7 @@ async def check_livekit(regions: Mapping[str, Region]) -> None:
 
     async def ask(region: Region) -> UnreachableError | None:
         livekit = region.settings.livekit
-        at = f"regions.{region.name}.livekit"
+        at = f"regions.{region.place}.livekit"
         try:
             await region.livekit.list_rooms()
         except CredentialsRefusedError as error:

@@ -12,6 +12,7 @@ from voicefleet.controller.http.auth.access import Access
 from voicefleet.controller.http.auth.limits import Limiter
 from voicefleet.controller.http.call_detail import CallDetail
 from voicefleet.controller.http.campaigns import Campaigns
+from voicefleet.controller.http.canaries import Canaries
 from voicefleet.controller.http.end_call import EndCall
 from voicefleet.controller.http.health import add_health
 from voicefleet.controller.http.incidents import add_incidents
@@ -23,6 +24,7 @@ from voicefleet.controller.http.room_agents import RoomAgents
 from voicefleet.controller.http.routes import require_entries
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.pool.reconciler import DecisionLog
+from voicefleet.controller.regions.gauges import RegionGauges
 from voicefleet.controller.regions.history import History
 from voicefleet.controller.rooms.joins import JoinCounter
 from voicefleet.controller.rooms.webhooks import Webhooks
@@ -50,11 +52,13 @@ def build_web(shared: Shared, leadership: Leadership) -> Web:
     decisions, histories = DecisionLog(), {name: History(region) for name, region in regions.items()}
     app = application(middlewares=[access.guard])
     # A token needs neither Redis nor the loops, so whoever answers at all is ready and alive.
-    health_routes(app, metrics.registry, ready=lambda: "", alive=lambda: "")
+    gauges = RegionGauges(regions, metrics)
+    health_routes(app, metrics.registry, ready=lambda: "", alive=lambda: "", before_scrape=gauges.write)
     add_health(app, settings.replica, regions, leadership)
     Api(settings, regions, access, joins, limiter, decisions, metrics, histories, leadership).add_routes(app)
     CallDetail(regions).add_routes(app)
     PastCalls(regions).add_routes(app)
+    Canaries(regions).add_routes(app)
     add_incidents(app, regions)
     EndCall(regions, limiter).add_routes(app)
     Rejoin(regions).add_routes(app)

@@ -1,54 +1,89 @@
 """The alerts of causes; those of the objectives are in `rules`.
 
-This list is longer than other modules because each alert stands beside its runbook.
+This list is longer than other modules because each alert stands beside its runbook. Its reader was woken by it: what is
+wrong in words, what callers notice, where to look, and the commands to type, for workers that are processes of the
+controller and for pods. A worker is called by the name that `voicefleet drain` takes.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from voicefleet.dashboards.alerting.alert import Alert, Also, down
 from voicefleet.dashboards.alerting.slo import BY
 
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """One alert and its runbook. `queries` are what to look at first; `actions` what to do, in this order."""
-
-    name: str
-    severity: str
-    hold: str
-    expr: str
-    summary: str
-    description: str
-    dashboard: str
-    impact: str
-    queries: tuple[str, ...]
-    actions: tuple[str, ...]
-    escalation: str = "The team that runs the fleet, when the actions did not help within 15 minutes."
-
-
 _PROVIDER = "The provider's support, with the trace ids that the exemplars of the TTFA heat map lead to."
+_STATUS = "`voicefleet status` says for each region what is wrong, since when, and the way out."
+_WORKER_LOG = (
+    "The worker's own words. Processes: the newest `LOG_DIR/REGION-NUMBER.log` (`process.log_dir` of the region). "
+    "Kubernetes: `kubectl logs -n NAMESPACE -l voicefleet.dev/region=REGION --prefix --tail=50` (add `--previous` for "
+    "one that ended)."
+)
+_PODS = "`kubectl get pods -n NAMESPACE -l voicefleet.dev/region=REGION -o wide`"
+_MAXIMUM = (
+    "Raise the maximum, if nodes and providers carry it. Processes: `regions.REGION.pool.max_workers` in the "
+    "controller's file, then restart the controller. Kubernetes: `pool.maxWorkers` (of all regions, or of the item of "
+    "`regions`) and `helm upgrade`."
+)
+_SILENT_CALLS = (
+    "`voicefleet calls past --from 1h --silent` lists the calls whose caller heard nobody; `voicefleet call show ROOM` "
+    "says of each silence when, why, and where to look."
+)
+_BY_WORKER = "on (instance) group_left (worker) voicefleet_worker_info"
 
 ALERTS = (
+    Alert(
+        "VoicefleetDependencyDown",
+        "critical",
+        "0m",
+        down("livekit", "redis"),
+        "{{ $labels.region }}: {{ $labels.dependency }} does not answer",
+        "No controller gets an answer from {{ $labels.dependency }}. What depends on it is unknown until it is back: "
+        "other alerts of the region that it would cause are held back.",
+        "voicefleet-fleet",
+        "livekit: no call works in the region. redis: calls go on and new ones are served by LiveKit itself, but "
+        "nobody waits in a queue, no call is moved off a worker that dies, and the pool does not shrink. kubernetes: "
+        "calls go on; the pool keeps its size.",
+        (
+            "max by (cluster, region, dependency) (voicefleet_dependency_up)",
+            "sum by (cluster, region, source) (rate(voicefleet_observe_failures_total[5m]))",
+        ),
+        (
+            "`voicefleet status` has the error in the dependency's own words: refused (credentials), time-out "
+            "(overloaded, or a network policy), connection refused (not running).",
+            'redis. Processes: `redis-cli -u "$VOICEFLEET_REDIS_URL" ping`. Kubernetes: `kubectl get pods` where it '
+            "runs; the chart's `redis` values have its address. Start it; nothing has to be restarted afterwards.",
+            "livekit. `curl -i LIVEKIT_API_URL` must answer 200 from where the controller runs. Start it, or fail "
+            "over; its rooms do not survive, callers join again.",
+            "kubernetes. `kubectl get --raw /readyz`, and whether the controller's token is valid: "
+            "`kubectl auth can-i list pods -n NAMESPACE --as system:serviceaccount:RELEASE_NAMESPACE:CONTROLLER`. "
+            "Until then `kubectl scale` may be unavailable too.",
+            "One region only, and others on the same server are well: the network between them.",
+        ),
+        also=(Also("warning", "0m", down("kubernetes")),),
+    ),
     Alert(
         "VoicefleetCallsWaiting",
         "critical",
         "1m",
         f"max {BY} (voicefleet_calls_waiting) > 0",
         "{{ $labels.region }}: {{ $value }} callers wait for an agent",
-        "Callers sit in a room without an agent, for a minute or longer.",
+        "Callers have been in a room without an agent for a minute or longer.",
         "voicefleet-region",
         "Callers hear nothing, or the waiting message, until a slot is free.",
         (
             f"max {BY} (voicefleet_calls_waiting)",
-            f'max {BY} (voicefleet_workers{{state="ready"}})',
+            "max by (cluster, region, state) (voicefleet_workers)",
             f"max {BY} (voicefleet_scaler_desired_workers)",
+            f"max {BY} (voicefleet_scaler_max_workers)",
         ),
         (
-            "Compare desired and ready workers. Desired higher: workers do not start, see VoicefleetWorkerStartupSlow.",
-            "Desired equals max: raise `max_workers`, see VoicefleetScalerAtMax.",
-            "Slots are free and calls still wait: look at `voicefleet_dispatches_total` by result, and at LiveKit.",
+            _STATUS,
+            "Fewer workers ready than wanted: they do not start. See VoicefleetWorkersDoNotStart.",
+            "As many ready as the maximum: see VoicefleetScalerAtMax.",
+            "Slots are free and calls wait all the same: `voicefleet_dispatches_total` by result says what came of "
+            "each try. failed: LiveKit refuses; sent, again and again: workers are offered calls and do not take them, "
+            "see their logs.",
         ),
+        caused_by=("livekit", "redis"),
     ),
     Alert(
         "VoicefleetCallsSilent",
@@ -60,15 +95,17 @@ ALERTS = (
         "voicefleet-call-quality",
         "Callers sit in silence and hang up.",
         (
-            f"sum {BY} (voicefleet_calls_silent)",
+            f"max by (cluster, region, worker) (voicefleet_calls_silent * {_BY_WORKER}) > 0",
             "sum by (cluster, region, stage, kind) (rate(voicefleet_provider_failures_total[5m]))",
             "sum by (cluster, region, reason) (rate(voicefleet_apologies_total[5m]))",
         ),
         (
             "Look at provider failures by stage: a stage that fails or hangs is the usual cause.",
-            "Switch to a tier with a fallback, or give the stage one.",
-            "No failures: find the worker that has the silent calls, and drain it with `voicefleet drain WORKER`.",
+            "Switch to a tier with a fallback, or give the stage one (`fallback` in the tiers file).",
+            "No failures: the first query names the worker; hand its calls to others with `voicefleet drain WORKER`.",
+            _SILENT_CALLS,
         ),
+        caused_by=("livekit",),
     ),
     Alert(
         "VoicefleetRegionNoWorkers",
@@ -77,70 +114,84 @@ ALERTS = (
         f'max {BY} (voicefleet_workers{{state="ready"}}) == 0 and ('
         f"max {BY} (voicefleet_scaler_min_workers) > 0 or max {BY} (voicefleet_calls_waiting) > 0)",
         "{{ $labels.region }} has no worker that takes calls",
-        "Workers are wanted and none is ready.",
+        "Workers are wanted, and none has been ready for a minute.",
         "voicefleet-region",
         "No caller of the region gets an agent.",
         (
             "max by (cluster, region, state) (voicefleet_workers)",
-            f"max {BY} (voicefleet_scaler_desired_workers)",
+            "max by (cluster, region, state) (voicefleet_instances)",
         ),
         (
-            "Read the worker's log: it says in one line what it cannot reach or what setting is wrong.",
-            "`kubectl -n NAMESPACE describe deployment` and events: images, quotas, nodes.",
-            "Send callers elsewhere: leave the region out of the front end's hint.",
+            _STATUS,
+            _WORKER_LOG,
+            f"Kubernetes: {_PODS}; `kubectl describe` of one that is not Running: image, quota, node.",
+            "Send callers elsewhere meanwhile: tickets that name no region go to one with free slots.",
         ),
+        caused_by=("livekit", "redis"),
     ),
     Alert(
         "VoicefleetScalerAtMax",
         "critical",
         "2m",
-        f"max {BY} (voicefleet_scaler_desired_workers) >= max {BY} (voicefleet_scaler_max_workers)"
+        f'max {BY} (voicefleet_workers{{state="ready"}}) >= max {BY} (voicefleet_scaler_max_workers)'
         f" and max {BY} (voicefleet_calls_waiting) > 0",
-        "{{ $labels.region }} is at its most workers and callers wait",
-        "The scaler may not add workers, and callers wait.",
+        "{{ $labels.region }} has its most workers, {{ $value }}, and callers wait",
+        "Every worker that the pool may have is ready, and callers have waited for 2 minutes.",
         "voicefleet-scaling",
         "Callers wait for others to hang up.",
         (
             f"max {BY} (voicefleet_scaler_max_workers)",
             f"max {BY} (voicefleet_calls_live)",
+            f"sum {BY} (voicefleet_slots)",
         ),
         (
-            "Raise `max_workers` of the region, if nodes and providers carry it.",
-            "Limit callers at the front end, or by `limits.concurrent_calls`.",
+            _MAXIMUM,
+            "Or take fewer callers: `limits.concurrent_calls` per key (chart: `controller.limits.concurrentCalls`).",
         ),
+        caused_by=("livekit", "redis"),
     ),
     Alert(
         "VoicefleetScalerStale",
         "critical",
-        "2m",
+        "5m",
         f"time() - max {BY} (voicefleet_scaler_last_success_timestamp_seconds) > 60",
-        "{{ $labels.region }}: the scaler has made no whole pass for {{ $value | humanizeDuration }}",
-        "The pool gives nothing up, and grows only for calls that Redis tells of.",
+        "{{ $labels.region }}: the pool has not been looked at as a whole for {{ $value | humanizeDuration }}",
+        "The controller could not read everything that it decides from. The pool gives no worker up, and grows only "
+        "for calls that Redis tells of; without Kubernetes it does not grow at all.",
         "voicefleet-scaling",
         "Load that grows may not be followed; callers may wait.",
         (
             "sum by (cluster, region, source) (rate(voicefleet_observe_failures_total[5m]))",
-            "time() - max by (cluster, region) (voicefleet_scaler_last_success_timestamp_seconds)",
+            f"time() - max {BY} (voicefleet_scaler_last_success_timestamp_seconds)",
         ),
         (
-            "`voicefleet status` says for each region what is not known, and why.",
-            "Source queue or reports: Redis. Source listing: LiveKit. Source instances: Kubernetes.",
-            "Until it is mended, set the Deployment's replicas by hand to what the calls need.",
+            _STATUS,
+            "By source of the first query. queue, reports: Redis. listing: LiveKit. instances: Kubernetes.",
+            "Until it is mended, give the pool what the calls need by hand. Kubernetes: `kubectl scale deployment -n "
+            "NAMESPACE NAME --replicas=N`. Processes: the pool keeps its workers.",
         ),
+        caused_by=("livekit", "redis"),
     ),
     Alert(
         "VoicefleetControllerMissing",
         "critical",
-        "5m",
-        "absent(voicefleet_scaler_last_success_timestamp_seconds)",
-        "No controller is being scraped",
-        "Prometheus sees no controller at all.",
+        "1m",
+        "(max by (cluster) (max_over_time(voicefleet_leader[6h])) unless max by (cluster) (voicefleet_leader))"
+        " or absent(max_over_time(voicefleet_leader[6h]))",
+        "No controller {{ with $labels.cluster }}of {{ . }} {{ end }}answers Prometheus",
+        "Prometheus has seen no controller {{ with $labels.cluster }}of cluster {{ . }} {{ end }}for a minute, or "
+        "never: it does not run, it hangs, or it is not scraped.",
         "voicefleet-fleet",
-        "Calls still work, since LiveKit dispatches by itself; nothing is repaired or scaled.",
-        ("absent(voicefleet_scaler_last_success_timestamp_seconds)", "up"),
+        "No tickets (`POST /v1/calls`) are given, so front ends that ask for one cannot call. Calls with tokens of the "
+        "front end's own are served by LiveKit. Nobody waits in a queue, nothing is repaired or scaled.",
+        ("max by (cluster) (voicefleet_leader)", "up"),
         (
-            "Is the controller up? `kubectl get pods -l app.kubernetes.io/component=controller`.",
-            "Is it being scraped? ServiceMonitor, its labels, and the targets page of Prometheus.",
+            "Does it run? Processes: `voicefleet status`, and the controller's log; start it again, its workers go on "
+            "and are taken over. Kubernetes: `kubectl get pods -A -l app.kubernetes.io/component=controller`, "
+            "`kubectl logs -n NAMESPACE POD --previous`.",
+            "It answers (`curl CONTROLLER/livez` says ok): it is not scraped. ServiceMonitor, its labels, the network "
+            "policy, and Prometheus's page of targets.",
+            "A cluster that was taken down on purpose is forgotten after 6 hours; silence it until then.",
         ),
     ),
     Alert(
@@ -157,7 +208,8 @@ ALERTS = (
             "sum by (cluster, region, reason) (rate(voicefleet_scaler_decisions_total[5m]))",
         ),
         (
-            "Raise `scale_down_delay_s` of the pool.",
+            "`voicefleet explain REGION` lists the last decisions with their numbers.",
+            "Raise `pool.scale_down_delay_s` (chart: `pool.scaleDownDelaySeconds`).",
             "Look at the signals on the scaling dashboard: which of them swings?",
         ),
     ),
@@ -167,11 +219,18 @@ ALERTS = (
         "10m",
         f"sum {BY} (voicefleet_calls_active) / (sum {BY} (voicefleet_slots) > 0) > 0.9",
         "{{ $labels.region }}: {{ $value | humanizePercentage }} of the slots are taken",
-        "Few slots are free for the next callers.",
+        "Few slots have been free for the next callers for 10 minutes.",
         "voicefleet-region",
         "A small burst makes callers wait.",
-        (f"sum {BY} (voicefleet_calls_active)", f"sum {BY} (voicefleet_slots)"),
-        ("Announce campaigns, lower `wait_ratio` (policy buffer: raise `buffer`), or raise `max_workers` if reached.",),
+        (
+            f"sum {BY} (voicefleet_calls_active)",
+            f"sum {BY} (voicefleet_slots)",
+            f"max {BY} (voicefleet_scaler_max_workers)",
+        ),
+        (
+            "`voicefleet explain REGION`: is the maximum reached? " + _MAXIMUM,
+            "Else keep more free: lower `pool.wait_ratio` (policy buffer: raise `pool.buffer`); announce campaigns.",
+        ),
     ),
     Alert(
         "VoicefleetWorkerStartupSlow",
@@ -180,7 +239,7 @@ ALERTS = (
         "histogram_quantile(0.95, sum by (cluster, region, le) "
         '(rate(voicefleet_scaler_startup_seconds_bucket{phase="total"}[30m]))) > 90',
         "{{ $labels.region }}: a worker takes {{ $value | humanizeDuration }} to start",
-        "From being asked for to taking calls, the slowest twentieth.",
+        "From being asked for to taking calls, the slowest twentieth of the last 30 minutes.",
         "voicefleet-worker",
         "The fleet follows a rising load too late.",
         ("histogram_quantile(0.95, sum by (cluster, region, phase, le) (voicefleet_worker_startup_seconds_bucket))",),
@@ -193,10 +252,28 @@ ALERTS = (
     Alert(
         "VoicefleetWorkersDoNotStart",
         "warning",
+        "1m",
+        f'max {BY} (voicefleet_instances{{state="crash_looping"}}) > 0',
+        "{{ $labels.region }}: {{ $value }} workers end at their start, again and again",
+        "Workers were asked for and do not come: each ended before it could take calls, for a minute by now.",
+        "voicefleet-worker",
+        "Load that grows is not followed. With no ready worker left, VoicefleetRegionNoWorkers pages.",
+        (
+            "max by (cluster, region, state) (voicefleet_instances)",
+            "max by (cluster, region, state) (voicefleet_workers)",
+        ),
+        (
+            "`voicefleet status` has the error of the last start. " + _WORKER_LOG,
+            "It came with a rollout: go back. Kubernetes: `helm rollback RELEASE`. Processes: the files of before.",
+        ),
+    ),
+    Alert(
+        "VoicefleetWorkersUnschedulable",
+        "warning",
         "5m",
-        'max by (cluster, region, state) (voicefleet_instances{state=~"unschedulable|crash_looping"}) > 0',
-        "{{ $labels.region }}: {{ $value }} workers are {{ $labels.state }}",
-        "Workers were asked for and do not come.",
+        f'max {BY} (voicefleet_instances{{state="unschedulable"}}) > 0',
+        "{{ $labels.region }}: no node has room for {{ $value }} workers",
+        "Workers were asked for 5 minutes ago, and Kubernetes finds no node for them.",
         "voicefleet-worker",
         "Load that grows is not followed; callers will wait.",
         (
@@ -204,8 +281,10 @@ ALERTS = (
             f"max {BY} (voicefleet_scaler_desired_workers)",
         ),
         (
-            "unschedulable: no node has room. Nodes, quotas, `resources.requests`, taints.",
-            "crash_looping: the worker's log says in one line what it cannot reach or what setting is wrong.",
+            f"{_PODS}, then `kubectl describe pod -n NAMESPACE WORKER`: its events say what is short.",
+            "cpu, memory: more or larger nodes (is the cluster's autoscaler at its limit?), or smaller "
+            "`worker.resources.requests`.",
+            "A quota of the namespace: `kubectl describe quota -n NAMESPACE`. A taint: `worker.tolerations`.",
         ),
     ),
     Alert(
@@ -213,15 +292,19 @@ ALERTS = (
         "critical",
         "2m",
         "sum by (cluster) (voicefleet_leader) < 1",
-        "No controller leads",
-        "Several controllers elect the one that scales, and none is elected.",
+        "No controller {{ with $labels.cluster }}of {{ . }} {{ end }}leads",
+        "Several controllers elect the one that scales, and none has been elected for 2 minutes.",
         "voicefleet-scaling",
         "Calls are still served and repaired; no pool changes its size.",
         ("sum by (cluster) (voicefleet_leader)",),
         (
-            "`GET /v1/health` of a controller (with a key) says who holds the Lease and what troubles the election.",
-            "The Lease and the controller's right to update it: `kubectl get lease`.",
+            '`curl -H "Authorization: Bearer KEY" CONTROLLER/v1/health` says who holds the Lease and what troubles '
+            "the election.",
+            "`kubectl get lease -n NAMESPACE`, and the controller's right to update it: "
+            "`kubectl auth can-i update lease -n NAMESPACE --as system:serviceaccount:NAMESPACE:CONTROLLER`.",
         ),
+        caused_by=("kubernetes",),
+        caused_in="cluster",
     ),
     Alert(
         "VoicefleetDrainStuck",
@@ -235,8 +318,9 @@ ALERTS = (
         (f"max {BY} (voicefleet_drain_oldest_seconds)", "max by (cluster, region, state) (voicefleet_workers)"),
         (
             "`voicefleet status`: which worker drains, and how many calls does it have?",
-            "Hand its calls over: `voicefleet drain WORKER`.",
-            "It has none: the pod hangs, delete it.",
+            "It has calls: hand them over with `voicefleet drain WORKER`.",
+            "It has none: it hangs. Kubernetes: `kubectl delete pod -n NAMESPACE WORKER`. Processes: "
+            "`kill -9 -- -PID`, its pid is in `voicefleet status --json`.",
         ),
     ),
     Alert(
@@ -253,9 +337,11 @@ ALERTS = (
             f"sum {BY} (rate(voicefleet_observations_dropped_total[10m]))",
         ),
         (
-            "Place a call: `voicefleet call`. Answered: the figures are lost, look at dropped observations.",
+            "Place a call: `voicefleet call --region REGION`. Answered: the figures are lost, look at dropped "
+            "observations.",
             "Not answered: see VoicefleetCallsSilent and the provider alerts.",
         ),
+        caused_by=("livekit",),
     ),
     Alert(
         "VoicefleetBargeInSlow",
@@ -380,55 +466,79 @@ ALERTS = (
         "VoicefleetStateUnknown",
         "warning",
         "5m",
-        "sum by (cluster, region, source) (rate(voicefleet_observe_failures_total[5m])) > 0.1",
-        "{{ $labels.region }}: reading {{ $labels.source }} fails",
-        "The controller's reads fail again and again, so that state is unknown.",
+        "sum by (cluster, region, source) (rate(voicefleet_observe_failures_total[5m])) > 0.1"
+        " and sum by (cluster, region, source) (rate(voicefleet_observe_failures_total[1m])) > 0",
+        "{{ $labels.region }}: reading {{ $labels.source }} fails again and again",
+        "Some of a controller's reads fail, and its server answers others: it is overloaded, or refuses this one.",
         "voicefleet-scaling",
-        "The pool does not shrink, and may not grow; recoveries wait.",
+        "The pool does not shrink, and may not grow; calls of workers that die are moved later.",
         ("sum by (cluster, region, source) (rate(voicefleet_observe_failures_total[5m]))",),
-        ("The controller's log and `voicefleet status` say which server does not answer, and how.",),
+        (
+            "`voicefleet status` has the error. By source: queue, reports, recovery, exits, models, campaigns: Redis; "
+            "listing, durations: LiveKit; instances, orders: Kubernetes.",
+            "Redis refuses a command or a key: give its user what `voicefleet redis-acl REGION` prints.",
+            "Time-outs: the server's load, and the network between it and the controller.",
+        ),
+        caused_by=("livekit", "redis", "kubernetes"),
     ),
     Alert(
         "VoicefleetReportsLost",
         "warning",
         "2m",
-        f"sum {BY} (rate(voicefleet_report_failures_total[5m])) > 0.1",
+        f"sum {BY} (rate(voicefleet_report_failures_total[5m])) > 0.1"
+        f" and sum {BY} (rate(voicefleet_report_failures_total[1m])) > 0",
         "{{ $labels.region }}: reports of workers do not reach Redis",
-        "Redis is away or refuses the workers.",
+        "Redis answers the controller, and not some of the workers, or refuses them.",
         "voicefleet-worker",
         "Calls go on. A worker that dies now is noticed late, and a conversation that is handed over may be lost.",
-        (f"sum {BY} (rate(voicefleet_report_failures_total[5m]))",),
+        (f"sum by (cluster, region, worker) (rate(voicefleet_report_failures_total[5m]) * {_BY_WORKER}) > 0",),
         (
-            "Is Redis up, and can the workers' network policy reach it?",
-            "Memory: `noeviction` refuses writes when full.",
+            "The first query names the workers. All of them: their network policy, or their Redis user's rights "
+            "(`voicefleet redis-acl REGION`). Some: the network of their node.",
+            "`redis-cli -u URL info memory`: with `noeviction`, a full Redis refuses writes. Raise `maxmemory`.",
         ),
+        caused_by=("redis",),
     ),
     Alert(
         "VoicefleetCallsLosingJobs",
         "warning",
         "0m",
-        f"sum {BY} (increase(voicefleet_calls_recovered_total[15m])) > 5",
-        "{{ $labels.region }}: {{ $value }} calls lost their job in 15 minutes",
-        "Jobs or workers die, or are cut off, and their calls were moved.",
+        f"sum {BY} (increase(voicefleet_calls_recovered_total[15m])) > 5"
+        f" and sum {BY} (increase(voicefleet_calls_recovered_total[1m])) > 0",
+        '{{ $labels.region }}: {{ $value | printf "%.0f" }} calls lost their agent in 15 minutes, and got another',
+        "Workers or their processes die, hang, or are cut off; their calls were moved to others.",
         "voicefleet-region",
         "Each of these callers heard a gap of some seconds.",
         ("sum by (cluster, region, reason) (increase(voicefleet_calls_recovered_total[15m]))",),
         (
-            "By reason: worker_ended - crashes, out of memory, nodes; trouble - the network to LiveKit.",
-            "`kubectl get events`: evictions, OOMKilled.",
+            "`voicefleet status` lists the last of them: which worker ended, and how.",
+            "By reason. worker_ended, job_ended: crashes, memory, nodes. trouble, not_listening: the network to "
+            "LiveKit or Redis. deaf, mute: the agent's own code, or a provider's stream.",
+            _WORKER_LOG,
+            "Kubernetes: `kubectl get events -n NAMESPACE --sort-by=.lastTimestamp`: evictions, OOMKilled "
+            "(`worker.resources`, `worker.jobMemoryLimitMiB`).",
         ),
+        caused_by=("livekit",),
     ),
     Alert(
         "VoicefleetHandoffsFailing",
         "warning",
         "0m",
-        f'sum {BY} (increase(voicefleet_calls_handed_off_total{{result="failed"}}[30m])) > 3',
-        "{{ $labels.region }}: {{ $value }} handoffs failed in 30 minutes",
+        f'sum {BY} (increase(voicefleet_calls_handed_off_total{{result="failed"}}[30m])) > 3'
+        f' and sum {BY} (increase(voicefleet_calls_handed_off_total{{result="failed"}}[1m])) > 0',
+        '{{ $labels.region }}: {{ $value | printf "%.0f" }} handoffs failed in 30 minutes',
         "Live calls could not move off a worker that drains.",
         "voicefleet-worker",
         "Drains and rollouts take as long as the longest call.",
         ("sum by (cluster, region, result) (increase(voicefleet_calls_handed_off_total[30m]))",),
-        ("Are slots free elsewhere? A handoff needs one.", "The controller's log says each failure's reason."),
+        (
+            "Are slots free on other workers? A handoff needs one: `voicefleet status`.",
+            "Each failure's reason is in the controller's log (`handoff over`, result failed). Kubernetes: `kubectl "
+            "logs -n NAMESPACE -l app.kubernetes.io/component=controller --prefix | grep handoff`.",
+            "To end a drain at once and cut its calls: Kubernetes: `kubectl delete pod -n NAMESPACE WORKER --force`; "
+            "processes: `kill -9 -- -PID`.",
+        ),
+        caused_by=("livekit", "redis"),
     ),
     Alert(
         "VoicefleetCallEventsLate",

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from voicefleet.contract.metrics import Metric, controller, worker
-from voicefleet.dashboards.alerting.alerts import Alert
+from voicefleet.dashboards.alerting.alert import Alert
 from voicefleet.dashboards.alerting.slo import BY
 
 RATIO_2M = "region_page:voicefleet_bad:ratio2m"
@@ -60,7 +60,7 @@ class Page:
                 found.append({"record": f"{name}{window}", "expr": expr, "labels": page})
         selected = f'{{page="{self.key}"}}'
         ratio = f"{BAD}2m{selected} / ({EVENTS}2m{selected} > 0) and {BAD}2m{selected} >= {HALF_LEAST}"
-        return [*found, {"record": RATIO_2M, "expr": ratio}]
+        return [*found, {"record": RATIO_2M, "expr": ratio, "labels": page}]
 
 
 def _count(metric: Metric, matchers: str = "") -> str:
@@ -112,6 +112,8 @@ PAGES = (
                 "workers that start from then on have it (`voicefleet drain WORKER` replaces the others one by one).",
                 "Stage other: the agent's own code answers nothing and asks no provider. Roll back its last release.",
                 "Place a call: `voicefleet call`. It says `an apology instead of an answer` while this goes on.",
+                "`voicefleet calls past --from 1h --silent` lists the calls whose caller heard nobody, and `voicefleet "
+                "call show ROOM` says of each silence when, why, and where to look.",
             ),
             "The provider's support, and the team that owns the agent.",
         ),

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from voicefleet.dashboards.alerting.alerts import ALERTS, Alert
+from voicefleet.dashboards.alerting.alert import RUNBOOKS
+from voicefleet.dashboards.alerting.alerts import ALERTS
 from voicefleet.dashboards.alerting.pages import HALF_HOLD, PAGES, TWENTIETH_HOLD, Page
 from voicefleet.dashboards.alerting.slo import (
     BURNS,
@@ -19,14 +20,17 @@ from voicefleet.dashboards.alerting.slo import (
     WINDOWS,
     Burn,
     Objective,
-    seconds,
 )
 
-RUNBOOKS = "dashboards/runbooks.md"
-"""Where runbooks are found: an address of yours, see the chart's `prometheusRule.runbookUrl`."""
+SOON = "10s"
+"""How often what pages is looked at, whatever Prometheus does by default.
+
+Half a minute from a fault to its page: 3 s for the controller, then a scrape, then this."""
 TOTAL = "region_slo:voicefleet_events:rate5m"
 BAD = "region_slo:voicefleet_bad_events:rate5m"
 BAD_NOW = "region_slo:voicefleet_bad_events:rate1m"
+EVALUATED_EVERY_S = 15
+"""The objectives are recorded so often, whatever else is: events are counted by it."""
 BUDGET = "region_slo:voicefleet_error_budget:ratio"
 
 
@@ -67,13 +71,12 @@ def _of_objectives() -> list[dict[str, Any]]:
 
 
 def count(series: str, window: str) -> str:
-    """How many events there really were in `window`, of a rate over 5 minutes.
+    """How many events there really were in `window`, of a recorded rate.
 
-    Summed up step by step: an average over the window times its length would make hundreds of the first few events of
-    a fleet that has just begun.
+    Summed up, one evaluation after the other: an average over the window times its length would make hundreds of the
+    first few events of a fleet that has just begun. An evaluation that is missing counts as none.
     """
-    step = "5m" if seconds(window) > 6 * 3600 else "1m"
-    return f"sum_over_time({series}[{window}:{step}]) * {seconds(step)}"
+    return f"sum_over_time({series}[{window}]) * {EVALUATED_EVERY_S}"
 
 
 def burn_expression(objective: Objective, burn: Burn) -> str:
@@ -120,21 +123,7 @@ def burn_alerts() -> list[dict[str, Any]]:
 
 def cause_alerts() -> list[dict[str, Any]]:
     """The alerts that name a cause."""
-    return [_cause(alert) for alert in ALERTS]
-
-
-def _cause(alert: Alert) -> dict[str, Any]:
-    return {
-        "alert": alert.name,
-        "expr": alert.expr,
-        "for": alert.hold,
-        "labels": {"severity": alert.severity, "class": "cause"},
-        "annotations": {
-            "summary": alert.summary,
-            "description": alert.description,
-            **_links(alert.name, alert.dashboard),
-        },
-    }
+    return [rule for alert in ALERTS for rule in alert.rules(_links(alert.name, alert.dashboard))]
 
 
 def page_alerts() -> list[dict[str, Any]]:
@@ -145,7 +134,7 @@ def page_alerts() -> list[dict[str, Any]]:
 
 
 def _page(page: Page, window: str, hold: str) -> dict[str, Any]:
-    made = _cause(page.alert)
+    (made,) = page.alert.rules(_links(page.alert.name, page.alert.dashboard))
     return {
         **made,
         "expr": page.expression(window),
@@ -162,62 +151,10 @@ def rule_file() -> Mapping[str, Any]:
     """The whole file, as Prometheus reads it."""
     return {
         "groups": [
-            {"name": "voicefleet.slo.recordings", "rules": _of_objectives()},
-            {"name": "voicefleet.pages.recordings", "rules": _of_pages()},
-            {"name": "voicefleet.pages", "rules": page_alerts()},
+            {"name": "voicefleet.slo.recordings", "interval": f"{EVALUATED_EVERY_S}s", "rules": _of_objectives()},
+            {"name": "voicefleet.pages.recordings", "interval": SOON, "rules": _of_pages()},
+            {"name": "voicefleet.pages", "interval": SOON, "rules": page_alerts()},
             {"name": "voicefleet.slo.alerts", "rules": burn_alerts()},
-            {"name": "voicefleet.causes", "rules": cause_alerts()},
+            {"name": "voicefleet.causes", "interval": SOON, "rules": cause_alerts()},
         ]
-    }
-
-
-_OF_FAILING_TURNS = (
-    "VoicefleetAnswerBudgetBurn",
-    "VoicefleetTtfa1500msBudgetBurn",
-    "VoicefleetTtfa800msBudgetBurn",
-    "VoicefleetGreetingBudgetBurn",
-    "VoicefleetProviderErrors",
-    "VoicefleetProviderTimeouts",
-)
-"""What a page of failing turns says already."""
-
-
-def inhibition_file() -> Mapping[str, Any]:
-    """An example for Alertmanager: a page silences the warnings it makes, a dead control plane those it explains."""
-    same = ["cluster", "region"]
-    return {
-        "route": {"receiver": "default", "group_by": ["alertname", "cluster", "region"]},
-        "receivers": [{"name": "default"}],
-        "inhibit_rules": [
-            {
-                "source_matchers": ['severity="critical"', 'class="slo"'],
-                "target_matchers": ['severity="warning"', 'class="slo"'],
-                "equal": ["alertname", *same],
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetTurnsFailing"'],
-                "target_matchers": ['alertname=~"' + "|".join(_OF_FAILING_TURNS) + '"'],
-                "equal": same,
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetCallsRefused"'],
-                "target_matchers": ['alertname=~"VoicefleetAdmissionBudgetBurn|VoicefleetHeadroomLow"'],
-                "equal": same,
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetTtfa1500msBudgetBurn"'],
-                "target_matchers": ['alertname="VoicefleetTtfa800msBudgetBurn"'],
-                "equal": same,
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetRegionNoWorkers"'],
-                "target_matchers": ['alertname=~"VoicefleetCallsWaiting|VoicefleetHeadroomLow|VoicefleetScalerAtMax"'],
-                "equal": same,
-            },
-            {
-                "source_matchers": ['alertname="VoicefleetControllerMissing"'],
-                "target_matchers": ['alertname="VoicefleetScalerStale"'],
-                "equal": ["cluster"],
-            },
-        ],
     }

@@ -1,10 +1,15 @@
-"""`dashboards/runbooks.md`, made from the alerts themselves: no alert is without a runbook."""
+"""The runbooks, made from the alerts themselves: no alert is without one.
+
+They are a file to read in the repository, and the page `/runbooks` of each controller, where alerts lead to.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from voicefleet.dashboards.alerting.alerts import ALERTS, Alert
+from voicefleet.dashboards.alerting.alert import Alert
+from voicefleet.dashboards.alerting.alerts import ALERTS
 from voicefleet.dashboards.alerting.pages import PAGES
 from voicefleet.dashboards.alerting.rules import burn_alert_name, ratio
 from voicefleet.dashboards.alerting.slo import BURNS, OBJECTIVES, Objective
@@ -43,6 +48,8 @@ _IMPACT = {
     "wait": "Callers wait for an agent, or gave up.",
     "mos": "Caller and agent understand each other badly.",
 }
+_FILLED_IN = re.compile(r"{{ with printf .*$|{{ with .*?{{ end }}")
+_LABEL = re.compile(r"{{ \$labels\.(\w+) }}")
 _SLOW = (
     "Which stage grew? The stage panel of the call quality dashboard, then an exemplar's trace.",
     "A provider's stage: see VoicefleetProviderErrors and VoicefleetProviderTimeouts.",
@@ -103,7 +110,19 @@ def _objective(objective: Objective) -> str:
 
 
 def _cause(alert: Alert) -> str:
-    return _runbook(alert.name, alert.description, alert.impact, alert.queries, alert.actions, alert.escalation)
+    return _runbook(
+        alert.name, meaning(alert.description), alert.impact, alert.queries, alert.actions, alert.escalation
+    )
+
+
+def meaning(description: str) -> str:
+    """A description without what Prometheus fills in when the alert fires.
+
+    >>> meaning("None {{ with $labels.cluster }}of {{ . }} {{ end }}answers {{ $labels.dependency }}.")
+    'None answers the dependency.'
+    """
+    without = _FILLED_IN.sub("", description)
+    return _LABEL.sub(r"the \1", without).strip()
 
 
 def _runbook(

@@ -39,6 +39,7 @@ ROWS = (
                 look="number",
                 width=4,
                 height=5,
+                to="voicefleet-region",
             ),
             panel(
                 "Ready workers",
@@ -49,6 +50,7 @@ ROWS = (
                 width=4,
                 height=5,
                 red_below=1,
+                alert="VoicefleetRegionNoWorkers",
             ),
             panel(
                 "Slots taken",
@@ -60,6 +62,7 @@ ROWS = (
                 height=5,
                 red_above=0.9,
                 most=1,
+                alert="VoicefleetHeadroomLow",
             ),
             panel(
                 "Worst budget, 1 h",
@@ -107,11 +110,12 @@ ROWS = (
                 "Per second, by how. taken_over: another worker had to take the call.",
                 "reqps",
                 per_second("voicefleet_calls_total", "result"),
+                to="voicefleet-call-quality",
             ),
             panel(
                 "Turns without an answer",
-                "Per second: those that got an apology, or nothing for 10 s; and provider failures by stage and kind.",
-                "reqps",
+                "In 5 minutes: those with an apology, or nothing for 10 s; and provider failures by stage and kind.",
+                "short",
                 Query(
                     f'sum by (region) (rate(voicefleet_turns_total{{{SELECT},outcome="error"}}[$__rate_interval]))',
                     "{{region}} unanswered",
@@ -140,6 +144,7 @@ ROWS = (
                 "Per second, by how they ended. error: no reply was spoken.",
                 "reqps",
                 per_second("voicefleet_turns_total", "outcome"),
+                alert="VoicefleetTurnsFailing",
             ),
         ),
     ),
@@ -171,38 +176,50 @@ ROWS = (
                 "To the controller's API, per second, by answer. It speaks for all regions.",
                 "reqps",
                 Query("sum by (status) (rate(voicefleet_api_requests_total[$__rate_interval]))", "{{status}}"),
+                alert="VoicefleetCallsRefused",
             ),
             panel(
                 "Webhooks from LiveKit",
                 "Per second, by what came of them.",
                 "reqps",
                 Query("sum by (result) (rate(voicefleet_webhooks_total[$__rate_interval]))", "{{result}}"),
+                act=(
+                    "None for long, and calls come: LiveKit's `webhook.urls` must name /webhooks/livekit/REGION; "
+                    "calls are found by listing meanwhile. unsigned, bad_signature: its key is not the region's."
+                ),
             ),
             panel(
                 "Call events",
-                "Per second, by what came of each try to tell a receiver; and those that a receiver was not told yet.",
+                "In 5 minutes, by what came of each try to tell a receiver; and those not told to it yet.",
                 "short",
-                Query("sum by (result) (rate(voicefleet_call_events_total[$__rate_interval]))", "{{result}}"),
+                Query("sum by (result) (round(increase(voicefleet_call_events_total[5m])))", "{{result}}"),
                 Query("sum by (receiver) (voicefleet_call_events_waiting)", "waiting for {{receiver}}"),
+                alert="VoicefleetCallEventsLate",
             ),
             panel(
                 "Requests given up",
-                "By every HTTP server of ours, per second, by why. Malformed or slow ones come from no client of ours.",
-                "reqps",
-                Query("sum by (reason) (rate(voicefleet_http_refused_total[$__rate_interval]))", "{{reason}}"),
+                "By every HTTP server of ours, in 5 minutes, by why. Malformed or slow ones are of no client of ours.",
+                "short",
+                Query("sum by (reason) (round(increase(voicefleet_http_refused_total[5m])))", "{{reason}}"),
+                act="Many: the log of what serves them names the address; close it to others by a network policy.",
             ),
             panel(
                 "Refused keys and joins",
-                "Requests with an API key that is none, and old tickets used again; per second.",
-                "reqps",
-                Query("sum by (result) (rate(voicefleet_auth_failures_total[$__rate_interval]))", "key {{result}}"),
-                Query("sum by (reason) (rate(voicefleet_joins_refused_total[$__rate_interval]))", "join {{reason}}"),
+                "Requests with an API key that is none, and old tickets used again; in 5 minutes.",
+                "short",
+                Query("sum by (result) (round(increase(voicefleet_auth_failures_total[5m])))", "key {{result}}"),
+                Query("sum by (reason) (round(increase(voicefleet_joins_refused_total[5m])))", "join {{reason}}"),
+                act=(
+                    "Many: a front end has an old key, or somebody guesses; the controller's log has the address. "
+                    "`voicefleet keys` makes new ones."
+                ),
             ),
             panel(
                 "Traces",
                 "Spans per second, by what became of them. Empty where nobody traces.",
                 "reqps",
                 Query("sum by (result) (rate(voicefleet_spans_total[$__rate_interval]))", "{{result}}"),
+                alert="VoicefleetTracesLost",
             ),
         ),
     ),

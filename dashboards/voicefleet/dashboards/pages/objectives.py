@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voicefleet.dashboards.alerting.rules import BAD, BUDGET, TOTAL, ratio
+from voicefleet.dashboards.alerting.rules import BAD, BUDGET, TOTAL, burn_alert_name, ratio
 from voicefleet.dashboards.alerting.slo import OBJECTIVES, Objective
 from voicefleet.dashboards.panels import SELECT, Panel, Query, panel
 
@@ -18,6 +18,7 @@ def _burn(objective: Objective) -> Panel:
             Query(f'{ratio(window)}{{{slo}}} / on (slo) group_left () {BUDGET}{{slo="{objective.name}"}}', legend)
             for window, legend in (("5m", "{{region}} 5m"), ("1h", "{{region}} 1h"), ("6h", "{{region}} 6h"))
         ),
+        alert=burn_alert_name(objective),
     )
 
 
@@ -38,6 +39,7 @@ ROWS = (
                 width=24,
                 height=6,
                 red_below=0.0,
+                act="Below a tenth: release nothing that can wait, and look at which objective below burns.",
             ),
         ),
     ),
@@ -51,6 +53,7 @@ ROWS = (
                 "reqps",
                 Query(f"{TOTAL}{{{SELECT}}}", "{{region}} {{slo}}"),
                 width=12,
+                to="voicefleet-fleet",
             ),
             panel(
                 "Bad events",
@@ -58,6 +61,7 @@ ROWS = (
                 "reqps",
                 Query(f"{BAD}{{{SELECT}}}", "{{region}} {{slo}}"),
                 width=12,
+                to="voicefleet-fleet",
             ),
         ),
     ),

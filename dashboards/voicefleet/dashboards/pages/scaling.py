@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voicefleet.dashboards.panels import BY, SELECT, Query, now, panel, per_second
+from voicefleet.dashboards.panels import BY, SELECT, Query, counted, now, panel, per_second
 
 ROWS = (
     (
@@ -18,6 +18,7 @@ ROWS = (
                 now(f"max {BY} (voicefleet_scaler_max_workers{{{SELECT}}})", "{{region}} most"),
                 width=16,
                 height=10,
+                to="voicefleet-region",
             ),
             panel(
                 "Decisions by reason",
@@ -26,6 +27,7 @@ ROWS = (
                 per_second("voicefleet_scaler_decisions_total", "reason"),
                 look="stacked",
                 height=10,
+                act="`voicefleet explain REGION` lists the last of them with their numbers.",
             ),
         ),
     ),
@@ -40,13 +42,15 @@ ROWS = (
                     f"max by (cluster, region, signal) (voicefleet_scaler_signal{{{SELECT}}})", "{{region}} {{signal}}"
                 ),
                 width=12,
+                act="`voicefleet explain REGION` says which of them decided.",
             ),
             panel(
                 "Ups and downs",
-                "Passes per second that changed the number of workers.",
-                "reqps",
-                per_second("voicefleet_scaler_decisions_total", "direction", 'direction!="same"'),
+                "Passes in 5 minutes that changed the number of workers.",
+                "short",
+                counted("voicefleet_scaler_decisions_total", "direction", 'direction!="same"'),
                 width=12,
+                alert="VoicefleetScalerFlapping",
             ),
             panel(
                 "Chance that a new caller waits",
@@ -54,6 +58,7 @@ ROWS = (
                 "percentunit",
                 now(f"max {BY} (voicefleet_scaler_wait_probability{{{SELECT}}})"),
                 most=1,
+                alert="VoicefleetHeadroomLow",
             ),
             panel(
                 "Since the last whole pass",
@@ -63,6 +68,7 @@ ROWS = (
                     f"time() - max {BY} (voicefleet_scaler_last_success_timestamp_seconds{{{SELECT}}})", "{{region}}"
                 ),
                 red_above=60,
+                alert="VoicefleetScalerStale",
             ),
             panel(
                 "Leader",
@@ -70,12 +76,14 @@ ROWS = (
                 "short",
                 now("sum by (cluster) (voicefleet_leader)", "{{cluster}}"),
                 red_below=1,
+                alert="VoicefleetNoLeader",
             ),
             panel(
                 "Reads that failed",
-                "Per second, by what was read.",
-                "reqps",
-                per_second("voicefleet_observe_failures_total", "source"),
+                "In 5 minutes, by what was read.",
+                "short",
+                counted("voicefleet_observe_failures_total", "source"),
+                alert="VoicefleetDependencyDown",
             ),
             panel(
                 "Rooms that cannot be listed",
@@ -83,6 +91,7 @@ ROWS = (
                 "short",
                 now(f"max {BY} (voicefleet_rooms_unknown{{{SELECT}}})"),
                 red_above=1,
+                alert="VoicefleetDependencyDown",
             ),
         ),
     ),

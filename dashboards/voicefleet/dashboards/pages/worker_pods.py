@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from voicefleet.dashboards.panels import SELECT, Query, now, panel, quantiles
+from voicefleet.dashboards.panels import SELECT, WORKER, Query, now, panel, quantiles
 
-_ONE = f'{SELECT},instance=~"$instance"'
+_ONE = f'* {WORKER}{{worker=~"$worker"}}'
+"""Of the chosen workers, with their names."""
 
 
-def _rate(counter: str, by: str) -> Query:
+def _counted(counter: str, by: str) -> Query:
     legend = " ".join(f"{{{{{label.strip()}}}}}" for label in by.split(","))
-    return Query(f"sum by ({by}) (rate({counter}{{{_ONE}}}[$__rate_interval]))", legend)
+    return Query(f"sum by (cluster, {by}) (round(increase({counter}{{{SELECT}}}[5m])) {_ONE})", legend)
+
+
+def _gauge(metric: str, legend: str) -> Query:
+    return now(f"max by (cluster, worker) ({metric}{{{SELECT}}} {_ONE})", legend)
 
 
 ROWS = (
@@ -20,40 +25,45 @@ ROWS = (
                 "Calls and slots",
                 "Calls in progress, and how many the worker can serve.",
                 "short",
-                now(f"voicefleet_calls_active{{{_ONE}}}", "{{instance}}"),
-                now(f"voicefleet_slots{{{_ONE}}}", "{{instance}} slots"),
+                _gauge("voicefleet_calls_active", "{{worker}}"),
+                _gauge("voicefleet_slots", "{{worker}} slots"),
                 width=12,
+                alert="VoicefleetHeadroomLow",
             ),
             panel(
                 "TTFA heat map",
                 "Turns by TTFA. The dots are turns with a trace: they lead to it.",
                 "s",
                 Query(
-                    f"sum by (le) (increase(voicefleet_turn_ttfa_seconds_bucket{{{_ONE}}}[$__rate_interval]))",
+                    f"sum by (le) (increase(voicefleet_turn_ttfa_seconds_bucket{{{SELECT}}}[$__rate_interval]) {_ONE})",
                     "{{le}}",
                     exemplar=True,
                 ),
                 look="heat",
                 width=12,
+                to="voicefleet-call-quality",
             ),
             panel(
                 "Calls in silence",
                 "Their caller has waited for a voice for more than 10 s.",
                 "short",
-                now(f"voicefleet_calls_silent{{{_ONE}}}", "{{instance}}"),
+                _gauge("voicefleet_calls_silent", "{{worker}}"),
                 red_above=1,
+                alert="VoicefleetCallsSilent",
             ),
             panel(
                 "Callers who waited for a voice",
-                "How often that happened, per second.",
-                "reqps",
-                _rate("voicefleet_silences_total", "instance"),
+                "How often that happened, in 5 minutes.",
+                "short",
+                _counted("voicefleet_silences_total", "worker"),
+                alert="VoicefleetCallsSilent",
             ),
             panel(
                 "Calls that ended",
-                "Per second, by how.",
-                "reqps",
-                _rate("voicefleet_calls_total", "instance, result"),
+                "In 5 minutes, by how.",
+                "short",
+                _counted("voicefleet_calls_total", "worker, result"),
+                act="error: the agent's own code failed; its worker's log has the frames.",
             ),
         ),
     ),
@@ -65,6 +75,7 @@ ROWS = (
                 "By phase and in all, as the controller sees it.",
                 "s",
                 *quantiles("voicefleet_scaler_startup_seconds", "phase", qs=(0.95,)),
+                alert="VoicefleetWorkerStartupSlow",
             ),
             panel(
                 "Start of the process",
@@ -78,6 +89,7 @@ ROWS = (
                     )
                     for q in (0.5, 0.95)
                 ),
+                alert="VoicefleetWorkerStartupSlow",
             ),
             panel(
                 "Pods or processes",
@@ -85,18 +97,21 @@ ROWS = (
                 "short",
                 now(f"max by (cluster, region, state) (voicefleet_instances{{{SELECT}}})", "{{region}} {{state}}"),
                 look="stacked",
+                alert="VoicefleetWorkersDoNotStart",
             ),
             panel(
                 "Drains that ended",
                 "Told to drain to the worker's end.",
                 "s",
                 *quantiles("voicefleet_drain_seconds"),
+                alert="VoicefleetDrainStuck",
             ),
             panel(
                 "Longest drain under way",
                 "0 when no worker drains.",
                 "s",
                 now(f"max by (cluster, region) (voicefleet_drain_oldest_seconds{{{SELECT}}})"),
+                alert="VoicefleetDrainStuck",
             ),
         ),
     ),
@@ -105,45 +120,52 @@ ROWS = (
         (
             panel(
                 "Reports that Redis did not take",
-                "Per second. Calls go on without them.",
-                "reqps",
-                _rate("voicefleet_report_failures_total", "instance"),
+                "In 5 minutes. Calls go on without them.",
+                "short",
+                _counted("voicefleet_report_failures_total", "worker"),
+                alert="VoicefleetReportsLost",
             ),
             panel(
                 "Observations that could not be read",
-                "From job processes, per second.",
-                "reqps",
-                _rate("voicefleet_observations_dropped_total", "instance"),
+                "From job processes, in 5 minutes.",
+                "short",
+                _counted("voicefleet_observations_dropped_total", "worker"),
+                alert="VoicefleetTTFATelemetryMissing",
             ),
             panel(
                 "Parts of conversations",
-                "Parts of call transcripts lost per second, by reason.",
-                "reqps",
-                _rate("voicefleet_transcript_lost_total", "reason"),
+                "Parts of call transcripts lost in 5 minutes, by reason.",
+                "short",
+                _counted("voicefleet_transcript_lost_total", "reason"),
+                act="too_long: calls are longer than a transcript may be; redis: see the reports beside it.",
             ),
             panel(
                 "The team's own code",
-                "Failures that calls went on without, per second, by what failed.",
-                "reqps",
-                _rate("voicefleet_hook_failures_total", "hook"),
+                "Failures that calls went on without, in 5 minutes, by what failed.",
+                "short",
+                _counted("voicefleet_hook_failures_total", "hook"),
+                act="Any: the worker's log has the hook's error; calls went on without it.",
             ),
             panel(
                 "Calls released",
-                "Agents that left on purpose, per second, by what ended their part. Nobody is sent there again.",
-                "reqps",
-                _rate("voicefleet_calls_released_total", "reason"),
+                "Agents that left on purpose, in 5 minutes, by what ended their part. Nobody is sent there again.",
+                "short",
+                _counted("voicefleet_calls_released_total", "reason"),
+                act="Nothing, unless there are more than your agents mean to: then look at what ends their part.",
             ),
             panel(
                 "Calls taken over",
-                "From another agent, per second, by why.",
-                "reqps",
-                _rate("voicefleet_calls_resumed_total", "why"),
+                "From another agent, in 5 minutes, by why.",
+                "short",
+                _counted("voicefleet_calls_resumed_total", "why"),
+                alert="VoicefleetCallsLosingJobs",
             ),
             panel(
                 "Handoffs held by work",
-                "Waited for a call's tools, tasks and marks, or cut them off at the drain's limit, per second.",
-                "reqps",
-                _rate("voicefleet_handoffs_held_total", "kind, result"),
+                "Waited for a call's tools, tasks and marks, or cut them off at the drain's limit, in 5 minutes.",
+                "short",
+                _counted("voicefleet_handoffs_held_total", "kind, result"),
+                alert="VoicefleetDrainStuck",
             ),
         ),
     ),

@@ -144,6 +144,13 @@ JOINS_REFUSED = Metric(
     ("region", "reason"),
     values={"reason": ("ended", "over_limit")},
 )
+DEPENDENCY_UP = Metric(
+    "voicefleet_dependency_up",
+    "gauge",
+    "1: it answers; 0: it has not answered this controller for some seconds, and what depends on it is unknown.",
+    ("region", "dependency"),
+    values={"dependency": ("redis", "livekit", "kubernetes")},
+)
 API_REQUESTS = Metric(
     "voicefleet_api_requests", "counter", "Requests to /v1, by route and status.", ("route", "status")
 )

@@ -14,6 +14,7 @@ MOST_VALUES: Mapping[str, int] = {
     "region": 16,
     "pool": 16,
     "agent": 1,
+    "worker": 1,
     "tier": 8,
     "provider": 8,
     "route": 16,

@@ -9,6 +9,12 @@ from voicefleet.contract.metrics.kinds import Metric
 _DIRECTION = {"direction": ("inbound", "outbound")}
 _STAGES = ("stt", "llm", "tts", "other")
 
+WORKER_INFO = Metric(
+    "voicefleet_worker_info",
+    "gauge",
+    "1; its label is the name of the worker, as `voicefleet drain` takes it. Joined to the worker's other series.",
+    ("worker",),
+)
 TURN_TTFA = Metric(
     "voicefleet_turn_ttfa_seconds",
     "histogram",

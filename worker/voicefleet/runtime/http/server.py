@@ -21,13 +21,19 @@ from voicefleet.runtime.tasks import cancel_and_wait
 
 
 def health_routes(
-    app: web.Application, registry: CollectorRegistry, *, ready: Callable[[], str], alive: Callable[[], str]
+    app: web.Application,
+    registry: CollectorRegistry,
+    *,
+    ready: Callable[[], str],
+    alive: Callable[[], str],
+    before_scrape: Callable[[], None] = lambda: None,
 ) -> None:
     """Add the probe and metrics routes.
 
     Args:
         ready: empty when ready, else why not, in a few words.
         alive: empty when alive, else why not; Kubernetes restarts what is not.
+        before_scrape: writes what is known only now.
     """
 
     def probe(check: Callable[[], str]) -> Callable[[web.Request], Any]:
@@ -38,6 +44,7 @@ def health_routes(
         return handler
 
     async def metrics(request: web.Request) -> web.Response:
+        before_scrape()
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(registry), headers={"Content-Type": content_type})
 

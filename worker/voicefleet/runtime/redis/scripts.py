@@ -73,6 +73,40 @@ class AsideChange(ScriptArguments):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MoveOut(ScriptArguments):
+    script = "move_out"
+    room: str
+    room_sid: str
+    moved_ttl_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveIn(ScriptArguments):
+    script = "move_in"
+    room: str
+    joined_ms: float
+    call: str
+    log: list[str]
+    facts: list[str]
+    transcript: str
+    transcript_ttl_ms: int
+    transcript_of: str
+    epoch: str
+    fenced: list[str]
+    record: str
+    record_ttl_ms: int
+    epoch_ttl_ms: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MoveDone(ScriptArguments):
+    script = "move_done"
+    room: str
+    call: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenClaimsExpire(ScriptArguments):
     script = "open_claims_expire"
     claim_prefix: str

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.errors import ConfigError, Mistakes
 from voicefleet.reporting.result import exit_code, write_json
 from voicefleet.reporting.table import print_problems
 from voicefleet.worker.check.findings import Findings, from_json, lines
@@ -76,6 +76,9 @@ def probe(target: str, tiers: str, *, any_variable: bool = False) -> Findings:
                 hint="Mend what they say.",
             )
         document = json.loads(result.read_text())
-    if refused := document.get("refused"):
-        raise ConfigError(refused["what"], field=refused["field"], value=refused["value"], hint=refused["hint"])
+    mistakes = Mistakes("the agent and its tiers")
+    for one in document.get("refused", ()):
+        with mistakes.noted():
+            raise ConfigError(one["what"], field=one["field"], value=one["value"], hint=one["hint"])
+    mistakes.refuse()
     return from_json(document["findings"])

@@ -11,6 +11,7 @@ import inspect
 import json
 import os
 import sys
+from collections import UserDict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from livekit.agents import Agent, AgentSession, JobContext, inference, llm
 from livekit.agents.testing import fake_job_context
 
 from voicefleet.contract.calls import CallOrder
-from voicefleet.contract.errors import UsageError
+from voicefleet.contract.errors import ConfigErrors, Mistakes, UsageError
+from voicefleet.worker.agent_path import make_importable
 from voicefleet.worker.call import CallContext, set_current_call
 from voicefleet.worker.check.fake_room import FakeRoom
 from voicefleet.worker.check.findings import STAGES, Findings, Stage
@@ -36,7 +38,7 @@ class _Reached(BaseException):
     """The session is being started: the entrypoint is run no further."""
 
 
-class _AnyVariable(dict[str, str]):
+class _AnyVariable(UserDict[str, str]):
     """An environment in which every variable is set."""
 
     def __contains__(self, name: object) -> bool:
@@ -49,15 +51,27 @@ class _AnyVariable(dict[str, str]):
 def main(target_path: str, tiers_name: str, result: Path, *, any_variable: bool = False) -> None:
     """Write what was found to `result`."""
     given = _AnyVariable(environment()) if any_variable else environment()
-    try:
+    mistakes, target, tiers = Mistakes("the agent and its tiers"), None, None
+    make_importable(target_path)
+    with mistakes.noted():
         target = load_target(target_path)
-        tiers = resolve_tiers(read_tiers(tiers_name or target.default_tiers), given)
-        found = asyncio.run(_probe(target, tiers.pick("")))
-        document = {"findings": found.to_json()}
+    with mistakes.noted():
+        if target is not None or tiers_name:
+            tiers = resolve_tiers(read_tiers(tiers_name or target.default_tiers), given)
+    try:
+        mistakes.refuse()
+        assert target is not None
+        assert tiers is not None
+        document: dict[str, Any] = {"findings": asyncio.run(_probe(target, tiers.pick(""))).to_json()}
     except UsageError as error:
-        value = None if error.value is None else str(error.value)
-        document = {"refused": {"what": error.what, "field": error.field, "value": value, "hint": error.hint}}
+        several = error.errors if isinstance(error, ConfigErrors) else (error,)
+        document = {"refused": [_refusal(one) for one in several]}
     result.write_text(json.dumps(document))
+
+
+def _refusal(error: UsageError) -> dict[str, str | None]:
+    value = None if error.value is None else str(error.value)
+    return {"what": error.what, "field": error.field, "value": value, "hint": error.hint}
 
 
 async def _probe(target: Target, tier: ReadyTier) -> Findings:

@@ -17,7 +17,6 @@ import enum
 import importlib
 import inspect
 import re
-import sys
 import traceback
 import typing
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,9 +29,10 @@ from livekit.agents.voice.room_io import RoomOptions
 from livekit.agents.worker import ServerOptions
 
 from voicefleet.contract.errors import ConfigError, MissingPartError, UsageError
+from voicefleet.worker.agent_path import make_importable
 from voicefleet.worker.call import CallContext
 from voicefleet.worker.job import sdk
-from voicefleet.worker.tiers.load import distribution
+from voicefleet.worker.tiers.plugins import distribution
 
 Made: TypeAlias = Agent | tuple[Agent, Mapping[str, Any]] | tuple[Agent, Mapping[str, Any], RoomOptions]
 """What a factory returns. Session options are keyword arguments of `AgentSession`."""
@@ -83,7 +83,7 @@ def load_target(path: str) -> Target:
     module_part, _, name = path.partition(":")
     if not module_part:
         raise _refused(path, "not of the form module:name")
-    module = _import(path, module_part)
+    module = _import(path)
     found = getattr(module, name, None) if name else _only_server(module)
     if found is None:
         what = f"module {module.__name__} has no {name}" if name else f"module {module.__name__} has no AgentServer"
@@ -111,13 +111,8 @@ def package_of(path: str) -> str:
     return Path(module_part).stem if module_part.endswith(".py") else module_part.partition(".")[0]
 
 
-def _import(path: str, module_part: str) -> Any:
-    place, module_name = Path.cwd(), module_part
-    if module_part.endswith(".py"):
-        file = Path(module_part).resolve()
-        place, module_name = file.parent, file.stem
-    if str(place) not in sys.path:
-        sys.path.insert(0, str(place))
+def _import(path: str) -> Any:
+    module_name = make_importable(path)
     try:
         return importlib.import_module(module_name)
     except UsageError:

@@ -13,6 +13,7 @@ from voicefleet.local.settings import MODEL_SOCKET_VARIABLE
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.http.server import parse_listen
 from voicefleet.runtime.tracing import check_endpoint
+from voicefleet.worker.agent_path import make_importable
 from voicefleet.worker.conversation.transcript import build_cipher
 from voicefleet.worker.server.forkserver import start_by_fork
 from voicefleet.worker.server.preload import preload
@@ -39,6 +40,8 @@ def launch(settings: WorkerSettings) -> None:
         # Job processes inherit the environment and the imports as they are when the fork server starts.
         export_for_jobs(settings, {MODEL_SOCKET_VARIABLE: str(model_socket)})
         preload()
+        # After our own imports, which a module of the team's with the same name must not stand in for.
+        make_importable(settings.agent)
         tiers = resolve_tiers(file, environment()) if file is not None else None
         start_by_fork()
         from voicefleet.worker.job.target import load_target

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Collection, Iterator
 
 import aiohttp
 from livekit import api
@@ -12,6 +14,22 @@ from voicefleet.runtime.clock import Clock
 
 PATIENCE_S = 10.0
 """How long a server that does not answer yet is waited for: it may be starting beside us."""
+
+
+@contextlib.contextmanager
+def defaults_told(unset: Collection[str]) -> Iterator[None]:
+    """Of a variable that is not set, an error says so, instead of showing its default as if somebody had set it.
+
+    Raises:
+        UnreachableError: the block did.
+    """
+    try:
+        yield
+    except UnreachableError as error:
+        if error.field not in unset or error.value is None:
+            raise
+        what = f"is not set, and its default is {error.value}: {error.what}"
+        raise UnreachableError(what, field=error.field, hint=f"Set it. Else: {error.hint}") from error
 
 
 async def check_livekit(url: str, key: str, secret: str, *, clock: Clock, patience_s: float = PATIENCE_S) -> None:

@@ -31,7 +31,7 @@ from voicefleet.worker.job.ipc import JobChannelServer
 from voicefleet.worker.job.sdk import on_job_process_closed, push_status
 from voicefleet.worker.job.target import Target
 from voicefleet.worker.server.admission import Admission, Slots
-from voicefleet.worker.server.preflight import check_livekit
+from voicefleet.worker.server.preflight import check_livekit, defaults_told
 from voicefleet.worker.server.reporter import Reporter
 from voicefleet.worker.server.settings import WorkerSettings
 from voicefleet.worker.telemetry.metrics import WorkerMetrics
@@ -39,6 +39,8 @@ from voicefleet.worker.tiers.load import Tiers
 
 log = get_logger(__name__)
 
+MOST_TIERS_TOLD = 64
+"""Every report holds them; with more, nobody is told which there are."""
 _ENDLESS_RETRIES = 1_000_000_000
 """A worker that lost LiveKit keeps its calls and keeps trying; whether to restart it is the probes' business."""
 
@@ -61,6 +63,7 @@ class Worker:
         self._registry = CollectorRegistry()
         self._metrics = WorkerMetrics(self._registry, frozenset(tiers.by_name), settings.agent_name)
         self._metrics.gauges[catalogue.SLOTS].set(settings.slots)
+        self._metrics.gauges[catalogue.WORKER_INFO].labels(settings.worker_id).set(1)
         self._slots = Slots(settings.slots, self._active_jobs)
         self._redis = connect_redis(settings.redis_url.get_secret_value())
         self._server = self._agent_server()
@@ -112,6 +115,7 @@ class Worker:
             rooms=[*(job.job.room.name for job in self._jobs()), *self._slots.pending_rooms()],
             order_seen=self._order_seen,
             pipeline=self._tiers.pipeline,
+            tiers=tiers if len(tiers := sorted(self._tiers.by_name)) <= MOST_TIERS_TOLD else None,
             jobs=[job.job.id for job in self._jobs()],
             silent=self._metrics.silent_calls,
             ttfa=list(self._metrics.ttfa_counts),
@@ -144,10 +148,11 @@ class Worker:
         settings = self._settings
         url, key = settings.livekit_url, settings.livekit_api_key
         secret = settings.livekit_api_secret.get_secret_value()
-        await asyncio.gather(
-            check_livekit(url, key, secret, clock=self._clock),
-            check_redis(self._redis, settings.redis_url.get_secret_value(), field="VOICEFLEET_REDIS_URL"),
-        )
+        with defaults_told(settings.unset_variables):
+            await asyncio.gather(
+                check_livekit(url, key, secret, clock=self._clock),
+                check_redis(self._redis, settings.redis_url.get_secret_value(), field="VOICEFLEET_REDIS_URL"),
+            )
         host, port = parse_listen(settings.listen, field="--listen")
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._redis.aclose)

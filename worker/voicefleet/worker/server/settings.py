@@ -150,6 +150,16 @@ class WorkerSettings(BaseSettings):
     )
 
     @property
+    def unset_variables(self) -> frozenset[str]:
+        """The variables of addresses and keys that nobody gave: their defaults are in force."""
+        variables = {
+            "redis_url": "VOICEFLEET_REDIS_URL",
+            "livekit_url": "LIVEKIT_URL",
+            "livekit_api_key": "LIVEKIT_API_KEY",
+        }
+        return frozenset(variables[name] for name in variables.keys() - self.model_fields_set)
+
+    @property
     def idle(self) -> int:
         """Job processes kept warm."""
         return self.idle_processes or self.slots
@@ -169,6 +179,8 @@ def load_settings(overrides: Mapping[str, Any]) -> WorkerSettings:
     url = with_authority(
         settings.redis_url.get_secret_value(), settings.redis_ca_file, field="VOICEFLEET_REDIS_CA_FILE"
     )
+    if url == settings.redis_url.get_secret_value():
+        return settings  # as it is: a field of a copy counts as given
     return settings.model_copy(update={"redis_url": SecretStr(url)})
 
 

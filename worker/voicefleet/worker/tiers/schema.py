@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from voicefleet.contract.calls import LANGUAGE_PATTERN, TIER_PATTERN
 from voicefleet.contract.languages import ENGLISH, normal
+from voicefleet.contract.parsing.validation import closest, refused
 
 _Delay = Annotated[float, Field(ge=0, le=10)]
 _Language = Annotated[str, Field(pattern=LANGUAGE_PATTERN.pattern)]
@@ -204,5 +205,8 @@ class TiersFile(_Part):
     @model_validator(mode="after")
     def _default_is_there(self) -> TiersFile:
         if self.default not in self.tiers:
-            raise ValueError(f"default {self.default!r} is none of the tiers: {', '.join(sorted(self.tiers))}")
+            known = ", ".join(sorted(self.tiers))
+            close = closest(self.default, self.tiers)
+            hint = f"Did you mean {close}?" if close else "Name one of them."
+            raise refused(f"is none of the tiers: {known}", field="default", value=self.default, hint=hint)
         return self

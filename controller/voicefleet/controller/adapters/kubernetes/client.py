@@ -16,6 +16,7 @@ from kubernetes.aio import config
 from kubernetes.aio.client import ApiClient, Configuration
 
 from voicefleet.contract.errors import Dependency, UnknownStateError
+from voicefleet.controller.adapters.kubernetes.token_life import TokenLife, token_life
 from voicefleet.controller.settings.kubernetes import ClusterAccess
 from voicefleet.runtime.logs.setup import get_logger
 
@@ -92,6 +93,14 @@ class Cluster:
             client_configuration=found,
             persist_config=False,
         )
+
+    @property
+    def token_life(self) -> TokenLife | None:
+        """When the token of the kubeconfig ends; None: it has none, or no end, or nothing was asked yet. (The kubelet
+        renews a pod's own.)"""
+        if self._connection is None or self._settings.kubeconfig is None:
+            return None
+        return token_life(str(self._connection.client.configuration.api_key.get("BearerToken", "")))
 
     @property
     def _where(self) -> str:

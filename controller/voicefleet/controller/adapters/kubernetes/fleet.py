@@ -60,6 +60,7 @@ class KubeFleet:
         self._missing_s: float | None = None
         self._waits_for = ""
         self._startups = PodStartups()
+        self._cluster = cluster
         self._scale_client = ScaleClient(region, settings, cluster, leadership)
         self._watch = DeploymentWatch(
             settings,
@@ -148,6 +149,10 @@ class KubeFleet:
         failure = self._watch.events_failure
         unread = f"the reasons are not known: {failure}" if failure else ""
         return "; ".join(text for text in (said, unread) if text)
+
+    def access_ends_s(self) -> float | None:
+        life = self._cluster.token_life
+        return None if life is None else life.overdue_s(self._watch.server_s())
 
     async def close(self) -> None:
         """The pods go on; calls do not depend on us."""

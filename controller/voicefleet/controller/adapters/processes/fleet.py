@@ -181,6 +181,9 @@ class ProcessFleet:
     def try_again(self) -> None:
         self._failures = StartFailures()
 
+    def access_ends_s(self) -> float | None:
+        return None
+
     def trouble(self) -> str:
         return self._failures.told(self._clock.monotonic())
 

@@ -34,7 +34,8 @@ def _waiting(seen: HealthObservation, waiting: int) -> Finding:
     if seen.workers_known and seen.ready >= seen.max_workers:
         hint = "Raise the pool's `max_workers`: it has as many as it may."
     elif starting:
-        hint = f"Wait: {starting} workers start. If callers wait often, raise `min_workers` or lower `wait_ratio`."
+        start = "1 worker starts" if starting == 1 else f"{starting} workers start"
+        hint = f"Wait: {start}. If callers wait often, raise `min_workers` or lower `wait_ratio`."
     else:
         hint = "See `voicefleet explain REGION` for why no worker is added."
     return Finding("callers_wait", state, cause, hint.replace("REGION", seen.region))

@@ -42,6 +42,10 @@ def dependencies(seen: HealthObservation, now_s: float) -> Iterator[Finding]:
         what = "calls" if not seen.calls_known else "workers"
         hint = "Wait some seconds; if it stays, look at the controller's log."
         yield Finding("not_read_yet", HealthState.UNKNOWN, f"the {what} are not read yet", hint)
+    if seen.access_ends_s is not None and Dependency.KUBERNETES not in by_dependency:
+        cause = f"the token of the workers' cluster was not renewed and ends in {seen.access_ends_s / 3600:.1f} h"
+        hint = "Look at the job that renews it; then nothing can be scaled. Running calls do not depend on it."
+        yield Finding("token_ends", HealthState.DEGRADED, cause, hint)
     if seen.election:
         cause = f"no controller can be elected to scale: {seen.election}"
         hint = "Look at the API server, and at the controller's rights to its Lease."

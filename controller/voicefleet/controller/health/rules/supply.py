@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from voicefleet.contract.health import Finding, HealthState
 from voicefleet.controller.health.observation import HealthObservation, WorkerSeen
+from voicefleet.controller.health.rules.callers import LONG_WAIT_S
 from voicefleet.controller.ports import InstanceState
 from voicefleet.scaling import SupplyState
 
@@ -24,6 +25,8 @@ _STARTS: dict[InstanceState | None, tuple[str, str]] = {
 }
 """Id and hint by the state of the instances that do not run; None: by what their owner says."""
 
+_KILLED = "killed by signal"
+
 STARTING_S = 60.0
 """A first worker that starts for longer than this is not just on its way."""
 
@@ -39,7 +42,7 @@ def supply(seen: HealthObservation, now_s: float) -> Iterator[Finding]:
     elif seen.ready == 0 and (wanted > 0 or not seen.managed):
         yield _none_ready(seen)
     yield from _hung(seen)
-    if seen.free == 0 and seen.ready >= seen.max_workers > 0:
+    if seen.free == 0 and seen.ready >= seen.max_workers > 0 and not seen.refused.get(503):
         cause = f"every slot of the {seen.max_workers} workers that there may be is taken: the next caller is refused"
         yield Finding("full", HealthState.DEGRADED, cause, "Raise the pool's `max_workers`.")
 
@@ -47,10 +50,15 @@ def supply(seen: HealthObservation, now_s: float) -> Iterator[Finding]:
 def _starts_fail(seen: HealthObservation) -> Finding:
     stuck = next((w.instance for w in seen.workers if w.detail and w.instance in _STARTS), None)
     id_, hint = _STARTS[stuck]
+    if _KILLED in seen.trouble:
+        hint = (
+            "Look who killed it: the kernel does so when memory runs out (`dmesg`): give workers more, or fewer slots."
+        )
     if seen.ready == 0:
         return Finding(id_, HealthState.FAILING, f"no worker is ready: {seen.trouble}", hint)
     cause = f"{seen.ready} of {seen.wanted} workers are ready: {seen.trouble}"
-    return Finding(id_, HealthState.FAILING if seen.waiting else HealthState.DEGRADED, cause, hint)
+    state = HealthState.FAILING if seen.oldest_wait_s > LONG_WAIT_S else HealthState.DEGRADED
+    return Finding(id_, state, cause, hint)
 
 
 def _none_ready(seen: HealthObservation) -> Finding:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from aiohttp import web
 
@@ -16,6 +16,7 @@ from voicefleet.controller.http.problems import problem
 from voicefleet.controller.http.reads import ReadBudget
 from voicefleet.controller.http.routes import Route, route_of
 from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.regions.region import Region
 from voicefleet.controller.settings.controller import Settings
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
@@ -46,12 +47,14 @@ class Access:
         self._clock = clock
         self._attempts = Attempts()
         self._reads = ReadBudget(clock)
-        self._call_requests = CallRequests(settings.regions, metrics)
+        self._call_requests = CallRequests(settings.pools, metrics)
         self.ring: KeyRing = settings.keys
+        limiter.take(self.ring)
 
     def take(self, ring: KeyRing) -> None:
         """The keys are these from now on."""
         self.ring = ring
+        self._limiter.take(ring)
 
     def unused_ratio(self, region: str) -> float:
         """Share of the free slots of `region` that one key's unused tickets may stand for: all where no other key may
@@ -102,7 +105,7 @@ class Access:
         wait_s = await self._limiter.request(key.name if request.method == "POST" else f"{key.name}:{request.method}")
         if wait_s is None:
             return None
-        most = self._settings.limits.requests_per_minute
+        most = self._limiter.per_minute(key.name)
         return problem(
             429, f"more than {most} requests for calls a minute", hint="Come back later.", retry_after_s=wait_s
         )
@@ -135,16 +138,22 @@ def _lacking(key: Key, roles: Iterable[Role]) -> web.Response:
     )
 
 
-def wrong_region(key: Key, region: str, known: Iterable[str]) -> web.Response | None:
-    """The answer to a request for `region`: 403 when it is not the key's, 400 when there is no such region."""
-    if not key.sees(region):
+def seen(regions: Mapping[str, Region], key: Key, only: str | None = None) -> dict[str, Region]:
+    """The pools of the key's regions; `only` of this region, or this pool, alone."""
+    return {name: pool for name, pool in regions.items() if key.sees(pool.place) and pool.meant_by(only)}
+
+
+def wrong_region(key: Key, region: str, known: Mapping[str, Region]) -> web.Response | None:
+    """The answer to a request for `region`, or for a pool: 403 when it is not the key's, 400 when there is none."""
+    place = known[region].place if region in known else region
+    if not key.sees(place):
         return problem(
             403,
             f"the key {key.name} is not for the region {region}",
             field="region",
             hint=f"Its regions: {', '.join(sorted(key.regions or ()))}.",
         )
-    names = sorted(known)
-    if region not in names:
+    names = sorted({pool.place for pool in known.values()})
+    if region not in known and region not in names:
         return problem(400, f"no region {region}", field="region", hint=f"Known: {', '.join(names)}.")
     return None

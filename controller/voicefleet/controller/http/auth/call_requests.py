@@ -19,7 +19,7 @@ from voicefleet.runtime.logs.setup import get_logger
 log = get_logger(__name__)
 
 REGION = web.RequestKey("voicefleet_call_region", str)
-"""Set by the handler once it knows which region the call is for."""
+"""Set by the handler once it knows which pool the call is for: its name, which is the region's where that has one."""
 FULL = web.RequestKey("voicefleet_call_full", bool)
 """Set by the handler when it refuses for want of slots."""
 
@@ -34,15 +34,16 @@ def result_of(status: int, *, full: bool) -> str:
 class CallRequests:
     """The counter, for all regions of one controller."""
 
-    def __init__(self, regions: Mapping[str, RegionSettings], metrics: Metrics) -> None:
+    def __init__(self, pools: Mapping[str, RegionSettings], metrics: Metrics) -> None:
         self._counter = metrics.counters[catalogue.CALL_REQUESTS]
+        self._places = {name: pool.place.region for name, pool in pools.items()}
         # A request that names no region, or was not even read, counts for the largest one that its key may use.
-        self._largest_first = sorted(regions, key=lambda name: (-_slots(regions[name]), name))
+        self._largest_first = sorted(pools, key=lambda name: (-_slots(pools[name]), name))
 
     def answered(self, request: web.Request, key: Key, status: int) -> None:
         """`request`, of `key`, was answered with `status`."""
         result = result_of(status, full=request.get(FULL, False))
-        region = request.get(REGION) or next((name for name in self._largest_first if key.sees(name)), "")
+        region = request.get(REGION) or next((name for name in self._largest_first if key.sees(self._places[name])), "")
         if result and region:
             self._counter.labels(region, result).inc()
             if status >= 400:

@@ -6,6 +6,7 @@ here `voicefleet keys hash` draws 256 bits, which nobody guesses at any speed, a
 
 from __future__ import annotations
 
+import dataclasses
 import enum
 import hashlib
 import hmac
@@ -24,6 +25,7 @@ _HASH = re.compile(r"^[0-9a-f]{64}$")
 _NAME = re.compile(r"^[A-Za-z0-9_.@-]{1,64}$")
 _FORM = re.compile(r"^[a-z0-9-]{1,12}$")
 _WORD = re.compile(r"^[a-z-]{1,12}$")
+_LIMIT = re.compile(r"^[a-z]{1,12}=-?[0-9.]{1,9}$")
 _MAKE_ONE = "`voicefleet keys hash NAME --roles ROLES` makes one."
 
 
@@ -41,6 +43,19 @@ class Role(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """Bounds of one key in place of the settings' `limits`. None: those hold."""
+
+    calls: int | None = None
+    """At once; 0: no bound."""
+    requests: int | None = None
+    """For calls, a minute."""
+
+
+LIMIT_NAMES = tuple(f.name for f in dataclasses.fields(KeyLimits))
+
+
+@dataclass(frozen=True, slots=True)
 class Key:
     """One API key; its secret is nowhere but in `digest`."""
 
@@ -52,6 +67,7 @@ class Key:
     """SHA-256 of the secret."""
     unlimited: bool = False
     """It was given no roles, so it has all that come by themselves."""
+    limits: KeyLimits = KeyLimits()
 
     def may(self, role: Role) -> bool:
         return role in self.roles or (role is Role.READ and Role.OPERATE in self.roles)
@@ -93,7 +109,8 @@ def digest_of(secret: str) -> bytes:
 
 
 def keys_in_list(text: str, *, field: str, source: str, regions: Collection[str]) -> KeyRing:
-    """The keys in ``name:secret[:ROLES[:REGIONS]],...``; roles and regions are joined by ``+``.
+    """The keys in ``name:secret[:ROLES[:REGIONS[:LIMITS]]],...``; roles, regions and limits (``calls=20``,
+    ``requests=60``) are joined by ``+``. Empty regions are all of them.
 
     Args:
         field: the setting that names `source`, for messages.
@@ -108,12 +125,13 @@ def keys_in_list(text: str, *, field: str, source: str, regions: Collection[str]
         name, *parts = (part.strip() for part in item.split(":"))
         secret, rest = parts[0] if parts else "", parts[1:]
         where = f"{name} in {source}" if _NAME.match(name) else f"key {number} in {source}"
-        if not _NAME.match(name) or not secret or len(rest) > 2:
+        if not _NAME.match(name) or not secret or len(rest) > 3:
             raise ConfigError(
-                "does not hold name:secret[:ROLES[:REGIONS]] with a name of letters, digits and _ . @ -",
+                "does not hold name:secret[:ROLES[:REGIONS[:LIMITS]]] with a name of letters, digits and _ . @ -",
                 field=field,
                 value=source,
-                hint='Set it to "web:SECRET:call,ops:SECRET:operate:eu+us"; a secret has no ":" and no ",".',
+                hint='Set it to "web:SECRET:call,ops:SECRET:operate:eu+us,acme:SECRET:call::calls=20"; no secret has '
+                'a ":" or a ",".',
             )
         if len(secret) < SECRET_LEAST:
             raise ConfigError(
@@ -123,13 +141,16 @@ def keys_in_list(text: str, *, field: str, source: str, regions: Collection[str]
                 hint=_MAKE_ONE,
             )
         roles = _roles(rest[0].split("+"), field=field, where=where) if rest else UNASKED
-        limited = _regions(rest[1].split("+"), regions, field=field, where=where) if len(rest) == 2 else None
-        keys.append(Key(name, roles, limited, digest_of(secret), unlimited=not rest))
+        limited = None
+        if len(rest) == 2 or (len(rest) == 3 and rest[1]):
+            limited = _regions(rest[1].split("+"), regions, field=field, where=where)
+        own = _limits(rest[2].split("+"), field=field, where=where) if len(rest) == 3 else KeyLimits()
+        keys.append(Key(name, roles, limited, digest_of(secret), unlimited=not rest, limits=own))
     return _ring(keys, field=field, source=source)
 
 
 def keys_in_file(text: str, *, field: str, source: str, regions: Collection[str]) -> KeyRing:
-    """The keys in lines of ``NAME sha256:HEX ROLES [REGIONS]``; what follows a ``#`` is a remark.
+    """The keys in lines of ``NAME sha256:HEX ROLES [REGIONS] [calls=N] [requests=N]``. A remark follows a ``#``.
 
     Raises:
         ConfigError: something in it is wrong; the message names the line.
@@ -140,9 +161,11 @@ def keys_in_file(text: str, *, field: str, source: str, regions: Collection[str]
         if not parts:
             continue
         where = f"{source}, line {number}"
+        limits = [part for part in parts if "=" in part]
+        parts = [part for part in parts if "=" not in part]
         if not 3 <= len(parts) <= 4 or not _NAME.match(parts[0]):
             raise ConfigError(
-                "not NAME HASH ROLES [REGIONS], with a name of letters, digits and _ . @ -",
+                "not NAME HASH ROLES [REGIONS] [calls=N] [requests=N], with a name of letters, digits and _ . @ -",
                 field=field,
                 value=where,
                 hint=f"Correct it; {_MAKE_ONE}",
@@ -157,7 +180,8 @@ def keys_in_file(text: str, *, field: str, source: str, regions: Collection[str]
             )
         roles = _roles(parts[2].split("+"), field=field, where=where)
         limited = _regions(parts[3].split("+"), regions, field=field, where=where) if len(parts) == 4 else None
-        keys.append(Key(parts[0], roles, limited, bytes.fromhex(hexadecimal)))
+        own = _limits(limits, field=field, where=where)
+        keys.append(Key(parts[0], roles, limited, bytes.fromhex(hexadecimal), limits=own))
     if not keys:
         raise ConfigError("holds no key", field=field, value=source, hint=f"Add one; {_MAKE_ONE}")
     return _ring(keys, field=field, source=source)
@@ -168,7 +192,7 @@ def parse_roles(text: str) -> frozenset[Role]:
     return _roles(text.split("+"), field="--roles", where="")
 
 
-def line_of(name: str, secret: str, roles: str, regions: str) -> str:
+def line_of(name: str, secret: str, roles: str, regions: str, limits: KeyLimits | None = None) -> str:
     """One line of a file of keys.
 
     Raises:
@@ -186,7 +210,9 @@ def line_of(name: str, secret: str, roles: str, regions: str) -> str:
             field="--stdin",
             hint="Give a longer one, or leave --stdin out: one is made.",
         )
-    return " ".join(filter(None, (name, f"{HASH_FORM}:{digest_of(secret).hex()}", roles, regions)))
+    given = dataclasses.asdict(limits or KeyLimits()).items()
+    own = [f"{what}={most}" for what, most in given if most is not None]
+    return " ".join(filter(None, (name, f"{HASH_FORM}:{digest_of(secret).hex()}", roles, regions, *own)))
 
 
 def _roles(texts: Sequence[str], *, field: str, where: str) -> frozenset[Role]:
@@ -198,6 +224,23 @@ def _roles(texts: Sequence[str], *, field: str, where: str) -> frozenset[Role]:
 def _regions(texts: Sequence[str], known: Collection[str], *, field: str, where: str) -> frozenset[str]:
     _refuse_unknown("region", texts, known, REGION_PATTERN, field=field, where=where)
     return frozenset(texts)
+
+
+def _limits(texts: Sequence[str], *, field: str, where: str) -> KeyLimits:
+    found: dict[str, int] = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        least = 0 if name == "calls" else 1
+        if name not in LIMIT_NAMES or name in found or not re.fullmatch(r"[0-9]{1,9}", number) or int(number) < least:
+            shown = text if _LIMIT.match(text) else "..."
+            raise ConfigError(
+                "not a limit of a key",
+                field=field,
+                value=f"{where}: {shown}",
+                hint="Give calls=N (at once; 0: no bound) and requests=N (a minute), each once.",
+            )
+        found[name] = int(number)
+    return KeyLimits(**found)
 
 
 def _refuse_unknown(

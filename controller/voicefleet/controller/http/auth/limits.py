@@ -1,7 +1,7 @@
 """Limits of API keys, shared by all controller replicas through Redis.
 
 Requests: with Redis away, each replica counts its own. Calls at once: a ticket reserves one, a join confirms it, the
-end gives it back. One bound holds for every key; the scripts take it with each call, so that keys may have their own.
+end gives it back. The settings' bounds hold for every key that has none of its own.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 
 from voicefleet.contract.calls import TICKET_TTL_S
 from voicefleet.contract.keys import PREFIX
+from voicefleet.controller.http.auth.keys import KeyLimits, KeyRing
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.redis.connection import REDIS_FAILURES, RedisClient, Scripts
 from voicefleet.runtime.redis.scripts import CallCount, CallOver
@@ -35,13 +36,27 @@ class Limiter:
         self._redis = redis
         self._scripts = Scripts(redis)
         self._clock = clock
-        self._per_minute = per_minute
-        self.calls = calls
-        """At once; 0 for no bound."""
+        self._every = KeyLimits(calls, per_minute)
+        self._own: dict[str, KeyLimits] = {}
         self._local: dict[str, tuple[int, int]] = {}
 
+    def take(self, ring: KeyRing) -> None:
+        """The keys, with bounds of their own, are these from now on."""
+        self._own = {key.name: key.limits for key in ring.keys}
+
+    def most_calls(self, key: str) -> int:
+        """Most calls of `key` at once; 0: no bound."""
+        own = self._own.get(key, self._every).calls
+        return (self._every.calls or 0) if own is None else own
+
+    def per_minute(self, key: str) -> int:
+        """Most requests of `key` for calls a minute."""
+        own = self._own.get(key, self._every).requests
+        return (self._every.requests or 0) if own is None else own
+
     async def request(self, key: str) -> float | None:
-        """Count one request. None when it is allowed, else the seconds until the next one will be."""
+        """Count one request; a key may be counted apart by what it does, ``NAME:METHOD``. None when it is allowed, else
+        the seconds until the next one will be."""
         try:
             async with asyncio.timeout(_REDIS_LIMIT_S):
                 seconds, _ = await self._redis.time()
@@ -56,7 +71,7 @@ class Limiter:
             before = self._local.get(key, (window, 0))
             count = before[1] + 1 if before[0] == window else 1
             self._local[key] = (window, count)
-        return None if count <= self._per_minute else float(WINDOW_S - passed)
+        return None if count <= self.per_minute(key.partition(":")[0]) else float(WINDOW_S - passed)
 
     async def reserve(self, key: str, region: str, room: str, gone: Gone) -> bool:
         """Count the ticket for a new call of `key`, unless that would be one call too many.
@@ -87,7 +102,7 @@ class Limiter:
 
     async def _count(self, key: str, region: str, room: str, gone: Gone, *, ticket: bool) -> bool:
         for last in (False, True):
-            args = CallCount(member=f"{region}/{room}", most=self.calls, ticket=ticket)
+            args = CallCount(member=f"{region}/{room}", most=self.most_calls(key), ticket=ticket)
             if await self._scripts.run(_keys(key), args):
                 return True
             # Those that are over without a word of LiveKit's are only looked for when they would make a difference.

@@ -1,4 +1,7 @@
-"""The read-only page at `/`: a shell that anybody may load, and data that needs the token, from `/v1`."""
+"""The read-only page at `/`: a shell that anybody may load, and data that needs the token, from `/v1`.
+
+`/runbooks` beside it says what to do about each alert; it is made by `voicefleet dashboards generate`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ FILES = {
     "page.css": ("page.css", "text/css"),
     "page.js": ("page.js", "text/javascript"),
     "call.js": ("call.js", "text/javascript"),
+    "runbooks": ("runbooks.html", "text/html"),
 }
 _HEADERS = {
     # Nothing from elsewhere, and nobody may frame it: the token is typed in here.

@@ -5,7 +5,7 @@
 -- Returns {1, epoch}: the claim is now this job's. {2, epoch}: another job holds it and is to hand the call over; this one
 -- is its successor now. {0, holder's claim or ''}: neither.
 -- A call that wants no agent refuses what the controller dispatched before that; a new dispatch of the team's, or a new
--- room of the same name, brings an agent.
+-- room of the same name, brings an agent. One that goes on in another pool gets none here.
 local room, worker, job = args.room, args.worker, args.job
 local text = redis.call('GET', KEYS[1])
 if redis.call('SISMEMBER', KEYS[3], job) == 1 then
@@ -30,7 +30,7 @@ end
 local aside = read_aside(redis.call('GET', KEYS[8]))
 if aside then
   local same = same_room(aside.room_sid, args.room_sid)
-  if same and args.attempt > 0 then
+  if same and (args.attempt > 0 or aside.why == 'moved') then
     return {0, ''}
   end
   if not same or aside.why ~= 'neighbour' then
