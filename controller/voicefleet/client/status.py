@@ -248,7 +248,8 @@ def _workers(regions: Sequence[RegionView]) -> Table:
     for view in regions:
         for worker in view.workers:
             age = "–" if worker.age_s is None else f"{worker.age_s:.0f} s"
-            table.add_row(view.region, worker.id, worker.state, str(worker.live), str(worker.slots), age)
+            calls = worker.live if worker.calls is None else worker.calls
+            table.add_row(view.region, worker.id, worker.state, str(calls), str(worker.slots), age)
         if view.more_workers:
             table.add_row(view.region, f"and {view.more_workers} more")
     return table

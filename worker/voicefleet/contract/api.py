@@ -117,7 +117,13 @@ class WorkerView(Schema):
     id: str
     state: str
     slots: int
-    live: int
+    live: int = Field(
+        description="Calls and job processes that it last reported; one that ends has its slot a bit longer"
+    )
+    calls: int | None = Field(
+        default=None,
+        description="Calls that are its own now: with `moving` they are the region's `live`; null: unknown",
+    )
     age_s: float | None
     pid: int = 0
     instance: str = Field(

@@ -138,7 +138,7 @@ function draw(regions, calls, decisions, history, incidents) {
     [r.status, r.status === "ok" ? "good" : r.status],
   ]), "no region");
   fill("workers", regions.flatMap((r) => [...r.workers.map((w) => [
-    [r.region], [w.id], [w.state, w.state === "ready" ? "good" : ""], [slots(w.live, w.slots)],
+    [r.region], [w.id], [w.state, w.state === "ready" ? "good" : ""], [slots(w.calls ?? w.live, w.slots)],
     [w.age_s === null ? "–" : `${Math.round(w.age_s)} s`, "n"],
   ]), ...(r.more_workers ? [[[r.region], [`and ${r.more_workers} more`], [""], [""], [""]]] : [])]), "no worker");
   fill("calls", (calls || []).slice(0, 100).map((c) => [
