@@ -51,8 +51,9 @@ class World:
         given = {"redis_url": "redis://fake", "api_keys_env": "KEYS", "regions": {"eu": section, "mars": section}}
         settings = Settings.model_validate(given, context={"KEYS": keys, "SECRET": "secret"})
         limiter: Any = eu.limiter
-        self._app = web.Application(middlewares=[Access(settings, limiter, eu.metrics, eu.clock).guard])
-        PastCalls({name: fakes.region for name, fakes in self.regions.items()}).add_routes(self._app)
+        regions = {name: fakes.region for name, fakes in self.regions.items()}
+        self._app = web.Application(middlewares=[Access(settings, limiter, eu.metrics, eu.clock, regions).guard])
+        PastCalls(regions).add_routes(self._app)
 
     async def ask(self, query: str = "", *, key: str = "reader") -> tuple[int, Any]:
         headers = {"Authorization": f"Bearer the-secret-of-{key}-key"}
