@@ -49,13 +49,13 @@ OK, DEGRADED, UNKNOWN, FAILING = HealthState
 
 def test_a_region_where_all_is_well_is_ok_and_has_no_findings() -> None:
     health = assess(WELL, NOW_S)
-    assert (health.state, health.cause, health.findings) == (OK, "", ())
+    assert (health.state, health.text, health.findings) == (OK, "", ())
 
 
 def test_the_worst_finding_is_the_state_and_comes_first() -> None:
     minor, major = Finding("a", DEGRADED, "slow", "Wait."), Finding("b", FAILING, "down", "Start it.")
     health = health_of([minor, major])
-    assert (health.state, health.cause, health.hint) == (FAILING, "down", "Start it.")
+    assert (health.state, health.text, health.findings) == (FAILING, "down; slow", (major, minor))
     assert worst(["ok", "unknown", "degraded"]) is UNKNOWN
     assert worst([]) is OK
 

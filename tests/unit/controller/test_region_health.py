@@ -131,7 +131,7 @@ def test_with_redis_away_it_is_unknown_and_why_and_ok_again_when_it_is_back() ->
         await asyncio.sleep(11.0)
         health = region_health(fakes.region)
         assert [(f.id, f.state) for f in health.findings] == [("redis", HealthState.UNKNOWN)]
-        assert "for 11 s" in health.cause
+        assert "for 11 s" in health.text
         fakes.region.reads.succeeded("queue")
         await looked(fakes, fleet)
         assert region_health(fakes.region).state is HealthState.OK
