@@ -270,3 +270,12 @@ def test_what_is_the_same_in_two_regions_is_checked_once() -> None:
 )
 def test_where_there_is_nothing_to_check_no_pod_is_made(values: dict[str, Any]) -> None:
     assert render(values, tests=False).of("Pod") == []
+
+
+def test_values_of_a_release_before_these_are_taken() -> None:
+    """What `helm upgrade --reuse-values` hands on: the defaults of the chart before, without what is new."""
+    new = ("check", "extraInitContainers", "extraContainers", "extraVolumes", "extraVolumeMounts")
+    without = {part: dict.fromkeys(new) for part in ("worker", "controller")}
+    without["controller"].pop("check")
+    objects = render({**eu(**without["worker"], agent="my_pkg.my_agent:create"), "extraObjects": None})
+    assert objects.one("Pod", "voicefleet-eu-check")["spec"]["activeDeadlineSeconds"] == 240

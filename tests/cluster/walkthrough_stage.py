@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import secrets
 import signal
@@ -34,7 +35,7 @@ from voicefleet.stack import servers
 from voicefleet.stack.find import LIVEKIT_VARIABLE, find_livekit_server
 
 REGISTRY = "registry.example"
-_LIMIT_S = 180.0
+_LIMIT_S = 240.0
 _UP_LIMIT_S = 20.0
 
 # What the documents ask of AWS; anything else fails. The access string is ElastiCache's: rules as Redis has them, which
@@ -80,21 +81,19 @@ class Redis:
 
 @dataclass
 class Stage:
-    """A cluster, a LiveKit and a Redis beside it."""
+    """One cluster or several, a LiveKit and a Redis beside the first."""
 
-    cluster: Cluster
+    clusters: tuple[Cluster, ...]
     authority: Authority
     livekit: servers.LiveKit
     redis: Redis
     folder: Path
     ports: Ports
-    others: tuple[Cluster, ...] = ()
-    """More clusters, whose contexts the document's commands name."""
 
     @property
     def livekit_url(self) -> str:
         """For pods and for callers on this machine."""
-        return f"ws://{self.cluster.host}:{self.livekit.port}"
+        return f"ws://{self.clusters[0].host}:{self.livekit.port}"
 
     @property
     def vault(self) -> Path:
@@ -136,18 +135,11 @@ class Stage:
         (work / "script.sh").write_text(walkthrough.script(given))
         names = "\n".join(f"{address} {name}" for name, address in (hosts or {}).items())
         (work / "hosts").write_text(f"127.0.0.1 localhost\n{names}\n")
-        argv = [
-            str(find("unshare")),
-            "--mount",
-            "--",
-            "bash",
-            "-c",
-            "mount --bind hosts /etc/hosts && exec bash script.sh",
-        ]
+        inside = "mount --bind hosts /etc/hosts && exec bash script.sh"
         log = work / "log.txt"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
-                *argv,
+                *(str(find("unshare")), "--mount", "--", "bash", "-c", inside),
                 cwd=work,
                 env=self._environment(),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -166,8 +158,10 @@ class Stage:
                 await process.wait()
         said = log.read_text(errors="replace")
         if code != 0:
-            state = [await asyncio.to_thread(_state, one) for one in (self.cluster, *self.others)]
-            raise AssertionError("\n".join([f"{walkthrough.path.name} ended with {code}", said, *state]))
+            state = [await asyncio.to_thread(_state, one) for one in self.clusters]
+            for one in self.clusters:
+                await asyncio.to_thread(_clear, one)
+            raise AssertionError("\n".join([*state, f"{walkthrough.path.name} ended with {code}", said]))
         return said
 
     def _environment(self) -> dict[str, str]:
@@ -175,7 +169,7 @@ class Stage:
             "PATH": f"{self.folder / 'bin'}:{environment()['PATH']}",
             "HOME": str(self.folder),
             "LANG": "C.UTF-8",
-            "KUBECONFIG": ":".join(str(one.kubeconfig) for one in (self.cluster, *self.others)),
+            "KUBECONFIG": ":".join(str(one.kubeconfig) for one in self.clusters),
             "SSL_CERT_FILE": str(self.redis.authority),
             "CURL_CA_BUNDLE": str(self.redis.authority),
             "WALK_CA": str(self.redis.authority),
@@ -186,21 +180,34 @@ class Stage:
         }
 
 
-def _state(cluster: Cluster) -> str:
+def _namespaces(cluster: Cluster) -> list[str]:
     names = [item["metadata"]["name"] for item in cluster.items("namespaces")]
-    return cluster.diagnostics(*(name for name in names if name.startswith("voice")))
+    return [name for name in names if name.startswith("voice")]
+
+
+def _state(cluster: Cluster) -> str:
+    return cluster.diagnostics(*_namespaces(cluster))
+
+
+def _clear(cluster: Cluster) -> None:
+    """Take away what a document left that failed, so that the next one finds what it expects."""
+    for kind in ("validatingadmissionpolicies", "validatingadmissionpolicybindings"):
+        cluster.kubectl("delete", kind, "-l", "app.kubernetes.io/name=voicefleet")
+    if names := _namespaces(cluster):
+        cluster.kubectl("delete", "namespace", *names, "--wait")
 
 
 @contextlib.asynccontextmanager
-async def stage(cluster: Cluster, *, webhooks_to: str = "") -> AsyncIterator[Stage]:
-    """A stage for one document: a LiveKit and an empty Redis for the block.
+async def stage(cluster: Cluster, *others: Cluster, webhooks_to: str = "") -> AsyncIterator[Stage]:
+    """A stage for one document: a LiveKit and an empty Redis beside the first cluster, for the block.
 
     Args:
-        webhooks_to: URL for LiveKit's webhooks; its host name leads to the cluster's host.
+        others: more clusters, whose contexts the document's commands name.
+        webhooks_to: URL for LiveKit's webhooks; its host name leads to the first cluster's host.
     """
-    for component in COMPONENTS:
+    for component, one in itertools.product(COMPONENTS, (cluster, *others)):
         named = f"{REGISTRY}/voicefleet/{component}:{TAG}"
-        await asyncio.to_thread(cluster.node.tag_image, f"localhost/voicefleet-{component}:{TAG}", named)
+        await asyncio.to_thread(one.node.tag_image, f"localhost/voicefleet-{component}:{TAG}", named)
     with private_directory("walkthrough") as folder, Ports() as ports:
         (folder / "bin").mkdir()
         (folder / "vault").mkdir()
@@ -215,7 +222,7 @@ async def stage(cluster: Cluster, *, webhooks_to: str = "") -> AsyncIterator[Sta
         try:
             redis = _redis(cluster.host, ports, folder, authority, daemons)
             async with livekit(cluster.host, webhooks_to=webhooks_to, trusts=authority, folder=folder) as server:
-                yield Stage(cluster, authority, server, redis, folder, ports)
+                yield Stage((cluster, *others), authority, server, redis, folder, ports)
         finally:
             daemons.stop_all()
 

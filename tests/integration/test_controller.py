@@ -59,7 +59,8 @@ async def test_by_listing_alone_a_caller_waits_and_leaves(
         async with caller(ticket["url"], ticket["token"]):
             await eventually(lambda: _is(state, "waiting"))
             (view,) = (await running.get("/v1/regions"))["regions"]
-            assert (view["status"], view["waiting"], view["live"]) == ("ok", 1, 0)
+            assert (view["waiting"], view["live"]) == (1, 0)
+            assert "callers_wait" in [finding["id"] for finding in view["findings"]]
         await eventually(lambda: _is(state, None))
         assert await running.redis.zcard(KEYS.waiting) == 0
 
@@ -230,9 +231,12 @@ async def test_redis_away_and_back(tmp_path: Path, livekit: servers.LiveKit) -> 
             async def status() -> str:
                 return str((await running.get("/v1/regions"))["regions"][0]["status"])
 
-            await eventually(lambda: _is(status, "unknown"))
+            async def unknown() -> bool:
+                (view,) = (await running.get("/v1/regions"))["regions"]
+                return bool(view["status"] == "unknown" and view["waiting"] is None)
+
+            await eventually(unknown)
             (view,) = (await running.get("/v1/regions"))["regions"]
-            assert view["waiting"] is None
             assert "Redis did not answer" in view["reason"]
             async with running.http.get(f"{running.url}/v1/calls", headers=FRONT) as answer:
                 assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
@@ -242,7 +246,9 @@ async def test_redis_away_and_back(tmp_path: Path, livekit: servers.LiveKit) -> 
                 await redis_.start()  # empty: all that was known is lost
                 await eventually(lambda: _is_waiting(running, ticket["room"]))
                 await eventually(lambda: _is_waiting(running, other["room"]))
-                await eventually(lambda: _is(status, "ok"))
+                await eventually(lambda: _is(status, "failing"))  # two callers, and no worker
+                (view,) = (await running.get("/v1/regions"))["regions"]
+                assert {finding["id"] for finding in view["findings"]} == {"callers_wait", "no_ready_workers"}
                 assert room.connection_state == rtc.ConnectionState.CONN_CONNECTED
 
 
@@ -335,7 +341,8 @@ async def test_preflight(tmp_path: Path, livekit: servers.LiveKit, redis_url: st
                 pass
         # One region of two away: the other one works.
         async with controller(tmp_path, livekit, redis_url, regions={"eu": region(livekit), "us": nobody}) as running:
-            await eventually(lambda: _statuses(running, {"eu": "ok", "us": "unknown"}))
+            # eu has no worker yet. Of us that says nothing: workers register with its LiveKit.
+            await eventually(lambda: _statuses(running, {"eu": "failing", "us": "unknown"}))
             assert (await running.ticket())["region"] == "eu"
             port = int(running.url.rpartition(":")[2])
             with pytest.raises(UnreachableError, match="the port is taken"):

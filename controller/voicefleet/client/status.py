@@ -15,7 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from voicefleet.client.findings import STYLES, finding_lines, style_of
-from voicefleet.contract.api import CallView, DecisionView, HistoryPoint, IncidentView, RegionView
+from voicefleet.client.pools import add_total, canaries_table
+from voicefleet.contract.api import CallView, CanaryView, DecisionView, HistoryPoint, IncidentView, RegionView
 from voicefleet.contract.errors import ConfigError, UnknownStateError, UnreachableError
 from voicefleet.contract.health import HealthState, worst
 from voicefleet.reporting.result import write_json
@@ -61,6 +62,7 @@ class Seen:
     """The last point of each region's history."""
     incidents: Sequence[IncidentView] = ()
     """The last ones, the newest first."""
+    canaries: Sequence[CanaryView] = ()
 
     @property
     def state(self) -> HealthState:
@@ -73,6 +75,7 @@ class Seen:
             "regions": [{**view.model_dump(mode="json"), **_ttfa(self.last.get(view.region))} for view in self.regions],
             "calls": None if self.calls is None else [view.model_dump(mode="json") for view in self.calls],
             "decisions": [view.model_dump(mode="json") for view in self.decisions],
+            "canaries": [view.model_dump(mode="json") for view in self.canaries],
             "incidents": [view.model_dump(mode="json") for view in self.incidents],
         }
 
@@ -115,15 +118,19 @@ def _public(access: ControllerAccess, console: Console, json_path: Path | None) 
 
 async def look(client: ControllerClient) -> Seen:
     """The fleet now. Raises `UnknownStateError`."""
-    regions, decisions, history, incidents = await asyncio.gather(
-        client.regions(), client.decisions(limit=_DECISIONS), client.history(), client.incidents(limit=_INCIDENTS)
+    regions, decisions, history, incidents, canaries = await asyncio.gather(
+        client.regions(),
+        client.decisions(limit=_DECISIONS),
+        client.history(),
+        client.incidents(limit=_INCIDENTS),
+        client.canaries(),
     )
     try:
         calls: list[CallView] | None = await client.calls()
     except UnknownStateError:
         calls = None
     last = {name: points[-1] for name, points in history.items() if points}
-    return Seen(regions, calls, decisions, last, incidents)
+    return Seen(regions, calls, decisions, last, incidents, canaries)
 
 
 async def _show(access: ControllerAccess, options: StatusOptions, console: Console, clock: Clock) -> Seen:
@@ -156,6 +163,8 @@ def picture(seen: Seen) -> RenderableType:
         "",
         _workers(seen.regions),
     ]
+    if seen.canaries:
+        parts += ["", canaries_table(seen.canaries)]
     parts += [Text(line) for view in seen.regions if (line := _on_the_way(view))]
     if costs := costs_of(seen.regions):
         parts.append(Text(costs))
@@ -184,7 +193,12 @@ def _regions(seen: Seen) -> Table:
     # A long name is folded; figures and their headers never are.
     for column in table.columns:
         column.no_wrap = column is not table.columns[0]
+    of_several = {view.place for view in seen.regions if view.place and view.place != view.region}
+    shown_already: set[str] = set()
     for view in seen.regions:
+        if view.place in of_several - shown_already:
+            shown_already.add(view.place)
+            add_total(table, [pool for pool in seen.regions if pool.place == view.place])
         last = seen.last.get(view.region)
         style = style_of(view.status)
         table.add_row(
@@ -234,7 +248,8 @@ def _workers(regions: Sequence[RegionView]) -> Table:
     for view in regions:
         for worker in view.workers:
             age = "–" if worker.age_s is None else f"{worker.age_s:.0f} s"
-            table.add_row(view.region, worker.id, worker.state, str(worker.live), str(worker.slots), age)
+            calls = worker.live if worker.calls is None else worker.calls
+            table.add_row(view.region, worker.id, worker.state, str(calls), str(worker.slots), age)
         if view.more_workers:
             table.add_row(view.region, f"and {view.more_workers} more")
     return table

@@ -214,7 +214,7 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- $taken := dict .own true "wait-for-servers" true -}}
 {{- $wrong := list -}}
 {{- range $field := list "extraInitContainers" "extraContainers" -}}
-{{- range get $.part $field -}}
+{{- range get $.part $field | default list -}}
 {{- if hasKey $taken .name -}}
 {{- $wrong = append $wrong (printf "%s.%s: %q is the name of another container of the pod: give it its own" $at $field .name) -}}
 {{- end -}}

@@ -40,6 +40,7 @@ def answers(state: str = "ok", *, refused: int = 0) -> dict[str, tuple[int, Any]
         "/v1/decisions": (200, {"decisions": [DECISION.model_dump(mode="json")]}),
         "/v1/history": (200, {"regions": {}}),
         "/v1/incidents": (404, {}),
+        "/v1/canaries": (404, {}),
         "/v1/calls": (200, {"calls": [], "next": None}),
     }
     if refused:

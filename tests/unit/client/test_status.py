@@ -9,8 +9,17 @@ import pytest
 from support.outcomes import region_view
 from support.terminal import rendered
 from voicefleet.client.status import Seen, picture
-from voicefleet.contract.api import CallView, DecisionView, FindingView, HistoryPoint, IncidentView, WorkerView
+from voicefleet.contract.api import (
+    CallView,
+    CanaryView,
+    DecisionView,
+    FindingView,
+    HistoryPoint,
+    IncidentView,
+    WorkerView,
+)
 from voicefleet.contract.decisions import DecisionInputs
+from voicefleet.controller.http.views import totals
 
 pytestmark = pytest.mark.unit
 
@@ -106,3 +115,44 @@ def test_a_long_name_of_a_region_is_folded_and_costs_no_header() -> None:
     text = rendered(picture(Seen([region_view("a-region-with-a-name-of-32-letter")], [], [], {})))
     assert set(HEADERS) <= set(text.split())
     assert "a-region-wi" in text
+
+
+def test_a_region_with_several_pools_has_a_row_of_sums_and_its_canary_says_why() -> None:
+    stable, canary, us = (region_view(name) for name in ("eu-sales-v1", "eu-sales-v2", "us"))
+    pools = [
+        stable.model_copy(update={"place": "eu", "agent": "sales", "version": "v1", "live": 7}),
+        canary.model_copy(update={"place": "eu", "agent": "sales", "version": "v2", "live": 3}),
+        us.model_copy(update={"place": "us"}),
+    ]
+    tried = CanaryView(
+        region="eu",
+        agent="sales",
+        version="v2",
+        stable="v1",
+        pool="eu-sales-v2",
+        state="rolled_back",
+        weight=0,
+        reason="4 of 4 turns without an answer",
+        calls=2,
+        min_calls=50,
+        duration_s=600,
+    )
+    text = rendered(picture(seen(regions=pools, last={}, canaries=[tried])))
+    assert max(map(len, text.splitlines())) <= 80
+    (total,) = (line for line in text.splitlines() if "2 pools" in line)
+    assert "eu," in total or "eu, 2 pools" in text
+    assert " 10 " in total
+    assert "us, " not in text, "it is one pool"
+    words = " ".join(text.split())
+    assert "rolled back" in words
+    assert "2/50" in words
+
+
+def test_the_sum_of_something_unknown_is_unknown() -> None:
+    views = [region_view(name).model_copy(update={"place": "eu", "agent": name}) for name in ("eu-a", "eu-b")]
+    (total,) = totals([*views, region_view("us").model_copy(update={"place": "us"})])
+    assert (total.region, total.pools, total.live) == ("eu", ["eu-a", "eu-b"], 2 * (views[0].live or 0))
+    unknown = views[0].model_copy(update={"live": None, "status": "unknown"})
+    (total,) = totals([unknown, views[1]])
+    assert (total.live, total.status) == (None, "unknown")
+    assert total.ready == 2 * (views[1].ready or 0)

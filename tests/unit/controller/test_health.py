@@ -87,6 +87,13 @@ def test_while_workers_are_unknown_none_of_them_is_said_to_be_missing() -> None:
     assert seen(**unknown) == [("kubernetes", UNKNOWN)]
 
 
+def test_workers_that_cannot_register_because_livekit_is_away_are_its_consequence() -> None:
+    failed = {"listing": replace(REDIS, dependency="livekit")}
+    assert seen(calls_known=False, workers=(), trouble="LiveKit does not answer", failed_reads=failed) == [
+        ("livekit", UNKNOWN)
+    ]
+
+
 def test_what_was_never_read_is_unknown() -> None:
     assert seen(calls_known=False, live=None, waiting=None) == [("not_read_yet", UNKNOWN)]
 
@@ -102,7 +109,7 @@ def test_workers_that_do_not_start_are_told_with_their_last_error() -> None:
 @pytest.mark.parametrize(
     ("state", "id_", "hint"),
     [
-        (InstanceState.CRASH_LOOPING, "crash_loop", "voicefleet check"),
+        (InstanceState.CRASH_LOOPING, "starts_fail", "voicefleet check"),
         (InstanceState.UNSCHEDULABLE, "unschedulable", "resources.requests"),
         (InstanceState.PULLING, "image", "tag"),
         (InstanceState.PENDING, "quota", "quota"),
@@ -138,7 +145,7 @@ def test_the_first_worker_that_starts_is_not_late_for_a_minute() -> None:
 
 
 def test_workers_that_stand_still_are_told_by_name() -> None:
-    still = replace(READY, id="w9", state=SupplyState.UNKNOWN, silent_s=5.0, live=2)
+    still = replace(READY, id="w9", state=SupplyState.UNKNOWN, silent_s=5.0, live=2, calls=2)
     (finding,) = found(workers=(READY, still))
     assert (finding.id, finding.state) == ("workers_silent", DEGRADED)
     assert finding.cause == "no reports of w9 for 5 s; its 2 calls are moved"
@@ -164,11 +171,12 @@ def test_silence_of_one_among_many_is_not_that_of_all() -> None:
 
 
 def test_refused_callers_are_told_by_why() -> None:
-    (finding,) = found(refused={503: 51}, accepted=9)
+    (finding,) = found(refused={"full": 51}, accepted=9)
     assert (finding.id, finding.state) == ("refused_full", FAILING)
     assert finding.cause == "51 callers were refused within the last minute (503): every slot was taken"
-    assert seen(refused={503: 1}, accepted=99) == [("refused_full", DEGRADED)]
-    assert seen(refused={429: 7}) == [("refused_limits", DEGRADED)]
+    assert seen(refused={"full": 1}, accepted=99) == [("refused_full", DEGRADED)]
+    assert seen(refused={"limited": 7}) == [("refused_limits", DEGRADED)]
+    assert seen(refused={"unavailable": 2, "failed": 1}) == [("refused_errors", FAILING)]
 
 
 def test_turns_without_an_answer_name_the_stage_and_how_it_fails() -> None:
@@ -202,7 +210,7 @@ def test_every_finding_has_one_line_and_a_way_out() -> None:
         trouble="t",
         waiting=2,
         silent=3,
-        refused={503: 1, 429: 1},
+        refused={"full": 1, "limited": 1, "failed": 1},
         turns=TurnCounts(0, 9),
         election="e",
     )

@@ -77,7 +77,7 @@ def test_a_worker_that_stands_still_is_not_ready_after_three_seconds_and_its_cal
         await looked(fakes, fleet)
         view = region_view(fakes.region)
         assert (view.ready, view.live, view.moving, view.status) == (2, 2, 1, "ok")
-        assert {w.id: w.live for w in view.workers} == {one.name: 1, two.name: 0}
+        assert {w.id: w.calls for w in view.workers} == {one.name: 1, two.name: 0}
         one.silent_since_s = fakes.region.clock.monotonic()
         for _ in range(8):  # Redis is well all the time
             await asyncio.sleep(0.5)
@@ -188,14 +188,14 @@ def test_a_read_made_now_and_then_is_forgotten_and_a_steady_one_is_not() -> None
 def test_refused_callers_count_for_minutes() -> None:
     async def story() -> None:
         refusals = Refusals(LoopClock())
-        for status in (201, 503, 503):
-            refusals.note_answer(status)
+        for result in ("ticket", "full", "full"):
+            refusals.note(result)
         await asyncio.sleep(100.0)
-        refusals.note_answer(429)
-        assert dict(refusals.within(60.0)) == {429: 1}
-        assert dict(refusals.within(300.0)) == {201: 1, 503: 2, 429: 1}
+        refusals.note("limited")
+        assert dict(refusals.within(60.0)) == {"limited": 1}
+        assert dict(refusals.within(300.0)) == {"ticket": 1, "full": 2, "limited": 1}
         await asyncio.sleep(300.0)
-        assert refusals.within(300.0)[503] == 0
+        assert refusals.within(300.0)["full"] == 0
 
     run(story())
 

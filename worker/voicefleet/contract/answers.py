@@ -15,6 +15,7 @@ from voicefleet.contract.api import (
     HistoryPoint,
     IncidentView,
     LeaderView,
+    RegionTotal,
     RegionView,
 )
 
@@ -39,6 +40,7 @@ class RegionList(_Answer):
     """Answer of `GET /v1/regions`."""
 
     regions: list[RegionView]
+    totals: list[RegionTotal] = Field(default=[], description="Of the regions with several pools")
     leader: LeaderView
 
 

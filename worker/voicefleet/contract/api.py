@@ -117,7 +117,13 @@ class WorkerView(Schema):
     id: str
     state: str
     slots: int
-    live: int
+    live: int = Field(
+        description="Calls and job processes that it last reported; one that ends has its slot a bit longer"
+    )
+    calls: int | None = Field(
+        default=None,
+        description="Calls that are its own now: with `moving` they are the region's `live`; null: unknown",
+    )
     age_s: float | None
     pid: int = 0
     instance: str = Field(
@@ -169,9 +175,13 @@ class IncidentView(Schema):
 
 
 class RegionView(Schema):
-    """One region in `GET /v1/regions`. Counts are null when they are unknown."""
+    """One region in `GET /v1/regions`, or one pool of a region with `agents`. Counts are null when they are unknown."""
 
-    region: str
+    region: str = Field(description="The pool's name; that of a region without `agents` is the region's own")
+    place: str = Field(default="", description="The region that it belongs to")
+    agent: str = Field(default="", description="Empty: the region has no `agents`")
+    version: str = Field(default="", description="Empty: the agent has no `versions`")
+    weight: int | None = Field(default=None, description="Share of the agent's new calls now, percent")
     status: str = Field(description="ok, degraded, unknown or failing")
     reason: str = Field(default="", description="What is wrong, the worst first; empty when all is well")
     findings: list[FindingView] = Field(default=[], description="The same, one by one, each with its way out")
@@ -203,6 +213,21 @@ class RegionView(Schema):
     currency: str = Field(default="", description="Of that cost, ISO 4217")
     workers: list[WorkerView] = Field(description="The first of them, as many as an answer may hold")
     more_workers: int = Field(default=0, description="Workers that are not in `workers`")
+
+
+class RegionTotal(Schema):
+    """A region with several pools in `GET /v1/regions`: their sums, null when one of them is unknown."""
+
+    region: str
+    status: str = Field(description="The worst of its pools'")
+    pools: list[str]
+    desired_workers: int | None
+    ready: int | None
+    slots: int | None
+    live: int | None
+    waiting: int | None
+    silent: int | None
+    refused: int | None
 
 
 class ObjectiveView(Schema):

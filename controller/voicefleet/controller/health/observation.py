@@ -21,7 +21,9 @@ class WorkerSeen:
     silent_s: float
     """Since its last report; of one that never reported, since it began."""
     live: int
-    """Calls that it has."""
+    """Calls that it last reported."""
+    calls: int | None = None
+    """Calls that are its own now, by their claims; None: not known."""
     instance: InstanceState | None = None
     """None: somebody else runs it."""
     detail: str = ""
@@ -57,7 +59,7 @@ class HealthObservation:
         free: slots that can take a call now.
         oldest_wait_s: how long the first of the waiting callers has waited.
         silent: calls whose caller has waited for a voice for more than 10 s.
-        refused: status of the answer -> callers of the last minute who were refused.
+        refused: why, as in `regions.refusals` -> callers of the last minute who were refused.
         accepted: tickets given in the last minute.
         turns: None: no worker tells.
         election: why no leader can be elected; empty when one can.
@@ -79,7 +81,7 @@ class HealthObservation:
     waiting: int | None = None
     oldest_wait_s: float = 0.0
     silent: int | None = None
-    refused: Mapping[int, int] = field(default_factory=dict)
+    refused: Mapping[str, int] = field(default_factory=dict)
     accepted: int = 0
     turns: TurnCounts | None = None
     election: str = ""

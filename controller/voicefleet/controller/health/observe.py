@@ -8,7 +8,7 @@ from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.health.assess import assess
 from voicefleet.controller.health.observation import HealthObservation, TurnCounts
 from voicefleet.controller.health.workers import workers_known, workers_seen
-from voicefleet.controller.regions.refusals import REFUSED
+from voicefleet.controller.regions.refusals import PLACED, REFUSED
 from voicefleet.controller.regions.region import Region
 
 REFUSED_WINDOW_S = 60.0
@@ -44,8 +44,8 @@ def observe(region: Region, *, election: str = "") -> HealthObservation:
         waiting=snapshot.waiting if snapshot else None,
         oldest_wait_s=_oldest_wait_s(region, snapshot) if snapshot and snapshot.waiting else 0.0,
         silent=region.reports.silent,
-        refused={status: answers[status] for status in REFUSED if answers[status]},
-        accepted=answers[201],
+        refused={result: answers[result] for result in REFUSED if answers[result]},
+        accepted=sum(answers[result] for result in PLACED),
         turns=_turns(region),
         election=election if region.fleet is not None else "",
     )

@@ -48,7 +48,8 @@ def workers_seen(region: Region) -> tuple[WorkerSeen, ...]:
                 state=SupplyState.UNKNOWN if stands_still else worker.state,
                 age_s=worker.age_s,
                 silent_s=silent_s,
-                live=_reported_busy(region, worker) if held is None else held[worker.id],
+                live=_reported_busy(region, worker),
+                calls=None if held is None else held[worker.id],
                 instance=instance.state if instance else None,
                 detail=instance.detail if instance else "",
             )

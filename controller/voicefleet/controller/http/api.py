@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -32,7 +32,7 @@ from voicefleet.controller.http.call_pages import Cursor, page
 from voicefleet.controller.http.dial_requests import DialRequests
 from voicefleet.controller.http.problems import posted, problem, unknown_choice
 from voicefleet.controller.http.reads import json_answer, number
-from voicefleet.controller.http.views import region_view, worker_status
+from voicefleet.controller.http.views import region_view, totals, worker_status
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.reconciler import DECISIONS_KEPT, DecisionLog
@@ -111,7 +111,6 @@ class Api:
         rooms = by_version(pools, name, lambda pool: capacity_of(pool, key.name, self._access.unused_ratio(pool.place)))
         chosen = choose(rooms)
         if chosen is None and not all(room.full for room in rooms):
-            self._note_refused(429, [room.region for room in rooms])
             return problem(
                 429,
                 f"the key {key.name} has as many tickets that nobody joined with as it may",
@@ -120,7 +119,6 @@ class Api:
             )
         if chosen is None:
             request[FULL] = True
-            self._note_refused(503, [room.region for room in rooms])
             return problem(
                 503,
                 "every worker there may be has all its slots taken",
@@ -129,10 +127,6 @@ class Api:
             )
         request[REGION] = chosen.region
         return await self._ticket(key.name, wanted, chosen, name, request.headers.get("traceparent", ""))
-
-    def _note_refused(self, status: int, regions: Iterable[str]) -> None:
-        for name in regions:
-            self._regions[name].refusals.note_answer(status)
 
     async def _ticket(
         self, key: str, wanted: CallRequest, chosen: RegionCapacity, room: str, traceparent: str
@@ -148,9 +142,7 @@ class Api:
         region.reservations.reserve(room, key)
         if refused := await self._count(key, region, room):
             region.reservations.release(room)
-            region.refusals.note_answer(refused.status)
             return refused
-        region.refusals.note_answer(201)
         try:
             record = CallRecord(
                 room=room,
@@ -219,12 +211,8 @@ class Api:
         leader = LeaderView(
             replica=self._settings.replica, leads=self._leadership.leads, holder=self._leadership.holder
         )
-        return json_answer(
-            RegionList(
-                regions=[region_view(region, election=self._leadership.trouble) for region in pools.values()],
-                leader=leader,
-            )
-        )
+        views = [region_view(region, election=self._leadership.trouble) for region in pools.values()]
+        return json_answer(RegionList(regions=views, totals=totals(views), leader=leader))
 
     async def calls(self, request: web.Request) -> web.Response:
         """A page of calls, the oldest first. 503 while a region's calls are unknown; `?region=` asks for one alone."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from voicefleet.contract.api import FindingView, RegionView, WorkerStatus, WorkerView
-from voicefleet.contract.health import Health
+from collections.abc import Sequence
+
+from voicefleet.contract.api import FindingView, RegionTotal, RegionView, WorkerStatus, WorkerView
+from voicefleet.contract.health import Health, HealthState, worst
+from voicefleet.contract.pools import PoolRole
 from voicefleet.controller.health.observe import region_health
 from voicefleet.controller.health.workers import claims_by_worker, workers_known, workers_seen
 from voicefleet.controller.regions.cost import cost_of
@@ -11,6 +14,7 @@ from voicefleet.controller.regions.refusals import KEPT_S, REFUSED
 from voicefleet.controller.regions.region import Region
 from voicefleet.scaling import SupplyState
 
+_SUMMED = ("desired_workers", "ready", "slots", "live", "waiting", "silent", "refused")
 WORKERS_LISTED = 200
 """Of one region in one answer."""
 
@@ -65,6 +69,7 @@ def region_view(region: Region, *, election: str = "") -> RegionView:
             state=worker.state.value,
             slots=slots.get(worker.id, spec.slots),
             live=worker.live,
+            calls=worker.calls,
             age_s=round(worker.age_s, 1),
             pid=pid(worker.id),
             instance=worker.instance.value if worker.instance else "",
@@ -74,8 +79,13 @@ def region_view(region: Region, *, election: str = "") -> RegionView:
     ]
     answers, serving = region.refusals.within(KEPT_S), [w for w in workers if w.state is SupplyState.READY]
     cost = cost_of(region)
+    place = region.settings.place
     return RegionView(
         region=region.name,
+        place=place.region,
+        agent=place.agent,
+        version=place.version,
+        weight=weight_of(region),
         status=health.state.value,
         reason=health.text,
         findings=finding_views(health),
@@ -91,10 +101,38 @@ def region_view(region: Region, *, election: str = "") -> RegionView:
         waiting=snapshot.waiting if snapshot is not None else None,
         set_aside=snapshot.set_aside if snapshot is not None else None,
         silent=region.reports.silent,
-        moving=None if held is None else held.total() - sum(w.live for w in workers),
-        refused=sum(answers[status] for status in REFUSED),
+        moving=None if held is None else held.total() - sum(w.calls or 0 for w in workers),
+        refused=sum(answers[result] for result in REFUSED),
         cost_per_hour=cost.per_hour if cost else None,
         currency=cost.currency if cost else "",
         workers=listed,
         more_workers=len(workers) - len(listed),
     )
+
+
+def weight_of(region: Region) -> int | None:
+    """The pool's share of its agent's new calls now, percent; None for a region without `agents`."""
+    settings, trial = region.settings, region.trial
+    if not settings.place.agent:
+        return None
+    if settings.role is PoolRole.LEAVING:
+        return 0
+    canary = trial.weight if trial is not None else 0
+    return canary if settings.role is PoolRole.CANARY else 100 - canary
+
+
+def totals(views: Sequence[RegionView]) -> list[RegionTotal]:
+    """The sums of each region that has several pools."""
+    found = []
+    for place in dict.fromkeys(view.place for view in views):
+        pools = [view for view in views if view.place == place]
+        if len(pools) > 1:
+            sums = {name: _sum([getattr(view, name) for view in pools]) for name in _SUMMED}
+            state = worst(HealthState(view.status) for view in pools).value
+            found.append(RegionTotal(region=place, status=state, pools=[view.region for view in pools], **sums))
+    return found
+
+
+def _sum(counts: Sequence[int | None]) -> int | None:
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None

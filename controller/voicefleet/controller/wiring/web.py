@@ -47,7 +47,7 @@ def build_web(shared: Shared, leadership: Leadership) -> Web:
     settings, regions, metrics, limits = shared.settings, shared.regions, shared.metrics, shared.settings.limits
     limiter = Limiter(shared.redis, shared.clock, per_minute=limits.requests_per_minute, calls=limits.concurrent_calls)
     joins = JoinCounter(regions, limiter, metrics, max_duration_s=limits.max_call_duration_s)
-    access = Access(settings, limiter, metrics, shared.clock)
+    access = Access(settings, limiter, metrics, shared.clock, regions)
     decisions, histories = DecisionLog(), {name: History(region) for name, region in regions.items()}
     app = application(middlewares=[access.guard])
     # A token needs neither Redis nor the loops, so whoever answers at all is ready and alive.

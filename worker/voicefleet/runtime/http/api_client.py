@@ -15,6 +15,7 @@ from voicefleet.contract.api import (
     CallRequest,
     CallTicket,
     CallView,
+    CanaryView,
     DecisionView,
     DrainView,
     HistoryPoint,
@@ -101,6 +102,11 @@ class ControllerClient:
             raise self._refusal("/v1/incidents", status, answer)
         return [self._read(IncidentView, i) for i in found]
 
+    async def canaries(self) -> list[CanaryView]:
+        """The versions that are tried out; none of a controller that knows of no canaries. Raises as `regions`."""
+        found = await self._get_list("/v1/canaries", "canaries", absent_is_empty=True)
+        return [self._read(CanaryView, c) for c in found]
+
     async def calls(self) -> list[CallView]:
         """Every call there is, page by page. As all reads of lists it raises UnknownStateError when the controller does
         not say, and UnreachableError when it refuses our key."""
@@ -181,8 +187,10 @@ class ControllerClient:
         except ValidationError as error:
             raise UnknownStateError(f"{self._url} does not answer as a controller does") from error
 
-    async def _get_list(self, path: str, name: str) -> list[Any]:
+    async def _get_list(self, path: str, name: str, *, absent_is_empty: bool = False) -> list[Any]:
         status, answer, _ = await self._ask("GET", path)
+        if status == 404 and absent_is_empty:
+            return []  # a controller of an older release
         if status != 200 or not isinstance(answer, dict) or not isinstance(answer.get(name), list):
             raise self._refusal(path, status, answer)
         return list(answer[name])

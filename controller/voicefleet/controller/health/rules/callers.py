@@ -42,12 +42,18 @@ def _waiting(seen: HealthObservation, waiting: int) -> Finding:
 
 
 def _refused(seen: HealthObservation) -> Iterator[Finding]:
-    full, limited = seen.refused.get(503, 0), seen.refused.get(429, 0)
+    full, limited = seen.refused.get("full", 0), seen.refused.get("limited", 0)
+    failed = seen.refused.get("unavailable", 0) + seen.refused.get("failed", 0)
     if full:
         bad = full >= REFUSED_RATIO * (full + seen.accepted)
         cause = f"{_callers(full)} refused within the last minute (503): every slot was taken"
         hint = f"Raise the pool's `max_workers` ({seen.max_workers}), or `slots` where the machine has room."
         yield Finding("refused_full", HealthState.FAILING if bad else HealthState.DEGRADED, cause, hint)
+    if failed:
+        bad = failed >= REFUSED_RATIO * (failed + seen.accepted)
+        cause = f"{_callers(failed)} refused within the last minute (500 or 503), and not because every slot was taken"
+        hint = "Look at the controller's log; without Redis the calls of keys with a limit cannot be counted."
+        yield Finding("refused_errors", HealthState.FAILING if bad else HealthState.DEGRADED, cause, hint)
     if limited:
         cause = f"{_callers(limited)} refused within the last minute (429): their key was at its limit"
         hint = "Raise `limits` in the controller's file, or have the front end place calls more slowly."

@@ -44,7 +44,7 @@ def dependencies(seen: HealthObservation, now_s: float) -> Iterator[Finding]:
         yield Finding("not_read_yet", HealthState.UNKNOWN, f"the {what} are not read yet", hint)
     if seen.access_ends_s is not None and Dependency.KUBERNETES not in by_dependency:
         cause = f"the token of the workers' cluster was not renewed and ends in {seen.access_ends_s / 3600:.1f} h"
-        hint = "Look at the job that renews it; then nothing can be scaled. Running calls do not depend on it."
+        hint = "Look at the job that renews it: once the token has ended, nothing there can be scaled. Calls go on."
         yield Finding("token_ends", HealthState.DEGRADED, cause, hint)
     if seen.election:
         cause = f"no controller can be elected to scale: {seen.election}"

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from voicefleet.contract.errors import Dependency
 from voicefleet.contract.health import Finding, HealthState
 from voicefleet.controller.health.observation import HealthObservation, WorkerSeen
 from voicefleet.controller.health.rules.callers import LONG_WAIT_S
 from voicefleet.controller.ports import InstanceState
 from voicefleet.scaling import SupplyState
 
-_STARTS: dict[InstanceState | None, tuple[str, str]] = {
-    InstanceState.CRASH_LOOPING: (
-        "crash_loop",
-        "Correct what the error names; `voicefleet check --agent FILE --tiers FILE` finds it before a start.",
-    ),
+_STARTS: dict[InstanceState, tuple[str, str]] = {
     InstanceState.UNSCHEDULABLE: ("unschedulable", "Add nodes, or lower `resources.requests` of the workers."),
     InstanceState.PULLING: ("image", "Correct the image's repository and tag, or its pull secret."),
     InstanceState.PENDING: ("quota", "Raise the quota that the message names, or lower `max_workers`."),
-    None: (
-        "starts_fail",
-        "Correct what the error names; `voicefleet check --agent FILE --tiers FILE` finds it before a start.",
-    ),
 }
-"""Id and hint by the state of the instances that do not run; None: by what their owner says."""
+"""Id and hint by the state of the instances that do not run."""
+_ERROR = (
+    "starts_fail",
+    "Correct what the error names; `voicefleet check --agent FILE --tiers FILE` finds it before a start.",
+)
+"""Of those that run, and end."""
 
 _KILLED = "killed by signal"
 
@@ -36,20 +34,21 @@ def supply(seen: HealthObservation, now_s: float) -> Iterator[Finding]:
     if not seen.workers_known:
         return
     wanted = seen.wanted or 0
-    missing = seen.managed and seen.ready < wanted
-    if missing and seen.trouble:
-        yield _starts_fail(seen)
-    elif seen.ready == 0 and (wanted > 0 or not seen.managed):
-        yield _none_ready(seen)
+    if Dependency.LIVEKIT not in {read.dependency for read in seen.failed_reads.values()}:
+        # Workers register with LiveKit: without it their absence is its consequence.
+        if seen.managed and seen.ready < wanted and seen.trouble:
+            yield _starts_fail(seen)
+        elif seen.ready == 0 and (wanted > 0 or not seen.managed):
+            yield _none_ready(seen)
     yield from _hung(seen)
-    if seen.free == 0 and seen.ready >= seen.max_workers > 0 and not seen.refused.get(503):
+    if seen.free == 0 and seen.ready >= seen.max_workers > 0 and not seen.refused.get("full"):
         cause = f"every slot of the {seen.max_workers} workers that there may be is taken: the next caller is refused"
         yield Finding("full", HealthState.DEGRADED, cause, "Raise the pool's `max_workers`.")
 
 
 def _starts_fail(seen: HealthObservation) -> Finding:
-    stuck = next((w.instance for w in seen.workers if w.detail and w.instance in _STARTS), None)
-    id_, hint = _STARTS[stuck]
+    stuck = [w.instance for w in seen.workers if w.detail and w.instance in _STARTS]
+    id_, hint = _STARTS.get(stuck[0], _ERROR) if stuck and stuck[0] else _ERROR
     if _KILLED in seen.trouble:
         hint = (
             "Look who killed it: the kernel does so when memory runs out (`dmesg`): give workers more, or fewer slots."
@@ -89,7 +88,7 @@ def _hung(seen: HealthObservation) -> Iterator[Finding]:
         return
     state = HealthState.FAILING if seen.ready == 0 and seen.wanted else HealthState.DEGRADED
     named = ", ".join(_silent(w) for w in hung[:3]) + (f" and {len(hung) - 3} more" if len(hung) > 3 else "")
-    calls = sum(w.live for w in hung)
+    calls = sum(w.calls or 0 for w in hung)
     whose = "its" if len(hung) == 1 else "their"
     what = f"; {whose} {calls} {'call is' if calls == 1 else 'calls are'} moved" if calls else ""
     hint = "Wait some seconds: a worker that hangs is ended and replaced. If it stays, look at its machine and its log."

@@ -40,14 +40,16 @@ class Access:
         ring: the keys of now; another one takes its place when the file of keys changes.
     """
 
-    def __init__(self, settings: Settings, limiter: Limiter, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, limiter: Limiter, metrics: Metrics, clock: Clock, regions: Mapping[str, Region]
+    ) -> None:
         self._settings = settings
         self._limiter = limiter
         self._metrics = metrics
         self._clock = clock
         self._attempts = Attempts()
         self._reads = ReadBudget(clock)
-        self._call_requests = CallRequests(settings.pools, metrics)
+        self._call_requests = CallRequests(settings.pools, regions, metrics)
         self.ring: KeyRing = settings.keys
         limiter.take(self.ring)
 

@@ -13,6 +13,7 @@ from aiohttp import web
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.http.auth.keys import Key
 from voicefleet.controller.metrics import Metrics
+from voicefleet.controller.regions.region import Region
 from voicefleet.controller.settings.region import RegionSettings
 
 REGION = web.RequestKey("voicefleet_call_region", str)
@@ -31,7 +32,8 @@ def result_of(status: int, *, full: bool) -> str:
 class CallRequests:
     """The counter, for all regions of one controller."""
 
-    def __init__(self, pools: Mapping[str, RegionSettings], metrics: Metrics) -> None:
+    def __init__(self, pools: Mapping[str, RegionSettings], regions: Mapping[str, Region], metrics: Metrics) -> None:
+        self._regions = regions
         self._counter = metrics.counters[catalogue.CALL_REQUESTS]
         self._places = {name: pool.place.region for name, pool in pools.items()}
         # A request that names no region, or was not even read, counts for the largest one that its key may use.
@@ -43,6 +45,8 @@ class CallRequests:
         region = request.get(REGION) or next((name for name in self._largest_first if key.sees(self._places[name])), "")
         if result and region:
             self._counter.labels(region, result).inc()
+            if region in self._regions:
+                self._regions[region].refusals.note(result)
 
 
 def _slots(region: RegionSettings) -> int:

@@ -106,6 +106,15 @@ function drawFindings(regions) {
   }));
 }
 
+function drawCanaries(canaries) {
+  $("tried").hidden = !canaries.length;
+  fill("canaries", canaries.map((c) => [
+    [c.region], [c.agent], [c.version], [`${c.weight} %`, "n"],
+    [c.state.replace("_", " "), { rolled_back: "bad", promoted: "good" }[c.state] || ""],
+    [c.calls === null ? "–" : `${c.calls} of ${c.min_calls}`, "n"], [c.reason],
+  ]), "none");
+}
+
 function draw(regions, calls, decisions, history, incidents) {
   drawFindings(regions);
   const waiting = total(regions, "waiting");
@@ -121,7 +130,7 @@ function draw(regions, calls, decisions, history, incidents) {
   );
   const last = (region) => (history[region] || []).at(-1) || {};
   fill("regions", regions.map((r) => [
-    [r.region], [shown(r.desired_workers), "n"], [shown(r.ready), "n"], [shown(r.starting), "n"],
+    [r.weight === null || r.weight === 100 ? r.region : `${r.region} (${r.weight} % of new calls)`], [shown(r.desired_workers), "n"], [shown(r.ready), "n"], [shown(r.starting), "n"],
     [shown(r.draining), "n"], [slots(r.live, r.slots)], [shown(r.live), "n"],
     [shown(r.waiting), r.waiting ? "n bad" : "n"], [shown(r.silent), r.silent ? "n bad" : "n"],
     [shown(r.refused), r.refused ? "n bad" : "n"],
@@ -129,7 +138,7 @@ function draw(regions, calls, decisions, history, incidents) {
     [r.status, r.status === "ok" ? "good" : r.status],
   ]), "no region");
   fill("workers", regions.flatMap((r) => [...r.workers.map((w) => [
-    [r.region], [w.id], [w.state, w.state === "ready" ? "good" : ""], [slots(w.live, w.slots)],
+    [r.region], [w.id], [w.state, w.state === "ready" ? "good" : ""], [slots(w.calls ?? w.live, w.slots)],
     [w.age_s === null ? "–" : `${Math.round(w.age_s)} s`, "n"],
   ]), ...(r.more_workers ? [[[r.region], [`and ${r.more_workers} more`], [""], [""], [""]]] : [])]), "no worker");
   fill("calls", (calls || []).slice(0, 100).map((c) => [
@@ -178,12 +187,13 @@ async function publicState() {
 
 async function look() {
   try {
-    const [regions, calls, decisions, history, incidents] = await Promise.all(
-      ["regions", "calls", "decisions?limit=20", "history", "incidents?limit=20"].map((path) => get(`v1/${path}`)),
+    const [regions, calls, decisions, history, incidents, canaries] = await Promise.all(
+      ["regions", "calls", "decisions?limit=20", "history", "incidents?limit=20", "canaries"].map((path) => get(`v1/${path}`)),
     );
     $("login").hidden = true;
     $("fleet").hidden = false;
     draw(regions.regions, calls && calls.calls, decisions.decisions, history.regions, incidents.incidents);
+    drawCanaries(canaries.canaries);
     const unwell = regions.regions.filter((r) => r.status !== "ok").map((r) => `${r.region} is ${r.status}`);
     const at = `as of ${new Date().toLocaleTimeString()}`;
     say(unwell.length ? `${unwell.join(", ")}, ${at}` : at, unwell.length > 0);
