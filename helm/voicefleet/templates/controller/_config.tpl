@@ -61,6 +61,7 @@
       "auth" $controller.auth
       "owner" (include "voicefleet.owner" .)
       "limits" (include "voicefleet.settings" $controller.limits | fromJson)
+      "call_history" (include "voicefleet.settings" $controller.callHistory | fromJson)
       "tick_s" $controller.tickSeconds
       "listing_s" $controller.listingSeconds
       "waiting_grace_s" $controller.waitingGraceSeconds
