@@ -62,7 +62,14 @@ def both() -> Iterator[tuple[str, str, Any, Any]]:
         for name, field in model.model_fields.items():
             value = OTHER_NAMES.get((section, name), value_name(name))
             if value in values and not field.is_required():
-                yield section, name, values[value], field.get_default(call_default_factory=True)
+                yield section, name, values[value], as_values(field.get_default(call_default_factory=True))
+
+
+def as_values(default: Any) -> Any:
+    """A section of settings as the chart would have it."""
+    if not isinstance(default, BaseModel):
+        return default
+    return {value_name(name): as_values(below) for name, below in default}
 
 
 def test_defaults_are_equal_in_the_chart_and_in_the_settings() -> None:
