@@ -18,6 +18,7 @@ from voicefleet.controller.http.health import add_health
 from voicefleet.controller.http.incidents import add_incidents
 from voicefleet.controller.http.openapi import add_document
 from voicefleet.controller.http.page import add_page
+from voicefleet.controller.http.past_calls import PastCalls
 from voicefleet.controller.http.rejoin import Rejoin
 from voicefleet.controller.http.room_agents import RoomAgents
 from voicefleet.controller.http.routes import require_entries
@@ -56,6 +57,7 @@ def build_web(shared: Shared, leadership: Leadership) -> Web:
     add_health(app, settings.replica, regions, leadership, shared.clock)
     Api(settings, regions, access, joins, limiter, decisions, metrics, histories, leadership).add_routes(app)
     CallDetail(regions).add_routes(app)
+    PastCalls(regions).add_routes(app)
     Canaries(regions).add_routes(app)
     add_incidents(app, regions)
     EndCall(regions, limiter).add_routes(app)
