@@ -125,28 +125,42 @@ async def call(livekit: LiveKit, folder: Path, tier: str) -> CallOutcome:
     return await Caller(tier, ticket, questions, on_event=on_event).run()
 
 
-async def counted(report: WorkerReport, family: str) -> dict[str, float]:
-    """The values of a counter with one label, by its value; without the zeros that every series starts with."""
+async def metrics(report: WorkerReport) -> str:
     url = f"http://127.0.0.1:{report.http_port}/metrics"
     async with aiohttp.ClientSession() as http, http.get(url) as answer:
-        text = await answer.text()
-    found = re.findall(rf'^voicefleet_{family}_total{{\w+="(\w+)"}} (\S+)$', text, re.MULTILINE)
+        return await answer.text()
+
+
+async def counted(report: WorkerReport, family: str) -> dict[str, float]:
+    """The values of a counter with one label, by its value; without the zeros that every series starts with."""
+    pattern = rf'^voicefleet_{family}_total{{\w+="(\w+)"}} (\S+)$'
+    found = re.findall(pattern, await metrics(report), re.MULTILINE)
     return {label: n for label, value in found if (n := float(value))}
 
 
-def check(outcome: CallOutcome, limit_s: float) -> None:
-    heard = [(fault, turn.ttfa_s) for fault, turn in zip(FAULTS, outcome.turns, strict=False)]
+async def failed(report: WorkerReport) -> dict[tuple[str, str], float]:
+    """Failures of providers, by stage and kind; without the zeros."""
+    pattern = r'^voicefleet_provider_failures_total{stage="(\w+)",kind="(\w+)"} (\S+)$'
+    found = re.findall(pattern, await metrics(report), re.MULTILINE)
+    return {(stage, kind): n for stage, kind, value in found if (n := float(value))}
+
+
+def check(outcome: CallOutcome, limit_s: float, *, spare: bool) -> None:
+    heard = [(fault, turn.waited_s, turn.apology) for fault, turn in zip(FAULTS, outcome.turns, strict=False)]
     said = f"{outcome.room}: greeting {outcome.greeting_s}, turns {heard}"
     assert not outcome.silent, said
     assert not outcome.cut, said
     assert len(outcome.turns) == len(FAULTS), said
-    for fault, ttfa_s in heard:
-        assert ttfa_s is not None, said
-        assert ttfa_s <= (limit_s if fault else HEALTHY_S), said
+    for (fault, waited_s, apology), turn in zip(heard, outcome.turns, strict=True):
+        assert waited_s <= (limit_s if fault else HEALTHY_S), said
+        # Without a fallback an apology is all that is heard, and the caller knows that it is one.
+        assert apology == (bool(fault) and not spare), said
+        assert turn.answered != apology, said
+        assert (turn.ttfa_s is None) == apology, said
     for turn in outcome.turns[:-1]:
         # A reply that came out late, behind the apology, would make it longer.
         assert turn.reply_end_s is not None, said
-        assert turn.reply_end_s - turn.t0_s - (turn.ttfa_s or 0) < LONGEST_S, said
+        assert turn.reply_end_s - turn.t0_s - turn.waited_s < LONGEST_S, said
 
 
 async def test_a_failing_provider_is_never_silence(livekit: LiveKit, redis_url: str, tmp_path: Path) -> None:
@@ -158,12 +172,16 @@ async def test_a_failing_provider_is_never_silence(livekit: LiveKit, redis_url: 
     async with worker(livekit, redis_url, tmp_path) as report:
         calls = await asyncio.gather(*map(both, STAGES))
         apologies, fallbacks = await counted(report, "apologies"), await counted(report, "fallbacks")
+        turns, failures = await counted(report, "turns"), await failed(report)
     for lone, spare in calls:
-        check(lone, LATE_S)
-        check(spare, FALLBACK_S)
+        check(lone, LATE_S, spare=False)
+        check(spare, FALLBACK_S, spare=True)
     greeting_s = calls[STAGES.index("llm")][0].greeting_s
     assert greeting_s is not None
     assert APOLOGIES["llm"]["after_s"] < greeting_s < LATE_S
     # Without a fallback: each stage's hang and refusal. A lost connection leaves nothing of the words, half of a reply.
     assert apologies == {"greeting": 1, "unheard": 3, "unanswered": 4, "cut_short": 2}
     assert fallbacks == {"stt": 3, "llm": 3, "tts": 3}
+    assert turns["error"] == 7
+    # Each hang, whoever ended it: the apology before its time (and in the greeting), the limit, or the fallback.
+    assert {stage: n for (stage, kind), n in failures.items() if kind == "timeout"} == {"stt": 2, "llm": 2, "tts": 3}

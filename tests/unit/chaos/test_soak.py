@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from support.outcomes import CUT, FAILED, GOOD, LOST, SILENT, UNHEARD
+from support.outcomes import APOLOGISED, CUT, FAILED, GOOD, LOST, SILENT, UNHEARD
 from support.terminal import terminal, text_of
 from voicefleet.chaos.measure import Run
 from voicefleet.chaos.soak.command import show
@@ -29,15 +29,15 @@ def a_run(*outcomes: object, placed: int | None = None, void: bool = False) -> R
 
 
 def test_every_call_is_in_one_class() -> None:
-    totals = call_totals([a_run(GOOD, SILENT, CUT, UNHEARD, FAILED, placed=6), a_run(GOOD, void=True)])
-    assert totals == {"placed": 7, "well": 1, "silent": 2, "cut": 1, "failed": 1, "never_ended": 1, "void": 1}
+    totals = call_totals([a_run(GOOD, APOLOGISED, SILENT, CUT, UNHEARD, FAILED, placed=7), a_run(GOOD, void=True)])
+    assert totals == {"placed": 8, "well": 2, "silent": 2, "cut": 1, "failed": 1, "never_ended": 1, "void": 1}
     assert totals["placed"] == sum(count for name, count in totals.items() if name != "placed")
 
 
 def test_every_question_is_in_one_class() -> None:
     unexplained = replace(GOOD, turns=(LOST,))
-    totals = turn_totals([a_run(GOOD, SILENT, unexplained)])
-    assert totals == {"asked": 5, "answered": 3, "in_bad_calls": 1, "unexplained": 1}
+    totals = turn_totals([a_run(GOOD, SILENT, unexplained, APOLOGISED)])
+    assert totals == {"asked": 7, "answered": 3, "apologised": 2, "in_bad_calls": 1, "unexplained": 1}
     assert totals["asked"] == sum(count for name, count in totals.items() if name != "asked")
 
 

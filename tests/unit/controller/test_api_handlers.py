@@ -12,6 +12,8 @@ from support.fake_region import FakeRegion, Run, with_region
 from support.http_requests import request, told
 from support.region_settings import LIVEKIT, POOL
 from voicefleet.contract.calls import CallOrder, CallRecord, DispatchMetadata
+from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.http.api import Api
 from voicefleet.controller.http.auth.access import Access
 from voicefleet.controller.http.end_call import EndCall
@@ -187,6 +189,34 @@ def test_a_full_region_refuses_and_an_unknown_one_does_not() -> None:
         fakes.livekit.away = True
         await fakes.clock.sleep(12.0)
         assert (await Client(fakes)("POST", "/v1/calls"))[0] == 201, "unknown is never full"
+        assert requests_for_calls(fakes) == {"full": 1, "ticket": 1}
+
+    with_region(story, lister)
+
+
+def requests_for_calls(fakes: FakeRegion) -> dict[str, float]:
+    """What was counted of requests for calls in eu; without zeros."""
+    results = catalogue.CALL_REQUESTS.values["result"]
+    name, registry = catalogue.CALL_REQUESTS.samples[0], fakes.metrics.registry
+    found = {result: registry.get_sample_value(name, {"region": "eu", "result": result}) for result in results}
+    return {result: count for result, count in found.items() if count}
+
+
+def test_every_caller_who_is_turned_away_is_counted_and_why() -> None:
+    async def story(fakes: FakeRegion) -> None:
+        await known(fakes)
+        client, fakes.limiter.most = Client(fakes, concurrent_calls=1), 1
+        assert (await client("POST", "/v1/calls", {"region": "eu"}))[0] == 201
+        assert (await client("POST", "/v1/calls"))[0] == 429
+        fakes.limiter.error = UnknownStateError("Redis is away")
+        assert (await client("POST", "/v1/calls", key="other"))[0] == 503
+        assert requests_for_calls(fakes) == {"ticket": 1, "limited": 1, "unavailable": 1}
+        # Their own mistakes are no caller turned away, and who has no key is nobody's caller.
+        await client("POST", "/v1/calls", {"priority": 10})
+        await client("POST", "/v1/calls", {"region": "asia"})
+        await client("POST", "/v1/calls", key="reader")
+        await client("POST", "/v1/calls", key="")
+        assert sum(requests_for_calls(fakes).values()) == 3
 
     with_region(story, lister)
 

@@ -71,7 +71,7 @@ class CallMoves:
         k = self._source
         keys = [
             *(k.claim(room), k.aside(room), k.callers, k.changed, k.transcript(room), k.transcript_of(room)),
-            *(k.epoch(room), k.fenced(room), k.call(room)),
+            *(k.epoch(room), k.fenced(room), k.call(room), k.open_claims, k.ledger),
         ]
         args = MoveOut(room=room, room_sid=room_sid, moved_ttl_ms=RELEASED_TTL_MS)
         return Taken.read(await self._scripts.run(keys, args))

@@ -43,8 +43,6 @@ class Incidents:
         self._last_s: dict[tuple[str, str], float] = {}
         """Kind and subject -> when it was noted last, of the last `ONCE_IN_S`."""
         self._noted = asyncio.Event()
-        self.noted = 0
-        """How many were noted here."""
 
     def note(
         self,
@@ -80,7 +78,6 @@ class Incidents:
         )
         self._recent.appendleft(incident)
         self._waiting.append(incident)
-        self.noted += 1
         self._noted.set()
 
     def _again(self, kind: IncidentKind, subject: str) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from voicefleet.callers.outcome import CallOutcome, TurnOutcome
 from voicefleet.chaos.measure import Run
 
 CLOSED_BY = ("released", "recovered", "handed_over", "finished", "expired")
@@ -49,6 +50,13 @@ _CLASSES = {"answered": "well", "unanswered": "silent", "error": "failed"}
 """By `CallOutcome.result`; the others keep their name."""
 
 
+def _class_of(call: CallOutcome) -> str:
+    # Greeted, and told of every question that it cannot be answered: no silence. Its turns are classed on their own.
+    if call.result == "unanswered" and call.greeting_s is not None:
+        return "well"
+    return _CLASSES.get(call.result, call.result)
+
+
 def call_totals(runs: Sequence[Run]) -> dict[str, int]:
     """Every caller placed, in exactly one class; the worst outcome counts. Void runs are a class of their own:
     their machine was too busy for what their callers heard to count."""
@@ -60,19 +68,26 @@ def call_totals(runs: Sequence[Run]) -> dict[str, int]:
             continue
         totals["never_ended"] += run.placed - len(run.outcomes)
         for call in run.outcomes:
-            totals[_CLASSES.get(call.result, call.result)] += 1
+            totals[_class_of(call)] += 1
     return totals
 
 
 def turn_totals(runs: Sequence[Run]) -> dict[str, int]:
     """Every question asked, in exactly one class."""
-    totals = dict.fromkeys(("asked", "answered", "in_bad_calls", "unexplained"), 0)
+    totals = dict.fromkeys(("asked", "answered", "apologised", "in_bad_calls", "unexplained"), 0)
     for call in (call for run in runs if not run.void for call in run.outcomes):
         bad = call.result in ("silent", "cut", "error")
         for turn in call.turns:
             totals["asked"] += 1
-            totals["answered" if turn.answered else "in_bad_calls" if bad else "unexplained"] += 1
+            totals[_turn_class(turn, bad)] += 1
     return totals
+
+
+def _turn_class(turn: TurnOutcome, bad: bool) -> str:
+    if turn.answered:
+        return "answered"
+    # A fault under way may cost an answer: the caller is told so, in words.
+    return "apologised" if turn.apology else "in_bad_calls" if bad else "unexplained"
 
 
 def violations(calls: Mapping[str, int], turns: Mapping[str, int], double_speech: int) -> list[str]:

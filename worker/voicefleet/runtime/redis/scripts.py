@@ -61,6 +61,7 @@ class ClaimRelease(ScriptArguments):
     released: str
     released_ttl_ms: int
     epoch_ttl_ms: int
+    only_accepted: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

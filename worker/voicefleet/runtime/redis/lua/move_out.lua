@@ -1,4 +1,5 @@
--- A call is to go on in another pool. KEYS: claim, aside, callers, changed, transcript, transcript_of, epoch, fenced, call.
+-- A call is to go on in another pool. KEYS: claim, aside, callers, changed, transcript, transcript_of, epoch, fenced, call,
+-- open_claims, ledger.
 -- args: room, room_sid (or ''), moved_ttl_ms.
 -- From now on no job of this pool gets the call. Saying it again changes nothing. Returns {} when a job has it, or it is
 -- no call here; else what goes with it: {joined_ms, id of its log or '', {field, value, ...} of the log, {fact, ...},
@@ -11,6 +12,9 @@ local now = now_ms()
 redis.call('SET', KEYS[2], write_aside({why = 'moved', room_sid = args.room_sid, reason = '', at_ms = now}), 'PX',
   args.moved_ttl_ms)
 redis.call('ZADD', KEYS[4], now, args.room)
+if redis.call('HDEL', KEYS[10], args.room) == 1 then
+  redis.call('HINCRBY', KEYS[11], 'expired', 1)
+end
 local id = call_in(args.room, '')
 local log, facts = {}, {}
 if is_open(id) then
