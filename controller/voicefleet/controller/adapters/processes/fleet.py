@@ -38,6 +38,9 @@ RESPONDS_WITHIN_S = 2.0
 _LOG_BYTES = 4_096
 _LOG_LINES = 12
 
+_NOT_OF_ITSELF = (-signal.SIGKILL, -signal.SIGTERM)
+"""Ended so, its log says nothing of why."""
+
 log = get_logger(__name__)
 
 
@@ -276,7 +279,7 @@ class ProcessFleet:
 
     def _describe(self, process: _Process) -> str:
         how = f"{describe_code(process.returncode)} after {age_s(process.record.ticks):.0f} s"
-        if process.record.stopping:
+        if process.record.stopping or process.returncode in _NOT_OF_ITSELF:
             return how
         lines = last_lines(self._logs.path(process.record.id), _LOG_LINES, most_bytes=_LOG_BYTES)
         said = _shown(last_words(lines), self._secrets)
