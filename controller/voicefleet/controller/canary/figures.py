@@ -31,7 +31,7 @@ class Figures:
     silent: int = 0
     """Calls in which a caller waited over 10 s for a voice."""
     crashed: int = 0
-    """Calls whose agent was lost, or never came."""
+    """Calls whose agent was lost, or failed as it began."""
 
     def __add__(self, other: Figures) -> Figures:
         names = (f.name for f in dataclasses.fields(Figures))
