@@ -91,7 +91,7 @@ class CanaryDispatcher(Dispatcher):
         await self._moves.into(room, taken, dataclasses.replace(record, region=stable.name))
         stable.wake.set()
         if old is not None and taken.epoch:
-            # A job of it had the call, and does not any more. One that no job ever had tells nothing of the version: its
+            # A job of it had the call, and no longer has. One that no job ever had tells nothing of the version: its
             # workers were full, or LiveKit was slow.
             await self._figures.note_over(old, failed=True)
         await self._moves.done(room, taken.call)
