@@ -473,13 +473,13 @@ def test_the_page_names_the_stage_and_how_it_fails(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("result", "pages"), [("full", True), ("unavailable", True), ("limited", False)])
 def test_refused_callers_page(result: str, pages: bool, tmp_path: Path) -> None:
     series = {
-        f'voicefleet_call_requests_total{{{EU},result="ticket"}}': samples((5, 10), (3, 2), (2, 10)),
+        f'voicefleet_call_requests_total{{{EU},result="ticket"}}': samples((5, 10), (3, 2), (2, 1)),
         f'voicefleet_call_requests_total{{{EU},result="{result}"}}': samples((5, 0), (3, 10), (2, 0)),
     }
     if result == "limited":
         series[f'voicefleet_call_requests_total{{{EU},result="full"}}'] = samples((10, 0))
     inputs = [{"series": name, "values": values} for name, values in series.items()]
-    asked = [firing(CALLS, *moment) for moment in ((290, False), (400, pages), (540, False))]
+    asked = [firing(CALLS, *moment) for moment in ((290, False), (400, pages), (530, False))]
     check(tmp_path, [{"interval": STEP, "input_series": inputs, "promql_expr_test": asked}], every=STEP)
 
 

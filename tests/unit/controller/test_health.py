@@ -187,6 +187,9 @@ def test_turns_without_an_answer_name_the_stage_and_how_it_fails() -> None:
         "14 of 14 turns of the last minute got no answer: the LLM did not answer in time 14 times (timeout)"
     )
     assert "llm" in finding.hint
+    (finding,) = found(turns=TurnCounts(0, 9, {"other/timeout": 9}))
+    assert "the agent's own code did not answer in time 9 times" in finding.cause
+    assert "No provider was asked" in finding.hint
     assert seen(turns=TurnCounts(95, 5)) == [("turns_fail", DEGRADED)]
     assert seen(turns=TurnCounts(99, 1)) == []
     assert seen(turns=None) == []

@@ -75,7 +75,7 @@ def workers_seen(region: Region) -> tuple[WorkerSeen, ...]:
 def claims_by_worker(region: Region) -> Counter[str] | None:
     """Calls with a claim, by the worker whose job has it; None: the calls are not known now."""
     snapshot = region.fresh_snapshot()
-    return None if snapshot is None else Counter(call.claim.worker for call in snapshot.calls if call.claim)
+    return None if snapshot is None else snapshot.calls_of
 
 
 def _silent_s(region: Region, worker: Worker) -> float:

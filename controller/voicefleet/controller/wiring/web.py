@@ -54,7 +54,7 @@ def build_web(shared: Shared, leadership: Leadership) -> Web:
     # A token needs neither Redis nor the loops, so whoever answers at all is ready and alive.
     gauges = RegionGauges(regions, metrics)
     health_routes(app, metrics.registry, ready=lambda: "", alive=lambda: "", before_scrape=gauges.write)
-    add_health(app, settings.replica, regions, leadership)
+    add_health(app, settings.replica, regions, leadership, shared.clock)
     Api(settings, regions, access, joins, limiter, decisions, metrics, histories, leadership).add_routes(app)
     CallDetail(regions).add_routes(app)
     PastCalls(regions).add_routes(app)
