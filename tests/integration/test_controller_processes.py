@@ -117,6 +117,38 @@ async def test_workers_survive_kill_9_of_the_controller_and_are_adopted(harness:
     assert harness.records() == {}
 
 
+async def test_a_second_controller_with_another_state_directory_is_refused(harness: Harness) -> None:
+    settings = harness.settings()
+    async with harness.controller(settings) as first:
+        await eventually(lambda: _ready(harness, {"eu-1"}))
+        other = harness.directory / "other.yaml"
+        elsewhere = str(harness.directory / "o")
+        other.write_text(settings.read_text().replace(str(harness.state), elsewhere))
+        second = Child(
+            "second",
+            [sys.executable, "-m", "voicefleet.cli.app", "controller", "--config", other],
+            log_path=harness.directory / "second.log",
+            env={
+                "TEST_REDIS": harness.redis_url,
+                "TEST_SECRET": harness.livekit.api_secret,
+                "TEST_API_KEYS": API_KEYS,
+            },
+        )
+        assert await second.wait() == 2
+        told = second.log_tail()
+        assert "another controller runs the workers of eu" in told
+        assert f"state directory {harness.state} on " in told
+        assert set(harness.records()) == {"eu-1"}
+        assert not list(Path(elsewhere).glob("*.json")), "it started nothing"
+        # One that was killed is not locked out by its own lease.
+        first.kill()
+        await first.wait()
+        began = time.monotonic()
+        async with harness.controller(settings):
+            await eventually(lambda: _ready(harness, {"eu-1"}))
+        assert time.monotonic() - began < 8.0, "the promise itself: it does not wait for its own lease to run out"
+
+
 async def test_left_running_when_asked(harness: Harness) -> None:
     async with harness.controller(harness.settings(on_exit="leave")):
         await eventually(lambda: _ready(harness, {"eu-1"}))

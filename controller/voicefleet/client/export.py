@@ -73,20 +73,20 @@ def export_calls(
 
 async def _read(url: str, key: str, begin: datetime, end: datetime, region: str | None) -> Exported:
     async with ControllerClient(url, key=key) as client:
-        regions = [view.region for view in await ask(url, client.regions())]
+        views = await ask(url, client.regions())
+        regions = sorted({view.place or view.region for view in views})
         if region is None and len(regions) > 1:
             raise ConfigError(
                 "the fleet has several regions, and a trace is of one",
                 field="--region",
                 hint=f"Name one of {', '.join(regions)}.",
             )
-        if region is not None and region not in regions:
-            raise ConfigError("no such region", field="--region", value=region, hint=f"Known: {', '.join(regions)}.")
         name = region or regions[0]
         options = {"from": begin.isoformat(), "to": end.isoformat(), "region": name}
         past = await ask(url, client.past_calls(**options))
-        live = [view for view in await ask(url, client.calls()) if view.region == name]
-    return Exported(name, begin, end, past, len(live))
+        pools = {view.region for view in views if name in (view.region, view.place)}
+        live = sum(call.region in pools for call in await ask(url, client.calls()))
+    return Exported(name, begin, end, past, live)
 
 
 def arrivals(calls: Sequence[PastCallView], begin: datetime) -> list[tuple[float, float]]:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from support.fake_region import FakeRegion, with_region
 from support.http_requests import request, told
-from support.region_settings import LIVEKIT, POOL
+from support.region_settings import LIVEKIT, POOL, region_settings
 from voicefleet.contract.call_archive import PackedCall
 from voicefleet.controller.http.auth.access import Access
 from voicefleet.controller.http.past_calls import PastCalls
@@ -75,6 +75,7 @@ class World:
 def with_world(story: Any) -> None:
     async def both(eu: FakeRegion) -> None:
         mars = FakeRegion()
+        mars.region.settings = region_settings({}).named("mars")
         await story(World(eu, mars))
 
     with_region(both)

@@ -22,7 +22,7 @@ from voicefleet.contract.api import PastCallView
 from voicefleet.contract.call_archive import PackedCall, Place
 from voicefleet.contract.call_events import iso_time
 from voicefleet.contract.errors import UnknownStateError
-from voicefleet.controller.http.auth.access import key_of, wrong_region
+from voicefleet.controller.http.auth.access import key_of, seen, wrong_region
 from voicefleet.controller.http.problems import problem
 from voicefleet.controller.http.reads import json_answer, number
 from voicefleet.controller.regions.region import Region
@@ -63,43 +63,42 @@ class PastCalls:
         asked = _asked(request)
         if isinstance(asked, web.Response):
             return asked
-        seen = {name: region for name, region in self._regions.items() if only in (None, name) and key.sees(name)}
-        places = {name: Place(asked.from_ms - 1, "\U0010ffff") for name in seen}
+        pools = seen(self._regions, key, only)
+        places = {name: Place(asked.from_ms - 1, "\U0010ffff") for name in pools}
         if (text := request.query.get("cursor")) is not None:
             try:
                 given = _decode(text)
             except ValueError:
                 return problem(400, "not a cursor of ours", field="cursor", hint="Give `next` of the page before.")
-            places = {name: given[name] for name in seen if name in given}
+            places = {name: given[name] for name in pools if name in given}
         try:
-            return json_answer(await self._page(seen, places, asked, limit))
+            return json_answer(await _page(pools, places, asked, limit))
         except UnknownStateError:
             return problem(503, "the state is not reachable now", hint="Ask again.", retry_after_s=2)
 
-    async def _page(
-        self, seen: Mapping[str, Region], places: Mapping[str, Place], asked: Asked, limit: int
-    ) -> PastCallPage:
-        """The first `limit` calls behind `places` of all regions together; a region without a place has no more."""
-        rows: list[tuple[Place, str, PackedCall]] = []
-        ends: dict[str, Place | None] = {}
-        for name, place in places.items():
-            found, ends[name] = await seen[name].calls.archive.page(place, asked.until_ms, limit)
-            rows += [(Place(call.opened_ms, call.call), name, call) for call in found]
-        first = heapq.nsmallest(limit, rows, key=lambda row: (row[0], row[1]))
-        following: dict[str, Place] = {}
-        for name, place in places.items():
-            taken = [at for at, region, _ in first if region == name]
-            rest = len(taken) < sum(region == name for _, region, _ in rows)
-            if rest:
-                following[name] = taken[-1] if taken else place
-            elif (end := ends[name]) is not None:
-                following[name] = end
-        oldest = [ms for region in seen.values() if (ms := await region.calls.archive.oldest_ms()) is not None]
-        return PastCallPage(
-            calls=[_view(region, call) for _, region, call in first if asked.wants(call)],
-            next=_encode(following) if following else None,
-            oldest=iso_time(min(oldest)) if oldest else None,
-        )
+
+async def _page(pools: Mapping[str, Region], places: Mapping[str, Place], asked: Asked, limit: int) -> PastCallPage:
+    """The first `limit` calls behind `places` of all regions together; a region without a place has no more."""
+    rows: list[tuple[Place, str, PackedCall]] = []
+    ends: dict[str, Place | None] = {}
+    for name, place in places.items():
+        found, ends[name] = await pools[name].calls.archive.page(place, asked.until_ms, limit)
+        rows += [(Place(call.opened_ms, call.call), name, call) for call in found]
+    first = heapq.nsmallest(limit, rows, key=lambda row: (row[0], row[1]))
+    following: dict[str, Place] = {}
+    for name, place in places.items():
+        taken = [at for at, region, _ in first if region == name]
+        rest = len(taken) < sum(region == name for _, region, _ in rows)
+        if rest:
+            following[name] = taken[-1] if taken else place
+        elif (end := ends[name]) is not None:
+            following[name] = end
+    oldest = [ms for region in pools.values() if (ms := await region.calls.archive.oldest_ms()) is not None]
+    return PastCallPage(
+        calls=[_view(region, call) for _, region, call in first if asked.wants(call)],
+        next=_encode(following) if following else None,
+        oldest=iso_time(min(oldest)) if oldest else None,
+    )
 
 
 def _view(region: str, call: PackedCall) -> PastCallView:
