@@ -22,7 +22,7 @@ BAD = "region_page:voicefleet_bad_events:increase"
 WINDOWS = ("1m", "2m", "3m", "10m")
 """Names of recordings end with one of these."""
 
-HALF_RATIO, HALF_LEAST, HALF_HOLD = 0.25, 5, "15s"
+HALF_RATIO, HALF_LEAST, HALF_HOLD = 0.25, 4, "15s"
 """Over 2 minutes and over the last one. A share of a half is past this after a minute."""
 OVER_RATIO, OVER_LEAST = 0.35, 10
 TWENTIETH_RATIO, TWENTIETH_LEAST, TWENTIETH_HOLD = 0.04, 10, "1m"
