@@ -239,6 +239,8 @@ def _controller_config(
                     "state_dir": str(directory / "workers" / region),
                     "log_dir": str(directory / "logs"),
                 },
+                # The lab listens for agents; who measures the message asks for it.
+                "waiting_message": None,
                 **overrides,
             }
             for region in regions

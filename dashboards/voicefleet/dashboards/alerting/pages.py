@@ -19,12 +19,10 @@ RATIO_2M = "region_page:voicefleet_bad:ratio2m"
 """The share of bad events over 2 minutes, where enough were bad to page; label `page`."""
 EVENTS = "region_page:voicefleet_events:increase"
 BAD = "region_page:voicefleet_bad_events:increase"
-NOW, LAST = "1m", "30s"
-"""The window that tells whether it goes on, and what is looked at of it where there are samples enough."""
 WINDOWS = ("1m", "2m", "3m", "10m")
 """Names of recordings end with one of these."""
 
-HALF_RATIO, HALF_LEAST, HALF_HOLD = 0.25, 5, "15s"
+HALF_RATIO, HALF_LEAST, HALF_HOLD = 0.25, 4, "15s"
 """Over 2 minutes and over the last one. A share of a half is past this after a minute."""
 OVER_RATIO, OVER_LEAST = 0.35, 10
 TWENTIETH_RATIO, TWENTIETH_LEAST, TWENTIETH_HOLD = 0.04, 10, "1m"
@@ -62,9 +60,6 @@ class Page:
         for window in WINDOWS:
             for name, counted in ((EVENTS, self.events), (BAD, self.bad)):
                 expr = counted.replace("{window}", window)
-                if window == NOW:
-                    # Over within a minute of the remedy; where scrapes are rarer than every 15 s, a little later.
-                    expr = f"{counted.replace('{window}', LAST)} or {expr}"
                 found.append({"record": f"{name}{window}", "expr": expr, "labels": page})
         selected = f'{{page="{self.key}"}}'
         ratio = f"{BAD}2m{selected} / ({EVENTS}2m{selected} > 0) and {BAD}2m{selected} >= {HALF_LEAST}"

@@ -77,6 +77,8 @@
 {{- end -}}
 {{- end -}}
 {{- $_ := set $region "waiting_message" $message -}}
+{{- else -}}
+{{- $_ := set $region "waiting_message" nil -}}
 {{- end -}}
 {{- $_ := set $regions .name $region -}}
 {{- end -}}
