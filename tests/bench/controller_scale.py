@@ -249,6 +249,7 @@ def _settings(on: Stand, plane: ControlPlane, regions: Sequence[str], port: int,
                     "api_secret_env": "BENCH_SECRET",
                 },
                 "agent_name": _AGENT_NAME,
+                "waiting_message": None,
                 "pool": {"min_workers": WORKERS, "max_workers": 2 * WORKERS, "slots": SLOTS},
                 "kubernetes": {"namespace": name, "deployment": DEPLOYMENT, "kubeconfig": str(plane.kubeconfig)},
             }

@@ -265,6 +265,7 @@ def _controller(on: Stand, run: int, port: int, played: int, nowhere: int) -> Ch
         return {
             "livekit": {**at, "api_key": "played", "api_secret_env": "BENCH_SECRET"},
             "pool": {"min_workers": 1, "max_workers": _MOST[name], "slots": SLOTS},
+            "waiting_message": None,
         }
 
     settings = {

@@ -89,6 +89,7 @@ def _controller(on: Stand, port: int) -> Child:
             "bench": {
                 "livekit": {"url": on.livekit.url, "api_key": on.livekit.api_key, "api_secret_env": "BENCH_SECRET"},
                 "pool": {"min_workers": 0, "max_workers": 2},
+                "waiting_message": None,
             }
         },
     }

@@ -27,7 +27,12 @@ async def test_the_shell_is_public_and_its_data_is_not(
     tmp_path: Path, livekit: servers.LiveKit, redis_url: str
 ) -> None:
     async with controller(tmp_path, livekit, redis_url) as running, aiohttp.ClientSession() as http:
-        for path, kind in (("/", "text/html"), ("/page.css", "text/css"), ("/page.js", "text/javascript")):
+        for path, kind in (
+            ("/", "text/html"),
+            ("/page.css", "text/css"),
+            ("/page.js", "text/javascript"),
+            ("/call.js", "text/javascript"),
+        ):
             async with http.get(running.url + path) as answer:
                 assert answer.status == 200
                 assert answer.content_type == kind
@@ -71,6 +76,7 @@ async def test_the_page_shows_the_fleet(tmp_path: Path, livekit: servers.LiveKit
         wrong = "document.querySelector('#findings').textContent"
         await page.until(f"{wrong}.includes('eu is failing: 2 callers wait') && {wrong}.includes('heard no voice')")
         await page.until("document.querySelector('#incidents').textContent.includes('started')")
+        await _shows_one_call(page)
         await page.until("document.querySelectorAll('#charts svg').length == 3")
         await page.until("document.querySelector('#regions').textContent.match(/0\\.\\d+ s/) !== null")
         await page.until("document.querySelector('#decisions tbody').rows.length >= 1")
@@ -79,7 +85,7 @@ async def test_the_page_shows_the_fleet(tmp_path: Path, livekit: servers.LiveKit
         assert (tmp_path / "page.png").stat().st_size > 20_000
         if (kept := environment().get("VOICEFLEET_SCREENSHOTS")) is not None:
             (Path(kept) / "page.png").write_bytes((tmp_path / "page.png").read_bytes())
-        assert [said for said in page.said if "401" not in said and "403" not in said] == []
+        assert [said for said in page.said if not any(code in said for code in ("401", "403", "404"))] == []
         assert {url for url in page.requests if not url.startswith((running.url, "data:"))} == set()
         await _survives_an_outage(page, running)
 
@@ -87,6 +93,19 @@ async def test_the_page_shows_the_fleet(tmp_path: Path, livekit: servers.LiveKit
 async def _log_in(page: Page, key: str) -> None:
     await page.evaluate(f"document.querySelector('#token').value = {key!r}")
     await page.evaluate("document.querySelector('#login').requestSubmit()")
+
+
+async def _shows_one_call(page: Page) -> None:
+    """A click on a call in the list shows its silences with their reason, and its timeline; so does its name."""
+    story = "document.querySelector('#story').textContent"
+    await page.evaluate("document.querySelector('#calls tbody tr').click()")
+    await page.until(f"{story}.includes('without an agent') && {story}.includes('caller joined')")
+    await page.evaluate("document.querySelector('#silent-calls').click()")
+    await page.until("document.querySelector('#past').textContent.includes('no such call')")
+    await page.evaluate("document.querySelector('#call-name').value = 'nobody'")
+    await page.evaluate("document.querySelector('#find-call').requestSubmit()")
+    await page.until("document.querySelector('#story-said').textContent.includes('no such call')")
+    assert await page.evaluate("document.querySelector('#story').hidden")
 
 
 async def _survives_an_outage(page: Page, running: Running) -> None:

@@ -15,6 +15,7 @@ import yaml
 from chart.values_table import CHART, value_name
 from pydantic import BaseModel
 
+from voicefleet.controller.settings.agents import ObjectivesSettings
 from voicefleet.controller.settings.pool import PoolSettings
 from voicefleet.scaling.policies import SELECTABLE
 from voicefleet.worker.tiers.schema import TiersFile
@@ -46,6 +47,7 @@ def generated(schema: Schema) -> Schema:
     made["$defs"]["pool"] = of_settings(PoolSettings)
     made["$defs"] = {name: below for name, below in made["$defs"].items() if not name.startswith(_TIERS)}
     made["$defs"] |= of_tiers()
+    made["$defs"]["objectives"] = of_settings(ObjectivesSettings)
     made["$defs"]["worker"]["properties"]["tiers"]["properties"]["content"] = {"$ref": f"#/$defs/{_TIERS}File"}
     for properties in _properties(made):
         for name in [name for name, below in properties.items() if is_renamed(below)]:

@@ -10,7 +10,6 @@ not allow is refused.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,13 +44,17 @@ class Argo:
     """What it ran before a sync."""
     differences: list[str] = field(default_factory=list)
     """What was out of sync when it was compared after the first sync."""
+    trouble: str = ""
+    """The last command that failed: it is tried again."""
     _applied: dict[str, Manifest] = field(default_factory=dict)
 
     async def play(self) -> None:
         """Look again and again."""
         while True:
-            with contextlib.suppress(CommandError):
+            try:
                 await asyncio.to_thread(self._look)
+            except CommandError as error:
+                self.trouble = str(error)
             await asyncio.sleep(_LOOK_S)
 
     def _look(self) -> None:

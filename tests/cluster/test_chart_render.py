@@ -231,7 +231,7 @@ def test_what_a_region_says_goes_before_what_is_said_for_all(rendered: dict[str,
     config = yaml.safe_load(rendered["everything"].one("ConfigMap", "fleet-controller")["data"]["controller.yaml"])
     assert config["regions"]["eu"]["handoff"] is False
     assert config["regions"]["us"]["handoff"] is True
-    assert "waiting_message" not in config["regions"]["eu"]
+    assert config["regions"]["eu"]["waiting_message"] is None, "left out, the built-in one would be spoken"
     assert config["regions"]["us"]["waiting_message"] == {
         **{"after_s": 2, "every_s": 8},
         **{"audio": "/etc/voicefleet-waiting/us/waiting.wav", "text": "One moment.", "language": "en-GB"},
@@ -316,6 +316,7 @@ def test_pods_roll_when_their_settings_change_and_only_then() -> None:
     assert pool["voicefleet-eu"] == before["voicefleet-eu"]
     rotated = templates({**PRODUCTION, "secretsRevision": "2"})
     assert all(rotated[name] != before[name] for name in before)
+    assert templates({**PRODUCTION, "secretsRevision": 2}) == rotated, "as --set secretsRevision=2 gives it"
     tiers = {"tiers": {"content": {"default": "a", "tiers": {"a": {}}}}}
     first = templates({**PRODUCTION, "worker": tiers})
     tiers["tiers"]["content"]["tiers"] = {"a": {}, "b": {}}

@@ -240,18 +240,20 @@ class Callers(CallerPool):
         super().__init__(SystemClock(), seed, _PATIENCE_S)
         self._client = client
         self._livekit = livekit
+        self.tickets: list[CallTicket] = []
 
-    async def call(self, patience_s: float = _LOOK_LIMIT_S) -> str:
+    async def call(self, patience_s: float = _LOOK_LIMIT_S, *, agent: str | None = None) -> str:
         """Place a call, as a front end does: a controller that does not answer is asked again."""
         deadline = time.monotonic() + patience_s
         while True:
             try:
-                ticket = await self._client.create_call(CallRequest(region=REGION), patience_s=patience_s)
+                ticket = await self._client.create_call(CallRequest(region=REGION, agent=agent), patience_s=patience_s)
                 break
             except UnknownStateError:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(_POLL_S)
+        self.tickets.append(ticket)
         return self.join(self._from_here(ticket))
 
     async def calls(self, count: int) -> None:

@@ -35,7 +35,7 @@ from voicefleet.stack import servers
 from voicefleet.stack.find import LIVEKIT_VARIABLE, find_livekit_server
 
 REGISTRY = "registry.example"
-_LIMIT_S = 240.0
+_LIMIT_S = 420.0
 _UP_LIMIT_S = 20.0
 
 # What the documents ask of AWS; anything else fails. The access string is ElastiCache's: rules as Redis has them, which

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import AliasChoices, BaseModel
 
@@ -31,8 +31,7 @@ class Setting:
 
 def controller_settings() -> list[Setting]:
     """The fields of the controller's file, in its order."""
-    schema = Settings.model_json_schema()
-    return list(_fields(schema, schema.get("$defs", {}), "", set()))
+    return fields_of(Settings)
 
 
 def worker_settings() -> list[Setting]:
@@ -62,6 +61,12 @@ def _variable(model: type[BaseModel], name: str) -> str:
     if isinstance(alias, AliasChoices):
         return str(alias.choices[-1])
     return f"{model.model_config.get('env_prefix', '')}{name}".upper()
+
+
+def fields_of(model: type[BaseModel], mode: Literal["validation", "serialization"] = "validation") -> list[Setting]:
+    """The fields of a model, and of those in it."""
+    schema = model.model_json_schema(mode=mode)
+    return list(_fields(schema, schema.get("$defs", {}), "", set()))
 
 
 def _fields(schema: Mapping[str, Any], defs: Mapping[str, Any], at: str, told: set[int]) -> Iterator[Setting]:
@@ -112,6 +117,8 @@ def _default(field: Mapping[str, Any]) -> str:
 
 def _range(options: list[Mapping[str, Any]]) -> str:
     for option in options:
+        if "maxLength" in option:
+            return f"At most {option['maxLength']:,} characters"
         choices = option.get("enum") or (option["items"].get("enum") if isinstance(option.get("items"), dict) else None)
         if choices:
             return "One of " + ", ".join(f"`{choice}`" for choice in choices)

@@ -76,15 +76,23 @@ class World:
         return found
 
     async def tickets(self, agent: str, version: str, count: int) -> list[CallTicket]:
-        """Tickets of calls that begin with that version; those of the other one are left unused."""
+        """Tickets of calls that begin with that version, once it has a worker; others are given back."""
         found: list[CallTicket] = []
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(60), aiohttp.ClientSession() as http:
+            while not await self.ready(f"eu-{agent}-{version}"):
+                await asyncio.sleep(0.2)
             while len(found) < count:
                 ticket = await self.client.create_call(CallRequest(agent=agent), patience_s=20.0)
                 assert (ticket.region, ticket.agent) == ("eu", agent)
                 if ticket.version == version:
                     found.append(ticket)
+                else:
+                    async with http.delete(f"{self.fleet.api_url}/v1/calls/{ticket.room}") as answer:
+                        assert answer.status == 204
         return found
+
+    async def ready(self, pool: str) -> bool:
+        return any(view.region == pool and view.ready for view in await self.client.regions())
 
 
 @asynccontextmanager

@@ -22,6 +22,7 @@ from voicefleet.contract.reports import WorkerReport
 from voicefleet.loadtest.command_call import CallOptions, call
 from voicefleet.loadtest.command_loadtest import LoadOptions, loadtest
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.stack.fleet import Fleet, PoolShape, WorkerOptions, running_fleet
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -79,6 +80,7 @@ async def test_hanging_providers_and_refused_callers_are_told_by_all(tmp_path: P
     async with (
         running_fleet((REGION,), shape, tmp_path, workers=workers) as fleet,
         prometheus_server(tmp_path) as prometheus,
+        ControllerClient(fleet.api_url) as client,
     ):
         watching = asyncio.create_task(watch(fleet, prometheus))
         try:
@@ -92,6 +94,9 @@ async def test_hanging_providers_and_refused_callers_are_told_by_all(tmp_path: P
                         paged |= {name: one for name, one in (await firing(prometheus)).items() if name not in paged}
                         await asyncio.sleep(0.5)
             print(f"paged after {clock.monotonic() - began_s:.0f} s: {sorted(paged)}")
+            failing = {finding.id: finding for finding in (await client.regions())[0].findings}
+            assert "LLM did not answer in time" in failing["turns_fail"].cause, failing
+            assert failing["turns_fail"].state == "failing", failing
             assert "llm, timeout" in paged["VoicefleetTurnsFailing"]["annotations"]["description"], paged
             assert "Most of them: full" in paged["VoicefleetCallsRefused"]["annotations"]["description"], paged
             assert await loading == 1

@@ -156,7 +156,14 @@ def own_ticket(livekit: LiveKit, room: str) -> CallTicket:
 async def test_every_query_returns_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # The default policy: what is shown of it must be there.
     shape = PoolShape(
-        slots=2, min_workers=1, max_workers=2, buffer=1, scale_down_delay_s=2.0, policy="predictive", wait_ratio=0.1
+        slots=2,
+        min_workers=1,
+        max_workers=2,
+        buffer=1,
+        scale_down_delay_s=2.0,
+        policy="predictive",
+        wait_ratio=0.1,
+        price=(0.4, "EUR"),
     )
     async with stand(tmp_path, monkeypatch, WorkerOptions("synthetic"), shape) as s:
         async with HealthMeter(SystemClock()) as meter:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from voicefleet.contract import metrics
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.calls import CallOrder, DispatchMetadata
 from voicefleet.contract.errors import MissingPartError
+from voicefleet.contract.spans import trace_of_room
 from voicefleet.runtime.supervisor.settings import environment
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack.servers import LiveKit
@@ -105,6 +107,20 @@ async def test_a_calls_metrics_appear_while_it_lives(livekit: LiveKit, redis_url
         assert not refused
         assert len([line for line in text.splitlines() if not line.startswith("#")]) < metrics.WORKER_SERIES_MOST
         assert "# {" not in text, "no exemplar leads to a trace that nobody has"
+        _has_one_line_a_turn(tmp_path / "w-1.log", turns=4)
+
+
+def _has_one_line_a_turn(log: Path, turns: int) -> None:
+    """Without an endpoint for traces too, each line leads to its call: by room, by call and by trace."""
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    found = [line for line in lines if line["event"] == "turn over"]
+    assert [line["outcome"] for line in found] == ["completed"] * turns
+    for line in found:
+        assert (line["room"], line["trace_id"]) == ("living", trace_of_room(line["call"]))
+        assert 0.1 < line["ttfa_s"] < 5
+        assert {"eou", "llm_ttft", "tts_ttfb"} <= line["stages"].keys() == line["providers"].keys()
+    [joined] = [line for line in lines if line["event"] == "agent joined"]
+    assert (joined["how"], joined["call"]) == ("answered", found[0]["call"])
 
 
 LOSS_RATIO = 0.2

@@ -76,7 +76,7 @@ class Upgrade:
             "auth": "none",
             "tick_s": 0.5,
             "listing_s": 0.5,
-            "regions": {"eu": {"livekit": at, "pool": pool, "process": process}},
+            "regions": {"eu": {"livekit": at, "pool": pool, "process": process, "waiting_message": None}},
         }
 
     def redis(self) -> RedisClient:

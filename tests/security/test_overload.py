@@ -42,7 +42,8 @@ async def view(running: Running) -> dict[str, Any]:
 
 
 async def is_known(running: Running) -> bool:
-    return bool((await view(running))["status"] == "ok")
+    seen = await view(running)
+    return seen["waiting"] is not None and seen["ready"] is not None
 
 
 async def test_one_room_that_cannot_be_listed_costs_that_room_only(

@@ -35,7 +35,7 @@ def region(livekit: servers.LiveKit, **more: Any) -> dict[str, Any]:
     pool = {"min_workers": 0, "max_workers": 2, "slots": 2, "policy": "buffer", "buffer": 0, "scale_down_delay_s": 0}
     pool |= more.pop("pool", {})
     at = {"url": livekit.url, "api_key": livekit.api_key, "api_secret_env": "TEST_SECRET"}
-    return {"livekit": at, "pool": pool, **more}
+    return {"livekit": at, "pool": pool, "waiting_message": None, **more}
 
 
 @dataclass

@@ -63,6 +63,7 @@ class Harness:
             "regions": {
                 "eu": {
                     "livekit": at,
+                    "waiting_message": None,
                     "pool": {
                         **{"min_workers": 1, "max_workers": 3, "slots": 2},
                         **{"policy": "buffer", "buffer": 0, "scale_down_delay_s": 0, **(pool or {})},

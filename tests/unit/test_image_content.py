@@ -19,7 +19,7 @@ PACKAGES = {
     "controller": SHARED | {"controller", "scaling", "traffic", "simulator", "client", "doctor"},
     "loadtest": SHARED | {"callers", "loadtest", "speech", "traffic"},
 }
-OPERATING = {"calls", "status", "drain", "explain", "keys", "redis_acl", "simulate", "plan", "doctor"}
+OPERATING = {"calls", "status", "drain", "explain", "export", "keys", "redis_acl", "simulate", "plan", "doctor"}
 COMMANDS = {"worker": {"worker", "check"}, "controller": {"controller"} | OPERATING, "loadtest": {"call", "loadtest"}}
 
 

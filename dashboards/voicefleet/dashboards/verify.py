@@ -27,6 +27,7 @@ EXEMPT: Mapping[str, str] = {
     "voicefleet-region / Wait of calls that waited / B": "only a full fleet fills it",
     "voicefleet-call-quality / Stop after a barge-in / A": "only callers who barge in fill it",
     "voicefleet-call-quality / Stop after a barge-in / B": "only callers who barge in fill it",
+    "voicefleet-fleet / Cost an hour / A": "empty where no price is given",
     "voicefleet-fleet / Traces / A": "empty where nobody traces",
 }
 """Queries that may be empty, and why. Each of them is filled by a test that causes what it shows."""

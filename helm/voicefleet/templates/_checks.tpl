@@ -17,6 +17,7 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- $names := dict -}}
 {{- $namespaces := dict -}}
 {{- $agents := dict -}}
+{{- $pools := dict -}}
 {{- range (include "voicefleet.regions" . | fromJson).all -}}
 {{- $at := .at -}}
 {{- $item := index $root.Values.regions (int (regexFind "[0-9]+" $at)) -}}
@@ -40,6 +41,63 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- $_ := set $namespaces .namespace $at -}}
 {{- end -}}
 
+{{- if and .agents .trunks -}}
+{{- $wrong = append $wrong (printf "%s: trunks are set, and %s.agents too, and a trunk is one agent's: move each under its agent" $at $at) -}}
+{{- end -}}
+{{- if and .defaultAgent (not (hasKey .agents .defaultAgent)) -}}
+{{- $wrong = append $wrong (printf "%s.defaultAgent: %q is none of %s.agents: name one of them" $at .defaultAgent $at) -}}
+{{- end -}}
+{{- range $name, $agent := .agents -}}
+{{- $wrong = concat $wrong (include "voicefleet.versionChecks" (dict "at" (printf "%s.agents.%s" $at $name) "versions" ($agent.versions | default dict)) | fromJsonArray) -}}
+{{- end -}}
+
+{{- with .waitingMessage -}}
+{{- if and .enabled (not .audio.existingConfigMap) -}}
+{{- if .text -}}
+{{- $wrong = append $wrong (printf "%s: waitingMessage.text is set, but there is no recording of it: give waitingMessage.audio.existingConfigMap" $at) -}}
+{{- end -}}
+{{- if .audio.languages -}}
+{{- $wrong = append $wrong (printf "%s: waitingMessage.audio.languages is set, but there are no recordings: give waitingMessage.audio.existingConfigMap" $at) -}}
+{{- end -}}
+{{- $seconds := get (dict "es" 7.1 "de" 7.1 "fr" 5.7) (.language | lower | splitList "-" | first) | default 4.3 -}}
+{{- if lt (float64 .everySeconds) (addf $seconds 2) -}}
+{{- $wrong = append $wrong (printf "%s: waitingMessage.everySeconds (%v) is too short for the built-in recording (%v s, and 2 s between two): give at least %v" $at .everySeconds $seconds (addf $seconds 2)) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- if and .cluster.kubeconfigSecret (not $controller.enabled) -}}
+{{- $wrong = append $wrong (printf "%s.cluster.kubeconfigSecret: nobody reads it, since controller.enabled is false: leave it out, the pool is then made in this cluster" $at) -}}
+{{- end -}}
+{{- if $dev.enabled -}}
+{{- if .cluster.kubeconfigSecret -}}
+{{- $wrong = append $wrong (printf "%s.cluster.kubeconfigSecret: the servers of devStack cannot be reached from another cluster: leave one of them out" $at) -}}
+{{- end -}}
+{{- if ($given.url | default $root.Values.livekit.url) -}}
+{{- $wrong = append $wrong (printf "%s: livekit.url is set, but devStack.enabled brings a LiveKit of its own: leave one of them out" $at) -}}
+{{- end -}}
+{{- if ne (not $dev.livekit.existingSecret) (not ($given.existingSecret | default $root.Values.livekit.existingSecret)) -}}
+{{- $wrong = append $wrong (printf "%s: with devStack, livekit.existingSecret and devStack.livekit.existingSecret belong together (the clients' key, and the server's keys): give both or neither" $at) -}}
+{{- end -}}
+{{- else -}}
+{{- if not .livekit.url -}}
+{{- $wrong = append $wrong (printf "%s.livekit.url: is empty: give LiveKit's address (wss://HOST), or try the chart with --set devStack.enabled=true" $at) -}}
+{{- end -}}
+{{- if not .livekit.existingSecret -}}
+{{- $wrong = append $wrong (printf "%s: livekit.existingSecret is empty: name the Secret with LiveKit's key and secret (it must be in %s and in %s)" $at $root.Release.Namespace .namespace) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- range (include "voicefleet.regions" . | fromJson).pools -}}
+{{- $at := .at -}}
+{{- if and (hasKey $pools .name) (or .agents (contains ".agents." (get $pools .name))) -}}
+{{- $wrong = append $wrong (printf "%s: its pool has the name %q, as that of %s: rename the agent, the version or the region" $at .name (get $pools .name)) -}}
+{{- end -}}
+{{- $_ := set $pools .name $at -}}
+{{- if gt (len .name) 32 -}}
+{{- $wrong = append $wrong (printf "%s: the name of its pool (%q) is longer than 32 signs: shorten the name of the agent, the version or the region" $at .name) -}}
+{{- end -}}
 {{- if gt (int .pool.minWorkers) (int .pool.maxWorkers) -}}
 {{- $wrong = append $wrong (printf "%s: pool.minWorkers (%d) is more than pool.maxWorkers (%d): lower it, or raise pool.maxWorkers" $at (int .pool.minWorkers) (int .pool.maxWorkers)) -}}
 {{- end -}}
@@ -96,48 +154,11 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- end -}}
 {{- end -}}
 
-{{- with .waitingMessage -}}
-{{- if and .enabled (not .audio.existingConfigMap) -}}
-{{- if .text -}}
-{{- $wrong = append $wrong (printf "%s: waitingMessage.text is set, but there is no recording of it: give waitingMessage.audio.existingConfigMap" $at) -}}
-{{- end -}}
-{{- if .audio.languages -}}
-{{- $wrong = append $wrong (printf "%s: waitingMessage.audio.languages is set, but there are no recordings: give waitingMessage.audio.existingConfigMap" $at) -}}
-{{- end -}}
-{{- $seconds := get (dict "es" 7.1 "de" 7.1 "fr" 5.7) (.language | lower | splitList "-" | first) | default 4.3 -}}
-{{- if lt (float64 .everySeconds) (addf $seconds 2) -}}
-{{- $wrong = append $wrong (printf "%s: waitingMessage.everySeconds (%v) is too short for the built-in recording (%v s, and 2 s between two): give at least %v" $at .everySeconds $seconds (addf $seconds 2)) -}}
-{{- end -}}
-{{- end -}}
-{{- end -}}
-
 {{- $agent := printf "%s %s" .livekit.url .agentName -}}
 {{- with get $agents $agent -}}
 {{- $wrong = append $wrong (printf "%s.agentName: the same as that of %s, at the same LiveKit, which would send the calls of one region to the other: give each its own agentName" $at .) -}}
 {{- end -}}
 {{- $_ := set $agents $agent $at -}}
-
-{{- if and .cluster.kubeconfigSecret (not $controller.enabled) -}}
-{{- $wrong = append $wrong (printf "%s.cluster.kubeconfigSecret: nobody reads it, since controller.enabled is false: leave it out, the pool is then made in this cluster" $at) -}}
-{{- end -}}
-{{- if $dev.enabled -}}
-{{- if .cluster.kubeconfigSecret -}}
-{{- $wrong = append $wrong (printf "%s.cluster.kubeconfigSecret: the servers of devStack cannot be reached from another cluster: leave one of them out" $at) -}}
-{{- end -}}
-{{- if ($given.url | default $root.Values.livekit.url) -}}
-{{- $wrong = append $wrong (printf "%s: livekit.url is set, but devStack.enabled brings a LiveKit of its own: leave one of them out" $at) -}}
-{{- end -}}
-{{- if ne (not $dev.livekit.existingSecret) (not ($given.existingSecret | default $root.Values.livekit.existingSecret)) -}}
-{{- $wrong = append $wrong (printf "%s: with devStack, livekit.existingSecret and devStack.livekit.existingSecret belong together (the clients' key, and the server's keys): give both or neither" $at) -}}
-{{- end -}}
-{{- else -}}
-{{- if not .livekit.url -}}
-{{- $wrong = append $wrong (printf "%s.livekit.url: is empty: give LiveKit's address (wss://HOST), or try the chart with --set devStack.enabled=true" $at) -}}
-{{- end -}}
-{{- if not .livekit.existingSecret -}}
-{{- $wrong = append $wrong (printf "%s: livekit.existingSecret is empty: name the Secret with LiveKit's key and secret (it must be in %s and in %s)" $at $root.Release.Namespace .namespace) -}}
-{{- end -}}
-{{- end -}}
 {{- end -}}
 
 {{- if $dev.enabled -}}
@@ -220,6 +241,37 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- end -}}
 {{- $_ := set $taken .name true -}}
 {{- end -}}
+{{- end -}}
+{{- $wrong | toJson -}}
+{{- end -}}
+
+{{/* What the versions of an agent must agree on, as JSON. Arguments: at, versions. */}}
+{{- define "voicefleet.versionChecks" -}}
+{{- $at := .at -}}
+{{- $wrong := list -}}
+{{- $total := 0 -}}
+{{- $stable := list -}}
+{{- $canaries := list -}}
+{{- range $name, $version := .versions -}}
+{{- $total = add $total (int $version.weight) -}}
+{{- if $version.weight -}}
+{{- if $version.objectives -}}
+{{- $canaries = append $canaries $name -}}
+{{- else -}}
+{{- $stable = append $stable $name -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .versions (ne (int $total) 100) -}}
+{{- $wrong = append $wrong (printf "%s.versions: the weights add up to %d, not 100: give each version its share of the new calls, percent" $at (int $total)) -}}
+{{- end -}}
+{{- if gt (len $stable) 1 -}}
+{{- $wrong = append $wrong (printf "%s.versions: %s have no objectives: a canary needs them, and one version is none; give weight 0 to those that get no new calls" $at (join " and " $stable)) -}}
+{{- end -}}
+{{- if and $canaries (not $stable) (gt (len $canaries) 1) -}}
+{{- $wrong = append $wrong (printf "%s.versions: %s are all canaries: take the objectives from the stable one" $at (join " and " $canaries)) -}}
+{{- else if gt (len $canaries) 1 -}}
+{{- $wrong = append $wrong (printf "%s.versions: %s are canaries at once: give all but one weight 0" $at (join " and " $canaries)) -}}
 {{- end -}}
 {{- $wrong | toJson -}}
 {{- end -}}

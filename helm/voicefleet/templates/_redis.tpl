@@ -1,8 +1,9 @@
 {{/* How Redis is reached: environment, and the volume of its authority. */}}
 
-{{/* Arguments: root, user (of devStack's Redis): controller, or worker-REGION. */}}
+{{/* Arguments: root, user (of devStack's Redis): controller, or worker-POOL; key (optional): in place of `redis.urlKey`. */}}
 {{- define "voicefleet.redisEnv" -}}
 {{- $user := .user -}}
+{{- $urlKey := .key | default .root.Values.redis.urlKey -}}
 {{- with .root -}}
 {{- $redis := .Values.redis -}}
 {{- if or .Values.devStack.enabled $redis.existingSecret }}
@@ -10,7 +11,7 @@
   valueFrom:
     secretKeyRef:
       name: {{ $redis.existingSecret | default (printf "%s-redis" (include "voicefleet.fullname" .)) }}
-      key: {{ ternary (printf "url-%s" $user) $redis.urlKey (and .Values.devStack.enabled (not $redis.existingSecret)) }}
+      key: {{ ternary (printf "url-%s" $user) $urlKey (and .Values.devStack.enabled (not $redis.existingSecret)) }}
 {{- else }}
 {{- if $redis.passwordSecret }}
 - name: REDIS_PASSWORD

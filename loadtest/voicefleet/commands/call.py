@@ -43,12 +43,12 @@ def call(
 
 @app.command()
 def show(
-    room: Annotated[str, typer.Argument(help="The call's room, as `voicefleet calls` lists it.")],
+    room: Annotated[str, typer.Argument(help="The call's room, or its id, as `voicefleet calls` lists it.")],
     controller_url: ControllerOption = None,
     region: Annotated[str | None, typer.Option(help="Of this region alone.")] = None,
     json_path: JsonOption = None,
 ) -> None:
-    """Show one call: its agents, its turns with their stages, and what else happened; as `voicefleet calls show`."""
+    """Show one call, also days after its end: when its caller heard nobody and why; as `voicefleet calls show`."""
     from voicefleet.contract.errors import MissingPartError
     from voicefleet.runtime.command.discovery import installed_modules, load
 

@@ -37,6 +37,8 @@ class PoolShape:
     scale_down_delay_s: float
     policy: str = "buffer"
     wait_ratio: float = 0.001
+    price: tuple[float, str] | None = None
+    """Of a worker's hour, and its currency."""
 
 
 class Controller:
@@ -229,6 +231,7 @@ def _controller_config(
                     "scale_down_delay_s": shapes[region].scale_down_delay_s,
                     "policy": shapes[region].policy,
                     "wait_ratio": shapes[region].wait_ratio,
+                    **_price(shapes[region]),
                 },
                 "process": {
                     "command": _worker_command(of[region]),
@@ -236,11 +239,17 @@ def _controller_config(
                     "state_dir": str(directory / "workers" / region),
                     "log_dir": str(directory / "logs"),
                 },
+                # The lab listens for agents; who measures the message asks for it.
+                "waiting_message": None,
                 **overrides,
             }
             for region in regions
         },
     }
+
+
+def _price(shape: PoolShape) -> dict[str, Any]:
+    return {} if shape.price is None else {"price_per_worker_hour": shape.price[0], "currency": shape.price[1]}
 
 
 def _worker_command(options: WorkerOptions) -> list[str]:

@@ -15,6 +15,7 @@ pytestmark = pytest.mark.unit
 
 DOWN = Alarm("VoicefleetDependencyDown", "critical", "eu", "redis", muted=False)
 MUTED = Alarm("VoicefleetReportsLost", "warning", "eu", "", muted=True)
+LOUD = Alarm("VoicefleetReportsLost", "warning", "eu", "", muted=False)
 FALSE = Alarm("VoicefleetRegionNoWorkers", "critical", "eu", "", muted=False)
 ELSEWHERE = Alarm("VoicefleetCallsWaiting", "critical", "us", "", muted=False)
 REDIS = Expected("DependencyDown", 30.0, ("redis",))
@@ -57,13 +58,18 @@ def test_a_fault_that_is_named_in_time_and_resolved_is_good() -> None:
         ([(110, {DOWN}), (261, set())], "resolved 61 s after"),
         ([(110, {DOWN}), (400, {DOWN})], "fires still: DependencyDown{redis}"),
         # Not muted any more, once what inhibited it is over: that pages.
-        ([(110, {DOWN, MUTED}), (205, {Alarm(MUTED.name, "warning", "eu", "", muted=False)}), (210, set())], "Reports"),
+        ([(110, {DOWN, MUTED}), (205, {LOUD}), (236, set())], "ReportsLost"),
     ],
 )
 def test_what_is_wrong_is_said(shown: list[tuple[float, set[Alarm]]], problem: str) -> None:
     result = judged(*shown)
     assert not result["passed"]
     assert any(problem in found for found in result["problems"]), result["problems"]
+
+
+def test_what_is_over_before_alertmanager_tells_it_is_told_to_nobody() -> None:
+    assert judged((110, {DOWN, MUTED}), (205, {LOUD}), (210, set()))["passed"]
+    assert not judged((110, {LOUD}), (115, set()))["passed"], "it was never inhibited"
 
 
 def test_a_fault_that_heals_itself_wakes_nobody() -> None:

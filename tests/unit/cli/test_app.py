@@ -109,7 +109,19 @@ def test_every_command_is_listed_with_its_whole_first_sentence(
     text = capsys.readouterr().out
     listed = {line.split()[0] for line in text.partition("Commands:")[2].splitlines() if line[2:3].strip()}
     assert listed == {
-        *("worker", "controller", "status", "drain", "explain", "keys", "redis-acl", "simulate", "plan", "doctor"),
+        *(
+            "worker",
+            "controller",
+            "status",
+            "drain",
+            "explain",
+            "export",
+            "keys",
+            "redis-acl",
+            "simulate",
+            "plan",
+            "doctor",
+        ),
         *("check", "demo", "dev", "call", "calls", "loadtest", "chaos", "soak", "netlab", "transports", "dashboards"),
     }
     assert "..." not in text.partition("Commands:")[2]

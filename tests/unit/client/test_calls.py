@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 
 from voicefleet.client.calls import listed, picture
 from voicefleet.contract.api import CallView
-from voicefleet.contract.call_events import AgentPart, CallState, CallSummary, CallTurn, TimelineEntry
+from voicefleet.contract.call_events import AgentPart, CallState, CallSummary, CallTurn, Silence, TimelineEntry
 
 pytestmark = pytest.mark.unit
 
@@ -24,6 +24,8 @@ CALL = CallSummary(
     waited_s=0.4,
     tier="fast",
     language="de",
+    trace_id="0af7651916cd43dd8448eb211c80319c",
+    dead_air=[Silence(from_s=30.1, until_s=34.6, lasted_s=4.5, why="its agent was lost", hint="Look at its log.")],
     agents=[AgentPart(worker="w1", epoch=1, how="answered", from_s=0.4)],
     turns=[CallTurn(at_s=5, epoch=1, outcome="completed", ttfa_s=0.61), CallTurn(at_s=9, epoch=1, outcome="error")],
     timeline=[
@@ -44,11 +46,13 @@ def test_a_call_is_a_head_and_its_timeline() -> None:
     lines = shown(picture(CALL))
     assert lines[:4] == [
         "call-0123456789abcdef in eu: ended (caller_left)",
+        "call RM_1, trace 0af7651916cd43dd8448eb211c80319c",
         "started 2026-11-28T20:00:00.000Z, lasted 63.2 s, first agent after 0.4 s",
         "tier fast, de",
-        "1 agents, 2 turns, TTFA p50 0.61 s, longest 0.61 s, 0 interruptions",
     ]
-    assert any(line.split() == ["30.1", "s", "lost"] for line in lines)
+    assert lines[4] == "1 agent (w1), 2 turns (1 without an answer), TTFA p50 0.61 s, longest 0.61 s"
+    assert "20:00:30.1  4.5 s  its agent was lost" in lines, "the day's time first: that is what a caller says"
+    assert any(line.split() == ["20:00:30.1", "+30.1", "s", "agent", "lost"] for line in lines)
     assert all(len(line) <= 80 for line in lines)
 
 

@@ -11,16 +11,19 @@ from typing import Any, cast
 import pytest
 import yaml
 
+from support.fake_region import FakeRegion, with_region
 from voicefleet.contract.errors import ConfigError
-from voicefleet.contract.pools import PoolRole
+from voicefleet.contract.pools import PoolPlace, PoolRole
 from voicefleet.controller.canary.decide import Decision, Verdict
 from voicefleet.controller.canary.store import Record
 from voicefleet.controller.canary.trial import TrialView
+from voicefleet.controller.ports import Participant
 from voicefleet.controller.regions.capacity import RegionCapacity
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.regions.routing import UnknownChoiceError, by_version, drawn, pools_for
 from voicefleet.controller.settings.controller import Settings
 from voicefleet.controller.settings.load import load_settings
+from voicefleet.controller.settings.routes import Routes
 from voicefleet.controller.wiring.canaries import open_trials
 
 pytestmark = pytest.mark.unit
@@ -244,3 +247,57 @@ def test_one_that_was_rolled_back_gets_no_call_and_one_that_was_promoted_all_of_
 def test_every_replica_draws_the_same() -> None:
     assert [drawn("call-1", weight) for weight in (0, 100)] == [False, True]
     assert sum(drawn(f"room-{n}", 30) for n in range(10_000)) == pytest.approx(3_000, abs=200)
+
+
+def phone(dialled: str) -> Participant:
+    return Participant("sip_1", caller=True, agent=False, joined_ms=1, dialled=dialled)
+
+
+def test_a_room_that_nobody_ordered_is_that_agents_whose_number_was_dialled() -> None:
+    async def story(fakes: FakeRegion) -> None:
+        region = fakes.region
+        routes = Routes(default="support", numbers={"+4930*": "sales"})
+        for agent, takes in (("sales", [True, False, False]), ("support", [False, True, True])):
+            region.settings.placed(PoolPlace("eu", agent), PoolRole.STABLE, routes, trial="")
+            there = ([phone("+493012")], [phone("+1212")], [phone("")])
+            assert [await region.ours("a", one) for one in there] == takes
+
+    with_region(story, rooms="all")
+
+
+def test_a_call_that_went_on_in_another_pool_is_not_ours_whatever_its_ticket_says() -> None:
+    async def story(fakes: FakeRegion) -> None:
+        gone = {"a"}
+
+        async def moved(room: str) -> bool:
+            return room in gone
+
+        ticket = Participant("ann", caller=True, agent=False, joined_ms=1, key="front")
+        fakes.region.moved = moved
+        assert not await fakes.region.ours("a", [ticket])
+        assert await fakes.region.ours("b", [ticket])
+
+    with_region(story)
+
+
+def test_a_canary_always_has_a_worker_and_none_once_it_is_rolled_back(tmp_path: Path) -> None:
+    settings = load(tmp_path, {"eu.agents.sales.pool": {"min_workers": 0, "max_workers": 3}}).pools["eu-sales-v2"]
+
+    async def story(fakes: FakeRegion) -> None:
+        region = fakes.region
+        region.settings = settings
+        known = pools(tmp_path)
+        region.trial = decided(known, None)
+        assert (region.spec.min_workers, region.spec.max_workers) == (1, 3)
+        region.trial = decided(known, Decision.ROLL_BACK)
+        assert (region.spec.min_workers, region.spec.max_workers) == (0, 0)
+
+    with_region(story)
+
+
+def test_two_agents_with_one_name_are_refused_though_yaml_takes_the_last(tmp_path: Path) -> None:
+    file = tmp_path / "controller.yaml"
+    file.write_text(FIELDS + "    agents: {}\n    agents: {}\n")
+    with pytest.raises(ConfigError, match="has the field agents twice, at line") as refused:
+        load_settings(file, {})
+    assert refused.value.hint == "Keep one of them."

@@ -49,13 +49,13 @@ OK, DEGRADED, UNKNOWN, FAILING = HealthState
 
 def test_a_region_where_all_is_well_is_ok_and_has_no_findings() -> None:
     health = assess(WELL, NOW_S)
-    assert (health.state, health.cause, health.findings) == (OK, "", ())
+    assert (health.state, health.text, health.findings) == (OK, "", ())
 
 
 def test_the_worst_finding_is_the_state_and_comes_first() -> None:
     minor, major = Finding("a", DEGRADED, "slow", "Wait."), Finding("b", FAILING, "down", "Start it.")
     health = health_of([minor, major])
-    assert (health.state, health.cause, health.hint) == (FAILING, "down", "Start it.")
+    assert (health.state, health.text, health.findings) == (FAILING, "down; slow", (major, minor))
     assert worst(["ok", "unknown", "degraded"]) is UNKNOWN
     assert worst([]) is OK
 
@@ -136,9 +136,9 @@ def test_failed_starts_are_no_finding_once_all_workers_are_ready() -> None:
     assert seen(trouble="1 failed starts in a row; last: w0 killed by signal 9") == []
 
 
-def test_the_first_worker_that_starts_is_not_late_for_a_minute() -> None:
+def test_the_first_worker_that_starts_is_not_late_before_its_time_out() -> None:
     assert seen(workers=(STARTING,), free=0) == [("no_ready_workers", DEGRADED)]
-    assert seen(workers=(replace(STARTING, age_s=75.0),), free=0) == [("no_ready_workers", FAILING)]
+    assert seen(workers=(replace(STARTING, age_s=125.0),), free=0) == [("no_ready_workers", FAILING)]
     assert seen(workers=(), free=0) == [("no_ready_workers", FAILING)]
     assert seen(workers=(), free=0, wanted=0) == []
     assert seen(workers=(), free=0, wanted=None, managed=False) == [("no_ready_workers", FAILING)]
@@ -187,6 +187,9 @@ def test_turns_without_an_answer_name_the_stage_and_how_it_fails() -> None:
         "14 of 14 turns of the last minute got no answer: the LLM did not answer in time 14 times (timeout)"
     )
     assert "llm" in finding.hint
+    (finding,) = found(turns=TurnCounts(0, 9, {"other/timeout": 9}))
+    assert "the agent's own code did not answer in time 9 times" in finding.cause
+    assert "No provider was asked" in finding.hint
     assert seen(turns=TurnCounts(95, 5)) == [("turns_fail", DEGRADED)]
     assert seen(turns=TurnCounts(99, 1)) == []
     assert seen(turns=None) == []

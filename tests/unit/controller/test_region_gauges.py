@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import cast
 
 import pytest
 
-from support.fake_fleet import take_over_calls
+from support.fake_fleet import FakeFleet, take_over_calls
 from support.fake_region import FakeRegion, with_region
+from support.virtual_time import LoopClock, run
 from voicefleet.contract.errors import Dependency, UnknownStateError
 from voicefleet.contract.reports import STALE_AFTER_S
+from voicefleet.controller.ports import Instance, InstanceState
 from voicefleet.controller.regions.dependencies import AWAY_AFTER_S, dependencies
 from voicefleet.controller.regions.gauges import RegionGauges
+from voicefleet.controller.regions.pool_view import KnownInstances
+from voicefleet.scaling import Decision, PoolObservation, SupplyState, Worker
 
 pytestmark = pytest.mark.unit
 
@@ -44,6 +49,24 @@ def test_calls_have_series_while_they_are_known_and_none_while_they_are_not() ->
     with_region(story)
 
 
+def test_who_waits_for_sure_is_shown_while_rooms_are_still_to_be_looked_at() -> None:
+    async def story(fakes: FakeRegion) -> None:
+        name = "voicefleet_calls_waiting"
+        await fakes.region.scans.scan()
+        assert fakes.region.sure_snapshot() is not None
+        assert shown(fakes, name) == {}, "nobody is known to wait, and there may be more: that is not zero"
+        await fakes.call("a")
+        await fakes.clock.sleep(5.0)
+        await fakes.region.scans.scan()
+        assert (fakes.region.fresh_snapshot(), shown(fakes, *OF_CALLS)) == (None, {name: 1.0})
+        fakes.region.reads.failed("listing", UnknownStateError("no answer", dependency="livekit"))
+        await fakes.clock.sleep(AWAY_AFTER_S + 0.1)
+        await fakes.region.scans.scan()
+        assert shown(fakes, name) == {}, "whether they are still there only LiveKit knows"
+
+    with_region(story)
+
+
 def test_silent_callers_have_a_series_while_the_reports_are_fresh() -> None:
     async def story(fakes: FakeRegion) -> None:
         name = "voicefleet_region_calls_silent"
@@ -54,6 +77,29 @@ def test_silent_callers_have_a_series_while_the_reports_are_fresh() -> None:
         assert shown(fakes, name) == {}
 
     with_region(story)
+
+
+def test_workers_have_series_while_reports_and_instances_are_known() -> None:
+    async def story() -> None:
+        fakes = FakeRegion(fleet=FakeFleet(LoopClock(), slots=1))
+        region = fakes.region
+        seen = PoolObservation(region.settings.pool_spec, 0.0, (Worker("w1", SupplyState.READY, 1, 1),), 1, 0, 0, True)
+        region.pool = region.pool.with_pass(seen, cast(Decision, None), 90.0)
+        region.instances = KnownInstances((Instance("w1", InstanceState.RUNNING, 9.0),), region.clock.monotonic())
+        assert pool(fakes) == {"running"}, "whether it takes calls only its report says"
+        await region.reports.read()
+        assert pool(fakes) == {"running", "ready"}
+        await fakes.clock.sleep(STALE_AFTER_S + 1)
+        await region.reports.read()
+        assert pool(fakes) == set(), "which of them there are is not known any more"
+
+    def pool(fakes: FakeRegion) -> set[str]:
+        RegionGauges({"eu": fakes.region}, fakes.metrics).write()
+        names = ("voicefleet_workers", "voicefleet_instances")
+        families = fakes.metrics.registry.restricted_registry(names).collect()
+        return {s.labels["state"] for f in families for s in f.samples if s.value}
+
+    run(story())
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_with_redis_away_it_is_unknown_and_why_and_ok_again_when_it_is_back() ->
         await asyncio.sleep(11.0)
         health = region_health(fakes.region)
         assert [(f.id, f.state) for f in health.findings] == [("redis", HealthState.UNKNOWN)]
-        assert "for 11 s" in health.cause
+        assert "for 11 s" in health.text
         fakes.region.reads.succeeded("queue")
         await looked(fakes, fleet)
         assert region_health(fakes.region).state is HealthState.OK
@@ -155,6 +155,14 @@ def test_silence_of_workers_says_nothing_of_them_while_redis_was_away_a_moment_a
         fakes.region.reads.succeeded("reports")
         await looked(fakes, fleet)
         assert region_view(fakes.region).ready == 2, "it has not had the time to report yet"
+        one.silent_since_s = fakes.region.clock.monotonic() - 60.0
+        await asyncio.sleep(0.5)
+        await looked(fakes, fleet)
+        assert [f.id for f in region_health(fakes.region).findings] == ["not_read_yet"]
+        for _ in range(8):
+            await asyncio.sleep(0.5)
+            await looked(fakes, fleet)
+        assert [f.id for f in region_health(fakes.region).findings] == ["workers_silent"], "and now it has"
 
     run(story())
 

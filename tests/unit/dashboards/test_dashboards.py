@@ -39,7 +39,7 @@ ALERT_RULES = [rule for rule in RULE_LIST if "alert" in rule]
         # `redis-acl.yaml` is made elsewhere: see tests/security/test_devstack.py. `worker-needs.yaml` is measured.
         ("helm/voicefleet/files", chart_files(), {"redis-acl.yaml", "worker-needs.yaml"}),
         ("dashboards", guides(), set()),
-        ("controller/voicefleet/controller/http/page", page_files(), {"page.html", "page.css", "page.js"}),
+        ("controller/voicefleet/controller/http/page", page_files(), {"page.html", "page.css", "page.js", "call.js"}),
     ],
     ids=["chart", "guides", "page"],
 )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from docs import api_table
 from docs.commands import READMES, TREE, Command, commands
 from docs.marked import with_marked
 from docs.settings_table import READMES as TABLES
@@ -26,6 +27,14 @@ COMMANDS = list(commands())
 @pytest.mark.parametrize("name", TABLES)
 def test_a_readme_has_the_table_of_its_settings(name: str) -> None:
     assert made(name) == (TREE / name).read_text(), "run: PYTHONPATH=tests python -m docs.settings_table"
+
+
+def test_the_readme_documents_a_request_for_a_call_field_by_field() -> None:
+    assert api_table.made() == (TREE / api_table.README).read_text(), "run: PYTHONPATH=tests python -m docs.api_table"
+    documented = set(re.findall(r"^\| `([\w.]+)` ", api_table.tables(), re.MULTILINE))
+    assert {"region", "metadata", "priority", "dial.to", "dial.retry.attempts", "token", "attempt"} <= documented
+    without = [line for line in api_table.tables().splitlines() if line.endswith("|  |")]
+    assert without == [], "each field says what it is"
 
 
 @pytest.mark.parametrize("name", READMES)

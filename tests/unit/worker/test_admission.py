@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from support.virtual_time import LoopClock, run
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.runtime.redis.claim_store import Accepted, Refused
@@ -50,6 +51,7 @@ class Claims:
 
     answer: Accepted | Refused | Exception = field(default_factory=lambda: Accepted(7))
     released: list[str] = field(default_factory=list)
+    only_accepted: list[str] = field(default_factory=list)
 
     async def accept(self, room: str, sid: str, *, worker: str, job: str, attempt: int) -> Accepted | Refused:
         await asyncio.sleep(0)
@@ -57,8 +59,9 @@ class Claims:
             raise self.answer
         return self.answer
 
-    async def release(self, room: str, *, job: str) -> bool:
+    async def release(self, room: str, *, job: str, only_accepted: bool = False) -> bool:
         self.released.append(job)
+        self.only_accepted += [job] if only_accepted else []
         return True
 
 
@@ -147,3 +150,20 @@ async def test_failed_accept_gives_slot_and_claim_back() -> None:
     assert answers == [Answer.FAILED]
     assert claims.released == ["a"]
     assert slots.busy == 0
+
+
+@pytest.mark.parametrize(("epoch", "pause_s"), [(1, 0.0), (2, 0.0), (4, 2.0)])
+def test_a_job_that_fails_at_once_gives_its_call_back_after_a_pause_that_grows(epoch: int, pause_s: float) -> None:
+    async def go() -> None:
+        claims, clock = Claims(Accepted(epoch)), LoopClock()
+        admission, _, active, _ = make(1, claims)
+        await offer(admission, Offer("a", active))
+        began_s = clock.monotonic()
+        await admission.job_ended("a")
+        assert claims.only_accepted == ["a"], "what came alive is looked after by others"
+        assert clock.monotonic() - began_s == pytest.approx(pause_s)
+        await admission.job_ended("a")
+        await admission.job_ended("of another life of ours")
+        assert claims.released == ["a"]
+
+    run(go())

@@ -14,7 +14,8 @@ from support.virtual_time import run
 from voicefleet.contract.aside import REASON_PATTERN
 from voicefleet.contract.neighbours import AGENT_NAME_ATTRIBUTE
 from voicefleet.worker.agents import Assistant
-from voicefleet.worker.job.ending import crash_pause_s, word_of
+from voicefleet.worker.job.crash_pause import crash_pause_s
+from voicefleet.worker.job.ending import word_of
 from voicefleet.worker.telemetry.observations import CallEnded, CallReleased, Resumed
 
 pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("unguarded")]

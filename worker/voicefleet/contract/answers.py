@@ -15,12 +15,15 @@ from voicefleet.contract.api import (
     HistoryPoint,
     IncidentView,
     LeaderView,
+    PastCallView,
     RegionTotal,
     RegionView,
 )
 
 CALLS_A_PAGE = 100
 MOST_CALLS_A_PAGE = 1_000
+PAST_CALLS_A_PAGE = 100
+MOST_PAST_CALLS_A_PAGE = 1_000
 INCIDENTS_A_READ = 50
 MOST_INCIDENTS_A_READ = 1_000
 
@@ -34,6 +37,16 @@ class CallPage(_Answer):
 
     calls: list[CallView]
     next: str | None = Field(default=None, description="The cursor of the page after this one; null: this is the last")
+
+
+class PastCallPage(_Answer):
+    """Answer of `GET /v1/past-calls`: calls that have ended, in the order in which they started."""
+
+    calls: list[PastCallView]
+    next: str | None = Field(default=None, description="The cursor of the page after this one; null: this is the last")
+    oldest: str | None = Field(
+        default=None, description="When the oldest call that is still kept started; earlier ones are forgotten"
+    )
 
 
 class RegionList(_Answer):

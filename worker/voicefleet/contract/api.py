@@ -102,11 +102,11 @@ class RejoinRequest(Schema):
 class CallTicket(Schema):
     """Answer of `POST /v1/calls`: all a LiveKit client needs to join. `token` is a secret: no repr shows it."""
 
-    url: str
-    token: str = Field(repr=False)
-    room: str
-    region: str
-    identity: str = ""
+    url: str = Field(description="Address of the region's LiveKit, for the client's `connect`")
+    token: str = Field(repr=False, description="Lets this caller join for a minute, with a microphone alone; a secret")
+    room: str = Field(description="The room, which the join makes; names the call in every other route")
+    region: str = Field(description="Where the call is")
+    identity: str = Field(default="", description="The caller's identity in the room")
     agent: str = Field(default="", description="Of a region with several agents: the one that serves the call")
     version: str = Field(default="", description="Of an agent with several versions: the one that the call begins with")
 
@@ -284,6 +284,25 @@ class CallView(Schema):
     )
     worker: str = ""
     epoch: int = 0
+
+
+class PastCallView(Schema):
+    """One call in `GET /v1/past-calls`. `GET /v1/calls/{call}` has all of it."""
+
+    call: str = Field(description="Id of the call")
+    room: str
+    region: str
+    started_at: str = Field(description="Wall-clock time, ISO 8601, UTC")
+    duration_s: float
+    waited_s: float | None = Field(description="From its start to the first agent; null: none ever came")
+    reason: str = Field(description="Why it ended")
+    tier: str = ""
+    key: str = Field(default="", description="Name of the API key that asked for the call; empty: it came without")
+    trace_id: str = ""
+    turns: int = 0
+    apologies: int = 0
+    dead_air_s: float = Field(default=0.0, description="Its longest silence of 3 s and more; 0: there was none")
+    why: str = Field(default="", description="Why that one was")
 
 
 class CampaignRequest(Schema):

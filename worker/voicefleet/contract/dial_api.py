@@ -91,11 +91,11 @@ class DialRequest(Schema):
 class DialView(Schema):
     """Answer of `POST /v1/calls` with `dial`, and what becomes of it."""
 
-    room: str
-    region: str
+    room: str = Field(description="Names the call in every other route")
+    region: str = Field(description="Where it is called from")
     state: str = Field(description="queued, dialling, ringing, answered, busy, no_answer or failed")
-    attempt: int = 1
-    attempts: int = 1
+    attempt: int = Field(default=1, description="The one that it is at")
+    attempts: int = Field(default=1, description="As many at most")
     sip_status_code: int = Field(default=0, description="Of the last attempt that failed; 0: SIP said nothing")
-    sip_status: str = ""
+    sip_status: str = Field(default="", description="SIP's words for it")
     detail: str = Field(default="", description="Why it failed, where SIP did not say")

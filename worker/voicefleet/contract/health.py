@@ -50,19 +50,9 @@ class Health:
         return self.findings[0].state if self.findings else HealthState.OK
 
     @property
-    def cause(self) -> str:
-        """The worst finding's, in one line; empty when all is well."""
-        return self.findings[0].cause if self.findings else ""
-
-    @property
     def text(self) -> str:
         """The causes of all findings, in one line; empty when all is well."""
         return "; ".join(finding.cause for finding in self.findings)
-
-    @property
-    def hint(self) -> str:
-        """The worst finding's."""
-        return self.findings[0].hint if self.findings else ""
 
 
 def health_of(findings: Iterable[Finding]) -> Health:

@@ -22,6 +22,8 @@ class IncidentKind(enum.StrEnum):
     """What kind of thing happened."""
 
     CONTROLLER_STARTED = "controller_started"
+    REDIS_RESTARTED = "redis_restarted"
+    """Redis answers and is another one than before: restarted, or a replica took over."""
     WORKER_LOST = "worker_lost"
     """A worker ended and nobody told it to, or its jobs did; what became of its calls."""
     WORKER_HUNG = "worker_hung"

@@ -275,6 +275,11 @@ class Keys:
         """String: the controller replica that tells the call events of this region now."""
         return self._key("call_events_lease")
 
+    @property
+    def pool_lease(self) -> str:
+        """String: the controller that runs this pool's worker processes now, by its state directory."""
+        return self._key("pool_lease")
+
     def call_events_told(self, receiver: str) -> str:
         """String: id in `call_events` up to which all were told to `receiver`, or given up."""
         return self._key("call_events_told", receiver)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -91,6 +92,11 @@ class Snapshot:
         without = [call for call in self.calls if call.claim is None]
         aside = sum(call.aside is not None for call in without)
         return len(self.calls) - len(without), sum(call.rank is not None for call in without), aside
+
+    @cached_property
+    def calls_of(self) -> Counter[str]:
+        """Worker -> calls that its jobs hold."""
+        return Counter(call.claim.worker for call in self.calls if call.claim)
 
     @cached_property
     def rooms(self) -> frozenset[str]:

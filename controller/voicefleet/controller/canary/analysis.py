@@ -3,6 +3,8 @@ the leader alone decides."""
 
 from __future__ import annotations
 
+import math
+
 from voicefleet.contract.call_log import CallLog
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.health import HealthState
@@ -17,6 +19,8 @@ from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.connection import RedisClient
 
 LOOK_EVERY_S = 1.0
+EVALUATE_EVERY_S = 2.0
+"""The logs of all calls that go on are read each time."""
 
 log = get_logger(__name__)
 
@@ -30,7 +34,7 @@ class VersionFigures:
         self._store = FigureStore(redis, region.name, view.trial.id)
 
     async def note_over(self, call: CallLog, *, failed: bool = False) -> None:
-        """A call is over, or is taken from this version; `failed`: because its agent was lost or never came."""
+        """A call is over, or is taken from this version; `failed`: its agent was lost, or failed as it began."""
         if self._counts(call):
             ttfa_s = self._view.trial.objectives.ttfa_p95_s
             await self._store.add(figures_of(call, ttfa_s=ttfa_s, over=True, failed=failed))
@@ -65,6 +69,7 @@ class CanaryAnalysis:
         self.canary_figures = VersionFigures(redis, canary, view)
         self.stable_figures = VersionFigures(redis, stable, view)
         self._not_ready_since_s: float | None = None
+        self._evaluated_s = -math.inf
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -92,6 +97,9 @@ class CanaryAnalysis:
 
     async def _evaluate(self, record: Record) -> None:
         region, view = self._canary, self._view
+        if region.clock.monotonic() - self._evaluated_s < EVALUATE_EVERY_S:
+            return
+        self._evaluated_s = region.clock.monotonic()
         now_ms = await region.calls.logs.now_ms()
         canary, stable = await self.canary_figures.all(), await self.stable_figures.all()
         view.evidence = Evidence(

@@ -15,7 +15,7 @@ from voicefleet.controller.canary.figures import Figures
 from voicefleet.runtime.redis.connection import RedisClient, translate_redis_errors
 
 KEPT_MS = 90 * 86_400_000
-MOST_LIVE = 500
+MOST_LIVE = 200
 """Calls that go on, of one version, whose logs are looked at; beyond, the oldest ones tell enough."""
 
 

@@ -35,7 +35,7 @@ class TrialView:
     trial: Trial
     record: Record | None = None
     known: bool = False
-    """Whether `record` was read since this replica began. Unknown: it gets no call."""
+    """Whether `record` was read since this replica began. Unknown, or not begun: it gets no call."""
     evidence: Evidence | None = None
     verdict: Verdict | None = None
     """The last one, `wait` too; of the leader alone until it is final."""
@@ -48,7 +48,7 @@ class TrialView:
     @property
     def weight(self) -> int:
         """Its share of the new calls now, percent."""
-        if not self.known:
+        if self.record is None:
             return 0
         return {Decision.PROMOTE: 100, Decision.ROLL_BACK: 0}.get(self.decided or Decision.WAIT, self.trial.weight)
 

@@ -54,6 +54,7 @@ class HealthObservation:
         failed_reads: source -> why its last read failed.
         managed: the workers are ours to start.
         wanted: workers that there should be.
+        start_timeout_s: a worker that has not registered after this is started anew.
         trouble: why the fleet does not start what it was asked to, in words; may be empty.
         access_ends_s: seconds until our access to the workers' cluster ends, once it should have been renewed.
         free: slots that can take a call now.

@@ -24,11 +24,15 @@ class HealthWatch:
         self._leadership = leadership
         self._transitions = Transitions()
         self._cost: Cost | None = None
+        self._server = ""
+        """Which life of Redis was seen last; empty: none, or it does not tell."""
 
     async def run(self) -> None:
         """Look until cancelled."""
-        text = f"controller {self._leadership.holder} started" if self._leadership.holder else "a controller started"
-        self._region.incidents.note(IncidentKind.CONTROLLER_STARTED, text, state=HealthState.OK)
+        replica = self._region.replica
+        self._region.incidents.note(
+            IncidentKind.CONTROLLER_STARTED, f"controller {replica} started", subject=replica, state=HealthState.OK
+        )
         while True:
             self.look()
             await self._region.clock.sleep(LOOK_EVERY_S)
@@ -49,9 +53,17 @@ class HealthWatch:
                 region.incidents.note(
                     IncidentKind.OVER, text, subject=finding.id, state=HealthState.OK, lasted_s=change.lasted_s
                 )
+        self._note_redis()
         for lost in region.lost_workers.settled(region.fresh_snapshot(), now_s):
             state = HealthState.FAILING if lost.waiting else HealthState.DEGRADED
             region.incidents.note(IncidentKind.WORKER_LOST, lost.text, subject=lost.worker, state=state)
+
+    def _note_redis(self) -> None:
+        snapshot = self._region.scans.snapshot
+        before, self._server = self._server, snapshot.server if snapshot else ""
+        if before and self._server and self._server != before:
+            text = "Redis restarted, or a replica took over; jobs renew their claims, and a restart may have lost data"
+            self._region.incidents.note(IncidentKind.REDIS_RESTARTED, text, subject="redis")
 
     def _show_cost(self) -> None:
         gauge, name, cost = self._region.metrics.gauges[catalogue.POOL_COST], self._region.name, cost_of(self._region)

@@ -13,14 +13,18 @@ _SERVING = frozenset({SupplyState.READY, SupplyState.DRAINING})
 
 
 def workers_known(region: Region) -> bool:
-    """Whether it is known what runs, and what the workers report, as of now."""
-    failing = region.reads.failing()
-    return (
-        region.pool.observation is not None
-        and region.reports.fresh() is not None
-        and region.fresh_instances()
-        and not failing.keys() & {"reports", "instances"}
-    )
+    """Whether it is known what runs, and what the workers report, as of now. After an outage of Redis they need a
+    moment until each has reported again."""
+    observation, failing = region.pool.observation, region.reads.failing()
+    if observation is None or region.reports.fresh() is None or not region.fresh_instances():
+        return False
+    heard = _well(region) or all(worker.state is not SupplyState.UNKNOWN for worker in observation.workers)
+    return heard and not failing.keys() & {"reports", "instances"}
+
+
+def _well(region: Region) -> bool:
+    """Whether Redis was there for long enough, so that the silence of a worker says something of it."""
+    return region.redis.well_for_s(region.clock.monotonic()) > PROMPT_S
 
 
 def workers_seen(region: Region) -> tuple[WorkerSeen, ...]:
@@ -31,10 +35,7 @@ def workers_seen(region: Region) -> tuple[WorkerSeen, ...]:
         return ()
     held = claims_by_worker(region)
     instances = {instance.id: instance for instance in region.instances.last}
-    now_s = region.clock.monotonic()
-    ended = region.pool.departed(now_s)
-    # While Redis is away, and until it was there for a while, silence says nothing of a worker.
-    well = region.redis.well_for_s(now_s) > PROMPT_S
+    ended, well = region.pool.departed(region.clock.monotonic()), _well(region)
     found = []
     for worker in observation.workers:
         if worker.id in ended:
@@ -74,7 +75,7 @@ def workers_seen(region: Region) -> tuple[WorkerSeen, ...]:
 def claims_by_worker(region: Region) -> Counter[str] | None:
     """Calls with a claim, by the worker whose job has it; None: the calls are not known now."""
     snapshot = region.fresh_snapshot()
-    return None if snapshot is None else Counter(call.claim.worker for call in snapshot.calls if call.claim)
+    return None if snapshot is None else snapshot.calls_of
 
 
 def _silent_s(region: Region, worker: Worker) -> float:

@@ -183,7 +183,12 @@ class Api:
         # The call's id is LiveKit's for its room, which the caller's join makes: the room leads to it.
         log.info("ticket given", region=region.name, room=room, key=key, tier=order.tier, trace_id=span.trace)
         headers = {"traceparent": span.header}
-        return web.Response(text=ticket.model_dump_json(), status=201, content_type="application/json", headers=headers)
+        return web.Response(
+            text=ticket.model_dump_json(exclude_defaults=True),
+            status=201,
+            content_type="application/json",
+            headers=headers,
+        )
 
     async def _count(self, key: str, region: Region, room: str) -> web.Response | None:
         """Count the ticket as a call of `key`; the answer when it may have no more. A key without a bound gets its

@@ -15,9 +15,14 @@ from voicefleet.controller.http.auth.keys import Key
 from voicefleet.controller.http.views import finding_views
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.regions.region import Region
+from voicefleet.runtime.clock import Clock
+
+_PUBLIC_EVERY_S = 0.5
 
 
-def add_health(app: web.Application, replica: str, regions: Mapping[str, Region], leadership: Leadership) -> None:
+def add_health(
+    app: web.Application, replica: str, regions: Mapping[str, Region], leadership: Leadership, clock: Clock
+) -> None:
     """`GET /healthz`, always 200 while we answer at all, and `GET /v1/health`."""
 
     def healths(seen: Mapping[str, Region]) -> dict[str, Health]:
@@ -37,8 +42,14 @@ def add_health(app: web.Application, replica: str, regions: Mapping[str, Region]
             ),
         )
 
+    known: list[tuple[float, answers.State]] = []
+
     async def healthz(_: web.Request) -> web.Response:
-        return web.json_response(Healthz(status=status(healths(regions))).model_dump())
+        # Anybody may ask, as often as they like: that must not cost a look at every worker each time.
+        now_s = clock.monotonic()
+        if not known or now_s - known[0][0] >= _PUBLIC_EVERY_S:
+            known[:] = [(now_s, status(healths(regions)))]
+        return web.json_response(Healthz(status=known[0][1]).model_dump())
 
     async def health(request: web.Request) -> web.Response:
         return web.json_response(view(key_of(request)).model_dump())

@@ -17,7 +17,7 @@ from pydantic.json_schema import models_json_schema
 from voicefleet.contract.api import Problem
 from voicefleet.controller.http.routes import ROUTES, Parameter, Route
 
-_REASONS = {
+REASONS = {
     200: "Here it is",
     201: "Made",
     202: "It will be done",
@@ -32,6 +32,7 @@ _REASONS = {
     429: "Too much was asked for, come back later",
     503: "Not possible, or not known, now; come back later",
 }
+_TEXT = {"type": "string"}
 _RETRY = {"Retry-After": {"description": "Seconds", "schema": {"type": "integer", "minimum": 1}}}
 
 
@@ -86,6 +87,11 @@ def problems_of(route: Route) -> set[int]:
 def _operation(route: Route) -> dict[str, Any]:
     responses = {str(status): _answer(status, body) for status, body in route.answers.items()}
     responses |= {str(status): _answer(status, Problem) for status in sorted(problems_of(route))}
+    for status, reason in route.reasons.items():
+        responses[str(status)]["description"] = reason
+    if route.headers:
+        first = responses[str(next(iter(route.answers)))]
+        first["headers"] = {name: {"description": text, "schema": _TEXT} for name, text in route.headers.items()}
     operation: dict[str, Any] = {
         "summary": route.summary,
         "description": _who_may(route),
@@ -125,9 +131,9 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 def _answer(status: int, body: type[BaseModel] | str) -> dict[str, Any]:
     if body == "":
-        return {"description": _REASONS[status]}
+        return {"description": REASONS[status]}
     content = {body: {}} if isinstance(body, str) else {"application/json": {"schema": _reference(body)}}
-    answer: dict[str, Any] = {"description": _REASONS[status], "content": content}
+    answer: dict[str, Any] = {"description": REASONS[status], "content": content}
     return {**answer, "headers": _RETRY} if status in (429, 503) and body is Problem else answer
 
 

@@ -55,7 +55,9 @@ class Rejoin:
                     agent=region.settings.place.agent,
                     version=region.settings.place.version,
                 )
-                return web.Response(text=ticket.model_dump_json(), status=201, content_type="application/json")
+                return web.Response(
+                    text=ticket.model_dump_json(exclude_defaults=True), status=201, content_type="application/json"
+                )
         except (*REDIS_FAILURES, UnknownStateError):
             return problem(503, "the state is not reachable now", hint="Ask again.", retry_after_s=2)
         return problem(404, "this key has no such call", field="room", hint="Ask POST /v1/calls for a new one.")

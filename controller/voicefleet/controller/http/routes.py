@@ -55,6 +55,8 @@ class Route:
         problems: statuses answered with a `Problem`, beside those that every route of its kind has (see `openapi`).
         body: what is posted; None: nothing.
         signed: LiveKit asks, and its signature stands for a key.
+        reasons: status -> what it means here, where the general words for it (see `openapi`) do not say enough.
+        headers: of the first of `answers` -> what each is.
     """
 
     method: str
@@ -66,6 +68,8 @@ class Route:
     body: type[BaseModel] | Mapping[str, Any] | None = None
     parameters: tuple[Parameter, ...] = field(default=())
     signed: bool = False
+    reasons: Mapping[int, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 _REGION = Parameter("region", "query", "Of this region alone", {"type": "string", "pattern": REGION_PATTERN.pattern})
@@ -99,6 +103,17 @@ ROUTES: tuple[Route, ...] = (
         (503,),
         CallRequest,
         (_TRACE, _AGAIN),
+        reasons={
+            201: "A ticket: the caller may join with it for a minute",
+            202: "With `dial`: the number will be called; `GET /v1/calls/{room}` tells how that goes",
+            400: "A field is wrong; `field` names it, and `hint` says what is right",
+            403: "The key lacks the role `call`, is not for this region, or may not dial this number",
+            429: "The key's own limits: too many requests a minute, too many calls at once, or too many tickets that "
+            "nobody joined with. Come back after `Retry-After`",
+            503: "Every slot that there may be has a call, or, for a key with `concurrent_calls`, its calls cannot be "
+            "counted now. Come back after `Retry-After`, or ask another region",
+        },
+        headers={"traceparent": "W3C trace context of the call: the same trace id is in its log lines and its spans"},
     ),
     Route(
         "POST",
@@ -143,7 +158,7 @@ ROUTES: tuple[Route, ...] = (
         "GET",
         "/v1/calls/{room}",
         (Role.CALL, Role.READ),
-        "One call, whole: one's own, or any with read. While it lasts, and for an hour after its end",
+        "One call, whole, by its room or its id: one's own, or any with read. While it lasts, and for days after",
         {200: CallSummary},
         (400, 404, 503),
         parameters=(Parameter("room", "path", "The call's room", {"type": "string", "minLength": 1}), _REGION),
@@ -159,6 +174,28 @@ ROUTES: tuple[Route, ...] = (
             _REGION,
             _limit(answers.CALLS_A_PAGE, answers.MOST_CALLS_A_PAGE),
             Parameter("cursor", "query", "`next` of the page before", {"type": "string", "maxLength": 2048}),
+        ),
+    ),
+    Route(
+        "GET",
+        "/v1/past-calls",
+        (Role.READ,),
+        "Calls that have ended, by when they started, a page at a time; kept for days",
+        {200: answers.PastCallPage},
+        (400, 503),
+        parameters=(
+            _REGION,
+            Parameter("from", "query", "That started then or later: ISO 8601, UTC without a zone", {"type": "string"}),
+            Parameter("to", "query", "That started before", {"type": "string"}),
+            Parameter("room", "query", "In a room of this name", {"type": "string"}),
+            Parameter(
+                "dead_air_s",
+                "query",
+                "With a silence of so many seconds, 3 or more",
+                {"type": "number", "minimum": 0, "maximum": 86_400},
+            ),
+            _limit(answers.PAST_CALLS_A_PAGE, answers.MOST_PAST_CALLS_A_PAGE),
+            Parameter("cursor", "query", "`next` of the page before", {"type": "string", "maxLength": 4096}),
         ),
     ),
     Route("GET", "/v1/regions", (Role.READ,), "Regions with their workers, and who leads", {200: answers.RegionList}),
@@ -241,6 +278,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/", PUBLIC, "The page", {200: "text/html"}),
     Route("GET", "/page.css", PUBLIC, "A file of the page", {200: "text/css"}),
     Route("GET", "/page.js", PUBLIC, "A file of the page", {200: "text/javascript"}),
+    Route("GET", "/call.js", PUBLIC, "A file of the page", {200: "text/javascript"}),
     Route("GET", "/runbooks", PUBLIC, "What to do about each alert", {200: "text/html"}),
     Route(
         "POST",

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from voicefleet.contract.api import DecisionView
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.health import HealthState
+from voicefleet.contract.incidents import IncidentKind
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.leader.leadership import Leadership, Term
 from voicefleet.controller.pool.model_updater import ModelUpdater
@@ -19,7 +21,7 @@ from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import InstanceExit
 from voicefleet.controller.regions.region import Region
 from voicefleet.runtime.logs.setup import get_logger
-from voicefleet.scaling import Actions, Decision, State, initial_state, permitted, plan, step
+from voicefleet.scaling import Actions, Decision, PoolObservation, State, initial_state, permitted, plan, step
 
 DECISIONS_KEPT = 1_000
 _LOOK_EVERY_S = 0.25
@@ -51,6 +53,7 @@ class PoolReconciler:
         self._entered: Term | None = None
         self._away = False
         """Redis or LiveKit was, in the last pass: no worker could start."""
+        self._starts_held = False
         self._telemetry = PoolTelemetry(region.metrics)
         self._reader = PoolReader(region)
         self._model_updater = ModelUpdater(region)
@@ -87,6 +90,7 @@ class PoolReconciler:
         self._state, decision = step(self._state, observation)
         region.pool = region.pool.with_pass(observation, decision, self._state.learned.durations.mean_s)
         leads = self._leadership.leads
+        self._note_held(decision, observation)
         actions = plan(observation, decision)
         if readings.managed:
             actions = permitted(
@@ -121,6 +125,13 @@ class PoolReconciler:
         self._away = readings.reports is None or "listing" in region.reads.troubles
         if before and not self._away:
             region.fleet.try_again()
+
+    def _note_held(self, decision: Decision, observation: PoolObservation) -> None:
+        missing = decision.desired - observation.supply if decision.starts == 0 else 0
+        if missing > 0 and not self._starts_held:
+            text = f"{missing} more workers are wanted and not started: Redis is away, and they could not register"
+            self._region.incidents.note(IncidentKind.STARTS_HELD, text, subject="redis", state=HealthState.DEGRADED)
+        self._starts_held = missing > 0
 
     def _lead_s(self) -> float:
         """How long it takes until a worker that is requested now is ready."""

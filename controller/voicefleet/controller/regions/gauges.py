@@ -27,15 +27,20 @@ class RegionGauges:
     def write(self) -> None:
         """Every gauge as it is known now."""
         for region in self._regions.values():
-            self._write_calls(region)
+            up = dependencies(region)
+            self._write_calls(region, all(up.values()))
             self._write_pool(region)
-            for dependency, answers in dependencies(region).items():
+            for dependency, answers in up.items():
                 self._set(catalogue.DEPENDENCY_UP, (region.name, dependency), float(answers))
 
-    def _write_calls(self, region: Region) -> None:
+    def _write_calls(self, region: Region, all_answer: bool) -> None:
         snapshot = region.fresh_snapshot()
+        waiting = None if snapshot is None else snapshot.waiting
+        # While rooms are still to be looked at, those who wait for sure do: a burst must not hide them.
+        if waiting is None and all_answer and (sure := region.sure_snapshot()) is not None:
+            waiting = sure.waiting or None
         for metric, value in (
-            (catalogue.CALLS_WAITING, None if snapshot is None else snapshot.waiting),
+            (catalogue.CALLS_WAITING, waiting),
             (catalogue.CALLS_SET_ASIDE, None if snapshot is None else snapshot.set_aside),
             (catalogue.CALLS_LIVE, None if snapshot is None else snapshot.live),
             (catalogue.CALLS_SILENT, region.reports.silent),

@@ -13,6 +13,7 @@ from voicefleet.contract.rooms import served_by_name
 from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.canary.decide import Decision
 from voicefleet.controller.canary.trial import TrialView
+from voicefleet.controller.health.incident_store import IncidentStore
 from voicefleet.controller.health.incidents import Incidents
 from voicefleet.controller.health.lost_workers import LostWorkers
 from voicefleet.controller.metrics import Metrics
@@ -72,13 +73,17 @@ class Region:
     """Of a canary: whether the call in a room went on to the stable version."""
     refusals: Refusals = field(init=False)
     turns: TurnRates = field(default_factory=TurnRates)
-    incidents: Incidents = field(default=None)  # type: ignore[assignment]
-    """The log of what happened; by default one in memory."""
+    replica: str = ""
+    """Name of this controller among its replicas."""
+    incident_store: IncidentStore | None = None
+    """Where incidents are kept; None: in memory alone."""
+    incidents: Incidents = field(init=False)
+    """The log of what happened."""
     lost_workers: LostWorkers = field(default_factory=LostWorkers)
 
     def __post_init__(self) -> None:
         self.refusals = Refusals(self.clock)
-        self.incidents = self.incidents or Incidents(self.name, None, self.clock)
+        self.incidents = Incidents(self.name, self.incident_store, self.clock, replica=self.replica)
         self.scans = CallScans(self.name, self.calls, self.redis, self.clock, self.metrics)
         self.reports = ReportReads(self.workers, self.clock)
         self.reads = ReadResults(self.name, self.metrics, self.clock)

@@ -63,7 +63,8 @@ class RegionSettings(Section):
     )
     kubernetes: KubernetesSettings | None = Field(default=None, description="Workers are pods of a Deployment.")
     waiting_message: WaitingMessageSettings | None = Field(
-        default=None, description="What callers hear who wait for an agent; default: nothing."
+        default_factory=WaitingMessageSettings,
+        description="What callers hear who wait for an agent; left out: the built-in message, null: nothing.",
     )
     handoff: bool = Field(
         default=True,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.adapters.processes.fleet import ProcessFleet
+from voicefleet.controller.adapters.processes.pool_lease import PoolLease, RedisLease
 from voicefleet.controller.leader.election import Election, Terms
 from voicefleet.controller.leader.leadership import AlwaysLeads, Leadership
 from voicefleet.controller.regions.region import Region
@@ -32,10 +33,10 @@ async def open_fleets(stack: contextlib.AsyncExitStack, shared: Shared) -> tuple
     A cluster that does not answer makes its regions unknown, and is no error.
 
     Returns:
-        Who leads, and the loops of the election, to be run until before `stack` is closed.
+        Who leads, and the loops of the election and of the leases, to be run until before `stack` is closed.
 
     Raises:
-        ConfigError: a program or directory of the settings cannot be used.
+        ConfigError: a program or directory of the settings cannot be used, or another controller runs a pool.
     """
     settings, regions = shared.settings, shared.regions
     leadership: Leadership = AlwaysLeads(settings.replica)
@@ -48,14 +49,33 @@ async def open_fleets(stack: contextlib.AsyncExitStack, shared: Shared) -> tuple
     looks = []
     for region in regions.values():
         if region.settings.process is not None:
-            fleet = _processes(settings, region.settings, shared.clock)
-            fleet.open()
-            stack.push_async_callback(fleet.close)
-            region.fleet = fleet
+            looks.append(_run_processes(stack, shared, region, loops))
         elif region.settings.kubernetes is not None and clusters is not None:
             looks.append(_watch(stack, settings, region, region.settings.kubernetes, clusters, leadership))
-    await asyncio.gather(*looks)
+    # All of them end before an error of one is raised: what they opened is closed with `stack`.
+    for failure in await asyncio.gather(*looks, return_exceptions=True):
+        if failure is not None:
+            raise failure
     return leadership, loops
+
+
+async def _run_processes(stack: contextlib.AsyncExitStack, shared: Shared, region: Region, loops: Loops) -> None:
+    assert region.settings.process is not None
+    lease = PoolLease(
+        RedisLease(shared.redis, region.name),
+        region.name,
+        region.settings.process.state_dir,
+        shared.clock,
+        field=f"{region.settings.path}.process.state_dir",
+    )
+    fleet = _processes(shared.settings, region.settings, shared.clock, lease)
+    await lease.take()
+    fleet.open()
+    # The lease is given up when the workers have ended, not before.
+    stack.push_async_callback(lease.release)
+    stack.push_async_callback(fleet.close)
+    region.fleet = fleet
+    loops[f"lease of {region.name}"] = lease.run
 
 
 def _clusters(stack: contextlib.AsyncExitStack) -> Clusters:
@@ -118,7 +138,7 @@ async def _watch(
     await fleet.known(_FIRST_LOOK_S)
 
 
-def _processes(settings: Settings, region: RegionSettings, clock: Clock) -> ProcessFleet:
+def _processes(settings: Settings, region: RegionSettings, clock: Clock, lease: PoolLease) -> ProcessFleet:
     assert region.process is not None
     if shutil.which(region.process.command[0]) is None:
         raise ConfigError(
@@ -136,4 +156,5 @@ def _processes(settings: Settings, region: RegionSettings, clock: Clock) -> Proc
         "LIVEKIT_API_KEY": region.livekit.key,
         "LIVEKIT_API_SECRET": region.livekit.secret,
     }
-    return ProcessFleet(region, clock, environment=environment, hidden=settings.secret_variables)
+    hidden = settings.secret_variables
+    return ProcessFleet(region, clock, environment=environment, hidden=hidden, refusal=lambda: lease.refusal)

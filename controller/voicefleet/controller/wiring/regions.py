@@ -10,7 +10,6 @@ from voicefleet.controller.adapters.livekit import LiveKit
 from voicefleet.controller.calls.call_store import CallStore
 from voicefleet.controller.calls.dial_store import DialStore
 from voicefleet.controller.health.incident_store import IncidentStore
-from voicefleet.controller.health.incidents import Incidents
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.model_store import ModelStore
@@ -54,7 +53,8 @@ def open_regions(
             clock=clock,
             metrics=metrics,
             tracer=tracer,
-            incidents=Incidents(name, IncidentStore(redis, name), clock, replica=settings.replica),
+            replica=settings.replica,
+            incident_store=IncidentStore(redis, name),
         )
     open_trials(settings, regions, redis)
     return regions

@@ -18,6 +18,7 @@ from voicefleet.controller.http.health import add_health
 from voicefleet.controller.http.incidents import add_incidents
 from voicefleet.controller.http.openapi import add_document
 from voicefleet.controller.http.page import add_page
+from voicefleet.controller.http.past_calls import PastCalls
 from voicefleet.controller.http.rejoin import Rejoin
 from voicefleet.controller.http.room_agents import RoomAgents
 from voicefleet.controller.http.routes import require_entries
@@ -53,9 +54,10 @@ def build_web(shared: Shared, leadership: Leadership) -> Web:
     # A token needs neither Redis nor the loops, so whoever answers at all is ready and alive.
     gauges = RegionGauges(regions, metrics)
     health_routes(app, metrics.registry, ready=lambda: "", alive=lambda: "", before_scrape=gauges.write)
-    add_health(app, settings.replica, regions, leadership)
+    add_health(app, settings.replica, regions, leadership, shared.clock)
     Api(settings, regions, access, joins, limiter, decisions, metrics, histories, leadership).add_routes(app)
     CallDetail(regions).add_routes(app)
+    PastCalls(regions).add_routes(app)
     Canaries(regions).add_routes(app)
     add_incidents(app, regions)
     EndCall(regions, limiter).add_routes(app)

@@ -7,18 +7,15 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from voicefleet.contract.metrics import controller
-from voicefleet.dashboards.alerting.slo import BY
 
 RUNBOOKS = "dashboards/runbooks.md"
 """Stands for where runbooks are found: the chart puts in an address, see its `prometheusRule.runbookUrl`."""
 
-DOWN = f"max by (cluster, region, dependency) ({controller.DEPENDENCY_UP.name}"
-"""Begin of the expression that is 0 where no controller reaches a dependency; see `down`."""
-
 
 def down(*dependencies: str) -> str:
     """Regions that one of `dependencies` does not answer, as every controller there is sees it."""
-    return f'{DOWN}{{dependency=~"{"|".join(dependencies)}"}}) == 0'
+    up = f'{controller.DEPENDENCY_UP.name}{{dependency=~"{"|".join(dependencies)}"}}'
+    return f"max by (cluster, region, dependency) ({up}) == 0"
 
 
 class Also(NamedTuple):
@@ -73,6 +70,3 @@ class Alert:
         if not self.caused_by:
             return expr
         return f"({expr}) unless on ({self.caused_in}) ({down(*self.caused_by)})"
-
-
-__all__ = ["BY", "Alert", "Also", "down"]

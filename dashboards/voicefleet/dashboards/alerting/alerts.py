@@ -252,10 +252,11 @@ ALERTS = (
     Alert(
         "VoicefleetWorkersDoNotStart",
         "warning",
-        "1m",
-        f'max {BY} (voicefleet_instances{{state="crash_looping"}}) > 0',
+        "30s",
+        # Between two tries a worker starts for some seconds, and is no loop then.
+        f'max {BY} (max_over_time(voicefleet_instances{{state="crash_looping"}}[30s])) > 0',
         "{{ $labels.region }}: {{ $value }} workers end at their start, again and again",
-        "Workers were asked for and do not come: each ended before it could take calls, for a minute by now.",
+        "Workers were asked for and do not come: each ended before it could take calls, for half a minute by now.",
         "voicefleet-worker",
         "Load that grows is not followed. With no ready worker left, VoicefleetRegionNoWorkers pages.",
         (

@@ -22,8 +22,9 @@ BAD = "region_page:voicefleet_bad_events:increase"
 WINDOWS = ("1m", "2m", "3m", "10m")
 """Names of recordings end with one of these."""
 
-HALF_RATIO, HALF_LEAST, HALF_HOLD = 0.25, 5, "15s"
+HALF_RATIO, HALF_LEAST, HALF_HOLD = 0.25, 4, "15s"
 """Over 2 minutes and over the last one. A share of a half is past this after a minute."""
+OVER_RATIO, OVER_LEAST = 0.35, 10
 TWENTIETH_RATIO, TWENTIETH_LEAST, TWENTIETH_HOLD = 0.04, 10, "1m"
 """Over 10 minutes. A share of a twentieth is past this after 8."""
 
@@ -43,7 +44,9 @@ class Page:
         page = f'{{page="{self.key}"}}'
         if window == "2m":
             now = f"{BAD}1m{page} / ({EVENTS}1m{page} > 0)"
-            return f"{RATIO_2M}{page} >= {HALF_RATIO} and {now} >= {HALF_RATIO}"
+            # Where there were many, far fewer than in the minute before say that it is over.
+            over = f"{BAD}1m{page} < {OVER_RATIO} * ({BAD}2m{page} - {BAD}1m{page}) and {BAD}2m{page} >= {OVER_LEAST}"
+            return f"{RATIO_2M}{page} >= {HALF_RATIO} and {now} >= {HALF_RATIO} unless ({over})"
         ratio = f"{BAD}10m{page} / ({EVENTS}10m{page} > 0)"
         return (
             f"{ratio} >= {TWENTIETH_RATIO} and {BAD}10m{page} >= {TWENTIETH_LEAST} and {BAD}3m{page} > 0"

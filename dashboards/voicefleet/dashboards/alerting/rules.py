@@ -10,7 +10,7 @@ from typing import Any
 
 from voicefleet.dashboards.alerting.alert import RUNBOOKS
 from voicefleet.dashboards.alerting.alerts import ALERTS
-from voicefleet.dashboards.alerting.pages import HALF_HOLD, PAGES, TWENTIETH_HOLD, Page
+from voicefleet.dashboards.alerting.pages import HALF_HOLD, HALF_RATIO, PAGES, RATIO_2M, TWENTIETH_HOLD, Page
 from voicefleet.dashboards.alerting.slo import (
     BURNS,
     LEAST_BAD,
@@ -87,13 +87,24 @@ def burn_expression(objective: Objective, burn: Burn) -> str:
     limit = f"on (slo) group_left () ({burn.factor:g} * {BUDGET}{slo})"
     over = ""
     if burn.severity == "critical":
-        over = f" unless ({_QUIET[burn.short].format(slo=slo)} and {count(BAD + slo, burn.short)} >= {MANY_BAD})"
+        if page := _PAGED.get(objective.name):
+            told = f'max_over_time({RATIO_2M}{{page="{page}"}}[{burn.short}]) >= {HALF_RATIO}'
+            over = f" unless on (cluster, region) {told}"
+        over += f" unless ({_QUIET[burn.short].format(slo=slo)} and {count(BAD + slo, burn.short)} >= {MANY_BAD})"
     return (
         f"{ratio(burn.long)}{slo} > {limit} and {ratio(burn.short)}{slo} > {limit}"
         f" and {count(TOTAL + slo, burn.long)} >= {LEAST_EVENTS} and {count(BAD + slo, burn.long)} >= {LEAST_BAD}{over}"
     )
 
 
+_PAGED = {
+    "ttfa_1500ms": "turns",
+    "ttfa_800ms": "turns",
+    "answer": "turns",
+    "greeting": "turns",
+    "admission": "calls",
+}
+"""Objective -> the page that has told already, when it fired within the short window."""
 _QUIET = {"5m": f"{BAD_NOW}{{slo}} <= 0.3 * {BAD}{{slo}}", "30m": f"{BAD}{{slo}} == 0"}
 """By the short window: what holds once it is over, and hardly before where there are `MANY_BAD` events in it."""
 
@@ -152,8 +163,8 @@ def rule_file() -> Mapping[str, Any]:
     return {
         "groups": [
             {"name": "voicefleet.slo.recordings", "interval": f"{EVALUATED_EVERY_S}s", "rules": _of_objectives()},
-            {"name": "voicefleet.pages.recordings", "interval": SOON, "rules": _of_pages()},
-            {"name": "voicefleet.pages", "interval": SOON, "rules": page_alerts()},
+            # One group: an alert sees what was recorded just before it.
+            {"name": "voicefleet.pages", "interval": SOON, "rules": [*_of_pages(), *page_alerts()]},
             {"name": "voicefleet.slo.alerts", "rules": burn_alerts()},
             {"name": "voicefleet.causes", "interval": SOON, "rules": cause_alerts()},
         ]

@@ -3,6 +3,10 @@
 {{- $root := . -}}
 {{- $controller := .Values.controller -}}
 {{- $regions := dict -}}
+{{- $pools := dict -}}
+{{- range (include "voicefleet.regions" . | fromJson).pools -}}
+{{- $_ := set $pools .at . -}}
+{{- end -}}
 {{- range (include "voicefleet.regions" . | fromJson).all -}}
 {{- $livekit := dict "url" .livekit.url "api_key_env" (printf "LIVEKIT_%s_API_KEY" .env) "api_secret_env" (printf "LIVEKIT_%s_API_SECRET" .env) -}}
 {{- with .livekit.apiUrl -}}
@@ -22,16 +26,39 @@
       "handoff" .handoff
       "pool" (include "voicefleet.settings" .pool | fromJson)
       "kubernetes" $kubernetes -}}
-{{- $trunks := dict -}}
-{{- range $id, $trunk := .trunks -}}
-{{- $settings := omit $trunk "perSecond" -}}
-{{- if hasKey $trunk "perSecond" -}}
-{{- $_ := set $settings "per_s" $trunk.perSecond -}}
-{{- end -}}
-{{- $_ := set $trunks $id $settings -}}
-{{- end -}}
-{{- with $trunks -}}
+{{- with include "voicefleet.trunks" .trunks | fromJson -}}
 {{- $_ := set $region "trunks" . -}}
+{{- end -}}
+{{- with .defaultAgent -}}
+{{- $_ := set $region "default_agent" . -}}
+{{- end -}}
+{{- $at := .at -}}
+{{- $agents := dict -}}
+{{- range $agentName, $agent := .agents -}}
+{{- $settings := pick $agent "tenants" "numbers" "rooms" -}}
+{{- with include "voicefleet.trunks" ($agent.trunks | default dict) | fromJson -}}
+{{- $_ := set $settings "trunks" . -}}
+{{- end -}}
+{{- $versions := dict -}}
+{{- range $versionName, $version := $agent.versions -}}
+{{- $pool := get $pools (printf "%s.agents.%s.versions.%s" $at $agentName $versionName) -}}
+{{- /* Another image is another canary, which is tried anew. */ -}}
+{{- $image := include "voicefleet.image" (dict "root" $root "image" $pool.worker.image "own" true) -}}
+{{- $told := dict "weight" $version.weight "pool" (include "voicefleet.settings" $pool.pool | fromJson) "revision" ($version.revision | default ($image | trunc -128)) -}}
+{{- with $version.objectives -}}
+{{- $_ := set $told "objectives" (include "voicefleet.settings" . | fromJson) -}}
+{{- end -}}
+{{- $_ := set $versions $versionName $told -}}
+{{- end -}}
+{{- if $versions -}}
+{{- $_ := set $settings "versions" $versions -}}
+{{- else -}}
+{{- $_ := set $settings "pool" (include "voicefleet.settings" (get $pools (printf "%s.agents.%s" $at $agentName)).pool | fromJson) -}}
+{{- end -}}
+{{- $_ := set $agents $agentName $settings -}}
+{{- end -}}
+{{- with $agents -}}
+{{- $_ := set $region "agents" . -}}
 {{- end -}}
 {{- if .waitingMessage.enabled -}}
 {{- $message := include "voicefleet.settings" (pick .waitingMessage "afterSeconds" "everySeconds" "language") | fromJson -}}
@@ -50,6 +77,8 @@
 {{- end -}}
 {{- end -}}
 {{- $_ := set $region "waiting_message" $message -}}
+{{- else -}}
+{{- $_ := set $region "waiting_message" nil -}}
 {{- end -}}
 {{- $_ := set $regions .name $region -}}
 {{- end -}}
@@ -59,6 +88,7 @@
       "auth" $controller.auth
       "owner" (include "voicefleet.owner" .)
       "limits" (include "voicefleet.settings" $controller.limits | fromJson)
+      "call_history" (include "voicefleet.settings" $controller.callHistory | fromJson)
       "tick_s" $controller.tickSeconds
       "listing_s" $controller.listingSeconds
       "waiting_grace_s" $controller.waitingGraceSeconds
@@ -111,6 +141,19 @@ is left out. A value that the settings have too needs no line here.
 {{- else -}}
 {{- toJson . -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Trunks under the names that settings have, as JSON. */}}
+{{- define "voicefleet.trunks" -}}
+{{- $trunks := dict -}}
+{{- range $id, $trunk := . -}}
+{{- $settings := omit $trunk "perSecond" -}}
+{{- if hasKey $trunk "perSecond" -}}
+{{- $_ := set $settings "per_s" $trunk.perSecond -}}
+{{- end -}}
+{{- $_ := set $trunks $id $settings -}}
+{{- end -}}
+{{- toJson $trunks -}}
 {{- end -}}
 
 {{- define "voicefleet.apiKeysSecret" -}}

@@ -13,19 +13,19 @@ there already stays, and where none is, it is drawn. Arguments: root, purpose, k
 
 {{/*
 Who may do what in the trial's Redis, in the format of its aclfile. Arguments: root, hashes: SHA-256 of the passwords of
-admin, of controller, and of each region by its name.
+admin, of controller, and of each pool by its name.
 */}}
 {{- define "voicefleet.redisUsers" -}}
 {{- $rules := .root.Files.Get "files/redis-acl.yaml" | fromYaml -}}
 {{- $hashes := .hashes -}}
-{{- $regions := (include "voicefleet.regions" .root | fromJson).all -}}
+{{- $pools := (include "voicefleet.regions" .root | fromJson).pools -}}
 {{- $controller := $rules.controller -}}
-{{- range $regions -}}
+{{- range $pools -}}
 {{- $controller = concat $controller (join " " $rules.region | replace "REGION" .name | splitList " ") -}}
 {{- end -}}
 user default on {{ printf "#%s" (get $hashes "admin") }} ~* &* +@all
 user voicefleet-controller on {{ printf "#%s" (get $hashes "controller") }} {{ join " " $controller }}
-{{- range $regions }}
+{{- range $pools }}
 user voicefleet-worker-{{ .name }} on {{ printf "#%s" (get $hashes .name) }} {{ join " " $rules.worker | replace "REGION" .name }}
 {{- end }}
 {{ end -}}

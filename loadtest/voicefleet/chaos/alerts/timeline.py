@@ -6,11 +6,13 @@ Times are seconds on one monotonic clock. An alert that Alertmanager inhibits pa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 CRITICAL = "critical"
 RESOLVED_WITHIN_S = 60.0
+GROUP_WAIT_S = 30.0
+"""Alertmanager's `group_wait`: an alert that is not inhibited any more, and over before that, is told to nobody."""
 _OWN = frozenset({"alertname", "severity", "region", "cluster", "class"})
 
 
@@ -84,13 +86,19 @@ def spans(looks: Iterable[Look], regions: Sequence[str]) -> list[Span]:
     """Every alert of `regions`, and of no region, in the order they came. What Alertmanager mutes later, or not any
     more, is a span of its own: while it is not muted, it pages."""
     began: dict[Alarm, float] = {}
+    unmuted: set[Alarm] = set()
     found: list[Span] = []
     for look in looks:
         here = {a for a in look.alarms if a.region in ("", *regions)}
-        for gone in began.keys() - here:
-            found.append(Span(gone, began.pop(gone), look.at_s))
-        for new in here - began.keys():
-            began[new] = look.at_s
+        gone, new = began.keys() - here, here - began.keys()
+        # What inhibited it is over, and so is it within the wait before Alertmanager tells anybody.
+        unmuted |= {a for a in new if not a.muted and replace(a, muted=True) in gone}
+        for over in gone:
+            span = Span(over, began.pop(over), look.at_s)
+            if not (over in unmuted and look.at_s - span.began_s < GROUP_WAIT_S):
+                found.append(span)
+            unmuted.discard(over)
+        began |= dict.fromkeys(new, look.at_s)
     found += [Span(left, since_s, None) for left, since_s in began.items()]
     return sorted(found, key=lambda span: (span.began_s, span.alarm.name))
 

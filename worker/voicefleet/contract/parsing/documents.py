@@ -26,12 +26,17 @@ def parse_yaml(text: str, *, field: str, value: object | None = None) -> Any:
         value: what the option says.
 
     Raises:
-        ConfigError: not YAML, nested too deep, too large, or with a value that there is not.
+        ConfigError: not YAML, nested too deep, too large, with a field twice, or with a value that there is not.
     """
     try:
         refusal = _refusal(text)
         if refusal:
-            raise ConfigError(refusal, field=field, value=value, hint="Write it flatter.")
+            raise ConfigError(
+                refusal,
+                field=field,
+                value=value,
+                hint="Keep one of them." if " twice, " in refusal else "Write it flatter.",
+            )
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         what = f"not YAML {_place(getattr(error, 'problem_mark', None))}".rstrip()
@@ -54,6 +59,24 @@ def parse_json(text: str | bytes, *, field: str, value: object | None = None) ->
         raise ConfigError(f"not JSON{place}", field=field, value=value, hint="Correct the file.") from error
 
 
+class _Keys:
+    """The keys of one mapping, as they come."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._value_next = False
+
+    def repeated(self, event: yaml.NodeEvent) -> str:
+        """The key that `event`, the next node in the mapping, is once more; empty: it is none. YAML's own reader takes
+        the last one, and says nothing."""
+        is_key, self._value_next = not self._value_next, not self._value_next
+        if not is_key or not isinstance(event, yaml.ScalarEvent) or event.value == "<<":
+            return ""
+        repeated = event.value in self._seen
+        self._seen.add(event.value)
+        return str(event.value) if repeated else ""
+
+
 def _place(mark: Any) -> str:
     return f"at line {mark.line + 1}" if mark else ""
 
@@ -62,8 +85,16 @@ def _refusal(text: str) -> str:
     """Why the document is not to be built; empty when it may be. The events come one by one, at any depth."""
     sizes: dict[str, int] = {}
     open_: list[tuple[str | None, int]] = []
+    keys: list[_Keys | None] = []
+    """Of each open collection; None: a sequence."""
     total = 0
     for event in yaml.parse(text, yaml.SafeLoader):
+        if isinstance(event, yaml.NodeEvent) and keys and keys[-1] is not None and (name := keys[-1].repeated(event)):
+            return f"has the field {name} twice, {_place(event.start_mark)}"
+        if isinstance(event, yaml.CollectionStartEvent):
+            keys.append(_Keys() if isinstance(event, yaml.MappingStartEvent) else None)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            keys.pop()
         if isinstance(event, yaml.CollectionStartEvent):
             open_.append((event.anchor, total))
             total += 1

@@ -16,3 +16,7 @@ JsonOption = Annotated[
 ControllerOption = Annotated[
     str | None, typer.Option("--controller", help="http://HOST:PORT; else VOICEFLEET_CONTROLLER_URL.")
 ]
+BeginOption = Annotated[
+    str, typer.Option("--from", help="That started then or later: 02:13, 2026-11-28T02:13, 3h (ago); UTC.")
+]
+EndOption = Annotated[str, typer.Option("--to", help="That started before: as --from, or now.")]

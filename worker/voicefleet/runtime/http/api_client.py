@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from typing import Any, NamedTuple, Self, TypeVar
+from urllib.parse import quote, urlencode
 
 import aiohttp
 from pydantic import BaseModel, ValidationError
 
-from voicefleet.contract.answers import MOST_CALLS_A_PAGE, CallPage
+from voicefleet.contract.answers import MOST_CALLS_A_PAGE, MOST_PAST_CALLS_A_PAGE, CallPage, PastCallPage
 from voicefleet.contract.api import (
     CallRequest,
     CallTicket,
@@ -20,6 +20,7 @@ from voicefleet.contract.api import (
     DrainView,
     HistoryPoint,
     IncidentView,
+    PastCallView,
     RegionView,
     WorkerStatus,
 )
@@ -32,6 +33,13 @@ REQUEST_TIMEOUT_S = 5.0
 _CALLS = f"/v1/calls?limit={MOST_CALLS_A_PAGE}"
 
 M = TypeVar("M", bound=BaseModel)
+
+
+class PastCalls(NamedTuple):
+    """Calls that have ended. `oldest`: when the first one that is still kept started, ISO 8601; None: none is."""
+
+    calls: list[PastCallView]
+    oldest: str | None
 
 
 class ControllerClient:
@@ -137,6 +145,29 @@ class ControllerClient:
         if status != 200:
             raise _refused("GET /v1/calls/ROOM", status, answer, "Give a key that may read.")
         return self._read(CallSummary, answer)
+
+    async def past_calls(self, **options: str) -> PastCalls:
+        """The calls that have ended, in the order in which they started, page by page; see `GET /v1/past-calls` for the
+        options.
+
+        Raises:
+            UnreachableError: refused.
+            UnknownStateError: the controller does not answer, or does not know now.
+        """
+        found: list[PastCallView] = []
+        query = {**options, "limit": str(MOST_PAST_CALLS_A_PAGE)}
+        while True:
+            path = f"/v1/past-calls?{urlencode(query)}"
+            status, answer, _ = await self._ask("GET", path)
+            if status in (400, 401, 403):
+                raise _refused("GET /v1/past-calls", status, answer, "Give a key that may read.")
+            if status != 200:
+                raise UnknownStateError(f"GET {self._url}/v1/past-calls was answered with {status}")
+            page = self._read(PastCallPage, answer)
+            found += page.calls
+            if page.next is None:
+                return PastCalls(found, page.oldest)
+            query["cursor"] = page.next
 
     async def decisions(self, limit: int = 100) -> list[DecisionView]:
         """The last decisions, newest first. Raises UnknownStateError when the controller does not say."""

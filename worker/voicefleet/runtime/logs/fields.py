@@ -46,11 +46,11 @@ _PERSONAL_PREFIX = "lk.pii."
 """livekit-agents marks its own so."""
 _HARMLESS = frozenset(
     {
-        *("agent_name", "call_id", "channel", "error_type", "event", "exception_type", "function", "id", "impl_id"),
-        *("item_id", "job", "job_id", "job_ids", "kind", "label", "language", "level", "llm", "method", "model"),
-        *("node_id", "output_type", "pool", "provider", "region", "request_id", "role", "room", "room_id", "runner"),
-        *("server_region", "session_id", "signal", "source", "speech_id", "stage", "status", "stream_id", "stt"),
-        *("thread_name", "tool", "tool_name", "track_id", "tts", "type", "version", "worker", "worker_id"),
+        *("agent_name", "call", "call_id", "channel", "error_type", "event", "exception_type", "function", "id"),
+        *("impl_id", "item_id", "job", "job_id", "job_ids", "kind", "label", "language", "level", "llm", "method"),
+        *("model", "node_id", "output_type", "pool", "provider", "region", "request_id", "role", "room", "room_id"),
+        *("runner", "server_region", "session_id", "signal", "source", "speech_id", "stage", "status", "stream_id"),
+        *("stt", "thread_name", "tool", "tool_name", "track_id", "tts", "type", "version", "worker", "worker_id"),
         *("logger", "timestamp", "trace_id", "process"),
     }
 )

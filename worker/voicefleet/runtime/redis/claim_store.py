@@ -145,10 +145,13 @@ class ClaimStore:
         ours, handoff = await self._scripts.run([*self._holding(room), self._keys.aside(room)], args)
         return Renewed(int(ours), read_value(Handoff, handoff)) if int(ours) else None
 
-    async def release(self, room: str, *, job: str, released: str = "", room_sid: str = "") -> bool:
+    async def release(
+        self, room: str, *, job: str, released: str = "", room_sid: str = "", only_accepted: bool = False
+    ) -> bool:
         """Give the claim back. A claim of another job is left alone.
 
         Args:
+            only_accepted: a claim that came alive is left alone too.
             released: why the agent's part ended on purpose, a word (`contract.aside.REASON_PATTERN`): in the same step
                 the call is released, and nobody is sent there again until somebody asks. Also when the job's claim ran
                 out, and nobody had the call since. Empty: an end like any other, the call is served again.
@@ -167,6 +170,7 @@ class ClaimStore:
             released=released,
             released_ttl_ms=RELEASED_TTL_MS,
             epoch_ttl_ms=EPOCH_TTL_MS,
+            only_accepted=only_accepted,
         )
         answer = int(await self._scripts.run([*keys, k.aside(room), k.removing(room)], args))
         return answer == _RELEASED if released else bool(answer)

@@ -61,6 +61,7 @@ class ClaimRelease(ScriptArguments):
     released: str
     released_ttl_ms: int
     epoch_ttl_ms: int
+    only_accepted: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +77,6 @@ class AsideChange(ScriptArguments):
 class MoveOut(ScriptArguments):
     script = "move_out"
     room: str
-    room_sid: str
     moved_ttl_ms: int
 
 

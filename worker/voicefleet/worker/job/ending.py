@@ -23,13 +23,11 @@ from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.job import sdk
 from voicefleet.worker.job.caller_link import callers_in, presence_of
 from voicefleet.worker.job.claim_lease import ClaimLease
+from voicefleet.worker.job.crash_pause import crash_pause_s
 
 _ON_PURPOSE = frozenset({CloseReason.USER_INITIATED, CloseReason.TASK_COMPLETED})
 _REMOVED = rtc.DisconnectReason.PARTICIPANT_REMOVED
 _MAX_WORD = 48
-_SOON_S = 10.0
-_LONGEST_PAUSE_S = 8.0
-"""Below the 10 s after which its caller counts as waiting in silence."""
 
 log = get_logger(__name__)
 
@@ -37,15 +35,6 @@ log = get_logger(__name__)
 def word_of(reason: str) -> str:
     """`reason` as one word that may be shown and logged; empty when nothing of it is left."""
     return re.sub(r"[^a-z0-9_.-]+", "_", reason.lower()).strip("_.-")[:_MAX_WORD]
-
-
-def crash_pause_s(lived_s: float, epoch: int) -> float:
-    """How long a session that failed keeps its call before the next job gets it.
-
-    One that fails as soon as it starts (a wrong key, a realtime model that is down) fails for the next job too: without
-    a pause a worker would start job after job as fast as it can. `epoch`: the number of jobs that have had the call.
-    """
-    return 0.0 if lived_s >= _SOON_S or epoch <= 2 else min(_LONGEST_PAUSE_S, 2.0 ** (epoch - 3))
 
 
 async def _nothing() -> None:

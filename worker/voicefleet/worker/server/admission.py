@@ -19,6 +19,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.claim_store import ClaimStore, Refused, Succeeding
+from voicefleet.worker.job.crash_pause import crash_pause_s
 
 CLAIM_TIMEOUT_S = 0.3
 HOOK_LIMIT_S = 2.0
@@ -129,6 +130,17 @@ class Admission:
         self._wake = wake
         self._on_request = on_request
         self._hook_failed = hook_failed
+        self._opened: dict[str, tuple[str, int]] = {}
+        """Job whose process has not ended -> its room, and the epoch of its claim."""
+
+    async def job_ended(self, job: str) -> None:
+        """The job's process is gone. One that failed before its session began left a claim that nobody renews: the call
+        would wait for its end. It is given back after a pause that grows, as the next job may fail the same way."""
+        room, epoch = self._opened.pop(job, ("", 0))
+        if not room:
+            return
+        await asyncio.sleep(crash_pause_s(0.0, epoch))
+        await self._give_back(room, job, only_accepted=True)
 
     async def answer(self, request: JobRequest) -> None:
         """The SDK's ``on_request``."""
@@ -201,10 +213,12 @@ class Admission:
             log.warning("accepted call was not assigned", room=room, job=request.id, error=type(error).__name__)
             await self._give_back(room, request.id)
             return Answer.FAILED
+        if answer is Answer.ACCEPTED:
+            self._opened[request.id] = room, int(attributes[EPOCH_ATTRIBUTE])
         return answer
 
-    async def _give_back(self, room: str, job: str) -> None:
+    async def _give_back(self, room: str, job: str, *, only_accepted: bool = False) -> None:
         try:
-            await self._claims.release(room, job=job)
+            await self._claims.release(room, job=job, only_accepted=only_accepted)
         except UnknownStateError:
             log.warning("claim not released, it will expire: Redis unreachable", room=room, job=job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -24,7 +25,7 @@ from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.claim_store import ClaimStore
 from voicefleet.runtime.redis.connection import Scripts, check_redis, connect_redis
 from voicefleet.runtime.supervisor.age import process_age_s
-from voicefleet.runtime.tasks import cancel_and_wait
+from voicefleet.runtime.tasks import KeyedTasks, cancel_and_wait
 from voicefleet.runtime.tracing import OtlpTracer, start_tracing
 from voicefleet.worker.job import entry
 from voicefleet.worker.job.ipc import JobChannelServer
@@ -65,6 +66,8 @@ class Worker:
         self._metrics.gauges[catalogue.SLOTS].set(settings.slots)
         self._metrics.gauges[catalogue.WORKER_INFO].labels(settings.worker_id).set(1)
         self._slots = Slots(settings.slots, self._active_jobs)
+        self._had_jobs: frozenset[str] = frozenset()
+        self._ended = KeyedTasks[str](self._job_not_ended)
         self._redis = connect_redis(settings.redis_url.get_secret_value())
         self._server = self._agent_server()
         self._reporter = Reporter(
@@ -75,7 +78,7 @@ class Worker:
             apply=self._apply,
             failed=self._metrics.counters[catalogue.REPORT_FAILURES].inc,
         )
-        admission = Admission(
+        self._admission = Admission(
             self._slots,
             ClaimStore(Scripts(self._redis), settings.region),
             worker=settings.worker_id,
@@ -87,7 +90,7 @@ class Worker:
         self._server.rtc_session(
             entry.entrypoint,
             agent_name=settings.agent_name,
-            on_request=admission.answer,
+            on_request=self._admission.answer,
             on_session_end=entry.session_end if target.on_session_end is not None else None,
         )
         self._http = HttpServer(self._app(), self._registry)
@@ -196,6 +199,7 @@ class Worker:
                 await self._drain_and_close()
         finally:
             await cancel_and_wait([reporting, stopping])
+            await self._ended.cancel_and_wait()
             await self._server.aclose()
             await asyncio.gather(serving, return_exceptions=True)
             await self._reporter.delete_report()
@@ -258,7 +262,17 @@ class Worker:
 
     def _on_jobs_changed(self) -> None:
         self._metrics.gauges[catalogue.CALLS_ACTIVE].set(self._slots.live)
+        before, self._had_jobs = self._had_jobs, self._active_jobs()
+        for job in before - self._had_jobs:
+            self._ended.start(job, functools.partial(self._job_ended, job))
         self._reporting_change = asyncio.create_task(self._report_change())
+
+    async def _job_ended(self, job: str) -> None:
+        await self._admission.job_ended(job)
+        self._reporter.wake()
+
+    def _job_not_ended(self, job: str, error: BaseException) -> None:
+        log.error("what was left of a job is not cleared", job=job, exc_info=error)
 
     async def _report_change(self) -> None:
         await push_status(self._server)

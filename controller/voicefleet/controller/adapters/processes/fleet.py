@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import os
 import signal
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import aiohttp
@@ -37,6 +37,9 @@ WORKER_ID_VARIABLE = "VOICEFLEET_WORKER_ID"
 RESPONDS_WITHIN_S = 2.0
 _LOG_BYTES = 4_096
 _LOG_LINES = 12
+
+_NOT_OF_ITSELF = (-signal.SIGKILL, -signal.SIGTERM)
+"""Ended so, its log says nothing of why."""
 
 log = get_logger(__name__)
 
@@ -72,10 +75,17 @@ class ProcessFleet:
     Args:
         environment: what every worker gets on top of our own environment and `process.env`.
         hidden: names of our own variables that workers must not see.
+        refusal: why none may be started now; empty when it may.
     """
 
     def __init__(
-        self, region: RegionSettings, clock: Clock, *, environment: Mapping[str, str], hidden: Sequence[str]
+        self,
+        region: RegionSettings,
+        clock: Clock,
+        *,
+        environment: Mapping[str, str],
+        hidden: Sequence[str],
+        refusal: Callable[[], str] = str,
     ) -> None:
         assert region.process is not None
         self._region = region.name
@@ -83,6 +93,7 @@ class ProcessFleet:
         self._clock = clock
         self._environment = environment
         self._hidden = hidden
+        self._refusal = refusal
         self._secrets = secrets_in({**inherited_environment(), **environment, **self._settings.env})
         self._processes: dict[str, _Process] = {}
         self._exits: list[InstanceExit] = []
@@ -142,7 +153,7 @@ class ProcessFleet:
                 self._note(process)
                 process.signal(signal.SIGTERM)
         self._held_back = start
-        for _ in range(start):
+        for _ in range(0 if self._refusal() else start):
             if self._failures.wait_s(self._clock.monotonic()) > 0:
                 return
             self._held_back -= 1
@@ -185,7 +196,7 @@ class ProcessFleet:
         return None
 
     def trouble(self) -> str:
-        return self._failures.told(self._clock.monotonic())
+        return self._refusal() or self._failures.told(self._clock.monotonic())
 
     async def close(self) -> None:
         if self._starting is not None:
@@ -268,7 +279,7 @@ class ProcessFleet:
 
     def _describe(self, process: _Process) -> str:
         how = f"{describe_code(process.returncode)} after {age_s(process.record.ticks):.0f} s"
-        if process.record.stopping:
+        if process.record.stopping or process.returncode in _NOT_OF_ITSELF:
             return how
         lines = last_lines(self._logs.path(process.record.id), _LOG_LINES, most_bytes=_LOG_BYTES)
         said = _shown(last_words(lines), self._secrets)

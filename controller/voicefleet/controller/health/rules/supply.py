@@ -25,9 +25,6 @@ _ERROR = (
 
 _KILLED = "killed by signal"
 
-STARTING_S = 60.0
-"""A first worker that starts for longer than this is not just on its way."""
-
 
 def supply(seen: HealthObservation, now_s: float) -> Iterator[Finding]:
     """What is wrong with the workers, as far as they are known."""
@@ -64,10 +61,11 @@ def _none_ready(seen: HealthObservation) -> Finding:
     id_ = "no_ready_workers"
     if not seen.managed:
         cause = "no worker is ready: none has registered with this region's LiveKit and reported"
-        return Finding(id_, HealthState.FAILING, cause, "Start one: `voicefleet worker --agent FILE --region REGION`.")
+        hint = f"Start one: `voicefleet worker --agent FILE --region {seen.region}`."
+        return Finding(id_, HealthState.FAILING, cause, hint)
     starting = [w for w in seen.workers if w.state is SupplyState.STARTING]
     oldest_s = max((w.age_s for w in starting), default=0.0)
-    if starting and oldest_s < STARTING_S:
+    if starting and oldest_s < seen.start_timeout_s:
         cause = f"no worker is ready yet; {_workers(len(starting))} since {oldest_s:.0f} s"
         return Finding(
             id_, HealthState.DEGRADED, cause, "Wait until it has registered; `min_workers` keeps some ready."

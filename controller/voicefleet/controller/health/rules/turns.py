@@ -12,7 +12,7 @@ DEGRADED_RATIO = 0.05
 LEAST_FAILED = 2
 """One turn alone is no finding."""
 
-_STAGES = {"llm": "LLM", "stt": "STT", "tts": "TTS"}
+_STAGES = {"llm": "LLM", "stt": "STT", "tts": "TTS", "other": "agent's own code"}
 _KINDS = {
     "timeout": "did not answer in time",
     "refused": "refused",
@@ -58,6 +58,8 @@ def _said(name: str, count: int) -> str:
 
 def _hint(name: str) -> str:
     stage, _, kind = name.partition("/")
+    if stage == "other":
+        return "No provider was asked: look at the agent's own code, and at its last release."
     if not name:
         return "See the workers' logs, and `voicefleet call show ROOM` for one of the calls."
     return _HINTS.get(kind, "See the workers' logs for what the tier's {stage} said.").format(stage=stage)

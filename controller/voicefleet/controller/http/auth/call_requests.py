@@ -15,6 +15,9 @@ from voicefleet.controller.http.auth.keys import Key
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.settings.region import RegionSettings
+from voicefleet.runtime.logs.setup import get_logger
+
+log = get_logger(__name__)
 
 REGION = web.RequestKey("voicefleet_call_region", str)
 """Set by the handler once it knows which pool the call is for: its name, which is the region's where that has one."""
@@ -45,6 +48,8 @@ class CallRequests:
         region = request.get(REGION) or next((name for name in self._largest_first if key.sees(self._places[name])), "")
         if result and region:
             self._counter.labels(region, result).inc()
+            if status >= 400:
+                log.warning("ticket refused", region=region, key=key.name, status=status, result=result)
             if region in self._regions:
                 self._regions[region].refusals.note(result)
 

@@ -14,6 +14,7 @@ FILES = {
     "": ("page.html", "text/html"),
     "page.css": ("page.css", "text/css"),
     "page.js": ("page.js", "text/javascript"),
+    "call.js": ("call.js", "text/javascript"),
     "runbooks": ("runbooks.html", "text/html"),
 }
 _HEADERS = {

@@ -1,11 +1,12 @@
 -- A job gives its claim back. KEYS: claim, open_claims, ledger, changed, renewed, fenced, handoff, aside, removing.
--- args: room, job, room_sid, released (why its part ended on purpose, or ''), released_ttl_ms, epoch_ttl_ms.
+-- args: room, job, room_sid, released (why its part ended on purpose, or ''), released_ttl_ms, epoch_ttl_ms, only_accepted
+-- (a claim that came alive is left alone: others look after it).
 -- With a reason the call is released: in the same step, so that nobody finds it waiting in between, and the job is fenced.
 -- It is released also by a job whose claim ran out, if nobody had the call since. Not by a job that is fenced, or that the
 -- controller removes from its room: its end is our doing. Returns 2 when the call is released now, 1 when the claim was this job's, else 0.
 local room, job = args.room, args.job
 local claim = read_claim(redis.call('GET', KEYS[1]))
-if claim and claim.job ~= job then
+if claim and claim.job ~= job or args.only_accepted and not (claim and claim.state == 'accepted') then
   return 0
 end
 local last = redis.call('HGET', KEYS[2], room)

@@ -2,8 +2,8 @@
 -- changed, renewed, aside.
 -- args: room, worker, job, room_sid, epoch (that it was accepted with; 0: accepted while Redis was away), attempt (of its
 -- dispatch; 0: nobody of ours dispatched it), live_ttl_ms, epoch_ttl_ms, trouble (what the job finds wrong with its own call, or '').
--- Returns {epoch, handoff or ''}; epoch 0: another job holds the call or has held it since, or the call was released, and
--- this one must leave.
+-- Returns {epoch, handoff or ''}; epoch 0: another job holds the call or has held it since, the call was released, or goes
+-- on in another pool, and this one must leave.
 -- The handoff is the one this job is to make.
 local room, worker, job = args.room, args.worker, args.job
 if redis.call('SISMEMBER', KEYS[3], job) == 1 then
@@ -28,6 +28,9 @@ else
     return {0, ''}
   end
   local aside = read_aside(redis.call('GET', KEYS[9]))
+  if aside and aside.why == 'moved' and same_room(aside.room_sid, args.room_sid) then
+    return {0, ''}
+  end
   if aside and aside.why == 'released' then
     if same_room(aside.room_sid, args.room_sid) and (args.attempt > 0 or mine > 0) then
       return {0, ''}
