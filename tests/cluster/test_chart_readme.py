@@ -45,6 +45,14 @@ def test_the_values_for_an_agent_of_ones_own() -> None:
     assert environment_of(container)["VOICEFLEET_AGENT"] == "my_pkg.my_agent:create"
 
 
+def test_the_values_for_several_agents() -> None:
+    [given] = yaml.safe_load(block("Several agents", "regions:"))["regions"]
+    objects = render({**PRODUCTION, "regions": [{**PRODUCTION["regions"][0], **given}]})
+    assert {d["metadata"]["name"] for d in objects.of("Deployment")} == {
+        *("voicefleet-controller", "voicefleet-eu-support", "voicefleet-eu-sales-v1", "voicefleet-eu-sales-v2")
+    }
+
+
 def test_the_sip_dispatch_rule_names_the_agent() -> None:
     text = block("Telephony", "{")
     rule = json_format.Parse(text, sip.CreateSIPDispatchRuleRequest())

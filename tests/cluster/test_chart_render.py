@@ -316,6 +316,7 @@ def test_pods_roll_when_their_settings_change_and_only_then() -> None:
     assert pool["voicefleet-eu"] == before["voicefleet-eu"]
     rotated = templates({**PRODUCTION, "secretsRevision": "2"})
     assert all(rotated[name] != before[name] for name in before)
+    assert templates({**PRODUCTION, "secretsRevision": 2}) == rotated, "as --set secretsRevision=2 gives it"
     tiers = {"tiers": {"content": {"default": "a", "tiers": {"a": {}}}}}
     first = templates({**PRODUCTION, "worker": tiers})
     tiers["tiers"]["content"]["tiers"] = {"a": {}, "b": {}}

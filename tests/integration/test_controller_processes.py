@@ -27,6 +27,7 @@ from voicefleet.controller.adapters.processes.records import Record, Records
 from voicefleet.controller.settings.load import load_settings
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.supervisor.children import Child
+from voicefleet.scaling.observation import LOST_AFTER_S
 from voicefleet.stack import servers
 
 pytestmark = pytest.mark.integration
@@ -147,6 +148,35 @@ async def test_a_second_controller_with_another_state_directory_is_refused(harne
         async with harness.controller(settings):
             await eventually(lambda: _ready(harness, {"eu-1"}))
         assert time.monotonic() - began < 8.0, "the promise itself: it does not wait for its own lease to run out"
+
+
+async def test_while_redis_is_away_nothing_is_started_and_all_is_well_soon_after(
+    tmp_path: Path, livekit: servers.LiveKit
+) -> None:
+    """Longer than a worker may be silent until it counts as lost; ten minutes are played in virtual time elsewhere."""
+    async with (
+        servers.redis_server() as redis,
+        dummy_fleet(tmp_path, livekit, redis.url) as harness,
+        harness.controller(harness.settings(pool={"min_workers": 3})),
+    ):
+        await eventually(lambda: _ready(harness, {"eu-1", "eu-2", "eu-3"}))
+        redis.proc.send_signal(signal.SIGSTOP)
+        try:
+            await asyncio.sleep(5.0)
+            os.killpg(harness.records()["eu-3"], signal.SIGKILL)
+            await asyncio.sleep(LOST_AFTER_S + 3.0)
+            assert (await harness.view())["status"] == "unknown"
+            assert set(harness.records()) == {"eu-1", "eu-2"}
+            assert (harness.state / ".eu.next").read_text() == "4", "no number was given to another worker"
+        finally:
+            redis.proc.send_signal(signal.SIGCONT)
+        await eventually(lambda: _status(harness, "ok"), 5.0)
+        await eventually(lambda: _ready(harness, {"eu-1", "eu-2", "eu-4"}))
+        assert (harness.state / ".eu.next").read_text() == "5", "the one that died, and none for those not heard"
+
+
+async def _status(harness: Harness, wanted: str) -> bool:
+    return bool((await harness.view())["status"] == wanted)
 
 
 async def test_left_running_when_asked(harness: Harness) -> None:

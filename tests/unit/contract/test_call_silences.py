@@ -132,6 +132,21 @@ def test_after_a_release_nobody_is_waited_for() -> None:
     assert silences(JOINED, ANSWERED, GREETED, (20.0, "released", {"reason": "human"}), LEFT) == []
 
 
+def test_where_no_agent_says_when_it_spoke_no_silence_is_claimed() -> None:
+    """Telemetry is off, the entrypoint speaks by itself, or an agent outside the fleet has the call."""
+    assert silences(JOINED, ANSWERED, LEFT) == []
+    assert silences(JOINED, ANSWERED, now=30.0, ended=None) == []
+    assert silences(JOINED, (1.0, "neighbour", {}), LEFT) == []
+    [found] = silences(JOINED, (9.0, "answered", {"worker": "eu-1"}), LEFT)
+    assert (found.until_s, found.why) == (9.0, "9.0 s without an agent")
+
+
+def test_an_agent_that_never_spoke_as_its_own_job_saw() -> None:
+    [found] = silences(JOINED, ANSWERED, (10.5, "silence", {}), (25.0, "no_caller", {}))
+    assert (found.from_s, found.until_s) == (0.0, 25.0)
+    assert found.why == "24.6 s with an agent that did not speak"
+
+
 def test_what_is_noted_wrongly_breaks_nothing() -> None:
     odd: list[Fact] = [
         (5.0, "turn", {"ttfa_s": "x", "stages": 3}),

@@ -117,6 +117,8 @@ def test_a_file_is_a_module_and_its_only_server_needs_no_name(module: str, tmp_p
         ("no_such_module:server", "does not import"),
         ("no_such_file.py:server", "does not import"),
         ("its_agents:nothing", "has no nothing"),
+        ("its_agents:servr", "Did you mean server?"),
+        ("its_agent:server", "Did you mean its_agents?"),
         ("its_agents:empty", "with no session"),
         ("its_agents:one_agent", "is one Agent"),
         ("its_agents:number", "is a int"),

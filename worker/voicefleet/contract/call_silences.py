@@ -87,7 +87,6 @@ class _Listener:
         """Since when the caller waits for the first word of an agent."""
         self._agent_s: float | None = None
         """When that agent had the call."""
-        self._serves = False
         self._spoken = False
         self._lost = self._instead = ""
         self._worker = ""
@@ -127,11 +126,11 @@ class _Listener:
                 self._broken(at)
             case "lost" | "expired" | "left":
                 self._gone(at, fact)
-            case "released":
-                self._heard(at)
-                self._serves, self._spoken = False, True
+            case "released" | "neighbour":
+                self._heard(at, unsure=True)
+                self._spoken = True
             case "no_caller":
-                self._heard(at)
+                self._heard(at, unsure=self._silent is None, voice=False)
                 self._broken(at)
                 self._here, self._spoken = False, False
 
@@ -139,7 +138,13 @@ class _Listener:
         """All silences, the first one first; of a call that goes on (`ended_s` None) the last may last."""
         last_s = now_s if ended_s is None else ended_s
         if self._here and self._since is not None:
-            self._close(last_s, open_=ended_s is None)
+            # A job without telemetry, or whose entrypoint speaks by itself, does not say when: only of one that noted a
+            # silence it is sure that there was no voice.
+            unsure = self._agent_s is not None and self._silent is None
+            if unsure:
+                self._heard(last_s, unsure=True)
+            else:
+                self._close(last_s, open_=ended_s is None, voice=False)
         if self._silent is not None:
             self._unexplained.append((self._silent, ended_s))
         for begin, end in self._unexplained:
@@ -149,7 +154,7 @@ class _Listener:
     # What happens
 
     def _taken(self, at: float, fact: Fact) -> None:
-        self._serves, self._agent_s, self._worker = True, at, str(fact.get("worker", ""))
+        self._agent_s, self._worker = at, str(fact.get("worker", ""))
         if fact["e"] == "moved":
             # The old agent spoke until then; the new one has the conversation, and goes on when the caller does.
             self._heard(at)
@@ -158,7 +163,7 @@ class _Listener:
 
     def _gone(self, at: float, fact: Fact) -> None:
         why = str(fact.get("why") or fact["e"])
-        self._serves, self._agent_s = False, None
+        self._agent_s = None
         self._waiting, self._dispatches = {}, 0
         self._broken(at)
         if not self._here:
@@ -199,16 +204,16 @@ class _Listener:
             self._unexplained.append((self._silent, at))
             self._silent = None
 
-    def _heard(self, at: float, *, unsure: bool = False) -> None:
+    def _heard(self, at: float, *, unsure: bool = False, voice: bool = True) -> None:
         """The wait for an agent's first word is over. `unsure`: at the latest; it was over once the agent had the
-        call."""
+        call. `voice`: by that word, not by the end of the call."""
         if self._since is not None:
-            self._close(self._agent_s if unsure and self._agent_s is not None else at)
+            self._close(self._agent_s if unsure and self._agent_s is not None else at, voice=voice)
 
-    def _close(self, at: float, *, open_: bool = False) -> None:
+    def _close(self, at: float, *, open_: bool = False, voice: bool = True) -> None:
         since, self._since = self._since, None
         if since is not None and at > since:
-            self._add(since, None if open_ else at, *self._why_waited(since, at), last_s=at)
+            self._add(since, None if open_ else at, *self._why_waited(since, at, voice), last_s=at)
         self._lost, self._instead, self._waiting, self._dispatches = "", "", {}, 0
 
     # In words
@@ -221,7 +226,7 @@ class _Listener:
                 Silence(from_s=round(begin, 3), until_s=until_s, lasted_s=round(lasted_s, 3), why=why, hint=hint)
             )
 
-    def _why_waited(self, since: float, until: float) -> tuple[str, str]:
+    def _why_waited(self, since: float, until: float, voice: bool) -> tuple[str, str]:
         parts, hint = [], ""
         agent_s = until if self._agent_s is None else max(since, min(until, self._agent_s))
         if self._lost:
@@ -233,7 +238,8 @@ class _Listener:
             hint = hint or way
         if until - agent_s >= _ADDS_S and self._agent_s is not None:
             failed = self._failed(agent_s, until)
-            parts.append(f"{until - agent_s:.1f} s until its agent spoke" + (f": {failed[0]}" if failed else ""))
+            said = "until its agent spoke" if voice else "with an agent that did not speak"
+            parts.append(f"{until - agent_s:.1f} s {said}" + (f": {failed[0]}" if failed else ""))
             slow = failed[1] if failed else "Look at what the agent does before its first word: on_enter, the TTS."
             hint = hint or slow
         parts += [self._instead] if self._instead else []

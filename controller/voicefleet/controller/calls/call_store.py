@@ -126,6 +126,7 @@ class CallStore:
     async def neighbour_here(self, room: str, room_sid: str = "") -> None:
         """An agent of the team's own serves the call in `room`. To be said again within `NEIGHBOUR_TTL_MS`."""
         await self._aside(room, room_sid, "neighbour_here")
+        await self.logs.note([room], {"e": "neighbour"}, "here")
 
     async def neighbour_gone(self, room: str) -> None:
         """No agent of the team's own is in `room` (any more): its call waits like any other."""

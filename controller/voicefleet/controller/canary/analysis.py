@@ -34,7 +34,7 @@ class VersionFigures:
         self._store = FigureStore(redis, region.name, view.trial.id)
 
     async def note_over(self, call: CallLog, *, failed: bool = False) -> None:
-        """A call is over, or is taken from this version; `failed`: because its agent was lost or never came."""
+        """A call is over, or is taken from this version; `failed`: its agent was lost, or failed as it began."""
         if self._counts(call):
             ttfa_s = self._view.trial.objectives.ttfa_p95_s
             await self._store.add(figures_of(call, ttfa_s=ttfa_s, over=True, failed=failed))

@@ -82,7 +82,6 @@ class CanaryDispatcher(Dispatcher):
 
     async def _move(self, room: str, record: CallRecord | None, orders: tuple[str, ...]) -> None:
         canary, stable = self._region, self._stable
-        had_room = sum(r.free for r in (canary.reports.fresh() or {}).values()) > 0
         taken = await self._moves.out(room)
         if taken is None:
             return
@@ -91,9 +90,10 @@ class CanaryDispatcher(Dispatcher):
         record = record or CallRecord(room=room, region=canary.name, order=order.order, caller=order.caller)
         await self._moves.into(room, taken, dataclasses.replace(record, region=stable.name))
         stable.wake.set()
-        if old is not None:
-            # Without a slot it was not the canary's fault.
-            await self._figures.note_over(old, failed="answered" in old.log or had_room)
+        if old is not None and taken.epoch:
+            # A job of it had the call, and no longer has. One that no job ever had tells nothing of the version: its
+            # workers were full, or LiveKit was slow.
+            await self._figures.note_over(old, failed=True)
         await self._moves.done(room, taken.call)
         log.warning("call goes on with the stable version", region=canary.name, room=room, to=stable.name)
 

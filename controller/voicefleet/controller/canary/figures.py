@@ -31,7 +31,7 @@ class Figures:
     silent: int = 0
     """Calls in which a caller waited over 10 s for a voice."""
     crashed: int = 0
-    """Calls whose agent was lost, or never came."""
+    """Calls whose agent was lost, or failed as it began."""
 
     def __add__(self, other: Figures) -> Figures:
         names = (f.name for f in dataclasses.fields(Figures))
@@ -61,7 +61,7 @@ def figures_of(call: CallLog, *, ttfa_s: float, over: bool = False, failed: bool
     Args:
         over: it has ended, or is taken from that version.
         ttfa_s: a turn that is answered later is slow.
-        failed: it is taken from that version, because its agent was lost or never came.
+        failed: it is taken from that version, because its agent was lost, or failed as it began.
     """
     since_ms = int(call.log.get("moved_ms") or 0)
     """What was before is another version's."""

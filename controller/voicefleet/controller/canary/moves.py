@@ -66,14 +66,14 @@ class CallMoves:
             aside = read_aside(await self._redis.get(self._source.aside(room)) or "")
         return aside is not None and aside.why == Why.MOVED
 
-    async def out(self, room: str, room_sid: str = "") -> Taken | None:
+    async def out(self, room: str) -> Taken | None:
         """No job of the old pool gets the call from now on. None: one has it, or it is no call there."""
         k = self._source
         keys = [
             *(k.claim(room), k.aside(room), k.callers, k.changed, k.transcript(room), k.transcript_of(room)),
             *(k.epoch(room), k.fenced(room), k.call(room), k.open_claims, k.ledger),
         ]
-        args = MoveOut(room=room, room_sid=room_sid, moved_ttl_ms=RELEASED_TTL_MS)
+        args = MoveOut(room=room, moved_ttl_ms=RELEASED_TTL_MS)
         return Taken.read(await self._scripts.run(keys, args))
 
     async def into(self, room: str, taken: Taken, record: CallRecord) -> None:

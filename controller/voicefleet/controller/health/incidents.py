@@ -93,7 +93,7 @@ class Incidents:
         """Bring the notes to Redis until cancelled."""
         if self._store is None:
             return
-        trimmed_s = -TRIM_EVERY_S
+        trimmed_s, away = -TRIM_EVERY_S, False
         while True:
             self._noted.clear()
             try:
@@ -104,9 +104,13 @@ class Incidents:
                 if self._clock.monotonic() - trimmed_s >= TRIM_EVERY_S:
                     await self._store.trim()
                     trimmed_s = self._clock.monotonic()
-            except UnknownStateError:
-                await self._clock.sleep(AGAIN_S)  # whoever reads Redis says that it is away
+            except UnknownStateError as error:
+                if not away:  # once: Redis may lack our new rights for long
+                    log.warning("incidents wait in memory", region=self._region, error=str(error))
+                away = True
+                await self._clock.sleep(AGAIN_S)
                 continue
+            away = False
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(TRIM_EVERY_S):
                     await self._noted.wait()

@@ -44,7 +44,7 @@ class ObjectivesSettings(Section):
         description="Longest TTFA of 95 % of its turns, as the agent sees it, seconds."
     )
     silent_ratio: _Ratio = Field(description="Most of its calls in which a caller waited over 10 s for a voice.")
-    crash_ratio: _Ratio = Field(description="Most of its calls whose agent was lost, or never came.")
+    crash_ratio: _Ratio = Field(description="Most of its calls whose agent was lost, or failed as it began.")
     min_calls: Annotated[int, Field(ge=1, le=1_000_000)] = Field(description="Calls that it must have had.")
     duration_s: Annotated[float, Field(ge=1, le=30 * 86_400)] = Field(
         description="Time for which it must have held them, seconds."

@@ -77,7 +77,6 @@ class AsideChange(ScriptArguments):
 class MoveOut(ScriptArguments):
     script = "move_out"
     room: str
-    room_sid: str
     moved_ttl_ms: int
 
 

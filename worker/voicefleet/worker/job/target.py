@@ -29,7 +29,8 @@ from livekit.agents.voice.room_io import RoomOptions
 from livekit.agents.worker import ServerOptions
 
 from voicefleet.contract.errors import ConfigError, MissingPartError, UsageError
-from voicefleet.worker.agent_path import make_importable
+from voicefleet.contract.parsing.validation import closest
+from voicefleet.worker.agent_path import make_importable, place_of
 from voicefleet.worker.call import CallContext
 from voicefleet.worker.job import sdk
 from voicefleet.worker.tiers.plugins import distribution
@@ -87,7 +88,8 @@ def load_target(path: str) -> Target:
     found = getattr(module, name, None) if name else _only_server(module)
     if found is None:
         what = f"module {module.__name__} has no {name}" if name else f"module {module.__name__} has no AgentServer"
-        raise _refused(path, what)
+        close = closest(name, [n for n in vars(module) if not n.startswith("_")], cutoff=0.75) if name else ""
+        raise _refused(path, what, f"Did you mean {close}?" if close else _HINT)
     if isinstance(found, ServerOptions):
         found = AgentServer.from_server_options(found)
     if isinstance(found, AgentServer):
@@ -122,7 +124,9 @@ def _import(path: str) -> Any:
         if not missing:
             raise _refused(path, f"does not import (ImportError: {error})") from error
         if f"{module_name}.".startswith(f"{missing}."):
+            close = closest(missing, [file.stem for file in place_of(path)[0].glob("*.py")], cutoff=0.75)
             looked = "Name a file, or a module in the working directory, in PYTHONPATH or installed."
+            looked = f"Did you mean {close}?" if close else looked
             raise _refused(path, f"does not import: there is no module {missing}", looked) from error
         raise MissingPartError(
             f"does not import: it needs the module {missing}, which is not installed",
