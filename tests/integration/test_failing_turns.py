@@ -105,6 +105,7 @@ async def test_hanging_providers_and_refused_callers_are_told_by_all(tmp_path: P
             assert told["turns"]["apologies"] == told["turns"]["asked"] == 21, told
             assert told["calls"]["silent"] == 0, "an apology is better than silence"
             assert "calls: 0 of 7 answered" in said.getvalue()
+            await prometheus.until('sum(voicefleet_turns_total{outcome="error"})', 21, 10)  # The last scrape.
             hangs = await prometheus.value('sum(voicefleet_provider_failures_total{stage="llm",kind="timeout"})')
             errors = await prometheus.value('sum(voicefleet_turns_total{outcome="error"})')
             assert (hangs, errors) == (21, 21), "each is counted, and once"
