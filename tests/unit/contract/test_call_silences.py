@@ -81,6 +81,14 @@ def test_a_worker_that_died() -> None:
     assert "log" in found.hint
 
 
+def test_what_a_job_says_that_stood_still_and_lost_the_call_was_heard_by_nobody() -> None:
+    lost, again = (31.5, "lost", {"why": "not_renewed"}), (33.0, "recovered", {"worker": "eu-2", "epoch": 3})
+    late = (42.0, "apology", {"reason": "unanswered", "waited_s": 10.4, "epoch": 1})
+    facts: list[Fact] = [lost, again, (34.8, "voice_back", {"epoch": 3}), late]
+    [found] = silences(JOINED, ANSWERED, GREETED, *facts, LEFT)
+    assert (found.from_s, found.until_s) == (31.5, 34.8)
+
+
 def test_an_agent_of_the_release_before_does_not_say_when_it_spoke_again() -> None:
     lost: Fact = (31.5, "lost", {})
     [found] = silences(JOINED, ANSWERED, GREETED, lost, (35.0, "recovered", {"worker": "eu-2"}), turn(50.0, 0.8), LEFT)

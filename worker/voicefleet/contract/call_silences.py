@@ -23,6 +23,8 @@ _AROUND_S = 2.5
 
 Fact = Mapping[str, Any]
 
+_TAKES = frozenset({"answered", "recovered", "moved"})
+
 _STAGES = {
     "eou": "the end of the caller's turn",
     "stt": "the transcript",
@@ -90,6 +92,7 @@ class _Listener:
         self._spoken = False
         self._lost = self._instead = ""
         self._worker = ""
+        self._epoch = 0
         self._waiting: Fact = {}
         self._dispatches = 0
         self._silent: float | None = None
@@ -98,6 +101,10 @@ class _Listener:
 
     def hear(self, at: float, fact: Fact) -> None:
         """Take the next fact."""
+        if fact["e"] in _TAKES:
+            self._epoch = max(self._epoch, _int(fact.get("epoch")))
+        elif 0 < _int(fact.get("epoch")) < self._epoch:
+            return  # A job that stood still, and lost the call meanwhile: its caller does not hear it any more.
         match fact["e"]:
             case "caller":
                 self._here = True

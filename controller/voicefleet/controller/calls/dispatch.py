@@ -63,7 +63,9 @@ def waiting_fact(region: Region, snapshot: Snapshot) -> dict[str, Any]:
     """Why a call waits for a slot now: none is free (`full`), or no worker is there (`no_worker`); and the numbers."""
     ready = [reported.report for reported in region.reports.last.values() if reported.fresh]
     slots = sum(report.slots for report in ready if report.state == WorkerState.READY)
-    fact = {"e": "waiting", "why": "full" if slots else "no_worker", "slots": slots, "live": snapshot.live}
+    # A job whose caller left a moment ago has its slot still.
+    busy = max(snapshot.live, sum(report.busy for report in ready))
+    fact = {"e": "waiting", "why": "full" if slots else "no_worker", "slots": slots, "live": busy}
     observation = region.pool.observation
     if observation is not None:
         fact["starting"] = sum(worker.state is SupplyState.STARTING for worker in observation.workers)

@@ -14,6 +14,7 @@ from voicefleet.contract.probe import WORKER_ATTRIBUTE
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tasks import cancel_and_wait
+from voicefleet.runtime.tracing import parse_traceparent
 from voicefleet.worker.call import CallContext
 from voicefleet.worker.conversation.handover import Handover
 from voicefleet.worker.conversation.resume import conversation
@@ -198,7 +199,16 @@ class LiveCall:
         if self._keeping is not None:
             if self._lease.released:
                 self._result = "released"
-            log.info("agent's part of the call over", result=self._result)
+            # livekit-agents ends a job in a task of its own, which has none of the call's ids.
+            trace = parse_traceparent(self._trace)
+            log.info(
+                "agent's part of the call over",
+                room=self._call.room,
+                call=self._ctx.job.room.sid,
+                job=self._ctx.job.id,
+                trace_id=trace.trace if trace else "",
+                result=self._result,
+            )
             self._channel.send(CallEnded(self._result))
             await self._telemetry.end(self._result)
         # As long as the caller is there, another agent may yet go on with the call.
