@@ -139,7 +139,7 @@ async def test_bad_versions_are_rolled_back_and_a_good_one_is_promoted(tmp_path:
         assert "Known: synthetic." in str(refused.value)
 
         # An agent that raises: its callers get one that does not, in the same call.
-        # One after the other: LiveKit may offer a call late, and one that was never offered tells nothing of the version.
+        # One after the other: LiveKit may offer a call late, and one that was never offered tells nothing.
         for _ in range(8):
             (outcome,) = await calls(await w.tickets("broken", "v2", 1), turns=1)
             assert (outcome.turns[0].answered, outcome.turns[0].apology) == (True, False), outcome
