@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from livekit.agents import AgentSession, APIConnectionError, APIStatusError, APITimeoutError
@@ -41,14 +41,11 @@ _STAGES: Mapping[str, str] = {
 log = get_logger(__name__)
 
 
-async def _nobody_told(_: Reason) -> None: ...
-
-
 class Apology:
     """Watches one session. `watch` before it starts, `end` when the call is over.
 
     Args:
-        announce: tells the room why the words that follow are said; it takes a moment at most, and never raises.
+        announce: tells the room why the words that follow are said; it returns at once, and never raises.
     """
 
     def __init__(
@@ -59,7 +56,7 @@ class Apology:
         send: Callable[[Observation], None],
         *,
         language: str = "",
-        announce: Callable[[Reason], Awaitable[None]] = _nobody_told,
+        announce: Callable[[Reason], None] = lambda _: None,
     ) -> None:
         self._session = session
         self._announce = announce
@@ -268,7 +265,7 @@ class Apology:
             return
         log.warning("the caller waited too long, an apology is played", reason=reason.value, tier=self._tier)
         self._trusted_to_tts = isinstance(what, str) and reason.interrupts
-        await self._announce(reason)
+        self._announce(reason)
         if await self._say(what, reason):
             waited_s = None if since_s is None else round(self._clock.monotonic() - since_s, 3)
             self._send(ApologySpoken(reason.value, waited_s))

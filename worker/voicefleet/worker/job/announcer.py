@@ -10,9 +10,6 @@ from voicefleet.contract.apologies import APOLOGY_ATTRIBUTE, apology_notice
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
 
-_LIMIT_S = 0.3
-"""The words are not held back for longer: they matter more than the notice."""
-
 log = get_logger(__name__)
 
 
@@ -24,14 +21,12 @@ class Announcer:
         self._announced = 0
         self._setting: set[asyncio.Task[None]] = set()
 
-    async def announce(self, reason: str) -> None:
-        """Set the notice; returns once the server has taken it, or after a moment. Never raises."""
+    def announce(self, reason: str) -> None:
+        """Set the notice beside the words, which are not held back for it. Never raises."""
         self._announced += 1
         setting = asyncio.create_task(self._set(apology_notice(self._announced, reason)))
         self._setting.add(setting)
         setting.add_done_callback(self._setting.discard)
-        # Not cancelled when it is late: the room is told all the same.
-        await asyncio.wait({setting}, timeout=_LIMIT_S)
 
     async def _set(self, notice: str) -> None:
         try:
