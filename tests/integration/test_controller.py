@@ -36,13 +36,12 @@ async def test_a_ticket_makes_a_room_with_a_dispatch(tmp_path: Path, livekit: se
         assert (ticket["region"], ticket["url"], ticket["identity"]) == ("eu", livekit.url, "ann")
         record = codec.load(CallRecord, await running.redis.get(KEYS.call(ticket["room"])) or "")
         assert (record.key, record.order.tier, record.order.metadata) == ("front", "fast", "order 7")
+        assert record.order.traceparent.startswith("00-"), "every call has a trace id"
         async with caller(ticket["url"], ticket["token"]) as room:
             assert room.local_participant.identity == "ann"
             (dispatch,) = await running.api.agent_dispatch.list_dispatch(ticket["room"])
             assert dispatch.agent_name == "voicefleet"
-            assert DispatchMetadata.decode(dispatch.metadata) == DispatchMetadata(
-                CallOrder("fast", "order 7"), 0, caller="ann"
-            )
+            assert DispatchMetadata.decode(dispatch.metadata) == DispatchMetadata(record.order, 0, caller="ann")
 
 
 async def test_by_listing_alone_a_caller_waits_and_leaves(
@@ -184,8 +183,9 @@ async def test_free_slots_get_the_oldest_waiting_call_first(
         assert await running.dispatches(old) == []  # no free slot either
         await running.report(slots=1, live=0)
         await eventually(lambda: running.dispatches(old))
-        wanted = DispatchMetadata(CallOrder("first", "for first"), 1, caller=identities[0])
-        assert await running.dispatches(old) == [wanted]
+        (sent,) = await running.dispatches(old)
+        order = CallOrder("first", "for first", traceparent=sent.order.traceparent)
+        assert sent == DispatchMetadata(order, 1, caller=identities[0])
         assert await running.dispatches(new) == []
         # The worker takes the call: its claim ends the waiting, and the slot that frees next goes to the other one.
         claim = Claim(worker="w1", job="J1", epoch=1, state="live")
