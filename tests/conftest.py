@@ -17,6 +17,8 @@ pytest_plugins = ["support.servers"]
 
 CATEGORIES = ("unit", "integration", "browser", "cluster")
 """In the order they run: the quick ones say first what is wrong."""
+SEVERAL_AT_A_TIME = ("cluster", "unit", "integration", "browser")
+"""The order of several processes: the longest group, which one of them has for itself, begins first."""
 MACHINE = ("test_netlab.py", "test_transports.py", "test_chaos.py", "test_soak.py", "test_stalls.py")
 """They change what the machine has once (bridges, the packet filter), or look at it: one after the other."""
 
@@ -64,7 +66,7 @@ def categories_of(item: pytest.Item) -> set[str]:
     return {mark.name for mark in item.iter_markers()} & set(CATEGORIES)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse modules whose tests do not all carry the same, single category; order the others by theirs."""
     by_module: dict[Path, list[set[str]]] = {}
     for item in items:
@@ -79,7 +81,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError(
             f"each test module needs exactly one `pytestmark = pytest.mark.<{wanted}>`:\n" + "\n".join(wrong)
         )
-    items.sort(key=lambda item: CATEGORIES.index(categories_of(item).pop()))
+    order = SEVERAL_AT_A_TIME if hasattr(config, "workerinput") else CATEGORIES
+    items.sort(key=lambda item: order.index(categories_of(item).pop()))
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group_of(item)))
 
