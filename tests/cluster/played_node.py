@@ -20,7 +20,7 @@ from voicefleet.runtime.tasks import cancel_and_wait
 _MERGE = "application/merge-patch+json"
 _LOOK_S = 0.05
 _HEARTBEAT_S = 5.0
-_CAPACITY = {"cpu": "8", "memory": "8Gi", "pods": "500"}
+_CAPACITY = {"cpu": "64", "memory": "64Gi", "pods": "500"}
 
 
 class PlayedNode:

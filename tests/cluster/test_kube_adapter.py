@@ -91,7 +91,7 @@ async def test_a_victim_waits_while_another_would_be_taken(plane: Plane) -> None
 
 
 async def test_a_pod_that_no_node_has_room_for(plane: Plane) -> None:
-    async with kube_pool(plane, 1, cpu="5") as pool:
+    async with kube_pool(plane, 1, cpu="40") as pool:
         await pool.fleet.scale(1, ())
         found = await pool.until("unschedulable", lambda found: states(found) == ["running", "unschedulable"])
         detail = next(i.detail for i in found if i.state is InstanceState.UNSCHEDULABLE)
