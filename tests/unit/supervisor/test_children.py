@@ -59,7 +59,8 @@ async def test_a_killed_child_takes_its_process_group_with_it(tmp_path: Path) ->
     assert ended.describe() == f"trial (pid {child.pid}) was killed by signal 9; its last lines:\n{grandchild}"
     while start_time(grandchild) is not None:
         await asyncio.sleep(0.005)
-    assert leftover_pids() == set()
+    # What other tests of this process keep running (a cluster of the session) is not this child's.
+    assert not leftover_pids() & {child.pid, grandchild}
 
 
 async def test_a_child_that_is_stopped_did_not_die(tmp_path: Path) -> None:
