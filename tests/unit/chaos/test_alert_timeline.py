@@ -67,6 +67,14 @@ def test_what_is_wrong_is_said(shown: list[tuple[float, set[Alarm]]], problem: s
     assert any(problem in found for found in result["problems"]), result["problems"]
 
 
+def test_starts_that_cannot_help_are_counted() -> None:
+    seen = spans(looks((120, {DOWN}), (205, set())), ["eu"])
+    allowed = Expected("DependencyDown", 30.0, ("redis",), most_starts=5)
+    assert verdict(seen, allowed, injected_s=100.0, mended_s=200.0, starts=5)["passed"]
+    result = verdict(seen, allowed, injected_s=100.0, mended_s=200.0, starts=6)
+    assert result["problems"] == ["a pool started 6 workers before the remedy, at most 5 wanted"]
+
+
 def test_what_is_over_before_alertmanager_tells_it_is_told_to_nobody() -> None:
     assert judged((110, {DOWN, MUTED}), (205, {LOUD}), (210, set()))["passed"]
     assert not judged((110, {LOUD}), (115, set()))["passed"], "it was never inhibited"

@@ -67,15 +67,19 @@ async def _run(stand: Stand, scenario: AlertScenario, regions: list[str], say: S
     clock = stand.clock
     say(f"{scenario.id} ({', '.join(regions)}): {scenario.what}")
     injected_s = clock.monotonic()
+    before = {region: stand.last_worker(region) for region in regions}
     async with HealthMeter(clock) as meter:
         async with scenario.fault(stand, regions[0]):
             await clock.sleep(scenario.lasts_s)
             mended_s = clock.monotonic()
+            starts = {region: stand.last_worker(region) - number for region, number in before.items()}
         ok = asyncio.create_task(_ok_after_s(stand, regions, mended_s))
         await clock.sleep(scenario.after_s)
     ok_s = await ok
     looks = [look for look in stand.looks if look.at_s >= injected_s]
-    made = verdict(spans(looks, regions), scenario.expected, injected_s=injected_s, mended_s=mended_s)
+    made = verdict(
+        spans(looks, regions), scenario.expected, injected_s=injected_s, mended_s=mended_s, starts=max(starts.values())
+    )
     told = ", ".join(f"{a['alert']} {a['after_s']:.0f} s" for a in made["fired"] if not a["muted"]) or "no alert"
     say(f"{scenario.id}: {'good' if made['passed'] else '; '.join(made['problems'])} ({told})")
     heard = [

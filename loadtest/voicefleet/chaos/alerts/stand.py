@@ -62,6 +62,10 @@ class Stand:
         """The region's agent, a Python file."""
         return self.directory / f"agent_{region}.py"
 
+    def last_worker(self, region: str) -> int:
+        """The number of the region's newest worker, such as 3 for ``eu-3``: they are counted up, and each has a log."""
+        return max((int(log.stem.rpartition("-")[2]) for log in self.fleet.log_dir.glob(f"{region}-*.log")), default=0)
+
     async def watch_alerts(self) -> None:
         """Look at Alertmanager every second, until cancelled."""
         while True:

@@ -60,12 +60,14 @@ class Expected:
         within_s: from the fault to that alert.
         told: what it must name, in a label or in its description, such as ``redis``.
         also: alerts that may come beside it, because they are true and say more.
+        most_starts: workers that any region may start until the remedy; None: as many as its pool needs.
     """
 
     first: str = ""
     within_s: float = 0.0
     told: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    most_starts: int | None = None
 
 
 def alarm(entry: Mapping[str, Any]) -> Alarm:
@@ -103,12 +105,14 @@ def spans(looks: Iterable[Look], regions: Sequence[str]) -> list[Span]:
     return sorted(found, key=lambda span: (span.began_s, span.alarm.name))
 
 
-def verdict(found: Sequence[Span], expected: Expected, *, injected_s: float, mended_s: float) -> dict[str, Any]:
-    """The JSON of one fault.
+def verdict(
+    found: Sequence[Span], expected: Expected, *, injected_s: float, mended_s: float, starts: int = 0
+) -> dict[str, Any]:
+    """The JSON of one fault; `starts` of workers until its remedy, in the region that had most.
 
     Returns:
         ``{first, known_after_s, fired: [{alert, severity, muted, after_s, lasted_s}], false_critical, unexpected,
-        resolved_after_s, problems, passed}``; seconds from the fault, or for `resolved_after_s` from its remedy. None:
+        resolved_after_s, starts, problems, passed}``; seconds from the fault, or for `resolved_after_s` from its remedy. None:
         it did not come, or fires still.
     """
     pages = [span for span in found if not span.alarm.muted]
@@ -129,6 +133,8 @@ def verdict(found: Sequence[Span], expected: Expected, *, injected_s: float, men
         problems.append(f"fires still: {', '.join(left)}")
     elif resolved_s is not None and resolved_s > RESOLVED_WITHIN_S:
         problems.append(f"resolved {resolved_s:.0f} s after the remedy, not within {RESOLVED_WITHIN_S:.0f} s")
+    if expected.most_starts is not None and starts > expected.most_starts:
+        problems.append(f"a pool started {starts} workers before the remedy, at most {expected.most_starts} wanted")
     return {
         "first": first.alarm.shown if first else None,
         "known_after_s": _rounded(known_s),
@@ -136,6 +142,7 @@ def verdict(found: Sequence[Span], expected: Expected, *, injected_s: float, men
         "false_critical": sorted({span.alarm.shown for span in false_critical}),
         "unexpected": sorted({span.alarm.shown for span in strange}),
         "resolved_after_s": _rounded(resolved_s),
+        "starts": starts,
         "problems": problems,
         "passed": not problems,
     }
