@@ -56,7 +56,13 @@ SCENARIOS: tuple[AlertScenario, ...] = (
     _scenario("worker-kill9", faults.worker_kill9, NONE, 60.0, shape=TWO),
     _scenario("worker-sigstop", faults.worker_sigstop, NONE, 90.0, shape=TWO),
     _scenario("livekit-killed", faults.livekit_killed, Expected("DependencyDown", 30.0, ("livekit",)), 180.0),
-    _scenario("redis-stopped", faults.redis_stopped, Expected("DependencyDown", 30.0, ("redis",), most_starts=5), 600.0, wide=True),
+    _scenario(
+        "redis-stopped",
+        faults.redis_stopped,
+        Expected("DependencyDown", 30.0, ("redis",), most_starts=5),
+        600.0,
+        wide=True,
+    ),
     _scenario("controller-stopped", faults.controller_stopped, Expected("ControllerMissing", 120.0), 180.0, wide=True),
     _scenario("beyond-maximum", faults.beyond_maximum, Expected("CallsRefused", 120.0), 180.0, shape=FULL),
     _scenario(
