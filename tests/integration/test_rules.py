@@ -339,6 +339,21 @@ def state(
     }
 
 
+def test_kubernetes_away_is_a_warning_that_names_it(tmp_path: Path) -> None:
+    """Calls go on without it."""
+    labels = ',severity="{}",dependency="kubernetes"'
+    common: dict[str, Any] = {"at": "5m", "step": "1m", "steps": 30}
+    name, away = "VoicefleetDependencyDown", answers("kubernetes", 0)
+    check(
+        tmp_path,
+        [
+            state(name, away, fires=True, labels=labels.format("warning"), **common),
+            state(name, away, fires=False, labels=labels.format("critical"), **common),
+            state(name, answers("kubernetes", 1), fires=False, labels=labels.format("warning"), **common),
+        ],
+    )
+
+
 def test_the_rules_are_valid(tmp_path: Path) -> None:
     (tmp_path / RULES).write_text(chart_files()[RULES])
     promtool("check", "rules", tmp_path / RULES)
