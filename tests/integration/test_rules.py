@@ -107,9 +107,13 @@ CAUSES: dict[str, Case] = {
         more=(answers("livekit", 0, instance="a") | answers("livekit", 1, instance="b"),),
     ),
     "VoicefleetCallsWaiting": Case(
-        level("voicefleet_calls_waiting", 2),
-        level("voicefleet_calls_waiting", 0),
-        more=(level("voicefleet_calls_waiting", 2) | LIVEKIT_AWAY, level("voicefleet_calls_waiting", 2) | REDIS_AWAY),
+        level("voicefleet_call_oldest_wait_seconds", 21),
+        # Somebody always waits, and none of them long.
+        level("voicefleet_call_oldest_wait_seconds", 19) | level("voicefleet_calls_waiting", 2),
+        more=(
+            level("voicefleet_call_oldest_wait_seconds", 60) | LIVEKIT_AWAY,
+            level("voicefleet_call_oldest_wait_seconds", 60) | REDIS_AWAY,
+        ),
     ),
     "VoicefleetCallsSilent": Case(
         level("voicefleet_region_calls_silent", 1),
