@@ -8,10 +8,10 @@ from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.health.assess import assess
 from voicefleet.controller.health.observation import HealthObservation, TurnCounts
 from voicefleet.controller.health.workers import workers_known, workers_seen
-from voicefleet.controller.regions.refusals import PLACED, REFUSED
+from voicefleet.controller.regions.refusals import PLACED, REFUSED, WINDOWS_S
 from voicefleet.controller.regions.region import Region
 
-REFUSED_WINDOW_S = 60.0
+REFUSED_WINDOW_S = WINDOWS_S[0]
 TURNS_WINDOWS_S = (60.0, 300.0)
 """The last minute; where few spoke in it, more of the past."""
 LEAST_TURNS = 3

@@ -18,6 +18,7 @@ CALL_OLDEST_WAIT = Metric(
     "gauge",
     "How long the caller has waited for an agent who waits longest; 0: nobody waits.",
     ("region",),
+    unit="seconds",
 )
 CALLS_SET_ASIDE = Metric(
     "voicefleet_calls_set_aside",
