@@ -107,9 +107,13 @@ CAUSES: dict[str, Case] = {
         more=(answers("livekit", 0, instance="a") | answers("livekit", 1, instance="b"),),
     ),
     "VoicefleetCallsWaiting": Case(
-        level("voicefleet_calls_waiting", 2),
-        level("voicefleet_calls_waiting", 0),
-        more=(level("voicefleet_calls_waiting", 2) | LIVEKIT_AWAY, level("voicefleet_calls_waiting", 2) | REDIS_AWAY),
+        level("voicefleet_call_oldest_wait_seconds", 21),
+        # Somebody always waits, and none of them long.
+        level("voicefleet_call_oldest_wait_seconds", 19) | level("voicefleet_calls_waiting", 2),
+        more=(
+            level("voicefleet_call_oldest_wait_seconds", 60) | LIVEKIT_AWAY,
+            level("voicefleet_call_oldest_wait_seconds", 60) | REDIS_AWAY,
+        ),
     ),
     "VoicefleetCallsSilent": Case(
         level("voicefleet_region_calls_silent", 1),
@@ -337,6 +341,21 @@ def state(
             {"expr": firing, "eval_time": at, "exp_samples": [{"labels": "{}", "value": 1}] if fires else []}
         ],
     }
+
+
+def test_kubernetes_away_is_a_warning_that_names_it(tmp_path: Path) -> None:
+    """Calls go on without it."""
+    labels = ',severity="{}",dependency="kubernetes"'
+    common: dict[str, Any] = {"at": "5m", "step": "1m", "steps": 30}
+    name, away = "VoicefleetDependencyDown", answers("kubernetes", 0)
+    check(
+        tmp_path,
+        [
+            state(name, away, fires=True, labels=labels.format("warning"), **common),
+            state(name, away, fires=False, labels=labels.format("critical"), **common),
+            state(name, answers("kubernetes", 1), fires=False, labels=labels.format("warning"), **common),
+        ],
+    )
 
 
 def test_the_rules_are_valid(tmp_path: Path) -> None:

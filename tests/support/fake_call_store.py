@@ -331,6 +331,9 @@ class FakeCallStore:
         self._grace_ms = grace_ms
         self._held_since_ms: dict[tuple[str, str], int] = {}
         self._queued: set[str] = set()
+        self._wants_since_ms: dict[str, int] = {}
+        """Room whose call has no agent and wants one -> since when."""
+        self._had_agent: set[str] = set()
 
     async def scan(self) -> Snapshot:
         redis, now_ms = self.redis, self.redis.now_ms()
@@ -354,6 +357,11 @@ class FakeCallStore:
                 redis.waiting[room] = joined_ms - (record.priority if record else 0) * PRIORITY_LEVEL_MS
         held = {(room, claim.job): now_ms for room, claim in claims.items() if claim}
         self._held_since_ms = held | {key: at for key, at in self._held_since_ms.items() if key in held}
+        wanting = {r for r, claim in claims.items() if claim is None and redis.aside(r) is None}
+        self._had_agent |= claims.keys() - wanting
+        self._wants_since_ms = {
+            r: self._wants_since_ms.get(r, now_ms if r in self._had_agent else redis.callers[r]) for r in wanting
+        }
         in_order = sorted(redis.callers.items(), key=lambda item: (item[1], item[0]))
         calls = tuple(
             Call(
@@ -363,6 +371,7 @@ class FakeCallStore:
                 claim := claims[room],
                 self._held_since_ms[room, claim.job] if claim else 0,
                 None if claim else redis.aside(room),
+                self._wants_since_ms.get(room, 0),
             )
             for room, joined_ms in in_order
         )

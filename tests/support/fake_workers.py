@@ -104,6 +104,9 @@ class FakeWorkers:
         self._livekit.mute.add(job.identity)
         return job
 
+    async def drain(self, name: str) -> None:
+        self.all[name].state = WorkerState.DRAINING.value
+
     async def read(self) -> dict[str, Reported]:
         if self.away:
             raise UnknownStateError("Redis did not answer")

@@ -15,14 +15,16 @@ from voicefleet.contract.parsing.validation import config_error
 from voicefleet.runtime.command.addresses import require_address
 
 
-def call_request(region: str | None, tier: str | None, language: str | None = None) -> CallRequest:
+def call_request(
+    region: str | None, tier: str | None, language: str | None = None, agent: str | None = None
+) -> CallRequest:
     """What to ask the controller for.
 
     Raises:
-        ConfigError: a name that no region, tier or language can have.
+        ConfigError: a name that no region, tier, language or agent can have.
     """
     try:
-        return CallRequest(region=region, tier=tier, language=language)
+        return CallRequest(region=region, tier=tier, language=language, agent=agent)
     except ValidationError as error:
         raise config_error(error, CallRequest, source="the command line") from error
 

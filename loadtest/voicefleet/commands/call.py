@@ -25,6 +25,7 @@ def call(
     language: Annotated[
         str | None, typer.Option(help="Language that the call is ordered with, such as es or de-AT.")
     ] = None,
+    agent: Annotated[str | None, typer.Option(help="Agent, of a region that has several.")] = None,
     turns: Annotated[int, typer.Option(help="Questions to ask.")] = 3,
     json_path: JsonOption = None,
 ) -> None:
@@ -37,7 +38,7 @@ def call(
     from voicefleet.loadtest.command_call import CallOptions
     from voicefleet.loadtest.command_call import call as run_it
 
-    options = CallOptions(controller_url, livekit_url, agent_name, region, tier, turns, language)
+    options = CallOptions(controller_url, livekit_url, agent_name, region, tier, turns, language, agent)
     raise typer.Exit(run_it(options, json_path=json_path))
 
 

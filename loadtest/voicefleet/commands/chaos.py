@@ -11,7 +11,9 @@ from voicefleet.runtime.command.options import JsonOption
 
 
 def chaos(
-    only: Annotated[str, typer.Option(help="Scenarios to run, a,b; all when left out. See --list.")] = "",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Scenarios to run, a,b, or once for each; all when left out. See --list.")
+    ] = None,
     seeds: Annotated[int | None, typer.Option(help="Runs of each scenario; 5, or 1 with --quick.")] = None,
     first_seed: Annotated[int, typer.Option(help="The seeds count up from here.")] = 1,
     quick: Annotated[bool, typer.Option(help="The few fast scenarios, once each, with fewer calls.")] = False,
@@ -34,7 +36,7 @@ def chaos(
     if list_them:
         (list_faults if alerts else list_scenarios)()
         return
-    names = tuple(name.strip() for name in only.split(",") if name.strip())
+    names = tuple(name.strip() for given in only or () for name in given.split(",") if name.strip())
     if alerts:
         raise typer.Exit(run_alerts(names, quick=quick, logs=logs, json_path=json_path))
     options = ChaosOptions(names, seeds, first_seed, quick, logs)

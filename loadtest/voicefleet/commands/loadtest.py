@@ -15,6 +15,8 @@ def loadtest(
     rate: Annotated[float, typer.Option(help="Mean arrivals per second; a call never waits for earlier calls.")] = 0.5,
     turns: Annotated[int, typer.Option(help="Questions per call.")] = 3,
     regions: Annotated[str, typer.Option(help="Regions to call in turn, a,b; the controller chooses if empty.")] = "",
+    tier: Annotated[str | None, typer.Option(help="Tier of every call; the platform's choice when left out.")] = None,
+    agent: Annotated[str | None, typer.Option(help="Agent of every call, of regions that have several.")] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same calls.")] = 1,
     patience: Annotated[float, typer.Option(help="Seconds a caller waits for a free slot, and in silence.")] = 60.0,
     metrics: Annotated[
@@ -27,5 +29,5 @@ def loadtest(
     from voicefleet.loadtest.command_loadtest import loadtest as run_it
 
     names = tuple(name.strip() for name in regions.split(",") if name.strip())
-    options = LoadOptions(controller_url, calls, rate, turns, names, seed, patience, metrics)
+    options = LoadOptions(controller_url, calls, rate, turns, names, seed, patience, metrics, tier, agent)
     raise typer.Exit(run_it(options, json_path=json_path))

@@ -38,6 +38,7 @@ class CallOptions:
         livekit_url: ``ws://HOST:PORT``; None: through the controller.
         agent_name: whom our own token asks for.
         region, tier: None: the platform's choice.
+        agent: of a region that has several; None: the platform's choice. Through a controller only.
         turns: questions to ask, 0 to 12.
         language: BCP 47 tag of the caller's language, for the agent and for what the platform itself says.
     """
@@ -49,6 +50,7 @@ class CallOptions:
     tier: str | None = None
     turns: int = 3
     language: str | None = None
+    agent: str | None = None
 
     def __post_init__(self) -> None:
         require_between("turns", self.turns, 0, MAX_TURNS)
@@ -58,6 +60,13 @@ class CallOptions:
                 field="--livekit-url",
                 value=self.livekit_url,
                 hint="Leave out --controller or --livekit-url.",
+            )
+        if self.agent and self.livekit_url:
+            raise ConfigError(
+                "is chosen by a controller, and this call goes to LiveKit without one",
+                field="--agent",
+                value=self.agent,
+                hint="Give --agent-name, the name that its workers register with, or leave out --livekit-url.",
             )
 
 
@@ -114,7 +123,7 @@ async def _ticket(options: CallOptions) -> CallTicket:
             language=options.language,
         )
     access = controller_access(options.controller)
-    request = call_request(options.region, options.tier, options.language)
+    request = call_request(options.region, options.tier, options.language, options.agent)
     async with ControllerClient(access.url, key=access.key) as client:
         return await ask(access.url, client.create_call(request))
 

@@ -50,6 +50,7 @@ class LoadOptions:
         seed: the same seed gives the same arrivals and questions.
         patience_s: how long a caller waits for a place in a full fleet, and in silence before hanging up.
         metrics: HOST:PORT where Prometheus finds what callers hear, while the run lasts; None: nowhere.
+        tier, agent: of every call; None: the platform's choice.
     """
 
     controller: str | None = None
@@ -60,6 +61,8 @@ class LoadOptions:
     seed: int = 1
     patience_s: float = 60.0
     metrics: str | None = None
+    tier: str | None = None
+    agent: str | None = None
 
     def __post_init__(self) -> None:
         require_between("calls", self.calls, 1, 10_000)
@@ -145,7 +148,7 @@ def build_result(outcomes: Sequence[CallOutcome], health: GeneratorHealth, wall_
 async def _run(options: LoadOptions, console: Console) -> dict[str, Any]:
     clock = SystemClock()
     access = controller_access(options.controller)
-    requests = [call_request(region, None) for region in options.regions or (None,)]
+    requests = [call_request(region, options.tier, agent=options.agent) for region in options.regions or (None,)]
     offsets = [float(t) for t in poisson(options.rate, options.calls, np.random.default_rng(options.seed))]
     callers = CallerSettings(behavior=CallerBehavior(patience_s=options.patience_s))
     progress = Progress(options.calls)

@@ -312,3 +312,32 @@ def test_an_error_of_ours_shows_no_trace() -> None:
         assert (status, "Traceback" in json.dumps(problem)) == (500, False)
 
     with_region(story)
+
+
+def test_a_drain_is_an_incident_that_says_whose_key_ordered_it() -> None:
+    async def story(fakes: FakeRegion) -> None:
+        fakes.workers.add("w0")
+        await fakes.region.reports.read()
+        assert (await Client(fakes)("POST", "/v1/workers/w0/drain", key="ops"))[0] == 202
+        (incident,) = [i for i in await fakes.region.incidents.read(10) if i.kind == "drain_ordered"]
+        text = "w0 is to hand its calls over and end, ordered by the API key ops"
+        assert (incident.text, incident.subject, incident.state) == (text, "w0", "ok")
+
+    with_region(story)
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "hint"),
+    [
+        ({"regin": "eu"}, "regin", "Did you mean region?"),
+        ({"dial": {"to": "+15550100", "tunk": "t"}}, "dial.tunk", "Did you mean trunk?"),
+        ({"priority": 10}, "priority", "Correct it."),
+        (b"[", "body", "Correct it."),
+    ],
+)
+def test_a_wrong_body_is_named_by_its_field_and_what_was_meant(body: object, field: str, hint: str) -> None:
+    async def story(fakes: FakeRegion) -> None:
+        status, problem = await Client(fakes)("POST", "/v1/calls", body)
+        assert (status, problem["field"], problem["hint"]) == (400, field, hint), problem
+
+    with_region(story)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from support.fake_region import FakeRegion, Run, with_region
 from voicefleet.contract.calls import CallOrder, CallRecord, DispatchMetadata
-from voicefleet.controller.calls.dispatch import AGENT_THERE_MS, Dispatcher
+from voicefleet.controller.calls.dispatch import AGENT_THERE_MS, Dispatcher, waiting_fact
 
 pytestmark = pytest.mark.unit
 
@@ -50,6 +53,40 @@ def test_a_call_that_waits_has_in_its_log_why_once_for_each_reason() -> None:
         assert noted == [("a", "waiting", "no_worker"), ("a", "dispatched", 1), ("b", "waiting", "full")]
         last = fakes.store.logs.notes[-1][1]
         assert (last["slots"], last["live"]) == (1, 1)
+
+    with_region(story, dispatcher)
+
+
+def test_the_wait_of_a_call_is_noted_once_and_not_at_each_look() -> None:
+    """The script drops what is said twice; yet each look would cost Redis a request for every call that waits."""
+
+    async def story(fakes: FakeRegion) -> None:
+        asked = 0
+        note = fakes.store.logs.note
+
+        async def counted(rooms: Sequence[str], fact: dict[str, Any], state: str) -> None:
+            nonlocal asked
+            asked += len(rooms)
+            await note(rooms, fact, state)
+
+        fakes.store.logs.note = counted  # type: ignore[method-assign]
+        await fakes.call("a")
+        await fakes.clock.sleep(30.0)
+        assert asked == 1
+
+    with_region(story, dispatcher)
+
+
+def test_a_slot_whose_caller_left_a_moment_ago_counts_as_taken() -> None:
+    """Else a call's log would say that it waits while a pool of 1 slot has 0 calls."""
+
+    async def story(fakes: FakeRegion) -> None:
+        fakes.workers.add("w1", slots=1)
+        await fakes.call("a")
+        await fakes.until(lambda: fakes.holder("a"))
+        snapshot = dataclasses.replace(await fakes.region.scans.scan(), calls=())
+        await fakes.region.reports.read(0.0)
+        assert waiting_fact(fakes.region, snapshot)["live"] == 1
 
     with_region(story, dispatcher)
 

@@ -20,7 +20,12 @@ from voicefleet.scaling import Decision, PoolObservation, SupplyState, Worker
 
 pytestmark = pytest.mark.unit
 
-OF_CALLS = ("voicefleet_calls_waiting", "voicefleet_calls_live", "voicefleet_calls_set_aside")
+OF_CALLS = (
+    "voicefleet_calls_waiting",
+    "voicefleet_call_oldest_wait_seconds",
+    "voicefleet_calls_live",
+    "voicefleet_calls_set_aside",
+)
 
 
 def shown(fakes: FakeRegion, *names: str) -> dict[str, float]:
@@ -39,11 +44,15 @@ def test_calls_have_series_while_they_are_known_and_none_while_they_are_not() ->
         assert shown(fakes, *OF_CALLS) == {}, "nothing was read yet"
         await fakes.call("a")
         await take_over_calls(fakes.region)
-        await fakes.clock.sleep(0.1)
-        assert shown(fakes, *OF_CALLS).keys() == set(OF_CALLS)
+        await fakes.clock.sleep(2.0)
+        await fakes.region.scans.scan()
+        seen = shown(fakes, *OF_CALLS)
+        assert seen.keys() == set(OF_CALLS)
+        assert (seen["voicefleet_calls_waiting"], seen["voicefleet_call_oldest_wait_seconds"]) == (1.0, 2.0)
         fakes.store.redis.away = True
         with pytest.raises(UnknownStateError):
             await fakes.region.scans.scan()
+        await fakes.clock.sleep(0.1)
         assert shown(fakes, *OF_CALLS) == {}, "a last value would say what nobody knows"
 
     with_region(story)
@@ -58,7 +67,10 @@ def test_who_waits_for_sure_is_shown_while_rooms_are_still_to_be_looked_at() -> 
         await fakes.call("a")
         await fakes.clock.sleep(5.0)
         await fakes.region.scans.scan()
-        assert (fakes.region.fresh_snapshot(), shown(fakes, *OF_CALLS)) == (None, {name: 1.0})
+        assert (fakes.region.fresh_snapshot(), shown(fakes, *OF_CALLS)) == (
+            None,
+            {name: 1.0, "voicefleet_call_oldest_wait_seconds": 5.0},
+        )
         fakes.region.reads.failed("listing", UnknownStateError("no answer", dependency="livekit"))
         await fakes.clock.sleep(AWAY_AFTER_S + 0.1)
         await fakes.region.scans.scan()

@@ -202,6 +202,10 @@ def test_refused_callers_count_for_minutes() -> None:
         refusals.note("limited")
         assert dict(refusals.within(60.0)) == {"limited": 1}
         assert dict(refusals.within(300.0)) == {"ticket": 1, "full": 2, "limited": 1}
+        refusals.hear([{60.0: {"full": 3}, 300.0: {"full": 4}}])
+        assert dict(refusals.within(60.0)) == {"limited": 1, "full": 3}
+        assert (refusals.within(300.0)["full"], refusals.own(300.0)["full"]) == (6, 2)
+        refusals.hear(())
         await asyncio.sleep(300.0)
         assert refusals.within(300.0)["full"] == 0
 

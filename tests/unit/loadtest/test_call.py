@@ -105,6 +105,14 @@ def test_names_that_no_region_or_tier_has() -> None:
     for region, tier, language in (("Not A Region", None, None), (None, "??", None), (None, None, "German!")):
         with pytest.raises(ConfigError, match="command line"):
             call_request(region, tier, language)
+    with pytest.raises(ConfigError, match="agent"):
+        call_request(None, None, agent="No Agent!")
+
+
+def test_an_agent_is_a_controllers_to_choose() -> None:
+    assert CallOptions(agent="desk").agent == "desk"
+    with pytest.raises(ConfigError, match=r"--agent = 'desk': is chosen by a controller.*--agent-name"):
+        CallOptions(livekit_url="ws://l", agent="desk")
 
 
 @pytest.mark.parametrize(

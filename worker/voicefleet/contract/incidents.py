@@ -32,6 +32,8 @@ class IncidentKind(enum.StrEnum):
     """Something is wrong from now on; `subject` is the finding's id."""
     OVER = "over"
     """That finding is over; `lasted_s` says after how long."""
+    DRAIN_ORDERED = "drain_ordered"
+    """Somebody ordered a worker to hand its calls over and end."""
     STARTS_HELD = "starts_held"
     """Workers were not started although they are wanted."""
     REFUSED_CONTROLLER = "refused_controller"

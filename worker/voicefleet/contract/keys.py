@@ -170,6 +170,11 @@ class Keys:
         return self._key("incidents")
 
     @property
+    def answers(self) -> str:
+        """Hash: replica -> how it answered requests for calls in the last minutes."""
+        return self._key("answers")
+
+    @property
     def drains(self) -> str:
         """Set: workers that somebody ordered to drain and end."""
         return self._key("drains")

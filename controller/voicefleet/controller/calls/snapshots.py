@@ -84,6 +84,10 @@ class Snapshot:
         """Calls that want no agent: released ones, and those of a neighbour. They are nobody's load."""
         return self._counts[2]
 
+    def oldest_wait_s(self, now_ms: int) -> float:
+        """How long the call has waited at `now_ms` (Redis's clock) that waits longest; 0.0: none waits."""
+        return max((now_ms - call.wants_since_ms for call in self.calls if call.state == "waiting"), default=0) / 1000
+
     @cached_property
     def _counts(self) -> tuple[int, int, int]:
         """Calls with a claim, waiting ones, and those that want no agent."""

@@ -8,10 +8,10 @@ from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.health.assess import assess
 from voicefleet.controller.health.observation import HealthObservation, TurnCounts
 from voicefleet.controller.health.workers import workers_known, workers_seen
-from voicefleet.controller.regions.refusals import PLACED, REFUSED
+from voicefleet.controller.regions.refusals import PLACED, REFUSED, WINDOWS_S
 from voicefleet.controller.regions.region import Region
 
-REFUSED_WINDOW_S = 60.0
+REFUSED_WINDOW_S = WINDOWS_S[0]
 TURNS_WINDOWS_S = (60.0, 300.0)
 """The last minute; where few spoke in it, more of the past."""
 LEAST_TURNS = 3
@@ -42,7 +42,7 @@ def observe(region: Region, *, election: str = "") -> HealthObservation:
         free=_free(region, snapshot) if known else None,
         live=snapshot.live if snapshot else None,
         waiting=snapshot.waiting if snapshot else None,
-        oldest_wait_s=_oldest_wait_s(region, snapshot) if snapshot and snapshot.waiting else 0.0,
+        oldest_wait_s=snapshot.oldest_wait_s(region.scans.now_ms(snapshot)) if snapshot else 0.0,
         silent=region.reports.silent,
         refused={result: answers[result] for result in REFUSED if answers[result]},
         accepted=sum(answers[result] for result in PLACED),
@@ -58,11 +58,6 @@ def _free(region: Region, snapshot: Snapshot | None) -> int:
     # A job that ends has its slot for a moment longer than its call.
     slots = sum(report.slots for report in reports if report.state == WorkerState.READY)
     return free if snapshot is None else max(free, slots - snapshot.live - snapshot.waiting)
-
-
-def _oldest_wait_s(region: Region, snapshot: Snapshot) -> float:
-    now_ms = region.scans.now_ms(snapshot)
-    return max((now_ms - c.wants_since_ms for c in snapshot.calls if c.state == "waiting"), default=0) / 1000
 
 
 def _turns(region: Region) -> TurnCounts | None:

@@ -24,6 +24,8 @@ from voicefleet.contract.api import (
 )
 from voicefleet.contract.calls import CallRecord, DispatchMetadata
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.health import HealthState
+from voicefleet.contract.incidents import IncidentKind
 from voicefleet.controller.http.auth.access import Access, key_of, seen, wrong_region
 from voicefleet.controller.http.auth.call_requests import FULL, REGION
 from voicefleet.controller.http.auth.keys import Key
@@ -264,6 +266,8 @@ class Api:
         except UnknownStateError:
             return problem(503, "the state is not reachable now", hint="Ask again.", retry_after_s=2)
         region.pool_wake.set()
+        text = f"{worker} is to hand its calls over and end, ordered by the API key {key_of(request).name}"
+        region.incidents.note(IncidentKind.DRAIN_ORDERED, text, subject=worker, state=HealthState.OK)
         log.info("worker is to drain and end", region=region.name, worker=worker, key=key_of(request).name)
         view = DrainView(worker=worker, region=region.name, live=worker_status(region, worker).live)
         return web.json_response(view.model_dump(mode="json"), status=202)

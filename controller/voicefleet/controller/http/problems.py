@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from voicefleet.contract.api import Problem
+from voicefleet.contract.parsing.validation import first_mistake
 from voicefleet.controller.regions.routing import UnknownChoiceError
 from voicefleet.runtime.http.connections import read_body
 
@@ -37,6 +38,5 @@ async def posted(request: web.Request, model: type[Posted]) -> Posted | web.Resp
     try:
         return model.model_validate_json(await read_body(request) or b"{}")
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "body"
-        return problem(400, str(first["msg"]).lower(), field=field, hint="Correct it and ask again.")
+        first = first_mistake(error, model, source="body")
+        return problem(400, first.what, field=first.field, hint=first.hint)

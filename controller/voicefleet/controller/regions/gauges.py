@@ -35,12 +35,14 @@ class RegionGauges:
 
     def _write_calls(self, region: Region, all_answer: bool) -> None:
         snapshot = region.fresh_snapshot()
-        waiting = None if snapshot is None else snapshot.waiting
         # While rooms are still to be looked at, those who wait for sure do: a burst must not hide them.
-        if waiting is None and all_answer and (sure := region.sure_snapshot()) is not None:
-            waiting = sure.waiting or None
+        waits = snapshot
+        if waits is None and all_answer and (sure := region.sure_snapshot()) is not None and sure.waiting:
+            waits = sure
+        oldest_s = None if waits is None else waits.oldest_wait_s(region.scans.now_ms(waits))
         for metric, value in (
-            (catalogue.CALLS_WAITING, waiting),
+            (catalogue.CALLS_WAITING, None if waits is None else waits.waiting),
+            (catalogue.CALL_OLDEST_WAIT, oldest_s),
             (catalogue.CALLS_SET_ASIDE, None if snapshot is None else snapshot.set_aside),
             (catalogue.CALLS_LIVE, None if snapshot is None else snapshot.live),
             (catalogue.CALLS_SILENT, region.reports.silent),

@@ -18,6 +18,7 @@ from voicefleet.controller.calls.outbound import Dialer
 from voicefleet.controller.calls.recovery import Recovery
 from voicefleet.controller.calls.redis_outage import OutageDispatcher
 from voicefleet.controller.health.watch import HealthWatch
+from voicefleet.controller.http.answer_exchange import AnswerExchange
 from voicefleet.controller.http.auth.key_file import KeyFile
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.pool.hung import HungWorkers
@@ -54,6 +55,7 @@ def build_loops(shared: Shared, leadership: Leadership, web: Web, listers: Itera
         loops[f"listing of {name}"] = lister.run
         loops[f"history of {name}"] = web.histories[name].run
         loops[f"health of {name}"] = HealthWatch(region, leadership).run
+        loops[f"answers of {name}"] = AnswerExchange(region, redis).run
         loops[f"incidents of {name}"] = region.incidents.run
         canary = canaries.get(name)
         loops[f"dispatch of {name}"] = Dispatcher(region).run if canary is None else canary.dispatcher(region).run

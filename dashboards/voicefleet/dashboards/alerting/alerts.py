@@ -63,13 +63,14 @@ ALERTS = (
     Alert(
         "VoicefleetCallsWaiting",
         "critical",
-        "1m",
-        f"max {BY} (voicefleet_calls_waiting) > 0",
-        "{{ $labels.region }}: {{ $value }} callers wait for an agent",
-        "Callers have been in a room without an agent for a minute or longer.",
+        "40s",
+        f"max {BY} (voicefleet_call_oldest_wait_seconds) > 20",
+        "{{ $labels.region }}: a caller has waited {{ $value | humanizeDuration }} for an agent",
+        "For 40 s there has always been a caller who waited longer than 20 s for an agent.",
         "voicefleet-region",
         "Callers hear nothing, or the waiting message, until a slot is free.",
         (
+            f"max {BY} (voicefleet_call_oldest_wait_seconds)",
             f"max {BY} (voicefleet_calls_waiting)",
             "max by (cluster, region, state) (voicefleet_workers)",
             f"max {BY} (voicefleet_scaler_desired_workers)",

@@ -41,12 +41,12 @@ def inhibition_file() -> Mapping[str, Any]:
                 ['severity="critical"', 'class="slo"'], ['severity="warning"', 'class="slo"'], ("alertname", *_REGION)
             ),
             _rule([_named("Ttfa1500msBudgetBurn")], [_named("Ttfa800msBudgetBurn")]),
-            # What a page of failing turns, or of refused callers, says already.
+            # What a page of failing turns, or of refused callers, says already: who waits does for the same reason.
             _rule(
                 [_named("TurnsFailing")],
                 [_named(*_OF_FAILING_TURNS)],
             ),
-            _rule([_named("CallsRefused")], [_named("AdmissionBudgetBurn", "HeadroomLow")]),
+            _rule([_named("CallsRefused")], [_named("AdmissionBudgetBurn", "HeadroomLow", "CallsWaiting")]),
             # Without LiveKit nothing works: no promise can be kept.
             _rule([down, 'dependency="livekit"'], ['class=~"slo|page"']),
             _rule(

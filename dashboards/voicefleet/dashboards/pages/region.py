@@ -93,6 +93,13 @@ ROWS = (
                 ),
             ),
             panel(
+                "Longest wait",
+                "For how long the caller has waited for an agent who waits longest.",
+                "s",
+                now(f"max {BY} (voicefleet_call_oldest_wait_seconds{{{SELECT}}})", "{{region}}"),
+                alert="VoicefleetCallsWaiting",
+            ),
+            panel(
                 "Waiting messages",
                 "To waiting callers, in 5 minutes, by how they ended.",
                 "short",

@@ -112,8 +112,8 @@ def verdict(
 
     Returns:
         ``{first, known_after_s, fired: [{alert, severity, muted, after_s, lasted_s}], false_critical, unexpected,
-        resolved_after_s, starts, problems, passed}``; seconds from the fault, or for `resolved_after_s` from its remedy.
-        None: it did not come, or fires still.
+        resolved_after_s, starts, problems, passed}``; seconds from the fault, `resolved_after_s` from its remedy. None:
+        it did not come, or fires still.
     """
     pages = [span for span in found if not span.alarm.muted]
     first = pages[0] if pages else None

@@ -13,6 +13,13 @@ _RECOVERY = {
 }
 
 CALLS_WAITING = Metric("voicefleet_calls_waiting", "gauge", "Callers in a room without an agent.", ("region",))
+CALL_OLDEST_WAIT = Metric(
+    "voicefleet_call_oldest_wait_seconds",
+    "gauge",
+    "How long the caller has waited for an agent who waits longest; 0: nobody waits.",
+    ("region",),
+    unit="seconds",
+)
 CALLS_SET_ASIDE = Metric(
     "voicefleet_calls_set_aside",
     "gauge",

@@ -113,6 +113,11 @@ def config_error(
     return _as_error(_problems(error, model, renamed or {}), source, at)
 
 
+def first_mistake(error: ValidationError, model: type[BaseModel], *, source: str) -> ConfigError:
+    """The first thing that is wrong, as a `ConfigError` whose field is a path inside `source`, or `source` itself."""
+    return _problems(error, model, {})[0].error(source, "")
+
+
 @dataclass(frozen=True, slots=True)
 class _Problem:
     """One thing that is wrong.

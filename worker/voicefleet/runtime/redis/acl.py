@@ -31,7 +31,7 @@ WORKER_COMMANDS = (*_CONNECTION, "get", "zrem", "del", "publish", "hgetall", "hs
 CONTROLLER_COMMANDS = (
     *(*_CONNECTION, "del", "expire", "get", "incrby", "mget", "pexpire", "publish", "sadd", "set", "smembers", "srem"),
     *("time", "hgetall", "lrange", "zadd", "zcard", "zcount", "zrange", "zrem", "zremrangebyscore", "xrange", "xtrim"),
-    *("xadd", "xrevrange"),
+    *("xadd", "xrevrange", "hset", "hdel"),
 )
 """What the controller's Python sends itself."""
 
