@@ -11,7 +11,9 @@ from voicefleet.runtime.command.options import JsonOption
 
 
 def tune(
-    space: Annotated[str, typer.Option(help="What may be chosen: a YAML file of axes and options, or local.")] = "local",
+    space: Annotated[
+        str, typer.Option(help="What may be chosen: a YAML file of axes and options, or local.")
+    ] = "local",
     tasks: Annotated[
         str, typer.Option(help="Calls with a goal: a task file, a folder with a tasks.yaml, or desk.")
     ] = "desk",

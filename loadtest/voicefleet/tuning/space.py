@@ -163,6 +163,18 @@ def resolved(space: Space, environment: Mapping[str, str]) -> Tiers:
     return resolve_tiers(validated(TiersFile, document, source=f"the space {space.name}"), environment)
 
 
+def simulated_stages(tiers: Tiers) -> tuple[str, ...]:
+    """Stages that play no model but declared latencies, such as ``llm: SyntheticLLM``: a result must say so."""
+    found = {
+        f"{stage}: {provider.cls.__name__}"
+        for tier in tiers.by_name.values()
+        for stage, first in tier.stages.items()
+        for provider in (first, *first.fallback)
+        if getattr(provider.cls, "simulated", False)
+    }
+    return tuple(sorted(found))
+
+
 def balanced(every: Sequence[Candidate], count: int, seed: int) -> tuple[Candidate, ...]:
     """`count` of the candidates in which each option stands about equally often, the first of the file among them.
 

@@ -11,7 +11,9 @@ from voicefleet.tuning.rule import Figures
 from voicefleet.tuning.space import Candidate, tiers_document
 
 
-def tiers_yaml(chosen: Candidate, others: Sequence[Candidate], rows: Mapping[str, Figures], evidence: Sequence[str]) -> str:
+def tiers_yaml(
+    chosen: Candidate, others: Sequence[Candidate], rows: Mapping[str, Figures], evidence: Sequence[str]
+) -> str:
     """The tiers file: the chosen setting as the default, the other points of the front beside it.
 
     Args:
@@ -19,7 +21,12 @@ def tiers_yaml(chosen: Candidate, others: Sequence[Candidate], rows: Mapping[str
         evidence: sentences about the sweep, for the head of the file.
     """
     document = tiers_document([chosen, *others], pipeline="tuned", default=chosen.name)
-    parts = [*(f"# {line}" for line in evidence), f"pipeline: {document['pipeline']}", f"default: {chosen.name}", "tiers:"]
+    parts = [
+        *(f"# {line}" for line in evidence),
+        f"pipeline: {document['pipeline']}",
+        f"default: {chosen.name}",
+        "tiers:",
+    ]
     for name, fields in document["tiers"].items():
         parts += [f"  # {line}" for line in _figures(rows.get(name, {}))]
         body = yaml.safe_dump({name: fields}, sort_keys=False, width=110)

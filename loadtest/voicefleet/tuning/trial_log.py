@@ -116,6 +116,4 @@ def _end_with_newline(path: Path) -> None:
 
 
 def _wrong(path: Path, what: str) -> ConfigError:
-    return ConfigError(
-        what, field="--out", value=str(path), hint="Give another folder, or begin anew with --fresh."
-    )
+    return ConfigError(what, field="--out", value=str(path), hint="Give another folder, or begin anew with --fresh.")
