@@ -34,7 +34,7 @@ BASE: list[str] = PROJECT["project"]["dependencies"]
 CONTENT = {
     "scripts/dev.lock": [
         *BASE,
-        *(entry for name, extra in EXTRAS.items() if name not in ("all", "quality") for entry in extra),
+        *(entry for name, extra in EXTRAS.items() if name not in ("all", "quality", "smart-turn") for entry in extra),
         *(entry for group in GROUPS.values() for entry in group),
     ],
     "scripts/installer.lock": GROUPS["installer"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ async def test_smart_turn_hears_what_was_pushed_and_forgets_it_when_the_turn_is_
     whole = clip.samples[: clip.speech_end_sample]
     half = whole[: whole.size // 2]
 
-    async def asked(samples: np.ndarray) -> float:  # type: ignore[type-arg]
+    async def asked(samples: np.ndarray) -> float:
         pcm = np.concatenate([samples, np.zeros(3200, np.int16)])
         stream.push_audio(rtc.AudioFrame(pcm.tobytes(), clip.sample_rate, 1, pcm.size))
         for _ in range(3):  # the stream hands frames on in a task of its own
@@ -73,8 +74,8 @@ async def test_smart_turn_hears_what_was_pushed_and_forgets_it_when_the_turn_is_
     ("module", "package"), [("smart_turn_livekit", "smart-turn-livekit==0.4.0"), ("pipecat", "pipecat-ai==1.14.0")]
 )
 def test_a_missing_package_is_named_before_any_call(monkeypatch: Any, module: str, package: str) -> None:
-    found = smart_turn.find_spec
-    monkeypatch.setattr(smart_turn, "find_spec", lambda name: None if name == module else found(name))
+    found = importlib.util.find_spec
+    monkeypatch.setattr("voicefleet.local.smart_turn.find_spec", lambda name: None if name == module else found(name))
     with pytest.raises(MissingPartError, match=package) as caught:
         ready(turn_detection="smart-turn")
     assert caught.value.field == "tiers.t.turn_detection"

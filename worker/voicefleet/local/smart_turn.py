@@ -1,8 +1,8 @@
 """Smart Turn, Pipecat's model that hears whether a turn is over, as a turn detector of a livekit session.
 
-The model reads up to 8 s of the turn, about 40 ms of a core each time; livekit-agents asks it once a pause, after 0.2 s of
-silence. Its weights come inside `pipecat-ai`, the code around them from `smart-turn-livekit`. livekit's own stream is used, since it
-resamples and cancels as its own detector does: these classes are private to the pinned livekit-agents.
+The model reads up to 8 s of the turn, about 40 ms of a core each time; livekit-agents asks it once a pause, after 0.2 s
+of silence. Its weights come inside `pipecat-ai`, the code around them from `smart-turn-livekit`. The stream is livekit's,
+which resamples and cancels as for its own detector: these classes are private to the pinned livekit-agents.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def require_smart_turn(field: str) -> Path:
                 f"Smart Turn needs the package {package.partition('==')[0]}, which is not installed",
                 field=field,
                 value="smart-turn",
-                hint=f"Install it (pip install --no-deps {package}; of pipecat-ai only the weights are used), or use v1-mini.",
+                # Of pipecat-ai only the weights are used, and it depends on dozens of packages.
+                hint=f"Install it (pip install --no-deps {package}), or use v1-mini.",
             )
     spec = find_spec("pipecat")
     folders = spec.submodule_search_locations if spec is not None else None
