@@ -1,8 +1,8 @@
 """Smart Turn, Pipecat's model that hears whether a turn is over, as a turn detector of a livekit session.
 
 The model reads up to 8 s of the turn, about 40 ms of a core each time; livekit-agents asks it once a pause, after 0.2 s
-of silence. Its weights come inside `pipecat-ai`, the code around them from `smart-turn-livekit`. The stream is livekit's,
-which resamples and cancels as for its own detector: these classes are private to the pinned livekit-agents.
+of silence. Its weights come inside `pipecat-ai`, the code around them from `smart-turn-livekit`. The stream is that of
+livekit, which resamples and cancels as for its own detector: these classes are private to the pinned livekit-agents.
 """
 
 from __future__ import annotations
