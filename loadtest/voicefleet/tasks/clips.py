@@ -17,7 +17,7 @@ from voicefleet.speech.clips import Utterance
 from voicefleet.speech.onset_detector import Samples, voiced_span
 from voicefleet.speech.render import SAMPLE_RATE, VOICES, polish, speak
 from voicefleet.tasks.record import SpeechKind
-from voicefleet.tasks.schema import Caller, Line, Pause
+from voicefleet.tasks.schema import Caller, CallerLine, Pause
 
 _ASIDE_GAIN = 10 ** (-14 / 20)
 """Turned away, a few steps from the microphone."""
@@ -51,7 +51,7 @@ def voice_of(caller: Caller, rng: np.random.Generator) -> str:
     return caller.voice or str(rng.choice(VOICES))
 
 
-def spoken(line: Line | str, voice: str, folder: Path | None, rng: np.random.Generator) -> Spoken:
+def spoken(line: CallerLine | str, voice: str, folder: Path | None, rng: np.random.Generator) -> Spoken:
     """A line as `voice` utters it.
 
     Raises:
@@ -59,7 +59,7 @@ def spoken(line: Line | str, voice: str, folder: Path | None, rng: np.random.Gen
         ConfigError: a recording that cannot be used.
     """
     if isinstance(line, str):
-        line = Line(say=line)
+        line = CallerLine(say=line)
     if line.sound == "cough":
         return _made(SpeechKind.COUGH, line, "", voice, cough(rng))
     if line.sound == "backchannel":
@@ -146,7 +146,7 @@ def _joined(parts: tuple[str | Pause, ...], voice: str) -> tuple[Samples, tuple[
 
 def _made(
     kind: SpeechKind,
-    line: Line,
+    line: CallerLine,
     text: str,
     voice: str,
     samples: Samples,

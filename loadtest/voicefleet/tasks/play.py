@@ -20,7 +20,7 @@ from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.speech.clips import Utterance
 from voicefleet.tasks.clips import noise, spoken, voice_of
 from voicefleet.tasks.conversation import Conversation, Script
-from voicefleet.tasks.judge import judge, slots_of
+from voicefleet.tasks.evaluation import evaluate, slots_of
 from voicefleet.tasks.load import TaskSet
 from voicefleet.tasks.observer import SessionObserver
 from voicefleet.tasks.record import SaidText, TaskRecord
@@ -133,7 +133,7 @@ def _record(
     observer: SessionObserver,
 ) -> TaskRecord:
     task, zero_s = call.task, outcome.joined_at_s or 0.0
-    checks = judge(task.checks, observer.tools, observer.state, [said.text for said in observer.said])
+    checks = evaluate(task.checks, observer.tools, observer.state, [said.text for said in observer.said])
     slots, extra = slots_of(task.checks, observer.tools)
     return TaskRecord(
         task=task.id,

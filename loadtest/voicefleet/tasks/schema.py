@@ -48,7 +48,7 @@ class Pause(_Part):
     pause_s: Annotated[float, Field(gt=0, le=5)]
 
 
-class Line(_Part):
+class CallerLine(_Part):
     """One thing that the caller utters: exactly one of `say`, `aside`, `sound` and `file`."""
 
     say: _Text | tuple[_Text | Pause, ...] | None = Field(default=None, description="A turn; a list has pauses in it")
@@ -63,7 +63,7 @@ class Line(_Part):
     )
 
     @model_validator(mode="after")
-    def _one_thing(self) -> Line:
+    def _one_thing(self) -> CallerLine:
         named = [name for name in ("say", "aside", "sound", "file") if getattr(self, name) is not None]
         if len(named) != 1:
             what = f"has {' and '.join(named)}" if named else "says nothing"
@@ -80,8 +80,8 @@ class Line(_Part):
 class Caller(_Part):
     """Who calls and what it utters."""
 
-    turns: Annotated[tuple[Line, ...], Field(min_length=1, max_length=20)]
-    answers: dict[_Name, Line | _Text] = Field(
+    turns: Annotated[tuple[CallerLine, ...], Field(min_length=1, max_length=20)]
+    answers: dict[_Name, CallerLine | _Text] = Field(
         default_factory=dict, description="What the caller says when asked: a name in the file's `questions` -> a line"
     )
     voice: Literal["slt", "awb", "rms", "kal16"] | None = Field(

@@ -11,7 +11,9 @@ from voicefleet.tasks.record import CheckResult, SlotResult, Slots, ToolCall
 from voicefleet.tasks.schema import Checks
 
 
-def judge(checks: Checks, tools: Sequence[ToolCall], final_state: str, said: Sequence[str]) -> tuple[CheckResult, ...]:
+def evaluate(
+    checks: Checks, tools: Sequence[ToolCall], final_state: str, said: Sequence[str]
+) -> tuple[CheckResult, ...]:
     """Each check, and why it does not hold.
 
     Args:
