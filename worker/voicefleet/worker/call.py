@@ -38,6 +38,8 @@ class CallActions(Protocol):
 
     def busy(self, name: str) -> AbstractContextManager[None]: ...
 
+    def report(self, success: bool, task: str) -> None: ...
+
     def on_call_end(self, hook: Callable[[CallSummary], Any]) -> None: ...
 
 
@@ -50,6 +52,9 @@ class _NoActions:
 
     def busy(self, name: str) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def report(self, success: bool, task: str) -> None:
+        return
 
     def on_call_end(self, hook: Callable[[CallSummary], Any]) -> None:
         return
@@ -99,6 +104,17 @@ class CallContext:
             TransferFailedError: not transferred; the call goes on with this agent.
         """
         await self.actions.transfer_to(to, play_dialtone=play_dialtone, headers=headers or {})
+
+    def report(self, *, success: bool, task: str = "") -> None:
+        """Say how it went with what the caller wanted: the table is booked, or cannot be. Once for each task; a call
+        may have several, and counts as done when none of them failed.
+
+        Counted by tier (`voicefleet_tasks_total`) and in the call's log; a canary of tiers can be judged by it.
+
+        Args:
+            task: your word for it, such as "booking", at most 40 characters; no personal data.
+        """
+        self.actions.report(success, task)
 
     def on_call_end(self, hook: Callable[[CallSummary], Any]) -> None:
         """Have `hook`, plain or async, called once per call, in the job that has the call last. An agent that has it at
