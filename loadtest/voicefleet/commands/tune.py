@@ -22,7 +22,7 @@ def tune(
     rule: Annotated[
         str, typer.Option(help="What is chosen, fixed before the sweep; left out: highest success, p95 of 0.8 s.")
     ] = "",
-    calls: Annotated[int, typer.Option(help="Calls at the same time, all of one setting.")] = 2,
+    calls: Annotated[int, typer.Option(help="Calls at the same time, all of one setting.")] = 4,
     price: Annotated[float, typer.Option(help="Price of a worker-hour.")] = 0.0,
     seed: Annotated[int, typer.Option(help="The same seed gives the same callers.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder of the log, tiers.yaml, the page and the recordings.")] = Path(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,16 @@ from voicefleet.contract.errors import ConfigError
 from voicefleet.reporting.result import INTERRUPTED, require_writable, write_json
 from voicefleet.reporting.table import figures_table, shown
 from voicefleet.runtime.clock import SystemClock
+from voicefleet.scoring.replies import HeardReply, hear, whisper
+from voicefleet.scoring.score import score
 from voicefleet.stack.interrupt import finished
 from voicefleet.stack.machine import machine
 from voicefleet.tasks.load import TaskSet, read_tasks
-from voicefleet.tuning.figures import figures
+from voicefleet.tuning.ablation import worth_of_options
 from voicefleet.tuning.options import TuneOptions
+from voicefleet.tuning.report import render_report
 from voicefleet.tuning.result import SweepResult, build_result
+from voicefleet.tuning.samples import listen_to, of_settings
 from voicefleet.tuning.schedule import in_order
 from voicefleet.tuning.space import Space, candidates, read_space, resolved, simulated_stages
 from voicefleet.tuning.stand import running_stand
@@ -31,6 +35,8 @@ from voicefleet.tuning.trial_log import TrialLog, open_log
 from voicefleet.worker.server.settings import environment
 
 LOG, TIERS, VALUES, PAGE = "trials.jsonl", "tiers.yaml", "values.yaml", "report.html"
+_REPLIES = 20
+"""Replies of each setting that are put before another recogniser: 0.2 s of a core each."""
 
 
 def tune(options: TuneOptions, *, json_path: Path | None, console: Console | None = None) -> int:
@@ -77,7 +83,7 @@ def tune(options: TuneOptions, *, json_path: Path | None, console: Console | Non
         seed=options.seed,
         budget_s=options.budget_s,
         fleet=fleet,
-        score=figures,
+        score=lambda records: score(records).figures(),
         log=log,
         clock=clock,
         say=say,
@@ -91,8 +97,17 @@ def tune(options: TuneOptions, *, json_path: Path | None, console: Console | Non
     if not done:
         console.print(f"Interrupted; the same command goes on from {log.path}.", markup=False, soft_wrap=True)
         return INTERRUPTED
-    result = build_result(done[0], log, options, found.name, simulated=simulated_stages(tiers), machine=machine())
-    _write(result, options, json_path)
+    say("the replies of the last settings are heard by another recogniser")
+    result = build_result(
+        done[0],
+        log,
+        options,
+        found.name,
+        simulated=simulated_stages(tiers),
+        machine=machine(),
+        heard=_heard(done[0], log),
+    )
+    _write(result, done[0], log, options, json_path)
     _show(result, options, console)
     return 0 if done[0].choice.within_bounds else 1
 
@@ -131,12 +146,23 @@ def _digest(document: Any) -> str:
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _write(result: SweepResult, options: TuneOptions, json_path: Path | None) -> None:
+def _heard(found: Found, log: TrialLog) -> dict[str, Sequence[HeardReply]]:
+    """Replies of the settings of the last round as Whisper hears them at the caller's ear."""
+    recogniser = whisper()
+    return {name: hear(log.of(name, TUNING), recogniser, most=_REPLIES) for name in found.finalists}
+
+
+def _write(result: SweepResult, found: Found, log: TrialLog, options: TuneOptions, json_path: Path | None) -> None:
     text = tiers_yaml(result.chosen, result.others, result.by_name, result.evidence)
     (options.out / TIERS).write_text(text, encoding="utf-8")
     values = chart_values(text, slots=result.slots, price=options.price, evidence=result.evidence)
     (options.out / VALUES).write_text(values, encoding="utf-8")
     write_json(json_path, result.document)
+    if options.report:
+        names = [found.chosen.name, *(n for n in found.finalists if n != found.chosen.name)]
+        samples = listen_to(of_settings(log.records, names))
+        options_worth = worth_of_options(found.settings, log.rounds, log.records)
+        (options.out / PAGE).write_text(render_report(result, options_worth, samples), encoding="utf-8")
 
 
 def _show(result: SweepResult, options: TuneOptions, console: Console) -> None:
@@ -151,12 +177,13 @@ def _show(result: SweepResult, options: TuneOptions, console: Console) -> None:
             f"{row['name']}{' *' if row['pareto'] else ''}",
             *(_share(row["success"]), f"{_share(low)}-{_share(high)}", _share(row["cut_in_ratio"])),
             *(shown(row[name]) for name in ("ttfa_p50_s", "ttfa_p95_s", "cpu_s_per_call_min")),
-            str(row["plays"]),
+            str(row["counts"]["calls"]),
         )
     console.print(table)
     for sentence in result.evidence:
         console.print(sentence, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"written: {', '.join(str(options.out / name) for name in (TIERS, VALUES, LOG))}", markup=False)
+    written = [TIERS, VALUES, LOG, *([PAGE] if options.report else [])]
+    console.print(f"written: {', '.join(str(options.out / name) for name in written)}", markup=False)
 
 
 def _share(value: float | None) -> str:

@@ -33,7 +33,7 @@ class TuneOptions:
     tasks: str = "desk"
     agent: str = ""
     budget_s: float = 3_000.0
-    at_once: int = 2
+    at_once: int = 4
     rule: Rule = field(default_factory=lambda: parse_rule(DEFAULT_RULE))
     price: float = 0.0
     seed: int = 1

@@ -19,7 +19,7 @@ from voicefleet.tuning.trial_log import Play
 
 FINALISTS = 4
 """So many settings are left in the last round: a front of three points and the choice need narrow intervals."""
-FIRST_TASKS = 3
+FIRST_TASKS = 4
 """Tasks that each setting plays in the first round at least: less says nothing."""
 HELDOUT_SHARE = 0.25
 START_S = 20.0
