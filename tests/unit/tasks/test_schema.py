@@ -77,7 +77,7 @@ def test_the_set_that_ships_has_every_goal_in_both_parts_and_names_the_agents_to
 
 def test_a_task_that_is_not_there() -> None:
     with pytest.raises(ConfigError, match="Did you mean book-01"):
-        read_tasks().chosen(("book-0l",))
+        read_tasks().chosen(("bok-01",))
 
 
 def test_a_folder_of_ones_own_with_recordings(tmp_path: Path) -> None:
