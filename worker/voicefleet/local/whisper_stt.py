@@ -38,7 +38,7 @@ class WhisperSTT(ServedSTT):
 
 
 class WhisperBaseSTT(WhisperSTT):
-    """Whisper base on the CPU: errs less than tiny and takes about twice its time; needs `voicefleet[models]`.
+    """Whisper base on the CPU: errs less than tiny and takes about twice its time; needs `voicefleet[local,models]`.
 
     Args and errors as of `WhisperSTT`.
     """

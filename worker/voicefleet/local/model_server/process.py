@@ -38,8 +38,8 @@ MAX_WAITING = 64
 
 _READ_LIMIT_S = 10.0
 
-_EXTRAS = {"whisper-base": "models"}
-"""The extra that brings a model's packages, where it is not `local`."""
+_EXTRAS = {"whisper-base": "local,models"}
+"""The extras that bring a model's packages, where it is not `local`."""
 
 log = get_logger(__name__)
 
