@@ -1,4 +1,4 @@
-"""What each option is worth: its settings' calls against those of the other options, on the tasks that all played. Pure.
+"""What each option is worth: its settings' calls against those of the other options, on the same tasks. Pure.
 
 Only the first round counts, in which every setting played the same tasks; the settings were picked so that each option
 stands about equally often (`space.balanced`). So a difference is the option's, up to chance, which the intervals tell.

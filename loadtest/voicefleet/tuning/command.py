@@ -43,8 +43,8 @@ def tune(options: TuneOptions, *, json_path: Path | None, console: Console | Non
     """Run a sweep, or go on with the one whose log is in the folder.
 
     Returns:
-        0 when a setting was chosen that keeps the rule's bounds, 1 when none does; 130 after Ctrl-C, and the same command
-        goes on from there.
+        0 when a setting was chosen that keeps the rule's bounds, 1 when none does; 130 after Ctrl-C, and the same
+        command goes on from there.
 
     Raises:
         UsageError: wrong space, tasks, rule or folder, or a part that is not there: before any call.
@@ -119,7 +119,7 @@ def _require_parts(found: TaskSet, where: str) -> None:
                 f"has no task of the part {part}",
                 field="--tasks",
                 value=where,
-                hint="Mark about a third of the tasks `part: heldout`: they check the choice, and are used for nothing else.",
+                hint="Mark about a third of the tasks `part: heldout`: they are for the check alone.",
             )
 
 

@@ -46,7 +46,7 @@ class TuneOptions:
         least_s = least_budget_s(self.at_once)
         if self.budget_s < least_s:
             raise ConfigError(
-                "is too short for one trial: two fleets start, two settings play a task, and two tasks check the choice",
+                "is too short for one trial: two fleets start, two settings play a task, and two calls check it",
                 field="--budget",
                 value=f"{self.budget_s:g}s",
                 hint=f"Give at least {least_s:.0f}s; 10m tells something on two cores.",

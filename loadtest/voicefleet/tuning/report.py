@@ -1,4 +1,4 @@
-"""The page of a sweep: the front, what each option buys, the held-out check, the endpointing curve, turns to listen to."""
+"""The page of a sweep: the front, what each option buys, the held-out check, the curve, turns to listen to."""
 
 from __future__ import annotations
 

@@ -134,9 +134,10 @@ def _evidence(
         f"Rule, fixed beforehand: {options.rule.text}",
         f"{len(log.records)} calls, tasks {tasks}, {options.at_once} at a time, seed {options.seed},"
         f" {len(found.settings)} settings, on {machine['cores']} cores ({machine['cpu']}).",
-        f"Tuning part: success {_share(best['success'])} (95 %: {_share(low)} to {_share(high)}, {best['counts']['calls']} calls),"
+        f"Tuning part: success {_share(best['success'])} (95 %: {_share(low)} to {_share(high)},"
+        f" {best['counts']['calls']} calls),"
         f" TTFA p50 {_s(best['ttfa_p50_s'])}, p95 {_s(best['ttfa_p95_s'])}.",
-        f"Held-out part, {heldout['tasks']} tasks each, chosen / livekit-agents' default turn taking with the same models:"
+        f"Held-out part, {heldout['tasks']} task(s) each, chosen / livekit-agents' own turn taking, same models:"
         f" success {_share(mine['success'])} / {_share(plain['success'])},"
         f" TTFA p50 {_s(mine['ttfa_p50_s'])} / {_s(plain['ttfa_p50_s'])},"
         f" cut-ins {_share(mine['cut_in_ratio'])} / {_share(plain['cut_in_ratio'])}.",
@@ -145,8 +146,8 @@ def _evidence(
         said.append(f"Settings that differ by more than their intervals in success and TTFA p95: {', '.join(apart)}.")
     else:
         said.append(
-            f"Only {len(apart)} of three wanted settings differ by more than their intervals in success and TTFA p95: give"
-            " a longer budget, or harder tasks; the choice may be no better than its neighbours."
+            f"Only {len(apart)} of three wanted settings differ by more than their intervals in success and TTFA p95:"
+            " give a longer budget, or harder tasks; the choice may be no better than its neighbours."
         )
     if simulated:
         said.append(f"SIMULATED, no model runs: {', '.join(simulated)}. Their latencies are declared, not measured.")

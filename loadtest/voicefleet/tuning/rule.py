@@ -2,8 +2,8 @@
 
     max success where ttfa_p95_s <= 0.8, else min ttfa_p95_s
 
-The first part names what shall be highest (`max`) or lowest (`min`), `where` its bounds (several by `and`); when nothing
-keeps the bounds, the part behind `else` chooses among all. Of equals the faster is taken, then the cheaper.
+The first part names what shall be highest (`max`) or lowest (`min`), `where` its bounds (several by `and`); when
+nothing keeps the bounds, the part behind `else` chooses among all. Of equals the faster is taken, then the cheaper.
 """
 
 from __future__ import annotations

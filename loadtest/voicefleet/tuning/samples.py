@@ -1,4 +1,4 @@
-"""Turns to listen to, cut out of the recordings of the calls: good ones and bad ones, small enough to stand in a page."""
+"""Turns to listen to, cut out of the recordings of the calls: good and bad ones, small enough for a page."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Who plays which tasks, in rounds that halve the field (successive halving), within a budget of time. Pure.
 
-Every candidate that is left plays the same tasks in a round, so they are compared on equal terms; after it the worse half
-goes. Each round costs about the same: half the candidates play twice the tasks. The last few play the most, and their
-intervals are the narrowest. (Jamieson and Talwalkar, AISTATS 2016. Optuna's pruners do the same for one figure; it has
-none for two at once, and here speed and success must both survive.)
+Every candidate that is left plays the same tasks in a round, so they are compared on equal terms; after it the worse
+half goes. Each round costs about the same: half the candidates play twice the tasks. The last few play the most,
+and their intervals are the narrowest. (Jamieson and Talwalkar, AISTATS 2016. Optuna prunes by one figure alone;
+here speed and success must both survive.)
 """
 
 from __future__ import annotations

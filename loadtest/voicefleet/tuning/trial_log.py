@@ -1,7 +1,7 @@
 """The log of a sweep, a JSON value a line: what was played, so that a sweep that was killed goes on where it was.
 
-The first line says what is measured (space, tasks, seed, rule...): a log of something else is not continued. Each later line
-is a round as it was planned, or a play as it ended. A line that was cut off by a kill, the last one, is left out.
+The first line says what is measured (space, tasks, seed, rule...): a log of something else is not continued. Each later
+line is a round as it was planned, or a play as it ended. A line that was cut off by a kill, the last one, is left out.
 """
 
 from __future__ import annotations

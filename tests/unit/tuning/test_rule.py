@@ -9,7 +9,8 @@ from voicefleet.tuning.rule import DEFAULT_RULE, choose, parse_rule
 
 pytestmark = pytest.mark.unit
 
-FIGURES = {
+Table = dict[str, dict[str, float | None]]
+FIGURES: Table = {
     "fast": {"success": 0.5, "ttfa_p95_s": 0.5},
     "middle": {"success": 0.7, "ttfa_p95_s": 0.75},
     "slow": {"success": 0.9, "ttfa_p95_s": 1.4},
@@ -29,18 +30,21 @@ def test_where_none_keeps_the_bounds_the_other_part_chooses_and_says_so() -> Non
 
 
 def test_an_unknown_figure_keeps_no_bound() -> None:
-    figures = {"unknown": {"success": 1.0, "ttfa_p95_s": None}, "known": {"success": 0.1, "ttfa_p95_s": 0.7}}
+    figures: Table = {"unknown": {"success": 1.0, "ttfa_p95_s": None}, "known": {"success": 0.1, "ttfa_p95_s": 0.7}}
     assert choose(parse_rule(DEFAULT_RULE), figures).name == "known"
 
 
 def test_of_equals_the_faster_is_taken() -> None:
-    figures = {"a": {"success": 0.5, "ttfa_p95_s": 0.7}, "b": {"success": 0.5, "ttfa_p95_s": 0.6}}
+    figures: Table = {"a": {"success": 0.5, "ttfa_p95_s": 0.7}, "b": {"success": 0.5, "ttfa_p95_s": 0.6}}
     assert choose(parse_rule(DEFAULT_RULE), figures).name == "b"
 
 
 def test_several_bounds() -> None:
     rule = parse_rule("min ttfa_p95_s where success >= 0.6 and cut_in_ratio <= 0.2")
-    assert [(b.metric, b.at_most, b.value) for b in rule.bounds] == [("success", False, 0.6), ("cut_in_ratio", True, 0.2)]
+    assert [(b.metric, b.at_most, b.value) for b in rule.bounds] == [
+        ("success", False, 0.6),
+        ("cut_in_ratio", True, 0.2),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_lengths() -> None:
 
 
 def test_the_rules_best_and_the_front_go_on() -> None:
-    figures = {
+    figures: dict[str, dict[str, float | None]] = {
         "bad": {"success": 0.1, "ttfa_p95_s": 2.0},
         "good": {"success": 0.9, "ttfa_p95_s": 1.5},
         "fast": {"success": 0.3, "ttfa_p95_s": 0.4},

@@ -47,7 +47,7 @@ class HandClock:
 
 
 class TableStand:
-    """Setting sN does N of 8 tasks, and takes longer the more it does; a call takes 20 s. After `most` calls it dies."""
+    """Setting sN does N of 8 tasks, slower the more it does; a call takes 20 s. After `most` calls it dies."""
 
     def __init__(self, most: int = 10_000) -> None:
         self.clock = HandClock()
