@@ -2,7 +2,7 @@
 
 A turn is full of pauses: all but its last are *holds*, in which the caller will go on; the last is the turn's end. A
 policy ends a turn `delay_s` into a pause where the detector was at least `threshold` sure, else `timeout_s` into it. A
-hold that lasts longer than that is cut into. Every policy of a grid is tried; a figure is the best that any of them reaches.
+hold that lasts longer than that is cut into. Every policy of a grid is tried; a figure is the best that any reaches.
 """
 
 from __future__ import annotations

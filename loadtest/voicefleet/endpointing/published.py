@@ -23,4 +23,4 @@ PUBLISHED: Mapping[str, Mapping[str, float]] = {
 }
 
 HOLD_SURVIVAL = ((0.2, 1.0), (0.3, 0.556), (0.6, 0.217), (1.0, 0.10), (1.6, 0.05), (3.5, 0.01))
-"""(seconds, share of holds that last longer): what the benchmark's row for silence alone says of its callers' pauses."""
+"""(seconds, share of holds that last longer), as the benchmark's row for silence alone says of its callers' pauses."""

@@ -1,7 +1,7 @@
 """Turns to judge detectors by: synthetic callers who pause between phrases, or a folder of recordings.
 
-A synthetic turn is rendered in one piece, so that a phrase inside it does not sound like the end of one, and its pauses are
-stretched to lengths drawn from those of the benchmark's callers. In a recording, each file is one whole turn.
+A synthetic turn is rendered in one piece, so that a phrase inside it does not sound like the end of one, and its pauses
+are stretched to lengths drawn from those of the benchmark's callers. In a recording, each file is one whole turn.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +132,6 @@ def _phrase_ends(text: str, voice: str) -> list[tuple[int, float]]:
     ends_s = [(phone, float(end)) for phone, _, end in (word.partition(":") for word in told)]
     return [
         (round((before + end) / 2 * SAMPLE_RATE), end - before)
-        for (_, before), (phone, end) in zip(ends_s[1:-2], ends_s[2:-1], strict=True)
+        for (_, before), (phone, end) in pairwise(ends_s[1:-1])
         if phone == "pau"
     ]

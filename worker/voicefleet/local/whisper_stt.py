@@ -35,3 +35,12 @@ class WhisperSTT(ServedSTT):
                 "out of range", field="stt.args.beam_size", value=beam_size, hint="Use a number from 1 to 5."
             )
         super().__init__(socket_path=socket_path, options={"window_s": window_s, "beam_size": beam_size})
+
+
+class WhisperBaseSTT(WhisperSTT):
+    """Whisper base on the CPU: errs less than tiny and takes about twice its time; needs `voicefleet[local,models]`.
+
+    Args and errors as of `WhisperSTT`.
+    """
+
+    required_models: ClassVar[tuple[str, ...]] = ("whisper-base",)
