@@ -2,7 +2,7 @@
 
 Each task's caller is rendered and recognised, and what was recognised is given to the responder turn by turn, whose
 tools work on a real desk. No network, no turn taking: so this tells models apart, not tiers (`voicefleet tune` does).
-One JSON row for each pair on stdout: tasks done, word error ratio, seconds of compute for each second of speech, memory.
+One JSON row for each pair on stdout: tasks done, word errors, seconds of compute for each second of speech, memory.
 """
 
 from __future__ import annotations
