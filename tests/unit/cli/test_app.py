@@ -135,6 +135,7 @@ def test_every_command_is_listed_with_its_whole_first_sentence(
             "transports",
             "tune",
             "dashboards",
+            "endpointing",
         ),
     }
     assert "..." not in text.partition("Commands:")[2]
