@@ -62,13 +62,19 @@ def build_result(
     worker = WorkerSize(cores=float(machine["cores"]), price_per_hour=options.price or None)
     plays = {c.name: log.of(c.name, TUNING) for c in found.settings}
     scores = {name: score(records, heard=heard.get(name, ()), worker=worker) for name, records in plays.items()}
-    standing = front(plays, seed=options.seed)
+    # Those that left early played fewer, other tasks: beside the last ones their figures are no fair comparison.
+    standing = front({name: plays[name] for name in found.finalists}, seed=options.seed)
     rows: dict[str, dict[str, Any]] = {
-        name: {**scores[name].to_json(), "pareto": standing[name].on_front, "pareto_share": standing[name].share}
+        name: {
+            **scores[name].to_json(),
+            "finalist": name in standing,
+            "pareto": name in standing and standing[name].on_front,
+            "pareto_share": standing[name].share if name in standing else None,
+        }
         for name in plays
     }
-    on_front = {name for name in plays if standing[name].on_front}
-    apart = distinct(list(scores.values()))
+    on_front = {name for name, place in standing.items() if place.on_front}
+    apart = distinct([scores[name] for name in found.finalists])
     # Those that played most come first: a setting that left early was measured by a few calls only.
     ranked = sorted(rows, key=lambda n: (n != found.chosen.name, n not in found.finalists, options.rule.key(rows[n])))
     heldout = heldout_document(log, found, worker)
@@ -97,9 +103,7 @@ def build_result(
             "rounds": [[len(r.settings), len(r.plays)] for r in log.rounds],
         },
     }
-    others = tuple(
-        c for c in found.settings if c.name in on_front and c is not found.chosen and c.name in found.finalists
-    )
+    others = tuple(c for c in found.settings if c.name in on_front and c is not found.chosen)
     return SweepResult(found.chosen, others, rows, slots, scores, evidence, document)
 
 
