@@ -94,6 +94,8 @@ def test_a_number_with_a_pause_in_it_is_put_together() -> None:
 def test_a_change_of_mind_after_a_booking_needs_no_name_again() -> None:
     booked = "Book a table for four people on Friday at seven, the name is Baker"
     assert talk(booked, "No wait, make it five people.")[1] == CallTool("change", {"name": "baker", "people": 5})
+    later = "Could we come later? Change my booking to eight thirty, the name is Cole"
+    assert talk(later) == [CallTool("change", {"name": "cole", "time": "20:30"})]
     assert talk("Move my booking from Friday to Saturday, the name is Baker") == [
         CallTool("change", {"name": "baker", "day": "saturday"})
     ]

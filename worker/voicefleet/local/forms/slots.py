@@ -21,7 +21,8 @@ _TIMES = (
     (re.compile(r"\b(?:a )?quarter past (\d{1,2})\b"), 15),
     (re.compile(r"\b(?:a )?quarter to (\d{1,2})\b"), -15),
     (re.compile(rf"\b(?:at|around|about|until|by) {_CLOCK}(?: (am|pm|oclock))?\b(?! people| person| of us)"), 0),
-    (re.compile(r"\b(\d{1,2}):([0-5]\d)(?: (am|pm))?\b"), 0),
+    (re.compile(rf"(?<!quarter )\bto {_CLOCK}(?: (am|pm|oclock))?\b(?! people| person| of us)"), 0),
+    (re.compile(r"\b(\d{1,2})(?::([0-5]\d)| (00|15|30|45))(?: (am|pm))?\b"), 0),
     (re.compile(r"\b(\d{1,2})(?: ([0-5]\d))? (am|pm|oclock|in the evening|tonight)\b"), 0),
 )
 _PEOPLE = r"(?:people|persons|person|guests|adults|of us)"
@@ -39,6 +40,7 @@ _NAMES = re.compile(
     r"booking (?:of|for)|reservation (?:of|for)|table (?:of|for)|i am|im|for)(?: mr| mrs| the name)? ([a-z]{2,})\b"
 )
 _FILLERS = """
+how many when where who with about around see
 a an the my our your me us you him her it them and or at on in for to of is are was be please thanks thank yes
 no not sorry hello hi well um uh ah oh so the name booking table reservation people person guests double calling
 looking going afraid here there this that these tonight today tomorrow lunch dinner late early one two okay ok
@@ -105,11 +107,10 @@ def _time(said: str, due: Slot | None, rules: Rules) -> str | None:
     found: list[tuple[int, str]] = []
     for pattern, minutes in _TIMES:
         for match in pattern.finditer(said):
-            parts = [*match.groups(), None, None][:3]
-            if minutes:
-                parts = [parts[0], None, None]
-            time = _clock(parts[0], parts[1], parts[2], minutes, rules.day_begins_at)
-            if time:
+            hour, *others = match.groups()
+            minute = next((part for part in others if part and part.isdigit()), None)
+            half = next((part for part in others if part in ("am", "pm")), None)
+            if time := _clock(hour, minute, half, minutes, rules.day_begins_at):
                 found.append((match.end(), time))
     if not found and due is not None and due.kind == "time":
         # Asked for a time, a bare number is one: the last, unless it counts people.

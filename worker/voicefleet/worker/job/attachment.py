@@ -22,6 +22,7 @@ from typing import Any
 from livekit.agents import Agent, AgentSession
 
 from voicefleet.contract.responses import TaskResult
+from voicefleet.contract.tier_choice import TierChoice
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.call import ASKED_AGAIN
 from voicefleet.worker.conversation.call_end import Hook, run_call_end
@@ -41,6 +42,7 @@ from voicefleet.worker.job.live_call import LiveCall
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.parts import Job
 from voicefleet.worker.job.session_wait import SessionWait
+from voicefleet.worker.job.tier import pick_tier
 from voicefleet.worker.job.transfer import TRANSFERRED, transfer
 from voicefleet.worker.providers.pipeline import fit_session
 from voicefleet.worker.telemetry.call_facts import Note
@@ -65,12 +67,13 @@ class Attachment:
 
     Args:
         before: the conversation that another job had with this caller.
+        choice: what the controller says of the tier of calls that name none.
     """
 
-    def __init__(self, job: Job, tiers: Tiers, before: CallTranscript | None) -> None:
+    def __init__(self, job: Job, tiers: Tiers, before: CallTranscript | None, choice: TierChoice | None = None) -> None:
         self._job = job
         self._before = before
-        self.tier: ReadyTier = parts.pick_tier(job, tiers, before)
+        self.tier: ReadyTier = pick_tier(job, tiers, before, choice)
         self._work = CallWork(patience_s(job.settings.drain_timeout_s))
         self.call = parts.build_call(job, self.tier.name, before, self)
         self._trace = parts.build_trace(job, self.tier.name, before)

@@ -100,6 +100,10 @@ class CallFacts:
         """Take something that nothing else counts; returns at once."""
         self._keep({"e": what.value} if seconds is None else {"e": what.value, "seconds": round(seconds, 4)})
 
+    def drawn(self, tier: str, trial: str) -> None:
+        """The call was drawn for this tier, in the canary with this fingerprint; returns at once."""
+        self._keep({"e": "tier_drawn", "tier": tier, "trial": trial})
+
     def _keep(self, fact: dict[str, Any]) -> None:
         self._kept.append((self._clock.monotonic(), fact))
         if self._writing is None or self._writing.done():
