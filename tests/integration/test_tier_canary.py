@@ -46,7 +46,7 @@ async def test_a_tier_that_fails_its_callers_is_rolled_back_by_their_calls(tmp_p
     utterance = min((u for u in load_utterances() if u.voice == "slt"), key=lambda u: u.duration_s)
     async with (
         running_fleet(
-            ("eu",), SHAPE, tmp_path, workers=workers, overrides={"tier": {"steady": 50, "quick": 50}}
+            ("eu",), SHAPE, tmp_path, workers=workers, overrides={"tier": {"steady": 60, "quick": 40}}
         ) as fleet,
         ControllerClient(fleet.api_url) as client,
         aiohttp.ClientSession() as http,
