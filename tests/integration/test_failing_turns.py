@@ -103,9 +103,7 @@ async def test_hanging_providers_and_refused_callers_are_told_by_all(tmp_path: P
             told = json.loads(result.read_text())
             assert (told["calls"]["answered"], told["turns"]["answered"]) == (0, 0), told
             assert told["turns"]["apologies"] == told["turns"]["asked"] == 21, told
-            # An apology is better than silence. Beside another test one of the seven may come after 10 s all the same:
-            # the machine has two cores for both. Chaos judges silence on a machine of its own, with no exception.
-            assert told["calls"]["silent"] <= 1, told
+            assert told["calls"]["silent"] == 0, "an apology is better than silence"
             assert "calls: 0 of 7 answered" in said.getvalue()
             await prometheus.until('sum(voicefleet_turns_total{outcome="error"})', 21, 10)  # The last scrape.
             hangs = await prometheus.value('sum(voicefleet_provider_failures_total{stage="llm",kind="timeout"})')
