@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from support.fake_region import FakeRegion
@@ -13,19 +11,11 @@ from voicefleet.controller.health.observe import observe
 from voicefleet.controller.http.answer_exchange import GONE_MS, AnswerExchange, Answers
 from voicefleet.controller.regions.refusals import KEPT_S
 from voicefleet.controller.regions.region import Region
-from voicefleet.runtime.redis.connection import RedisClient, connect_redis
+from voicefleet.runtime.redis.connection import RedisClient
 
 pytestmark = pytest.mark.integration
 
 KEY = Keys("eu").answers
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
-    client = connect_redis(redis_url)
-    await client.flushdb()
-    yield client
-    await client.aclose()
 
 
 def replica(name: str, **answers: int) -> Region:

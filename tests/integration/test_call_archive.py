@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,21 +13,13 @@ from voicefleet.contract.call_log import MOST_NOTES, summarize
 from voicefleet.contract.keys import Keys
 from voicefleet.controller.calls.call_archive import CallArchive
 from voicefleet.controller.calls.call_store import CallStore
-from voicefleet.runtime.redis.connection import RedisClient, Scripts, connect_redis
+from voicefleet.runtime.redis.connection import RedisClient, Scripts
 
 pytestmark = pytest.mark.integration
 
 KEYS = Keys("eu")
 STATED_BYTES = 1_500
 """Of one past call of ten turns, in the README and in the setting `call_history.calls`."""
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
-    client = connect_redis(redis_url)
-    await client.flushdb()
-    yield client
-    await client.aclose()
 
 
 async def whole_call(store: CallStore, room: str, *, sid: str = "", turns: int = 1) -> str:

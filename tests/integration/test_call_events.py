@@ -21,7 +21,7 @@ from support.event_receiver import SECRET, Receiver, event_receiver
 from support.eventually import eventually, happens
 from voicefleet.contract.keys import Keys
 from voicefleet.controller.calls.call_store import CallStore
-from voicefleet.runtime.redis.connection import RedisClient, Scripts, connect_redis
+from voicefleet.runtime.redis.connection import RedisClient, Scripts
 from voicefleet.runtime.supervisor.children import Child, running
 from voicefleet.runtime.supervisor.ports import Ports
 from voicefleet.stack import servers
@@ -30,14 +30,6 @@ from voicefleet.stack.servers import livekit_server
 pytestmark = pytest.mark.integration
 
 KEYS = Keys("eu")
-
-
-@pytest.fixture
-async def redis(redis_url: str) -> AsyncIterator[RedisClient]:
-    client = connect_redis(redis_url)
-    await client.flushdb()
-    yield client
-    await client.aclose()
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ from voicefleet.contract.claims import (
 )
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.controller.calls.call_store import DISPATCH_TTL_MS
-from voicefleet.controller.calls.snapshots import Call, Snapshot
+from voicefleet.controller.calls.snapshots import Call, Snapshot, read_call
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.redis.claim_store import Accepted, Refused, Renewed, Succeeding, Turn, Yielded
 
@@ -329,11 +329,8 @@ class FakeCallStore:
         self.logs = FakeCallLogs(self.redis)
         self.archive = FakeCallArchive(self.redis, self.logs)
         self._grace_ms = grace_ms
-        self._held_since_ms: dict[tuple[str, str], int] = {}
+        self._before: dict[str, Call] = {}
         self._queued: set[str] = set()
-        self._wants_since_ms: dict[str, int] = {}
-        """Room whose call has no agent and wants one -> since when."""
-        self._had_agent: set[str] = set()
 
     async def scan(self) -> Snapshot:
         redis, now_ms = self.redis, self.redis.now_ms()
@@ -355,26 +352,20 @@ class FakeCallStore:
             elif rank is None and now_ms - joined_ms >= self._grace_ms:
                 record = redis.records.get(room)
                 redis.waiting[room] = joined_ms - (record.priority if record else 0) * PRIORITY_LEVEL_MS
-        held = {(room, claim.job): now_ms for room, claim in claims.items() if claim}
-        self._held_since_ms = held | {key: at for key, at in self._held_since_ms.items() if key in held}
-        wanting = {r for r, claim in claims.items() if claim is None and redis.aside(r) is None}
-        self._had_agent |= claims.keys() - wanting
-        self._wants_since_ms = {
-            r: self._wants_since_ms.get(r, now_ms if r in self._had_agent else redis.callers[r]) for r in wanting
-        }
         in_order = sorted(redis.callers.items(), key=lambda item: (item[1], item[0]))
         calls = tuple(
-            Call(
+            read_call(
                 room,
-                joined_ms,
-                redis.waiting.get(room),
-                claim := claims[room],
-                self._held_since_ms[room, claim.job] if claim else 0,
-                None if claim else redis.aside(room),
-                self._wants_since_ms.get(room, 0),
+                str(joined_ms),
+                str(redis.waiting.get(room, "")),
+                claims[room],
+                None if claims[room] else redis.aside(room),
+                now_ms,
+                self._before.get(room),
             )
             for room, joined_ms in in_order
         )
+        self._before = {call.room: call for call in calls}
         live = {room: claim for room, claim in claims.items() if claim and claim.state == ClaimState.LIVE}
         abandoned = len(self._queued - redis.callers.keys())
         self._queued = set(redis.waiting)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.parsing.listed import listed
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.scaling.policies import DEFAULT, SELECTABLE
 from voicefleet.simulator.baselines.base import Baseline
@@ -65,7 +66,7 @@ def policies_of(text: str) -> tuple[str, ...]:
     """Names from ``all`` or a list ``a,b``. Raises `ConfigError` that lists the known ones."""
     if text.strip() == "all":
         return all_policies()
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    names = tuple(dict.fromkeys(listed(text)))
     unknown = [name for name in names if name not in known_policies()]
     if unknown or not names:
         raise ConfigError(

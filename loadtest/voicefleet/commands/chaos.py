@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from voicefleet.contract.parsing.listed import listed
 from voicefleet.runtime.command.options import JsonOption
 
 
@@ -36,7 +37,7 @@ def chaos(
     if list_them:
         (list_faults if alerts else list_scenarios)()
         return
-    names = tuple(name.strip() for given in only or () for name in given.split(",") if name.strip())
+    names = listed(*only or ())
     if alerts:
         raise typer.Exit(run_alerts(names, quick=quick, logs=logs, json_path=json_path))
     options = ChaosOptions(names, seeds, first_seed, quick, logs)

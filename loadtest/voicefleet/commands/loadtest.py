@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from voicefleet.contract.parsing.listed import listed
 from voicefleet.runtime.command.options import ControllerOption, JsonOption
 
 
@@ -28,6 +29,5 @@ def loadtest(
     from voicefleet.loadtest.command_loadtest import LoadOptions
     from voicefleet.loadtest.command_loadtest import loadtest as run_it
 
-    names = tuple(name.strip() for name in regions.split(",") if name.strip())
-    options = LoadOptions(controller_url, calls, rate, turns, names, seed, patience, metrics, tier, agent)
+    options = LoadOptions(controller_url, calls, rate, turns, listed(regions), seed, patience, metrics, tier, agent)
     raise typer.Exit(run_it(options, json_path=json_path))

@@ -8,6 +8,7 @@ from typing import Any
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.limits import require_between
+from voicefleet.contract.parsing.listed import listed
 from voicefleet.transports.arms import ARMS, Arm, chosen
 
 
@@ -94,8 +95,7 @@ def options_from(
         "seconds": seconds,
     }
     said = {name: value for name, value in given.items() if value is not None}
-    named = tuple(name.strip() for name in arms.split(",") if name.strip())
-    return LabOptions(arms=chosen(named), backend=backend, logs=logs, **{**(_QUICK if quick else {}), **said})
+    return LabOptions(arms=chosen(listed(arms)), backend=backend, logs=logs, **{**(_QUICK if quick else {}), **said})
 
 
 def numbers(name: str, text: str | None) -> tuple[float, ...] | None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from support.fake_fleet import take_over_calls
+from support.fake_region import FakeRegion, with_region
 from voicefleet.contract.claims import Claim
 from voicefleet.contract.pools import PoolSpec
 from voicefleet.contract.reports import WorkerOrder, WorkerReport
@@ -16,7 +18,7 @@ from voicefleet.controller.calls.snapshots import Call, Snapshot
 from voicefleet.controller.pool.observe import Readings, compose
 from voicefleet.controller.pool.worker_store import Reported
 from voicefleet.controller.ports import Instance, InstanceState
-from voicefleet.controller.regions.capacity import RegionCapacity, choose
+from voicefleet.controller.regions.capacity import RegionCapacity, capacity_of, choose
 from voicefleet.scaling import PoolObservation, SupplyState, SureCalls, Worker
 
 pytestmark = pytest.mark.unit
@@ -247,3 +249,22 @@ def test_a_worker_whose_report_redis_lost_is_unknown_and_not_starting() -> None:
     assert (lost.state, lost.silent_s, lost.lost) == (SupplyState.UNKNOWN, 2.0, False)
     stopping = only(observe({}, state=InstanceState.STOPPING, last_reported_s={"eu-1": 98.0}))
     assert stopping.state is SupplyState.STOPPING
+
+
+def test_a_slot_that_a_claim_has_is_promised_to_nobody_before_its_worker_reports_it() -> None:
+    """Else one caller too many gets a ticket, and waits in silence until a whole call is over."""
+
+    async def story(fakes: FakeRegion) -> None:
+        fakes.workers.add("w1", slots=2)
+        await fakes.region.reports.read()
+        await take_over_calls(fakes.region)
+        assert capacity_of(fakes.region, "front", 1.0).free_now == 2
+        await fakes.store.caller_joined("a")
+        await fakes.store.claims.accept("a", "RM_a", worker="w1", job="J1")
+        await fakes.region.scans.scan()
+        reports = fakes.region.reports.fresh()
+        assert reports is not None
+        assert reports["w1"].free == 2, "the report is of before"
+        assert capacity_of(fakes.region, "front", 1.0).free_now == 1
+
+    with_region(story)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from voicefleet.contract import codec
 from voicefleet.contract.dials import DIAL_TTL_MS, Dial, DialState, Outcome
 from voicefleet.contract.keys import Keys
-from voicefleet.runtime.redis.connection import RedisClient, Scripts, translate_redis_errors
+from voicefleet.runtime.redis.connection import RedisClient, Scripts, redis_now_ms, translate_redis_errors
 from voicefleet.runtime.redis.scripts import DialPut, TrunkTake
 from voicefleet.runtime.redis.values import read_value
 
@@ -27,9 +27,7 @@ class DialStore:
 
     async def now_ms(self) -> int:
         """Redis's clock."""
-        with translate_redis_errors():
-            seconds, micros = await self._redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        return await redis_now_ms(self._redis)
 
     async def get(self, room: str) -> Dial | None:
         """The outbound call in `room`; None when there is none, or an inbound one."""

@@ -13,7 +13,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.controller.regions.refusals import KEPT_S, WINDOWS_S
 from voicefleet.controller.regions.region import Region
-from voicefleet.runtime.redis.connection import RedisClient, translate_redis_errors
+from voicefleet.runtime.redis.connection import RedisClient, redis_now_ms, translate_redis_errors
 from voicefleet.runtime.redis.values import read_value
 
 EVERY_S = 2.0
@@ -52,9 +52,8 @@ class AnswerExchange:
         """Tell and hear once. Raises `UnknownStateError`."""
         refusals, replica = self._region.refusals, self._region.replica
         own = {f"{window_s:.0f}": dict(refusals.own(window_s)) for window_s in WINDOWS_S}
+        now_ms = await redis_now_ms(self._redis)
         with translate_redis_errors():
-            seconds, micros = await self._redis.time()
-            now_ms = int(seconds) * 1000 + int(micros) // 1000
             async with self._redis.pipeline(transaction=False) as pipe:
                 pipe.hset(self._key, replica, codec.dump(Answers(now_ms, own)))
                 pipe.pexpire(self._key, round(KEPT_S * 1000))

@@ -10,7 +10,7 @@ from typing import Any
 from voicefleet.contract import codec
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
-from voicefleet.runtime.redis.connection import RedisClient, translate_redis_errors
+from voicefleet.runtime.redis.connection import RedisClient, redis_now_ms, translate_redis_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,7 @@ class CampaignStore:
 
     async def now_ms(self) -> int:
         """Redis's clock."""
-        with translate_redis_errors():
-            seconds, micros = await self._redis.time()
-            return int(seconds) * 1000 + int(micros) // 1000
+        return await redis_now_ms(self._redis)
 
     async def current(self, now_ms: int) -> tuple[CampaignRecord, ...]:
         """Those that are not over. One that this release cannot read is left out."""

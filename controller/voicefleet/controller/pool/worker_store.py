@@ -14,7 +14,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import STALE_AFTER_S, WorkerOrder, WorkerReport, WorkerState
 from voicefleet.controller.leader.leadership import Term
-from voicefleet.runtime.redis.connection import RedisClient, Scripts, translate_redis_errors
+from voicefleet.runtime.redis.connection import RedisClient, Scripts, redis_now_ms, translate_redis_errors
 from voicefleet.runtime.redis.scripts import Order, Reports
 from voicefleet.runtime.redis.values import read_value
 
@@ -130,13 +130,12 @@ class WorkerStore:
         Raises:
             UnknownStateError: Redis did not answer, or another replica leads since.
         """
-        with translate_redis_errors():
-            seconds, micros = await self._redis.time()
-            serial = max(after + 1, int(seconds) * 1000 + int(micros) // 1000)
-            text = codec.dump(WorkerOrder(serial=serial, cordon=cordon, leave=leave))
-            if term is None:
+        serial = max(after + 1, await redis_now_ms(self._redis))
+        text = codec.dump(WorkerOrder(serial=serial, cordon=cordon, leave=leave))
+        if term is None:
+            with translate_redis_errors():
                 await self._redis.set(self._keys.order(worker), text, ex=_ORDER_S)
-                return
+            return
         await self._as_leader(term, [self._keys.order(worker)], text)
 
     async def enter(self, term: Term) -> None:

@@ -64,7 +64,8 @@ def capacity_of(region: Region, key: str, ratio: float) -> RegionCapacity:
     own = [region.reservations.expected(ticket) for ticket in unused if ticket.key == key]
     return RegionCapacity(
         region.name,
-        free_now=sum(r.free for r in reports.values()) - unserved,
+        # A claim is known before its worker's report tells of it: a slot is free when neither has it.
+        free_now=sum(min(r.free, max(0, r.report.slots - snapshot.calls_of[w])) for w, r in reports.items()) - unserved,
         free_at_most=pool.max_workers * pool.slots - snapshot.live - unserved,
         reserved=region.reservations.unjoined(snapshot),
         own=sum(own),

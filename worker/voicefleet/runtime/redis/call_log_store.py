@@ -12,7 +12,7 @@ from typing import Any
 from voicefleet.contract.call_events import CallSummary, EndReason
 from voicefleet.contract.call_log import CallLog, summarize
 from voicefleet.contract.keys import Keys
-from voicefleet.runtime.redis.connection import RedisClient, Scripts, translate_redis_errors
+from voicefleet.runtime.redis.connection import RedisClient, Scripts, redis_now_ms, translate_redis_errors
 from voicefleet.runtime.redis.scripts import CallFacts, CallNote, CallReason, CallsDue
 
 LOOK_EVERY_MS = 60_000
@@ -49,9 +49,7 @@ class CallLogStore:
 
     async def now_ms(self) -> int:
         """Redis's clock."""
-        with translate_redis_errors():
-            seconds, micros = await self._redis.time()
-        return int(seconds) * 1000 + int(micros) // 1000
+        return await redis_now_ms(self._redis)
 
     async def summary(self, room: str, room_sid: str, *, over: bool = False) -> CallSummary | None:
         """The newest call in `room`, as it stands; None: none is known, or it is of another room with this name.

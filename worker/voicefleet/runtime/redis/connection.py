@@ -67,6 +67,13 @@ def _refuses_rights(error: BaseException) -> bool:
     )
 
 
+async def redis_now_ms(redis: RedisClient) -> int:
+    """Redis's clock, Unix milliseconds. Raises `UnknownStateError` when Redis does not answer."""
+    with translate_redis_errors():
+        seconds, micros = await redis.time()
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
 def connect_redis(url: str, *, timeout_s: float = COMMAND_TIMEOUT_S) -> RedisClient:
     """A client of the Redis at `url`. It connects on first use.
 

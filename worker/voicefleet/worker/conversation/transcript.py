@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.parsing.listed import listed
 
 VERSION = 1
 _OPTIONAL = ("trace", "agent", "userdata", "work", "left_s", "released")
@@ -98,7 +99,7 @@ def build_cipher(keys: str) -> Cipher | None:
     Raises:
         ConfigError: one of them is no key.
     """
-    names = [key.strip() for key in keys.split(",") if key.strip()]
+    names = listed(keys)
     if not names:
         return None
     # Here, because most workers have no key, and their job processes need not carry it.
