@@ -104,17 +104,15 @@ def in_rows(
 
 
 def in_order(goals: Mapping[str, str], seed: int) -> tuple[str, ...]:
-    """Tasks (id -> goal) in the order in which they are played: shuffled by `seed`, goals taking turns, so that the few
-    tasks of a short sweep are of many kinds."""
+    """Tasks (id -> goal) in the order in which they are played: shuffled by `seed`, and mixed so that any first few are
+    of the same goals in about the same shares as the whole set. A short sweep measures the same thing as a long one."""
     order = np.random.default_rng(seed).permutation(len(goals))
-    ids = [list(goals)[int(i)] for i in order]
     by_goal: dict[str, list[str]] = {}
-    for task in ids:
+    for at in order:
+        task = list(goals)[int(at)]
         by_goal.setdefault(goals[task], []).append(task)
-    found: list[str] = []
-    while any(by_goal.values()):
-        found += [queue.pop(0) for queue in by_goal.values() if queue]
-    return tuple(found)
+    place = {task: (n + 0.5) / len(tasks) for tasks in by_goal.values() for n, task in enumerate(tasks)}
+    return tuple(sorted((task for tasks in by_goal.values() for task in tasks), key=lambda task: place[task]))
 
 
 def plays_of_round(order: Sequence[str], before: Sequence[Play], count: int, *, last: bool) -> tuple[Play, ...]:

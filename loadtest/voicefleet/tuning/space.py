@@ -33,7 +33,7 @@ from voicefleet.contract.parsing.validation import closest, refused, validated
 from voicefleet.worker.tiers.load import Tiers, resolve_tiers
 from voicefleet.worker.tiers.schema import Tier, TiersFile
 
-BUILT_IN = ("local",)
+BUILT_IN = ("local", "turns")
 MOST_CANDIDATES = 5_000
 JOIN = "_"
 """Between the options in a candidate's name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -80,10 +81,13 @@ def test_settings_take_turns_and_none_is_always_first() -> None:
     )
 
 
-def test_goals_take_turns() -> None:
-    order = in_order({"b1": "book", "b2": "book", "b3": "book", "c1": "cancel", "a1": "ask"}, seed=3)
-    assert {task[0] for task in order[:3]} == {"a", "b", "c"}
-    assert order == in_order({"b1": "book", "b2": "book", "b3": "book", "c1": "cancel", "a1": "ask"}, seed=3)
+def test_the_first_tasks_are_of_the_same_goals_as_the_whole_set() -> None:
+    goals = {f"{goal}{n}": goal for goal, many in (("book", 12), ("refuse", 24), ("ask", 4)) for n in range(many)}
+    order = in_order(goals, seed=3)
+    assert sorted(order) == sorted(goals)
+    assert Counter(goals[task] for task in order[:10]) == {"book": 3, "refuse": 6, "ask": 1}
+    assert order == in_order(goals, seed=3)
+    assert order != in_order(goals, seed=4)
 
 
 def test_the_last_round_plays_some_tasks_twice_more_for_pass_3() -> None:
