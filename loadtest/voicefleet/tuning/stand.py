@@ -64,7 +64,7 @@ class FleetStand:
 
     def logs(self) -> str:
         """The last lines of what the fleet wrote."""
-        return self.fleet.log_tails()
+        return self.fleet.log_tails(lines=3)
 
 
 @contextlib.asynccontextmanager
