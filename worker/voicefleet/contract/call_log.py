@@ -252,7 +252,7 @@ def _detail(fact: Mapping[str, Any]) -> str:
             return f"{fact.get('reason', '')}, after {_seconds(fact, 'waited_s')}"
         case "interruption":
             return str(fact.get("kind", ""))
-        case "released" | "apology" | "provider_failure" | "fallback":
+        case "released" | "apology" | "provider_failure" | "fallback" | "tier":
             return str(fact.get("reason", ""))
         case _:
             return ""

@@ -34,6 +34,7 @@ from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.ipc import JobChannel
 from voicefleet.worker.job.liveness import LivenessSubscription
 from voicefleet.worker.job.target import package_of
+from voicefleet.worker.ladder.level import Level
 from voicefleet.worker.providers.limits import limit_realtime
 from voicefleet.worker.providers.pipeline import build_vad
 from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
@@ -186,6 +187,17 @@ async def recall(job: Job, connect: Callable[[], Awaitable[None]]) -> CallTransc
 def pick_tier(job: Job, tiers: Tiers, before: CallTranscript | None) -> ReadyTier:
     """The tier that the dispatch asks for, else the one that the call had before."""
     return tiers.pick(job.dispatch.order.tier or (before.tier if before else ""))
+
+
+def first_tier(asked: ReadyTier, tiers: Tiers, before: CallTranscript | None, level: Level) -> ReadyTier:
+    """The tier that the call is served by when the session starts, on a worker that stands on `level` of its ladder.
+
+    A call that another job had begins on its own tier, with the voice that its caller knows; it steps between turns.
+    """
+    if before is None:
+        return tiers.serving(asked, level.steps)
+    known = tiers.by_name.get(before.voice) if tiers.ladder is not None and tiers.ladder.keep_voice else None
+    return asked if known is None else asked.with_voice(known)
 
 
 def _why(before: CallTranscript | None) -> str:
