@@ -72,6 +72,13 @@ def objective_series(name: str, good: float, bad: float) -> dict[str, str]:
             **rates("voicefleet_turns_total", 5000, outcome="session_closed"),
             **rates("voicefleet_apologies_total", bad / 2, reason="cut_short"),
         }
+    if name == "response":
+        return {
+            **rates("voicefleet_responses_total", good / 2, result="ok", tier="a"),
+            **rates("voicefleet_responses_total", good / 2, result="interrupted", tier="a"),
+            **rates("voicefleet_responses_total", bad / 2, result="asked_again", tier="a"),
+            **rates("voicefleet_responses_total", bad / 2, result="hung_up", tier="b"),
+        }
     if name == "admission":
         return {
             **rates("voicefleet_call_requests_total", good, result="ticket"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from voicefleet.contract.aside import ReleaseReason
 from voicefleet.contract.metrics import kinds
 from voicefleet.contract.metrics.kinds import Metric
+from voicefleet.contract.responses import ResponseResult, TaskResult
 
 _DIRECTION = {"direction": ("inbound", "outbound")}
 _STAGES = ("stt", "llm", "tts", "other")
@@ -39,6 +40,20 @@ TURN_STAGE = Metric(
     kinds.STAGE_S,
     {"stage": ("eou", "stt", "callback", "llm_ttft", "tts_ttfb", "playback")},
     unit="seconds",
+)
+RESPONSES = Metric(
+    "voicefleet_responses",
+    "counter",
+    "Answers, by what the caller did next. asked_again: what? or the same question; hung_up: in mid-answer.",
+    ("agent", "tier", "result"),
+    values={"result": tuple(ResponseResult)},
+)
+TASKS = Metric(
+    "voicefleet_tasks",
+    "counter",
+    "Tasks of callers, as the agent reports them by current_call().report().",
+    ("agent", "tier", "result"),
+    values={"result": tuple(TaskResult)},
 )
 INTERRUPTIONS = Metric(
     "voicefleet_interruptions",

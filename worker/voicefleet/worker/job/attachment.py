@@ -21,6 +21,7 @@ from typing import Any
 
 from livekit.agents import Agent, AgentSession
 
+from voicefleet.contract.responses import TaskResult
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.call import ASKED_AGAIN
 from voicefleet.worker.conversation.call_end import Hook, run_call_end
@@ -46,8 +47,11 @@ from voicefleet.worker.ladder.live_step import LiveStep
 from voicefleet.worker.providers.pipeline import fit_session
 from voicefleet.worker.telemetry.call_facts import Note
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
-from voicefleet.worker.telemetry.observations import CallReleased, HookFailed
+from voicefleet.worker.telemetry.observations import CallReleased, HookFailed, TaskReported
 from voicefleet.worker.tiers.load import ReadyTier, Tiers
+
+LONGEST_TASK = 40
+"""Characters of a task's name that are kept."""
 
 GREETING_S = 2.0
 """What an entrypoint says within this time after `start` is its greeting."""
@@ -85,6 +89,7 @@ class Attachment:
         """Its start has succeeded."""
         self._left = False
         self._on_call_end: Hook | None = None
+        self._telemetry: CallTelemetry | None = None
         self._ending = Ending(job.ctx, self._lease, lambda why: job.ports.channel.send(CallReleased(why.value)))
         self._ending.watch()
         before_caller = before.caller if before is not None else ""
@@ -211,6 +216,7 @@ class Attachment:
     ) -> tuple[LiveCall, CallTelemetry, LiveStep]:
         job, ports = self._job, self._job.ports
         telemetry, apology, senses = parts.build_monitors(job, session, self.tier, self._trace)
+        self._telemetry = telemetry
         live = LiveCall(
             job.ctx,
             session,
@@ -351,6 +357,13 @@ class Attachment:
     def busy(self, name: str) -> AbstractContextManager[None]:
         """See `CallContext.busy`."""
         return self._work.busy(name)
+
+    def report(self, success: bool, task: str) -> None:
+        """See `CallContext.report`."""
+        result = TaskResult.SUCCESS if success else TaskResult.FAILURE
+        if success and self._telemetry is not None:
+            self._telemetry.task_done()
+        self._job.ports.channel.send(TaskReported(self.tier.name, result.value, task[:LONGEST_TASK]))
 
     def on_call_end(self, hook: Hook) -> None:
         """See `CallContext.on_call_end`."""

@@ -296,6 +296,7 @@ class LiveCall:
     # The caller
 
     def _look_around(self, left: rtc.RemoteParticipant | None = None) -> None:
+        self._telemetry.look_around()
         if self._keeping is not None and self._leaving is None and not self._lease.lost and self.neighbour_here():
             # It does not know of us, and speaks whatever we do.
             log.warning("an agent of the team's own is in the room, leaving the call to it", room=self._call.room)

@@ -15,8 +15,9 @@ from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.job import sdk
 from voicefleet.worker.providers.fallback import FallbackLLM, FallbackTTS, fallback_stt
 from voicefleet.worker.providers.limits import limit_llm, limit_stt, limit_tts
+from voicefleet.worker.providers.turn_detection import build_turn_detection
 from voicefleet.worker.tiers.load import ReadyTier, Stage
-from voicefleet.worker.tiers.schema import LONE_TIMEOUT_S
+from voicefleet.worker.tiers.schema import DETECTORS, LONE_TIMEOUT_S
 
 _RETRY_AFTER_S = 0.3
 
@@ -34,11 +35,11 @@ def build_vad(ready: ReadyTier) -> inference.VAD:
 
 
 def turn_handling(ready: ReadyTier) -> TurnHandlingOptions:
-    """Turn taking by the VAD alone unless the tier says otherwise: livekit's own defaults add a turn detector, and with
-    it about two seconds."""
+    """Turn taking by the VAD alone unless the tier says otherwise: livekit's own defaults add a turn detector whose
+    doubts cost up to three seconds."""
     tier = ready.tier
     return {
-        "turn_detection": tier.turn_detection,
+        "turn_detection": build_turn_detection(tier),
         "endpointing": {
             "mode": "fixed",
             "min_delay": tier.endpointing.min_delay_s,
@@ -123,13 +124,15 @@ def fit_session(session: AgentSession[Any], agent: Agent, ready: ReadyTier) -> N
     it leaves out stays, with a time limit. Turn taking is the tier's only where the tier says so."""
     tier = ready.tier
     said = tier.model_fields_set
-    voice = build_vad(ready) if "vad" in said or not isinstance(session.vad, inference.VAD) else session.vad
+    # A detector is asked in a silence, and a session whose own VAD ends speech before that would not start.
+    of_tier = "vad" in said or ("turn_detection" in said and tier.turn_detection in DETECTORS)
+    voice = build_vad(ready) if of_tier or not isinstance(session.vad, inference.VAD) else session.vad
     stages = {name: build_stage(name, stage, voice) for name, stage in ready.stages.items()}
     for name in ("stt", "llm", "tts"):
         if name not in stages:
             _limit_own(getattr(session, name))
         _limit_own(getattr(agent, name))
-    if "vad" in said:
+    if of_tier:
         stages["vad"] = voice
     sdk.replace_stages(session, stages, connect_options(ready))
     sdk.set_turn_handling(session, _wanted_turn_handling(ready, said))

@@ -13,6 +13,7 @@ from collections import deque
 from typing import Any
 
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.responses import BAD_RESPONSES
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.redis.call_log_store import CallLogStore
 from voicefleet.runtime.tasks import cancel_and_wait
@@ -48,6 +49,11 @@ def fact_of(observation: seen.Observation) -> dict[str, Any] | None:
             return {"e": "greeting", "seconds": observation.seconds}
         case seen.Greeting(result="apology"):
             return {"e": "greeting", "seconds": observation.seconds, "result": "apology"}
+        case seen.Response(result=result) if result in BAD_RESPONSES:
+            return {"e": "response", "result": result}
+        case seen.TaskReported():
+            told = {"e": "task", "result": observation.result}
+            return {**told, "task": observation.task} if observation.task else told
         case seen.Interruption():
             return {"e": "interruption", "kind": observation.kind}
         case seen.ApologySpoken():

@@ -97,7 +97,7 @@ def resolve_tiers(file: TiersFile, environment: Mapping[str, str]) -> Tiers:
     """Find every provider class and check its arguments against its signature. Nothing is built.
 
     Raises:
-        MissingPartError: a plugin is not installed.
+        MissingPartError: a plugin, or a turn detector's package, is not installed.
         ConfigError: a class is not there, an argument is not known, an environment variable is not set, or an
             apology's audio cannot be played; `ConfigErrors` when several things are wrong.
     """
@@ -109,10 +109,20 @@ def resolve_tiers(file: TiersFile, environment: Mapping[str, str]) -> Tiers:
             with mistakes.noted():
                 stages[stage] = _resolve_stage(provider, stage, f"tiers.{name}.{stage}", environment)
         with mistakes.noted():
+            _require_detector(tier, f"tiers.{name}.turn_detection")
+        with mistakes.noted():
             ready[name] = ReadyTier(name, tier, stages, load_phrases(tier, f"tiers.{name}"))
     mistakes.refuse()
     ladder = LadderRules(**file.ladder.model_dump()) if file.ladder is not None else None
     return Tiers(file.pipeline, file.default, ready, ladder)
+
+
+def _require_detector(tier: Tier, field: str) -> None:
+    if tier.turn_detection == "smart-turn":
+        # Here, because importing livekit-agents takes a second, and most files do not need it to be checked.
+        from voicefleet.local.smart_turn import require_smart_turn
+
+        require_smart_turn(field)
 
 
 def _resolve_stage(provider: StageProvider, stage: str, field: str, environment: Mapping[str, str]) -> Stage:

@@ -61,11 +61,25 @@ class Vad(_Part):
     activation_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
 
+DETECTORS = ("v1-mini", "smart-turn")
+"""What a tier may name as a turn detector: models that hear how a turn ends. Those that are not listed are modes."""
+
+MIN_SILENCE_WITH_DETECTOR_S = 0.25
+"""livekit-agents asks a turn detector after 0.2 s of silence, and refuses a VAD that ends speech before the answer."""
+
+
 class Endpointing(_Part):
-    """How long after the end of speech a turn counts as over, seconds on top of the VAD's silence."""
+    """How long after the last word a turn counts as over, seconds; never less than the VAD's silence.
+
+    Without a turn detector that is `min_delay_s`. With one it is `min_delay_s` where the detector is at least
+    `threshold` sure that the turn is over, else `max_delay_s`.
+    """
 
     min_delay_s: _Delay = 0.2
     max_delay_s: _Delay = 1.0
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="Turn detectors alone. Left out: the detector's own for the call's language"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Endpointing:
@@ -148,8 +162,11 @@ class Tier(_Part):
     vad: Vad = Field(default_factory=Vad)
     endpointing: Endpointing = Field(default_factory=Endpointing)
     interruption: Interruption = Field(default_factory=Interruption)
-    turn_detection: Literal["vad", "stt"] = Field(
-        "vad", description="What ends a turn. Left out, a session that the team builds keeps its own turn detection"
+    turn_detection: Literal["vad", "stt", "v1-mini", "smart-turn"] = Field(
+        "vad",
+        description="What ends a turn: silence (`vad`), the recogniser (`stt`), or a model that hears whether the turn"
+        " is over (`v1-mini`, livekit's; `smart-turn`, Pipecat's). Left out, a session that the team builds keeps its"
+        " own turn detection",
     )
     preemptive_generation: bool = True
     apology: Apology = Field(default_factory=Apology)
@@ -188,6 +205,24 @@ class Tier(_Part):
         if len({normal(tag) for tag in named}) < len(named):
             raise ValueError("a language is there twice: upper and lower case make no difference")
         return named
+
+    @model_validator(mode="after")
+    def _detector_fits(self) -> Tier:
+        if self.turn_detection in DETECTORS and self.vad.min_silence_s < MIN_SILENCE_WITH_DETECTOR_S:
+            raise refused(
+                f"is too short for the turn detector {self.turn_detection}, which is asked after 0.2 s of silence",
+                field="vad.min_silence_s",
+                value=self.vad.min_silence_s,
+                hint=f"Give at least {MIN_SILENCE_WITH_DETECTOR_S}, or set turn_detection to vad.",
+            )
+        if self.turn_detection not in DETECTORS and self.endpointing.threshold is not None:
+            raise refused(
+                f"is of turn detectors, and turn_detection is {self.turn_detection}",
+                field="endpointing.threshold",
+                value=self.endpointing.threshold,
+                hint=f"Remove it, or set turn_detection to {' or '.join(DETECTORS)}.",
+            )
+        return self
 
     def stages(self) -> dict[str, StageProvider]:
         """The stages that are set, by name."""
