@@ -24,6 +24,7 @@ from bench.scaling import simulate_speed, step_speed
 from bench.stand import Arm, Stand, stand
 from bench.startup import startup
 from bench.telemetry import telemetry
+from bench.turns import turn_speed
 from bench.worker_needs import worker_needs
 
 Measure = Callable[[Stand, bool, str], Awaitable[Row | list[Row]]]
@@ -55,6 +56,7 @@ ROWS: dict[str, Measure] = {
     "telemetry": lambda on, quick, command: telemetry(
         on, Size(blocks=2, turns=2) if quick else Size(blocks=21, turns=4), command
     ),
+    "turn_speed": lambda on, quick, command: turn_speed(on, 2 if quick else 8, command),
     "startup": lambda on, quick, command: startup("startup", on, 2 if quick else 12, command),
     "startup_server": lambda on, quick, command: startup("startup_server", on, 2 if quick else 12, command, Arm.SERVER),
     "deafness": lambda on, quick, command: deafness(quick, command),

@@ -27,7 +27,7 @@ To book a table you need the day, the time, how many people, and a name: ask for
 Days are monday to sunday, times such as 19:00, numbers digits. Call a tool only when you know all it needs.
 Say what a tool answers. When you did not understand, say: Sorry, could you say that again?
 We are open every day from eleven to eleven. The address is twelve Market Street. There is parking behind the house.
-There are vegetarian dishes. Dogs are welcome. A menu costs thirty dollars. We deliver nothing."""
+There are vegetarian dishes. Dogs and children are welcome. A menu costs thirty dollars. We deliver nothing."""
 
 
 class DeskAgent(Agent):

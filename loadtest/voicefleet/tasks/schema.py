@@ -80,7 +80,7 @@ class CallerLine(_Part):
 class Caller(_Part):
     """Who calls and what it utters."""
 
-    turns: Annotated[tuple[CallerLine, ...], Field(min_length=1, max_length=20)]
+    turns: Annotated[tuple[CallerLine, ...], Field(max_length=20)]
     answers: dict[_Name, CallerLine | _Text] = Field(
         default_factory=dict, description="What the caller says when asked: a name in the file's `questions` -> a line"
     )
@@ -90,6 +90,13 @@ class Caller(_Part):
     snr_db: Annotated[float, Field(ge=0, le=60)] | None = Field(
         default=None, description="Noise in the caller's room, so many decibels below its voice; left out: none"
     )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Caller:
+        # Not a `min_length`: of a list with one mistake in it that would be a second one.
+        if not self.turns:
+            raise refused("is empty", field="turns", hint="Add what the caller says.")
+        return self
 
 
 class Checks(_Part):
@@ -138,10 +145,12 @@ class TaskFile(_Part):
     repeat_when: tuple[_Text, ...] = Field(
         default=(), description="Words of the agent after which the caller says its last turn again, twice at most"
     )
-    tasks: Annotated[tuple[Task, ...], Field(min_length=1)]
+    tasks: tuple[Task, ...]
 
     @model_validator(mode="after")
     def _fits_together(self) -> TaskFile:
+        if not self.tasks:
+            raise refused("is empty", field="tasks", hint="Add a task.")
         check_all(
             self._each_id_once,
             *(lambda n=n, t=t: self._known(f"tasks.{n}", t) for n, t in enumerate(self.tasks)),

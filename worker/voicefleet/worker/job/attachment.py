@@ -177,6 +177,9 @@ class Attachment:
         await connecting
         self._media.watch()
         live, telemetry, step = self._watch(session, state, resumption, own)
+        if "audio_input" in self.tier.tier.model_fields_set:
+            sound = self.tier.tier.audio_input
+            options = sdk.with_audio_input(options, sound.frame_ms, sound.sample_rate)
         options = self._link.options(session, options)
         if live.neighbour_here():
             await self._leave_for_good("an agent of the team's own serves the call")

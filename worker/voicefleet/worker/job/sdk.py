@@ -27,7 +27,7 @@ from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.avatar import DataStreamAudioOutput
 from livekit.agents.voice.io import AudioInput
 from livekit.agents.voice.remote_session import TOPIC_SESSION_MESSAGES, RoomSessionTransport, SessionHost
-from livekit.agents.voice.room_io import RoomOptions, room_io
+from livekit.agents.voice.room_io import AudioInputOptions, RoomOptions, room_io
 from livekit.agents.voice.room_io._pre_connect_audio import PreConnectAudioHandler
 from livekit.agents.voice.speech_handle import SpeechHandle
 from livekit.agents.voice.turn import TurnHandlingOptions
@@ -190,6 +190,19 @@ def with_participant(options: RoomOptions, identity: str) -> RoomOptions:
     options = copy.copy(options)
     options.participant_identity = identity
     return options
+
+
+def with_audio_input(given: dict[str, Any], frame_ms: int, sample_rate: int) -> dict[str, Any]:
+    """The keyword arguments of `AgentSession.start`, with the caller's sound in pieces of `frame_ms` at `sample_rate`;
+    as they were where the team says itself how its session hears, or starts it without a room."""
+    if given.get("room") is None:
+        return given
+    options, rest = split_room_options(given)
+    if is_given(options.audio_input):
+        return given
+    options = copy.copy(options)
+    options.audio_input = AudioInputOptions(frame_size_ms=frame_ms, sample_rate=sample_rate)
+    return {**rest, "room_options": options}
 
 
 def room_of(session: AgentSession[Any]) -> room_io.RoomIO | None:

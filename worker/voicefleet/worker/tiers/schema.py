@@ -96,6 +96,34 @@ class Interruption(_Part):
     min_words: Annotated[int, Field(ge=0, le=20)] = 0
 
 
+class PreemptiveGeneration(_Part):
+    """Whether an answer is prepared before the caller's turn is surely over; nobody hears it before. `true` or `false`
+    alone says whether the LLM is asked early; the rest costs requests that are thrown away when the caller goes on."""
+
+    enabled: bool = True
+    after_s: Annotated[
+        _Delay | None,
+        Field(
+            description="Silence after which the words so far are recognised and an answer is prepared, for an stt"
+            " that does not stream; at best 0.064 s later, the voice detector's window. Left out: once the VAD's"
+            " silence is over"
+        ),
+    ] = None
+    speech: bool = Field(default=False, description="The TTS is asked early too")
+    tries: Annotated[int, Field(ge=1, le=20, description="Answers that one turn of the caller may cost")] = 3
+
+
+class AudioInput(_Part):
+    """How the caller's sound reaches the session; livekit-agents' own defaults."""
+
+    frame_ms: Annotated[
+        int, Field(ge=10, le=100, description="Sound is handed on in pieces of this length: a delay of half of it")
+    ] = 50
+    sample_rate: Literal[8000, 16000, 24000, 48000] = Field(
+        default=24000, description="Hz. The voice detector and most recognisers work at 16000, and convert the rest"
+    )
+
+
 class Apology(_Part):
     """What the caller hears when no answer comes; it needs no provider.
 
@@ -168,7 +196,8 @@ class Tier(_Part):
         " is over (`v1-mini`, livekit's; `smart-turn`, Pipecat's). Left out, a session that the team builds keeps its"
         " own turn detection",
     )
-    preemptive_generation: bool = True
+    preemptive_generation: PreemptiveGeneration = Field(default_factory=PreemptiveGeneration)
+    audio_input: AudioInput = Field(default_factory=AudioInput)
     apology: Apology = Field(default_factory=Apology)
     language: _Language = Field(
         default=ENGLISH, description="BCP 47 tag: the language of calls that name none, and of `apology`'s own text"
@@ -191,6 +220,11 @@ class Tier(_Part):
         description="Identities that may read and drive the session (topic lk.agent.session: instructions, tools and"
         " their outputs, input). Never a caller's. Empty: nobody",
     )
+
+    @field_validator("preemptive_generation", mode="before")
+    @classmethod
+    def _on_or_off(cls, given: object) -> object:
+        return {"enabled": given} if isinstance(given, bool) else given
 
     @field_validator("session_host")
     @classmethod
