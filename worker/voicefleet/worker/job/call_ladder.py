@@ -32,7 +32,7 @@ def build_live_step(
     channel = job.ports.channel
 
     def build(name: str, stage: Stage) -> Any:
-        provider = build_stage(name, stage, build_vad(serving))
+        provider = build_stage(name, stage, build_vad(serving), serving.tier.preemptive_generation)
         apology.watch_stage(name, provider)
         return provider
 
