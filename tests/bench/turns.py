@@ -32,6 +32,8 @@ PAUSES_S = (0.10, 0.16, 0.20, 0.24, 0.28, 0.32, 0.40, 0.50)
 
 BOUND = 0.85
 _CALLS = 4
+_REST_S = 4.0
+"""Between two rounds: as many job processes as calls are warm again."""
 _TIMEOUT_S = 10.0
 _rooms = itertools.count()
 
@@ -117,6 +119,7 @@ async def _round(on: Stand, tier: str, number: int, pid: int, step: Step, hops: 
         )
     )
     step.cpu_s.append(cpu_seconds(pid) - before_s)
+    await asyncio.sleep(_REST_S)
     step.call_s.append(sum(outcome.ended_s for outcome in outcomes))
     noted = [json.loads(line) for line in hops.read_bytes()[seen:].splitlines()]
     step.ttfa_s.append([])

@@ -107,6 +107,17 @@ def answers(dependency: str, value: int, **labels: str) -> dict[str, str]:
 LIVEKIT_AWAY, REDIS_AWAY = answers("livekit", 0), answers("redis", 0)
 
 CAUSES: dict[str, Case] = {
+    "VoicefleetCanaryRolledBack": Case(
+        {
+            **level("voicefleet_canary_state", 1, version="v2", state="rolled_back"),
+            **level("voicefleet_canary_state", 0, version="v2", state="running"),
+        },
+        {
+            **level("voicefleet_canary_state", 0, version="v2", state="rolled_back"),
+            **level("voicefleet_canary_state", 1, version="v2", state="promoted"),
+        },
+        labels=',version="v2"',
+    ),
     "VoicefleetDependencyDown": Case(
         REDIS_AWAY,
         answers("redis", 1),

@@ -83,8 +83,9 @@ class Desk:
         digits = re.sub(r"\D", "", str(number))
         if not 5 <= len(digits) <= 15:
             raise DeskError("Sorry, that number is not complete. Please say it again.")
-        self.numbers.append(digits)
-        return f"Thank you, your number is {' '.join(digits)}."
+        if digits not in self.numbers:
+            self.numbers.append(digits)
+        return f"Thank you, I noted {' '.join(digits)}."
 
     def transfer(self) -> str:
         """Pass the caller to a person."""

@@ -297,10 +297,10 @@ def test_a_step_that_fails_leaves_the_call_as_it_is() -> None:
         scene.step.began(BEGAN)
         scene.step.on_level(Level(1))
         await asyncio.sleep(1.0)
-        assert [change.when for change in scene.changes] == ["failed"], "once, not again and again"
+        assert [change.result for change in scene.changes] == ["failed"], "once, not again and again"
         scene.fails = False
         scene.step.on_level(Level(1))
         await asyncio.sleep(1.0)
         return scene
 
-    assert [change.when for change in run(call()).changes] == ["failed", "between_turns"]
+    assert [change.result for change in run(call()).changes] == ["failed", "between_turns"]

@@ -252,6 +252,8 @@ def _detail(fact: Mapping[str, Any]) -> str:
             return f"{fact.get('reason', '')}, after {_seconds(fact, 'waited_s')}"
         case "interruption":
             return str(fact.get("kind", ""))
+        case "tier_drawn":
+            return str(fact.get("tier", ""))
         case "response":
             return str(fact.get("result", "")).replace("_", " ")
         case "task":

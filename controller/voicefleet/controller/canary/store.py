@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 
 from voicefleet.contract.keys import Keys
+from voicefleet.contract.tier_choice import TIER_CHOICE_TTL_MS, TierChoice
 from voicefleet.controller.canary.decide import Decision, Verdict
 from voicefleet.controller.canary.figures import Figures
 from voicefleet.runtime.redis.connection import RedisClient, translate_redis_errors
@@ -17,6 +18,8 @@ from voicefleet.runtime.redis.connection import RedisClient, translate_redis_err
 KEPT_MS = 90 * 86_400_000
 MOST_LIVE = 200
 """Calls that go on, of one version, whose logs are looked at; beyond, the oldest ones tell enough."""
+MOST_OUTCOMES = 500
+"""Calls of one tier that count; what they do not decide, no more of them will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,3 +102,41 @@ class FigureStore:
         """Ids of the calls that are not over."""
         with translate_redis_errors():
             return [str(call) for call in await self._redis.zrange(self._keys.open_calls, 0, MOST_LIVE - 1)]
+
+
+class OutcomeStore:
+    """Whether each call of two tiers was a good one, while a canary of tiers is tried in `pool`."""
+
+    def __init__(self, redis: RedisClient, pool: str, trial: str) -> None:
+        self._redis = redis
+        self._keys = Keys(pool)
+        self._trial = trial
+
+    async def add(self, tier: str, *, good: bool) -> None:
+        """Of a call that is over."""
+        key = self._keys.canary_outcomes(self._trial, tier)
+        with translate_redis_errors():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.rpush(key, int(good))
+                pipe.ltrim(key, 0, MOST_OUTCOMES - 1)
+                pipe.pexpire(key, KEPT_MS)
+                await pipe.execute()
+
+    async def read(self, tier: str) -> list[bool]:
+        """In the order of the calls' ends."""
+        with translate_redis_errors():
+            found = await self._redis.lrange(self._keys.canary_outcomes(self._trial, tier), 0, -1)
+        return [str(good) == "1" for good in found]
+
+
+class ChoiceStore:
+    """Which tier the calls of `pool` get that name none."""
+
+    def __init__(self, redis: RedisClient, pool: str) -> None:
+        self._redis = redis
+        self._key = Keys(pool).tier_choice
+
+    async def put(self, choice: TierChoice) -> None:
+        """It holds for a minute."""
+        with translate_redis_errors():
+            await self._redis.set(self._key, choice.encode(), px=TIER_CHOICE_TTL_MS)

@@ -90,6 +90,16 @@ ROWS = (
                 act="Fewer since a change of the tier: a canary of tiers says whether it is chance.",
             ),
             panel(
+                "Canaries",
+                "1 for the state that each canary, a version or a tier, is in.",
+                "short",
+                now(
+                    f"max by (cluster, region, version, state) (voicefleet_canary_state{{{SELECT}}}) > 0",
+                    "{{region}} {{version}} {{state}}",
+                ),
+                alert="VoicefleetCanaryRolledBack",
+            ),
+            panel(
                 "Speech into the agent's voice",
                 "In 5 minutes. barge_in: it took the turn; backchannel: the agent spoke on; false: it was no speech.",
                 "short",

@@ -178,7 +178,7 @@ ROWS = (
                 "Calls that changed tier",
                 "By the ladder, in 5 minutes: at their start, between two turns, or a change that failed.",
                 "short",
-                _counted("voicefleet_tier_changes_total", "when"),
+                _counted("voicefleet_tier_changes_total", "result"),
                 act="failed: the call stayed on its tier, and the worker's log says why.",
             ),
             panel(

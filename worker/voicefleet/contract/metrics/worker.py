@@ -166,8 +166,8 @@ TIER_CHANGES = Metric(
     "voicefleet_tier_changes",
     "counter",
     "Calls that were served by another tier of the ladder, by when it changed. failed: it could not, and stayed.",
-    ("when",),
-    values={"when": ("start", "between_turns", "failed")},
+    ("result",),
+    values={"result": ("start", "between_turns", "failed")},
 )
 WORKER_CPU = Metric(
     "voicefleet_worker_cpu_ratio",

@@ -22,6 +22,7 @@ from typing import Any
 from livekit.agents import Agent, AgentSession
 
 from voicefleet.contract.responses import TaskResult
+from voicefleet.contract.tier_choice import TierChoice
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.call import ASKED_AGAIN
 from voicefleet.worker.conversation.call_end import Hook, run_call_end
@@ -42,6 +43,7 @@ from voicefleet.worker.job.live_call import LiveCall
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.parts import Job
 from voicefleet.worker.job.session_wait import SessionWait
+from voicefleet.worker.job.tier import first_tier, pick_tier
 from voicefleet.worker.job.transfer import TRANSFERRED, transfer
 from voicefleet.worker.ladder.live_step import LiveStep
 from voicefleet.worker.providers.pipeline import fit_session
@@ -67,14 +69,15 @@ class Attachment:
 
     Args:
         before: the conversation that another job had with this caller.
+        choice: what the controller says of the tier of calls that name none.
     """
 
-    def __init__(self, job: Job, tiers: Tiers, before: CallTranscript | None) -> None:
+    def __init__(self, job: Job, tiers: Tiers, before: CallTranscript | None, choice: TierChoice | None = None) -> None:
         self._job = job
         self._before = before
         self._tiers = tiers
-        self.asked: ReadyTier = parts.pick_tier(job, tiers, before)
-        self.tier: ReadyTier = parts.first_tier(self.asked, tiers, before, job.ports.channel.level)
+        self.asked: ReadyTier = pick_tier(job, tiers, before, choice)
+        self.tier: ReadyTier = first_tier(self.asked, tiers, before, job.ports.channel.level)
         """The one that the session starts with; on a worker with a ladder perhaps not the one that was asked for."""
         self._work = CallWork(patience_s(job.settings.drain_timeout_s))
         self.call = parts.build_call(job, self.asked.name, before, self)

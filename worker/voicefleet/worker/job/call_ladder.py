@@ -37,7 +37,7 @@ def build_live_step(
         return provider
 
     def changed(change: TierChanged) -> None:
-        if change.when != "failed":
+        if change.result != "failed":
             telemetry.tier = change.tier
         channel.send(change)
 

@@ -129,6 +129,6 @@ class LiveStep:
         self._built.append((stage, name, self._build(name, stage)))
         return self._built[-1][2]
 
-    def _tell(self, when: str, tier: ReadyTier, before: ReadyTier) -> None:
-        log.info("tier of the call changed", when=when, tier=tier.name, instead_of=before.name, why=self._level.why)
-        self._changed(TierChanged(when, tier.name, before.name, self._level.why))
+    def _tell(self, result: str, tier: ReadyTier, before: ReadyTier) -> None:
+        log.info("tier of the call changed", result=result, tier=tier.name, instead_of=before.name, why=self._level.why)
+        self._changed(TierChanged(result, tier.name, before.name, self._level.why))

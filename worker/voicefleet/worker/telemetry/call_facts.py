@@ -65,7 +65,7 @@ def fact_of(observation: seen.Observation) -> dict[str, Any] | None:
             }
         case seen.TierChanged():
             change = f"{observation.instead_of} -> {observation.tier}"
-            failed = ", failed" if observation.when == "failed" else ""
+            failed = ", failed" if observation.result == "failed" else ""
             why = f": {observation.why}" if observation.why else ""
             return {"e": "tier", "reason": f"{change}{failed}{why}"}
         case seen.DeadAir():
@@ -104,6 +104,10 @@ class CallFacts:
     def note(self, what: Note, seconds: float | None = None) -> None:
         """Take something that nothing else counts; returns at once."""
         self._keep({"e": what.value} if seconds is None else {"e": what.value, "seconds": round(seconds, 4)})
+
+    def drawn(self, tier: str, trial: str) -> None:
+        """The call was drawn for this tier, in the canary with this fingerprint; returns at once."""
+        self._keep({"e": "tier_drawn", "tier": tier, "trial": trial})
 
     def _keep(self, fact: dict[str, Any]) -> None:
         self._kept.append((self._clock.monotonic(), fact))

@@ -157,10 +157,10 @@ class Fallback(Observation):
 
 @dataclass(frozen=True, slots=True)
 class TierChanged(Observation):
-    """The call is served by another tier of the ladder; `when`: start, between_turns or failed. `why`: in words."""
+    """The call is served by another tier of the ladder; `result`: start, between_turns or failed. `why`: in words."""
 
     metric = catalogue.TIER_CHANGES
-    when: str
+    result: str
     tier: str
     instead_of: str
     why: str
