@@ -166,7 +166,7 @@ class FakeChannel:
     async def connect(self, _path: str) -> None:
         self.connected = True
 
-    async def first_level(self) -> Level:
+    async def hear_levels(self) -> Level:
         return self.level
 
     def send(self, observation: Observation) -> None:

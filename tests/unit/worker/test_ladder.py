@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from support.virtual_time import LoopClock, run
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.validation import validated
+from voicefleet.worker.job.ipc import JobChannel, JobChannelServer
 from voicefleet.worker.ladder import level as levels
 from voicefleet.worker.ladder.decision import LadderRules, Pressure, Reason, Standing, Step, decide
 from voicefleet.worker.ladder.level import Level
@@ -304,3 +306,27 @@ def test_a_step_that_fails_leaves_the_call_as_it_is() -> None:
         return scene
 
     assert [change.result for change in run(call()).changes] == ["failed", "between_turns"]
+
+
+@pytest.mark.parametrize("level", [None, Level(1, "CPU at 97%")], ids=["no ladder", "one step down"])
+def test_a_job_is_told_where_its_worker_stands_and_nothing_where_there_is_no_ladder(
+    level: Level | None, tmp_path: Path
+) -> None:
+    async def story() -> tuple[bytes, Level]:
+        path = tmp_path / "jobs"
+        server = JobChannelServer(
+            path, lambda *_: None, lambda _: None, lambda: None, level=None if level is None else lambda: level
+        )
+        await server.start()
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write_eof()
+        told = await reader.read()
+        writer.close()
+        job = JobChannel()
+        await job.connect(str(path))
+        heard = await job.hear_levels() if level is not None else job.level
+        await job.close()
+        await server.close()
+        return told, heard
+
+    assert asyncio.run(story()) == ((b"", Level()) if level is None else (levels.encode(level), level))

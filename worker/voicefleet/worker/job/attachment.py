@@ -171,7 +171,7 @@ class Attachment:
         if not job.successor:
             await self._wait.end()
         connecting = asyncio.create_task(job.ctx.connect())
-        own = sdk.stages_of(session)
+        own = sdk.stages_of(session) if self._tiers.ladder is not None else {}
         fit_session(session, agent, self.tier)
         parts.limit_models(job, session)
         state = parts.build_state(job, session, self.call, self._work)
@@ -199,7 +199,8 @@ class Attachment:
             live.started()
             telemetry.joined(greets=self._greets)
         self._begun = True
-        step.began(sdk.stages_of(session))
+        if step is not None:
+            step.began(sdk.stages_of(session))
         log.info("agent joined", how=self.call.resumed or "answered", tier=self.tier.name)
         if not self._greets:
             self._hold_greeting(session)
@@ -219,7 +220,7 @@ class Attachment:
 
     def _watch(
         self, session: AgentSession[Any], state: SessionState, resumption: Resumption, own: Mapping[str, Any]
-    ) -> tuple[LiveCall, CallTelemetry, LiveStep]:
+    ) -> tuple[LiveCall, CallTelemetry, LiveStep | None]:
         job, ports = self._job, self._job.ports
         telemetry, apology, senses = parts.build_monitors(job, session, self.tier, self._trace)
         self._telemetry = telemetry
@@ -255,18 +256,20 @@ class Attachment:
         self._media.readings = telemetry.on_rtp_stats
         self._closing.callback(apology.end)
         apology.watch()
-        step = build_live_step(
-            job,
-            session,
-            self._tiers,
-            self.asked,
-            self.tier,
-            own,
-            between_turns=live.between_turns,
-            telemetry=telemetry,
-            apology=apology,
-        )
-        self._closing.push_async_callback(step.end)
+        step = None
+        if self._tiers.ladder is not None:
+            step = build_live_step(
+                job,
+                session,
+                self._tiers,
+                self.asked,
+                self.tier,
+                own,
+                between_turns=live.between_turns,
+                telemetry=telemetry,
+                apology=apology,
+            )
+            self._closing.push_async_callback(step.end)
 
         # Only after a full reconnect: while the SDK resumes a session, the audio goes on.
         def reconnected(*_: Any) -> None:

@@ -93,7 +93,7 @@ async def serve(job: Job, tiers: Tiers, target: Target, make_session: MakeSessio
     if job.settings.telemetry == "on":
         await job.ports.channel.connect(job.settings.job_socket)
         if tiers.ladder is not None:
-            await job.ports.channel.first_level()
+            await job.ports.channel.hear_levels()
     attachment = Attachment(job, tiers, await recalling, await choosing)
     # Who is let in is the tier's that was asked for, however fast the call is answered.
     tier = attachment.asked.tier

@@ -34,6 +34,7 @@ class JobChannel:
     def __init__(self, also: Callable[[Observation], None] = lambda _: None) -> None:
         self._also = also
         self._writer: asyncio.StreamWriter | None = None
+        self._reader: asyncio.StreamReader | None = None
         self._reading: asyncio.Task[None] | None = None
         self._told = asyncio.Event()
         self.level = Level()
@@ -45,14 +46,15 @@ class JobChannel:
         """Connect if the main process is there within 0.3 s; without it the call goes on all the same."""
         try:
             async with asyncio.timeout(0.3):
-                reader, self._writer = await asyncio.open_unix_connection(path, limit=MAX_LINE_BYTES)
-                self._reading = asyncio.create_task(self._read(reader))
+                self._reader, self._writer = await asyncio.open_unix_connection(path, limit=MAX_LINE_BYTES)
         except (OSError, TimeoutError) as error:
             log.warning("no channel to the worker's main process", error=type(error).__name__)
 
-    async def first_level(self) -> Level:
-        """What the main process tells a job at its start; after 0.3 s without it the level is 0."""
-        if self._reading is not None:
+    async def hear_levels(self) -> Level:
+        """What the main process tells a job at its start, and hear it from now on; after 0.3 s without it the level
+        is 0. For a worker with a ladder: another one tells nothing."""
+        if self._reader is not None:
+            self._reading = asyncio.create_task(self._read(self._reader))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.3):
                     await self._told.wait()
@@ -92,7 +94,7 @@ class JobChannelServer:
         on_observation: gets the number of the channel it came on, and the observation.
         on_gone: gets the number of a channel that ended: its job is over, or dead.
         on_bad: called when a line cannot be read.
-        level: told to each job that connects.
+        level: told to each job that connects; None: the worker has no ladder, and jobs are told nothing.
     """
 
     def __init__(
@@ -101,7 +103,7 @@ class JobChannelServer:
         on_observation: Callable[[int, Observation], None],
         on_gone: Callable[[int], None],
         on_bad: Callable[[], None],
-        level: Callable[[], Level] = Level,
+        level: Callable[[], Level] | None = None,
     ) -> None:
         self._level = level
         self._writers: dict[int, asyncio.StreamWriter] = {}
@@ -130,7 +132,8 @@ class JobChannelServer:
         self._channels += 1
         number = self._channels
         self._writers[number] = writer
-        writer.write(levels.encode(self._level()))
+        if self._level is not None:
+            writer.write(levels.encode(self._level()))
         try:
             while line := await reader.readline():
                 try:

@@ -77,9 +77,12 @@ class Stepper:
         try:
             ratio = await asyncio.to_thread(self._read_cpu, READ_S)
         except Exception as error:
-            # Whatever a kernel's files hold: without the CPU the ladder goes by the TTFA.
+            # Whatever a kernel's files hold: turns that are late tell the ladder as well.
             if not self._unreadable:
-                log.warning("CPU not readable, the ladder of tiers goes by TTFA alone", error=error_summary(error))
+                log.warning(
+                    "CPU not readable: the ladder of tiers steps down for late turns alone, and not up",
+                    error=error_summary(error),
+                )
                 self._unreadable = True
             return None
         self._unreadable = False

@@ -177,7 +177,11 @@ class Worker:
         """What job processes reach us and the models by; the models load once for all of them."""
         settings, metrics = self._settings, self._metrics
         channels = JobChannelServer(
-            Path(settings.job_socket), self._observed, metrics.job_gone, metrics.dropped, level=self._level
+            Path(settings.job_socket),
+            metrics.observed if self._stepper is None else self._observed,
+            metrics.job_gone,
+            metrics.dropped,
+            level=self._level if self._stepper is not None else None,
         )
         self._tell_jobs = channels.tell
         async with contextlib.AsyncExitStack() as stack:
@@ -229,7 +233,8 @@ class Worker:
         return Stepper(self._tiers.ladder, self._metrics, self._clock, self._on_level)
 
     def _level(self) -> Level:
-        return self._stepper.level if self._stepper is not None else Level()
+        assert self._stepper is not None, "only a worker with a ladder is asked"
+        return self._stepper.level
 
     def _on_level(self, level: Level) -> None:
         self._tell_jobs(level)
