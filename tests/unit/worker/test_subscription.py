@@ -1,4 +1,4 @@
-"""A caller hears the agent although LiveKit's word that it subscribed was lost; where nobody is there, it is waited for."""
+"""A caller hears the agent although the word of its subscription was lost; where nobody is there, it is waited for."""
 
 from __future__ import annotations
 
