@@ -20,7 +20,7 @@ async def test_no_command_forgets_a_cancellation(redis: RedisClient) -> None:
     half of these tasks went on."""
     ended = []
     for number in range(TRIES):
-        command = asyncio.create_task(redis.incr("x"))
+        command = asyncio.ensure_future(redis.incr("x"))
         for _ in range(number % STEPS):
             await asyncio.sleep(0)
         if command.done():
