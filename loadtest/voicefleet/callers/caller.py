@@ -13,22 +13,26 @@ from typing import Any
 
 from livekit import rtc
 
-from voicefleet.callers.behavior import Ask, CallerBehavior, HangUp
+from voicefleet.callers.behavior import Ask, CallerBehavior, HangUp, Say
 from voicefleet.callers.connection import RoomConnection
-from voicefleet.callers.dialogue import Dialogue
+from voicefleet.callers.dialogue import Dialogue, Note
 from voicefleet.callers.outcome import CallOutcome
-from voicefleet.callers.tracks import SAMPLE_RATE, SpeechSource, TrackListener
+from voicefleet.callers.tracks import SAMPLE_RATE, Heard, SpeechSource, TrackListener
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.apologies import APOLOGY_ATTRIBUTE, WORKING, apology_reason
 from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.speech.clips import Utterance
+from voicefleet.speech.onset_detector import Samples
 
 OnEvent = Callable[[str, str, float, Mapping[str, Any]], None]
 """``on_event(call_id, kind, t_s, data)``: t_s is seconds since the join, on the caller's clock."""
 
 _PUBLISH_GRACE_S = 2.0
 
+
+MakeDialogue = Callable[[float, Note], Dialogue]
+"""``make(joined_s, note)``: the conversation that a caller has, made at the moment of joining."""
 
 RoomAct = Callable[[rtc.Room], Awaitable[None]]
 """Something that a caller's client does in its room, beside sending the caller's voice."""
@@ -47,6 +51,8 @@ class CallerSettings:
         options: passed to `room.connect`; None for the SDK's defaults.
         before_question, after_question: what the client does just before a question's first word and after its last,
             such as pressing and releasing a button; what they raise breaks the call.
+        background: what the microphone hears beside the caller's words, over and over (int16, mono, 16 kHz); None:
+            nothing.
     """
 
     behavior: CallerBehavior = field(default_factory=CallerBehavior)
@@ -54,6 +60,7 @@ class CallerSettings:
     options: rtc.RoomOptions | None = None
     before_question: RoomAct | None = None
     after_question: RoomAct | None = None
+    background: Samples | None = None
 
 
 class Caller:
@@ -65,6 +72,8 @@ class Caller:
         utterances: the questions, asked in order; all 16 kHz.
         settings: how the caller behaves.
         on_event: told of every event as it happens; must return at once.
+        dialogue: makes a conversation of another kind than `utterances` one by one.
+        heard: told of all that is received of agents' voices: samples, and the monotonic time of the first.
     """
 
     def __init__(
@@ -76,6 +85,8 @@ class Caller:
         *,
         on_event: OnEvent = _ignore,
         clock: Clock | None = None,
+        dialogue: MakeDialogue | None = None,
+        heard: Heard | None = None,
     ) -> None:
         self._call_id = call_id
         self._ticket = ticket
@@ -85,6 +96,8 @@ class Caller:
         self._clock = clock or SystemClock()
         self._connection = RoomConnection(ticket, self._settings.connect_timeout_s, self._settings.options)
         self._room = self._connection.room
+        self._make_dialogue = dialogue or self._questions
+        self._heard = heard
         self._wake = asyncio.Event()
         self._dialogue: Dialogue | None = None
         self._source: SpeechSource | None = None
@@ -93,6 +106,11 @@ class Caller:
         self._events: list[tuple[float, str]] = []
         self._joined_s = 0.0
         self._ended_by = ""
+
+    @property
+    def room(self) -> rtc.Room:
+        """The caller's room, also before it joins."""
+        return self._room
 
     async def run(self) -> CallOutcome:
         """Hold the call. Failures to connect or to publish are outcomes (`error`), not exceptions."""
@@ -150,10 +168,12 @@ class Caller:
     def _enter(self) -> None:
         self._joined_s = self._clock.monotonic()
         self._note("joined", self._joined_s)
-        texts = [u.text for u in self._utterances]
-        self._dialogue = Dialogue(texts, self._joined_s, self._settings.behavior, self._note)
+        self._dialogue = self._make_dialogue(self._joined_s, self._note)
         for participant in self._room.remote_participants.values():
             self._on_participant(participant)
+
+    def _questions(self, joined_s: float, note: Note) -> Dialogue:
+        return Dialogue([u.text for u in self._utterances], joined_s, self._settings.behavior, note)
 
     def _on_participant(self, participant: rtc.RemoteParticipant) -> None:
         if self._dialogue is not None and _is_agent(participant):
@@ -189,7 +209,9 @@ class Caller:
 
         if agent:
             self._note("agent_audio", self._clock.monotonic())
-        self._listeners[publication.sid] = TrackListener(track, self._clock, began=began, ended=ended)
+        self._listeners[publication.sid] = TrackListener(
+            track, self._clock, began=began, ended=ended, heard=self._heard if agent else None
+        )
 
     def _on_attributes(self, changed: Mapping[str, str], participant: rtc.Participant) -> None:
         notice, dialogue = changed.get(APOLOGY_ATTRIBUTE), self._dialogue
@@ -217,7 +239,7 @@ class Caller:
     # --- the conversation ---
 
     async def _converse(self, dialogue: Dialogue) -> None:
-        self._source = SpeechSource(self._clock)
+        self._source = SpeechSource(self._clock, self._settings.background)
         microphone = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         publishing = asyncio.create_task(self._room.local_participant.publish_track(self._source.track, microphone))
         try:
@@ -232,8 +254,9 @@ class Caller:
                     self._ended_by = action.reason
                     self._note("hangup", self._clock.monotonic(), reason=action.reason)
                     return
-                if isinstance(action, Ask):
-                    await self._ask(dialogue, self._source, self._utterances[action.index])
+                if isinstance(action, Ask | Say):
+                    what = action.utterance if isinstance(action, Say) else self._utterances[action.index]
+                    await self._ask(dialogue, self._source, what)
                     continue
                 await self._wait(dialogue.due_s())
         finally:
