@@ -43,6 +43,7 @@ from voicefleet.worker.job.live_call import LiveCall
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.parts import Job
 from voicefleet.worker.job.session_wait import SessionWait
+from voicefleet.worker.job.subscription import assume_subscribers
 from voicefleet.worker.job.tier import first_tier, pick_tier
 from voicefleet.worker.job.transfer import TRANSFERRED, transfer
 from voicefleet.worker.ladder.live_step import LiveStep
@@ -179,6 +180,8 @@ class Attachment:
         agent = await resumption.prepare(agent)
         await connecting
         self._media.watch()
+        listeners = asyncio.create_task(assume_subscribers(job.ctx.room, job.ports.clock))
+        self._closing.callback(listeners.cancel)
         live, telemetry, step = self._watch(session, state, resumption, own)
         if "audio_input" in self.tier.tier.model_fields_set:
             sound = self.tier.tier.audio_input

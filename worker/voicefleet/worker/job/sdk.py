@@ -156,6 +156,17 @@ def set_turn_handling(session: AgentSession[Any], wanted: TurnHandlingOptions) -
         session._opts.preemptive_generation.update(wanted["preemptive_generation"])
 
 
+def untold_publications(room: rtc.Room) -> list[rtc.LocalTrackPublication]:
+    """The tracks of our own that nobody has subscribed to, as far as LiveKit told us."""
+    return [p for p in room.local_participant.track_publications.values() if not p._first_subscription.done()]
+
+
+def tell_subscribed(publication: rtc.LocalTrackPublication) -> None:
+    """Have whoever waits for the first subscription to a track of ours go on."""
+    if not publication._first_subscription.done():
+        publication._first_subscription.set_result(None)
+
+
 def finished_speech() -> SpeechHandle:
     """A speech that is over and said nothing."""
     speech = SpeechHandle.create()
