@@ -33,6 +33,7 @@ from voicefleet.worker.job import entry
 from voicefleet.worker.job.parts import Job, Ports, read_job
 from voicefleet.worker.job.target import AgentFactory, Entrypoint, Form, Target
 from voicefleet.worker.job.voice import Gate
+from voicefleet.worker.ladder.level import Level
 from voicefleet.worker.providers.pipeline import connect_options
 from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
 from voicefleet.worker.server.settings import WorkerSettings
@@ -158,10 +159,15 @@ class FakeChannel:
     def __init__(self, ended: list[str]) -> None:
         self.sent: list[Observation] = []
         self.connected = False
+        self.level = Level()
+        self.on_level: Callable[[Level], None] = lambda _: None
         self._ended = ended
 
     async def connect(self, _path: str) -> None:
         self.connected = True
+
+    async def hear_levels(self) -> Level:
+        return self.level
 
     def send(self, observation: Observation) -> None:
         self.sent.append(observation)

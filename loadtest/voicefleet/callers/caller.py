@@ -105,6 +105,7 @@ class Caller:
         self._closing: set[asyncio.Task[None]] = set()
         self._events: list[tuple[float, str]] = []
         self._joined_s = 0.0
+        self._ended_by = ""
 
     @property
     def room(self) -> rtc.Room:
@@ -121,6 +122,7 @@ class Caller:
             t_start_s=0.0,
             lag_s=0.0,
             place_s=0.0,
+            questions=len(self._utterances),
         )
         began_s = self._clock.monotonic()
         self._joined_s = began_s
@@ -249,6 +251,7 @@ class Caller:
                 self._wake.clear()
                 action = dialogue.tick(self._clock.monotonic())
                 if isinstance(action, HangUp):
+                    self._ended_by = action.reason
                     self._note("hangup", self._clock.monotonic(), reason=action.reason)
                     return
                 if isinstance(action, Ask | Say):
@@ -312,6 +315,7 @@ class Caller:
             answered=dialogue.answered,
             error=error,
             events=tuple(self._events),
+            ended_by=self._ended_by,
         )
 
     def _note(self, kind: str, t_s: float, **data: object) -> None:

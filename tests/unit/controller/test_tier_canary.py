@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
 from typing import Any, cast
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from support.fake_region import FakeRegion, with_region
 from voicefleet.contract.call_log import CallLog
@@ -17,15 +20,22 @@ from voicefleet.contract.parsing.validation import validated
 from voicefleet.contract.tier_choice import TierChoice
 from voicefleet.controller.canary.analysis import EVALUATE_EVERY_S
 from voicefleet.controller.canary.decide import Decision
+from voicefleet.controller.canary.look import difference
 from voicefleet.controller.canary.sequential import Comparison, compare
 from voicefleet.controller.canary.tier_analysis import TierAnalysis
-from voicefleet.controller.canary.tiers import decide_tiers, drawn_tier, good_call, missing
+from voicefleet.controller.canary.tiers import compare_tiers, decide_tiers, drawn_tier, good_call, missing
 from voicefleet.controller.canary.trial import TierTrial, TierView
 from voicefleet.controller.settings.tier import TierCanarySettings, TierPart
 
 pytestmark = pytest.mark.unit
 
 CALLS, ROUNDS = 200, 40
+
+
+def trial(weight: int, **rule: Any) -> TierTrial:
+    return TierTrial("eu", "", "quick", "steady", "eu", weight, TierCanarySettings(**rule), "abc")
+
+
 ANSWERED = {"e": "turn", "outcome": "completed", "ttfa_s": 0.5}
 DRAWN = {"e": "tier_drawn", "tier": "quick", "trial": "abc"}
 
@@ -33,35 +43,53 @@ DRAWN = {"e": "tier_drawn", "tier": "quick", "trial": "abc"}
 def verdict(stable: float, canary: float, *, weight: int, seed: int, margin: float = 0.0) -> Decision:
     """What 200 calls decide, of which each is good with this chance."""
     chance = random.Random(seed)
-    outcomes: dict[bool, list[bool]] = {True: [], False: []}
+    calls = []
     for _ in range(CALLS):
         tried = chance.random() * 100 < weight
-        outcomes[tried].append(chance.random() < (canary if tried else stable))
-    per_canary = round((100 - weight) / weight)
-    seen = compare(outcomes[False], outcomes[True], stable_per_canary=per_canary, error=0.05)
-    return decide_tiers(seen, margin).decision
+        calls.append(("quick" if tried else "steady", chance.random() < (canary if tried else stable)))
+    return decide_tiers(compare_tiers(calls, trial(weight)), margin).decision
 
 
 @pytest.mark.parametrize(
     ("stable", "canary", "weight", "right"),
     [
-        (0.95, 0.6, 50, Decision.ROLL_BACK),
-        (0.6, 0.95, 50, Decision.PROMOTE),
-        (0.95, 0.4, 10, Decision.ROLL_BACK),
+        (0.9, 0.65, 50, Decision.ROLL_BACK),
+        (0.65, 0.9, 50, Decision.PROMOTE),
+        (0.95, 0.5, 10, Decision.ROLL_BACK),
     ],
 )
 def test_two_tiers_that_truly_differ_are_decided_rightly_within_200_calls(
     stable: float, canary: float, weight: int, right: Decision
 ) -> None:
     found = [verdict(stable, canary, weight=weight, seed=seed) for seed in range(ROUNDS)]
-    assert found.count(right) >= 0.95 * ROUNDS
+    assert found.count(right) >= 0.95 * ROUNDS, "which differences these are, `make bench` says: --only tier_canary"
     assert set(found) <= {right, Decision.WAIT}
 
 
 @pytest.mark.parametrize(("good", "weight"), [(0.95, 50), (0.5, 50), (0.8, 10)])
 def test_two_equal_tiers_are_not_decided(good: float, weight: int) -> None:
+    # One of 20 may be, by chance; the next test counts exactly how many.
     found = [verdict(good, good, weight=weight, seed=seed) for seed in range(ROUNDS)]
-    assert found.count(Decision.WAIT) >= 0.95 * ROUNDS
+    assert found.count(Decision.WAIT) >= 0.9 * ROUNDS
+
+
+@pytest.mark.parametrize(("stable", "canary"), [(100, 100), (180, 20), (900, 100)])
+def test_a_look_at_two_equal_tiers_decides_as_rarely_as_its_error_says(stable: int, canary: int) -> None:
+    """Over all results there are, each with its chance, for every share of good calls."""
+
+    def decided(a: int, b: int) -> bool:
+        low, high = difference(a, stable, b, canary, 0.045)
+        return low >= 0 or high <= 0
+
+    lost = [[decided(a, b) for b in range(canary + 1)] for a in range(stable + 1)]
+    for percent in range(2, 99, 4):
+        chance = chances(stable, percent / 100) @ np.array(lost, dtype=float) @ chances(canary, percent / 100)
+        assert chance < 0.05, percent
+
+
+def chances(total: int, ratio: float) -> NDArray[np.float64]:
+    """Of 0 to `total` good calls, when each is one with the chance `ratio`."""
+    return np.array([math.comb(total, k) * ratio**k * (1 - ratio) ** (total - k) for k in range(total + 1)])
 
 
 def test_a_margin_promotes_what_is_as_good() -> None:
@@ -132,17 +160,23 @@ def test_what_is_told_of_a_pool_is_read_as_it_was_written() -> None:
 
 
 def test_a_pool_has_one_tier_or_two_whose_shares_add_up() -> None:
-    def read(tier: Any) -> TierPart:
-        return validated(TierPart, {"tier": tier}, source="controller.yaml")
+    def read(tier: Any, **rule: Any) -> TierPart:
+        return validated(TierPart, {"tier": tier, "tier_canary": rule}, source="controller.yaml")
 
     assert (read("fast").only_tier, read("fast").tier_split) == ("fast", None)
     assert read({"a": 100, "b": 0}).only_tier == "a"
     split = read({"b": 10, "a": 90}).tier_split
     assert split is not None
     assert (split.stable, split.canary, split.weight) == ("a", "b", 10)
-    equal = read({"b": 50, "a": 50}).tier_split
-    assert equal is not None
-    assert (equal.stable, equal.canary) == ("b", "a"), "the second of equals is tried"
+    for equal in ({"b": 50, "a": 50}, {"a": 50, "b": 50}):
+        with pytest.raises(ConfigError, match="nobody says which one is tried"):
+            read(equal)
+        named = read(equal, tried="a").tier_split
+        assert named is not None
+        assert (named.stable, named.canary, named.weight) == ("b", "a", 50)
+    with pytest.raises(ConfigError) as caught:
+        read({"steady": 90, "quick": 10}, tried="quik")
+    assert (caught.value.field, caught.value.hint) == ("tier_canary.tried", "Did you mean quick?")
     for tier, what in (
         ({"a": 90, "b": 20}, "add up to 110"),
         ({"a": 80, "b": 10, "c": 10}, "more than one canary"),
@@ -210,7 +244,7 @@ class World:
     def __init__(self, fakes: FakeRegion) -> None:
         self.fakes = fakes
         self.redis = FakeRedis()
-        self.view = TierView(TierTrial("eu", "", "quick", "steady", "eu", 50, TierCanarySettings(), "abc"))
+        self.view = TierView(trial(50))
         leadership = cast(Any, SimpleNamespace(leads=True))
         self.analysis = TierAnalysis(cast(Any, self.redis), self.view, fakes.region, leadership)
 

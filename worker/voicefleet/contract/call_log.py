@@ -258,7 +258,7 @@ def _detail(fact: Mapping[str, Any]) -> str:
             return str(fact.get("result", "")).replace("_", " ")
         case "task":
             return ": ".join(filter(None, (str(fact.get("task", "")), str(fact.get("result", "")))))
-        case "released" | "apology" | "provider_failure" | "fallback":
+        case "released" | "apology" | "provider_failure" | "fallback" | "tier":
             return str(fact.get("reason", ""))
         case _:
             return ""

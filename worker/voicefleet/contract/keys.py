@@ -251,10 +251,10 @@ class Keys:
         """Hash of counts: what the calls of this pool tell that were over while that canary was tried."""
         return self._key("canary_figures", trial)
 
-    def canary_outcomes(self, trial: str, tier: str) -> str:
-        """List: whether each call of this tier was a good one (1 or 0), in the order of their ends, while the canary of
-        tiers with this fingerprint was tried."""
-        return self._key("canary_outcomes", f"{trial}:{tier}")
+    def canary_outcomes(self, trial: str) -> str:
+        """List: whether each call was a good one (1 or 0), and its tier, in the order of their ends, while the canary
+        of tiers with this fingerprint was tried."""
+        return self._key("canary_outcomes", trial)
 
     @property
     def tier_choice(self) -> str:

@@ -67,7 +67,7 @@ class CallContext:
     region: str
     room: str
     tier: str
-    """Name of the tier that serves the call."""
+    """Name of the tier that the call asked for; a worker under load may serve it by a faster one of its ladder."""
     order: CallOrder
     """What the call was ordered with by `POST /v1/calls`, such as `order.metadata` and `order.language`. Where a front
     end makes its own token: what that token's dispatch says."""

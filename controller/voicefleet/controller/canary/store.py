@@ -13,13 +13,12 @@ from voicefleet.contract.keys import Keys
 from voicefleet.contract.tier_choice import TIER_CHOICE_TTL_MS, TierChoice
 from voicefleet.controller.canary.decide import Decision, Verdict
 from voicefleet.controller.canary.figures import Figures
+from voicefleet.controller.settings.tier import MOST_CALLS
 from voicefleet.runtime.redis.connection import RedisClient, translate_redis_errors
 
 KEPT_MS = 90 * 86_400_000
 MOST_LIVE = 200
 """Calls that go on, of one version, whose logs are looked at; beyond, the oldest ones tell enough."""
-MOST_OUTCOMES = 500
-"""Calls of one tier that count; what they do not decide, no more of them will."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,19 +113,19 @@ class OutcomeStore:
 
     async def add(self, tier: str, *, good: bool) -> None:
         """Of a call that is over."""
-        key = self._keys.canary_outcomes(self._trial, tier)
+        key = self._keys.canary_outcomes(self._trial)
         with translate_redis_errors():
             async with self._redis.pipeline(transaction=True) as pipe:
-                pipe.rpush(key, int(good))
-                pipe.ltrim(key, 0, MOST_OUTCOMES - 1)
+                pipe.rpush(key, f"{int(good)}{tier}")
+                pipe.ltrim(key, 0, MOST_CALLS - 1)
                 pipe.pexpire(key, KEPT_MS)
                 await pipe.execute()
 
-    async def read(self, tier: str) -> list[bool]:
-        """In the order of the calls' ends."""
+    async def read(self) -> list[tuple[str, bool]]:
+        """Each call's tier, and whether it was a good one, in the order of their ends."""
         with translate_redis_errors():
-            found = await self._redis.lrange(self._keys.canary_outcomes(self._trial, tier), 0, -1)
-        return [str(good) == "1" for good in found]
+            found = [str(text) for text in await self._redis.lrange(self._keys.canary_outcomes(self._trial), 0, -1)]
+        return [(text[1:], text[0] == "1") for text in found]
 
 
 class ChoiceStore:

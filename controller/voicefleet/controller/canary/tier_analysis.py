@@ -7,9 +7,8 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.tier_choice import TierChoice
 from voicefleet.controller.canary.analysis import LOOK_EVERY_S, Analysis
 from voicefleet.controller.canary.decide import Decision, Verdict
-from voicefleet.controller.canary.sequential import compare
 from voicefleet.controller.canary.store import ChoiceStore, OutcomeStore, Record
-from voicefleet.controller.canary.tiers import decide_tiers, drawn_tier, good_call, missing
+from voicefleet.controller.canary.tiers import compare_tiers, decide_tiers, drawn_tier, good_call, missing
 from voicefleet.controller.canary.trial import TierView
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.regions.region import Region
@@ -26,7 +25,7 @@ class TierAnalysis(Analysis[TierView]):
         trial = view.trial
         self._outcomes = OutcomeStore(redis, trial.pool, trial.id)
         self._choices = ChoiceStore(redis, trial.pool)
-        self._counted: tuple[int, int] | None = None
+        self._counted = -1
 
     async def note_over(self, call: CallLog) -> None:
         """A call of the pool is over. Raises `UnknownStateError`."""
@@ -41,13 +40,11 @@ class TierAnalysis(Analysis[TierView]):
         view, trial = self._view, self._view.trial
         if why := self._missing():
             return Verdict(Decision.WAIT, why)
-        stable, canary = await self._outcomes.read(trial.stable), await self._outcomes.read(trial.version)
-        if view.comparison is None or self._counted != (len(stable), len(canary)):
-            self._counted = len(stable), len(canary)
-            # At most some tens of milliseconds (`MOST_OUTCOMES`), once a call that counts is over.
-            view.comparison = compare(
-                stable, canary, stable_per_canary=trial.stable_per_canary, error=trial.rule.error_ratio
-            )
+        calls = await self._outcomes.read()
+        if view.comparison is None or self._counted != len(calls):
+            self._counted = len(calls)
+            # A tenth of a second at most (`MOST_CALLS`), once a call that counts is over.
+            view.comparison = compare_tiers(calls, trial)
         return decide_tiers(view.comparison, trial.rule.margin_ratio)
 
     async def _looked(self) -> None:

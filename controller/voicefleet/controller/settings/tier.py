@@ -9,11 +9,14 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from voicefleet.contract.calls import TIER_PATTERN
-from voicefleet.contract.parsing.validation import refused
+from voicefleet.contract.parsing.validation import closest, refused
 from voicefleet.controller.settings.section import Section
 
 ALL = 100
 """What the shares of a pool's tiers add up to, percent."""
+
+MOST_CALLS = 2000
+"""Calls of a canary of tiers that count; what they do not decide, no more of them will."""
 
 TierName = Annotated[str, Field(pattern=TIER_PATTERN.pattern)]
 
@@ -32,8 +35,17 @@ class TierCanarySettings(Section):
         description="By how much fewer of its calls may be good and it is promoted all the same, for a tier that is "
         "faster or cheaper. 0.05: five of a hundred.",
     )
+    calls: Annotated[int, Field(ge=20, le=MOST_CALLS)] = Field(
+        default=200,
+        description="After so many calls, of both tiers together, it is looked at with nine tenths of the error. A "
+        "tier that is far worse is rolled back before that.",
+    )
     error_ratio: Annotated[float, Field(ge=0.001, le=0.2)] = Field(
         default=0.05, description="Chance of a wrong verdict, however long it is tried."
+    )
+    tried: TierName | None = Field(
+        default=None,
+        description="The tier that is tried, where both shares are equal. Default: that of the lesser share.",
     )
     revision: Annotated[str, Field(max_length=128)] = Field(
         default="", description="Any text. Another one is another canary: it is tried anew."
@@ -47,7 +59,7 @@ class TierSplit:
     stable: str
     canary: str
     weight: int
-    """The canary's share, percent; at most one half."""
+    """The canary's share, percent."""
 
 
 class TierPart(Section):
@@ -56,8 +68,8 @@ class TierPart(Section):
     tier: TierName | Mapping[TierName, Annotated[int, Field(ge=0, le=ALL)]] | None = Field(
         default=None,
         description="Tier of calls that name none, whichever way they come. Two with their shares, {steady: 90, quick: "
-        "10}, are a canary: the lesser one, or the second of equals, is tried, and promoted or rolled back by its own "
-        "calls. Default: the `default` of the workers' tiers file.",
+        "10}, are a canary: the lesser one is tried (of equals: `tier_canary.tried`), and promoted or rolled back by "
+        "its own calls. Default: the `default` of the workers' tiers file.",
     )
     tier_canary: TierCanarySettings = Field(
         default_factory=TierCanarySettings, description="How a canary of tiers is judged."
@@ -82,6 +94,22 @@ class TierPart(Section):
                 value=said,
                 hint="Try one tier beside the one that has proved itself, then the next.",
             )
+        names, tried = [name for name, share in self.tier.items() if share], self.tier_canary.tried
+        if len(names) == 2 and tried is None and self.tier[names[0]] == self.tier[names[1]]:
+            raise refused(
+                "both have the same share, and nobody says which one is tried",
+                field="tier",
+                value=said,
+                hint=f"Name it: tier_canary: {{tried: {names[1]}}}.",
+            )
+        if len(names) == 2 and tried is not None and tried not in names:
+            close = closest(tried, names)
+            raise refused(
+                f"is none of the two tiers: {', '.join(names)}",
+                field="tier_canary.tried",
+                value=tried,
+                hint=f"Did you mean {close}?" if close else "Name one of them.",
+            )
         return self
 
     @property
@@ -96,7 +124,7 @@ class TierPart(Section):
         """The two tiers that share the calls; None: there is one."""
         if not isinstance(self.tier, Mapping) or self.only_tier:
             return None
-        (stable, _), (canary, weight) = sorted(
-            ((name, share) for name, share in self.tier.items() if share), key=lambda one: -one[1]
-        )
-        return TierSplit(stable, canary, weight)
+        shares = {name: share for name, share in self.tier.items() if share}
+        canary = self.tier_canary.tried or min(shares, key=lambda name: shares[name])
+        (stable,) = shares.keys() - {canary}
+        return TierSplit(stable, canary, shares[canary])

@@ -150,6 +150,31 @@ CONCEALED = Metric(
     ("direction",),
     values=_DIRECTION,
 )
+TIER_LEVEL = Metric(
+    "voicefleet_tier_level",
+    "gauge",
+    "Steps down the ladder of tiers that this worker serves its calls at: 0, each call has the tier that it asked for.",
+)
+TIER_STEPS = Metric(
+    "voicefleet_tier_steps",
+    "counter",
+    "Steps of this worker on its ladder of tiers, by why. cpu: short of it; ttfa: turns late; calm: up again.",
+    ("direction", "reason"),
+    values={"direction": ("down", "up"), "reason": ("cpu", "ttfa", "calm")},
+)
+TIER_CHANGES = Metric(
+    "voicefleet_tier_changes",
+    "counter",
+    "Calls that were served by another tier of the ladder, by when it changed. failed: it could not, and stayed.",
+    ("result",),
+    values={"result": ("start", "between_turns", "failed")},
+)
+WORKER_CPU = Metric(
+    "voicefleet_worker_cpu_ratio",
+    "gauge",
+    "Share of the CPU that this worker may use (its container's limit, else the machine) that is used; with a ladder.",
+    unit="ratio",
+)
 JOB_REQUESTS = Metric(
     "voicefleet_job_requests",
     "counter",

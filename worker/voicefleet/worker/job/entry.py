@@ -92,8 +92,11 @@ async def serve(job: Job, tiers: Tiers, target: Target, make_session: MakeSessio
     choosing = asyncio.create_task(choose_tier(job))
     if job.settings.telemetry == "on":
         await job.ports.channel.connect(job.settings.job_socket)
+        if tiers.ladder is not None:
+            await job.ports.channel.hear_levels()
     attachment = Attachment(job, tiers, await recalling, await choosing)
-    tier = attachment.tier.tier
+    # Who is let in is the tier's that was asked for, however fast the call is answered.
+    tier = attachment.asked.tier
     open_sessions(SessionAccess(tier.text_input, tier.session_host), attachment)
     set_current_call(attachment.call)
     if target.entrypoint is not None:

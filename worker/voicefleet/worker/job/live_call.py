@@ -71,6 +71,7 @@ class LiveCall:
         carry_on: Callable[[], Awaitable[None]],
         senses: Senses,
         trace: str = "",
+        voice_tier: str = "",
         note: Callable[[Note], None] = lambda _: None,
     ) -> None:
         self._ctx = ctx
@@ -88,6 +89,7 @@ class LiveCall:
         self._telemetry = telemetry
         self._senses = senses
         self._trace = trace
+        self._voice_tier = voice_tier
         self._note = note
         self._voice = Voice(ctx.room, session)
         self._avatar = AvatarWatch(session, ctx.room)
@@ -169,6 +171,10 @@ class LiveCall:
         self._telemetry.begin()
         self._senses.begin()
 
+    def between_turns(self) -> bool:
+        """Whether nobody speaks, no answer is due, and nothing is under way."""
+        return self._handover.between_turns()
+
     def others_here(self) -> bool:
         """Whether another agent of the fleet is in the room."""
         others = self._ctx.room.remote_participants.values()
@@ -239,6 +245,7 @@ class LiveCall:
             work=self._state.work.under_way(),
             left_s=self._waiting.left_s,
             released=self._released,
+            voice=self._voice_tier,
         )
 
     # The claim

@@ -114,6 +114,33 @@ def replace_stages(session: AgentSession[Any], stages: Mapping[str, Any], option
         model.prewarm(loop=session._loop)
 
 
+def stages_of(session: AgentSession[Any]) -> dict[str, Any]:
+    """The session's own providers, by stage; None: it has none."""
+    return {"stt": session._stt, "llm": session._llm, "tts": session._tts}
+
+
+def swap_stages(session: AgentSession[Any], stages: Mapping[str, Any], options: SessionConnectOptions) -> None:
+    """Have `session`, which runs, use these `stages` (by name: stt, llm, tts) from the next turn on. To be called
+    between two turns: a streaming recogniser begins anew. What one agent brings itself (`Agent(llm=...)`) stays.
+
+    Raises:
+        RuntimeError: a realtime model would come or go; nothing has changed then.
+    """
+    agent = session.current_agent
+    its_own = {name for name in stages if is_given(getattr(agent, f"_{name}"))}
+    wanted = {name: provider for name, provider in stages.items() if name not in its_own}
+    if any(isinstance(model, llm.RealtimeModel) for model in (stages.get("llm"), session._llm)) and "llm" in stages:
+        raise RuntimeError("a realtime model has its own live session, and cannot come or go in a call")
+    agent.update_options(**wanted)
+    for name in wanted:
+        # The public call gives the provider to this one agent; those that follow it in this call are to have it too.
+        setattr(agent, f"_{name}", NOT_GIVEN)
+    for name, provider in stages.items():
+        setattr(session, f"_{name}", provider)
+        kept = {f"{name}_conn_options": getattr(options, f"{name}_conn_options")}
+        session._conn_options = dataclasses.replace(session._conn_options, **kept)
+
+
 def set_turn_handling(session: AgentSession[Any], wanted: TurnHandlingOptions) -> None:
     """Have `session`, which has not started, take turns as `wanted` says; what it leaves out stays."""
     if "turn_detection" in wanted:
@@ -127,6 +154,17 @@ def set_turn_handling(session: AgentSession[Any], wanted: TurnHandlingOptions) -
         session._interruption_detection = wanted["interruption"].get("mode", session._interruption_detection)
     if "preemptive_generation" in wanted:
         session._opts.preemptive_generation.update(wanted["preemptive_generation"])
+
+
+def untold_publications(room: rtc.Room) -> list[rtc.LocalTrackPublication]:
+    """The tracks of our own that nobody has subscribed to, as far as LiveKit told us."""
+    return [p for p in room.local_participant.track_publications.values() if not p._first_subscription.done()]
+
+
+def tell_subscribed(publication: rtc.LocalTrackPublication) -> None:
+    """Have whoever waits for the first subscription to a track of ours go on."""
+    if not publication._first_subscription.done():
+        publication._first_subscription.set_result(None)
 
 
 def finished_speech() -> SpeechHandle:

@@ -1,4 +1,4 @@
-"""Which tier serves a call: the one that it names, else the one that it had, else its pool's."""
+"""Which tier serves a call: the one that it names, else the one that it had, else its pool's; or one below it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.tier_choice import TierChoice
 from voicefleet.worker.conversation.transcript import CallTranscript
 from voicefleet.worker.job.parts import Job
+from voicefleet.worker.ladder.level import Level
 from voicefleet.worker.tiers.load import ReadyTier, Tiers
 
 LIMIT_S = 0.3
@@ -35,3 +36,14 @@ def pick_tier(job: Job, tiers: Tiers, before: CallTranscript | None, choice: Tie
     if choice.trial and drawn in tiers.by_name:
         job.ports.facts.drawn(drawn, choice.trial)
     return tiers.pick(drawn)
+
+
+def first_tier(asked: ReadyTier, tiers: Tiers, before: CallTranscript | None, level: Level) -> ReadyTier:
+    """The tier that the call is served by when the session starts, on a worker that stands on `level` of its ladder.
+
+    A call that another job had begins on its own tier, with the voice that its caller knows; it steps between turns.
+    """
+    if before is None:
+        return tiers.serving(asked, level.steps)
+    known = tiers.by_name.get(before.voice) if tiers.ladder is not None and tiers.ladder.keep_voice else None
+    return asked if known is None else asked.with_voice(known)

@@ -149,6 +149,11 @@ def fit_session(session: AgentSession[Any], agent: Agent, ready: ReadyTier) -> N
     sdk.keep_open_on_errors(session)
 
 
+def change_stages(session: AgentSession[Any], stages: Mapping[str, Any], ready: ReadyTier) -> None:
+    """Have a session that runs use these providers of the tier `ready`, by stage, from the next turn on."""
+    sdk.swap_stages(session, stages, connect_options(ready))
+
+
 def _wanted_turn_handling(ready: ReadyTier, said: Set[str]) -> TurnHandlingOptions:
     """What the tier's file says itself of turn taking, without the defaults."""
     every = turn_handling(ready)

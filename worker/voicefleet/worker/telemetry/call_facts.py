@@ -63,6 +63,11 @@ def fact_of(observation: seen.Observation) -> dict[str, Any] | None:
                 "reason": observation.reason,
                 **({} if waited_s is None else {"waited_s": waited_s}),
             }
+        case seen.TierChanged():
+            change = f"{observation.instead_of} -> {observation.tier}"
+            failed = ", failed" if observation.result == "failed" else ""
+            why = f": {observation.why}" if observation.why else ""
+            return {"e": "tier", "reason": f"{change}{failed}{why}"}
         case seen.DeadAir():
             return {"e": "silence" if observation.silent else "silence_over"}
         case seen.ProviderFailure():

@@ -66,7 +66,8 @@ class CallTelemetry:
         on: bool = True,
     ) -> None:
         self._session = session
-        self._tier = tier
+        self.tier = tier
+        """The one that serves the call now; it changes between two turns."""
         self._send = send
         self._trace = trace
         self._clock = clock
@@ -158,7 +159,7 @@ class CallTelemetry:
         if self._silent:
             self._send(DeadAir(silent=False))
         if self._asked is not None:
-            self._send(Turn(self._tier, "session_closed"))
+            self._send(Turn(self.tier, "session_closed"))
         if not self._joined:
             self._send(Setup("failed", self._clock.monotonic() - self._began_s))
         self._trace.ended(self._wall_s(), result)
@@ -237,7 +238,7 @@ class CallTelemetry:
             if sdk.is_realtime(self._session):
                 return  # Such a model may tell what it heard after it has answered: see `_on_caller`.
             if self._asked is not None:  # The caller spoke on before a word of the answer.
-                self._send(Turn(self._tier, "interrupted"))
+                self._send(Turn(self.tier, "interrupted"))
             self._asked, self._given_up = dict(metrics), False
             self._responded(self._responses.asked(item.text_content or ""))
         elif item.role == "assistant":
@@ -246,12 +247,12 @@ class CallTelemetry:
     def _unanswered(self) -> None:
         """The turn has no answer: an apology stands for it, or nothing came in time."""
         self._asked, self._given_up = None, True
-        self._send(Turn(self._tier, "error"))
+        self._send(Turn(self.tier, "error"))
         self._responded(self._responses.unanswered())
 
     def _responded(self, result: ResponseResult | None) -> None:
         if result is not None and self._on:
-            self._send(Response(self._tier, result.value))
+            self._send(Response(self.tier, result.value))
 
     def _answered(self, metrics: Mapping[str, Any], text: str, *, interrupted: bool) -> None:
         if self._given_up:
@@ -266,7 +267,7 @@ class CallTelemetry:
         ttfa_s = metrics.get("e2e_latency")
         self._send(
             Turn(
-                self._tier,
+                self.tier,
                 outcome,
                 ttfa_s=ttfa_s if ttfa_s is not None and ttfa_s >= 0 else None,
                 stages=_stages(asked or {}, metrics, providers),

@@ -156,6 +156,17 @@ class Fallback(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class TierChanged(Observation):
+    """The call is served by another tier of the ladder; `result`: start, between_turns or failed. `why`: in words."""
+
+    metric = catalogue.TIER_CHANGES
+    result: str
+    tier: str
+    instead_of: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class ApologySpoken(Observation):
     """A recorded clip was played because nothing else came in time. `waited_s`: the caller's wait for it; None: not
     known."""

@@ -264,12 +264,62 @@ class Tier(_Part):
         return {name: provider for name, provider in found.items() if provider is not None}
 
 
+_Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Ladder(_Part):
+    """Tiers from the best to the fastest, for a worker that steps down when it is short of CPU or answers late.
+
+    A call that asks for a tier of `order` is served that many steps below it. A tier that is not there stays.
+    """
+
+    order: Annotated[
+        tuple[str, ...], Field(min_length=2, description="Names of tiers: the best first, the fastest last")
+    ]
+    cpu_down_ratio: _Share = Field(
+        default=0.9, description="Share of the worker's CPU (its container's limit, else the machine) that steps down"
+    )
+    cpu_up_ratio: _Share = Field(default=0.6, description="The share below which it may step up again")
+    ttfa_s: Annotated[
+        float, Field(ge=0.1, le=10, description="The TTFA that 95 % of turns are to have; a fifth above it steps down")
+    ] = 0.8
+    down_after_s: Annotated[
+        float, Field(ge=1, le=60, description="For how long the CPU is short before a step down, and between two")
+    ] = 3.0
+    up_after_s: Annotated[
+        float,
+        Field(ge=5, le=3600, description="For how long all is calm before a step up; doubled when that did not hold"),
+    ] = 30.0
+    keep_voice: bool = Field(
+        default=True, description="A live call keeps the TTS that it has; only a new one gets the lower tier's"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Ladder:
+        for n, name in enumerate(self.order):
+            if name in self.order[:n]:
+                way = " -> ".join(self.order[self.order.index(name) : n + 1])
+                raise refused(
+                    f"is a cycle: {way}",
+                    field="order",
+                    value=name,
+                    hint="Name each tier once, the best first, the fastest last.",
+                )
+        if self.cpu_up_ratio >= self.cpu_down_ratio:
+            raise ValueError(
+                f"cpu_up_ratio ({self.cpu_up_ratio}) is not below cpu_down_ratio ({self.cpu_down_ratio}):"
+                " the worker would step up and down without end"
+            )
+        return self
+
+
 class TiersFile(_Part):
     """A whole tiers file."""
 
     pipeline: Annotated[str, Field(min_length=1, max_length=40, description="What reports call it")] = "custom"
     default: str
     tiers: Annotated[dict[Annotated[str, Field(pattern=TIER_PATTERN.pattern)], Tier], Field(min_length=1)]
+    ladder: Ladder | None = Field(default=None, description="None: every call is served by the tier that it asks for")
 
     @model_validator(mode="after")
     def _default_is_there(self) -> TiersFile:
@@ -278,4 +328,14 @@ class TiersFile(_Part):
             close = closest(self.default, self.tiers)
             hint = f"Did you mean {close}?" if close else "Name one of them."
             raise refused(f"is none of the tiers: {known}", field="default", value=self.default, hint=hint)
+        return self
+
+    @model_validator(mode="after")
+    def _ladder_is_there(self) -> TiersFile:
+        for name in self.ladder.order if self.ladder else ():
+            if name not in self.tiers:
+                close = closest(name, self.tiers)
+                hint = f"Did you mean {close}?" if close else "Name one of them, or add it."
+                known = ", ".join(sorted(self.tiers))
+                raise refused(f"is none of the tiers: {known}", field="ladder.order", value=name, hint=hint)
         return self
