@@ -222,7 +222,7 @@ class Sweep:
                     f"no call was answered with the setting {name}, twice {len(records)} of them ({why}): nothing is"
                     f" scored. The last lines of the fleet:\n{stand.logs()}",
                     field="fleet",
-                    hint="Mend what they say, take the setting out of the space, or give fewer --calls where the machine"
+                    hint="Mend what they say, take the setting out of the space, or give fewer --calls if the machine"
                     " is too busy; the same command goes on from the log, where these calls are not.",
                 )
             self._say(f"{name}: none of {len(records)} calls was answered ({why}); once more")
