@@ -156,7 +156,9 @@ def test_release_archives_have_their_checksum_in_the_project() -> None:
         assert re.fullmatch(r"[0-9a-f]{64}", digest)
 
 
-GO_MODULES = sorted({livekit_build.MODULE, caller_program.SOURCES, *(program.module for program in GO_PROGRAMS.values())})
+GO_MODULES = sorted(
+    {livekit_build.MODULE, caller_program.SOURCES, *(program.module for program in GO_PROGRAMS.values())}
+)
 
 
 @pytest.mark.parametrize("module", GO_MODULES, ids=lambda module: module.name)

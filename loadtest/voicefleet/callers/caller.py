@@ -92,6 +92,7 @@ class Caller:
         self._broken: str | None = None
         self._events: list[tuple[float, str]] = []
         self._joined_s = 0.0
+        self._ended_by = ""
 
     async def run(self) -> CallOutcome:
         """Hold the call. Failures to connect or to publish are outcomes (`error`), not exceptions."""
@@ -103,6 +104,7 @@ class Caller:
             t_start_s=0.0,
             lag_s=0.0,
             place_s=0.0,
+            questions=len(self._utterances),
         )
         began_s = self._clock.monotonic()
         self._joined_s = began_s
@@ -204,6 +206,7 @@ class Caller:
                 raise RuntimeError(self._broken)
             action = dialogue.tick(self._clock.monotonic())
             if isinstance(action, HangUp):
+                self._ended_by = action.reason
                 self._note("hangup", self._clock.monotonic(), reason=action.reason)
                 return
             if isinstance(action, Ask):
@@ -250,6 +253,7 @@ class Caller:
             answered=dialogue.answered,
             error=error,
             events=tuple(self._events),
+            ended_by=self._ended_by,
         )
 
     def _note(self, kind: str, t_s: float, **data: object) -> None:

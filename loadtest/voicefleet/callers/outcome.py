@@ -6,8 +6,8 @@ it; `joined_at_s` puts them on that clock. A turn that timed out is scored, neve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -67,6 +67,9 @@ class CallOutcome:
         answered: an agent was heard, by more than apologies; and if the caller asked anything, it got an answer.
         error: why the call failed on our side or at the connection; None for a call that ran.
         events: timeline, ``((t_s, kind), ...)``.
+        questions: how many the caller came to ask.
+        ended_by: what ended the call: the caller was ``done``, left by its own will (``hangup``) or out of
+            ``patience``, or the platform ``disconnected`` it; empty: it ended otherwise, or never began.
     """
 
     call_id: str
@@ -91,6 +94,28 @@ class CallOutcome:
     answered: bool = False
     error: str | None = None
     events: tuple[tuple[float, str], ...] = ()
+    questions: int = 0
+    ended_by: str = ""
+
+    @property
+    def pickup_s(self) -> float | None:
+        """From the intended start of the call to the first voiced sample of an agent; None: no agent was heard."""
+        return None if self.greeting_s is None else self.join_after_s + self.greeting_s
+
+    @property
+    def join_after_s(self) -> float:
+        """From the intended start of the call to the join, or to where it failed."""
+        return self.lag_s + self.place_s + (self.connect_s or 0.0)
+
+    @property
+    def lost_questions(self) -> int:
+        """Questions that were never asked because the call failed before; none when the caller itself ended it."""
+        return 0 if self.ended_by in _OWN_WILL else max(0, self.questions - len(self.turns))
+
+    @property
+    def failed(self) -> bool:
+        """Whether the caller did not get what it called for: an error, cut, silent or without an answer."""
+        return self.result != "answered"
 
     @property
     def result(self) -> str:
@@ -104,24 +129,58 @@ class CallOutcome:
         return "answered" if self.answered else "unanswered"
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON-ready mapping: field names as above, tuples as lists."""
-        data = asdict(self)
+        """A JSON-ready mapping: field names as above and `result` and `pickup_s`, tuples as lists."""
+        data = asdict(self) | {"result": self.result, "pickup_s": self.pickup_s}
         data["turns"] = [dict(turn) for turn in data["turns"]]
         data["events"] = [list(event) for event in data["events"]]
         data["voices"] = [list(voice) for voice in data["voices"]]
         return data
 
 
-def summary(outcomes: Iterable[CallOutcome], *, timeout_s: float = 10.0) -> dict[str, Any]:
-    """The figures of a run, quantiles over all samples of all calls (never an average of quantiles).
+_OWN_WILL = ("done", "hangup")
 
-    Whoever waited in vain counts with the time waited, at least `timeout_s`: an unanswered turn in
-    `ttfa_s`, a call without a greeting in `greeting_s`, a call without an agent in `wait_s`. A reply that
-    cut in has no TTFA and is left out, unless the turn then went unanswered.
+
+def call_from_json(data: Mapping[str, Any]) -> CallOutcome:
+    """The call that `CallOutcome.to_json` wrote, also of another version: fields that it lacks have their defaults.
+
+    Raises:
+        TypeError, ValueError, KeyError: it is no such mapping.
+    """
+    turns = tuple(TurnOutcome(**_known(TurnOutcome, turn)) for turn in data["turns"])
+    voices = tuple((who, begin, end) for who, begin, end in data.get("voices", ()))
+    events = tuple((t_s, kind) for t_s, kind in data.get("events", ()))
+    return CallOutcome(**{**_known(CallOutcome, data), "turns": turns, "voices": voices, "events": events})
+
+
+def _known(made: type[TurnOutcome] | type[CallOutcome], data: Mapping[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(made)}
+    return {name: value for name, value in data.items() if name in names}
+
+
+def samples(calls: Sequence[CallOutcome], timeout_s: float) -> dict[str, list[float]]:
+    """What callers waited for, in seconds, by name; one sample a call, or a turn for ``ttfa_s``.
+
+    Whoever waited in vain counts with the time waited, at least `timeout_s`: an unanswered turn in `ttfa_s`, and
+    with it each question that the caller never came to ask because its call failed; a call without a greeting in
+    `greeting_s` and `pickup_s`, a call without an agent in `wait_s`. A reply that cut in has no TTFA and is left
+    out, unless the turn then went unanswered.
+    """
+    turns = [turn for call in calls for turn in call.turns if turn.ttfa_s is not None or not turn.answered]
+    heard = [turn.ttfa_s if turn.ttfa_s is not None else max(turn.waited_s, timeout_s) for turn in turns]
+    return {
+        "ttfa_s": heard + [timeout_s] * sum(call.lost_questions for call in calls),
+        "greeting_s": [_or_waited(call.greeting_s, call.ended_s, timeout_s) for call in calls],
+        "pickup_s": [_or_waited(call.pickup_s, call.join_after_s + call.ended_s, timeout_s) for call in calls],
+        "wait_s": [_or_waited(call.wait_s, call.ended_s, timeout_s) for call in calls],
+    }
+
+
+def summary(outcomes: Iterable[CallOutcome], *, timeout_s: float = 10.0) -> dict[str, Any]:
+    """The figures of a run, quantiles over all `samples` of all calls (never an average of quantiles).
 
     Returns:
         ``{"calls": {offered, answered, silent, cut}, "turns": {asked, answered, apologies},
-        "ttfa_s" | "greeting_s" | "wait_s": {p50, p95, max}}``; quantiles in seconds, None without samples.
+        "ttfa_s" | "greeting_s" | "pickup_s" | "wait_s": {p50, p95, max}}``; quantiles in seconds, None without samples.
     """
     calls = list(outcomes)
     turns = [turn for call in calls for turn in call.turns]
@@ -137,15 +196,7 @@ def summary(outcomes: Iterable[CallOutcome], *, timeout_s: float = 10.0) -> dict
             "answered": sum(turn.answered for turn in turns),
             "apologies": sum(turn.apology for turn in turns),
         },
-        "ttfa_s": quantiles(
-            [
-                turn.ttfa_s if turn.ttfa_s is not None else max(turn.waited_s, timeout_s)
-                for turn in turns
-                if turn.ttfa_s is not None or not turn.answered
-            ]
-        ),
-        "greeting_s": quantiles([_or_waited(call.greeting_s, call, timeout_s) for call in calls]),
-        "wait_s": quantiles([_or_waited(call.wait_s, call, timeout_s) for call in calls]),
+        **{name: quantiles(values) for name, values in samples(calls, timeout_s).items()},
     }
 
 
@@ -157,5 +208,5 @@ def quantiles(samples_s: Sequence[float]) -> dict[str, float | None]:
     return {"p50": float(p50), "p95": float(p95), "max": float(top)}
 
 
-def _or_waited(value_s: float | None, call: CallOutcome, timeout_s: float) -> float:
-    return value_s if value_s is not None else max(call.ended_s, timeout_s)
+def _or_waited(value_s: float | None, waited_s: float, timeout_s: float) -> float:
+    return value_s if value_s is not None else max(waited_s, timeout_s)

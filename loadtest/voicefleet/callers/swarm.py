@@ -153,6 +153,7 @@ class _Swarm:
             t_start_s=offset_s,
             lag_s=began_s - due_s,
             place_s=0.0,
+            questions=len(questions),
         )
         self._on_event(call_id, "due", 0.0, {"lag_s": outcome.lag_s})
         try:

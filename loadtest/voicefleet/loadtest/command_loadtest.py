@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,18 +17,21 @@ from rich.text import Text
 
 from voicefleet.callers.behavior import CallerBehavior
 from voicefleet.callers.caller import CallerSettings
-from voicefleet.callers.health import MAX_LAG_P99_S, GeneratorHealth, HealthMeter
-from voicefleet.callers.outcome import CallOutcome, quantiles, summary
+from voicefleet.callers.engines import Engine, engine_json, running_engine, with_engine
+from voicefleet.callers.health import HealthMeter
+from voicefleet.callers.outcome import CallOutcome, quantiles
 from voicefleet.callers.swarm import SwarmSettings, run_swarm
 from voicefleet.callers.tickets import call_request
-from voicefleet.callers.verdict import counts_line, errors_of, shortcomings, waits_table
+from voicefleet.callers.verdict import counts_line, waits_table
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.contract.parsing.limits import require_between
 from voicefleet.contract.parsing.validation import nearest
 from voicefleet.loadtest.command_call import MAX_TURNS
+from voicefleet.loadtest.destinations import Destinations
 from voicefleet.loadtest.metrics import serving
-from voicefleet.reporting.result import exit_code, write_json
+from voicefleet.loadtest.result import DEFAULT, Verdict, build_result
+from voicefleet.loadtest.thresholds import Condition, parse_condition
 from voicefleet.reporting.table import print_problems, shown
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.command.asking import ask
@@ -51,6 +54,8 @@ class LoadOptions:
         patience_s: how long a caller waits for a place in a full fleet, and in silence before hanging up.
         metrics: HOST:PORT where Prometheus finds what callers hear, while the run lasts; None: nowhere.
         tier, agent: of every call; None: the platform's choice.
+        engine: who holds the calls: go or python.
+        fail_if: conditions that must not become true, such as ``ttfa_p95>1.0``; none: every caller must be answered.
     """
 
     controller: str | None = None
@@ -63,6 +68,8 @@ class LoadOptions:
     metrics: str | None = None
     tier: str | None = None
     agent: str | None = None
+    fail_if: tuple[str, ...] = ()
+    engine: str = Engine.PYTHON
 
     def __post_init__(self) -> None:
         require_between("calls", self.calls, 1, 10_000)
@@ -70,6 +77,16 @@ class LoadOptions:
         require_between("turns", self.turns, 1, MAX_TURNS)
         require_between("seed", self.seed, 0, 2**32)
         require_between("patience", self.patience_s, CallerBehavior().turn_timeout_s, 3600)
+        if self.engine not in list(Engine):
+            raise ConfigError(
+                "no such engine", field="--engine", value=self.engine, hint=nearest(self.engine, list(Engine))
+            )
+        _ = self.conditions
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What `fail_if` says."""
+        return tuple(parse_condition(text, field="--fail-if") for text in self.fail_if)
 
 
 class Progress:
@@ -103,46 +120,21 @@ class Progress:
         return Panel(Text(text), title="voicefleet loadtest")
 
 
-def loadtest(options: LoadOptions, *, json_path: Path | None, console: Console | None = None) -> int:
+def loadtest(options: LoadOptions, destinations: Destinations, *, console: Console | None = None) -> int:
     """Run the load to its end.
 
     Returns:
-        0 when every caller heard an answer to every turn and no call was cut; 1 otherwise, and when the generator
-        itself was too late for its figures to count.
+        0 when no condition of `fail_if` became true (without any: when every caller heard an answer to every turn and
+        no call was cut); 1 otherwise; 3 when the generator itself was too late for its figures to count.
 
     Raises:
         UsageError: the controller does not answer, or has no such region.
     """
     console = console or Console()
     result = asyncio.run(_run(options, console))
-    write_json(json_path, result)
+    destinations.write(result, "voicefleet loadtest")
     show(result, console)
-    return exit_code(passed=result["verdict"] == "good")
-
-
-def build_result(outcomes: Sequence[CallOutcome], health: GeneratorHealth, wall_s: float) -> dict[str, Any]:
-    """The JSON that ``--json`` writes: `outcome.summary` and the rest.
-
-    Returns:
-        the keys of `summary`, and ``{"turns_cut_in", "generator": {lag_p99_s, lag_max_s, cpu_share,
-        start_lag_max_s}, "verdict": good | bad | void, "shortcomings": [sentence, ...], "wall_s"}``.
-    """
-    figures = summary(outcomes)
-    wrong = shortcomings(figures, errors_of(outcomes))
-    if health.void:
-        wrong.insert(
-            0,
-            f"void: this machine was too busy to be a caller (p99 of the event loop's lag {health.lag_p99_s:.2f} s, "
-            f"above {MAX_LAG_P99_S} s), so silence and TTFA may be its own",
-        )
-    return {
-        **figures,
-        "turns_cut_in": sum(turn.cut_in for call in outcomes for turn in call.turns),
-        "generator": {**health.to_json(), "start_lag_max_s": max((call.lag_s for call in outcomes), default=None)},
-        "verdict": "void" if health.void else "bad" if wrong else "good",
-        "shortcomings": wrong,
-        "wall_s": round(wall_s, 1),
-    }
+    return Verdict(result["verdict"]).exit_code
 
 
 async def _run(options: LoadOptions, console: Console) -> dict[str, Any]:
@@ -150,13 +142,14 @@ async def _run(options: LoadOptions, console: Console) -> dict[str, Any]:
     access = controller_access(options.controller)
     requests = [call_request(region, options.tier, agent=options.agent) for region in options.regions or (None,)]
     offsets = [float(t) for t in poisson(options.rate, options.calls, np.random.default_rng(options.seed))]
-    callers = CallerSettings(behavior=CallerBehavior(patience_s=options.patience_s))
     progress = Progress(options.calls)
     async with (
+        running_engine(options.engine) as engine,
         ControllerClient(access.url, key=access.key) as client,
         serving(options.metrics) as measures,
     ):
         await _require_regions(options.regions, access.url, client)
+        callers = CallerSettings(behavior=CallerBehavior(patience_s=options.patience_s), engine=engine)
 
         async def place_call(i: int) -> CallTicket:
             return await ask(access.url, client.create_call(requests[i % len(requests)], patience_s=options.patience_s))
@@ -178,7 +171,9 @@ async def _run(options: LoadOptions, console: Console) -> dict[str, Any]:
                 async for outcome in swarm:
                     progress.finished(outcome)
                     measures.finished(outcome)
-    return build_result(progress.outcomes, meter.health(), clock.monotonic() - began_s)
+        wall_s = clock.monotonic() - began_s
+        health = await with_engine(meter.health(), engine, wall_s, len(os.sched_getaffinity(0)))
+    return build_result(progress.outcomes, health, wall_s, fail_if=options.conditions, engine=engine_json(engine))
 
 
 async def _require_regions(wanted: Sequence[str], url: str, client: ControllerClient) -> None:
@@ -202,4 +197,25 @@ def show(result: Mapping[str, Any], console: Console) -> None:
         f"generator: event loop late by {shown(health['lag_p99_s'], ' s', 3)} (p99), "
         f"{shown(health['lag_max_s'], ' s', 3)} (longest), {health['cpu_share']:.0%} of the cores"
     )
+    if (engine := result["engine"])["name"] == Engine.GO:
+        console.print(
+            f"engine go: frames late by {shown(health['pacing_p99_s'], ' s', 4)} (p99), "
+            f"{shown(health['pacing_max_s'], ' s', 3)} (longest); onsets are times of arrival, "
+            f"and a real client's playout adds about {engine['playout_delay_s']} s",
+            soft_wrap=True,
+        )
+    for sentence in result["remarks"]:
+        console.print(f"not judged: {sentence}", markup=False, highlight=False, soft_wrap=True)
     print_problems(console, result["shortcomings"])
+    if result["verdict"] == "good":
+        console.print(
+            f"held: {', '.join(_held(result))}", style="bold green", markup=False, highlight=False, soft_wrap=True
+        )
+
+
+def _held(result: Mapping[str, Any]) -> list[str]:
+    """What a good run has shown."""
+    thresholds = [
+        f"not {c['name']} ({shown(c['value'], digits=3)})" for c in result["criteria"] if c["value"] is not None
+    ]
+    return thresholds or [DEFAULT]

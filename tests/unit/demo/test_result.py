@@ -61,6 +61,7 @@ def test_the_result_is_the_json_that_was_promised() -> None:
         "turns": {"asked", "answered", "apologies"},
         "ttfa_s": quantiles,
         "greeting_s": quantiles,
+        "pickup_s": quantiles,
         "wait_s": quantiles,
         "regions": {"eu"},
         "pipeline": "synthetic",

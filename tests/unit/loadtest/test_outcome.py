@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from support.outcomes import GOOD, TURN
-from voicefleet.callers.outcome import CallOutcome, summary
+from voicefleet.callers.outcome import CallOutcome, call_from_json, samples, summary
 
 pytestmark = pytest.mark.unit
 
@@ -22,6 +22,8 @@ def test_a_run_of_good_calls() -> None:
         "turns": {"asked": 3, "answered": 3, "apologies": 0},
         "ttfa_s": {"p50": 1.5, "p95": pytest.approx(2.4), "max": 2.5},
         "greeting_s": {"p50": 2.0, "p95": pytest.approx(2.9), "max": 3.0},
+        # Late by 10 ms, placed in 100 ms, joined in 100 ms.
+        "pickup_s": {"p50": pytest.approx(2.21), "p95": pytest.approx(3.11), "max": pytest.approx(3.21)},
         "wait_s": {"p50": 0.2, "p95": 0.2, "max": 0.2},
     }
 
@@ -33,6 +35,7 @@ def test_no_calls_give_no_figures_rather_than_zeros() -> None:
         "turns": {"asked": 0, "answered": 0, "apologies": 0},
         "ttfa_s": nothing,
         "greeting_s": nothing,
+        "pickup_s": nothing,
         "wait_s": nothing,
     }
 
@@ -67,4 +70,18 @@ def test_an_outcome_is_json() -> None:
     assert data["turns"][0]["ttfa_s"] == 0.5
     assert data["events"] == [[0.0, "joined"]]
     assert data["greeting_s"] == 0.8
-    assert set(data) == set(CallOutcome.__dataclass_fields__)
+    assert set(data) == {*CallOutcome.__dataclass_fields__, "result", "pickup_s"}
+    assert call_from_json({**data, "of_a_later_version": 1}) == CALL
+
+
+def test_questions_that_a_broken_call_never_came_to_ask_count_as_time_outs() -> None:
+    broken = replace(CALL, questions=3, ended_by="disconnected")
+    assert samples([broken], 10.0)["ttfa_s"] == [0.5, 10.0, 10.0]
+    for willing in ("done", "hangup"):
+        assert samples([replace(broken, ended_by=willing)], 10.0)["ttfa_s"] == [0.5]
+
+
+def test_the_first_voice_counts_from_the_intended_start() -> None:
+    late = replace(CALL, lag_s=2.0, place_s=3.0, connect_s=0.5, greeting_s=1.0)
+    assert late.pickup_s == 6.5
+    assert samples([replace(late, greeting_s=None, ended_s=60.0)], 10.0)["pickup_s"] == [65.5]

@@ -1,0 +1,86 @@
+"""The result of a load test: its figures, its verdict, and the JSON of both. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from voicefleet.callers.health import GeneratorHealth
+from voicefleet.callers.outcome import CallOutcome, summary
+from voicefleet.callers.verdict import errors_of, shortcomings
+from voicefleet.loadtest.figures import figures_of
+from voicefleet.loadtest.thresholds import Condition, check
+
+GENERATOR = "the load generator kept time"
+"""The criterion that every run has."""
+DEFAULT = "every caller was answered, no call was cut"
+"""The criterion of a run without ``--fail-if``."""
+
+
+class Verdict(enum.StrEnum):
+    """good: it held; bad: it did not; void: the load generator was too late for its figures to count."""
+
+    GOOD = "good"
+    BAD = "bad"
+    VOID = "void"
+
+    @property
+    def exit_code(self) -> int:
+        """0, 1 or 3; 2 is for wrong input."""
+        return {"good": 0, "bad": 1, "void": 3}[self.value]
+
+
+def build_result(
+    outcomes: Sequence[CallOutcome],
+    health: GeneratorHealth,
+    wall_s: float,
+    *,
+    fail_if: tuple[Condition, ...] = (),
+    timeout_s: float = 10.0,
+    engine: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The JSON that ``--json`` writes.
+
+    Args:
+        fail_if: what must not become true. Empty: every caller must hear an answer to every turn, and no call be cut.
+        timeout_s: what a turn without an answer counts, at least.
+        engine: who held the calls, as `engine_json` gives it.
+
+    Returns:
+        the keys of `outcome.summary`, and ``{"figures": {name: number or null}, "turns_cut_in",
+        "generator": {lag_p99_s, lag_max_s, cpu_share, pacing_p99_s, ..., start_lag_max_s}, "engine", "verdict": good | bad | void,
+        "shortcomings": [sentence, ...], "remarks": [sentence, ...],
+        "criteria": [{"name", "value", "held", "found"}, ...], "wall_s", "outcomes": [call, ...]}``.
+        Shortcomings decide; remarks are what a run without thresholds would have been blamed for. A criterion's `value`
+        is the figure of a threshold, and null for the others.
+    """
+    calls = sorted(outcomes, key=lambda call: call.t_start_s)
+    figures = figures_of(calls, timeout_s)
+    totals = summary(calls, timeout_s=timeout_s)
+    found = shortcomings(totals, errors_of(calls))
+    checked = check(fail_if, figures)
+    wrong = [each.sentence for each in checked if each.broken] if fail_if else found
+    late = health.lateness
+    criteria: list[dict[str, Any]] = [
+        {"name": GENERATOR, "value": None, "held": not late, "found": late},
+        *(
+            {"name": each.condition.text, "value": each.value, "held": not each.broken, "found": each.sentence}
+            for each in checked
+        ),
+    ]
+    if not fail_if:
+        criteria.append({"name": DEFAULT, "value": None, "held": not found, "found": "; ".join(found)})
+    return {
+        **totals,
+        "figures": figures.to_json(),
+        "turns_cut_in": sum(turn.cut_in for call in calls for turn in call.turns),
+        "generator": {**health.to_json(), "start_lag_max_s": max((call.lag_s for call in calls), default=None)},
+        "engine": engine,
+        "verdict": (Verdict.VOID if late else Verdict.BAD if wrong else Verdict.GOOD).value,
+        "shortcomings": [f"void: {late}", *wrong] if late else wrong,
+        "remarks": found if fail_if else [],
+        "criteria": criteria,
+        "wall_s": round(wall_s, 1),
+        "outcomes": [call.to_json() for call in calls],
+    }
