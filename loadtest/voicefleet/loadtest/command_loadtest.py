@@ -197,7 +197,7 @@ def show(result: Mapping[str, Any], console: Console) -> None:
         f"generator: event loop late by {shown(health['lag_p99_s'], ' s', 3)} (p99), "
         f"{shown(health['lag_max_s'], ' s', 3)} (longest), {health['cpu_share']:.0%} of the cores"
     )
-    if (engine := result["engine"])["name"] == Engine.GO:
+    if (engine := result["engine"]) is not None and engine["name"] == Engine.GO:
         console.print(
             f"engine go: frames late by {shown(health['pacing_p99_s'], ' s', 4)} (p99), "
             f"{shown(health['pacing_max_s'], ' s', 3)} (longest); onsets are times of arrival, "

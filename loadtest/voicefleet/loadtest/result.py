@@ -49,7 +49,8 @@ def build_result(
 
     Returns:
         the keys of `outcome.summary`, and ``{"figures": {name: number or null}, "turns_cut_in",
-        "generator": {lag_p99_s, lag_max_s, cpu_share, pacing_p99_s, ..., start_lag_max_s}, "engine", "verdict": good | bad | void,
+        "generator": {lag_p99_s, lag_max_s, cpu_share, pacing_p99_s, pacing_max_s, pacing_known, start_lag_max_s},
+        "engine": {name, playout_delay_s, packets} or null, "verdict": good | bad | void,
         "shortcomings": [sentence, ...], "remarks": [sentence, ...],
         "criteria": [{"name", "value", "held", "found"}, ...], "wall_s", "outcomes": [call, ...]}``.
         Shortcomings decide; remarks are what a run without thresholds would have been blamed for. A criterion's `value`
