@@ -24,6 +24,8 @@ from bench.scaling import simulate_speed, step_speed
 from bench.stand import Arm, Stand, stand
 from bench.startup import startup
 from bench.telemetry import telemetry
+from bench.tier_canary import tier_canary
+from bench.turns import turn_speed
 from bench.worker_needs import worker_needs
 
 Measure = Callable[[Stand, bool, str], Awaitable[Row | list[Row]]]
@@ -55,6 +57,7 @@ ROWS: dict[str, Measure] = {
     "telemetry": lambda on, quick, command: telemetry(
         on, Size(blocks=2, turns=2) if quick else Size(blocks=21, turns=4), command
     ),
+    "turn_speed": lambda on, quick, command: turn_speed(on, 2 if quick else 8, command),
     "startup": lambda on, quick, command: startup("startup", on, 2 if quick else 12, command),
     "startup_server": lambda on, quick, command: startup("startup_server", on, 2 if quick else 12, command, Arm.SERVER),
     "deafness": lambda on, quick, command: deafness(quick, command),
@@ -63,6 +66,7 @@ ROWS: dict[str, Measure] = {
     "controller_scale": lambda on, quick, command: controller_scale(on, 15.0 if quick else 60.0, command),
     "overload": _overload,
     "simulation_reality": lambda on, quick, command: simulation_reality(60.0 if quick else 600.0, command),
+    "tier_canary": lambda on, quick, command: asyncio.to_thread(tier_canary, quick, command),
     "step_speed": lambda on, quick, command: asyncio.to_thread(step_speed, quick, command),
     "simulate_speed": lambda on, quick, command: asyncio.to_thread(simulate_speed, quick, command),
     **{f"policy_{mean}": _of(cells, mean) for mean in CALLS},

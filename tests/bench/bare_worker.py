@@ -31,7 +31,7 @@ TURN_HANDLING: TurnHandlingOptions = {
     "turn_detection": "vad",
     "endpointing": {"mode": "fixed", "min_delay": 0.05, "max_delay": 1.0},
     "interruption": {"mode": "vad", "enabled": True, "min_duration": 0.5, "min_words": 0},
-    "preemptive_generation": {"enabled": True},
+    "preemptive_generation": {"enabled": True, "preemptive_tts": False, "max_retries": 3},
 }
 
 

@@ -9,17 +9,19 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from livekit import api
 
 from voicefleet.contract.api import CallTicket
+from voicefleet.contract.calls import CallOrder, DispatchMetadata
 from voicefleet.runtime.supervisor.children import Child, running
 from voicefleet.stack.servers import LiveKit, Redis, livekit_server, redis_server
 
 TIERS = Path(__file__).with_name("tiers.yaml")
+TURNS = Path(__file__).with_name("turns.yaml")
 IDLE = 4
 """Warm job processes of every arm, and voicefleet's slots."""
 
@@ -42,6 +44,8 @@ class Arm(Enum):
     """VOICEFLEET with BARE's own file, an `AgentServer`: nothing of its session is replaced."""
     ENTRYPOINT = "bench-entrypoint"
     """The same with BARE's entrypoint alone."""
+    TURNS = "bench-turns"
+    """VOICEFLEET with the tiers of `turns.yaml` and an agent that writes down when what happened."""
     BARE = "bench-bare"
     DEFAULTS = "bench-defaults"
     BARE_LEAN = "bench-bare-lean"
@@ -55,17 +59,19 @@ _OURS = {
     Arm.QUIET: _TIER,
     Arm.SERVER: (*_OWN, "--agent", "bench.team:server"),
     Arm.ENTRYPOINT: (*_OWN, "--agent", "bench.team:entrypoint"),
+    Arm.TURNS: ("--tiers", str(TURNS), "--agent", "bench.hops:create"),
 }
 
 
 @dataclass
 class Stand:
-    """Running servers. `otlp_url` takes the traces of `Arm.TOLD`."""
+    """Running servers. `otlp_url` takes the traces of `Arm.TOLD`; `extra_environment` is every worker's."""
 
     livekit: LiveKit
     redis: Redis
     directory: Path
     otlp_url: str = ""
+    extra_environment: dict[str, str] = field(default_factory=dict)
 
     def start(self, arm: Arm, name: str) -> Child:
         """A worker of `arm`; returns at once."""
@@ -73,6 +79,7 @@ class Stand:
             "LIVEKIT_URL": self.livekit.url,
             "LIVEKIT_API_KEY": self.livekit.api_key,
             "LIVEKIT_API_SECRET": self.livekit.api_secret,
+            **self.extra_environment,
         }
         if arm in _OURS:
             argv = ["-m", "voicefleet.cli.app", "worker", *_OURS[arm]]
@@ -101,13 +108,15 @@ class Stand:
             stop_plan=((signal.SIGTERM, 10.0),),
         )
 
-    def ticket(self, arm: Arm, room: str) -> CallTicket:
-        """Admission to a new room whose agent is of `arm`."""
+    def ticket(self, arm: Arm, room: str, tier: str = "") -> CallTicket:
+        """Admission to a new room whose agent is of `arm`, and of `tier` where it has several."""
+        metadata = DispatchMetadata(CallOrder(tier=tier)).encode() if tier else ""
+        dispatch = api.RoomAgentDispatch(agent_name=arm.value, metadata=metadata)
         token = (
             api.AccessToken(self.livekit.api_key, self.livekit.api_secret)
             .with_identity(f"caller-{room}")
             .with_grants(api.VideoGrants(room_join=True, room=room))
-            .with_room_config(api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name=arm.value)]))
+            .with_room_config(api.RoomConfiguration(agents=[dispatch]))
             .to_jwt()
         )
         return CallTicket(url=self.livekit.url, token=token, room=room, region="bench")

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from voicefleet.controller.settings.agents import ObjectivesSettings
 from voicefleet.controller.settings.pool import PoolSettings
+from voicefleet.controller.settings.tier import TierCanarySettings, TierPart
 from voicefleet.scaling.policies import SELECTABLE
 from voicefleet.worker.tiers.schema import TiersFile
 
@@ -48,6 +49,9 @@ def generated(schema: Schema) -> Schema:
     made["$defs"] = {name: below for name, below in made["$defs"].items() if not name.startswith(_TIERS)}
     made["$defs"] |= of_tiers()
     made["$defs"]["objectives"] = of_settings(ObjectivesSettings)
+    made["$defs"] |= {"tier": of_tier(), "tierCanary": of_settings(TierCanarySettings)}
+    for part in (made["$defs"]["agent"], made["properties"]["regions"]["items"]):
+        part["properties"] |= {name: {"$ref": f"#/$defs/{name}"} for name in ("tier", "tierCanary")}
     made["$defs"]["worker"]["properties"]["tiers"]["properties"]["content"] = {"$ref": f"#/$defs/{_TIERS}File"}
     for properties in _properties(made):
         for name in [name for name, below in properties.items() if is_renamed(below)]:
@@ -65,6 +69,12 @@ def of_settings(model: type[BaseModel]) -> Schema:
     """The schema of values that the chart hands on to the settings of `model`."""
     schema = model.model_json_schema()
     return _values_schema(schema, schema.get("$defs", {}))
+
+
+def of_tier() -> Schema:
+    """The schema of a pool's tier: a name, or two with their shares."""
+    one, two, none = TierPart.model_json_schema()["properties"]["tier"]["anyOf"]
+    return {"anyOf": [one, {**two, "additionalProperties": False}, none]}
 
 
 def of_tiers() -> dict[str, Schema]:

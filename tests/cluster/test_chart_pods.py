@@ -185,7 +185,10 @@ def tiers(**fast: Any) -> dict[str, Any]:
         ({"stt": {"plugin": "a.b:C", "timeout": 3}}, "/fast/stt': additional properties 'timeout' not allowed"),
         ({"llm": {"plugin": "a.b:C", "fallback": [{"plugin": "x"}]}}, "/fast/llm/fallback/0/plugin': 'x' does not"),
         ({"apology": {"after_s": 20}}, "/fast/apology/after_s': maximum: got 20, want 9"),
-        ({"turn_detection": "best"}, "/fast/turn_detection': value must be one of 'vad', 'stt'"),
+        (
+            {"turn_detection": "best"},
+            "/fast/turn_detection': value must be one of 'vad', 'stt', 'v1-mini', ",
+        ),
         ({"language": "english!"}, "/fast/language': 'english!' does not match"),
     ],
 )

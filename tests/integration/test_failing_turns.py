@@ -22,6 +22,7 @@ from voicefleet.contract.reports import WorkerReport
 from voicefleet.loadtest.command_call import CallOptions, call
 from voicefleet.loadtest.command_loadtest import LoadOptions, loadtest
 from voicefleet.loadtest.destinations import Destinations
+from voicefleet.loadtest.scenario import Target
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.stack.fleet import Fleet, PoolShape, WorkerOptions, running_fleet
@@ -75,7 +76,7 @@ async def test_hanging_providers_and_refused_callers_are_told_by_all(tmp_path: P
 
     def load(calls: int, turns: int) -> int:
         # More callers than slots, for a while: they ask again until one is free.
-        options = LoadOptions(fleet.api_url, calls=calls, rate=1.0, turns=turns, patience_s=120)
+        options = LoadOptions(Target(controller=fleet.api_url), calls=calls, rate=1.0, turns=turns, patience_s=120)
         return loadtest(options, Destinations(json=result), console=Console(file=said, width=200))
 
     async with (

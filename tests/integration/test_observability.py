@@ -41,6 +41,7 @@ from voicefleet.speech.clips import load_utterances
 from voicefleet.stack.fleet import Fleet, PoolShape, WorkerOptions, running_fleet
 from voicefleet.stack.servers import LiveKit
 from voicefleet.worker.telemetry.call_telemetry import SILENT_AFTER_S
+from voicefleet.worker.tiers.load import read_tiers
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
 
@@ -116,7 +117,11 @@ class Stand:
 
 @contextlib.asynccontextmanager
 async def stand(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: WorkerOptions, shape: PoolShape
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    workers: WorkerOptions,
+    shape: PoolShape,
+    tier: Mapping[str, int] | None = None,
 ) -> AsyncIterator[Stand]:
     async with otlp_receiver() as received, event_receiver() as crm:
         (tmp_path / "crm-secret").write_text(SECRET)
@@ -126,7 +131,13 @@ async def stand(
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", received.url)
         async with (
             running_fleet(
-                (REGION,), shape, tmp_path, workers=workers, livekit_metrics=True, call_events=hooks
+                (REGION,),
+                shape,
+                tmp_path,
+                workers=workers,
+                livekit_metrics=True,
+                call_events=hooks,
+                overrides={"tier": tier} if tier else {},
             ) as fleet,
             prometheus_server(tmp_path) as prometheus,
             ControllerClient(fleet.api_url) as client,
@@ -165,7 +176,13 @@ async def test_every_query_returns_data(tmp_path: Path, monkeypatch: pytest.Monk
         wait_ratio=0.1,
         price=(0.4, "EUR"),
     )
-    async with stand(tmp_path, monkeypatch, WorkerOptions("synthetic"), shape) as s:
+    # A team that compares two tiers, and whose agent reports its tasks.
+    synthetic = read_tiers("synthetic").tiers["synthetic"].model_dump(mode="json", exclude_unset=True)
+    tiers = tmp_path / "tiers.yaml"
+    tiers.write_text(json.dumps({"default": "steady", "tiers": {"steady": synthetic, "new": synthetic}}))
+    path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    workers = WorkerOptions(str(tiers), agent="support.reporting_agent:create", env={"PYTHONPATH": path})
+    async with stand(tmp_path, monkeypatch, workers, shape, tier={"steady": 95, "new": 5}) as s:
         async with HealthMeter(SystemClock()) as meter:
             # As many calls as slots: the pool grows. Scrapes lie between them: a rate needs a count that rises.
             outcomes = await s.place([0.0, 3.0], 4)

@@ -72,6 +72,13 @@ def objective_series(name: str, good: float, bad: float) -> dict[str, str]:
             **rates("voicefleet_turns_total", 5000, outcome="session_closed"),
             **rates("voicefleet_apologies_total", bad / 2, reason="cut_short"),
         }
+    if name == "response":
+        return {
+            **rates("voicefleet_responses_total", good / 2, result="ok", tier="a"),
+            **rates("voicefleet_responses_total", good / 2, result="interrupted", tier="a"),
+            **rates("voicefleet_responses_total", bad / 2, result="asked_again", tier="a"),
+            **rates("voicefleet_responses_total", bad / 2, result="hung_up", tier="b"),
+        }
     if name == "admission":
         return {
             **rates("voicefleet_call_requests_total", good, result="ticket"),
@@ -100,6 +107,17 @@ def answers(dependency: str, value: int, **labels: str) -> dict[str, str]:
 LIVEKIT_AWAY, REDIS_AWAY = answers("livekit", 0), answers("redis", 0)
 
 CAUSES: dict[str, Case] = {
+    "VoicefleetCanaryRolledBack": Case(
+        {
+            **level("voicefleet_canary_state", 1, version="v2", state="rolled_back"),
+            **level("voicefleet_canary_state", 0, version="v2", state="running"),
+        },
+        {
+            **level("voicefleet_canary_state", 0, version="v2", state="rolled_back"),
+            **level("voicefleet_canary_state", 1, version="v2", state="promoted"),
+        },
+        labels=',version="v2"',
+    ),
     "VoicefleetDependencyDown": Case(
         REDIS_AWAY,
         answers("redis", 1),

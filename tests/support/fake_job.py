@@ -24,6 +24,7 @@ from voicefleet.contract.call_events import CallState, CallSummary
 from voicefleet.contract.claims import Handoff, HandoffState
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.contract.probe import WORKER_ATTRIBUTE
+from voicefleet.contract.tier_choice import TierChoice
 from voicefleet.local.synthetic import SyntheticTTS
 from voicefleet.runtime.redis.claim_store import Renewed, Turn, Yielded
 from voicefleet.worker.call import CallContext
@@ -32,6 +33,7 @@ from voicefleet.worker.job import entry
 from voicefleet.worker.job.parts import Job, Ports, read_job
 from voicefleet.worker.job.target import AgentFactory, Entrypoint, Form, Target
 from voicefleet.worker.job.voice import Gate
+from voicefleet.worker.ladder.level import Level
 from voicefleet.worker.providers.pipeline import connect_options
 from voicefleet.worker.server.admission import EPOCH_ATTRIBUTE, SUCCESSOR_ATTRIBUTE
 from voicefleet.worker.server.settings import WorkerSettings
@@ -52,12 +54,16 @@ class FakeFacts:
         self.described = ("", "")
         self.trace = ""
         self.notes: list[tuple[Note, float | None]] = []
+        self.drawn_for: list[tuple[str, str]] = []
 
     def note(self, what: Note, seconds: float | None = None) -> None:
         self.notes.append((what, seconds))
 
     def describe(self, tier: str, language: str) -> None:
         self.described = (tier, language)
+
+    def drawn(self, tier: str, trial: str) -> None:
+        self.drawn_for.append((tier, trial))
 
     async def close(self) -> None:
         return
@@ -153,10 +159,15 @@ class FakeChannel:
     def __init__(self, ended: list[str]) -> None:
         self.sent: list[Observation] = []
         self.connected = False
+        self.level = Level()
+        self.on_level: Callable[[Level], None] = lambda _: None
         self._ended = ended
 
     async def connect(self, _path: str) -> None:
         self.connected = True
+
+    async def hear_levels(self) -> Level:
+        return self.level
 
     def send(self, observation: Observation) -> None:
         self.sent.append(observation)
@@ -379,6 +390,7 @@ class FakeJob:
         metadata: str = "",
         script: Callable[[Callable[..., None]], Coroutine[Any, Any, None]] = answers,
         tier: dict[str, Any] | None = None,
+        choice: TierChoice | Exception | None = None,
         caller: str = CALLER,
         **settings: Any,
     ) -> None:
@@ -392,6 +404,7 @@ class FakeJob:
         self.tier = ""
         self._script = script
         self._caller = caller
+        self._choice = choice
         self._tiers = one_tier(**tier or {})
         self._entrypoint = entrypoint
         self._factory = factory or (lambda _: Agent(instructions=""))
@@ -414,6 +427,7 @@ class FakeJob:
             facts=cast(Any, self.facts),
             logs=cast(Any, self.logs),
             close=self._close,
+            tier_choice=self._tier_choice,
         )
         return read_job(cast(JobContext, self.ctx), self._settings, ports)
 
@@ -448,6 +462,11 @@ class FakeJob:
         """The conversation so far."""
         assert self.session is not None
         return [message.text_content or "" for message in self.session.history.messages()]
+
+    async def _tier_choice(self) -> TierChoice | None:
+        if isinstance(self._choice, Exception):
+            raise self._choice
+        return self._choice
 
     def _make_agent(self, call: CallContext) -> Any:
         self.calls.append(call)

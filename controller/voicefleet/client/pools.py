@@ -39,7 +39,8 @@ def canaries_table(canaries: Sequence[CanaryView]) -> Table:
         table.add_column(header, overflow="fold")
     for view in canaries:
         state = Text(view.state.replace("_", " "), style=_STYLES.get(view.state, ""))
-        calls = "–" if view.calls is None else f"{view.calls}/{view.min_calls}"
-        agent = f"{view.agent} in {view.region}"
-        table.add_row(Text(agent), Text(view.version), state, f"{view.weight} %", calls, Text(view.reason))
+        calls = "–" if view.calls is None else f"{view.calls}/{view.min_calls}" if view.min_calls else str(view.calls)
+        agent = f"{view.agent} in {view.region}" if view.agent else view.region
+        tried = f"tier {view.version}" if view.kind == "tier" else view.version
+        table.add_row(Text(agent), Text(tried), state, f"{view.weight} %", calls, Text(view.reason))
     return table

@@ -20,6 +20,7 @@ from voicefleet.traffic.traces import Trace, azure
 Rates = NDArray[np.float64]
 STEP_S = 10.0
 """Rates are constant for so long."""
+DAY_S = 86_400.0
 
 Profile = Callable[[Rates, float, np.random.Generator], Rates]
 """(times in s, mean rate per s, randomness) -> rate at each time, mean about the mean rate."""
@@ -30,24 +31,21 @@ def stationary(times: Rates, rate: float, rng: np.random.Generator) -> Rates:
     return np.full(times.size, rate)
 
 
-DAY_S = 86_400.0
-
-
-def diurnal(times: Rates, rate: float, rng: np.random.Generator) -> Rates:
-    """Day and night: a sine of 24 h between 0.4 and 1.6 of the mean, from midnight on.
+def diurnal(times: Rates, rate: float, rng: np.random.Generator, *, day_s: float = DAY_S, swing: float = 0.6) -> Rates:
+    """Day and night: a sine of a day's length between 1 - `swing` and 1 + `swing` of the mean, from midnight on.
 
     A trace shorter than a day is the morning's rise: it is centred where the rate is the mean and climbs fastest.
     """
-    span_s = float(times[-1]) + STEP_S
-    noon_s = span_s / 2 if span_s < DAY_S else DAY_S / 4
-    return np.asarray(rate * (1 + 0.6 * np.sin(2 * math.pi * (times - noon_s) / DAY_S)))
+    span_s = float(times[-1]) + (float(times[1] - times[0]) if times.size > 1 else STEP_S)
+    noon_s = span_s / 2 if span_s < day_s else day_s / 4
+    return np.asarray(rate * (1 + swing * np.sin(2 * math.pi * (times - noon_s) / day_s)))
 
 
-def gamma(times: Rates, rate: float, rng: np.random.Generator) -> Rates:
+def gamma(times: Rates, rate: float, rng: np.random.Generator, *, block_s: float = 1800.0, cv: float = 0.3) -> Rates:
     """Doubly stochastic, as call centres are: each half hour's rate is drawn from a gamma law with CV 0.3."""
-    shape = 1 / 0.3**2
-    blocks = rng.gamma(shape, rate / shape, size=int(times[-1] // 1800) + 1)
-    return np.asarray(blocks[(times // 1800).astype(int)])
+    shape = 1 / cv**2
+    blocks = rng.gamma(shape, rate / shape, size=int(times[-1] // block_s) + 1)
+    return np.asarray(blocks[(times // block_s).astype(int)])
 
 
 def burst(times: Rates, rate: float, rng: np.random.Generator) -> Rates:
@@ -124,8 +122,8 @@ def generate(name: str, *, mean_live: float, calls: int, law: Law, seed: int) ->
     return Trace(name, arrivals, durations, f"generated, seed {seed}", campaigns)
 
 
-def arrivals_under(rates: Rates, rng: np.random.Generator) -> Rates:
-    """Poisson arrivals under a rate that is constant for `STEP_S`: shape ``(n,)``, seconds, sorted."""
-    counts = rng.poisson(rates * STEP_S)
-    starts = np.repeat(np.arange(rates.size) * STEP_S, counts)
-    return np.sort(starts + rng.random(starts.size) * STEP_S)
+def arrivals_under(rates: Rates, rng: np.random.Generator, step_s: float = STEP_S) -> Rates:
+    """Poisson arrivals under a rate that is constant for `step_s`: shape ``(n,)``, seconds, sorted."""
+    counts = rng.poisson(rates * step_s)
+    starts = np.repeat(np.arange(rates.size) * step_s, counts)
+    return np.sort(starts + rng.random(starts.size) * step_s)

@@ -48,6 +48,13 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- $wrong = append $wrong (printf "%s.defaultAgent: %q is none of %s.agents: name one of them" $at .defaultAgent $at) -}}
 {{- end -}}
 {{- range $name, $agent := .agents -}}
+{{- if kindIs "map" $agent.tier -}}
+{{- range $versionName, $version := $agent.versions -}}
+{{- if and $version.objectives $version.weight (not (has 100 (values $agent.tier))) -}}
+{{- $wrong = append $wrong (printf "%s.agents.%s.tier: two tiers are tried while its version %s is a canary: try one thing at a time" $at $name $versionName) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- $wrong = concat $wrong (include "voicefleet.versionChecks" (dict "at" (printf "%s.agents.%s" $at $name) "versions" ($agent.versions | default dict)) | fromJsonArray) -}}
 {{- end -}}
 
@@ -111,6 +118,7 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- if and $fixed (or (lt (int .pool.fixedWorkers) (int .pool.minWorkers)) (gt (int .pool.fixedWorkers) (int .pool.maxWorkers))) -}}
 {{- $wrong = append $wrong (printf "%s: pool.fixedWorkers (%d) is not between pool.minWorkers (%d) and pool.maxWorkers (%d): move it between them, or widen them" $at (int .pool.fixedWorkers) (int .pool.minWorkers) (int .pool.maxWorkers)) -}}
 {{- end -}}
+{{- $wrong = concat $wrong (include "voicefleet.tierChecks" . | fromJsonArray) -}}
 {{- $needed := int (add (int .worker.drainTimeoutSeconds) 400) -}}
 {{- if lt (int .worker.terminationGracePeriodSeconds) $needed -}}
 {{- $wrong = append $wrong (printf "%s: worker.terminationGracePeriodSeconds (%d) is less than worker.drainTimeoutSeconds (%d) + 400, so Kubernetes would kill workers in their calls: give at least %d, leave it empty, or lower worker.drainTimeoutSeconds" $at (int .worker.terminationGracePeriodSeconds) (int .worker.drainTimeoutSeconds) $needed) -}}
@@ -272,6 +280,43 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- $wrong = append $wrong (printf "%s.versions: %s are all canaries: take the objectives from the stable one" $at (join " and " $canaries)) -}}
 {{- else if gt (len $canaries) 1 -}}
 {{- $wrong = append $wrong (printf "%s.versions: %s are canaries at once: give all but one weight 0" $at (join " and " $canaries)) -}}
+{{- end -}}
+{{- $wrong | toJson -}}
+{{- end -}}
+
+{{/* What is wrong with the tier of a pool's calls, as JSON. Which tiers a ConfigMap or an agent of its own has is not known here. */}}
+{{- define "voicefleet.tierChecks" -}}
+{{- $at := .at -}}
+{{- $wrong := list -}}
+{{- $there := keys (get (.worker.tiers.content | default dict) "tiers" | default dict) | default (compact (list .worker.tiers.builtin)) | sortAlpha -}}
+{{- $tried := (.tierCanary | default dict).tried -}}
+{{- $named := compact (list $tried) -}}
+{{- if kindIs "map" .tier -}}
+{{- $named = concat $named (keys .tier) | uniq | sortAlpha -}}
+{{- $total := 0 -}}
+{{- $shares := list -}}
+{{- range $name, $share := .tier -}}
+{{- $total = add $total (int $share) -}}
+{{- if $share -}}
+{{- $shares = append $shares (int $share) -}}
+{{- end -}}
+{{- end -}}
+{{- if ne (int $total) 100 -}}
+{{- $wrong = append $wrong (printf "%s.tier: the shares add up to %d, not 100: give each tier its share of the calls, percent" $at (int $total)) -}}
+{{- else if gt (len $shares) 2 -}}
+{{- $wrong = append $wrong (printf "%s.tier: more than one canary at a time: try one tier beside the one that has proved itself, then the next" $at) -}}
+{{- else if and (eq (len $shares) 2) (eq (first $shares) 50) (not $tried) -}}
+{{- $wrong = append $wrong (printf "%s.tier: both have the same share, and nobody says which one is tried: name it in %s.tierCanary.tried" $at $at) -}}
+{{- else if and $tried (eq (len $shares) 2) (not (get .tier $tried)) -}}
+{{- $wrong = append $wrong (printf "%s.tierCanary.tried: %q is none of the two tiers: name one of them" $at $tried) -}}
+{{- end -}}
+{{- else if .tier -}}
+{{- $named = concat $named (list .tier) | uniq -}}
+{{- end -}}
+{{- range $named -}}
+{{- if and $there (not (has . $there)) -}}
+{{- $wrong = append $wrong (printf "%s: tier: no worker has the tier %q; its worker.tiers has %s: name one of them, or add it" $at . (join ", " $there)) -}}
+{{- end -}}
 {{- end -}}
 {{- $wrong | toJson -}}
 {{- end -}}

@@ -32,6 +32,10 @@ for each version of each agent, with what these say of their `pool` and `worker`
 {{- $pool := mergeOverwrite (deepCopy $region) (deepCopy (pick $agent "pool" "worker")) (deepCopy (pick $version "pool" "worker")) -}}
 {{- $_ := set $pool "agentName" (join "-" (compact (list $agentName $versionName))) -}}
 {{- $_ := set $pool "name" (printf "%s-%s" $region.name $pool.agentName) -}}
+{{- if $agent.tier -}}
+{{- $_ := set $pool "tier" $agent.tier -}}
+{{- $_ := set $pool "tierCanary" ($agent.tierCanary | default dict) -}}
+{{- end -}}
 {{- $_ := set $pool "at" (printf "%s.agents.%s%s" $region.at $agentName (ternary (printf ".versions.%s" $versionName) "" (ne $versionName ""))) -}}
 {{- $own = append $own $pool -}}
 {{- end -}}

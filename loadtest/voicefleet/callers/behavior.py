@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from voicefleet.contract.errors import ConfigError
+from voicefleet.speech.clips import Utterance
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,17 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Say:
+    """Say this now, whatever the agent does, then report `asked()`."""
+
+    utterance: Utterance
+
+
+@dataclass(frozen=True, slots=True)
 class HangUp:
     """Leave the room. `reason`: done, patience, or disconnected."""
 
     reason: str
 
 
-Action = Ask | HangUp
+Action = Ask | Say | HangUp

@@ -13,19 +13,24 @@ from typing import Any
 
 from livekit import rtc
 
-from voicefleet.callers.behavior import Ask, CallerBehavior, HangUp
-from voicefleet.callers.dialogue import Dialogue
-from voicefleet.callers.native import NativeEngine
+from voicefleet.callers.behavior import Ask, CallerBehavior, HangUp, Say
+from voicefleet.callers.dialogue import Dialogue, Note
+from voicefleet.callers.native import NativeClient, NativeEngine
 from voicefleet.callers.outcome import CallOutcome
-from voicefleet.callers.port import CallerEngine, RoomAct
+from voicefleet.callers.port import CallerEngine, ClientSettings, RoomAct, python_only
+from voicefleet.callers.tracks import Heard
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.apologies import APOLOGY_ATTRIBUTE, WORKING, apology_reason
 from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.speech.clips import Utterance
+from voicefleet.speech.onset_detector import Samples
 
 OnEvent = Callable[[str, str, float, Mapping[str, Any]], None]
 """``on_event(call_id, kind, t_s, data)``: t_s is seconds since the join, on the caller's clock."""
+
+MakeDialogue = Callable[[float, Note], Dialogue]
+"""``make(joined_s, note)``: the conversation that a caller has, made at the moment of joining."""
 
 
 def _ignore(_call: str, _kind: str, _t_s: float, _data: Mapping[str, Any]) -> None: ...
@@ -42,6 +47,8 @@ class CallerSettings:
         engine: who holds the calls; None: the Python SDK in this process.
         before_question, after_question: what the client does just before a question's first word and after its last,
             such as pressing and releasing a button; what they raise breaks the call.
+        background: what the microphone hears beside the caller's words, over and over (int16, mono, 16 kHz); None:
+            nothing.
     """
 
     behavior: CallerBehavior = field(default_factory=CallerBehavior)
@@ -50,6 +57,7 @@ class CallerSettings:
     engine: CallerEngine | None = None
     before_question: RoomAct | None = None
     after_question: RoomAct | None = None
+    background: Samples | None = None
 
 
 class Caller:
@@ -61,6 +69,8 @@ class Caller:
         utterances: the questions, asked in order; all 16 kHz.
         settings: how the caller behaves.
         on_event: told of every event as it happens; must return at once.
+        dialogue: makes a conversation of another kind than `utterances` one by one.
+        heard: told of all that is received of agents' voices: samples, and the monotonic time of the first.
     """
 
     def __init__(
@@ -72,6 +82,8 @@ class Caller:
         *,
         on_event: OnEvent = _ignore,
         clock: Clock | None = None,
+        dialogue: MakeDialogue | None = None,
+        heard: Heard | None = None,
     ) -> None:
         self._call_id = call_id
         self._ticket = ticket
@@ -79,20 +91,29 @@ class Caller:
         self._settings = settings or CallerSettings()
         self._on_event = on_event
         self._clock = clock or SystemClock()
-        self._client = (self._settings.engine or NativeEngine()).client(
-            call_id,
-            ticket,
-            self,
-            connect_timeout_s=self._settings.connect_timeout_s,
-            options=self._settings.options,
-            clock=self._clock,
+        wishes = ClientSettings(
+            self._settings.connect_timeout_s, self._settings.options, self._settings.background, heard
         )
+        engine = self._settings.engine or NativeEngine()
+        self._client = engine.client(call_id, ticket, self, wishes, self._clock)
+        self._make_dialogue = dialogue or self._questions
         self._wake = asyncio.Event()
         self._dialogue: Dialogue | None = None
         self._broken: str | None = None
         self._events: list[tuple[float, str]] = []
         self._joined_s = 0.0
         self._ended_by = ""
+
+    @property
+    def room(self) -> rtc.Room:
+        """The caller's room, also before it joins.
+
+        Raises:
+            ConfigError: the engine has none that is of the Python SDK.
+        """
+        if not isinstance(self._client, NativeClient):
+            raise python_only("a caller whose room is looked into")
+        return self._client.room
 
     async def run(self) -> CallOutcome:
         """Hold the call. Failures to connect or to publish are outcomes (`error`), not exceptions."""
@@ -139,8 +160,7 @@ class Caller:
         """The call begins."""
         self._joined_s = t_s
         self._note("joined", self._joined_s)
-        texts = [u.text for u in self._utterances]
-        self._dialogue = Dialogue(texts, self._joined_s, self._settings.behavior, self._note)
+        self._dialogue = self._make_dialogue(self._joined_s, self._note)
 
     def participant_joined(self, who: str, t_s: float) -> None:
         """An agent may have been in the room before the caller: it waited 0 s."""
@@ -198,6 +218,9 @@ class Caller:
 
     # --- the conversation ---
 
+    def _questions(self, joined_s: float, note: Note) -> Dialogue:
+        return Dialogue([u.text for u in self._utterances], joined_s, self._settings.behavior, note)
+
     async def _converse(self, dialogue: Dialogue) -> None:
         await self._client.publish()
         while True:
@@ -209,8 +232,9 @@ class Caller:
                 self._ended_by = action.reason
                 self._note("hangup", self._clock.monotonic(), reason=action.reason)
                 return
-            if isinstance(action, Ask):
-                await self._ask(dialogue, self._utterances[action.index])
+            if isinstance(action, Ask | Say):
+                what = action.utterance if isinstance(action, Say) else self._utterances[action.index]
+                await self._ask(dialogue, what)
                 continue
             await self._wait(dialogue.due_s())
 

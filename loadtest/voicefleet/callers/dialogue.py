@@ -176,10 +176,10 @@ class Dialogue:
         if self.step is Step.LISTENING and self._may_speak(now_s):
             if self._turns and self._turns[-1].reply_end_s is None and not self._voices.speaking:
                 self._turns[-1].reply_end_s = self._voices.until_s
-            if len(self._turns) < len(self.texts):
+            if (action := self._next()) is not None:
                 self.step = Step.ASKING
                 self._talked_over = False
-                return Ask(len(self._turns))
+                return action
             self._finish(now_s)
             return HangUp("done")
         lag_s = self.behavior.detection_lag_s
@@ -233,6 +233,10 @@ class Dialogue:
         return relative_to(self.joined_s, [*self._voices.spans, *self._messages.spans])
 
     # --- inside ---
+
+    def _next(self) -> Action | None:
+        """What to say once the agent is quiet; None: nothing more."""
+        return Ask(len(self._turns)) if len(self._turns) < len(self.texts) else None
 
     def _may_speak(self, now_s: float) -> bool:
         if now_s >= self._listen_since + self.behavior.max_listen_s:

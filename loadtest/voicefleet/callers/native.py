@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from livekit import rtc
 
 from voicefleet.callers.connection import RoomConnection
-from voicefleet.callers.port import CallerClient, EngineFacts, RoomAct, RoomListener
+from voicefleet.callers.port import CallerClient, ClientSettings, EngineFacts, RoomAct, RoomListener
 from voicefleet.callers.tracks import SpeechSource, TrackListener
 from voicefleet.contract.api import CallTicket
+from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.runtime.clock import Clock
 from voicefleet.speech.clips import Utterance
 
@@ -27,34 +28,27 @@ class NativeEngine:
         call_id: str,
         ticket: CallTicket,
         listener: RoomListener,
-        *,
-        connect_timeout_s: float,
-        options: rtc.RoomOptions | None,
+        wishes: ClientSettings,
         clock: Clock,
     ) -> CallerClient:
         """See `port.CallerEngine`."""
-        return NativeClient(ticket, listener, connect_timeout_s, options, clock)
+        return NativeClient(ticket, listener, wishes, clock)
 
 
 class NativeClient:
-    """One caller in one room; see `port.CallerClient`.
-
-    Args:
-        options: passed to `room.connect`; None for the SDK's defaults.
-    """
+    """One caller in one room; see `port.CallerClient`."""
 
     def __init__(
         self,
         ticket: CallTicket,
         listener: RoomListener,
-        connect_timeout_s: float,
-        options: rtc.RoomOptions | None,
+        wishes: ClientSettings,
         clock: Clock,
     ) -> None:
         self._listener = listener
+        self._wishes = wishes
         self._clock = clock
-        self._timeout_s = connect_timeout_s
-        self._connection = RoomConnection(ticket, connect_timeout_s, options)
+        self._connection = RoomConnection(ticket, wishes.connect_timeout_s, wishes.options)
         self.room = self._connection.room
         self._inside = False
         self._source: SpeechSource | None = None
@@ -77,12 +71,12 @@ class NativeClient:
 
     async def publish(self) -> None:
         """See `port.CallerClient`."""
-        self._source = SpeechSource(self._clock)
+        self._source = SpeechSource(self._clock, self._wishes.background)
         microphone = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         self._publishing = asyncio.create_task(
             self.room.local_participant.publish_track(self._source.track, microphone)
         )
-        await asyncio.wait({self._publishing}, timeout=self._timeout_s)
+        await asyncio.wait({self._publishing}, timeout=self._wishes.connect_timeout_s)
         if not self._publishing.done():
             raise RuntimeError("the caller's track was not published in time")
         try:
@@ -151,6 +145,7 @@ class NativeClient:
             self._clock,
             began=lambda t_s: told.voice_began(who, t_s),
             ended=lambda t_s: told.voice_ended(who, t_s),
+            heard=None if is_waiting_voice(who) else self._wishes.heard,
         )
 
     def _on_attributes(self, changed: Mapping[str, str], participant: rtc.Participant) -> None:

@@ -13,9 +13,12 @@ from typing import Protocol
 
 from livekit import rtc
 
+from voicefleet.callers.tracks import Heard
 from voicefleet.contract.api import CallTicket
+from voicefleet.contract.errors import ConfigError
 from voicefleet.runtime.clock import Clock
 from voicefleet.speech.clips import Utterance
+from voicefleet.speech.onset_detector import Samples
 
 RoomAct = Callable[[rtc.Room], Awaitable[None]]
 """Something that a caller's client does in its room, beside sending the caller's voice."""
@@ -102,6 +105,30 @@ class EngineFacts:
     playout_delay_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    """What one caller's client is to do; the last three are the Python SDK's alone.
+
+    Attributes:
+        connect_timeout_s: a join that takes longer has failed.
+        options: passed to `room.connect`; None for the SDK's defaults.
+        background: what the microphone hears beside the caller's words; None: nothing.
+        heard: told of all that is received of agents' voices; None: nobody.
+    """
+
+    connect_timeout_s: float
+    options: rtc.RoomOptions | None = None
+    background: Samples | None = None
+    heard: Heard | None = None
+
+
+def python_only(what: str) -> ConfigError:
+    """The error for what the Go engine cannot do."""
+    return ConfigError(
+        f"{what} is for the Python SDK's engine alone", field="--engine", value="go", hint="Use --engine python."
+    )
+
+
 class CallerEngine(Protocol):
     """Holds calls."""
 
@@ -114,9 +141,11 @@ class CallerEngine(Protocol):
         call_id: str,
         ticket: CallTicket,
         listener: RoomListener,
-        *,
-        connect_timeout_s: float,
-        options: rtc.RoomOptions | None,
+        wishes: ClientSettings,
         clock: Clock,
     ) -> CallerClient:
-        """A caller's place in the room of its ticket; nothing happens before `join`."""
+        """A caller's place in the room of its ticket; nothing happens before `join`.
+
+        Raises:
+            ConfigError: a wish that this engine cannot fulfil.
+        """

@@ -1,9 +1,12 @@
-"""The LiveKit credentials that the environment holds, for calls with a token of our own."""
+"""What the environment holds for calls: LiveKit credentials, and secrets that an option names."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from voicefleet.contract.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +20,20 @@ class LiveKitKeys:
 def livekit_keys() -> LiveKitKeys:
     """The environment's."""
     return LiveKitKeys(os.environ.get("LIVEKIT_API_KEY", ""), os.environ.get("LIVEKIT_API_SECRET", ""))
+
+
+def named_values(names: Mapping[str, str], *, field: str) -> dict[str, str]:
+    """The values of environment variables: key -> variable in, key -> its value out.
+
+    Raises:
+        ConfigError: one is not set; it names `field` and the variable, never a value.
+    """
+    for key, name in names.items():
+        if not os.environ.get(name):
+            raise ConfigError(
+                f"the environment variable {name} is not set",
+                field=field,
+                value=key,
+                hint="Set it.",
+            )
+    return {key: os.environ[name] for key, name in names.items()}

@@ -20,6 +20,8 @@ _LEAD_S = 0.06
 loop late by 60 ms leaves no hole. It delays a question by as much, and T0 counts that in."""
 _QUEUE_MS = 200
 _CLOSE_TIMEOUT_S = 2.0
+Heard = Callable[[Samples, float], None]
+"""``heard(samples, t_s)``: received samples, and the monotonic time at which the first of them was heard."""
 LISTEN_FRAME_MS = 50
 """Received audio comes in frames of this length: each costs a trip through Python, whatever its size."""
 
@@ -29,9 +31,12 @@ class SpeechSource:
 
     Cancelling `AudioSource.capture_frame` crashes the process, so the task ends by a flag, and whoever
     closes the source waits for it.
+
+    Args:
+        background: sent beneath all else, over and over (int16, mono, 16 kHz); None: silence.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, background: Samples | None = None) -> None:
         self._clock = clock
         self._source = rtc.AudioSource(SAMPLE_RATE, 1, queue_size_ms=_QUEUE_MS)
         self.track = rtc.LocalAudioTrack.create_audio_track("caller", self._source)
@@ -39,6 +44,8 @@ class SpeechSource:
         self._playout = PlayoutClock(SAMPLE_RATE)
         self._speech: Samples | None = None
         self._said = 0
+        self._background = background
+        self._background_at = 0
         self._began: asyncio.Future[float] | None = None
         self._closing = False
         self._task = asyncio.create_task(self._send(), name="caller-speech")
@@ -84,11 +91,12 @@ class SpeechSource:
                 self._began.set_exception(RuntimeError("the caller's audio stopped"))
 
     def _next_frame(self, now_s: float) -> rtc.AudioFrame:
-        pcm = np.zeros(self._frame, dtype=np.int16)
+        pcm = self._beneath()
         plays_s = self._playout.push(self._frame, now_s)
         if self._speech is not None:
             part = self._speech[self._said : self._said + self._frame]
-            pcm[: part.size] = part
+            sum_ = pcm[: part.size].astype(np.int32) + part
+            pcm[: part.size] = np.clip(sum_, -32768, 32767)
             self._said += part.size
             if self._said >= self._speech.size:
                 self._speech = None
@@ -98,12 +106,21 @@ class SpeechSource:
             self._began = None
         return rtc.AudioFrame(pcm.tobytes(), SAMPLE_RATE, 1, self._frame)
 
+    def _beneath(self) -> Samples:
+        """The next frame of the background."""
+        if self._background is None:
+            return np.zeros(self._frame, dtype=np.int16)
+        at = np.arange(self._background_at, self._background_at + self._frame) % self._background.size
+        self._background_at += self._frame
+        return self._background[at]
+
 
 class TrackListener:
     """Listens to one agent track and reports, with times, when its voice begins and ends.
 
     Args:
         began, ended: called with the monotonic time of the first, and one past the last, voiced sample.
+        heard: told of everything that is received; None: nobody.
     """
 
     def __init__(
@@ -114,7 +131,9 @@ class TrackListener:
         began: Callable[[float], None],
         ended: Callable[[float], None],
         settings: OnsetSettings | None = None,
+        heard: Heard | None = None,
     ) -> None:
+        self._heard = heard
         self._clock = clock
         self._settings = settings or OnsetSettings(sample_rate=SAMPLE_RATE)
         self._began, self._ended = began, ended
@@ -140,6 +159,8 @@ class TrackListener:
                 now_s = self._clock.monotonic()
                 samples = np.frombuffer(event.frame.data, dtype=np.int16)
                 first_s = times.arrived(samples.size, now_s)
+                if self._heard is not None:
+                    self._heard(samples.copy(), first_s)
                 self._report(detector.feed(samples, first_s))
         finally:
             self._report(detector.close())

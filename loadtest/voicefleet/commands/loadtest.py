@@ -16,10 +16,33 @@ Exit codes: 0 it held; 1 it did not; 2 wrong input or surroundings; 3 void, the 
 """
 app = typer.Typer(help=_HELP)
 
+LiveKitOption = Annotated[
+    str | None,
+    typer.Option(
+        "--livekit-url",
+        "--url",
+        help="Call this LiveKit without a controller; LIVEKIT_API_KEY and _SECRET make the tokens.",
+    ),
+]
+AgentNameOption = Annotated[str | None, typer.Option(help="Agent name in these tokens; voicefleet when left out.")]
+TokenUrlOption = Annotated[
+    str | None, typer.Option(help="Get tokens from this endpoint, of LiveKit's standard form, instead.")
+]
+TokenHeaderOption = Annotated[
+    list[str] | None,
+    typer.Option("--token-header", help="HEADER=VARIABLE: a header for it, from the environment; may be given again."),
+]
+RegionsOption = Annotated[str, typer.Option(help="Regions to call in turn, a,b; the platform chooses if empty.")]
+TierOption = Annotated[str | None, typer.Option(help="Tier of every call; the platform's choice when left out.")]
+AgentOption = Annotated[str | None, typer.Option(help="Agent of every call, of regions that have several.")]
+MetricsOption = Annotated[
+    str | None, typer.Option(help="HOST:PORT of the callers' metrics for Prometheus, during the run.")
+]
 FailIfOption = Annotated[
     list[str] | None,
     typer.Option("--fail-if", help="Condition that must not become true, such as ttfa_p95>1.0; may be given again."),
 ]
+EngineOption = Annotated[str, typer.Option(help="Who holds the calls: python, or go, hundreds of calls a core.")]
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Directory for calls.csv and turns.csv.")]
 JunitOption = Annotated[Path | None, typer.Option("--junit", help="Write the verdict to this file as JUnit XML.")]
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write the result to this file as a page of HTML.")]
@@ -29,20 +52,20 @@ HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write the resul
 def loadtest(
     context: typer.Context,
     controller_url: ControllerOption = None,
+    livekit_url: LiveKitOption = None,
+    agent_name: AgentNameOption = None,
+    token_url: TokenUrlOption = None,
+    token_header: TokenHeaderOption = None,
     calls: Annotated[int, typer.Option(help="Calls to place.")] = 20,
     rate: Annotated[float, typer.Option(help="Mean arrivals per second; a call never waits for earlier calls.")] = 0.5,
     turns: Annotated[int, typer.Option(help="Questions per call.")] = 3,
-    regions: Annotated[str, typer.Option(help="Regions to call in turn, a,b; the controller chooses if empty.")] = "",
-    tier: Annotated[str | None, typer.Option(help="Tier of every call; the platform's choice when left out.")] = None,
-    agent: Annotated[str | None, typer.Option(help="Agent of every call, of regions that have several.")] = None,
+    regions: RegionsOption = "",
+    tier: TierOption = None,
+    agent: AgentOption = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same calls.")] = 1,
     patience: Annotated[float, typer.Option(help="Seconds a caller waits for a free slot, and in silence.")] = 60.0,
-    metrics: Annotated[
-        str | None, typer.Option(help="HOST:PORT of the callers' metrics for Prometheus, during the run.")
-    ] = None,
-    engine: Annotated[
-        str, typer.Option(help="Who holds the calls: python, or go (hundreds of calls a core).")
-    ] = "python",
+    metrics: MetricsOption = None,
+    engine: EngineOption = "python",
     fail_if: FailIfOption = None,
     csv: CsvOption = None,
     junit: JunitOption = None,
@@ -55,19 +78,62 @@ def loadtest(
     from voicefleet.loadtest.command_loadtest import LoadOptions
     from voicefleet.loadtest.command_loadtest import loadtest as run_it
     from voicefleet.loadtest.destinations import Destinations
+    from voicefleet.loadtest.options import target_fields, target_of
 
-    options = LoadOptions(
-        controller_url,
-        calls,
-        rate,
-        turns,
-        listed(regions),
-        seed,
-        patience,
-        metrics,
-        tier,
-        agent,
-        tuple(fail_if or ()),
-        engine,
+    target = target_of(
+        target_fields(controller_url, livekit_url, agent_name, token_url, token_header, listed(regions), tier, agent)
     )
+    options = LoadOptions(target, calls, rate, turns, seed, patience, metrics, tuple(fail_if or ()), engine)
     raise typer.Exit(run_it(options, Destinations(json_path, csv, junit, html)))
+
+
+@app.command()
+def run(
+    file: Annotated[Path, typer.Argument(help="The scenario, a YAML file.")],
+    controller_url: ControllerOption = None,
+    livekit_url: LiveKitOption = None,
+    agent_name: AgentNameOption = None,
+    token_url: TokenUrlOption = None,
+    token_header: TokenHeaderOption = None,
+    regions: RegionsOption = "",
+    tier: TierOption = None,
+    agent: AgentOption = None,
+    seed: Annotated[int | None, typer.Option(help="In place of the file's.")] = None,
+    metrics: MetricsOption = None,
+    engine: EngineOption = "python",
+    fail_if: FailIfOption = None,
+    csv: CsvOption = None,
+    junit: JunitOption = None,
+    html: HtmlOption = None,
+    json_path: JsonOption = None,
+) -> None:
+    """Run the scenario of a file; options take the place of what the file says, and --fail-if is added to it."""
+    from voicefleet.loadtest.command_loadtest import run_file
+    from voicefleet.loadtest.destinations import Destinations
+    from voicefleet.loadtest.options import target_fields
+
+    code = run_file(
+        file,
+        target_fields(controller_url, livekit_url, agent_name, token_url, token_header, listed(regions), tier, agent),
+        seed=seed,
+        fail_if=tuple(fail_if or ()),
+        metrics=metrics,
+        engine=engine,
+        destinations=Destinations(json_path, csv, junit, html),
+    )
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(
+    result: Annotated[Path, typer.Argument(help="A result, as --json wrote it.")],
+    csv: CsvOption = None,
+    junit: JunitOption = None,
+    html: HtmlOption = None,
+) -> None:
+    """Write a result that is there already in other forms."""
+    from voicefleet.loadtest.destinations import Destinations
+    from voicefleet.loadtest.stored import read_result
+
+    destinations = Destinations(None, csv, junit, html)
+    destinations.write(read_result(result), result.name)

@@ -18,6 +18,7 @@ from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.contract.parsing.limits import require_between
 from voicefleet.loadtest.event_printer import EventPrinter
+from voicefleet.loadtest.scenario import MAX_TURNS
 from voicefleet.reporting.result import exit_code, write_json
 from voicefleet.reporting.table import print_problems, shown
 from voicefleet.runtime.clock import SystemClock
@@ -25,8 +26,6 @@ from voicefleet.runtime.command.asking import ask
 from voicefleet.runtime.command.settings import controller_access
 from voicefleet.runtime.http.api_client import ControllerClient
 from voicefleet.speech.clips import load_utterances
-
-MAX_TURNS = 12
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,10 +93,12 @@ def _answers_chart(result: Mapping[str, Any]) -> Markup:
             axis.scatter(times, waits, s=9, color=colour, label=label)
     axis.set_xlabel("seconds since the start of the run")
     axis.set_ylabel("seconds to the answer")
+    axis.set_yscale("symlog", linthresh=2.0)  # A time-out must not press the answers flat.
+    axis.set_yticks([0, 1, 2, 10, 60], ["0", "1", "2", "10", "60"])
     axis.set_ylim(bottom=0)
     axis.grid(alpha=0.25)
     if answered or missing:
-        axis.legend(loc="upper left", fontsize=8)
+        figure.legend(fontsize=8, ncols=2, loc="outside upper right")
     return svg(figure)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from bench import bare_worker
-from bench.stand import TIERS
+from bench.stand import TIERS, TURNS
 
 from voicefleet.contract.calls import CallOrder
 from voicefleet.worker.agents import assistant
@@ -20,8 +20,8 @@ from voicefleet.worker.tiers.load import ReadyTier, read_tiers, resolve_tiers
 pytestmark = pytest.mark.unit
 
 
-def tier(where: str) -> ReadyTier:
-    return resolve_tiers(read_tiers(where), {}).pick("synthetic")
+def tier(where: str, name: str = "synthetic") -> ReadyTier:
+    return resolve_tiers(read_tiers(where), {}).by_name[name]
 
 
 def test_bare_worker_has_the_settings_of_the_tier() -> None:
@@ -45,16 +45,18 @@ def test_bare_agent_says_what_the_default_agent_says() -> None:
     assert agent._greeting == bare_worker.GREETING
 
 
-def test_tier_of_the_bench_is_the_built_in_one_but_for_its_replies() -> None:
-    ours, built_in = tier(str(TIERS)), tier("synthetic")
-    assert (ours.tier.vad, ours.tier.endpointing) == (built_in.tier.vad, built_in.tier.endpointing)
-    assert (ours.tier.interruption, ours.tier.preemptive_generation) == (
-        built_in.tier.interruption,
-        built_in.tier.preemptive_generation,
-    )
-    for name, stage in ours.stages.items():
+@pytest.mark.parametrize(("where", "name"), [(TIERS, "synthetic"), (TURNS, "before"), (TURNS, "shipped")])
+def test_stages_of_the_benches_are_the_built_in_tiers_but_for_the_replies(where: Path, name: str) -> None:
+    ours, built_in = tier(str(where), name), tier("synthetic")
+    for stage_name, stage in ours.stages.items():
         args = {key: value for key, value in stage.args.items() if key != "replies"}
-        assert args == built_in.stages[name].args, name
+        assert args == built_in.stages[stage_name].args, stage_name
+
+
+def test_what_the_bench_calls_shipped_is_shipped() -> None:
+    stages = {"stt", "llm", "tts"}
+    shipped, built_in = tier(str(TURNS), "shipped").tier, tier("synthetic").tier
+    assert shipped.model_dump(exclude=stages) == built_in.model_dump(exclude=stages)
 
 
 def test_bare_worker_imports_nothing_of_ours_but_the_providers() -> None:

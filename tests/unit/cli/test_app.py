@@ -122,7 +122,21 @@ def test_every_command_is_listed_with_its_whole_first_sentence(
             "plan",
             "doctor",
         ),
-        *("check", "demo", "dev", "call", "calls", "loadtest", "chaos", "soak", "netlab", "transports", "dashboards"),
+        *(
+            "check",
+            "demo",
+            "dev",
+            "call",
+            "calls",
+            "loadtest",
+            "chaos",
+            "soak",
+            "netlab",
+            "transports",
+            "tune",
+            "dashboards",
+            "endpointing",
+        ),
     }
     assert "..." not in text.partition("Commands:")[2]
     assert max(map(len, text.splitlines())) <= 80

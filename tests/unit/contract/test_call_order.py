@@ -19,7 +19,8 @@ from voicefleet.controller.calls import call_store
 from voicefleet.controller.calls.dispatch_requests import dispatch_agent, dispatch_metadata
 from voicefleet.controller.http.api import Api
 from voicefleet.worker.call import CallContext
-from voicefleet.worker.job.parts import build_call, pick_tier, read_job
+from voicefleet.worker.job.parts import build_call, read_job
+from voicefleet.worker.job.tier import pick_tier
 
 pytestmark = pytest.mark.unit
 
@@ -119,7 +120,7 @@ def test_a_call_has_the_tier_that_was_ordered_else_the_one_it_had(asked: str, be
     job = SimpleNamespace(dispatch=DispatchMetadata(CallOrder(tier=asked)))
     tiers = SimpleNamespace(pick=lambda name: name)
     had = None if before is None else SimpleNamespace(tier=before)
-    assert cast(Any, pick_tier)(job, tiers, had) == picked
+    assert cast(Any, pick_tier)(job, tiers, had, None) == picked
 
 
 def test_a_record_made_anew_at_the_join_has_what_the_first_dispatch_said() -> None:

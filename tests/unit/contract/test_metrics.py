@@ -27,7 +27,7 @@ pytestmark = pytest.mark.unit
 TREE = Path(__file__).resolve().parents[3]
 
 _LABELS = """agent answer currency dependency direction hook kind outcome phase pool provider reason receiver region
-    result route signal source stage state status tier why worker"""
+    result route signal source stage state status tier version why worker"""
 ALLOWED_LABELS = frozenset(_LABELS.split())
 
 

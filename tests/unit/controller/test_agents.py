@@ -14,13 +14,14 @@ import yaml
 from support.fake_region import FakeRegion, with_region
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.pools import PoolPlace, PoolRole
+from voicefleet.contract.tier_choice import drawn
 from voicefleet.controller.canary.decide import Decision, Verdict
 from voicefleet.controller.canary.store import Record
 from voicefleet.controller.canary.trial import TrialView
 from voicefleet.controller.ports import Participant
 from voicefleet.controller.regions.capacity import RegionCapacity
 from voicefleet.controller.regions.region import Region
-from voicefleet.controller.regions.routing import UnknownChoiceError, by_version, drawn, pools_for
+from voicefleet.controller.regions.routing import UnknownChoiceError, by_version, pools_for
 from voicefleet.controller.settings.controller import Settings
 from voicefleet.controller.settings.load import load_settings
 from voicefleet.controller.settings.routes import Routes

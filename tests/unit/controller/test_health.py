@@ -195,6 +195,16 @@ def test_turns_without_an_answer_name_the_stage_and_how_it_fails() -> None:
     assert seen(turns=None) == []
 
 
+def test_workers_on_a_lower_tier_are_told_with_the_reason() -> None:
+    lower = replace(READY, id="w3", tier_level=2, tier_why="CPU at 97% for 3 s (limit 90%)")
+    (finding,) = found(workers=(READY, replace(lower, id="w2", tier_level=1), lower))
+    assert (finding.id, finding.state) == ("stepped_down", DEGRADED)
+    assert finding.cause == (
+        "2 of 3 workers answer on a lower tier than calls ask for: w3, 2 steps down, CPU at 97% for 3 s (limit 90%)"
+    )
+    assert "stepped_down" not in dict(seen(workers=(lower,), workers_known=False)), "unknown is no finding"
+
+
 def test_a_provider_that_fails_while_fallbacks_answer_is_told() -> None:
     (finding,) = found(turns=TurnCounts(30, 0, {"stt/connection": 9}))
     assert (finding.id, finding.state) == ("provider_fails", DEGRADED)

@@ -17,6 +17,7 @@ from docs.settings_table import READMES as TABLES
 from docs.settings_table import made
 from voicefleet.cli.app import Root
 from voicefleet.controller.settings.load import load_settings
+from voicefleet.loadtest.scenario import load_scenario
 from voicefleet.worker.tiers.schema import TiersFile
 
 pytestmark = pytest.mark.unit
@@ -112,6 +113,12 @@ def test_the_controllers_file_is_taken(tmp_path: Path) -> None:
     given = {name: "redis://127.0.0.1:6379" if "URL" in name else "a-secret-of-32-characters-or-more" for name in names}
     settings = load_settings(file, {**given, "VOICEFLEET_API_KEYS": "web:a-secret-of-16-characters:call"})
     assert set(settings.regions) == {"eu", "us"}
+
+
+def test_the_scenario_is_taken(tmp_path: Path) -> None:
+    file = tmp_path / "smoke.yaml"
+    file.write_text(block("loadtest/README.md", "# smoke.yaml"))
+    assert load_scenario(file).arrivals.offsets(1).size > 100
 
 
 @pytest.mark.parametrize("begin", ["# tiers.yaml", "llm:"])

@@ -18,11 +18,12 @@ from voicefleet.callers.dense.client import DenseClient
 from voicefleet.callers.engines import Engine
 from voicefleet.callers.health import MAX_PACING_P99_S, GeneratorHealth
 from voicefleet.callers.outcome import CallOutcome
-from voicefleet.callers.port import EngineFacts
+from voicefleet.callers.port import ClientSettings, EngineFacts
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, MissingPartError
 from voicefleet.loadtest.command_loadtest import LoadOptions
 from voicefleet.loadtest.result import build_result
+from voicefleet.runtime.clock import Clock
 from voicefleet.speech.clips import Utterance, load_utterances
 from voicefleet.speech.opus import encode, opus_frames
 from voicefleet.stack import caller_program
@@ -43,16 +44,18 @@ class PlayedProgram:
         self.counted: list[Mapping[str, Any]] = []
         self.one: DenseClient | None = None
 
-    def client(self, call_id: str, ticket: CallTicket, listener: Any, **how: Any) -> DenseClient:
+    def client(
+        self, call_id: str, ticket: CallTicket, listener: Any, wishes: ClientSettings, clock: Clock
+    ) -> DenseClient:
         self.one = DenseClient(
             call_id,
             ticket,
             listener,
-            how["clock"],
+            clock,
             self.order,
             lambda utterance: (utterance.file, len(opus_frames(utterance))),
             lambda _call, ear: self.counted.append(ear),
-            connect_timeout_s=how["connect_timeout_s"],
+            connect_timeout_s=wishes.connect_timeout_s,
             dtx=True,
         )
         return self.one
@@ -121,7 +124,7 @@ async def test_a_program_that_ends_breaks_its_calls_and_cuts_none() -> None:
 
 
 async def test_a_clients_own_acts_are_refused() -> None:
-    client = PlayedProgram().client("c", TICKET, None, clock=LoopClock(), connect_timeout_s=1.0)
+    client = PlayedProgram().client("c", TICKET, None, ClientSettings(1.0), LoopClock())
 
     async def press(_: object) -> None: ...
 

@@ -11,7 +11,8 @@ import pytest
 from support.outcomes import GOOD, SILENT, TURN
 from support.terminal import rendered, terminal, text_of
 from voicefleet.callers.health import GeneratorHealth, HealthMeter
-from voicefleet.loadtest.command_loadtest import LoadOptions, Progress, show
+from voicefleet.loadtest.command_loadtest import LoadOptions, show
+from voicefleet.loadtest.progress import Progress
 from voicefleet.loadtest.result import build_result
 
 pytestmark = pytest.mark.unit

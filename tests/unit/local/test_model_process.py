@@ -207,5 +207,5 @@ async def test_a_model_that_fails_is_worth_a_retry_and_does_not_stop_the_server(
 
 
 def test_an_unknown_model_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="whisper, pocketsphinx"):
+    with pytest.raises(ConfigError, match="whisper, whisper-base, pocketsphinx"):
         load(("parrot",), 1)

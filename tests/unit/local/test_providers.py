@@ -14,19 +14,21 @@ from voicefleet.local import available
 from voicefleet.local.answers import read_answers
 from voicefleet.local.available import local_pipeline_missing
 from voicefleet.local.flite_tts import FliteTTS
+from voicefleet.local.forms.responder import FormResponder
 from voicefleet.local.model_server.client import ModelClient
 from voicefleet.local.pocketsphinx_stt import PocketSphinxSTT
 from voicefleet.local.responder import Responder
 from voicefleet.local.synthetic import SyntheticLLM, SyntheticSTT, SyntheticTTS
-from voicefleet.local.whisper_stt import WhisperSTT
+from voicefleet.local.whisper_stt import WhisperBaseSTT, WhisperSTT
 
 pytestmark = pytest.mark.unit
 
 
 def test_providers_say_which_models_they_need() -> None:
     assert WhisperSTT.required_models == ("whisper",)
+    assert WhisperBaseSTT.required_models == ("whisper-base",)
     assert PocketSphinxSTT.required_models == ("pocketsphinx",)
-    for cls in (Responder, FliteTTS, SyntheticSTT, SyntheticLLM, SyntheticTTS):
+    for cls in (Responder, FormResponder, FliteTTS, SyntheticSTT, SyntheticLLM, SyntheticTTS):
         assert cls.required_models == ()
 
 

@@ -56,6 +56,17 @@ def test_built_in_tiers_resolve(name: str) -> None:
         ),
         (("SyntheticSTT", "NoSuch"), "tiers.fast.stt.plugin", "no class NoSuch"),
         (("SyntheticSTT", "a b"), "tiers.fast.stt.plugin", "pattern"),
+        (
+            ("stt:", "vad: {min_silence_s: 0.2}\n    turn_detection: v1-mini\n    stt:"),
+            "tiers.fast.vad.min_silence_s",
+            "= 0.2: is too short for the turn detector v1-mini",
+        ),
+        (
+            ("stt:", "endpointing: {threshold: 0.4}\n    stt:"),
+            "tiers.fast.endpointing.threshold",
+            "is vad",
+        ),
+        (("stt:", "turn_detection: v1mini\n    stt:"), "tiers.fast.turn_detection", "Did you mean v1-mini?"),
         (("stt:", 'session_host: ["*"]\n    stt:'), "tiers.fast.session_host", "every caller"),
         (("stt:", 'text_input: ["a\\n"]\n    stt:'), "tiers.fast.text_input.0", "pattern"),
         (

@@ -44,6 +44,9 @@ OF_THE_WORKER_ITSELF = {
     catalogue.WORKER_STARTUP,
     catalogue.REPORT_FAILURES,
     catalogue.OBSERVATIONS_DROPPED,
+    catalogue.TIER_LEVEL,
+    catalogue.TIER_STEPS,
+    catalogue.WORKER_CPU,
 }
 """Metrics that no job has a part in."""
 

@@ -241,13 +241,28 @@ class ObjectiveView(Schema):
     stable_total: int
 
 
+class ComparisonView(Schema):
+    """How two tiers do beside each other, in a canary of tiers. Shares of calls, canary less stable."""
+
+    judge: str = Field(description="Which calls are good: responses or tasks, see the settings")
+    canary_good: int
+    canary_total: int
+    stable_good: int
+    stable_total: int
+    difference: float = Field(description="As counted")
+    low: float = Field(description="The true difference is above this")
+    high: float = Field(description="and below this, with a certainty of 1 - `error_ratio`, whenever one looks")
+    error_ratio: float
+
+
 class CanaryView(Schema):
-    """One canary in `GET /v1/canaries`."""
+    """One canary in `GET /v1/canaries`: a version of an agent, or a tier."""
 
     region: str
     agent: str
+    kind: str = Field(default="version", description="version, or tier: then `version` and `stable` are tiers")
     version: str
-    stable: str = Field(description="The version beside it")
+    stable: str = Field(description="The version or the tier beside it")
     pool: str
     state: str = Field(description="running, promoted or rolled_back; unknown: this replica could not read it yet")
     weight: int = Field(description="Its share of the new calls now, percent")
@@ -255,9 +270,12 @@ class CanaryView(Schema):
     began_at: str = Field(default="", description="Wall-clock time, ISO 8601, UTC")
     decided_at: str = ""
     calls: int | None = Field(default=None, description="That it had; null: not known to this replica")
-    min_calls: int
-    duration_s: float
+    min_calls: int = Field(default=0, description="Of a version: that it must have had")
+    duration_s: float = Field(default=0.0, description="Of a version: for which it must have held its objectives")
     objectives: list[ObjectiveView] = Field(default=[], description="As the leader counted last; empty on the others")
+    comparison: ComparisonView | None = Field(
+        default=None, description="Of a tier: as the leader reckoned last; null on the others"
+    )
 
 
 class LeaderView(Schema):

@@ -252,7 +252,13 @@ def _detail(fact: Mapping[str, Any]) -> str:
             return f"{fact.get('reason', '')}, after {_seconds(fact, 'waited_s')}"
         case "interruption":
             return str(fact.get("kind", ""))
-        case "released" | "apology" | "provider_failure" | "fallback":
+        case "tier_drawn":
+            return str(fact.get("tier", ""))
+        case "response":
+            return str(fact.get("result", "")).replace("_", " ")
+        case "task":
+            return ": ".join(filter(None, (str(fact.get("task", "")), str(fact.get("result", "")))))
+        case "released" | "apology" | "provider_failure" | "fallback" | "tier":
             return str(fact.get("reason", ""))
         case _:
             return ""

@@ -251,6 +251,16 @@ class Keys:
         """Hash of counts: what the calls of this pool tell that were over while that canary was tried."""
         return self._key("canary_figures", trial)
 
+    def canary_outcomes(self, trial: str) -> str:
+        """List: whether each call was a good one (1 or 0), and its tier, in the order of their ends, while the canary
+        of tiers with this fingerprint was tried."""
+        return self._key("canary_outcomes", trial)
+
+    @property
+    def tier_choice(self) -> str:
+        """String: which tier calls of this pool get that name none; see `contract.tier_choice`."""
+        return self._key("tier_choice")
+
     @property
     def past_calls(self) -> str:
         """Sorted set: id of a call that has ended -> when it started."""

@@ -70,6 +70,10 @@ class WorkerReport(WorkerStatus):
     """Outcome -> turns since the worker began; None from a worker that does not tell."""
     provider_failures: dict[str, int] | None = None
     """``stage/kind`` -> failed requests to providers since the worker began."""
+    tier_level: int | None = None
+    """Steps down its ladder of tiers; None: it has none, or does not tell."""
+    tier_why: str = ""
+    """What its last step was taken for, in words; empty: it took none."""
 
     @property
     def busy(self) -> int:

@@ -43,6 +43,7 @@ class SyntheticSTT(stt.STT[Any]):
         ConfigError: `latency_s` is negative.
     """
 
+    simulated: ClassVar[bool] = True
     required_models: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
@@ -96,6 +97,7 @@ class SyntheticLLM(llm.LLM[Any]):
         ConfigError: a number is out of range, or there are no replies.
     """
 
+    simulated: ClassVar[bool] = True
     required_models: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
@@ -204,6 +206,7 @@ class SyntheticTTS(tts.TTS[Any]):
         ConfigError: a number is out of range.
     """
 
+    simulated: ClassVar[bool] = True
     required_models: ClassVar[tuple[str, ...]] = ()
 
     def __init__(

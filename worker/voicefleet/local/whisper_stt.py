@@ -35,3 +35,14 @@ class WhisperSTT(ServedSTT):
                 "out of range", field="stt.args.beam_size", value=beam_size, hint="Use a number from 1 to 5."
             )
         super().__init__(socket_path=socket_path, options={"window_s": window_s, "beam_size": beam_size})
+
+
+class WhisperBaseSTT(WhisperSTT):
+    """Whisper base (multilingual) on the CPU: about twice the time of tiny.en; needs `voicefleet[local,models]`.
+
+    Larger is not better for every voice: on flite's voices it errs no less than tiny.en. Compare them on your callers.
+
+    Args and errors as of `WhisperSTT`.
+    """
+
+    required_models: ClassVar[tuple[str, ...]] = ("whisper-base",)

@@ -38,6 +38,8 @@ class CallActions(Protocol):
 
     def busy(self, name: str) -> AbstractContextManager[None]: ...
 
+    def report(self, success: bool, task: str) -> None: ...
+
     def on_call_end(self, hook: Callable[[CallSummary], Any]) -> None: ...
 
 
@@ -51,6 +53,9 @@ class _NoActions:
     def busy(self, name: str) -> AbstractContextManager[None]:
         return nullcontext()
 
+    def report(self, success: bool, task: str) -> None:
+        return
+
     def on_call_end(self, hook: Callable[[CallSummary], Any]) -> None:
         return
 
@@ -62,7 +67,7 @@ class CallContext:
     region: str
     room: str
     tier: str
-    """Name of the tier that serves the call."""
+    """Name of the tier that the call asked for; a worker under load may serve it by a faster one of its ladder."""
     order: CallOrder
     """What the call was ordered with by `POST /v1/calls`, such as `order.metadata` and `order.language`. Where a front
     end makes its own token: what that token's dispatch says."""
@@ -99,6 +104,17 @@ class CallContext:
             TransferFailedError: not transferred; the call goes on with this agent.
         """
         await self.actions.transfer_to(to, play_dialtone=play_dialtone, headers=headers or {})
+
+    def report(self, *, success: bool, task: str = "") -> None:
+        """Say how it went with what the caller wanted: the table is booked, or cannot be. Once for each task; a call
+        may have several, and counts as done when none of them failed.
+
+        Counted by tier (`voicefleet_tasks_total`) and in the call's log; a canary of tiers can be judged by it.
+
+        Args:
+            task: your word for it, such as "booking", at most 40 characters; no personal data.
+        """
+        self.actions.report(success, task)
 
     def on_call_end(self, hook: Callable[[CallSummary], Any]) -> None:
         """Have `hook`, plain or async, called once per call, in the job that has the call last. An agent that has it at

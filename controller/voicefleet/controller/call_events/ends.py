@@ -6,7 +6,7 @@ call is packed, and kept for days.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from voicefleet.contract.call_log import CallLog, summarize
 from voicefleet.contract.errors import UnknownStateError
@@ -23,10 +23,10 @@ class CallEnds:
     """Ends the calls of one region.
 
     Args:
-        ended: told of each, once; raises `UnknownStateError` when it cannot take it.
+        ended: told of each, once; they raise `UnknownStateError` when they cannot take it.
     """
 
-    def __init__(self, region: Region, ended: Callable[[CallLog], Awaitable[None]] | None = None) -> None:
+    def __init__(self, region: Region, ended: Sequence[Callable[[CallLog], Awaitable[None]]] = ()) -> None:
         self._region = region
         self._ended = ended
 
@@ -70,5 +70,5 @@ class CallEnds:
             apologies=summary.apologies,
             dead_air=[{"from_s": one.from_s, "lasted_s": one.lasted_s, "why": one.why} for one in summary.dead_air],
         )
-        if self._ended is not None:
-            await self._ended(found)
+        for ended in self._ended:
+            await ended(found)

@@ -10,8 +10,10 @@ import json
 from dataclasses import dataclass
 
 from voicefleet.contract.keys import Keys
+from voicefleet.contract.tier_choice import TIER_CHOICE_TTL_MS, TierChoice
 from voicefleet.controller.canary.decide import Decision, Verdict
 from voicefleet.controller.canary.figures import Figures
+from voicefleet.controller.settings.tier import MOST_CALLS
 from voicefleet.runtime.redis.connection import RedisClient, translate_redis_errors
 
 KEPT_MS = 90 * 86_400_000
@@ -99,3 +101,41 @@ class FigureStore:
         """Ids of the calls that are not over."""
         with translate_redis_errors():
             return [str(call) for call in await self._redis.zrange(self._keys.open_calls, 0, MOST_LIVE - 1)]
+
+
+class OutcomeStore:
+    """Whether each call of two tiers was a good one, while a canary of tiers is tried in `pool`."""
+
+    def __init__(self, redis: RedisClient, pool: str, trial: str) -> None:
+        self._redis = redis
+        self._keys = Keys(pool)
+        self._trial = trial
+
+    async def add(self, tier: str, *, good: bool) -> None:
+        """Of a call that is over."""
+        key = self._keys.canary_outcomes(self._trial)
+        with translate_redis_errors():
+            async with self._redis.pipeline(transaction=True) as pipe:
+                pipe.rpush(key, f"{int(good)}{tier}")
+                pipe.ltrim(key, 0, MOST_CALLS - 1)
+                pipe.pexpire(key, KEPT_MS)
+                await pipe.execute()
+
+    async def read(self) -> list[tuple[str, bool]]:
+        """Each call's tier, and whether it was a good one, in the order of their ends."""
+        with translate_redis_errors():
+            found = [str(text) for text in await self._redis.lrange(self._keys.canary_outcomes(self._trial), 0, -1)]
+        return [(text[1:], text[0] == "1") for text in found]
+
+
+class ChoiceStore:
+    """Which tier the calls of `pool` get that name none."""
+
+    def __init__(self, redis: RedisClient, pool: str) -> None:
+        self._redis = redis
+        self._key = Keys(pool).tier_choice
+
+    async def put(self, choice: TierChoice) -> None:
+        """It holds for a minute."""
+        with translate_redis_errors():
+            await self._redis.set(self._key, choice.encode(), px=TIER_CHOICE_TTL_MS)

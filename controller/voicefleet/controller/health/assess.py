@@ -12,12 +12,13 @@ from voicefleet.contract.health import Finding, Health, health_of
 from voicefleet.controller.health.observation import HealthObservation
 from voicefleet.controller.health.rules.callers import callers
 from voicefleet.controller.health.rules.dependencies import dependencies
+from voicefleet.controller.health.rules.ladder import ladder
 from voicefleet.controller.health.rules.supply import supply
 from voicefleet.controller.health.rules.turns import turns
 
 Rule = Callable[[HealthObservation, float], Iterator[Finding]]
 
-RULES: tuple[Rule, ...] = (dependencies, supply, callers, turns)
+RULES: tuple[Rule, ...] = (dependencies, supply, callers, turns, ladder)
 """Of equally bad findings, those of an earlier rule are told first: they are nearer to the cause."""
 
 

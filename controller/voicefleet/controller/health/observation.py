@@ -28,6 +28,10 @@ class WorkerSeen:
     """None: somebody else runs it."""
     detail: str = ""
     """Why its instance does not run, if that is known."""
+    tier_level: int = 0
+    """Steps down its ladder of tiers, as far as it tells."""
+    tier_why: str = ""
+    """What its last step was taken for."""
 
 
 @dataclass(frozen=True, slots=True)

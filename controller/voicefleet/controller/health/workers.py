@@ -42,6 +42,7 @@ def workers_seen(region: Region) -> tuple[WorkerSeen, ...]:
             continue
         instance = instances.get(worker.id)
         silent_s = _silent_s(region, worker)
+        reported = region.reports.last.get(worker.id)
         stands_still = well and worker.state in _SERVING and silent_s > PROMPT_S
         found.append(
             WorkerSeen(
@@ -53,6 +54,8 @@ def workers_seen(region: Region) -> tuple[WorkerSeen, ...]:
                 calls=None if held is None else held[worker.id],
                 instance=instance.state if instance else None,
                 detail=instance.detail if instance else "",
+                tier_level=(reported.report.tier_level or 0) if reported is not None else 0,
+                tier_why=reported.report.tier_why if reported is not None else "",
             )
         )
     # Asked for and not there, because it failed to start.

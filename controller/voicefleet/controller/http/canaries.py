@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from voicefleet.contract.answers import CanaryList
-from voicefleet.contract.api import CanaryView, ObjectiveView
+from voicefleet.contract.api import CanaryView, ComparisonView, ObjectiveView
 from voicefleet.contract.call_events import iso_time
 from voicefleet.contract.pools import PoolRole
 from voicefleet.controller.canary.decide import Decision, Objective
-from voicefleet.controller.canary.trial import TrialView
+from voicefleet.controller.canary.trial import TierView, TrialView
 from voicefleet.controller.http.auth.access import key_of, seen
 from voicefleet.controller.http.reads import json_answer
 from voicefleet.controller.regions.region import Region
@@ -32,20 +32,20 @@ class Canaries:
         """Those of the key's regions."""
         pools = seen(self._regions, key_of(request)).values()
         views = [view_of(p.trial) for p in pools if p.trial is not None and p.settings.role is PoolRole.CANARY]
+        views += [tier_view_of(p.tier_trial) for p in pools if p.tier_trial is not None]
         return json_answer(CanaryList(canaries=views))
 
 
 def view_of(view: TrialView) -> CanaryView:
     """What is known of one canary."""
     trial, record = view.trial, view.record
-    state = "running" if view.decided is None else _STATES[view.decided]
     return CanaryView(
         region=trial.region,
         agent=trial.agent,
         version=trial.version,
         stable=trial.stable,
         pool=trial.pool,
-        state=state if record is not None else "unknown",
+        state=state_of(view),
         weight=view.weight,
         reason=view.verdict.reason if view.verdict is not None else "",
         began_at=iso_time(record.began_ms) if record is not None else "",
@@ -54,6 +54,45 @@ def view_of(view: TrialView) -> CanaryView:
         min_calls=trial.objectives.min_calls,
         duration_s=trial.objectives.duration_s,
         objectives=[_objective(one) for one in view.evidence.objectives] if view.evidence is not None else [],
+    )
+
+
+def state_of(view: TrialView | TierView) -> str:
+    """running, promoted or rolled_back; unknown: this replica has not read it yet."""
+    if view.record is None:
+        return "unknown"
+    return "running" if view.decided is None else _STATES[view.decided]
+
+
+def tier_view_of(view: TierView) -> CanaryView:
+    """What is known of one canary of tiers."""
+    trial, record, seen = view.trial, view.record, view.comparison
+    return CanaryView(
+        kind="tier",
+        region=trial.region,
+        agent=trial.agent,
+        version=trial.version,
+        stable=trial.stable,
+        pool=trial.pool,
+        state=state_of(view),
+        weight=view.weight,
+        reason=view.verdict.reason if view.verdict is not None else "",
+        began_at=iso_time(record.began_ms) if record is not None else "",
+        decided_at=iso_time(record.decided_ms) if record is not None and record.decided_ms else "",
+        calls=seen.canary_total if seen is not None else None,
+        comparison=None
+        if seen is None
+        else ComparisonView(
+            judge=trial.rule.judge,
+            canary_good=seen.canary_good,
+            canary_total=seen.canary_total,
+            stable_good=seen.stable_good,
+            stable_total=seen.stable_total,
+            difference=round(seen.difference, 4),
+            low=seen.low,
+            high=seen.high,
+            error_ratio=seen.error,
+        ),
     )
 
 

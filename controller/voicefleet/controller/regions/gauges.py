@@ -10,11 +10,15 @@ from collections.abc import Mapping, Sequence
 
 from voicefleet.contract.metrics import Metric
 from voicefleet.contract.metrics import controller as catalogue
+from voicefleet.contract.pools import PoolRole
+from voicefleet.controller.canary.decide import Decision
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.ports import InstanceState
 from voicefleet.controller.regions.dependencies import dependencies
 from voicefleet.controller.regions.region import Region
 from voicefleet.scaling import SupplyState
+
+_CANARY_STATES = {Decision.WAIT: "running", Decision.PROMOTE: "promoted", Decision.ROLL_BACK: "rolled_back"}
 
 
 class RegionGauges:
@@ -30,6 +34,7 @@ class RegionGauges:
             up = dependencies(region)
             self._write_calls(region, all(up.values()))
             self._write_pool(region)
+            self._write_canaries(region)
             for dependency, answers in up.items():
                 self._set(catalogue.DEPENDENCY_UP, (region.name, dependency), float(answers))
 
@@ -48,6 +53,15 @@ class RegionGauges:
             (catalogue.CALLS_SILENT, region.reports.silent),
         ):
             self._set(metric, (region.name,), value)
+
+    def _write_canaries(self, region: Region) -> None:
+        for view in (region.trial if region.settings.role is PoolRole.CANARY else None, region.tier_trial):
+            if view is None:
+                continue
+            now = None if view.record is None else _CANARY_STATES.get(view.decided or Decision.WAIT)
+            for state in _CANARY_STATES.values():
+                labels = (region.name, view.trial.version, state)
+                self._set(catalogue.CANARY_STATE, labels, None if now is None else float(now == state))
 
     def _write_pool(self, region: Region) -> None:
         observation = region.pool.observation

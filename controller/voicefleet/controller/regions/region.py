@@ -12,7 +12,7 @@ from voicefleet.contract.reports import STALE_AFTER_S
 from voicefleet.contract.rooms import served_by_name
 from voicefleet.controller.calls.snapshots import Snapshot
 from voicefleet.controller.canary.decide import Decision
-from voicefleet.controller.canary.trial import TrialView
+from voicefleet.controller.canary.trial import TierView, TrialView
 from voicefleet.controller.health.incident_store import IncidentStore
 from voicefleet.controller.health.incidents import Incidents
 from voicefleet.controller.health.lost_workers import LostWorkers
@@ -69,6 +69,8 @@ class Region:
     pool: PoolView = field(default_factory=PoolView)
     trial: TrialView | None = None
     """The canary that this pool is, or that is tried beside it."""
+    tier_trial: TierView | None = None
+    """The canary of tiers that is tried in this pool."""
     moved: Callable[[str], Awaitable[bool]] | None = None
     """Of a canary: whether the call in a room went on to the stable version."""
     refusals: Refusals = field(init=False)

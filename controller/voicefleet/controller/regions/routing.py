@@ -3,11 +3,11 @@ Pure over what is known."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 from voicefleet.contract.errors import VoicefleetError
 from voicefleet.contract.pools import PoolRole
+from voicefleet.contract.tier_choice import drawn
 from voicefleet.controller.canary.decide import Decision
 from voicefleet.controller.regions.capacity import RegionCapacity
 from voicefleet.controller.regions.region import Region
@@ -79,11 +79,6 @@ def by_version(
         if (drawn(room, trial.weight) and _free(canary)) or (promoted and not _free(stable)):
             chosen[_agent(pool)] = canary
     return list(chosen.values())
-
-
-def drawn(room: str, weight: int) -> bool:
-    """Whether the call in `room` is one of the `weight` percent: the same on every replica, whenever it is asked."""
-    return int.from_bytes(hashlib.sha256(room.encode()).digest()[:4]) % 100 < weight
 
 
 def _agent(pool: Region) -> tuple[str, str]:

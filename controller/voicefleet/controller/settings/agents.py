@@ -16,6 +16,7 @@ from voicefleet.controller.settings.pool import PoolSettings
 from voicefleet.controller.settings.rooms import choice_of_rooms
 from voicefleet.controller.settings.routes import Routes
 from voicefleet.controller.settings.section import Section
+from voicefleet.controller.settings.tier import TierPart
 from voicefleet.controller.settings.trunk import TrunkSettings
 
 ALL = 100
@@ -83,7 +84,7 @@ class VersionSettings(Workers):
     )
 
 
-class AgentSettings(Workers):
+class AgentSettings(TierPart, Workers):
     """One agent of a region."""
 
     tenants: tuple[Annotated[str, Field(min_length=1)], ...] = Field(
@@ -141,6 +142,16 @@ class AgentSettings(Workers):
                 field="versions",
                 value=", ".join(name for name in serving if name not in stable),
                 hint="Give all but one of them weight 0.",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_canary(self) -> Self:
+        if self.tier_split is not None and self.canary:
+            raise refused(
+                f"the version {self.canary} is tried already",
+                field="tier",
+                hint="Try one thing at a time: give one tier, or one version all the calls.",
             )
         return self
 

@@ -13,6 +13,7 @@ from voicefleet.contract.pools import PoolPlace, PoolRole
 from voicefleet.contract.rooms import ORDERED
 from voicefleet.controller.settings.agents import AgentSettings, VersionSettings, Workers, routes_of
 from voicefleet.controller.settings.region import RegionSettings
+from voicefleet.controller.settings.tier import TierPart
 
 
 def pools_of(region: RegionSettings) -> Iterator[RegionSettings]:
@@ -34,6 +35,7 @@ def pools_of(region: RegionSettings) -> Iterator[RegionSettings]:
                     "agent_name": place.agent_name,
                     "rooms": _rooms(region, agent, first=first and routes.default == agent_name, stable=first),
                     "trunks": agent.trunks if first else {},
+                    **_tier(region, agent),
                     "pool": next((part.pool for part in reversed(parts) if part.pool is not None), region.pool),
                     **_runs(region, place, parts),
                 }
@@ -56,6 +58,15 @@ def _rooms(region: RegionSettings, agent: AgentSettings, *, first: bool, stable:
         return agent.rooms
     # Dialled numbers lead to an agent among the rooms that the region names.
     return region.rooms if first or (stable and agent.numbers) else ORDERED
+
+
+def _tier(region: RegionSettings, agent: AgentSettings) -> Mapping[str, Any]:
+    """The tier of the pool's calls: the agent's own, else the region's."""
+    own: TierPart = agent if agent.tier is not None else region
+    if own.tier_split is not None and agent.canary:
+        # The version is what is tried; what the region says of all agents waits.
+        return {"tier": own.tier_split.stable, "tier_canary": own.tier_canary}
+    return {"tier": own.tier, "tier_canary": own.tier_canary}
 
 
 def _runs(region: RegionSettings, place: PoolPlace, parts: list[Workers]) -> Mapping[str, Any]:

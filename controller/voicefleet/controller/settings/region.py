@@ -20,6 +20,7 @@ from voicefleet.controller.settings.pool import PoolSettings
 from voicefleet.controller.settings.rooms import choice_of_rooms
 from voicefleet.controller.settings.routes import Routes
 from voicefleet.controller.settings.section import Section
+from voicefleet.controller.settings.tier import TierPart
 from voicefleet.controller.settings.trunk import TrunkSettings
 from voicefleet.controller.settings.waiting_message import WaitingMessageSettings
 
@@ -44,7 +45,7 @@ class ProcessSettings(Section):
     )
 
 
-class RegionSettings(Section):
+class RegionSettings(TierPart):
     livekit: LiveKitSettings = Field(description="The region's LiveKit.")
     agent_name: Annotated[str, Field(min_length=1, max_length=64)] = Field(
         default="voicefleet", description="The name that dispatches ask for."

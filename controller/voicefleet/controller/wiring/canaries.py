@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
@@ -11,7 +13,8 @@ from voicefleet.controller.calls.dispatch import Dispatcher
 from voicefleet.controller.canary.analysis import CanaryAnalysis
 from voicefleet.controller.canary.dispatch import CanaryDispatcher
 from voicefleet.controller.canary.moves import CallMoves
-from voicefleet.controller.canary.trial import Trial, TrialView
+from voicefleet.controller.canary.tier_analysis import TierAnalysis
+from voicefleet.controller.canary.trial import TierTrial, TierView, Trial, TrialView
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.settings.controller import Settings
@@ -67,6 +70,36 @@ def open_trials(settings: Settings, regions: Mapping[str, Region], redis: RedisC
                 id=pool.settings.trial,
             )
         )
+
+
+def open_tier_trials(regions: Mapping[str, Region]) -> None:
+    """Have each canary of tiers known to its pool."""
+    for pool in regions.values():
+        settings, place = pool.settings, pool.settings.place
+        split = settings.tier_split
+        if split is None or settings.role is not PoolRole.STABLE:
+            continue
+        rule = settings.tier_canary
+        text = json.dumps([split.stable, split.canary, split.weight, rule.model_dump(mode="json")], sort_keys=True)
+        pool.tier_trial = TierView(
+            TierTrial(
+                region=place.region,
+                agent=place.agent,
+                version=split.canary,
+                stable=split.stable,
+                pool=pool.name,
+                weight=split.weight,
+                rule=rule,
+                id=hashlib.sha256(text.encode()).hexdigest()[:12],
+            )
+        )
+
+
+def build_tier_analysis(shared: Shared, region: Region, leadership: Leadership) -> TierAnalysis | None:
+    """What looks at the canary of tiers in this pool; None: there is none."""
+    if region.tier_trial is None:
+        return None
+    return TierAnalysis(shared.redis, region.tier_trial, region, leadership)
 
 
 def build_canaries(shared: Shared, leadership: Leadership) -> dict[str, Canary]:

@@ -17,6 +17,7 @@ from voicefleet.controller.calls.handoffs import Handoffs
 from voicefleet.controller.calls.outbound import Dialer
 from voicefleet.controller.calls.recovery import Recovery
 from voicefleet.controller.calls.redis_outage import OutageDispatcher
+from voicefleet.controller.canary.tier_analysis import PoolTier
 from voicefleet.controller.health.watch import HealthWatch
 from voicefleet.controller.http.answer_exchange import AnswerExchange
 from voicefleet.controller.http.auth.key_file import KeyFile
@@ -25,7 +26,7 @@ from voicefleet.controller.pool.hung import HungWorkers
 from voicefleet.controller.pool.reconciler import PoolReconciler
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.rooms.listing import RoomLister
-from voicefleet.controller.wiring.canaries import build_canaries
+from voicefleet.controller.wiring.canaries import build_canaries, build_tier_analysis
 from voicefleet.controller.wiring.shared import Loops, Shared
 from voicefleet.controller.wiring.web import Web
 from voicefleet.runtime.logs.setup import get_logger
@@ -58,10 +59,13 @@ def build_loops(shared: Shared, leadership: Leadership, web: Web, listers: Itera
         loops[f"answers of {name}"] = AnswerExchange(region, redis).run
         loops[f"incidents of {name}"] = region.incidents.run
         canary = canaries.get(name)
+        tiers = build_tier_analysis(shared, region, leadership)
         loops[f"dispatch of {name}"] = Dispatcher(region).run if canary is None else canary.dispatcher(region).run
         loops[f"pool of {name}"] = PoolReconciler(region, web.decisions, leadership, tick_s=settings.tick_s).run
         loops[f"recovery of {name}"] = Recovery(region).run
-        loops[f"ends of calls of {name}"] = CallEnds(region, None if canary is None else canary.note_over(region)).run
+        told = [] if canary is None else [canary.note_over(region)]
+        told += [] if tiers is None else [tiers.note_over]
+        loops[f"ends of calls of {name}"] = CallEnds(region, told).run
         loops[f"call events of {name}"] = build_deliveries(shared, region).run
         loops[f"outage dispatch of {name}"] = OutageDispatcher(region).run
         if region.settings.trunks:
@@ -70,6 +74,10 @@ def build_loops(shared: Shared, leadership: Leadership, web: Web, listers: Itera
             loops[f"handoffs of {name}"] = Handoffs(region).run
         if canary is not None and canary.is_canary(region):
             loops[f"canary {name}"] = canary.analysis.run
+        if tiers is not None:
+            loops[f"canary of tiers of {name}"] = tiers.run
+        elif region.settings.only_tier:
+            loops[f"tier of {name}"] = PoolTier(shared.redis, region, region.settings.only_tier).run
         if region.fleet is not None:
             loops[f"hung workers of {name}"] = HungWorkers(region, leadership).run
     if settings.api_keys_file is not None:

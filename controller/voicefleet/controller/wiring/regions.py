@@ -17,7 +17,7 @@ from voicefleet.controller.pool.worker_store import WorkerStore
 from voicefleet.controller.ports import CredentialsRefusedError
 from voicefleet.controller.regions.region import Region
 from voicefleet.controller.settings.controller import Settings
-from voicefleet.controller.wiring.canaries import open_trials
+from voicefleet.controller.wiring.canaries import open_tier_trials, open_trials
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.redis.connection import RedisClient, Scripts
 from voicefleet.runtime.tracing import OtlpTracer, start_tracing
@@ -57,6 +57,7 @@ def open_regions(
             incident_store=IncidentStore(redis, name),
         )
     open_trials(settings, regions, redis)
+    open_tier_trials(regions)
     return regions
 
 

@@ -309,6 +309,22 @@ ALERTS = (
         caused_in="cluster",
     ),
     Alert(
+        "VoicefleetCanaryRolledBack",
+        "warning",
+        "10s",
+        'max by (cluster, region, version) (voicefleet_canary_state{state="rolled_back"}) > 0',
+        "{{ $labels.region }}: the canary {{ $labels.version }} was rolled back",
+        "It did worse than what stands beside it, or its workers did not start. Its calls go on without it.",
+        "voicefleet-call-quality",
+        "None: new calls get the stable version, or tier. What was to be released is not.",
+        ('max by (cluster, region, version, state) (voicefleet_canary_state{state="rolled_back"})',),
+        (
+            "`voicefleet status` says why, with what was counted of both.",
+            "Give it weight 0 (a tier: remove it from `tier`), which ends this alert.",
+            "Mended: another `revision` has it tried anew.",
+        ),
+    ),
+    Alert(
         "VoicefleetDrainStuck",
         "warning",
         "5m",

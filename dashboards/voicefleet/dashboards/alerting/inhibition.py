@@ -12,6 +12,7 @@ from typing import Any
 _REGION = ("cluster", "region")
 _OF_FAILING_TURNS = (
     "AnswerBudgetBurn",
+    "ResponseBudgetBurn",
     "Ttfa1500msBudgetBurn",
     "Ttfa800msBudgetBurn",
     "GreetingBudgetBurn",

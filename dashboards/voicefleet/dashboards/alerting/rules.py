@@ -101,6 +101,7 @@ _PAGED = {
     "ttfa_1500ms": "turns",
     "ttfa_800ms": "turns",
     "answer": "turns",
+    "response": "turns",
     "greeting": "turns",
     "admission": "calls",
 }

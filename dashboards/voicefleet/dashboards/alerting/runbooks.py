@@ -24,6 +24,11 @@ _LOOK_FIRST = {
         "sum by (cluster, region, stage, kind) (rate(voicefleet_provider_failures_total[5m]))",
         "sum by (cluster, region, reason) (rate(voicefleet_apologies_total[5m]))",
     ),
+    "response": (
+        "sum by (cluster, region, tier, result) (rate(voicefleet_responses_total[30m])) / on (cluster, region, tier) "
+        "group_left () sum by (cluster, region, tier) (rate(voicefleet_responses_total[30m]))",
+        "sum by (cluster, region, tier, result) (increase(voicefleet_tasks_total[30m]))",
+    ),
     "admission": ("sum by (cluster, region, result) (rate(voicefleet_call_requests_total[5m]))",),
     "greeting": ("sum by (cluster, region, result) (rate(voicefleet_greeting_seconds_count[5m]))",),
     "call_setup": ("sum by (cluster, region, result) (rate(voicefleet_call_setup_seconds_count[5m]))",),
@@ -42,6 +47,7 @@ _IMPACT = {
     "ttfa_1500ms": "Callers wait for answers so long that they ask again or hang up.",
     "ttfa_800ms": "Answers feel slow.",
     "answer": "Callers hear an apology, or nothing, in place of an answer.",
+    "response": "Callers ask what was said, ask the same again, hang up in mid-answer, or get no answer.",
     "admission": "Callers do not get into a call at all.",
     "greeting": "Callers wait for the first word after they joined.",
     "call_setup": "Calls reach a worker, and its agent is late in the room or fails.",
@@ -63,6 +69,13 @@ _ACTIONS = {
         "reason=unheard and the recogniser in health: noise that is taken for speech. Raise `apology.min_speech_s`, or "
         "`vad.activation_threshold`, of the tier.",
         "stage=other: the agent's own code answers nothing.",
+    ),
+    "response": (
+        "Which result, which tier? See the panel of answers on the call quality dashboard. One tier alone: give it "
+        "fewer calls (`tier` of the pool), or put back what was changed in it.",
+        "unanswered: see VoicefleetAnswerBudgetBurn. asked_again: the voice or the line (VoicefleetMOSLow), or answers "
+        "that miss the question: the recogniser. hung_up: too long, or wrong.",
+        "`voicefleet call show ROOM` of a call of that time has each such answer, with its turn's stages before it.",
     ),
     "admission": ("full, unavailable or failed: see VoicefleetCallsRefused. limited: see VoicefleetCallsLimited.",),
     "greeting": (

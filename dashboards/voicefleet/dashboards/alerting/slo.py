@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from voicefleet.contract.metrics import Metric, controller, worker
+from voicefleet.contract.responses import BAD_RESPONSES
 
 BY = "by (cluster, region)"
 Rate = Callable[[str], str]
@@ -117,6 +118,13 @@ OBJECTIVES = (
         counted(worker.TURNS, 'outcome!="session_closed"'),
         plus(_UNANSWERED, counted(worker.APOLOGIES, 'reason="cut_short"')),
         0.995,
+    ),
+    Objective(
+        "response",
+        "95 % of answers are of use: not asked for again, not hung up on, not missing",
+        counted(worker.RESPONSES),
+        counted(worker.RESPONSES, f'result=~"{"|".join(sorted(BAD_RESPONSES))}"'),
+        0.95,
     ),
     Objective(
         "greeting",

@@ -64,6 +64,42 @@ ROWS = (
                 alert="VoicefleetTurnsFailing",
             ),
             panel(
+                "How answers went down",
+                "Share of answers by what the caller did next. asked_again: what? or the same question; hung_up: in "
+                "mid-answer; left_after: within 3 s of its end, without a goodbye.",
+                "percentunit",
+                Query(
+                    "sum by (cluster, tier, result) "
+                    f'(rate(voicefleet_responses_total{{{SELECT},result!="ok"}}[$__rate_interval])) '
+                    "/ on (cluster, tier) group_left () "
+                    f"sum by (cluster, tier) (rate(voicefleet_responses_total{{{SELECT}}}[$__rate_interval]))",
+                    "{{tier}} {{result}}",
+                ),
+                alert="VoicefleetResponseBudgetBurn",
+            ),
+            panel(
+                "Tasks done",
+                "Share of the tasks that agents report by `current_call().report()` that succeeded, by tier.",
+                "percentunit",
+                Query(
+                    "sum by (cluster, tier) "
+                    f'(rate(voicefleet_tasks_total{{{SELECT},result="success"}}[$__rate_interval])) '
+                    f"/ sum by (cluster, tier) (rate(voicefleet_tasks_total{{{SELECT}}}[$__rate_interval]))",
+                    "{{tier}}",
+                ),
+                act="Fewer since a change of the tier: a canary of tiers says whether it is chance.",
+            ),
+            panel(
+                "Canaries",
+                "1 for the state that each canary, a version or a tier, is in.",
+                "short",
+                now(
+                    f"max by (cluster, region, version, state) (voicefleet_canary_state{{{SELECT}}}) > 0",
+                    "{{region}} {{version}} {{state}}",
+                ),
+                alert="VoicefleetCanaryRolledBack",
+            ),
+            panel(
                 "Speech into the agent's voice",
                 "In 5 minutes. barge_in: it took the turn; backchannel: the agent spoke on; false: it was no speech.",
                 "short",

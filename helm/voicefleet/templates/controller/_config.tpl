@@ -32,10 +32,11 @@
 {{- with .defaultAgent -}}
 {{- $_ := set $region "default_agent" . -}}
 {{- end -}}
+{{- $region = merge $region (include "voicefleet.tier" . | fromJson) -}}
 {{- $at := .at -}}
 {{- $agents := dict -}}
 {{- range $agentName, $agent := .agents -}}
-{{- $settings := pick $agent "tenants" "numbers" "rooms" -}}
+{{- $settings := merge (pick $agent "tenants" "numbers" "rooms") (include "voicefleet.tier" $agent | fromJson) -}}
 {{- with include "voicefleet.trunks" ($agent.trunks | default dict) | fromJson -}}
 {{- $_ := set $settings "trunks" . -}}
 {{- end -}}
@@ -163,4 +164,16 @@ is left out. A value that the settings have too needs no line here.
 {{/* The environment variable with the signing secret of a receiver of call events. Argument: its name. */}}
 {{- define "voicefleet.callEventsSecretEnv" -}}
 CALL_EVENTS_{{ . | upper | replace "-" "_" }}_SECRET
+{{- end -}}
+
+{{/* What a region or an agent says of its calls' tier, under the names that settings have, as JSON. */}}
+{{- define "voicefleet.tier" -}}
+{{- $told := dict -}}
+{{- with .tier -}}
+{{- $_ := set $told "tier" . -}}
+{{- end -}}
+{{- with .tierCanary -}}
+{{- $_ := set $told "tier_canary" (include "voicefleet.settings" . | fromJson) -}}
+{{- end -}}
+{{- $told | toJson -}}
 {{- end -}}

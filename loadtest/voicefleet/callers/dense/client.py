@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from voicefleet.callers.port import RoomAct, RoomListener
+from voicefleet.callers.port import RoomAct, RoomListener, python_only
 from voicefleet.contract.api import CallTicket
-from voicefleet.contract.errors import ConfigError
 from voicefleet.runtime.clock import Clock
 from voicefleet.speech.clips import Utterance
 from voicefleet.speech.opus import FRAME_S
@@ -97,12 +96,7 @@ class DenseClient:
         Raises:
             ConfigError: always; what a client does in its room is written for the Python SDK's.
         """
-        raise ConfigError(
-            "a client that acts in its room is one of the Python SDK",
-            field="--engine",
-            value="go",
-            hint="Use --engine python.",
-        )
+        raise python_only("a client that acts in its room")
 
     async def leave(self) -> None:
         """See `port.CallerClient`."""

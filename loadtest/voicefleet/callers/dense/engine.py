@@ -17,10 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from livekit import rtc
-
 from voicefleet.callers.dense.client import DenseClient
-from voicefleet.callers.port import CallerClient, EngineFacts, RoomListener
+from voicefleet.callers.port import CallerClient, ClientSettings, EngineFacts, RoomListener, python_only
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.runtime.clock import Clock
@@ -148,12 +146,17 @@ class DenseEngine:
         call_id: str,
         ticket: CallTicket,
         listener: RoomListener,
-        *,
-        connect_timeout_s: float,
-        options: rtc.RoomOptions | None,
+        wishes: ClientSettings,
         clock: Clock,
     ) -> CallerClient:
-        """See `port.CallerEngine`; `options` are the Python SDK's and mean nothing here."""
+        """See `port.CallerEngine`."""
+        for wish, what in (
+            (wishes.options, "a caller with options of the SDK's"),
+            (wishes.background, "a caller with background noise"),
+            (wishes.heard, "a caller whose ear is listened to"),
+        ):
+            if wish is not None:
+                raise python_only(what)
         client = DenseClient(
             call_id,
             ticket,
@@ -162,7 +165,7 @@ class DenseEngine:
             self._order,
             self._clip,
             self._over,
-            connect_timeout_s=connect_timeout_s,
+            connect_timeout_s=wishes.connect_timeout_s,
             dtx=self.dtx,
         )
         self._clients[call_id] = client

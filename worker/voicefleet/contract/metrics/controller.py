@@ -158,6 +158,13 @@ DEPENDENCY_UP = Metric(
     ("region", "dependency"),
     values={"dependency": ("redis", "livekit", "kubernetes")},
 )
+CANARY_STATE = Metric(
+    "voicefleet_canary_state",
+    "gauge",
+    "1 for the state that a canary is in; `version` is the agent's version, or the tier, that is tried in the pool.",
+    ("region", "version", "state"),
+    values={"state": ("running", "promoted", "rolled_back")},
+)
 API_REQUESTS = Metric(
     "voicefleet_api_requests", "counter", "Requests to /v1, by route and status.", ("route", "status")
 )

@@ -16,6 +16,7 @@ MOST_VALUES: Mapping[str, int] = {
     "agent": 1,
     "worker": 1,
     "tier": 8,
+    "version": 2,
     "provider": 8,
     "route": 16,
     "status": 16,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from voicefleet.contract.aside import ReleaseReason
 from voicefleet.contract.metrics import kinds
 from voicefleet.contract.metrics.kinds import Metric
+from voicefleet.contract.responses import ResponseResult, TaskResult
 
 _DIRECTION = {"direction": ("inbound", "outbound")}
 _STAGES = ("stt", "llm", "tts", "other")
@@ -39,6 +40,20 @@ TURN_STAGE = Metric(
     kinds.STAGE_S,
     {"stage": ("eou", "stt", "callback", "llm_ttft", "tts_ttfb", "playback")},
     unit="seconds",
+)
+RESPONSES = Metric(
+    "voicefleet_responses",
+    "counter",
+    "Answers, by what the caller did next. asked_again: what? or the same question; hung_up: in mid-answer.",
+    ("agent", "tier", "result"),
+    values={"result": tuple(ResponseResult)},
+)
+TASKS = Metric(
+    "voicefleet_tasks",
+    "counter",
+    "Tasks of callers, as the agent reports them by current_call().report().",
+    ("agent", "tier", "result"),
+    values={"result": tuple(TaskResult)},
 )
 INTERRUPTIONS = Metric(
     "voicefleet_interruptions",
@@ -134,6 +149,31 @@ CONCEALED = Metric(
     "Audio samples made up for lost ones by the receiver.",
     ("direction",),
     values=_DIRECTION,
+)
+TIER_LEVEL = Metric(
+    "voicefleet_tier_level",
+    "gauge",
+    "Steps down the ladder of tiers that this worker serves its calls at: 0, each call has the tier that it asked for.",
+)
+TIER_STEPS = Metric(
+    "voicefleet_tier_steps",
+    "counter",
+    "Steps of this worker on its ladder of tiers, by why. cpu: short of it; ttfa: turns late; calm: up again.",
+    ("direction", "reason"),
+    values={"direction": ("down", "up"), "reason": ("cpu", "ttfa", "calm")},
+)
+TIER_CHANGES = Metric(
+    "voicefleet_tier_changes",
+    "counter",
+    "Calls that were served by another tier of the ladder, by when it changed. failed: it could not, and stayed.",
+    ("result",),
+    values={"result": ("start", "between_turns", "failed")},
+)
+WORKER_CPU = Metric(
+    "voicefleet_worker_cpu_ratio",
+    "gauge",
+    "Share of the CPU that this worker may use (its container's limit, else the machine) that is used; with a ladder.",
+    unit="ratio",
 )
 JOB_REQUESTS = Metric(
     "voicefleet_job_requests",

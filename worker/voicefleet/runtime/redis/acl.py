@@ -31,7 +31,7 @@ WORKER_COMMANDS = (*_CONNECTION, "get", "zrem", "del", "publish", "hgetall", "hs
 CONTROLLER_COMMANDS = (
     *(*_CONNECTION, "del", "expire", "get", "incrby", "mget", "pexpire", "publish", "sadd", "set", "smembers", "srem"),
     *("time", "hgetall", "lrange", "zadd", "zcard", "zcount", "zrange", "zrem", "zremrangebyscore", "xrange", "xtrim"),
-    *("xadd", "xrevrange", "hset", "hdel"),
+    *("xadd", "xrevrange", "hset", "hdel", "rpush", "ltrim"),
 )
 """What the controller's Python sends itself."""
 
@@ -69,7 +69,7 @@ def worker_rights(region: str) -> Rights:
         *(k.claim(_ANY), k.epoch(_ANY), k.fenced(_ANY), k.handoff(_ANY), k.aside(_ANY), k.removing(_ANY)),
         *(k.transcript(_ANY), k.transcript_of(_ANY)),
         *(k.open_calls, k.call_of(_ANY), k.calls_in(_ANY), k.call_log(_ANY), k.call_facts(_ANY)),
-        *(k.call_events, k.call_events_wanted),
+        *(k.call_events, k.call_events_wanted, k.tier_choice),
     )
     return Rights(keys, (k.events, k.job_channel(_ANY)), _commands(WORKER_SCRIPTS, WORKER_COMMANDS))
 

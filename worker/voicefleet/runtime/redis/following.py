@@ -1,9 +1,12 @@
-"""Connections that do not stay with a server that has stopped being the master.
+"""Connections that do not stay with a server that has stopped being the master, and can be cancelled at any time.
 
 After a failover without Sentinels a name leads to the new master, and the old one, a replica now, keeps our
 connections: it answers reads from what it knows, and each write with READONLY, for ever. So such an answer ends the
 connection, and with it all others of its pool, for those that only read or listen would never hear it: a job that
 listens on the old master counts as silent on the new one. The next command asks the name anew.
+
+They also keep a cancellation: redis-py sends through `asyncio.wait_for`, and before Python 3.12 that forgets one which
+comes in the moment the sending is done. Whoever was cancelled there would go on as if nothing had been said.
 """
 
 from __future__ import annotations
@@ -44,6 +47,15 @@ def follow_the_master(pool: ConnectionPool) -> None:
     emptied = _Emptied(pool)
 
     class Following(kind):  # type: ignore[valid-type, misc]
+        async def send_packed_command(self, *args: Any, **options: Any) -> None:
+            task = asyncio.current_task()
+            before = task.cancelling() if task else 0
+            await super().send_packed_command(*args, **options)
+            if task and task.cancelling() > before:
+                # The answer would be taken for that of the next command.
+                await self.disconnect(nowait=True)
+                raise asyncio.CancelledError
+
         async def read_response(self, *args: Any, **options: Any) -> Any:
             try:
                 return await super().read_response(*args, **options)

@@ -110,6 +110,11 @@ class Handover:
                 return await self._hand_over(agent_identity(handoff.to_job))
         return False
 
+    def between_turns(self) -> bool:
+        """Whether nobody speaks, no answer is due, and nothing is under way."""
+        quiet = self._boundary.reached(self._clock.monotonic(), speech_pending=self._speech_pending())
+        return quiet and not self._work.under_way()
+
     def _may_move(self) -> bool:
         now_s = self._clock.monotonic()
         standing = self._work.standing(now_s)

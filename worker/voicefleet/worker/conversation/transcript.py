@@ -16,7 +16,7 @@ from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.listed import listed
 
 VERSION = 1
-_OPTIONAL = ("trace", "agent", "userdata", "work", "left_s", "released")
+_OPTIONAL = ("trace", "agent", "userdata", "work", "left_s", "released", "voice")
 SAME_CALL_S = 60.0
 """A caller who is back in a new room of the same name within this time goes on with the same call."""
 
@@ -79,6 +79,8 @@ class CallTranscript:
     """When the caller left in order, Unix time of the writer; 0: it did not."""
     released: bool = False
     """The agent left on purpose: whoever reads this was asked for."""
+    voice: str = ""
+    """The tier whose voice the caller knows, where that is not the call's own tier: the ladder began the call lower."""
 
     def is_of(self, sid: str, caller: str, now_s: float) -> bool:
         """Whether this is of the call of `caller` in the room `sid`. After a restart of LiveKit the same call goes on
@@ -177,8 +179,9 @@ def decode(text: str, cipher: Cipher | None = None, *, plaintext: bool = False) 
         tier, sid, trace = (str(raw.get(name, "")) for name in ("tier", "sid", "trace"))
         agent, userdata = (_object(raw.get(name, {})) for name in ("agent", "userdata"))
         work, left_s = tuple(str(name) for name in raw.get("work", [])), float(raw.get("left_s", 0.0))
-        released = bool(raw.get("released", False))
-        return CallTranscript(tier, items, kept, sid, caller, at_s, trace, agent, userdata, work, left_s, released)
+        released, voice = bool(raw.get("released", False)), str(raw.get("voice", ""))
+        about = trace, agent, userdata, work, left_s, released, voice
+        return CallTranscript(tier, items, kept, sid, caller, at_s, *about)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise LostTranscriptError(Loss.UNREADABLE) from error
 

@@ -97,11 +97,14 @@ class Apology:
         ):
             self._session.on(name, self._then_set_timer(hear))  # type: ignore[arg-type]
         for stage in ("stt", "llm", "tts"):
-            provider = getattr(self._session, stage)
-            for member in members_of(provider):
-                member.on("error", lambda error, stage=stage: self._count_failure(stage, error.error))
-            if members_of(provider):
-                adapter_of(provider).on(f"{stage}_availability_changed", self._on_availability(stage))
+            self.watch_stage(stage, getattr(self._session, stage))
+
+    def watch_stage(self, stage: str, provider: Any) -> None:
+        """Hear of the failures of a provider that serves the session, or will; once for each."""
+        for member in members_of(provider):
+            member.on("error", lambda error: self._count_failure(stage, error.error))
+        if members_of(provider):
+            adapter_of(provider).on(f"{stage}_availability_changed", self._on_availability(stage))
 
     def reconnected(self) -> None:
         """The room was joined anew after an outage of LiveKit or of the network."""

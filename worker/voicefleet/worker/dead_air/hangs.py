@@ -12,6 +12,7 @@ from livekit.agents import AgentSession
 
 from voicefleet.worker.dead_air.detector import Reason
 from voicefleet.worker.job import sdk
+from voicefleet.worker.providers.early_stt import EarlySTT
 from voicefleet.worker.providers.fallback import members_of
 from voicefleet.worker.providers.limits import waits
 
@@ -22,8 +23,8 @@ _STAGES = ("stt", "llm", "tts")
 def hung_stage(session: AgentSession[Any], reason: Reason) -> str:
     """The stage whose output is missing, as a metric label; empty: none is, as far as anybody can tell.
 
-    `other` is the agent's own code: the turn was taken, and it has asked no provider. A recogniser that streams has no
-    requests, so one that made nothing of a turn counts as hanging.
+    `other` is the agent's own code: the turn was taken, and it has asked no provider. A recogniser that streams by
+    itself has no requests, so one that made nothing of a turn counts as hanging.
     """
     if reason not in (Reason.GREETING, Reason.UNHEARD, Reason.UNANSWERED):
         return ""
@@ -33,5 +34,6 @@ def hung_stage(session: AgentSession[Any], reason: Reason) -> str:
             return stage
     if reason is Reason.UNHEARD:
         recogniser = sdk.provider_of(session, "stt")
-        return "stt" if recogniser is not None and recogniser.capabilities.streaming else ""
+        streams = recogniser is not None and recogniser.capabilities.streaming
+        return "stt" if streams and not isinstance(recogniser, EarlySTT) else ""
     return "llm" if sdk.is_realtime(session) else "other"

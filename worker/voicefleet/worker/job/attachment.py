@@ -21,6 +21,8 @@ from typing import Any
 
 from livekit.agents import Agent, AgentSession
 
+from voicefleet.contract.responses import TaskResult
+from voicefleet.contract.tier_choice import TierChoice
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.call import ASKED_AGAIN
 from voicefleet.worker.conversation.call_end import Hook, run_call_end
@@ -32,6 +34,7 @@ from voicefleet.worker.conversation.work import CallWork, patience_s
 from voicefleet.worker.job import parts, sdk, sdk_work
 from voicefleet.worker.job.all_callers import hear_all
 from voicefleet.worker.job.avatar import wait_for_avatar
+from voicefleet.worker.job.call_ladder import build_live_step
 from voicefleet.worker.job.callee import wait_for_answer
 from voicefleet.worker.job.caller_link import CallerLink
 from voicefleet.worker.job.claim_lease import ClaimLease
@@ -40,12 +43,18 @@ from voicefleet.worker.job.live_call import LiveCall
 from voicefleet.worker.job.media import Media
 from voicefleet.worker.job.parts import Job
 from voicefleet.worker.job.session_wait import SessionWait
+from voicefleet.worker.job.subscription import assume_subscribers
+from voicefleet.worker.job.tier import first_tier, pick_tier
 from voicefleet.worker.job.transfer import TRANSFERRED, transfer
+from voicefleet.worker.ladder.live_step import LiveStep
 from voicefleet.worker.providers.pipeline import fit_session
 from voicefleet.worker.telemetry.call_facts import Note
 from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
-from voicefleet.worker.telemetry.observations import CallReleased, HookFailed
+from voicefleet.worker.telemetry.observations import CallReleased, HookFailed, TaskReported
 from voicefleet.worker.tiers.load import ReadyTier, Tiers
+
+LONGEST_TASK = 40
+"""Characters of a task's name that are kept."""
 
 GREETING_S = 2.0
 """What an entrypoint says within this time after `start` is its greeting."""
@@ -61,15 +70,19 @@ class Attachment:
 
     Args:
         before: the conversation that another job had with this caller.
+        choice: what the controller says of the tier of calls that name none.
     """
 
-    def __init__(self, job: Job, tiers: Tiers, before: CallTranscript | None) -> None:
+    def __init__(self, job: Job, tiers: Tiers, before: CallTranscript | None, choice: TierChoice | None = None) -> None:
         self._job = job
         self._before = before
-        self.tier: ReadyTier = parts.pick_tier(job, tiers, before)
+        self._tiers = tiers
+        self.asked: ReadyTier = pick_tier(job, tiers, before, choice)
+        self.tier: ReadyTier = first_tier(self.asked, tiers, before, job.ports.channel.level)
+        """The one that the session starts with; on a worker with a ladder perhaps not the one that was asked for."""
         self._work = CallWork(patience_s(job.settings.drain_timeout_s))
-        self.call = parts.build_call(job, self.tier.name, before, self)
-        self._trace = parts.build_trace(job, self.tier.name, before)
+        self.call = parts.build_call(job, self.asked.name, before, self)
+        self._trace = parts.build_trace(job, self.asked.name, before)
         self._lease: ClaimLease = parts.build_lease(job)
         self._media = Media(job.ctx.room, job.ports.clock)
         self._woken = asyncio.Event()
@@ -80,6 +93,7 @@ class Attachment:
         """Its start has succeeded."""
         self._left = False
         self._on_call_end: Hook | None = None
+        self._telemetry: CallTelemetry | None = None
         self._ending = Ending(job.ctx, self._lease, lambda why: job.ports.channel.send(CallReleased(why.value)))
         self._ending.watch()
         before_caller = before.caller if before is not None else ""
@@ -158,6 +172,7 @@ class Attachment:
         if not job.successor:
             await self._wait.end()
         connecting = asyncio.create_task(job.ctx.connect())
+        own = sdk.stages_of(session) if self._tiers.ladder is not None else {}
         fit_session(session, agent, self.tier)
         parts.limit_models(job, session)
         state = parts.build_state(job, session, self.call, self._work)
@@ -165,7 +180,12 @@ class Attachment:
         agent = await resumption.prepare(agent)
         await connecting
         self._media.watch()
-        live, telemetry = self._watch(session, state, resumption)
+        listeners = asyncio.create_task(assume_subscribers(job.ctx.room, job.ports.clock))
+        self._closing.callback(listeners.cancel)
+        live, telemetry, step = self._watch(session, state, resumption, own)
+        if "audio_input" in self.tier.tier.model_fields_set:
+            sound = self.tier.tier.audio_input
+            options = sdk.with_audio_input(options, sound.frame_ms, sound.sample_rate)
         options = self._link.options(session, options)
         if live.neighbour_here():
             await self._leave_for_good("an agent of the team's own serves the call")
@@ -182,6 +202,8 @@ class Attachment:
             live.started()
             telemetry.joined(greets=self._greets)
         self._begun = True
+        if step is not None:
+            step.began(sdk.stages_of(session))
         log.info("agent joined", how=self.call.resumed or "answered", tier=self.tier.name)
         if not self._greets:
             self._hold_greeting(session)
@@ -200,10 +222,11 @@ class Attachment:
         return self.call.resumed in ("", ASKED_AGAIN)
 
     def _watch(
-        self, session: AgentSession[Any], state: SessionState, resumption: Resumption
-    ) -> tuple[LiveCall, CallTelemetry]:
+        self, session: AgentSession[Any], state: SessionState, resumption: Resumption, own: Mapping[str, Any]
+    ) -> tuple[LiveCall, CallTelemetry, LiveStep | None]:
         job, ports = self._job, self._job.ports
         telemetry, apology, senses = parts.build_monitors(job, session, self.tier, self._trace)
+        self._telemetry = telemetry
         live = LiveCall(
             job.ctx,
             session,
@@ -224,6 +247,7 @@ class Attachment:
             state=state,
             senses=senses,
             trace=self._trace.header,
+            voice_tier=self._voice_tier,
             note=ports.facts.note,
         )
         # Before the claim is given back, and after the end of the call is known.
@@ -235,6 +259,20 @@ class Attachment:
         self._media.readings = telemetry.on_rtp_stats
         self._closing.callback(apology.end)
         apology.watch()
+        step = None
+        if self._tiers.ladder is not None:
+            step = build_live_step(
+                job,
+                session,
+                self._tiers,
+                self.asked,
+                self.tier,
+                own,
+                between_turns=live.between_turns,
+                telemetry=telemetry,
+                apology=apology,
+            )
+            self._closing.push_async_callback(step.end)
 
         # Only after a full reconnect: while the SDK resumes a session, the audio goes on.
         def reconnected(*_: Any) -> None:
@@ -242,7 +280,14 @@ class Attachment:
             apology.reconnected()
 
         job.ctx.room.on("local_track_republished", reconnected)
-        return live, telemetry
+        return live, telemetry, step
+
+    @property
+    def _voice_tier(self) -> str:
+        """The tier whose voice the caller knows; empty: that of the tier that the call asked for."""
+        if self._before is not None:
+            return self._before.voice
+        return self.tier.name if self.tier is not self.asked else ""
 
     async def _end_of_call(self, session: AgentSession[Any], live: LiveCall) -> None:
         agent, job = sdk_work.outer_agent(session), self._job
@@ -324,6 +369,13 @@ class Attachment:
     def busy(self, name: str) -> AbstractContextManager[None]:
         """See `CallContext.busy`."""
         return self._work.busy(name)
+
+    def report(self, success: bool, task: str) -> None:
+        """See `CallContext.report`."""
+        result = TaskResult.SUCCESS if success else TaskResult.FAILURE
+        if success and self._telemetry is not None:
+            self._telemetry.task_done()
+        self._job.ports.channel.send(TaskReported(self.tier.name, result.value, task[:LONGEST_TASK]))
 
     def on_call_end(self, hook: Hook) -> None:
         """See `CallContext.on_call_end`."""

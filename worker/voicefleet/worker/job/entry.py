@@ -21,6 +21,7 @@ from voicefleet.worker.job.attachment import Attachment
 from voicefleet.worker.job.parts import Job
 from voicefleet.worker.job.session_access import SessionAccess, close_sessions, open_sessions
 from voicefleet.worker.job.target import AgentFactory, Target, load_target
+from voicefleet.worker.job.tier import choose_tier
 from voicefleet.worker.providers.pipeline import build_session
 from voicefleet.worker.server import settings as settings_module
 from voicefleet.worker.server.settings import WorkerSettings
@@ -88,10 +89,14 @@ async def serve(job: Job, tiers: Tiers, target: Target, make_session: MakeSessio
         # The room's connection takes longest, so the rest is made ready beside it. A team's entrypoint connects itself.
         connection.begin()
     recalling = asyncio.create_task(parts.recall(job, connection.begin))
+    choosing = asyncio.create_task(choose_tier(job))
     if job.settings.telemetry == "on":
         await job.ports.channel.connect(job.settings.job_socket)
-    attachment = Attachment(job, tiers, await recalling)
-    tier = attachment.tier.tier
+        if tiers.ladder is not None:
+            await job.ports.channel.hear_levels()
+    attachment = Attachment(job, tiers, await recalling, await choosing)
+    # Who is let in is the tier's that was asked for, however fast the call is answered.
+    tier = attachment.asked.tier
     open_sessions(SessionAccess(tier.text_input, tier.session_host), attachment)
     set_current_call(attachment.call)
     if target.entrypoint is not None:

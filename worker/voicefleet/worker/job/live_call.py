@@ -71,6 +71,7 @@ class LiveCall:
         carry_on: Callable[[], Awaitable[None]],
         senses: Senses,
         trace: str = "",
+        voice_tier: str = "",
         note: Callable[[Note], None] = lambda _: None,
     ) -> None:
         self._ctx = ctx
@@ -88,6 +89,7 @@ class LiveCall:
         self._telemetry = telemetry
         self._senses = senses
         self._trace = trace
+        self._voice_tier = voice_tier
         self._note = note
         self._voice = Voice(ctx.room, session)
         self._avatar = AvatarWatch(session, ctx.room)
@@ -169,6 +171,10 @@ class LiveCall:
         self._telemetry.begin()
         self._senses.begin()
 
+    def between_turns(self) -> bool:
+        """Whether nobody speaks, no answer is due, and nothing is under way."""
+        return self._handover.between_turns()
+
     def others_here(self) -> bool:
         """Whether another agent of the fleet is in the room."""
         others = self._ctx.room.remote_participants.values()
@@ -239,6 +245,7 @@ class LiveCall:
             work=self._state.work.under_way(),
             left_s=self._waiting.left_s,
             released=self._released,
+            voice=self._voice_tier,
         )
 
     # The claim
@@ -289,6 +296,7 @@ class LiveCall:
     # The caller
 
     def _look_around(self, left: rtc.RemoteParticipant | None = None) -> None:
+        self._telemetry.look_around()
         if self._keeping is not None and self._leaving is None and not self._lease.lost and self.neighbour_here():
             # It does not know of us, and speaks whatever we do.
             log.warning("an agent of the team's own is in the room, leaving the call to it", room=self._call.room)

@@ -12,12 +12,13 @@ from voicefleet.contract.calls import LANGUAGE_PATTERN, DispatchMetadata
 from voicefleet.contract.dials import OUTBOUND
 from voicefleet.contract.keys import Keys
 from voicefleet.contract.spans import trace_of_room
+from voicefleet.contract.tier_choice import TierChoice
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import bind_call, get_logger
 from voicefleet.runtime.redis.call_log_store import CallLogStore
 from voicefleet.runtime.redis.claim_store import ClaimStore
-from voicefleet.runtime.redis.connection import Scripts, connect_redis
+from voicefleet.runtime.redis.connection import Scripts, connect_redis, translate_redis_errors
 from voicefleet.runtime.tracing import parse_traceparent
 from voicefleet.worker.call import ASKED_AGAIN, HANDED_OVER, RECOVERED, RETURNED, CallActions, CallContext
 from voicefleet.worker.conversation.resume import Phrases, Resumption
@@ -43,7 +44,7 @@ from voicefleet.worker.telemetry.call_telemetry import CallTelemetry
 from voicefleet.worker.telemetry.call_trace import CallTrace
 from voicefleet.worker.telemetry.log_lines import log_turn
 from voicefleet.worker.telemetry.observations import ApologySpoken, Observation, Span, TranscriptLost
-from voicefleet.worker.tiers.load import ReadyTier, Tiers
+from voicefleet.worker.tiers.load import ReadyTier
 
 _CONVERSATION_TAKEN_S = 2.5
 """The public adapters wait 5 s; a successor has the call by then, and its caller waits."""
@@ -64,6 +65,8 @@ class Ports:
     facts: CallFacts
     logs: CallLogStore
     close: Callable[[], Awaitable[None]]
+    tier_choice: Callable[[], Awaitable[TierChoice | None]]
+    """What the controller says of the pool's tier. Raises `UnknownStateError`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +132,12 @@ def open_ports(ctx: JobContext, settings: WorkerSettings) -> Ports:
         await facts.close()
         await redis.aclose()
 
+    async def tier_choice() -> TierChoice | None:
+        with translate_redis_errors():
+            return TierChoice.decode(str(await redis.get(keys.tier_choice) or ""))
+
     return Ports(
+        tier_choice=tier_choice,
         clock=clock,
         channel=channel,
         claims=ClaimStore(scripts, settings.region),
@@ -181,11 +189,6 @@ async def recall(job: Job, connect: Callable[[], Awaitable[None]]) -> CallTransc
     now_s = job.ports.clock.wall().timestamp()
     known = any(before.is_of(job.room_sid, identity, now_s) for identity in job.ctx.room.remote_participants)
     return before if known else None
-
-
-def pick_tier(job: Job, tiers: Tiers, before: CallTranscript | None) -> ReadyTier:
-    """The tier that the dispatch asks for, else the one that the call had before."""
-    return tiers.pick(job.dispatch.order.tier or (before.tier if before else ""))
 
 
 def _why(before: CallTranscript | None) -> str:

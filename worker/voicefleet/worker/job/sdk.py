@@ -27,7 +27,7 @@ from livekit.agents.voice.agent_session import SessionConnectOptions
 from livekit.agents.voice.avatar import DataStreamAudioOutput
 from livekit.agents.voice.io import AudioInput
 from livekit.agents.voice.remote_session import TOPIC_SESSION_MESSAGES, RoomSessionTransport, SessionHost
-from livekit.agents.voice.room_io import RoomOptions, room_io
+from livekit.agents.voice.room_io import AudioInputOptions, RoomOptions, room_io
 from livekit.agents.voice.room_io._pre_connect_audio import PreConnectAudioHandler
 from livekit.agents.voice.speech_handle import SpeechHandle
 from livekit.agents.voice.turn import TurnHandlingOptions
@@ -114,6 +114,33 @@ def replace_stages(session: AgentSession[Any], stages: Mapping[str, Any], option
         model.prewarm(loop=session._loop)
 
 
+def stages_of(session: AgentSession[Any]) -> dict[str, Any]:
+    """The session's own providers, by stage; None: it has none."""
+    return {"stt": session._stt, "llm": session._llm, "tts": session._tts}
+
+
+def swap_stages(session: AgentSession[Any], stages: Mapping[str, Any], options: SessionConnectOptions) -> None:
+    """Have `session`, which runs, use these `stages` (by name: stt, llm, tts) from the next turn on. To be called
+    between two turns: a streaming recogniser begins anew. What one agent brings itself (`Agent(llm=...)`) stays.
+
+    Raises:
+        RuntimeError: a realtime model would come or go; nothing has changed then.
+    """
+    agent = session.current_agent
+    its_own = {name for name in stages if is_given(getattr(agent, f"_{name}"))}
+    wanted = {name: provider for name, provider in stages.items() if name not in its_own}
+    if any(isinstance(model, llm.RealtimeModel) for model in (stages.get("llm"), session._llm)) and "llm" in stages:
+        raise RuntimeError("a realtime model has its own live session, and cannot come or go in a call")
+    agent.update_options(**wanted)
+    for name in wanted:
+        # The public call gives the provider to this one agent; those that follow it in this call are to have it too.
+        setattr(agent, f"_{name}", NOT_GIVEN)
+    for name, provider in stages.items():
+        setattr(session, f"_{name}", provider)
+        kept = {f"{name}_conn_options": getattr(options, f"{name}_conn_options")}
+        session._conn_options = dataclasses.replace(session._conn_options, **kept)
+
+
 def set_turn_handling(session: AgentSession[Any], wanted: TurnHandlingOptions) -> None:
     """Have `session`, which has not started, take turns as `wanted` says; what it leaves out stays."""
     if "turn_detection" in wanted:
@@ -127,6 +154,17 @@ def set_turn_handling(session: AgentSession[Any], wanted: TurnHandlingOptions) -
         session._interruption_detection = wanted["interruption"].get("mode", session._interruption_detection)
     if "preemptive_generation" in wanted:
         session._opts.preemptive_generation.update(wanted["preemptive_generation"])
+
+
+def untold_publications(room: rtc.Room) -> list[rtc.LocalTrackPublication]:
+    """The tracks of our own that nobody has subscribed to, as far as LiveKit told us."""
+    return [p for p in room.local_participant.track_publications.values() if not p._first_subscription.done()]
+
+
+def tell_subscribed(publication: rtc.LocalTrackPublication) -> None:
+    """Have whoever waits for the first subscription to a track of ours go on."""
+    if not publication._first_subscription.done():
+        publication._first_subscription.set_result(None)
 
 
 def finished_speech() -> SpeechHandle:
@@ -163,6 +201,19 @@ def with_participant(options: RoomOptions, identity: str) -> RoomOptions:
     options = copy.copy(options)
     options.participant_identity = identity
     return options
+
+
+def with_audio_input(given: dict[str, Any], frame_ms: int, sample_rate: int) -> dict[str, Any]:
+    """The keyword arguments of `AgentSession.start`, with the caller's sound in pieces of `frame_ms` at `sample_rate`;
+    as they were where the team says itself how its session hears, or starts it without a room."""
+    if given.get("room") is None:
+        return given
+    options, rest = split_room_options(given)
+    if is_given(options.audio_input):
+        return given
+    options = copy.copy(options)
+    options.audio_input = AudioInputOptions(frame_size_ms=frame_ms, sample_rate=sample_rate)
+    return {**rest, "room_options": options}
 
 
 def room_of(session: AgentSession[Any]) -> room_io.RoomIO | None:

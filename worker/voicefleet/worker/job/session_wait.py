@@ -13,6 +13,7 @@ from collections.abc import Callable
 from voicefleet.contract.errors import UnknownStateError
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.redis.claim_store import Turn
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.worker.conversation.handover import READY_EVERY_S
 from voicefleet.worker.job.claim_lease import ClaimLease
 from voicefleet.worker.job.parts import Job
@@ -46,8 +47,7 @@ class SessionWait:
     async def end(self) -> None:
         """A session has the call, or nothing has it any more."""
         if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await cancel_and_wait([self._task])
 
     async def _hold_claim(self) -> None:
         job, lease = self._job, self._lease

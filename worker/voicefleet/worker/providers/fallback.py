@@ -18,6 +18,7 @@ from typing import Any
 from livekit.agents import APIConnectOptions, NotGivenOr, llm, stt, tts, utils, vad
 from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
 
+from voicefleet.worker.providers.early_stt import EarlySTT
 from voicefleet.worker.providers.streaming_fallback import StreamingFallbackSTT
 
 
@@ -39,24 +40,35 @@ class FallbackTTS(tts.FallbackAdapter):
         super().__init__(list(self.members), max_retry_per_tts=0)
 
 
-class FallbackSTT(stt.StreamAdapter):
+class FallbackSTT(EarlySTT):
     """The recognisers of a stage, in order: each utterance goes to the first that gives its words."""
 
-    def __init__(self, members: Sequence[stt.STT[Any]], voice: vad.VAD, limit_s: float) -> None:
+    def __init__(
+        self,
+        members: Sequence[stt.STT[Any]],
+        voice: vad.VAD,
+        limit_s: float,
+        *,
+        after_s: float | None = None,
+        tries: int = 1,
+    ) -> None:
+        self.adapter = _by_utterance(members, voice, limit_s)
+        super().__init__(self.adapter, voice, after_s=after_s, tries=tries)
         self.members = tuple(members)
-        self.adapter = _by_utterance(self.members, voice, limit_s)
-        super().__init__(stt=self.adapter, vad=voice)
 
     async def aclose(self) -> None:
         await super().aclose()
         await self.adapter.aclose()
 
 
-def fallback_stt(members: Sequence[stt.STT[Any]], voice: vad.VAD, limit_s: float) -> FallbackSTT | StreamingFallbackSTT:
-    """The STT of several, for a first one that streams as for one that does not."""
+def fallback_stt(
+    members: Sequence[stt.STT[Any]], voice: vad.VAD, limit_s: float, *, after_s: float | None = None, tries: int = 1
+) -> FallbackSTT | StreamingFallbackSTT:
+    """The STT of several, for a first one that streams as for one that does not, which is asked early (see
+    `early_stt`)."""
     first, *others = members
     if not first.capabilities.streaming:
-        return FallbackSTT(members, voice, limit_s)
+        return FallbackSTT(members, voice, limit_s, after_s=after_s, tries=tries)
     return StreamingFallbackSTT(first, others, _by_utterance(others, voice, limit_s), voice, limit_s)
 
 

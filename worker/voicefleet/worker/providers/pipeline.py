@@ -13,10 +13,12 @@ from livekit.agents.voice.turn import TurnHandlingOptions
 from voicefleet.runtime.logs.errors import error_summary
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.worker.job import sdk
+from voicefleet.worker.providers.early_stt import EarlySTT
 from voicefleet.worker.providers.fallback import FallbackLLM, FallbackTTS, fallback_stt
 from voicefleet.worker.providers.limits import limit_llm, limit_stt, limit_tts
+from voicefleet.worker.providers.turn_detection import build_turn_detection
 from voicefleet.worker.tiers.load import ReadyTier, Stage
-from voicefleet.worker.tiers.schema import LONE_TIMEOUT_S
+from voicefleet.worker.tiers.schema import DETECTORS, LONE_TIMEOUT_S, PreemptiveGeneration
 
 _RETRY_AFTER_S = 0.3
 
@@ -34,11 +36,11 @@ def build_vad(ready: ReadyTier) -> inference.VAD:
 
 
 def turn_handling(ready: ReadyTier) -> TurnHandlingOptions:
-    """Turn taking by the VAD alone unless the tier says otherwise: livekit's own defaults add a turn detector, and with
-    it about two seconds."""
+    """Turn taking by the VAD alone unless the tier says otherwise: livekit's own defaults add a turn detector whose
+    doubts cost up to three seconds."""
     tier = ready.tier
     return {
-        "turn_detection": tier.turn_detection,
+        "turn_detection": build_turn_detection(tier),
         "endpointing": {
             "mode": "fixed",
             "min_delay": tier.endpointing.min_delay_s,
@@ -50,7 +52,11 @@ def turn_handling(ready: ReadyTier) -> TurnHandlingOptions:
             "min_duration": tier.interruption.min_duration_s,
             "min_words": tier.interruption.min_words,
         },
-        "preemptive_generation": {"enabled": tier.preemptive_generation},
+        "preemptive_generation": {
+            "enabled": tier.preemptive_generation.enabled,
+            "preemptive_tts": tier.preemptive_generation.speech,
+            "max_retries": tier.preemptive_generation.tries,
+        },
     }
 
 
@@ -71,14 +77,19 @@ def connect_options(ready: ReadyTier) -> SessionConnectOptions:
     )
 
 
-def build_stage(name: str, stage: Stage, voice: inference.VAD) -> Any:
-    """The stage's provider with its limit; with a fallback, the adapter over all of them."""
+def build_stage(name: str, stage: Stage, voice: inference.VAD, early: PreemptiveGeneration | None = None) -> Any:
+    """The stage's provider with its limit; with a fallback, the adapter over all of them. `early` says when a
+    recogniser that takes whole utterances is asked."""
     first = _limited(stage.build(), stage.limit_s)
     others = [other for other in _built(name, stage) if name != "tts" or other.num_channels == first.num_channels]
+    early = early or PreemptiveGeneration()
+    after_s = early.after_s if early.enabled else None
     if not others:
+        if isinstance(first, stt.STT) and not first.capabilities.streaming and after_s is not None:
+            return EarlySTT(first, voice, after_s=after_s, tries=early.tries)
         return first
     if name == "stt":
-        return fallback_stt([first, *others], voice, stage.limit_s)
+        return fallback_stt([first, *others], voice, stage.limit_s, after_s=after_s, tries=early.tries)
     if name == "llm":
         return FallbackLLM([first, *others], stage.limit_s)
     return FallbackTTS([first, *others])
@@ -123,17 +134,24 @@ def fit_session(session: AgentSession[Any], agent: Agent, ready: ReadyTier) -> N
     it leaves out stays, with a time limit. Turn taking is the tier's only where the tier says so."""
     tier = ready.tier
     said = tier.model_fields_set
-    voice = build_vad(ready) if "vad" in said or not isinstance(session.vad, inference.VAD) else session.vad
-    stages = {name: build_stage(name, stage, voice) for name, stage in ready.stages.items()}
+    # A detector is asked in a silence, and a session whose own VAD ends speech before that would not start.
+    of_tier = "vad" in said or ("turn_detection" in said and tier.turn_detection in DETECTORS)
+    voice = build_vad(ready) if of_tier or not isinstance(session.vad, inference.VAD) else session.vad
+    stages = {name: build_stage(name, stage, voice, tier.preemptive_generation) for name, stage in ready.stages.items()}
     for name in ("stt", "llm", "tts"):
         if name not in stages:
             _limit_own(getattr(session, name))
         _limit_own(getattr(agent, name))
-    if "vad" in said:
+    if of_tier:
         stages["vad"] = voice
     sdk.replace_stages(session, stages, connect_options(ready))
     sdk.set_turn_handling(session, _wanted_turn_handling(ready, said))
     sdk.keep_open_on_errors(session)
+
+
+def change_stages(session: AgentSession[Any], stages: Mapping[str, Any], ready: ReadyTier) -> None:
+    """Have a session that runs use these providers of the tier `ready`, by stage, from the next turn on."""
+    sdk.swap_stages(session, stages, connect_options(ready))
 
 
 def _wanted_turn_handling(ready: ReadyTier, said: Set[str]) -> TurnHandlingOptions:

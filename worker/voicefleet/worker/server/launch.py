@@ -39,7 +39,8 @@ def launch(settings: WorkerSettings) -> None:
         settings = settings.model_copy(update={"job_socket": str(Path(directory) / "jobs")})
         # Job processes inherit the environment and the imports as they are when the fork server starts.
         export_for_jobs(settings, {MODEL_SOCKET_VARIABLE: str(model_socket)})
-        preload()
+        named_detectors = {tier.turn_detection for tier in file.tiers.values()} if file is not None else set()
+        preload(turn_detector="v1-mini" in named_detectors)
         # After our own imports, which a module of the team's with the same name must not stand in for.
         make_importable(settings.agent)
         tiers = resolve_tiers(file, environment()) if file is not None else None

@@ -1,7 +1,7 @@
 """Imports everything a job process needs, once, before the fork server forks.
 
 livekit-agents' own preload also loads its end-of-turn model (244 MB) that a VAD-only pipeline never uses; the worker
-turns that off by the environment (see `settings.export_for_jobs`) and loads the VAD here.
+turns that off by the environment (see `settings.export_for_jobs`) and loads here what its tiers name.
 """
 
 from __future__ import annotations
@@ -17,8 +17,12 @@ _MODULES = (
 )
 
 
-def preload() -> None:
-    """Import, then freeze: what is there now is no garbage, and collecting it would unshare its pages."""
+def preload(*, turn_detector: bool = False) -> None:
+    """Import, then freeze: what is there now is no garbage, and collecting it would unshare its pages.
+
+    Args:
+        turn_detector: load livekit's turn detector (v1-mini) too, which its calls then share.
+    """
     # Thousands of classes are made by these imports; looking for garbage among them costs a fifth of the time.
     gc.disable()
     for name in _MODULES:
@@ -28,6 +32,8 @@ def preload() -> None:
     from voicefleet.worker.job.sdk import set_certificate_fallback
 
     local_inference.init_vad()
+    if turn_detector:
+        local_inference.init_eot()
     set_certificate_fallback()
     gc.enable()
     gc.collect()

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,14 @@ from voicefleet.worker.job import entry
 from voicefleet.worker.job.ipc import JobChannelServer
 from voicefleet.worker.job.sdk import on_job_process_closed, push_status
 from voicefleet.worker.job.target import Target
+from voicefleet.worker.ladder.level import Level
+from voicefleet.worker.ladder.stepper import Stepper
 from voicefleet.worker.server.admission import Admission, Slots
 from voicefleet.worker.server.preflight import check_livekit, defaults_told
 from voicefleet.worker.server.reporter import Reporter
 from voicefleet.worker.server.settings import WorkerSettings
 from voicefleet.worker.telemetry.metrics import WorkerMetrics
+from voicefleet.worker.telemetry.observations import Observation, Turn
 from voicefleet.worker.tiers.load import Tiers
 
 log = get_logger(__name__)
@@ -61,10 +64,12 @@ class Worker:
         self._order_seen = 0
         self._stopping = asyncio.Event()
         self._leaving = False
+        self._tell_jobs: Callable[[Level], None] = lambda _: None
         self._registry = CollectorRegistry()
         self._metrics = WorkerMetrics(self._registry, frozenset(tiers.by_name), settings.agent_name)
         self._metrics.gauges[catalogue.SLOTS].set(settings.slots)
         self._metrics.gauges[catalogue.WORKER_INFO].labels(settings.worker_id).set(1)
+        self._stepper = self._build_stepper()
         self._slots = Slots(settings.slots, self._active_jobs)
         self._had_jobs: frozenset[str] = frozenset()
         self._ended = KeyedTasks[str](self._job_not_ended)
@@ -124,6 +129,8 @@ class Worker:
             ttfa=list(self._metrics.ttfa_counts),
             turns=self._metrics.counts(catalogue.TURNS),
             provider_failures=self._metrics.counts(catalogue.PROVIDER_FAILURES),
+            tier_level=self._stepper.level.steps if self._stepper is not None else None,
+            tier_why=self._stepper.level.why if self._stepper is not None else "",
         )
 
     def _not_ready(self) -> str:
@@ -169,7 +176,14 @@ class Worker:
     async def _job_surroundings(self) -> AsyncIterator[None]:
         """What job processes reach us and the models by; the models load once for all of them."""
         settings, metrics = self._settings, self._metrics
-        channels = JobChannelServer(Path(settings.job_socket), metrics.observed, metrics.job_gone, metrics.dropped)
+        channels = JobChannelServer(
+            Path(settings.job_socket),
+            metrics.observed if self._stepper is None else self._observed,
+            metrics.job_gone,
+            metrics.dropped,
+            level=self._level if self._stepper is not None else None,
+        )
+        self._tell_jobs = channels.tell
         async with contextlib.AsyncExitStack() as stack:
             resource = {"service.instance.id": settings.worker_id, "voicefleet.region": settings.region}
             tracer = start_tracing(settings.otlp_endpoint, "voicefleet-worker", resource, self._registry)
@@ -189,6 +203,7 @@ class Worker:
         self._server.on("worker_registered", self._on_registered)
         reporting = asyncio.create_task(self._reporter.run())
         serving = asyncio.create_task(self._server.run())
+        stepping = [asyncio.create_task(self._stepper.run())] if self._stepper is not None else []
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
@@ -198,12 +213,37 @@ class Worker:
             else:
                 await self._drain_and_close()
         finally:
-            await cancel_and_wait([reporting, stopping])
+            await cancel_and_wait([reporting, stopping, *stepping])
             await self._ended.cancel_and_wait()
             await self._server.aclose()
             await asyncio.gather(serving, return_exceptions=True)
             await self._reporter.delete_report()
         log.info("worker ended")
+
+    # The ladder of tiers
+
+    def _build_stepper(self) -> Stepper | None:
+        """None: calls are served by the tier that they ask for."""
+        if self._tiers.ladder is None:
+            return None
+        if self._settings.telemetry == "off":
+            # Jobs are not connected to this process then.
+            log.warning("the ladder of tiers is not used: VOICEFLEET_TELEMETRY is off")
+            return None
+        return Stepper(self._tiers.ladder, self._metrics, self._clock, self._on_level)
+
+    def _level(self) -> Level:
+        assert self._stepper is not None, "only a worker with a ladder is asked"
+        return self._stepper.level
+
+    def _on_level(self, level: Level) -> None:
+        self._tell_jobs(level)
+        self._reporter.wake()
+
+    def _observed(self, channel: int, observation: Observation) -> None:
+        self._metrics.observed(channel, observation)
+        if self._stepper is not None and isinstance(observation, Turn):
+            self._stepper.turn(observation)
 
     async def _drain_and_close(self) -> None:
         if self._registered_after_s is None:

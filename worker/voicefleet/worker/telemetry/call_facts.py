@@ -13,6 +13,7 @@ from collections import deque
 from typing import Any
 
 from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.responses import BAD_RESPONSES
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.redis.call_log_store import CallLogStore
 from voicefleet.runtime.tasks import cancel_and_wait
@@ -48,6 +49,11 @@ def fact_of(observation: seen.Observation) -> dict[str, Any] | None:
             return {"e": "greeting", "seconds": observation.seconds}
         case seen.Greeting(result="apology"):
             return {"e": "greeting", "seconds": observation.seconds, "result": "apology"}
+        case seen.Response(result=result) if result in BAD_RESPONSES:
+            return {"e": "response", "result": result}
+        case seen.TaskReported():
+            told = {"e": "task", "result": observation.result}
+            return {**told, "task": observation.task} if observation.task else told
         case seen.Interruption():
             return {"e": "interruption", "kind": observation.kind}
         case seen.ApologySpoken():
@@ -57,6 +63,11 @@ def fact_of(observation: seen.Observation) -> dict[str, Any] | None:
                 "reason": observation.reason,
                 **({} if waited_s is None else {"waited_s": waited_s}),
             }
+        case seen.TierChanged():
+            change = f"{observation.instead_of} -> {observation.tier}"
+            failed = ", failed" if observation.result == "failed" else ""
+            why = f": {observation.why}" if observation.why else ""
+            return {"e": "tier", "reason": f"{change}{failed}{why}"}
         case seen.DeadAir():
             return {"e": "silence" if observation.silent else "silence_over"}
         case seen.ProviderFailure():
@@ -93,6 +104,10 @@ class CallFacts:
     def note(self, what: Note, seconds: float | None = None) -> None:
         """Take something that nothing else counts; returns at once."""
         self._keep({"e": what.value} if seconds is None else {"e": what.value, "seconds": round(seconds, 4)})
+
+    def drawn(self, tier: str, trial: str) -> None:
+        """The call was drawn for this tier, in the canary with this fingerprint; returns at once."""
+        self._keep({"e": "tier_drawn", "tier": tier, "trial": trial})
 
     def _keep(self, fact: dict[str, Any]) -> None:
         self._kept.append((self._clock.monotonic(), fact))

@@ -12,6 +12,7 @@ from typing import Any
 from livekit.agents import AgentSession
 from livekit.agents.llm import ChatMessage
 
+from voicefleet.contract.responses import ResponseResult
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.logs.setup import get_logger
 from voicefleet.runtime.tasks import cancel_and_wait
@@ -25,10 +26,12 @@ from voicefleet.worker.telemetry.observations import (
     Greeting,
     Interruption,
     Observation,
+    Response,
     Setup,
     StageTiming,
     Turn,
 )
+from voicefleet.worker.telemetry.responses import Responses
 from voicefleet.worker.telemetry.rtp_stats import RtpStats
 
 SILENT_AFTER_S = 10.0
@@ -63,7 +66,8 @@ class CallTelemetry:
         on: bool = True,
     ) -> None:
         self._session = session
-        self._tier = tier
+        self.tier = tier
+        """The one that serves the call now; it changes between two turns."""
         self._send = send
         self._trace = trace
         self._clock = clock
@@ -83,6 +87,9 @@ class CallTelemetry:
         self._apologised = False
         """The caller's first words from us, if none came yet, are an apology."""
         self._interruptions = Interruptions()
+        self._responses = Responses()
+        self._gone: tuple[float, bool] | None = None
+        """Since when no caller is there, and whether the agent spoke then; None: one is there, or none ever was."""
         self._first_audio_s: dict[str, float] = {}
         self._rtp = RtpStats()
         self._looking: asyncio.Task[None] | None = None
@@ -132,14 +139,27 @@ class CallTelemetry:
         if reason in (Reason.UNHEARD, Reason.UNANSWERED):
             self._unanswered()
 
+    def look_around(self) -> None:
+        """Somebody came to the room, or left it."""
+        if self._caller_there():
+            self._gone = None
+        elif self._begun_s is not None and self._gone is None:
+            self._gone = self._clock.monotonic(), self._session.agent_state == "speaking"
+
+    def task_done(self) -> None:
+        """The agent reported that the caller has what it wanted."""
+        self._responses.done()
+
     async def end(self, result: str) -> None:
         """The call is over for this job."""
+        gone_s, speaking = self._gone if self._gone is not None and result == "completed" else (None, None)
+        self._responded(self._responses.over(gone_s, speaking=speaking))
         if self._looking is not None:
             await cancel_and_wait([self._looking])
         if self._silent:
             self._send(DeadAir(silent=False))
         if self._asked is not None:
-            self._send(Turn(self._tier, "session_closed"))
+            self._send(Turn(self.tier, "session_closed"))
         if not self._joined:
             self._send(Setup("failed", self._clock.monotonic() - self._began_s))
         self._trace.ended(self._wall_s(), result)
@@ -178,6 +198,8 @@ class CallTelemetry:
     # Voices
 
     def _on_agent(self, event: Any) -> None:
+        if "speaking" in (event.new_state, event.old_state):
+            self._responses.agent(event.new_state == "speaking", self._clock.monotonic())
         if event.new_state == "speaking":
             self._interrupted(self._interruptions.agent(True, event.created_at))
             if not self._heard and self._begun_s is not None:
@@ -193,6 +215,8 @@ class CallTelemetry:
 
     def _on_caller(self, event: Any) -> None:
         if event.new_state == "speaking" and sdk.is_realtime(self._session):
+            if self._asked is None:
+                self._responded(self._responses.asked(""))
             self._asked, self._given_up = self._asked or {}, False
         if event.new_state == "speaking":
             self._interrupted(self._interruptions.caller(True, event.created_at))
@@ -214,29 +238,36 @@ class CallTelemetry:
             if sdk.is_realtime(self._session):
                 return  # Such a model may tell what it heard after it has answered: see `_on_caller`.
             if self._asked is not None:  # The caller spoke on before a word of the answer.
-                self._send(Turn(self._tier, "interrupted"))
+                self._send(Turn(self.tier, "interrupted"))
             self._asked, self._given_up = dict(metrics), False
+            self._responded(self._responses.asked(item.text_content or ""))
         elif item.role == "assistant":
-            self._answered(metrics, interrupted=bool(item.interrupted))
+            self._answered(metrics, item.text_content or "", interrupted=bool(item.interrupted))
 
     def _unanswered(self) -> None:
         """The turn has no answer: an apology stands for it, or nothing came in time."""
         self._asked, self._given_up = None, True
-        self._send(Turn(self._tier, "error"))
+        self._send(Turn(self.tier, "error"))
+        self._responded(self._responses.unanswered())
 
-    def _answered(self, metrics: Mapping[str, Any], *, interrupted: bool) -> None:
+    def _responded(self, result: ResponseResult | None) -> None:
+        if result is not None and self._on:
+            self._send(Response(self.tier, result.value))
+
+    def _answered(self, metrics: Mapping[str, Any], text: str, *, interrupted: bool) -> None:
         if self._given_up:
             return
         asked, self._asked = self._asked, None
         if asked is None and "e2e_latency" not in metrics:
             return  # A greeting, or words that nobody asked for.
+        self._responses.answered(text, interrupted=interrupted)
         outcome = "interrupted" if interrupted else "completed"
         metrics = self._with_first_audio(metrics)
         providers = self._providers()
         ttfa_s = metrics.get("e2e_latency")
         self._send(
             Turn(
-                self._tier,
+                self.tier,
                 outcome,
                 ttfa_s=ttfa_s if ttfa_s is not None and ttfa_s >= 0 else None,
                 stages=_stages(asked or {}, metrics, providers),

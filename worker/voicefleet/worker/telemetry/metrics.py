@@ -89,18 +89,25 @@ class WorkerMetrics(Instruments):
         self.gauges[catalogue.CALLS_SILENT].set(len(self._silent))
 
     def _count(self, metric: Metric, observation: seen.Observation) -> None:
-        labels = [_label(metric, label, getattr(observation, label)) for label in metric.labels]
+        labels = [self._value(metric, label, observation) for label in metric.labels]
         if metric.kind == "histogram":
             self.histograms[metric].labels(*labels).observe(observation.seconds)  # type: ignore[attr-defined]
         else:
             (self.counters[metric].labels(*labels) if labels else self.counters[metric]).inc()
 
+    def _value(self, metric: Metric, label: str, observation: seen.Observation) -> str:
+        if label == "agent":
+            return self._agent
+        told: str = getattr(observation, label)
+        return self._tier(told) if label == "tier" else _label(metric, label, told)
+
     def _turn(self, _: int, turn: seen.Turn) -> None:
         if turn.ttfa_s is not None:
             self.ttfa_counts[bisect.bisect_left(catalogue.TURN_TTFA.buckets, turn.ttfa_s)] += 1
             exemplar = {"trace_id": turn.trace} if turn.trace else None
-            tier = turn.tier if turn.tier in self._tiers else "other"
-            self.histograms[catalogue.TURN_TTFA].labels(self._agent, tier).observe(turn.ttfa_s, exemplar)
+            self.histograms[catalogue.TURN_TTFA].labels(self._agent, self._tier(turn.tier)).observe(
+                turn.ttfa_s, exemplar
+            )
         for timing in turn.stages:
             if timing.stage in catalogue.TURN_STAGE.values["stage"]:
                 labels = (timing.stage, self._provider(timing.provider))
@@ -113,6 +120,9 @@ class WorkerMetrics(Instruments):
             return "other"
         self._providers.add(plain)
         return plain
+
+    def _tier(self, name: str) -> str:
+        return name if name in self._tiers else "other"
 
     def _interruption(self, _: int, interruption: seen.Interruption) -> None:
         if interruption.stop_s is not None:

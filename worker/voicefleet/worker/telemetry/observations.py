@@ -1,8 +1,8 @@
 """What a job process reports about its call: one frozen value a kind, and the one codec that both ends use.
 
 A new kind takes its class here, its metric in `contract.metrics.worker`, and the line of code that sends it. The kind
-is counted by its `metric`: a label of the metric is the field of the same name, a histogram observes `seconds`. What
-more a kind means has a method in `telemetry.metrics`.
+is counted by its `metric`: a label of the metric is the field of the same name (`agent` is the worker's own), a
+histogram observes `seconds`. What more a kind means has a method in `telemetry.metrics`.
 """
 
 from __future__ import annotations
@@ -80,6 +80,26 @@ class Turn(Observation):
 
 
 @dataclass(frozen=True, slots=True)
+class Response(Observation):
+    """It is known how an answer went down with the caller; `result`: a `contract.responses.ResponseResult`."""
+
+    metric = catalogue.RESPONSES
+    tier: str
+    result: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskReported(Observation):
+    """The agent reports how it went with what the caller wanted; `result`: a `contract.responses.TaskResult`. `task`:
+    the team's own word for it, for the call's log alone."""
+
+    metric = catalogue.TASKS
+    tier: str
+    result: str
+    task: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Interruption(Observation):
     """The caller spoke into the agent's voice: a barge_in, a backchannel, or false (it was no speech).
 
@@ -133,6 +153,17 @@ class Fallback(Observation):
 
     metric = catalogue.FALLBACKS
     stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class TierChanged(Observation):
+    """The call is served by another tier of the ladder; `result`: start, between_turns or failed. `why`: in words."""
+
+    metric = catalogue.TIER_CHANGES
+    result: str
+    tier: str
+    instead_of: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)

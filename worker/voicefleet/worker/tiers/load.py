@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from voicefleet.contract.errors import ConfigError, Mistakes
 from voicefleet.contract.parsing.documents import parse_yaml
 from voicefleet.contract.parsing.renamed import TIERS_FILE
 from voicefleet.contract.parsing.validation import validated
+from voicefleet.worker.ladder.decision import LadderRules
 from voicefleet.worker.phrases.table import PhraseTable, load_phrases
 from voicefleet.worker.tiers.plugins import ResolvedProvider, find_provider
 from voicefleet.worker.tiers.schema import LONE_TIMEOUT_S, StageProvider, Tier, TiersFile
@@ -36,6 +37,11 @@ class ReadyTier:
     stages: Mapping[str, Stage]
     phrases: PhraseTable
 
+    def with_voice(self, other: ReadyTier) -> ReadyTier:
+        """This tier with the voice of another one."""
+        voice = {"tts": other.stages["tts"]} if "tts" in other.stages else {}
+        return replace(self, stages={**self.stages, **voice})
+
     @property
     def required_models(self) -> frozenset[str]:
         """Models that the worker must load once for all its jobs (see `local.model_server`)."""
@@ -50,10 +56,16 @@ class Tiers:
     pipeline: str
     default: str
     by_name: Mapping[str, ReadyTier]
+    ladder: LadderRules | None = None
+    """None: every call is served by the tier that it asks for."""
 
     def pick(self, name: str) -> ReadyTier:
         """The tier `name`; the default for an empty or unknown one, since a call is worth more than its tier."""
         return self.by_name.get(name) or self.by_name[self.default]
+
+    def serving(self, asked: ReadyTier, level: int) -> ReadyTier:
+        """The tier that serves a call that asked for `asked`, `level` steps down the ladder."""
+        return asked if self.ladder is None else self.by_name[self.ladder.tier(asked.name, level)]
 
     @property
     def required_models(self) -> frozenset[str]:
@@ -85,7 +97,7 @@ def resolve_tiers(file: TiersFile, environment: Mapping[str, str]) -> Tiers:
     """Find every provider class and check its arguments against its signature. Nothing is built.
 
     Raises:
-        MissingPartError: a plugin is not installed.
+        MissingPartError: a plugin, or a turn detector's package, is not installed.
         ConfigError: a class is not there, an argument is not known, an environment variable is not set, or an
             apology's audio cannot be played; `ConfigErrors` when several things are wrong.
     """
@@ -97,9 +109,20 @@ def resolve_tiers(file: TiersFile, environment: Mapping[str, str]) -> Tiers:
             with mistakes.noted():
                 stages[stage] = _resolve_stage(provider, stage, f"tiers.{name}.{stage}", environment)
         with mistakes.noted():
+            _require_detector(tier, f"tiers.{name}.turn_detection")
+        with mistakes.noted():
             ready[name] = ReadyTier(name, tier, stages, load_phrases(tier, f"tiers.{name}"))
     mistakes.refuse()
-    return Tiers(file.pipeline, file.default, ready)
+    ladder = LadderRules(**file.ladder.model_dump()) if file.ladder is not None else None
+    return Tiers(file.pipeline, file.default, ready, ladder)
+
+
+def _require_detector(tier: Tier, field: str) -> None:
+    if tier.turn_detection == "smart-turn":
+        # Here, because importing livekit-agents takes a second, and most files do not need it to be checked.
+        from voicefleet.local.smart_turn import require_smart_turn
+
+        require_smart_turn(field)
 
 
 def _resolve_stage(provider: StageProvider, stage: str, field: str, environment: Mapping[str, str]) -> Stage:

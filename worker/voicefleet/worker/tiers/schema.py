@@ -61,11 +61,25 @@ class Vad(_Part):
     activation_threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
 
 
+DETECTORS = ("v1-mini", "smart-turn")
+"""What a tier may name as a turn detector: models that hear how a turn ends. Those that are not listed are modes."""
+
+MIN_SILENCE_WITH_DETECTOR_S = 0.25
+"""livekit-agents asks a turn detector after 0.2 s of silence, and refuses a VAD that ends speech before the answer."""
+
+
 class Endpointing(_Part):
-    """How long after the end of speech a turn counts as over, seconds on top of the VAD's silence."""
+    """How long after the last word a turn counts as over, seconds; never less than the VAD's silence.
+
+    Without a turn detector that is `min_delay_s`. With one it is `min_delay_s` where the detector is at least
+    `threshold` sure that the turn is over, else `max_delay_s`.
+    """
 
     min_delay_s: _Delay = 0.2
     max_delay_s: _Delay = 1.0
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="Turn detectors alone. Left out: the detector's own for the call's language"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Endpointing:
@@ -80,6 +94,34 @@ class Interruption(_Part):
     enabled: bool = True
     min_duration_s: _Delay = 0.5
     min_words: Annotated[int, Field(ge=0, le=20)] = 0
+
+
+class PreemptiveGeneration(_Part):
+    """Whether an answer is prepared before the caller's turn is surely over; nobody hears it before. `true` or `false`
+    alone says whether the LLM is asked early; the rest costs requests that are thrown away when the caller goes on."""
+
+    enabled: bool = True
+    after_s: Annotated[
+        _Delay | None,
+        Field(
+            description="Silence after which the words so far are recognised and an answer is prepared, for an stt"
+            " that does not stream; at best 0.064 s later, the voice detector's window. Left out: once the VAD's"
+            " silence is over"
+        ),
+    ] = None
+    speech: bool = Field(default=False, description="The TTS is asked early too")
+    tries: Annotated[int, Field(ge=1, le=20, description="Answers that one turn of the caller may cost")] = 3
+
+
+class AudioInput(_Part):
+    """How the caller's sound reaches the session; livekit-agents' own defaults."""
+
+    frame_ms: Annotated[
+        int, Field(ge=10, le=100, description="Sound is handed on in pieces of this length: a delay of half of it")
+    ] = 50
+    sample_rate: Literal[8000, 16000, 24000, 48000] = Field(
+        default=24000, description="Hz. The voice detector and most recognisers work at 16000, and convert the rest"
+    )
 
 
 class Apology(_Part):
@@ -148,10 +190,14 @@ class Tier(_Part):
     vad: Vad = Field(default_factory=Vad)
     endpointing: Endpointing = Field(default_factory=Endpointing)
     interruption: Interruption = Field(default_factory=Interruption)
-    turn_detection: Literal["vad", "stt"] = Field(
-        "vad", description="What ends a turn. Left out, a session that the team builds keeps its own turn detection"
+    turn_detection: Literal["vad", "stt", "v1-mini", "smart-turn"] = Field(
+        "vad",
+        description="What ends a turn: silence (`vad`), the recogniser (`stt`), or a model that hears whether the turn"
+        " is over (`v1-mini`, livekit's; `smart-turn`, Pipecat's). Left out, a session that the team builds keeps its"
+        " own turn detection",
     )
-    preemptive_generation: bool = True
+    preemptive_generation: PreemptiveGeneration = Field(default_factory=PreemptiveGeneration)
+    audio_input: AudioInput = Field(default_factory=AudioInput)
     apology: Apology = Field(default_factory=Apology)
     language: _Language = Field(
         default=ENGLISH, description="BCP 47 tag: the language of calls that name none, and of `apology`'s own text"
@@ -175,6 +221,11 @@ class Tier(_Part):
         " their outputs, input). Never a caller's. Empty: nobody",
     )
 
+    @field_validator("preemptive_generation", mode="before")
+    @classmethod
+    def _on_or_off(cls, given: object) -> object:
+        return {"enabled": given} if isinstance(given, bool) else given
+
     @field_validator("session_host")
     @classmethod
     def _not_everyone(cls, named: tuple[str, ...]) -> tuple[str, ...]:
@@ -189,10 +240,77 @@ class Tier(_Part):
             raise ValueError("a language is there twice: upper and lower case make no difference")
         return named
 
+    @model_validator(mode="after")
+    def _detector_fits(self) -> Tier:
+        if self.turn_detection in DETECTORS and self.vad.min_silence_s < MIN_SILENCE_WITH_DETECTOR_S:
+            raise refused(
+                f"is too short for the turn detector {self.turn_detection}, which is asked after 0.2 s of silence",
+                field="vad.min_silence_s",
+                value=self.vad.min_silence_s,
+                hint=f"Give at least {MIN_SILENCE_WITH_DETECTOR_S}, or set turn_detection to vad.",
+            )
+        if self.turn_detection not in DETECTORS and self.endpointing.threshold is not None:
+            raise refused(
+                f"is of turn detectors, and turn_detection is {self.turn_detection}",
+                field="endpointing.threshold",
+                value=self.endpointing.threshold,
+                hint=f"Remove it, or set turn_detection to {' or '.join(DETECTORS)}.",
+            )
+        return self
+
     def stages(self) -> dict[str, StageProvider]:
         """The stages that are set, by name."""
         found = {"stt": self.stt, "llm": self.llm, "tts": self.tts}
         return {name: provider for name, provider in found.items() if provider is not None}
+
+
+_Share = Annotated[float, Field(gt=0, le=1)]
+
+
+class Ladder(_Part):
+    """Tiers from the best to the fastest, for a worker that steps down when it is short of CPU or answers late.
+
+    A call that asks for a tier of `order` is served that many steps below it. A tier that is not there stays.
+    """
+
+    order: Annotated[
+        tuple[str, ...], Field(min_length=2, description="Names of tiers: the best first, the fastest last")
+    ]
+    cpu_down_ratio: _Share = Field(
+        default=0.9, description="Share of the worker's CPU (its container's limit, else the machine) that steps down"
+    )
+    cpu_up_ratio: _Share = Field(default=0.6, description="The share below which it may step up again")
+    ttfa_s: Annotated[
+        float, Field(ge=0.1, le=10, description="The TTFA that 95 % of turns are to have; a fifth above it steps down")
+    ] = 0.8
+    down_after_s: Annotated[
+        float, Field(ge=1, le=60, description="For how long the CPU is short before a step down, and between two")
+    ] = 3.0
+    up_after_s: Annotated[
+        float,
+        Field(ge=5, le=3600, description="For how long all is calm before a step up; doubled when that did not hold"),
+    ] = 30.0
+    keep_voice: bool = Field(
+        default=True, description="A live call keeps the TTS that it has; only a new one gets the lower tier's"
+    )
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Ladder:
+        for n, name in enumerate(self.order):
+            if name in self.order[:n]:
+                way = " -> ".join(self.order[self.order.index(name) : n + 1])
+                raise refused(
+                    f"is a cycle: {way}",
+                    field="order",
+                    value=name,
+                    hint="Name each tier once, the best first, the fastest last.",
+                )
+        if self.cpu_up_ratio >= self.cpu_down_ratio:
+            raise ValueError(
+                f"cpu_up_ratio ({self.cpu_up_ratio}) is not below cpu_down_ratio ({self.cpu_down_ratio}):"
+                " the worker would step up and down without end"
+            )
+        return self
 
 
 class TiersFile(_Part):
@@ -201,6 +319,7 @@ class TiersFile(_Part):
     pipeline: Annotated[str, Field(min_length=1, max_length=40, description="What reports call it")] = "custom"
     default: str
     tiers: Annotated[dict[Annotated[str, Field(pattern=TIER_PATTERN.pattern)], Tier], Field(min_length=1)]
+    ladder: Ladder | None = Field(default=None, description="None: every call is served by the tier that it asks for")
 
     @model_validator(mode="after")
     def _default_is_there(self) -> TiersFile:
@@ -209,4 +328,14 @@ class TiersFile(_Part):
             close = closest(self.default, self.tiers)
             hint = f"Did you mean {close}?" if close else "Name one of them."
             raise refused(f"is none of the tiers: {known}", field="default", value=self.default, hint=hint)
+        return self
+
+    @model_validator(mode="after")
+    def _ladder_is_there(self) -> TiersFile:
+        for name in self.ladder.order if self.ladder else ():
+            if name not in self.tiers:
+                close = closest(name, self.tiers)
+                hint = f"Did you mean {close}?" if close else "Name one of them, or add it."
+                known = ", ".join(sorted(self.tiers))
+                raise refused(f"is none of the tiers: {known}", field="ladder.order", value=name, hint=hint)
         return self

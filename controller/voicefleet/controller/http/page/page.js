@@ -109,9 +109,9 @@ function drawFindings(regions) {
 function drawCanaries(canaries) {
   $("tried").hidden = !canaries.length;
   fill("canaries", canaries.map((c) => [
-    [c.region], [c.agent], [c.version], [`${c.weight} %`, "n"],
+    [c.region], [c.agent], [c.kind === "tier" ? `tier ${c.version}` : c.version], [`${c.weight} %`, "n"],
     [c.state.replace("_", " "), { rolled_back: "bad", promoted: "good" }[c.state] || ""],
-    [c.calls === null ? "–" : `${c.calls} of ${c.min_calls}`, "n"], [c.reason],
+    [c.calls === null ? "–" : c.min_calls ? `${c.calls} of ${c.min_calls}` : c.calls, "n"], [c.reason],
   ]), "none");
 }
 

@@ -1,0 +1,103 @@
+"""Options that change a scenario. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.parsing.validation import validated
+from voicefleet.loadtest.scenario import Scenario, Target
+from voicefleet.loadtest.thresholds import parse_condition
+
+_ADDRESSES = ("controller", "livekit_url", "token_url")
+
+
+def target_fields(
+    controller: str | None,
+    livekit_url: str | None,
+    agent_name: str | None,
+    token_url: str | None,
+    token_header: Sequence[str] | None,
+    regions: tuple[str, ...],
+    tier: str | None,
+    agent: str | None,
+) -> dict[str, Any]:
+    """The fields of a target that options give; those that are None or empty are left out.
+
+    Raises:
+        ConfigError: a header that is not HEADER=VARIABLE.
+    """
+    fields = {
+        "controller": controller,
+        "livekit_url": livekit_url,
+        "agent_name": agent_name,
+        "token_url": token_url,
+        "token_headers": _headers(token_header or ()),
+        "regions": regions,
+        "tier": tier,
+        "agent": agent,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def target_of(fields: Mapping[str, Any]) -> Target:
+    """The target of these fields.
+
+    Raises:
+        ConfigError: they do not go together.
+    """
+    return validated(Target, fields, source="the command line")
+
+
+def changed(
+    scenario: Scenario, fields: Mapping[str, Any], *, seed: int | None, fail_if: tuple[str, ...], source: str
+) -> Scenario:
+    """A file's scenario with what options say.
+
+    Args:
+        fields: of the target; an address takes the place of the file's, whatever its kind.
+        seed: None: the file's.
+        fail_if: added to the file's.
+
+    Raises:
+        ConfigError: the result is no scenario.
+    """
+    target = scenario.target
+    if fields:
+        kept = target.model_dump(exclude_defaults=True)
+        if fields.keys() & set(_ADDRESSES):
+            kept = {name: value for name, value in kept.items() if name not in (*_ADDRESSES, "token_headers")}
+        target = target_of({**kept, **fields})
+    return validated(
+        Scenario,
+        {
+            **dict(scenario),
+            "target": target,
+            "seed": scenario.seed if seed is None else seed,
+            "fail_if": (*scenario.fail_if, *fail_if),
+        },
+        source=source,
+    )
+
+
+def require_conditions(texts: Sequence[str]) -> None:
+    """Refuse a ``--fail-if`` that is none."""
+    for text in texts:
+        parse_condition(text, field="--fail-if")
+
+
+def _headers(texts: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for text in texts:
+        header, equals, variable = (part.strip() for part in text.partition("="))
+        if not header or not equals or not variable.isidentifier():
+            # What follows may be a secret that somebody wrote out: it is not shown.
+            raise ConfigError(
+                "not HEADER=VARIABLE",
+                field="--token-header",
+                value=header,
+                hint="Name the environment variable that holds the value: Authorization=STAGING_TOKEN.",
+            )
+        found[header] = variable
+    return found

@@ -1,0 +1,100 @@
+"""One run of a scenario: its calls placed, held and counted."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from voicefleet.callers.caller import CallerSettings
+from voicefleet.callers.engines import engine_json, running_engine, with_engine
+from voicefleet.callers.health import GeneratorHealth, HealthMeter
+from voicefleet.callers.outcome import CallOutcome
+from voicefleet.callers.port import CallerEngine
+from voicefleet.callers.swarm import SwarmSettings, run_swarm
+from voicefleet.loadtest.metrics import CallerMetrics
+from voicefleet.loadtest.progress import Progress
+from voicefleet.loadtest.scenario import Scenario
+from voicefleet.loadtest.surroundings import Surroundings
+from voicefleet.loadtest.targets import TicketSource
+from voicefleet.runtime.clock import SystemClock
+from voicefleet.speech.clips import load_utterances
+
+
+@dataclass(frozen=True, slots=True)
+class LoadRun:
+    """What came of it: every call, how the load generator did, how long it took, and who held the calls."""
+
+    outcomes: tuple[CallOutcome, ...]
+    health: GeneratorHealth
+    wall_s: float
+    engine: Mapping[str, Any]
+
+
+async def run_scenario(
+    scenario: Scenario,
+    offsets_s: Sequence[float],
+    source: TicketSource,
+    *,
+    console: Console,
+    measures: CallerMetrics,
+    title: str,
+    engine: str,
+) -> LoadRun:
+    """Place the calls of `scenario` at `offsets_s` (seconds from now), and hold them to their ends.
+
+    Args:
+        engine: who holds them, one of `Engine`.
+
+    Raises:
+        UsageError: no caller could join, or no agent came to any: calls that are open are hung up first. Or the engine
+            is not there.
+    """
+    async with running_engine(engine) as holder:
+        return await _run(scenario, offsets_s, source, holder, console=console, measures=measures, title=title)
+
+
+async def _run(
+    scenario: Scenario,
+    offsets_s: Sequence[float],
+    source: TicketSource,
+    engine: CallerEngine,
+    *,
+    console: Console,
+    measures: CallerMetrics,
+    title: str,
+) -> LoadRun:
+    clock = SystemClock()
+    progress = Progress(len(offsets_s), title)
+    surroundings = Surroundings(source, len(offsets_s))
+
+    def on_event(call_id: str, kind: str, t_s: float, data: Mapping[str, Any]) -> None:
+        progress.on_event(call_id, kind, t_s, data)
+        measures.on_event(call_id, kind, t_s, data)
+
+    swarm = run_swarm(
+        offsets_s,
+        source.place,
+        load_utterances(),
+        SwarmSettings(
+            turns=scenario.callers.turns,
+            seed=scenario.seed,
+            caller=CallerSettings(scenario.callers.behavior, engine=engine),
+        ),
+        on_event=on_event,
+    )
+    began_s = clock.monotonic()
+    async with HealthMeter(clock) as meter, contextlib.aclosing(swarm):
+        with Live(get_renderable=progress.render, console=console, refresh_per_second=2, transient=True):
+            async for outcome in swarm:
+                progress.finished(outcome)
+                measures.finished(outcome)
+                if wrong := surroundings.wrong(outcome):
+                    raise wrong
+    wall_s = clock.monotonic() - began_s
+    health = await with_engine(meter.health(), engine, wall_s)
+    return LoadRun(tuple(progress.outcomes), health, wall_s, engine_json(engine))

@@ -1,0 +1,143 @@
+"""A load test as a file: which calls come, how callers behave, whom they call, and what must not happen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from voicefleet.callers.behavior import CallerBehavior
+from voicefleet.contract.errors import ConfigError, UsageError
+from voicefleet.contract.parsing.documents import parse_yaml
+from voicefleet.contract.parsing.validation import refused, validated
+from voicefleet.loadtest.arrivals import Arrivals
+from voicefleet.loadtest.thresholds import Condition, parse_condition
+
+MAX_TURNS = 12
+_Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Target(_Part):
+    """Whom the calls go to. One address: a controller's, a LiveKit's, or one that hands out tokens.
+
+    Attributes:
+        controller: ``http://HOST:PORT``; None without another address: the environment's.
+        livekit_url: ``ws://HOST:PORT``; tokens are made of LIVEKIT_API_KEY and LIVEKIT_API_SECRET.
+        agent_name: whom these tokens ask for.
+        token_url: an endpoint of LiveKit's standard form (POST; `server_url` and `participant_token` come back).
+        token_headers: of requests to it: header -> name of the environment variable that holds its value.
+        regions: calls take turns among them; empty: the platform chooses.
+        tier, agent, language: of every call; None: the platform's choice.
+    """
+
+    controller: str | None = None
+    livekit_url: str | None = None
+    agent_name: str = "voicefleet"
+    token_url: str | None = None
+    token_headers: dict[str, str] = Field(default_factory=dict)
+    regions: tuple[str, ...] = ()
+    tier: str | None = None
+    agent: str | None = None
+    language: str | None = None
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        given = [name for name in ("controller", "livekit_url", "token_url") if getattr(self, name)]
+        if len(given) > 1:
+            raise refused(
+                f"{' and '.join(given)} are two addresses, and calls go to one", hint="Leave out all but one."
+            )
+        if self.token_headers and not self.token_url:
+            raise refused("go to a token_url, and there is none", field="token_headers", hint="Add token_url.")
+        if self.agent and not self.controller and given:
+            raise refused("is chosen by a controller", field="agent", value=self.agent, hint="Use agent_name instead.")
+        return self
+
+
+class Callers(_Part):
+    """How callers behave.
+
+    Attributes:
+        turns: questions of each.
+        patience_s: how long one waits for a place in a full fleet, and in silence before it hangs up.
+        turn_timeout_s: silence that counts as no answer.
+    """
+
+    turns: Annotated[int, Field(ge=1, le=MAX_TURNS)] = 3
+    patience_s: _Seconds = 60.0
+    turn_timeout_s: _Seconds = 10.0
+
+    @model_validator(mode="after")
+    def _patience(self) -> Self:
+        if self.patience_s < self.turn_timeout_s:
+            raise refused(
+                "the caller would hang up before silence counts",
+                field="patience_s",
+                value=self.patience_s,
+                hint=f"Use at least turn_timeout_s = {self.turn_timeout_s:g}.",
+            )
+        return self
+
+    @property
+    def behavior(self) -> CallerBehavior:
+        """Of every caller."""
+        return CallerBehavior(turn_timeout_s=self.turn_timeout_s, patience_s=self.patience_s)
+
+
+class Scenario(_Part):
+    """One load test.
+
+    Attributes:
+        seed: the same seed gives the same arrivals and questions.
+        fail_if: conditions that must not become true; none: every caller must be answered and no call cut.
+    """
+
+    arrivals: Arrivals
+    callers: Callers = Field(default_factory=Callers)
+    target: Target = Field(default_factory=Target)
+    seed: Annotated[int, Field(ge=0, le=2**32)] = 1
+    fail_if: tuple[str, ...] = ()
+
+    @field_validator("fail_if")
+    @classmethod
+    def _are_conditions(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            try:
+                parse_condition(text, field="fail_if")
+            except UsageError as error:
+                raise refused(error.what, value=text, hint=error.hint) from error
+        return texts
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What `fail_if` says."""
+        return tuple(parse_condition(text, field="fail_if") for text in self.fail_if)
+
+
+def load_scenario(path: Path) -> Scenario:
+    """The scenario in a YAML file; a trace's path in it is relative to the file.
+
+    Raises:
+        ConfigError: it cannot be read, or something in it is wrong; all mistakes are told, each with its path.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(
+            f"cannot be read ({reason})", field="FILE", value=str(path), hint="Give the path of a scenario."
+        ) from error
+    raw = parse_yaml(text, field=str(path))
+    if not isinstance(raw, dict):
+        raise ConfigError("is no scenario", field=str(path), hint="Begin with `arrivals:` and its fields.")
+    scenario = validated(Scenario, raw, source=str(path))
+    file = scenario.arrivals.file
+    if file is None:
+        return scenario
+    arrivals = scenario.arrivals.model_copy(update={"file": path.parent / file})
+    return scenario.model_copy(update={"arrivals": arrivals})

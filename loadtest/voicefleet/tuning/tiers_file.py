@@ -1,0 +1,59 @@
+"""What a sweep writes for the fleet: the tiers file with its evidence in comments, and the chart's values. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from voicefleet.tuning.rule import Figures
+from voicefleet.tuning.space import Candidate, tiers_document
+
+
+def tiers_yaml(
+    chosen: Candidate, others: Sequence[Candidate], rows: Mapping[str, Figures], evidence: Sequence[str]
+) -> str:
+    """The tiers file: the chosen setting as the default, the other points of the front beside it.
+
+    Args:
+        rows: name -> its figures.
+        evidence: sentences about the sweep, for the head of the file.
+    """
+    document = tiers_document([chosen, *others], pipeline="tuned", default=chosen.name)
+    parts = [
+        *(f"# {line}" for line in evidence),
+        f"pipeline: {document['pipeline']}",
+        f"default: {chosen.name}",
+        "tiers:",
+    ]
+    for name, fields in document["tiers"].items():
+        parts += [f"  # {line}" for line in _figures(rows.get(name, {}))]
+        body = yaml.safe_dump({name: fields}, sort_keys=False, width=110)
+        parts += [f"  {line}" for line in body.splitlines()]
+    return "\n".join(parts) + "\n"
+
+
+def chart_values(tiers_text: str, *, slots: int, price: float, evidence: Sequence[str]) -> str:
+    """Values for ``helm install -f``: the tiers file as it was written, and so many slots a worker."""
+    pool: dict[str, Any] = {"slots": slots}
+    values = {"pool": pool, "worker": {"tiers": {"content": yaml.safe_load(tiers_text)}}}
+    head = [*(f"# {line}" for line in evidence), f"# For voicefleet plan: --slots {slots} --price {price:g}"]
+    return "\n".join(head) + "\n" + yaml.safe_dump(values, sort_keys=False, width=110)
+
+
+def _figures(row: Figures) -> list[str]:
+    shown = {
+        "success": ("success", "{:.0%}"),
+        "cut_in_ratio": ("cut-ins", "{:.1%}"),
+        "ttfa_p50_s": ("TTFA p50", "{:.2f} s"),
+        "ttfa_p95_s": ("p95", "{:.2f} s"),
+        "calls_per_worker": ("calls per worker", "{:g}"),
+        "price_per_call_min": ("price per call-minute", "{:.5f}"),
+    }
+    told = []
+    for name, (label, form) in shown.items():
+        value = row.get(name)
+        if value is not None:
+            told.append(f"{label} {form.format(value)}")
+    return [", ".join(told)] if told else []
