@@ -52,7 +52,8 @@ def build_result(
         "generator": {lag_p99_s, lag_max_s, cpu_share, pacing_p99_s, pacing_max_s, pacing_known, start_lag_max_s},
         "engine": {name, playout_delay_s, packets} or null, "verdict": good | bad | void,
         "shortcomings": [sentence, ...], "remarks": [sentence, ...],
-        "criteria": [{"name", "value", "held", "found"}, ...], "wall_s", "outcomes": [call, ...]}``.
+        "criteria": [{"name", "value", "held", "found"}, ...], "wall_s", "turn_timeout_s",
+        "outcomes": [call, ...]}``.
         Shortcomings decide; remarks are what a run without thresholds would have been blamed for. A criterion's `value`
         is the figure of a threshold, and null for the others.
     """
@@ -83,5 +84,6 @@ def build_result(
         "remarks": found if fail_if else [],
         "criteria": criteria,
         "wall_s": round(wall_s, 1),
+        "turn_timeout_s": timeout_s,
         "outcomes": [call.to_json() for call in calls],
     }
