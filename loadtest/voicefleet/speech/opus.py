@@ -20,7 +20,7 @@ from voicefleet.speech.clips import Utterance, audio_folder, load_utterances
 
 FRAME_S = 0.02
 FRAMES_FILE = "opus.json"
-_BIT_RATE = 32_000
+_BIT_RATE = 24_000
 
 
 @cache
