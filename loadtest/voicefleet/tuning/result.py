@@ -154,6 +154,13 @@ def _evidence(
             f"Only {len(apart)} of three wanted settings differ by more than their intervals in success and TTFA p95:"
             " give a longer budget, or harder tasks; the choice may be no better than its neighbours."
         )
+    late = sum(rows[name]["counts"]["calls_without_times"] for name in found.finalists)
+    if late:
+        of = sum(rows[name]["counts"]["calls"] for name in found.finalists)
+        said.append(
+            f"{late} of {of} calls of the last settings gave no times: the machine was too busy for its callers. Give it"
+            " for the sweep alone, or fewer --calls."
+        )
     if simulated:
         said.append(f"SIMULATED, no model runs: {', '.join(simulated)}. Their latencies are declared, not measured.")
     return tuple(said)
