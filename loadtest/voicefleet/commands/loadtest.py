@@ -133,3 +133,16 @@ def report(
 
     destinations = Destinations(None, csv, junit, html)
     destinations.write(read_result(result), result.name)
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(help="A result, as --json wrote it.")],
+    after: Annotated[Path, typer.Argument(help="Another: was it worse?")],
+    allow: Annotated[float, typer.Option(help="Share by which figures may rise: 0.05 is 5 %.")] = 0.05,
+    json_path: JsonOption = None,
+) -> None:
+    """Say whether the second of two results is worse, beyond chance: exit code 1 when it is, 3 when a run is void."""
+    from voicefleet.loadtest.command_compare import compare_results
+
+    raise typer.Exit(compare_results(before, after, allowed=allow, json_path=json_path))

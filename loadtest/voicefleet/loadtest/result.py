@@ -49,7 +49,8 @@ def build_result(
         the keys of `outcome.summary`, and ``{"figures": {name: number or null}, "turns_cut_in",
         "generator": {lag_p99_s, lag_max_s, cpu_share, start_lag_max_s}, "verdict": good | bad | void,
         "shortcomings": [sentence, ...], "remarks": [sentence, ...],
-        "criteria": [{"name", "value", "held", "found"}, ...], "wall_s", "outcomes": [call, ...]}``.
+        "criteria": [{"name", "value", "held", "found"}, ...], "wall_s", "turn_timeout_s",
+        "outcomes": [call, ...]}``.
         Shortcomings decide; remarks are what a run without thresholds would have been blamed for. A criterion's `value`
         is the figure of a threshold, and null for the others.
     """
@@ -79,6 +80,7 @@ def build_result(
         "remarks": found if fail_if else [],
         "criteria": criteria,
         "wall_s": round(wall_s, 1),
+        "turn_timeout_s": timeout_s,
         "outcomes": [call.to_json() for call in calls],
     }
 
