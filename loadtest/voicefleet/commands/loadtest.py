@@ -42,6 +42,7 @@ FailIfOption = Annotated[
     list[str] | None,
     typer.Option("--fail-if", help="Condition that must not become true, such as ttfa_p95>1.0; may be given again."),
 ]
+EngineOption = Annotated[str, typer.Option(help="Who holds the calls: python, or go, hundreds of calls a core.")]
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Directory for calls.csv and turns.csv.")]
 JunitOption = Annotated[Path | None, typer.Option("--junit", help="Write the verdict to this file as JUnit XML.")]
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write the result to this file as a page of HTML.")]
@@ -64,6 +65,7 @@ def loadtest(
     seed: Annotated[int, typer.Option(help="The same seed gives the same calls.")] = 1,
     patience: Annotated[float, typer.Option(help="Seconds a caller waits for a free slot, and in silence.")] = 60.0,
     metrics: MetricsOption = None,
+    engine: EngineOption = "python",
     fail_if: FailIfOption = None,
     csv: CsvOption = None,
     junit: JunitOption = None,
@@ -81,7 +83,7 @@ def loadtest(
     target = target_of(
         target_fields(controller_url, livekit_url, agent_name, token_url, token_header, listed(regions), tier, agent)
     )
-    options = LoadOptions(target, calls, rate, turns, seed, patience, metrics, tuple(fail_if or ()))
+    options = LoadOptions(target, calls, rate, turns, seed, patience, metrics, tuple(fail_if or ()), engine)
     raise typer.Exit(run_it(options, Destinations(json_path, csv, junit, html)))
 
 
@@ -98,6 +100,7 @@ def run(
     agent: AgentOption = None,
     seed: Annotated[int | None, typer.Option(help="In place of the file's.")] = None,
     metrics: MetricsOption = None,
+    engine: EngineOption = "python",
     fail_if: FailIfOption = None,
     csv: CsvOption = None,
     junit: JunitOption = None,
@@ -115,6 +118,7 @@ def run(
         seed=seed,
         fail_if=tuple(fail_if or ()),
         metrics=metrics,
+        engine=engine,
         destinations=Destinations(json_path, csv, junit, html),
     )
     raise typer.Exit(code)

@@ -32,7 +32,7 @@ from voicefleet.runtime.text_file import read_text
 from voicefleet.worker.tiers.load import Tiers, resolve_tiers
 from voicefleet.worker.tiers.schema import Tier, TiersFile
 
-BUILT_IN = ("local",)
+BUILT_IN = ("local", "turns")
 MOST_CANDIDATES = 5_000
 JOIN = "_"
 """Between the options in a candidate's name."""
