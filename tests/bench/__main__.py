@@ -15,6 +15,7 @@ from bench.callers import callers_per_core
 from bench.controller_scale import controller_scale
 from bench.deafness import deafness
 from bench.health import machine_facts
+from bench.ladder import ladder
 from bench.overload import overload
 from bench.overload_http import overload_http
 from bench.policy import CALLS, cells, days, rivals
@@ -66,6 +67,7 @@ ROWS: dict[str, Measure] = {
     "controller_scale": lambda on, quick, command: controller_scale(on, 15.0 if quick else 60.0, command),
     "overload": _overload,
     "simulation_reality": lambda on, quick, command: simulation_reality(60.0 if quick else 600.0, command),
+    "ladder": lambda on, quick, command: ladder(on, 5 if quick else 12, command),
     "tier_canary": lambda on, quick, command: asyncio.to_thread(tier_canary, quick, command),
     "step_speed": lambda on, quick, command: asyncio.to_thread(step_speed, quick, command),
     "simulate_speed": lambda on, quick, command: asyncio.to_thread(simulate_speed, quick, command),

@@ -89,6 +89,34 @@ def ratio_of_sums(blocks: Sequence[Block], *, seed: int = 0, resamples: int = RE
     return _bootstrap(ratio, len(blocks), seed, resamples)
 
 
+def ratio_of_quantiles(
+    ours: Sequence[Sequence[float]],
+    theirs: Sequence[Sequence[float]],
+    q: float,
+    *,
+    seed: int = 0,
+    resamples: int = RESAMPLES,
+) -> Estimate:
+    """A quantile of all our samples by that of all theirs, where both were measured apart, with a percentile bootstrap
+    over whole groups of each.
+
+    Raises:
+        ValueError: an arm has no samples.
+    """
+    rng = np.random.default_rng(seed)
+
+    def drawn(groups: Sequence[Sequence[float]]) -> float:
+        chosen = rng.integers(len(groups), size=len(groups))
+        samples = [sample for i in chosen for sample in groups[i]]
+        return quantile(samples, q) if samples else float("nan")
+
+    value = quantile((s for group in ours for s in group), q) / quantile((s for group in theirs for s in group), q)
+    if min(len(ours), len(theirs)) < 2:
+        return Estimate(value, float("-inf"), float("inf"))
+    lo, hi = np.nanquantile([drawn(ours) / drawn(theirs) for _ in range(resamples)], ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    return Estimate(value, float(lo), float(hi))
+
+
 def median_estimate(groups: Sequence[Sequence[float]], *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
     """Median of all samples, with a percentile bootstrap over whole groups.
 

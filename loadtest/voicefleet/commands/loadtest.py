@@ -51,6 +51,7 @@ UntilOption = Annotated[
 AtMostOption = Annotated[int, typer.Option(help="Of --until-it-breaks: the most calls at once to try.")]
 StartOption = Annotated[int, typer.Option("--start", help="Of --until-it-breaks: the calls at once to begin with.")]
 AtLeastOption = Annotated[int, typer.Option(help="Of --until-it-breaks: fewer are a bad result, exit code 1.")]
+EngineOption = Annotated[str, typer.Option(help="Who holds the calls: python, or go, hundreds of calls a core.")]
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Directory for calls.csv and turns.csv.")]
 JunitOption = Annotated[Path | None, typer.Option("--junit", help="Write the verdict to this file as JUnit XML.")]
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write the result to this file as a page of HTML.")]
@@ -73,6 +74,7 @@ def loadtest(
     seed: Annotated[int, typer.Option(help="The same seed gives the same calls.")] = 1,
     patience: Annotated[float, typer.Option(help="Seconds a caller waits for a free slot, and in silence.")] = 60.0,
     metrics: MetricsOption = None,
+    engine: EngineOption = "python",
     fail_if: FailIfOption = None,
     until: UntilOption = None,
     at_most: AtMostOption = 100,
@@ -95,11 +97,11 @@ def loadtest(
     target = target_of(
         target_fields(controller_url, livekit_url, agent_name, token_url, token_header, listed(regions), tier, agent)
     )
-    options = LoadOptions(target, calls, rate, turns, seed, patience, metrics, tuple(fail_if or ()))
+    options = LoadOptions(target, calls, rate, turns, seed, patience, metrics, tuple(fail_if or ()), engine)
     destinations = Destinations(json_path, csv, junit, html)
     if until is not None:
         wanted = SearchOptions(until, at_most, start, at_least)
-        code = search_capacity(options.scenario, wanted, metrics=metrics, destinations=destinations)
+        code = search_capacity(options.scenario, wanted, metrics=metrics, engine=engine, destinations=destinations)
         raise typer.Exit(code)
     raise typer.Exit(run_it(options, destinations))
 
@@ -117,6 +119,7 @@ def run(
     agent: AgentOption = None,
     seed: Annotated[int | None, typer.Option(help="In place of the file's.")] = None,
     metrics: MetricsOption = None,
+    engine: EngineOption = "python",
     fail_if: FailIfOption = None,
     until: UntilOption = None,
     at_most: AtMostOption = 100,
@@ -139,6 +142,7 @@ def run(
         seed=seed,
         fail_if=tuple(fail_if or ()),
         metrics=metrics,
+        engine=engine,
         destinations=Destinations(json_path, csv, junit, html),
         until=None if until is None else SearchOptions(until, at_most, start, at_least),
     )

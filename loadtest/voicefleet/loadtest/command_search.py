@@ -63,7 +63,9 @@ class SearchOptions:
         return parse_condition(self.condition, field="--until-it-breaks", example="ttfa_p95<1.0")
 
 
-def search(scenario: Scenario, options: SearchOptions, *, metrics: str | None, console: Console) -> dict[str, Any]:
+def search(
+    scenario: Scenario, options: SearchOptions, *, metrics: str | None, engine: str, console: Console
+) -> dict[str, Any]:
     """Try levels until the edge is known.
 
     Returns:
@@ -75,10 +77,12 @@ def search(scenario: Scenario, options: SearchOptions, *, metrics: str | None, c
     Raises:
         UsageError: as `run_scenario`.
     """
-    return asyncio.run(_search(scenario, options, metrics, console))
+    return asyncio.run(_search(scenario, options, metrics, engine, console))
 
 
-async def _search(scenario: Scenario, options: SearchOptions, metrics: str | None, console: Console) -> dict[str, Any]:
+async def _search(
+    scenario: Scenario, options: SearchOptions, metrics: str | None, engine: str, console: Console
+) -> dict[str, Any]:
     clock = SystemClock()
     steps: list[Step] = []
     told: list[dict[str, Any]] = []
@@ -100,6 +104,7 @@ async def _search(scenario: Scenario, options: SearchOptions, metrics: str | Non
                 console=console,
                 measures=measures,
                 title=f"until {options.condition} breaks: {level} calls at once",
+                engine=engine,
             )
             step, tells = judge(level, run, options.parsed, scenario.callers.turn_timeout_s)
             steps.append(step)
@@ -120,7 +125,7 @@ def judge(level: int, run: LoadRun, condition: Condition, timeout_s: float) -> t
     elif held and at_once < level - failed:
         held, found = False, f"only {at_once} calls had an agent at the same time, {found}"
     if run.health.void:
-        held, found = None, f"the load generator was late by {run.health.lag_p99_s:.2f} s (p99)"
+        held, found = None, run.health.lateness
     tells = {
         "level": level,
         "held": held,

@@ -13,6 +13,7 @@ from bench.statistics import (
     median_estimate,
     quantile,
     ratio_of_medians,
+    ratio_of_quantiles,
     ratio_of_sums,
     verdict,
 )
@@ -124,3 +125,11 @@ def test_what_adds_up_is_compared_as_a_whole() -> None:
 def test_nothing_spent_is_no_ratio() -> None:
     with pytest.raises(ValueError, match="no samples"):
         ratio_of_sums([Block([1.0], []), Block([1.0], [])])
+
+
+def test_a_quantile_by_that_of_what_was_measured_apart() -> None:
+    theirs = [[1.0] * 10, [1.0] * 10, [1.0] * 10]
+    found = ratio_of_quantiles([[1.0] * 19 + [9.0], [1.5] * 20], theirs, 0.5)
+    assert found.value == pytest.approx(1.5)
+    assert (found.lo, found.hi) == (1.0, 1.5)
+    assert ratio_of_quantiles([[2.0]], theirs, 0.95).hi == math.inf, "one call says nothing of its spread"

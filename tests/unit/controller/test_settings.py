@@ -319,3 +319,24 @@ def test_the_message_lists_them_with_their_hints(tmp_path: Path) -> None:
         "  tick: no such field. Did you mean tick_s?"
     )
     assert (caught.value.field, caught.value.exit_code) == ("listn", 2)
+
+
+@pytest.mark.parametrize("how", ["option", "joined", "variable"])
+def test_a_tier_that_the_workers_file_has_not_is_refused_at_the_start(tmp_path: Path, how: str) -> None:
+    file = tmp_path / "tiers.yaml"
+    file.write_text("default: steady\ntiers: {steady: {}, quick: {}}\n")
+    part = {"option": ["--tiers", str(file)], "joined": [f"--tiers={file}"], "variable": []}[how]
+    raw = copy.deepcopy(GOOD)
+    eu = raw["regions"]["eu"]
+    eu["process"] |= {"command": ["voicefleet", "worker", *part], "env": {"VOICEFLEET_TIERS": str(file)}}
+    eu["agents"] = {"sales": {"tier": {"steady": 90, "quik": 10}}, "support": {"tier": "steady"}}
+    assert mistakes(tmp_path, raw) == {"regions.eu.agents.sales.tier": "Did you mean quick?"}
+    eu["agents"]["sales"]["tier"] = {"steady": 90, "quick": 10}
+    assert load(tmp_path, raw).regions
+
+
+def test_tiers_that_nobody_can_look_up_here_are_left_to_the_workers(tmp_path: Path) -> None:
+    for command in (["voicefleet", "worker", "--tiers"], ["voicefleet", "worker", "--tiers", "/none/tiers.yaml"]):
+        raw = changed("regions.eu.process.command", command)
+        raw["regions"]["eu"]["tier"] = "fast"
+        assert load(tmp_path, raw).regions["eu"].only_tier == "fast"

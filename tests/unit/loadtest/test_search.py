@@ -120,7 +120,7 @@ def test_calls_at_once_are_those_with_an_agent() -> None:
 
 
 def judged(*calls: CallOutcome, text: str = "ttfa_p95<1.0", health: GeneratorHealth = FINE) -> tuple[bool | None, str]:
-    run = LoadRun(calls, health, 30.0)
+    run = LoadRun(calls, health, 30.0, {})
     step, tells = judge(len(calls), run, parse_condition(text, field="x"), 10.0)
     assert step.held == tells["held"]
     return step.held, tells["found"]

@@ -23,6 +23,7 @@ from voicefleet.controller.settings.kubernetes import LeaseSettings
 from voicefleet.controller.settings.pools import named_once
 from voicefleet.controller.settings.region import RegionSettings
 from voicefleet.controller.settings.section import Section, Variable, variable
+from voicefleet.controller.settings.tier_names import check_tiers
 from voicefleet.runtime.http.server import parse_listen
 from voicefleet.runtime.redis.address import has_secret, with_authority
 from voicefleet.runtime.tracing import ENDPOINT_VARIABLE, check_endpoint
@@ -240,6 +241,7 @@ class Settings(Section):
 
     def _read_pools(self) -> None:
         self._pools = named_once(self.regions)
+        check_tiers(self._pools)
 
     def _read_keys(self, info: ValidationInfo) -> None:
         self._keys = key_ring(

@@ -1,0 +1,223 @@
+"""A burst of twice the CPU, on a worker that keeps its best tier and on one with a ladder.
+
+Both tiers are real work, none is played: Whisper base that computes 30 s for every question with five hypotheses, and
+Whisper tiny that computes 10 s with one. A burst is as many calls at once as take twice the machine's CPU on the best
+tier, by what one call alone was seen to take. Success is the answer to the question that was asked. The worker runs at
+a lower priority than the callers and LiveKit, which in a fleet are on other machines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import math
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+from bench.cpu import cpu_seconds
+from bench.health import Health
+from bench.replies import FILE_VARIABLE
+from bench.row import Row, say
+from bench.stand import TIERS, Stand, registered
+from bench.statistics import quantile, ratio_of_quantiles
+from livekit import api
+from livekit.agents import llm
+
+from voicefleet.callers.caller import Caller
+from voicefleet.callers.outcome import CallOutcome, TurnOutcome
+from voicefleet.contract.api import CallTicket
+from voicefleet.local.responder import Responder
+from voicefleet.runtime.supervisor.children import Child, running
+from voicefleet.speech.clips import Utterance, load_utterances, voices
+
+BOUND = 1.5
+"""Of the TTFA p95 without load: what the ladder is to keep, and the best tier alone is not."""
+BURST = 2.0
+"""Times the machine's CPU."""
+MOST_CALLS = 12
+EVERY_S = 0.5
+"""Between two calls of a burst."""
+
+_BEHIND = 'echo 5 >/proc/self/autogroup 2>/dev/null; exec nice -n 5 "$@"'
+_AGENT = "bench-ladder"
+_IDLE = 4
+_TIMEOUT_S = 10.0
+_rooms = itertools.count()
+
+
+@dataclass
+class Heard:
+    """What callers heard: TTFAs, a list for each call. A turn without an answer counts as long as it was waited for."""
+
+    ttfa_s: list[list[float]] = field(default_factory=list)
+    asked: int = 0
+    right: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        ttfa = [one for call in self.ttfa_s for one in call]
+        return {
+            "calls": len(self.ttfa_s),
+            "turns": self.asked,
+            "ttfa_p50_s": round(quantile(ttfa, 0.5), 3),
+            "ttfa_p95_s": round(quantile(ttfa, 0.95), 3),
+            "success_ratio": round(self.right / self.asked, 3),
+        }
+
+
+async def ladder(on: Stand, questions: int, command: str) -> Row:
+    """One call alone, then a burst on either worker; judged by the ladder's TTFA p95 against that of the call alone."""
+    health = Health()
+    async with health.watch(), _worker(on, "fixed", None) as pid:
+        await _calls(on, 1, 1)  # the first call of a worker loads what the others find
+        before_s = cpu_seconds(pid)
+        began = [await _calls(on, 1, questions) for _ in range(2)]
+        alone = _judged([outcome for outcomes in began for outcome in outcomes], on)
+        cores = (cpu_seconds(pid) - before_s) / sum(o.ended_s for outcomes in began for o in outcomes)
+    machine = os.cpu_count() or 1
+    calls = min(MOST_CALLS, math.ceil(BURST * machine / cores))
+    p95_s = quantile([one for call in alone.ttfa_s for one in call], 0.95)
+    say(f"ladder: one call alone takes {cores:.2f} cores, TTFA p95 {p95_s:.3f} s: a burst is {calls} calls")
+    bursts: dict[str, Heard] = {}
+    changes: dict[str, int] = {}
+    for name, budget_s in (("fixed", None), ("ladder", round(1.2 * p95_s, 2))):
+        async with _worker(on, name, budget_s):
+            await _calls(on, 1, 1)
+            bursts[name] = _judged(await _calls(on, calls, questions), on)
+        log = (on.directory / f"ladder-{name}.log").read_text()
+        changes[name] = log.count("stepped down the ladder of tiers")
+        say(f"ladder: a burst on {name}: {bursts[name].to_json()}")
+    held = ratio_of_quantiles(bursts["ladder"].ttfa_s, alone.ttfa_s, 0.95)
+    lost = ratio_of_quantiles(bursts["fixed"].ttfa_s, alone.ttfa_s, 0.95)
+    void = health.void()
+    met = held.hi <= BOUND < lost.lo
+    return Row(
+        name="ladder",
+        n=sum(heard.asked for heard in (alone, *bursts.values())),
+        values={
+            "cores_of_one_call": round(cores, 2),
+            "calls_of_a_burst": calls,
+            "alone": alone.to_json(),
+            **{f"burst_{name}": {**heard.to_json(), "steps_down": changes[name]} for name, heard in bursts.items()},
+            "fixed_ttfa_p95_ratio": [round(v, 2) for v in (lost.value, lost.lo, lost.hi)],
+        },
+        ratio=round(held.value, 2),
+        interval=(round(held.lo, 2), round(held.hi, 2)),
+        bound=BOUND,
+        verdict="void" if void else "met" if met else "missed",
+        why="; ".join(void) or "ratio: TTFA p95 of the burst on the ladder by that of one call alone",
+        health=health.to_json(),
+        command=command,
+    )
+
+
+def _tiers(budget_s: float | None) -> dict[str, Any]:
+    """The tiers file; `budget_s`: the ladder's, None: there is no ladder."""
+
+    def tier(stt: str, **args: int) -> dict[str, Any]:
+        return {
+            "stt": {"plugin": f"voicefleet.local.whisper_stt:{stt}", "args": args},
+            "llm": {"plugin": "voicefleet.local.responder:Responder"},
+            "tts": {"plugin": "voicefleet.local.flite_tts:FliteTTS", "args": {"voice": "slt"}},
+            "vad": {"min_silence_s": 0.3},
+            "endpointing": {"min_delay_s": 0.2, "max_delay_s": 1.0},
+            "audio_input": {"frame_ms": 20, "sample_rate": 16000},
+        }
+
+    rules = {"order": ["best", "fast"], "ttfa_s": budget_s, "down_after_s": 1.0, "up_after_s": 600.0}
+    return {
+        "default": "best",
+        "tiers": {
+            "best": tier("WhisperBaseSTT", window_s=30, beam_size=5),
+            "fast": tier("WhisperSTT", window_s=10, beam_size=1),
+        },
+        **({} if budget_s is None else {"ladder": rules}),
+    }
+
+
+@contextlib.asynccontextmanager
+async def _worker(on: Stand, name: str, budget_s: float | None) -> AsyncIterator[int]:
+    """A worker for the block; gives its process id."""
+    file = on.directory / f"ladder-{name}.yaml"
+    file.write_text(yaml.safe_dump(_tiers(budget_s)))
+    program = [sys.executable, "-m", "voicefleet.cli.app", "worker", "--tiers", str(file)]
+    child = Child(
+        f"ladder-{name}",
+        ["sh", "-c", _BEHIND, "sh", *program, "--agent", "bench.replies:create"],
+        log_path=on.directory / f"ladder-{name}.log",
+        env={
+            "LIVEKIT_URL": on.livekit.url,
+            "LIVEKIT_API_KEY": on.livekit.api_key,
+            "LIVEKIT_API_SECRET": on.livekit.api_secret,
+            "PYTHONPATH": str(TIERS.parent.parent),
+            "VOICEFLEET_REDIS_URL": on.redis.url,
+            "VOICEFLEET_REGION": "bench",
+            "VOICEFLEET_WORKER_ID": f"ladder-{name}",
+            "VOICEFLEET_SLOTS": str(MOST_CALLS),
+            "VOICEFLEET_IDLE_PROCESSES": str(_IDLE),
+            "VOICEFLEET_AGENT_NAME": _AGENT,
+            FILE_VARIABLE: str(on.directory / "replies.jsonl"),
+        },
+        stop_plan=((signal.SIGTERM, 10.0),),
+    )
+    async with running(child):
+        await registered(child)
+        yield child.pid
+
+
+async def _calls(on: Stand, calls: int, questions: int) -> list[CallOutcome]:
+    """So many calls, one soon after the other, each of which asks so many questions."""
+
+    async def one(number: int) -> CallOutcome:
+        await asyncio.sleep(EVERY_S * number)
+        room = f"ladder-{next(_rooms)}"
+        return await Caller(room, _ticket(on, room), _script(number, questions)).run()
+
+    return await asyncio.gather(*(one(number) for number in range(calls)))
+
+
+def _script(number: int, questions: int) -> list[Utterance]:
+    clips = voices(load_utterances())
+    voice = list(clips.values())[number % len(clips)]
+    return [voice[(number + i) % len(voice)] for i in range(questions)]
+
+
+def _judged(outcomes: Sequence[CallOutcome], on: Stand) -> Heard:
+    """What these calls heard; an answer is right when it is the one to the question."""
+    responder, heard = Responder(), Heard()
+    noted = [json.loads(line) for line in (on.directory / "replies.jsonl").read_text().splitlines()]
+    for outcome in outcomes:
+        said = [line for line in noted if line["room"] == outcome.room]
+        heard.ttfa_s.append([])
+        for turn, next_turn in itertools.zip_longest(outcome.turns, outcome.turns[1:]):
+            heard.asked += 1
+            heard.ttfa_s[-1].append(max(turn.waited_s, _TIMEOUT_S) if not turn.answered else turn.waited_s)
+            until_s = math.inf if next_turn is None else next_turn.t0_s
+            heard.right += _answered(turn, until_s, outcome.joined_at_s or 0.0, said, responder)
+    return heard
+
+
+def _answered(
+    turn: TurnOutcome, until_s: float, joined_s: float, said: Sequence[Mapping[str, Any]], responder: Responder
+) -> bool:
+    asked = llm.ChatContext()
+    asked.add_message(role="user", content=turn.text)
+    wanted = responder.say(asked)
+    return any(line["text"] == wanted and turn.t0_s < line["t_s"] - joined_s <= until_s for line in said)
+
+
+def _ticket(on: Stand, room: str) -> CallTicket:
+    token = (
+        api.AccessToken(on.livekit.api_key, on.livekit.api_secret)
+        .with_identity(f"caller-{room}")
+        .with_grants(api.VideoGrants(room_join=True, room=room))
+        .with_room_config(api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name=_AGENT)]))
+        .to_jwt()
+    )
+    return CallTicket(url=on.livekit.url, token=token, room=room, region="bench")
