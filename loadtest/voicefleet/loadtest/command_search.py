@@ -106,13 +106,13 @@ async def _search(
                 title=f"until {options.condition} breaks: {level} calls at once",
                 engine=engine,
             )
-            step, tells = judge(level, run, options.parsed, scenario.callers.turn_timeout_s)
+            step, tells = assess(level, run, options.parsed, scenario.callers.turn_timeout_s)
             steps.append(step)
             told.append(tells)
             console.print(_line(tells), markup=False, highlight=False, soft_wrap=True)
 
 
-def judge(level: int, run: LoadRun, condition: Condition, timeout_s: float) -> tuple[Step, dict[str, Any]]:
+def assess(level: int, run: LoadRun, condition: Condition, timeout_s: float) -> tuple[Step, dict[str, Any]]:
     """Whether the pool held a level: the condition is true, no call failed (unless the condition is about that), and
     all calls had their agents at the same time. None of it is known of a void run."""
     figures = figures_of(run.outcomes, timeout_s)

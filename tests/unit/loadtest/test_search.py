@@ -13,7 +13,7 @@ from support.outcomes import CUT, GOOD, TURN
 from voicefleet.callers.health import GeneratorHealth
 from voicefleet.callers.outcome import CallOutcome
 from voicefleet.contract.errors import ConfigError
-from voicefleet.loadtest.command_search import SearchOptions, judge, sentence
+from voicefleet.loadtest.command_search import SearchOptions, assess, sentence
 from voicefleet.loadtest.run import LoadRun
 from voicefleet.loadtest.search import MOST_VOID, Found, GaveUp, Step, Try, decide, most_at_once
 from voicefleet.loadtest.thresholds import parse_condition
@@ -121,7 +121,7 @@ def test_calls_at_once_are_those_with_an_agent() -> None:
 
 def judged(*calls: CallOutcome, text: str = "ttfa_p95<1.0", health: GeneratorHealth = FINE) -> tuple[bool | None, str]:
     run = LoadRun(calls, health, 30.0, {})
-    step, tells = judge(len(calls), run, parse_condition(text, field="x"), 10.0)
+    step, tells = assess(len(calls), run, parse_condition(text, field="x"), 10.0)
     assert step.held == tells["held"]
     return step.held, tells["found"]
 
