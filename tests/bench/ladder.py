@@ -213,7 +213,7 @@ def _answered(
 ) -> bool:
     asked = llm.ChatContext()
     asked.add_message(role="user", content=turn.text)
-    wanted = responder.reply(asked)
+    wanted = responder.say(asked)
     return any(line["text"] == wanted and turn.t0_s < line["t_s"] - joined_s <= until_s for line in said)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from examples import clients
-from voicefleet.callers.caller import RoomAct
+from voicefleet.callers.port import RoomAct
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.validation import nearest
 

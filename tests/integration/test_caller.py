@@ -16,6 +16,7 @@ from support.echo_agent import EchoAgent, token
 from voicefleet.callers.behavior import CallerBehavior
 from voicefleet.callers.caller import Caller, CallerSettings
 from voicefleet.callers.connection import _LEAVING
+from voicefleet.callers.native import NativeClient
 from voicefleet.callers.outcome import CallOutcome, summary
 from voicefleet.callers.swarm import SwarmSettings, run_swarm, script
 from voicefleet.contract.api import CallTicket
@@ -176,7 +177,8 @@ async def test_a_caller_survives_a_reconnection(livekit: LiveKit) -> None:
     def disturb(_call: str, kind: str, _t_s: float, _data: Mapping[str, Any]) -> None:
         if kind == "reply" and not disturbed:
             scenario = SimulateScenarioKind.SIMULATE_FULL_RECONNECT
-            disturbed.append(asyncio.create_task(caller._room.simulate_scenario(scenario)))
+            assert isinstance(caller._client, NativeClient)
+            disturbed.append(asyncio.create_task(caller._client.room.simulate_scenario(scenario)))
 
     disturbed: list[asyncio.Task[None]] = []
     async with agent_in(livekit, ticket):

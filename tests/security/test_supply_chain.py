@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from cluster.programs import GO_PROGRAMS
-from voicefleet.stack import find, install, livekit_build, livekit_install
+from voicefleet.stack import caller_program, find, install, livekit_build, livekit_install
 
 pytestmark = pytest.mark.unit
 
@@ -158,7 +158,9 @@ def test_release_archives_have_their_checksum_in_the_project() -> None:
         assert re.fullmatch(r"[0-9a-f]{64}", digest)
 
 
-GO_MODULES = sorted({livekit_build.MODULE, *(program.module for program in GO_PROGRAMS.values())})
+GO_MODULES = sorted(
+    {livekit_build.MODULE, caller_program.SOURCES, *(program.module for program in GO_PROGRAMS.values())}
+)
 
 
 @pytest.mark.parametrize("module", GO_MODULES, ids=lambda module: module.name)
@@ -206,4 +208,4 @@ def test_every_target_makes_ready_what_it_runs_and_no_more() -> None:
 
 @pytest.mark.parametrize("target", ["demo", "bench"])
 def test_the_demo_installs_no_browser_no_prometheus_and_no_relay(target: str) -> None:
-    assert set(install.parts_of(target)) <= {"livekit-server", "redis-server", "flite"}
+    assert set(install.parts_of(target)) <= {"livekit-server", "redis-server", "flite", "voicefleet-caller"}

@@ -17,7 +17,8 @@ SHARED = {"contract", "runtime", "reporting", "cli", "commands"}
 PACKAGES = {
     "worker": SHARED | {"worker", "local", "checks"},
     "controller": SHARED | {"controller", "scaling", "traffic", "simulator", "client", "doctor"},
-    "loadtest": SHARED | {"callers", "loadtest", "speech", "traffic"},
+    # Of the stack only what finds the callers' engine.
+    "loadtest": SHARED | {"callers", "loadtest", "speech", "traffic", "stack"},
 }
 OPERATING = {"calls", "status", "drain", "explain", "export", "keys", "redis_acl", "simulate", "plan", "doctor"}
 COMMANDS = {"worker": {"worker", "check"}, "controller": {"controller"} | OPERATING, "loadtest": {"call", "loadtest"}}
@@ -42,6 +43,7 @@ def test_an_image_holds_its_component_and_what_is_shared(component: str) -> None
     names = [below_voicefleet(file) for file in copied_modules(component)]
     assert {name[0] for name in names} == PACKAGES[component]
     assert {Path(name[1]).stem for name in names if name[0] == "commands"} == COMMANDS[component]
+    assert {name[1] for name in names if name[0] == "stack"} <= {"__init__.py", "find.py", "caller_program.py"}
 
 
 @pytest.mark.parametrize("component", COMPONENTS)

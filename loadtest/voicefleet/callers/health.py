@@ -18,6 +18,9 @@ from voicefleet.runtime.clock import Clock, SystemClock
 
 MAX_LAG_P99_S = 0.25
 """Above this the figures of a run are void: the detector reports within 0.3 s of a voice, or silence is counted."""
+MAX_PACING_P99_S = 0.02
+"""Above this the figures are void too: an engine that sends its frames later than that hears as late, and its TTFA is
+wrong by more than the 20 ms that it promises."""
 _EVERY_S = 0.05
 
 
@@ -27,17 +30,35 @@ class GeneratorHealth:
 
     Attributes:
         lag_p99_s, lag_max_s: how late its event loop did what was due; None before the first sample.
-        cpu_share: its processor time over the time of all cores it may use, 0 to 1.
+        cpu_share: its processor time over the time of all cores it may use, 0 to 1; that of its engine included.
+        pacing_p99_s, pacing_max_s: how late the engine sent its frames; None where the engine does not tell.
+        pacing_known: False when an engine that tells was asked and did not answer: it is not believed.
     """
 
     lag_p99_s: float | None
     lag_max_s: float | None
     cpu_share: float
+    pacing_p99_s: float | None = None
+    pacing_max_s: float | None = None
+    pacing_known: bool = True
 
     @property
     def void(self) -> bool:
         """Whether the generator was too late for its figures to count."""
-        return self.lag_p99_s is not None and self.lag_p99_s > MAX_LAG_P99_S
+        return bool(self.lateness)
+
+    @property
+    def lateness(self) -> str:
+        """Why its figures do not count, in words; empty when they do."""
+        if self.lag_p99_s is not None and self.lag_p99_s > MAX_LAG_P99_S:
+            late = f"p99 of the event loop's lag {self.lag_p99_s:.2f} s, above {MAX_LAG_P99_S} s"
+        elif self.pacing_p99_s is not None and self.pacing_p99_s > MAX_PACING_P99_S:
+            late = f"p99 of the lateness of callers' frames {self.pacing_p99_s:.3f} s, above {MAX_PACING_P99_S} s"
+        elif not self.pacing_known:
+            return "the callers' engine did not say whether it kept time, so silence and TTFA may be its own"
+        else:
+            return ""
+        return f"this machine was too busy to be a caller ({late}), so silence and TTFA may be its own"
 
     def to_json(self) -> dict[str, Any]:
         """The fields as plain JSON values."""

@@ -11,9 +11,11 @@ from typing import Any
 from rich.console import Console
 
 from voicefleet.callers.behavior import CallerBehavior
+from voicefleet.callers.engines import Engine, require_engine
 from voicefleet.callers.verdict import counts_line, waits_table
 from voicefleet.contract.parsing.limits import require_between
 from voicefleet.loadtest.arrivals import MAX_CALLS, Arrivals
+from voicefleet.loadtest.command_search import SearchOptions, search, sentence
 from voicefleet.loadtest.destinations import Destinations
 from voicefleet.loadtest.metrics import serving
 from voicefleet.loadtest.options import changed, require_conditions
@@ -37,6 +39,7 @@ class LoadOptions:
         seed: the same seed gives the same arrivals and questions.
         patience_s: how long a caller waits for a place in a full fleet, and in silence before hanging up.
         metrics: HOST:PORT where Prometheus finds what callers hear, while the run lasts; None: nowhere.
+        engine: who holds the calls, one of `Engine`.
         fail_if: conditions that must not become true, such as ``ttfa_p95>1.0``; none: every caller must be answered.
     """
 
@@ -48,6 +51,7 @@ class LoadOptions:
     patience_s: float = 60.0
     metrics: str | None = None
     fail_if: tuple[str, ...] = ()
+    engine: str = Engine.PYTHON
 
     def __post_init__(self) -> None:
         require_between("calls", self.calls, 1, MAX_CALLS)
@@ -56,6 +60,7 @@ class LoadOptions:
         require_between("seed", self.seed, 0, 2**32)
         require_between("patience", self.patience_s, CallerBehavior().turn_timeout_s, 3600)
         require_conditions(self.fail_if)
+        require_engine(self.engine)
 
     @property
     def scenario(self) -> Scenario:
@@ -79,7 +84,7 @@ def loadtest(options: LoadOptions, destinations: Destinations, *, console: Conso
     Raises:
         UsageError: nobody answers, the credentials are wrong, or there is no such region.
     """
-    return _judged(options.scenario, NAME, options.metrics, destinations, console or Console())
+    return _judged(options.scenario, NAME, options.metrics, options.engine, destinations, console or Console())
 
 
 def run_file(
@@ -89,32 +94,74 @@ def run_file(
     seed: int | None,
     fail_if: tuple[str, ...],
     metrics: str | None,
+    engine: str,
     destinations: Destinations,
+    until: SearchOptions | None = None,
     console: Console | None = None,
 ) -> int:
-    """Run the scenario in `path`, changed by options as `options.changed` says. Returns and raises as `loadtest`."""
+    """Run the scenario in `path`, changed by options as `options.changed` says; with `until` search with its callers.
+
+    Returns and raises as `loadtest` and `search_capacity`.
+    """
     require_conditions(fail_if)
+    require_engine(engine)
     scenario = changed(load_scenario(path), target, seed=seed, fail_if=fail_if, source=str(path))
-    return _judged(scenario, path.name, metrics, destinations, console or Console())
+    if until is not None:
+        return search_capacity(
+            scenario, until, metrics=metrics, engine=engine, destinations=destinations, name=path.name, console=console
+        )
+    return _judged(scenario, path.name, metrics, engine, destinations, console or Console())
 
 
-def _judged(scenario: Scenario, name: str, metrics: str | None, destinations: Destinations, console: Console) -> int:
-    result = asyncio.run(_run(scenario, name, metrics, console))
+def search_capacity(
+    scenario: Scenario,
+    options: SearchOptions,
+    *,
+    metrics: str | None,
+    engine: str,
+    destinations: Destinations,
+    name: str = NAME,
+    console: Console | None = None,
+) -> int:
+    """Find how many calls at once the pool holds; the scenario's callers and target are used, not its arrivals.
+
+    Returns:
+        0 when the edge was found, 1 when it lies below `options.at_least`, 3 when the generator itself was too late.
+
+    Raises:
+        UsageError: as `loadtest`.
+    """
+    destinations.require_no_page("a search")
+    console = console or Console()
+    result = search(scenario, options, metrics=metrics, engine=engine, console=console)
+    destinations.write(result, name)
+    console.print(sentence(result), style="bold", markup=False, highlight=False, soft_wrap=True)
+    print_problems(console, result["shortcomings"])
+    return Verdict(result["verdict"]).exit_code
+
+
+def _judged(
+    scenario: Scenario, name: str, metrics: str | None, engine: str, destinations: Destinations, console: Console
+) -> int:
+    result = asyncio.run(_run(scenario, name, metrics, engine, console))
     destinations.write(result, name)
     show(result, console, name)
     return Verdict(result["verdict"]).exit_code
 
 
-async def _run(scenario: Scenario, name: str, metrics: str | None, console: Console) -> dict[str, Any]:
+async def _run(scenario: Scenario, name: str, metrics: str | None, engine: str, console: Console) -> dict[str, Any]:
     offsets_s = [float(offset) for offset in scenario.arrivals.offsets(scenario.seed)]
     async with open_target(scenario.target, scenario.callers.patience_s) as source, serving(metrics) as measures:
-        run = await run_scenario(scenario, offsets_s, source, console=console, measures=measures, title=name)
+        run = await run_scenario(
+            scenario, offsets_s, source, console=console, measures=measures, title=name, engine=engine
+        )
     return build_result(
         run.outcomes,
         run.health,
         run.wall_s,
         fail_if=scenario.conditions,
         timeout_s=scenario.callers.turn_timeout_s,
+        engine=run.engine,
     )
 
 
@@ -127,8 +174,15 @@ def show(result: Mapping[str, Any], console: Console, name: str = NAME) -> None:
         f"generator: event loop late by {shown(health['lag_p99_s'], ' s', 3)} (p99), "
         f"{shown(health['lag_max_s'], ' s', 3)} (longest), {health['cpu_share']:.0%} of the cores"
     )
-    for sentence in result["remarks"]:
-        console.print(f"not judged: {sentence}", markup=False, highlight=False, soft_wrap=True)
+    if (engine := result["engine"]) is not None and engine["name"] == Engine.GO:
+        console.print(
+            f"engine go: frames late by {shown(health['pacing_p99_s'], ' s', 4)} (p99), "
+            f"{shown(health['pacing_max_s'], ' s', 3)} (longest); onsets are times of arrival, "
+            f"and a real client's playout adds about {engine['playout_delay_s']} s",
+            soft_wrap=True,
+        )
+    for remark in result["remarks"]:
+        console.print(f"not judged: {remark}", markup=False, highlight=False, soft_wrap=True)
     print_problems(console, result["shortcomings"])
     if result["verdict"] == "good":
         held = f"held: {', '.join(_held(result))}"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from voicefleet.callers.health import MAX_LAG_P99_S, GeneratorHealth
+from voicefleet.callers.health import GeneratorHealth
 from voicefleet.callers.outcome import CallOutcome, summary
 from voicefleet.callers.verdict import errors_of, shortcomings
 from voicefleet.loadtest.figures import figures_of
@@ -38,16 +38,19 @@ def build_result(
     *,
     fail_if: tuple[Condition, ...] = (),
     timeout_s: float = 10.0,
+    engine: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The JSON that ``--json`` writes.
 
     Args:
         fail_if: what must not become true. Empty: every caller must hear an answer to every turn, and no call be cut.
         timeout_s: what a turn without an answer counts, at least.
+        engine: who held the calls, as `engine_json` gives it.
 
     Returns:
         the keys of `outcome.summary`, and ``{"figures": {name: number or null}, "turns_cut_in",
-        "generator": {lag_p99_s, lag_max_s, cpu_share, start_lag_max_s}, "verdict": good | bad | void,
+        "generator": {lag_p99_s, lag_max_s, cpu_share, pacing_p99_s, pacing_max_s, pacing_known, start_lag_max_s},
+        "engine": {name, playout_delay_s, packets} or null, "verdict": good | bad | void,
         "shortcomings": [sentence, ...], "remarks": [sentence, ...],
         "criteria": [{"name", "value", "held", "found"}, ...], "wall_s", "turn_timeout_s",
         "outcomes": [call, ...]}``.
@@ -60,7 +63,7 @@ def build_result(
     found = shortcomings(totals, errors_of(calls))
     checked = check(fail_if, figures)
     wrong = [each.sentence for each in checked if each.broken] if fail_if else found
-    late = _lateness(health)
+    late = health.lateness
     criteria: list[dict[str, Any]] = [
         {"name": GENERATOR, "value": None, "held": not late, "found": late},
         *(
@@ -75,6 +78,7 @@ def build_result(
         "figures": figures.to_json(),
         "turns_cut_in": sum(turn.cut_in for call in calls for turn in call.turns),
         "generator": {**health.to_json(), "start_lag_max_s": max((call.lag_s for call in calls), default=None)},
+        "engine": engine,
         "verdict": (Verdict.VOID if late else Verdict.BAD if wrong else Verdict.GOOD).value,
         "shortcomings": [f"void: {late}", *wrong] if late else wrong,
         "remarks": found if fail_if else [],
@@ -83,12 +87,3 @@ def build_result(
         "turn_timeout_s": timeout_s,
         "outcomes": [call.to_json() for call in calls],
     }
-
-
-def _lateness(health: GeneratorHealth) -> str:
-    if not health.void:
-        return ""
-    return (
-        f"this machine was too busy to be a caller (p99 of the event loop's lag {health.lag_p99_s:.2f} s, "
-        f"above {MAX_LAG_P99_S} s), so silence and TTFA may be its own"
-    )

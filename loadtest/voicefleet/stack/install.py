@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from voicefleet.contract.errors import MissingPartError, UsageError
+from voicefleet.stack.caller_build import install_caller
 from voicefleet.stack.debian import provide
 from voicefleet.stack.find import (
     Found,
@@ -88,6 +89,7 @@ def _say(line: str) -> None:
 PARTS: Mapping[str, Callable[[Say], Found]] = {
     "livekit-server": install_livekit_server,
     "redis-server": lambda say: find_redis_server(),
+    "voicefleet-caller": install_caller,
     "flite": partial(system_package, "flite", find_flite),
     "iptables": partial(system_package, "iptables", find_iptables),
     "faketime": partial(system_package, "faketime", find_faketime),
@@ -98,6 +100,7 @@ PARTS: Mapping[str, Callable[[Say], Found]] = {
 }
 
 OPTIONAL: Mapping[str, str] = {
+    "voicefleet-caller": "`voicefleet loadtest --engine go`",
     "iptables": "a scenario of `voicefleet chaos`",
     "faketime": "a scenario of `voicefleet chaos`",
     "prometheus": "the test of rules and dashboards, and `voicefleet chaos --alerts`,",
@@ -113,7 +116,7 @@ NEEDED: Mapping[str, Sequence[str]] = {
     "setup": tuple(PARTS),
     "test": tuple(PARTS),
     "demo": (*_SERVERS, "flite"),
-    "bench": _SERVERS,
+    "bench": (*_SERVERS, "voicefleet-caller"),
     "examples": _SERVERS,
     "chaos": (*_SERVERS, "iptables", "faketime", "prometheus", "alertmanager"),
     "soak": (*_SERVERS, "iptables", "faketime"),

@@ -43,7 +43,7 @@ def go_build(go: Path, target: Path, say: Say) -> None:
         sums = (MODULE / "go.sum").read_bytes()
         for file in ("go.mod", "go.sum"):
             shutil.copyfile(MODULE / file, folder / file)
-        _run([str(go), "mod", "vendor"], folder, say)
+        run_go([str(go), "mod", "vendor"], folder, folder / "build.log", "livekit-server", say)
         # Whatever GOFLAGS say, a module that go.sum does not know is none of ours.
         if (folder / "go.sum").read_bytes() != sums:
             raise UsageError(
@@ -51,7 +51,8 @@ def go_build(go: Path, target: Path, say: Say) -> None:
             )
         take_out_sped(folder / "vendor" / CHANGED)
         built = folder / "server"
-        _run([str(go), "build", "-mod=vendor", "-o", str(built), LIVEKIT_PACKAGE], folder, say)
+        command = [str(go), "build", "-mod=vendor", "-o", str(built), LIVEKIT_PACKAGE]
+        run_go(command, folder, folder / "build.log", "livekit-server", say)
         built.replace(target)
 
 
@@ -69,8 +70,12 @@ def take_out_sped(source: Path) -> None:
     source.write_bytes(text.replace(BEFORE, AFTER))
 
 
-def _run(command: Sequence[str], folder: Path, say: Say) -> None:
-    log = folder / "build.log"
+def run_go(command: Sequence[str], folder: Path, log: Path, name: str, say: Say) -> None:
+    """Run a command of Go in `folder`, with a line of progress now and then about `name`.
+
+    Raises:
+        UsageError: it failed; the message has its last lines.
+    """
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -82,7 +87,7 @@ def _run(command: Sequence[str], folder: Path, say: Say) -> None:
             stderr=output,
         )
         try:
-            _wait(process, say)
+            _wait(process, name, say)
         finally:
             process.kill()
             process.wait()
@@ -94,13 +99,13 @@ def _run(command: Sequence[str], folder: Path, say: Say) -> None:
         )
 
 
-def _wait(process: subprocess.Popen[bytes], say: Say) -> None:
+def _wait(process: subprocess.Popen[bytes], name: str, say: Say) -> None:
     started = time.monotonic()
     while (elapsed_s := time.monotonic() - started) < _BUILD_LIMIT_S:
         try:
             process.wait(_TICK_S)
         except subprocess.TimeoutExpired:
-            say(f"livekit-server: still building after {elapsed_s + _TICK_S:.0f} s")
+            say(f"{name}: still building after {elapsed_s + _TICK_S:.0f} s")
         else:
             return
 

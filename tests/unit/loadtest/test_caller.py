@@ -12,6 +12,7 @@ from livekit import rtc
 
 from support.virtual_time import LoopClock, run
 from voicefleet.callers.caller import Caller, CallerSettings
+from voicefleet.callers.port import RoomAct
 from voicefleet.contract.api import CallTicket
 from voicefleet.speech.clips import load_utterances
 
@@ -75,7 +76,10 @@ def test_the_client_acts_before_the_first_word_and_after_the_last(monkeypatch: p
         question = load_utterances()[0]
         end_s = question.speech_end_sample / question.sample_rate
 
-        class Source:
+        class Client:
+            async def act(self, act: RoomAct) -> None:
+                await act(rtc.Room())
+
             async def until_silent(self) -> None:
                 done.append("silent")
 
@@ -85,7 +89,8 @@ def test_the_client_acts_before_the_first_word_and_after_the_last(monkeypatch: p
 
         dialogue = SimpleNamespace(asked=lambda _start_s, _t0_s: done.append("asked"))
         began_s = clock.monotonic()
-        await caller._ask(dialogue, Source(), question)  # type: ignore[arg-type]
+        caller._client = Client()  # type: ignore[assignment]
+        await caller._ask(dialogue, question)  # type: ignore[arg-type]
         assert done == ["silent", "press", "say", "asked", "release"]
         assert clock.monotonic() - began_s == pytest.approx(end_s)
 

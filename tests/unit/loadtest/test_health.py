@@ -77,6 +77,9 @@ def test_a_good_run_and_its_json() -> None:
         "lag_p99_s": 0.02,
         "lag_max_s": 0.1,
         "cpu_share": 0.4,
+        "pacing_p99_s": None,
+        "pacing_max_s": None,
+        "pacing_known": True,
         "start_lag_max_s": 0.3,
     }
     assert result["calls"]["offered"] == 2

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"sync"
+	"time"
+)
+
+// hub knows the clips and the calls, and passes orders on.
+type hub struct {
+	out    *writer
+	pacer  *pacer
+	mu     sync.Mutex
+	clips  map[string][][]byte
+	calls  map[string]*call
+	ending sync.WaitGroup
+}
+
+func newHub(out *writer) *hub {
+	h := &hub{out: out, pacer: newPacer(), clips: map[string][][]byte{}, calls: map[string]*call{}}
+	go h.pacer.run()
+	return h
+}
+
+// obey reads orders until the other side is gone.
+func (h *hub) obey(from io.Reader) {
+	lines := json.NewDecoder(bufio.NewReaderSize(from, 1<<16))
+	for {
+		var one order
+		if err := lines.Decode(&one); err != nil {
+			if err != io.EOF {
+				h.out.send(event{Event: "wrong", Error: "the orders ended: " + err.Error()})
+			}
+			return
+		}
+		h.do(one)
+	}
+}
+
+func (h *hub) do(one order) {
+	switch one.Do {
+	case "clip":
+		h.mu.Lock()
+		h.clips[one.Clip] = one.Frames
+		h.mu.Unlock()
+	case "join":
+		c := newCall(one.Call, h.out, h.pacer, one.DTX)
+		h.mu.Lock()
+		_, taken := h.calls[one.Call]
+		if !taken {
+			h.calls[one.Call] = c
+		}
+		h.mu.Unlock()
+		if taken {
+			h.out.send(event{Event: "wrong", Call: one.Call, Error: "this call is already there"})
+			return
+		}
+		go c.join(one.URL, one.Token, time.Duration(one.TimeoutMs)*time.Millisecond)
+	case "say":
+		h.mu.Lock()
+		c, frames := h.calls[one.Call], h.clips[one.Clip]
+		h.mu.Unlock()
+		if c == nil || len(frames) == 0 {
+			h.out.send(event{Event: "wrong", Call: one.Call, Error: "no such call or clip: " + one.Clip})
+			return
+		}
+		h.out.send(event{Event: "said", Call: one.Call, Ns: c.mouth.say(frames, nowNs())})
+	case "leave":
+		h.mu.Lock()
+		c := h.calls[one.Call]
+		delete(h.calls, one.Call)
+		h.mu.Unlock()
+		if c != nil {
+			h.ending.Add(1)
+			go func() {
+				defer h.ending.Done()
+				c.leave()
+			}()
+		}
+	case "stats":
+		found := h.pacer.health()
+		h.mu.Lock()
+		found.Calls = len(h.calls)
+		h.mu.Unlock()
+		h.out.send(event{Event: "stats", Ns: nowNs(), Health: &found})
+	default:
+		h.out.send(event{Event: "wrong", Call: one.Call, Error: "no such order: " + one.Do})
+	}
+}
+
+// leaveAll hangs up every call, and waits for that and for the last events, but not for ever.
+func (h *hub) leaveAll(limit time.Duration) {
+	h.mu.Lock()
+	left := h.calls
+	h.calls = map[string]*call{}
+	h.mu.Unlock()
+	over := make(chan struct{})
+	for _, c := range left {
+		h.ending.Add(1)
+		go func() {
+			defer h.ending.Done()
+			c.leave()
+		}()
+	}
+	go func() {
+		h.ending.Wait()
+		close(over)
+	}()
+	select {
+	case <-over:
+	case <-time.After(limit):
+	}
+}

@@ -1,0 +1,195 @@
+"""The Go engine's side in Python: what its events become, and what its failures are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from support.virtual_time import LoopClock
+from voicefleet.callers.behavior import CallerBehavior
+from voicefleet.callers.caller import Caller, CallerSettings
+from voicefleet.callers.dense.client import DenseClient
+from voicefleet.callers.engines import Engine
+from voicefleet.callers.health import MAX_PACING_P99_S, GeneratorHealth
+from voicefleet.callers.outcome import CallOutcome
+from voicefleet.callers.port import ClientSettings, EngineFacts
+from voicefleet.contract.api import CallTicket
+from voicefleet.contract.errors import ConfigError, MissingPartError
+from voicefleet.loadtest.command_loadtest import LoadOptions
+from voicefleet.loadtest.result import build_result
+from voicefleet.runtime.clock import Clock
+from voicefleet.speech.clips import Utterance, load_utterances
+from voicefleet.speech.opus import encode, opus_frames
+from voicefleet.stack import caller_program
+
+pytestmark = pytest.mark.unit
+
+CLIPS = load_utterances()
+TICKET = CallTicket(url="ws://x", token="t", room="r", region="eu")
+
+
+class PlayedProgram:
+    """Stands in for the Go program: keeps the orders, and answers as the test says."""
+
+    facts = EngineFacts("go", playout_delay_s=0.03)
+
+    def __init__(self) -> None:
+        self.orders: list[dict[str, Any]] = []
+        self.counted: list[Mapping[str, Any]] = []
+        self.one: DenseClient | None = None
+
+    def client(
+        self, call_id: str, ticket: CallTicket, listener: Any, wishes: ClientSettings, clock: Clock
+    ) -> DenseClient:
+        self.one = DenseClient(
+            call_id,
+            ticket,
+            listener,
+            clock,
+            self.order,
+            lambda utterance: (utterance.file, len(opus_frames(utterance))),
+            lambda _call, ear: self.counted.append(ear),
+            connect_timeout_s=wishes.connect_timeout_s,
+            dtx=True,
+        )
+        return self.one
+
+    def order(self, do: str, **more: Any) -> None:
+        self.orders.append({"do": do, **more})
+        if do == "leave":
+            self.tell("left", ear={"packets": 7})
+
+    def tell(self, event: str, t_s: float = 0.0, **more: Any) -> None:
+        assert self.one is not None
+        self.one.told({"event": event, "ns": round(t_s * 1e9), **more})
+
+
+async def held(
+    program: PlayedProgram, questions: tuple[Utterance, ...], *script: tuple[str, float, dict[str, Any]]
+) -> CallOutcome:
+    clock = LoopClock()
+    settings = CallerSettings(behavior=CallerBehavior(settle_s=0.01), engine=program)
+    call = asyncio.create_task(Caller("c", TICKET, questions, settings, clock=clock).run())
+    for event, after_s, more in script:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        program.tell(event, clock.monotonic() + after_s, **more)
+    return await call
+
+
+AGENT = {"who": "agent", "agent": True}
+
+
+async def test_what_the_program_tells_is_what_the_caller_heard() -> None:
+    program = PlayedProgram()
+    outcome = await held(
+        program,
+        (),
+        ("joined", 0.0, {}),
+        ("participant_joined", 0.2, AGENT),
+        ("agent_track", 0.2, {"who": "agent"}),
+        ("onset", 0.5, {"who": "agent"}),
+        ("offset", 0.9, {"who": "agent"}),
+    )
+    assert outcome.error is None
+    assert outcome.wait_s == pytest.approx(0.2, abs=0.05)
+    assert outcome.greeting_s == pytest.approx(0.5, abs=0.05)
+    assert [order["do"] for order in program.orders] == ["join", "leave"]
+    assert program.counted == [{"packets": 7}]
+
+
+async def test_a_refused_join_is_an_outcome() -> None:
+    outcome = await held(PlayedProgram(), (), ("join_failed", 0.0, {"error": "unauthorized: no"}))
+    assert outcome.error == "connect: unauthorized: no"
+    assert (outcome.joined_at_s, outcome.cut) == (None, False)
+
+
+async def test_a_program_that_ends_breaks_its_calls_and_cuts_none() -> None:
+    program = PlayedProgram()
+    call = asyncio.create_task(held(program, (), ("joined", 0.0, {})))
+    while program.one is None or not program.orders:
+        await asyncio.sleep(0)
+    for _ in range(6):
+        await asyncio.sleep(0)
+    program.one.broke("voicefleet-caller ended with 2")
+    outcome = await call
+    assert "voicefleet-caller ended with 2" in str(outcome.error)
+    assert (outcome.cut, outcome.silent) == (False, False)
+
+
+async def test_a_clients_own_acts_are_refused() -> None:
+    client = PlayedProgram().client("c", TICKET, None, ClientSettings(1.0), LoopClock())
+
+    async def press(_: object) -> None: ...
+
+    with pytest.raises(ConfigError, match="--engine"):
+        await client.act(press)
+
+
+def test_a_generator_whose_frames_leave_late_voids_the_run() -> None:
+    fine = GeneratorHealth(0.01, 0.02, 0.3, pacing_p99_s=MAX_PACING_P99_S, pacing_max_s=0.3)
+    assert not fine.void
+    for starved in (
+        replace(fine, pacing_p99_s=MAX_PACING_P99_S + 0.001),
+        replace(fine, pacing_p99_s=None, pacing_known=False),
+    ):
+        result = build_result([], starved, 1.0)
+        assert result["verdict"] == "void"
+        assert "may be its own" in result["shortcomings"][0]
+
+
+def test_an_engine_that_is_none_is_refused() -> None:
+    with pytest.raises(ConfigError, match="python") as refused:
+        LoadOptions(engine="pyton")
+    assert refused.value.field == "--engine"
+    assert LoadOptions().engine == Engine.PYTHON
+
+
+def test_no_program_anywhere_is_one_message(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = {"PATH": str(tmp_path), "VOICEFLEET_CACHE": str(tmp_path)}
+    with pytest.raises(MissingPartError, match="make setup") as missing:
+        caller_program.find_caller(empty)
+    assert missing.value.exit_code == 2
+    with pytest.raises(MissingPartError, match="no program"):
+        caller_program.find_caller({**empty, "VOICEFLEET_CALLER": str(tmp_path / "nothing")})
+    own = tmp_path / "voicefleet-caller"
+    own.write_text("")
+    own.chmod(0o755)
+    assert caller_program.find_caller(empty).path == own
+    monkeypatch.setattr(caller_program, "SOURCES", tmp_path / "none")
+    assert caller_program.cached_caller(empty) is None
+
+
+def test_every_clip_ships_with_its_frames() -> None:
+    for clip in CLIPS:
+        frames = opus_frames(clip)
+        assert len(frames) == -(-clip.samples.size // 320), clip.file
+        assert max(map(len, frames)) < 400
+
+
+def test_frames_say_what_the_clip_says() -> None:
+    av = pytest.importorskip("av", reason="PyAV comes with livekit-agents, which a load test alone does without")
+    clip = CLIPS[0]
+    decoder = av.AudioCodecContext.create("libopus", "r")
+    decoder.sample_rate, decoder.layout = 48_000, "mono"
+    heard = []
+    for frame in opus_frames(clip):
+        heard += [out.to_ndarray().mean(axis=0) for out in decoder.decode(av.Packet(frame))]
+    pcm = np.concatenate(heard)[::3]
+    said = clip.samples[:-320].astype(float)
+    alike = {lag: np.corrcoef(said, pcm[lag : lag + said.size].astype(float))[0, 1] for lag in range(0, 320)}
+    best = max(alike, key=lambda lag: alike[lag])
+    assert alike[best] > 0.9
+    # What the encoder looks ahead, and a millisecond or so of the decoder's resampler.
+    assert 0.006 < best / 16_000 < 0.0095
+
+
+def test_another_recording_is_encoded_when_it_is_needed() -> None:
+    other = replace(CLIPS[0], samples=np.zeros(1000, dtype=np.int16))
+    assert len(opus_frames(other)) == len(encode(other)) == 4
