@@ -240,6 +240,18 @@ async def test_the_budget_is_kept_however_long_calls_take(tmp_path: Path, budget
     assert all(common.values())
 
 
+async def test_time_that_is_left_over_is_played(tmp_path: Path) -> None:
+    # Calls of 10 s, a third of what was guessed: three times as many as planned.
+    stand, log = TableStand(block_s=10.0), open_log(tmp_path / "log", HEADER)
+    found = await run(stand, log)
+    assert stand.clock.monotonic() - 100.0 <= 1_200.0
+    plays = {name: [(r.task, r.trial) for r in log.of(name, "tuning")] for name in found.finalists}
+    assert len(log.rounds) > 2
+    for each in plays.values():
+        assert len(each) == len(set(each))
+        assert {task for task, _ in each} == set(TUNING)
+
+
 async def test_a_dead_fleet_is_not_scored(tmp_path: Path) -> None:
     stand = TableStand(silent=[c.name for c in EVERY])
     log = open_log(tmp_path / "log", HEADER)
