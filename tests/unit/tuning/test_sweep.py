@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,6 +15,10 @@ import pytest
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.scoring.score import score
 from voicefleet.tasks.record import CallerSpeech, CheckResult, SpeechKind, TaskRecord
+from voicefleet.tuning.ablation import worth_of_options
+from voicefleet.tuning.options import TuneOptions
+from voicefleet.tuning.report import render_report
+from voicefleet.tuning.result import build_result
 from voicefleet.tuning.rule import Figures, parse_rule
 from voicefleet.tuning.space import Candidate
 from voicefleet.tuning.sweep import PLAIN, Found, Sweep
@@ -161,6 +166,35 @@ async def test_a_sweep_that_was_killed_plays_nothing_twice_and_comes_to_the_same
     assert found.chosen.name == "s5"
     assert not set(first.played) & set(second.played)
     assert len(open_log(path, HEADER).records) == len(first.played) + len(second.played)
+
+
+async def test_the_result_is_what_was_promised(tmp_path: Path) -> None:
+    stand, log = TableStand(), open_log(tmp_path / "log", HEADER)
+    log.add_curve([{"detector": "vad", "cut_in_at_300ms": 0.5, "cut_in_at_600ms": 0.2, "delay_at_5pct_s": 2.0,
+                    "delay_at_10pct_s": None}], 0.0)  # fmt: skip
+    found = await run(stand, log)
+    options = TuneOptions(out=tmp_path, rule=parse_rule("max success where ttfa_p95_s <= 0.75"), price=0.1)
+    machine = {"cores": 2, "cpu": "test"}
+    result = build_result(found, log, options, "desk", simulated=["tts: Beep"], machine=machine, spent_s=1_000.0)
+    document = json.loads(json.dumps(result.document))
+    assert set(document) >= {"configs", "endpointing", "chosen", "rule", "heldout", "simulated_stages"}
+    wanted = {"name", "success", "success_ci", "pass_k", "slot_f1", "cut_in_ratio", "selectivity", "reply_wer",
+              "ttfa_p50_s", "ttfa_p95_s", "cpu_s_per_call_min", "calls_per_worker", "pareto"}  # fmt: skip
+    assert all(set(row) >= wanted for row in document["configs"])
+    assert document["chosen"] == document["configs"][0]["name"] == "s5"
+    assert document["endpointing"][0]["cut_in_at_300ms"] == 0.5
+    assert document["heldout"]["default"]["name"] == PLAIN
+    assert document["heldout"]["difference"]["ttfa_p50_ratio"]["value"] == pytest.approx(0.7 / 2.0, abs=0.01)
+    assert document["sweep"]["spent_s"] == 1_000.0
+    # The slower of the table does more: the front is all that went to the end, and its points are told apart.
+    front = {row["name"] for row in document["configs"] if row["pareto"]}
+    assert set(document["distinct"]) <= front
+    assert len(document["distinct"]) >= 2
+    told = " ".join(result.evidence)
+    assert "SIMULATED, no model runs: tts: Beep" in told
+    page = render_report(result, worth_of_options(found.settings, log.rounds, log.records), ())
+    assert "livekit-agents&#39;" in page
+    assert all(row["name"] in page for row in document["configs"])
 
 
 @pytest.mark.parametrize("most", range(4, 60, 7))
