@@ -23,6 +23,7 @@ from voicefleet.local.forms.schema import read_rules
 from voicefleet.local.forms.words import plain
 from voicefleet.local.model_server.process import load
 from voicefleet.local.model_server.recognition import Recognizer
+from voicefleet.scoring.words import word_errors
 from voicefleet.tasks.clips import noise, spoken, voice_of
 from voicefleet.tasks.desk import Desk, DeskError
 from voicefleet.tasks.evaluation import evaluate
@@ -66,7 +67,7 @@ class Ear:
         self.speech_s += samples.size / sound.sample_rate
         wanted, got = plain(sound.text).split(), plain(heard.text).split()
         self.words += len(wanted)
-        self.errors += _distance(wanted, got)
+        self.errors += word_errors(wanted, got)
         return heard.text
 
 
@@ -110,15 +111,6 @@ def _answer(dialogue: Dialogue, desk: Desk, items: list[Item], tools: list[ToolC
     items.append(ToolDone(decided.tool, decided.arguments, output, failed=failed))
     tools.append(ToolCall(decided.tool, json.dumps(decided.arguments, sort_keys=True), output, failed, 0.0))
     return output
-
-
-def _distance(wanted: Sequence[str], got: Sequence[str]) -> int:
-    row = list(range(len(got) + 1))
-    for at, word in enumerate(wanted, 1):
-        before, row[0] = row[0], at
-        for n, other in enumerate(got, 1):
-            before, row[n] = row[n], min(row[n] + 1, row[n - 1] + 1, before + (word != other))
-    return row[-1]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -42,6 +42,15 @@ FailIfOption = Annotated[
     list[str] | None,
     typer.Option("--fail-if", help="Condition that must not become true, such as ttfa_p95>1.0; may be given again."),
 ]
+UntilOption = Annotated[
+    str | None,
+    typer.Option(
+        "--until-it-breaks", help="Find how many calls at once keep this true, such as ttfa_p95<1.0; not with --calls."
+    ),
+]
+AtMostOption = Annotated[int, typer.Option(help="Of --until-it-breaks: the most calls at once to try.")]
+StartOption = Annotated[int, typer.Option("--start", help="Of --until-it-breaks: the calls at once to begin with.")]
+AtLeastOption = Annotated[int, typer.Option(help="Of --until-it-breaks: fewer are a bad result, exit code 1.")]
 EngineOption = Annotated[str, typer.Option(help="Who holds the calls: python, or go, hundreds of calls a core.")]
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Directory for calls.csv and turns.csv.")]
 JunitOption = Annotated[Path | None, typer.Option("--junit", help="Write the verdict to this file as JUnit XML.")]
@@ -67,6 +76,10 @@ def loadtest(
     metrics: MetricsOption = None,
     engine: EngineOption = "python",
     fail_if: FailIfOption = None,
+    until: UntilOption = None,
+    at_most: AtMostOption = 100,
+    start: StartOption = 1,
+    at_least: AtLeastOption = 1,
     csv: CsvOption = None,
     junit: JunitOption = None,
     html: HtmlOption = None,
@@ -75,8 +88,9 @@ def loadtest(
     """Place many calls with real speech, and judge what callers heard."""
     if context.invoked_subcommand is not None:
         return
-    from voicefleet.loadtest.command_loadtest import LoadOptions
+    from voicefleet.loadtest.command_loadtest import LoadOptions, search_capacity
     from voicefleet.loadtest.command_loadtest import loadtest as run_it
+    from voicefleet.loadtest.command_search import SearchOptions
     from voicefleet.loadtest.destinations import Destinations
     from voicefleet.loadtest.options import target_fields, target_of
 
@@ -84,7 +98,12 @@ def loadtest(
         target_fields(controller_url, livekit_url, agent_name, token_url, token_header, listed(regions), tier, agent)
     )
     options = LoadOptions(target, calls, rate, turns, seed, patience, metrics, tuple(fail_if or ()), engine)
-    raise typer.Exit(run_it(options, Destinations(json_path, csv, junit, html)))
+    destinations = Destinations(json_path, csv, junit, html)
+    if until is not None:
+        wanted = SearchOptions(until, at_most, start, at_least)
+        code = search_capacity(options.scenario, wanted, metrics=metrics, engine=engine, destinations=destinations)
+        raise typer.Exit(code)
+    raise typer.Exit(run_it(options, destinations))
 
 
 @app.command()
@@ -102,6 +121,10 @@ def run(
     metrics: MetricsOption = None,
     engine: EngineOption = "python",
     fail_if: FailIfOption = None,
+    until: UntilOption = None,
+    at_most: AtMostOption = 100,
+    start: StartOption = 1,
+    at_least: AtLeastOption = 1,
     csv: CsvOption = None,
     junit: JunitOption = None,
     html: HtmlOption = None,
@@ -109,6 +132,7 @@ def run(
 ) -> None:
     """Run the scenario of a file; options take the place of what the file says, and --fail-if is added to it."""
     from voicefleet.loadtest.command_loadtest import run_file
+    from voicefleet.loadtest.command_search import SearchOptions
     from voicefleet.loadtest.destinations import Destinations
     from voicefleet.loadtest.options import target_fields
 
@@ -120,6 +144,7 @@ def run(
         metrics=metrics,
         engine=engine,
         destinations=Destinations(json_path, csv, junit, html),
+        until=None if until is None else SearchOptions(until, at_most, start, at_least),
     )
     raise typer.Exit(code)
 

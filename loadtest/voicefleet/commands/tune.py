@@ -12,7 +12,7 @@ from voicefleet.runtime.command.options import JsonOption
 
 def tune(
     space: Annotated[
-        str, typer.Option(help="What may be chosen: a YAML file of axes and options, or local.")
+        str, typer.Option(help="What may be chosen: a YAML file of axes and options, local or turns.")
     ] = "local",
     tasks: Annotated[
         str, typer.Option(help="Calls with a goal: a task file, a folder with a tasks.yaml, or desk.")

@@ -15,6 +15,7 @@ from voicefleet.callers.engines import Engine, require_engine
 from voicefleet.callers.verdict import counts_line, waits_table
 from voicefleet.contract.parsing.limits import require_between
 from voicefleet.loadtest.arrivals import MAX_CALLS, Arrivals
+from voicefleet.loadtest.command_search import SearchOptions, search, sentence
 from voicefleet.loadtest.destinations import Destinations
 from voicefleet.loadtest.metrics import serving
 from voicefleet.loadtest.options import changed, require_conditions
@@ -95,13 +96,48 @@ def run_file(
     metrics: str | None,
     engine: str,
     destinations: Destinations,
+    until: SearchOptions | None = None,
     console: Console | None = None,
 ) -> int:
-    """Run the scenario in `path`, changed by options as `options.changed` says. Returns and raises as `loadtest`."""
+    """Run the scenario in `path`, changed by options as `options.changed` says; with `until` search with its callers.
+
+    Returns and raises as `loadtest` and `search_capacity`.
+    """
     require_conditions(fail_if)
     require_engine(engine)
     scenario = changed(load_scenario(path), target, seed=seed, fail_if=fail_if, source=str(path))
+    if until is not None:
+        return search_capacity(
+            scenario, until, metrics=metrics, engine=engine, destinations=destinations, name=path.name, console=console
+        )
     return _judged(scenario, path.name, metrics, engine, destinations, console or Console())
+
+
+def search_capacity(
+    scenario: Scenario,
+    options: SearchOptions,
+    *,
+    metrics: str | None,
+    engine: str,
+    destinations: Destinations,
+    name: str = NAME,
+    console: Console | None = None,
+) -> int:
+    """Find how many calls at once the pool holds; the scenario's callers and target are used, not its arrivals.
+
+    Returns:
+        0 when the edge was found, 1 when it lies below `options.at_least`, 3 when the generator itself was too late.
+
+    Raises:
+        UsageError: as `loadtest`.
+    """
+    destinations.require_no_page("a search")
+    console = console or Console()
+    result = search(scenario, options, metrics=metrics, engine=engine, console=console)
+    destinations.write(result, name)
+    console.print(sentence(result), style="bold", markup=False, highlight=False, soft_wrap=True)
+    print_problems(console, result["shortcomings"])
+    return Verdict(result["verdict"]).exit_code
 
 
 def _judged(
@@ -145,8 +181,8 @@ def show(result: Mapping[str, Any], console: Console, name: str = NAME) -> None:
             f"and a real client's playout adds about {engine['playout_delay_s']} s",
             soft_wrap=True,
         )
-    for sentence in result["remarks"]:
-        console.print(f"not judged: {sentence}", markup=False, highlight=False, soft_wrap=True)
+    for remark in result["remarks"]:
+        console.print(f"not judged: {remark}", markup=False, highlight=False, soft_wrap=True)
     print_problems(console, result["shortcomings"])
     if result["verdict"] == "good":
         held = f"held: {', '.join(_held(result))}"

@@ -50,6 +50,14 @@ class Destinations:
                 hint="Install voicefleet[lab], or write --json and make the page elsewhere (loadtest report).",
             )
 
+    def require_no_page(self, what: str) -> None:
+        """Refuse a page and CSV of `what`, which has none."""
+        for path, option in ((self.html, "--html"), (self.csv, "--csv")):
+            if path is not None:
+                raise ConfigError(
+                    f"there is none of {what}", field=option, value=str(path), hint="Use --json or --junit."
+                )
+
     def write(self, result: Mapping[str, Any], name: str) -> None:
         """Write each that is wanted."""
         write_json(self.json, result)

@@ -13,6 +13,7 @@ from voicefleet.contract.parsing.documents import parse_yaml
 from voicefleet.contract.parsing.validation import refused, validated
 from voicefleet.loadtest.arrivals import Arrivals
 from voicefleet.loadtest.thresholds import Condition, parse_condition
+from voicefleet.runtime.text_file import read_text
 
 MAX_TURNS = 12
 _Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -125,14 +126,7 @@ def load_scenario(path: Path) -> Scenario:
     Raises:
         ConfigError: it cannot be read, or something in it is wrong; all mistakes are told, each with its path.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigError(
-            f"cannot be read ({reason})", field="FILE", value=str(path), hint="Give the path of a scenario."
-        ) from error
-    raw = parse_yaml(text, field=str(path))
+    raw = parse_yaml(read_text(path, field="FILE", hint="Give the path of a scenario."), field=str(path))
     if not isinstance(raw, dict):
         raise ConfigError("is no scenario", field=str(path), hint="Begin with `arrivals:` and its fields.")
     scenario = validated(Scenario, raw, source=str(path))

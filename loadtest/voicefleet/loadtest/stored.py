@@ -8,6 +8,7 @@ from typing import Any
 from voicefleet.callers.outcome import CallOutcome, call_from_json
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.documents import parse_json
+from voicefleet.runtime.text_file import read_text
 
 _HINT = "Give a file that `voicefleet loadtest --json` wrote."
 _PARTS = ("figures", "criteria", "verdict", "outcomes", "generator")
@@ -19,12 +20,7 @@ def read_result(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: it cannot be read, or is no load test's result.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigError(f"cannot be read ({reason})", field="RESULT", value=str(path), hint=_HINT) from error
-    document = parse_json(text, field="RESULT", value=str(path))
+    document = parse_json(read_text(path, field="RESULT", hint=_HINT), field="RESULT", value=str(path))
     if not isinstance(document, dict) or any(name not in document for name in _PARTS):
         raise ConfigError("is no result of a load test", field="RESULT", value=str(path), hint=_HINT)
     return document

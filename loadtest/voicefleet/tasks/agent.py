@@ -39,6 +39,8 @@ class DeskAgent(Agent):
 
     async def on_enter(self) -> None:
         self.session.say(GREETING)
+        # Also of a call in which no tool is called, rightly: a check asks what is left of the bookings.
+        await self._tell_state()
 
     @function_tool
     async def book(self, name: str, day: str, time: str, people: int) -> str:
@@ -102,9 +104,12 @@ class DeskAgent(Agent):
         except DeskError as error:
             raise ToolError(str(error)) from error
         # Before the words: a caller that hangs up as soon as it hears them has seen the state.
+        await self._tell_state()
+        return told
+
+    async def _tell_state(self) -> None:
         me = get_job_context().room.local_participant
         await me.set_attributes({STATE_ATTRIBUTE: json.dumps(self._desk.state())})
-        return told
 
 
 def desk(call: CallContext) -> Agent:

@@ -31,6 +31,7 @@ class SessionObserver:
         self.said: list[SaidText] = []
         self.understood: list[SaidText] = []
         self.state = ""
+        self._room = room
         self._clock = clock
         self._tell = said
         self._session = RemoteSession(RoomSessionTransport(room))
@@ -54,6 +55,8 @@ class SessionObserver:
         text = " ".join(part.text for part in message.content if part.text).strip()
         if not text:
             return
+        if not self.state:
+            self._read_state()
         found = SaidText(text, self._clock.monotonic(), bool(message.interrupted))
         if message.role == pb.ASSISTANT:
             self.said.append(found)
@@ -75,6 +78,11 @@ class SessionObserver:
                     at_s=self._clock.monotonic(),
                 )
             )
+
+    def _read_state(self) -> None:
+        """What an agent that was in the room before the caller has told already: nothing changed since."""
+        for participant in self._room.remote_participants.values():
+            self._on_attributes(dict(participant.attributes), participant)
 
     def _on_attributes(self, changed: dict[str, str], participant: rtc.Participant) -> None:
         if participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT and STATE_ATTRIBUTE in changed:

@@ -22,6 +22,7 @@ from voicefleet.stack.interrupt import finished
 from voicefleet.stack.machine import machine
 from voicefleet.tasks.load import TaskSet, read_tasks
 from voicefleet.tuning.ablation import worth_of_options
+from voicefleet.tuning.detectors import curve_rows
 from voicefleet.tuning.options import TuneOptions
 from voicefleet.tuning.report import render_report
 from voicefleet.tuning.result import SweepResult, build_result
@@ -55,7 +56,7 @@ def tune(options: TuneOptions, *, json_path: Path | None, console: Console | Non
     found = read_tasks(options.tasks)
     _require_parts(found, options.tasks)
     log = _log(options, space, found)
-    clock = SystemClock()
+    clock, before_s = SystemClock(), log.spent_s
     began_s = clock.monotonic()
 
     def say(line: str) -> None:
@@ -74,6 +75,9 @@ def tune(options: TuneOptions, *, json_path: Path | None, console: Console | Non
 
     if log.records:
         say(f"goes on with {log.path}: {len(log.records)} calls were played before, in {log.spent_s:.0f} s")
+    if not log.curve:
+        rows = curve_rows(options.budget_s, options.seed, say)
+        log.add_curve(rows, before_s + clock.monotonic() - began_s)
     sweep = Sweep(
         candidates(space),
         _order(found, TUNING, options.seed),
@@ -82,10 +86,12 @@ def tune(options: TuneOptions, *, json_path: Path | None, console: Console | Non
         at_once=options.at_once,
         seed=options.seed,
         budget_s=options.budget_s,
+        before_s=before_s,
         fleet=fleet,
         score=lambda records: score(records).figures(),
         log=log,
         clock=clock,
+        began_s=began_s,
         say=say,
     )
     done: list[Found] = []
@@ -106,6 +112,7 @@ def tune(options: TuneOptions, *, json_path: Path | None, console: Console | Non
         simulated=simulated_stages(tiers),
         machine=machine(),
         heard=_heard(done[0], log),
+        spent_s=sweep.spent_s,
     )
     _write(result, done[0], log, options, json_path)
     _show(result, options, console)

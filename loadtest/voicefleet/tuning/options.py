@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.limits import require_between
+from voicefleet.tuning.budget import least_budget_s
 from voicefleet.tuning.rule import DEFAULT_RULE, Rule, parse_rule
-from voicefleet.tuning.schedule import least_budget_s
 
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)([smh])")
 _UNITS_S = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -43,13 +44,12 @@ class TuneOptions:
     def __post_init__(self) -> None:
         require_between("calls", self.at_once, 1, 50)
         require_between("price", self.price, 0, 10_000)
-        least_s = least_budget_s(self.at_once)
-        if self.budget_s < least_s:
+        if self.budget_s < least_budget_s():
             raise ConfigError(
                 "is too short for one trial: two fleets start, two settings play a task, and two calls check it",
                 field="--budget",
                 value=f"{self.budget_s:g}s",
-                hint=f"Give at least {least_s:.0f}s; 10m tells something on two cores.",
+                hint=f"Give at least {math.ceil(least_budget_s())}s; 10m tells something on two cores.",
             )
 
 

@@ -50,17 +50,18 @@ def build_result(
     *,
     simulated: Sequence[str],
     machine: Mapping[str, Any],
+    spent_s: float,
     heard: Mapping[str, Sequence[HeardReply]] = MappingProxyType({}),
-    endpointing: Sequence[Mapping[str, Any]] = (),
 ) -> SweepResult:
     """Rows of all settings, the best by the rule first, and what is said of them.
 
     Args:
         heard: setting -> its replies as another recogniser heard them, of those for which this was asked.
-        endpointing: rows of the endpointing curve.
+        spent_s: the whole sweep has taken so long.
     """
     worker = WorkerSize(cores=float(machine["cores"]), price_per_hour=options.price or None)
-    plays = {c.name: log.of(c.name, TUNING) for c in found.settings}
+    # Of the last ones what all have played: a budget may end in the middle of a row.
+    plays = {c.name: log.of(c.name, TUNING) for c in found.settings} | log.common(found.finalists, TUNING)
     scores = {name: score(records, heard=heard.get(name, ()), worker=worker) for name, records in plays.items()}
     # Those that left early played fewer, other tasks: beside the last ones their figures are no fair comparison.
     standing = front({name: plays[name] for name in found.finalists}, seed=options.seed)
@@ -83,7 +84,7 @@ def build_result(
     evidence = _evidence(apart, found, rows, heldout, options, tasks, log, machine, simulated)
     document = {
         "configs": [rows[name] for name in ranked],
-        "endpointing": [dict(row) for row in endpointing],
+        "endpointing": log.curve,
         "chosen": found.chosen.name,
         "rule": options.rule.text,
         "why": found.choice.why,
@@ -99,7 +100,7 @@ def build_result(
             "calls": len(log.records),
             "calls_at_once": options.at_once,
             "budget_s": options.budget_s,
-            "spent_s": round(log.spent_s, 1),
+            "spent_s": round(spent_s, 1),
             "rounds": [[len(r.settings), len(r.plays)] for r in log.rounds],
         },
     }

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from voicefleet.tuning.budget import BLOCK_GUESS_S, CURVE_SHARE, FINISH_S, HELDOUT_SHARE, START_S
 from voicefleet.tuning.rule import Figures, Rule
 from voicefleet.tuning.trial_log import Play
 
@@ -21,13 +22,6 @@ FINALISTS = 4
 """So many settings are left in the last round: a front of three points and the choice need narrow intervals."""
 FIRST_TASKS = 4
 """Tasks that each setting plays in the first round at least: less says nothing."""
-HELDOUT_SHARE = 0.25
-START_S = 20.0
-"""A fleet and its first worker take so long to start, at most; two fleets are started."""
-PLAY_GUESS_S = 25.0
-"""How long a call takes until one was measured."""
-SETTLE_S = 2.0
-"""Between the calls of two settings: the last agents leave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,27 +44,14 @@ class Plan:
         return sum(f * t for f, t in zip(self.fields, self.tasks, strict=True))
 
 
-def least_budget_s(at_once: int, play_s: float = PLAY_GUESS_S) -> float:
-    """The shortest budget that allows anything: two settings, one task each, and one held-out task for two."""
-    return 2 * START_S + math.ceil(4 / at_once) * play_s
-
-
-def plan(
-    budget_s: float,
-    *,
-    candidates: int,
-    tasks: int,
-    heldout_tasks: int,
-    at_once: int,
-    play_s: float = PLAY_GUESS_S,
-) -> Plan:
-    """Rounds for `budget_s` seconds, `at_once` calls at a time of `play_s` seconds each.
+def plan(budget_s: float, *, candidates: int, tasks: int, heldout_tasks: int, at_once: int) -> Plan:
+    """Rounds for `budget_s` seconds, blocks of `at_once` calls at a time; a first guess, corrected while it is played.
 
     The budget must be at least `least_budget_s`. With more time than all tasks of all settings take, all are played.
     """
-    usable_s = max(0.0, budget_s - 2 * START_S)
-    heldout = max(1, min(heldout_tasks, int(HELDOUT_SHARE * usable_s * at_once / play_s / 2)))
-    calls = max(2, int((1 - HELDOUT_SHARE) * usable_s * at_once / play_s))
+    usable_s = max(0.0, budget_s * (1 - CURVE_SHARE) - 2 * START_S - FINISH_S)
+    heldout = max(1, min(heldout_tasks, int(HELDOUT_SHARE * usable_s * at_once / BLOCK_GUESS_S / 2)))
+    calls = max(2, int((1 - HELDOUT_SHARE) * usable_s * at_once / BLOCK_GUESS_S))
     if candidates * tasks <= calls:
         return Plan((candidates,), (tasks,), heldout)
     for rounds in range(4, 0, -1):
@@ -106,34 +87,32 @@ def survivors(figures: Mapping[str, Figures], rule: Rule, count: int) -> tuple[s
     return tuple(taken[:count])
 
 
-def interleaved(
+def in_rows(
     names: Sequence[str], plays: Sequence[Play], *, at_once: int
-) -> tuple[tuple[str, tuple[Play, ...]], ...]:
-    """Blocks ``(setting, plays)`` of at most `at_once` calls that run at the same time.
+) -> tuple[tuple[tuple[str, tuple[Play, ...]], ...], ...]:
+    """Rows of blocks ``(setting, plays)``; a row has a block of the same plays, at most `at_once`, for each setting.
 
     Settings take turns, so that a machine that slows down for a while does so for all; the order is turned round each
     time, so that none is always first. Calls of one block are of one setting: its CPU time is its own.
     """
-    blocks = []
+    rows = []
     for number, begin in enumerate(range(0, len(plays), at_once)):
         part = tuple(plays[begin : begin + at_once])
         order = list(names) if number % 2 == 0 else list(reversed(names))
-        blocks += [(name, part) for name in order]
-    return tuple(blocks)
+        rows.append(tuple((name, part) for name in order))
+    return tuple(rows)
 
 
 def in_order(goals: Mapping[str, str], seed: int) -> tuple[str, ...]:
-    """Tasks (id -> goal) in the order in which they are played: shuffled by `seed`, goals taking turns, so that the few
-    tasks of a short sweep are of many kinds."""
+    """Tasks (id -> goal) in the order in which they are played: shuffled by `seed`, and mixed so that any first few are
+    of the same goals in about the same shares as the whole set. A short sweep measures the same thing as a long one."""
     order = np.random.default_rng(seed).permutation(len(goals))
-    ids = [list(goals)[int(i)] for i in order]
     by_goal: dict[str, list[str]] = {}
-    for task in ids:
+    for at in order:
+        task = list(goals)[int(at)]
         by_goal.setdefault(goals[task], []).append(task)
-    found: list[str] = []
-    while any(by_goal.values()):
-        found += [queue.pop(0) for queue in by_goal.values() if queue]
-    return tuple(found)
+    place = {task: (n + 0.5) / len(tasks) for tasks in by_goal.values() for n, task in enumerate(tasks)}
+    return tuple(sorted((task for tasks in by_goal.values() for task in tasks), key=lambda task: place[task]))
 
 
 def plays_of_round(order: Sequence[str], before: Sequence[Play], count: int, *, last: bool) -> tuple[Play, ...]:

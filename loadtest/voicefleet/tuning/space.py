@@ -20,20 +20,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from voicefleet.contract.calls import TIER_PATTERN
-from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.documents import parse_yaml
 from voicefleet.contract.parsing.validation import closest, refused, validated
+from voicefleet.runtime.text_file import read_text
 from voicefleet.worker.tiers.load import Tiers, resolve_tiers
 from voicefleet.worker.tiers.schema import Tier, TiersFile
 
-BUILT_IN = ("local",)
+BUILT_IN = ("local", "turns")
 MOST_CANDIDATES = 5_000
 JOIN = "_"
 """Between the options in a candidate's name."""
@@ -110,15 +109,7 @@ def read_space(where: str) -> Space:
     if where in BUILT_IN:
         text = (resources.files("voicefleet.tuning") / "spaces" / f"{where}.yaml").read_text(encoding="utf-8")
     else:
-        try:
-            text = Path(where).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"cannot be read ({error.strerror if isinstance(error, OSError) else 'not UTF-8'})",
-                field="--space",
-                value=where,
-                hint=f"Give a YAML file, or one of: {', '.join(BUILT_IN)}.",
-            ) from error
+        text = read_text(where, field="--space", hint=f"Give a YAML file, or one of: {', '.join(BUILT_IN)}.")
     return validated(Space, parse_yaml(text, field="--space", value=where), source=where)
 
 

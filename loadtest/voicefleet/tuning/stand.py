@@ -33,6 +33,7 @@ START_LIMIT_S = 90.0
 class FleetStand:
     """Plays tasks on a running fleet; a `sweep.Stand`."""
 
+    fleet: Fleet
     client: ControllerClient
     meter: WorkerMeter
     found: TaskSet
@@ -40,8 +41,8 @@ class FleetStand:
     recordings: Path
     clock: Clock
 
-    async def play(self, setting: str, plays: Sequence[Play]) -> list[TaskRecord]:
-        """Play these at the same time, all with one setting."""
+    async def play(self, setting: str, plays: Sequence[Play], *, limit_s: float) -> list[TaskRecord]:
+        """Play these at the same time, all with one setting; what is not over after `limit_s` is left out."""
         tasks = {task.id: task for task in self.found.tasks}
         planned = [Planned(tasks[task], seed=self.seed, trial=trial) for task, trial in plays]
         records = play_tasks(
@@ -54,8 +55,16 @@ class FleetStand:
             meter=self.meter,
             clock=self.clock,
         )
-        async with contextlib.aclosing(records):
-            return [record async for record in records]
+        over: list[TaskRecord] = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s), contextlib.aclosing(records):
+                async for record in records:
+                    over.append(record)
+        return over
+
+    def logs(self) -> str:
+        """The last lines of what the fleet wrote."""
+        return self.fleet.log_tails(lines=3)
 
 
 @contextlib.asynccontextmanager
@@ -91,7 +100,7 @@ async def running_stand(
                 pid = fleet.controller.proc.pid
                 async with ControllerClient(fleet.api_url) as client, WorkerMeter(lambda: taken_below(pid)) as meter:
                     await _until_ready(client, fleet, clock)
-                    yield FleetStand(client, meter, found, seed, recordings, clock)
+                    yield FleetStand(fleet, client, meter, found, seed, recordings, clock)
         finally:
             shutil.copytree(Path(directory, "logs"), out / "logs", dirs_exist_ok=True)
 

@@ -1,7 +1,8 @@
 """The log of a sweep, a JSON value a line: what was played, so that a sweep that was killed goes on where it was.
 
 The first line says what is measured (space, tasks, seed, rule...): a log of something else is not continued. Each later
-line is a round as it was planned, or a play as it ended. A line that was cut off by a kill, the last one, is left out.
+line is a round as it was planned, a play as it ended, or the endpointing curve. A line that was cut off by a kill, the
+last one, is left out.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from voicefleet.contract.errors import ConfigError
 from voicefleet.tasks.record import TaskRecord
 
-VERSION = 1
+VERSION = 2
 
 Play = tuple[str, int]
 """A task, and which of several runs of it (`TaskRecord.trial`)."""
@@ -36,12 +37,20 @@ class TrialLog:
     path: Path
     records: list[TaskRecord] = field(default_factory=list)
     rounds: list[Round] = field(default_factory=list)
+    curve: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of the endpointing curve; empty until it was measured."""
     spent_s: float = 0.0
     """Time that earlier runs of the sweep took."""
 
     def of(self, config: str, part: str) -> list[TaskRecord]:
         """The plays of the setting `config` in a part of the tasks."""
         return [r for r in self.records if r.config == config and r.part == part]
+
+    def common(self, configs: Sequence[str], part: str) -> dict[str, list[TaskRecord]]:
+        """The plays of each of `configs` in a part of the tasks that all of them have played, so that they compare."""
+        of = {config: self.of(config, part) for config in configs}
+        shared = set.intersection(*({(r.task, r.trial) for r in records} for records in of.values())) if of else set()
+        return {name: [r for r in records if (r.task, r.trial) in shared] for name, records in of.items()}
 
     def played(self, config: str, play: Play) -> bool:
         """Whether `config` has played it."""
@@ -51,6 +60,12 @@ class TrialLog:
         """Note a round before it is played."""
         self.rounds.append(one)
         self._write({"round": {"settings": one.settings, "plays": one.plays}})
+
+    def add_curve(self, rows: Sequence[Mapping[str, Any]], spent_s: float) -> None:
+        """Note the endpointing curve; `spent_s`: of the whole sweep so far."""
+        self.curve = [dict(row) for row in rows]
+        self.spent_s = spent_s
+        self._write({"curve": self.curve, "spent_s": round(spent_s, 1)})
 
     def add_play(self, record: TaskRecord, spent_s: float) -> None:
         """Note a play; `spent_s`: of the whole sweep so far."""
@@ -90,6 +105,9 @@ def open_log(path: Path, header: Mapping[str, Any], *, fresh: bool = False) -> T
             log.rounds.append(Round(tuple(line["round"]["settings"]), plays))
         elif "play" in line:
             log.records.append(TaskRecord.from_json(line["play"]))
+            log.spent_s = float(line["spent_s"])
+        elif "curve" in line:
+            log.curve = [dict(row) for row in line["curve"]]
             log.spent_s = float(line["spent_s"])
     _end_with_newline(path)
     return log

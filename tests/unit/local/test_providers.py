@@ -103,4 +103,4 @@ ANSWERS = read_answers()
     ],
 )
 def test_the_responder_answers_what_is_unanswered(turns: list[tuple[llm.ChatRole, str]], expected: str) -> None:
-    assert Responder().reply(conversation(*turns)) == expected
+    assert Responder().say(conversation(*turns)) == expected

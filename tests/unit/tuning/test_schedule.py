@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from voicefleet.contract.errors import ConfigError
+from voicefleet.tuning.budget import BLOCK_GUESS_S, Budget, least_budget_s
 from voicefleet.tuning.options import TuneOptions, parse_length
 from voicefleet.tuning.rule import DEFAULT_RULE, parse_rule
-from voicefleet.tuning.schedule import in_order, interleaved, least_budget_s, plan, plays_of_round, survivors
+from voicefleet.tuning.schedule import in_order, in_rows, plan, plays_of_round, survivors
 
 pytestmark = pytest.mark.unit
 
@@ -18,7 +21,7 @@ pytestmark = pytest.mark.unit
 @pytest.mark.parametrize("at_once", [1, 2, 4, 8])
 def test_a_plan_fits_its_budget(minutes: int, at_once: int) -> None:
     made = plan(minutes * 60, candidates=24, tasks=62, heldout_tasks=37, at_once=at_once)
-    assert (made.plays + 2 * made.heldout) * 25.0 / at_once <= minutes * 60 or made.fields == (2,)
+    assert (made.plays + 2 * made.heldout) * BLOCK_GUESS_S / at_once <= minutes * 60 or made.fields == (2,)
     assert list(made.fields) == sorted(made.fields, reverse=True)
     assert sum(made.tasks) <= 62
     assert 1 <= made.heldout <= 37
@@ -33,9 +36,21 @@ def test_a_longer_budget_tries_more_settings_and_leaves_few_for_the_end() -> Non
 
 
 def test_a_budget_too_small_for_one_trial_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=f"at least {least_budget_s(2):.0f}s"):
-        TuneOptions(out=tmp_path, budget_s=least_budget_s(2) - 1, at_once=2)
-    TuneOptions(out=tmp_path, budget_s=least_budget_s(2), at_once=2)
+    with pytest.raises(ConfigError, match=f"--budget = '.*'.* at least {math.ceil(least_budget_s())}s"):
+        TuneOptions(out=tmp_path, budget_s=least_budget_s() - 1)
+    TuneOptions(out=tmp_path, budget_s=least_budget_s())
+
+
+def test_time_for_the_check_is_set_aside_and_grows_with_what_calls_take() -> None:
+    budget = Budget(600.0)
+    assert budget.search_left_s(0.0) == 600 - 15 - 150
+    assert budget.rows(100.0, 2) == 1
+    for _ in range(2):
+        budget.note_block(70.0)
+    # Two blocks of 70 s and a margin, and the start of their fleet, are more than a quarter.
+    assert budget.search_left_s(0.0) == pytest.approx(600 - 15 - (15 + 2 * 1.3 * 70))
+    assert budget.check_left_s(400.0) == 185.0
+    assert budget.rows(100.0, 2) == 0
 
 
 def test_lengths() -> None:
@@ -59,14 +74,20 @@ def test_the_rules_best_and_the_front_go_on() -> None:
 
 def test_settings_take_turns_and_none_is_always_first() -> None:
     plays = [("a", 0), ("b", 0), ("c", 0)]
-    blocks = interleaved(("x", "y"), plays, at_once=2)
-    assert blocks == (("x", (("a", 0), ("b", 0))), ("y", (("a", 0), ("b", 0))), ("y", (("c", 0),)), ("x", (("c", 0),)))
+    rows = in_rows(("x", "y"), plays, at_once=2)
+    assert rows == (
+        (("x", (("a", 0), ("b", 0))), ("y", (("a", 0), ("b", 0)))),
+        (("y", (("c", 0),)), ("x", (("c", 0),))),
+    )
 
 
-def test_goals_take_turns() -> None:
-    order = in_order({"b1": "book", "b2": "book", "b3": "book", "c1": "cancel", "a1": "ask"}, seed=3)
-    assert {task[0] for task in order[:3]} == {"a", "b", "c"}
-    assert order == in_order({"b1": "book", "b2": "book", "b3": "book", "c1": "cancel", "a1": "ask"}, seed=3)
+def test_the_first_tasks_are_of_the_same_goals_as_the_whole_set() -> None:
+    goals = {f"{goal}{n}": goal for goal, many in (("book", 12), ("refuse", 24), ("ask", 4)) for n in range(many)}
+    order = in_order(goals, seed=3)
+    assert sorted(order) == sorted(goals)
+    assert Counter(goals[task] for task in order[:10]) == {"book": 3, "refuse": 6, "ask": 1}
+    assert order == in_order(goals, seed=3)
+    assert order != in_order(goals, seed=4)
 
 
 def test_the_last_round_plays_some_tasks_twice_more_for_pass_3() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.documents import parse_yaml
+from voicefleet.runtime.text_file import read_text
 
 _SENTENCES = ("greeting", "follow_up", "fallback")
 
@@ -43,17 +44,8 @@ def read_answers(path: str | Path | None = None) -> Answers:
     if path is None:
         text = (resources.files("voicefleet.local") / "data" / "answers.yaml").read_text(encoding="utf-8")
         return parse_answers(text, "answers.yaml")
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(
-            f"cannot be read ({why})",
-            field="llm.args.path",
-            value=str(path),
-            hint="Give the path of a readable question-and-answer file, or leave it out for the built-in one.",
-        ) from error
-    return parse_answers(text, str(path))
+    hint = "Give the path of a readable question-and-answer file, or leave it out for the built-in one."
+    return parse_answers(read_text(path, field="llm.args.path", hint=hint), str(path))
 
 
 def parse_answers(text: str, where: str) -> Answers:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from livekit.agents import APIConnectOptions, NotGivenOr, llm, utils
-from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
+from livekit.agents import llm
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.local.answers import read_answers
 from voicefleet.local.matching import Matcher
+from voicefleet.local.one_reply import OneReplyLLM
 
 
-class Responder(llm.LLM[Any]):
+class Responder(OneReplyLLM):
     """Answers the question of a file that is most like what the caller said.
 
     Args:
@@ -22,8 +20,6 @@ class Responder(llm.LLM[Any]):
     Raises:
         ConfigError: the file or `least_score` is wrong.
     """
-
-    required_models: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, path: str | None = None, least_score: float = 0.4) -> None:
         super().__init__()
@@ -39,16 +35,15 @@ class Responder(llm.LLM[Any]):
     def model(self) -> str:
         return "responder"
 
-    @property
-    def provider(self) -> str:
-        return "voicefleet-local"
-
     def find(self, text: str) -> str | None:
         """The key of the question that `text` asks; None when none is near enough."""
         match = self._matcher.best(text)
         return match.key if match is not None and match.score_ratio >= self._least_score else None
 
-    def reply(self, chat_ctx: llm.ChatContext) -> str:
+    def reply(self, chat_ctx: llm.ChatContext, offered: set[str]) -> llm.ChoiceDelta:
+        return llm.ChoiceDelta(role="assistant", content=self.say(chat_ctx))
+
+    def say(self, chat_ctx: llm.ChatContext) -> str:
         """What to say next in this conversation."""
         unanswered: list[str] = []
         spoken = False
@@ -63,36 +58,3 @@ class Responder(llm.LLM[Any]):
         # The last turn first; then all of them, since a pause may have cut one question into two turns.
         key = self.find(unanswered[-1]) or self.find(" ".join(unanswered))
         return self._answers.replies[key] if key is not None else self._answers.fallback
-
-    def chat(
-        self,
-        *,
-        chat_ctx: llm.ChatContext,
-        tools: list[llm.Tool] | None = None,
-        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
-        parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,
-        tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
-        extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
-    ) -> llm.LLMStream:
-        return _ReplyStream(self, chat_ctx=chat_ctx, tools=tools or [], conn_options=conn_options)
-
-
-class _ReplyStream(llm.LLMStream):
-    def __init__(
-        self,
-        responder: Responder,
-        *,
-        chat_ctx: llm.ChatContext,
-        tools: list[llm.Tool],
-        conn_options: APIConnectOptions,
-    ) -> None:
-        super().__init__(responder, chat_ctx=chat_ctx, tools=tools, conn_options=conn_options)
-        self._responder = responder
-
-    async def _run(self) -> None:
-        self._event_ch.send_nowait(
-            llm.ChatChunk(
-                id=utils.shortuuid("reply_"),
-                delta=llm.ChoiceDelta(role="assistant", content=self._responder.reply(self._chat_ctx)),
-            )
-        )

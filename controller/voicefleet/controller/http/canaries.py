@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
 
@@ -38,23 +39,31 @@ class Canaries:
 
 def view_of(view: TrialView) -> CanaryView:
     """What is known of one canary."""
-    trial, record = view.trial, view.record
+    trial = view.trial
     return CanaryView(
-        region=trial.region,
-        agent=trial.agent,
-        version=trial.version,
-        stable=trial.stable,
-        pool=trial.pool,
-        state=state_of(view),
-        weight=view.weight,
-        reason=view.verdict.reason if view.verdict is not None else "",
-        began_at=iso_time(record.began_ms) if record is not None else "",
-        decided_at=iso_time(record.decided_ms) if record is not None and record.decided_ms else "",
+        **_of_both(view),
         calls=view.evidence.calls if view.evidence is not None else None,
         min_calls=trial.objectives.min_calls,
         duration_s=trial.objectives.duration_s,
         objectives=[_objective(one) for one in view.evidence.objectives] if view.evidence is not None else [],
     )
+
+
+def _of_both(view: TrialView | TierView) -> dict[str, Any]:
+    """The fields that a canary of versions and one of tiers have."""
+    trial, record = view.trial, view.record
+    return {
+        "region": trial.region,
+        "agent": trial.agent,
+        "version": trial.version,
+        "stable": trial.stable,
+        "pool": trial.pool,
+        "state": state_of(view),
+        "weight": view.weight,
+        "reason": view.verdict.reason if view.verdict is not None else "",
+        "began_at": iso_time(record.began_ms) if record is not None else "",
+        "decided_at": iso_time(record.decided_ms) if record is not None and record.decided_ms else "",
+    }
 
 
 def state_of(view: TrialView | TierView) -> str:
@@ -66,19 +75,10 @@ def state_of(view: TrialView | TierView) -> str:
 
 def tier_view_of(view: TierView) -> CanaryView:
     """What is known of one canary of tiers."""
-    trial, record, seen = view.trial, view.record, view.comparison
+    trial, seen = view.trial, view.comparison
     return CanaryView(
         kind="tier",
-        region=trial.region,
-        agent=trial.agent,
-        version=trial.version,
-        stable=trial.stable,
-        pool=trial.pool,
-        state=state_of(view),
-        weight=view.weight,
-        reason=view.verdict.reason if view.verdict is not None else "",
-        began_at=iso_time(record.began_ms) if record is not None else "",
-        decided_at=iso_time(record.decided_ms) if record is not None and record.decided_ms else "",
+        **_of_both(view),
         calls=seen.canary_total if seen is not None else None,
         comparison=None
         if seen is None

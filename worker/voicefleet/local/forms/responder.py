@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import Any
 
-from livekit.agents import APIConnectOptions, NotGivenOr, llm, utils
-from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
+from livekit.agents import llm, utils
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.local.forms.dialogue import CallTool, Dialogue, Heard, Item, Said, Speak, ToolDone
 from voicefleet.local.forms.schema import read_rules
+from voicefleet.local.one_reply import OneReplyLLM
 
 
-class FormResponder(llm.LLM[Any]):
+class FormResponder(OneReplyLLM):
     """Asks for what a tool needs, calls it, and says what it gave back: about a millisecond a turn.
 
     Args:
@@ -25,8 +25,6 @@ class FormResponder(llm.LLM[Any]):
     Raises:
         ConfigError: the file or `least_score` is wrong.
     """
-
-    required_models: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, path: str | None = None, repair: bool = True, least_score: float = 0.45) -> None:
         super().__init__()
@@ -40,51 +38,18 @@ class FormResponder(llm.LLM[Any]):
     def model(self) -> str:
         return "form-responder"
 
-    @property
-    def provider(self) -> str:
-        return "voicefleet-local"
-
     def decide(self, chat_ctx: llm.ChatContext, offered: set[str]) -> Speak | CallTool:
         """What to do next in this conversation, with the tools that are `offered`."""
         return self._dialogue.next(conversation(chat_ctx), offered)
 
-    def chat(
-        self,
-        *,
-        chat_ctx: llm.ChatContext,
-        tools: list[llm.Tool] | None = None,
-        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
-        parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,
-        tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
-        extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
-    ) -> llm.LLMStream:
-        offered = [] if tool_choice == "none" else tools or []
-        return _FormStream(self, chat_ctx=chat_ctx, tools=offered, conn_options=conn_options)
-
-
-class _FormStream(llm.LLMStream):
-    def __init__(
-        self,
-        responder: FormResponder,
-        *,
-        chat_ctx: llm.ChatContext,
-        tools: list[llm.Tool],
-        conn_options: APIConnectOptions,
-    ) -> None:
-        super().__init__(responder, chat_ctx=chat_ctx, tools=tools, conn_options=conn_options)
-        self._responder = responder
-
-    async def _run(self) -> None:
-        offered = set(llm.ToolContext(self._tools).function_tools)
-        decided = self._responder.decide(self._chat_ctx, offered)
+    def reply(self, chat_ctx: llm.ChatContext, offered: set[str]) -> llm.ChoiceDelta:
+        decided = self.decide(chat_ctx, offered)
         if isinstance(decided, Speak):
-            delta = llm.ChoiceDelta(role="assistant", content=decided.text)
-        else:
-            call = llm.FunctionToolCall(
-                name=decided.tool, arguments=json.dumps(decided.arguments), call_id=utils.shortuuid("call_")
-            )
-            delta = llm.ChoiceDelta(role="assistant", tool_calls=[call])
-        self._event_ch.send_nowait(llm.ChatChunk(id=utils.shortuuid("reply_"), delta=delta))
+            return llm.ChoiceDelta(role="assistant", content=decided.text)
+        call = llm.FunctionToolCall(
+            name=decided.tool, arguments=json.dumps(decided.arguments), call_id=utils.shortuuid("call_")
+        )
+        return llm.ChoiceDelta(role="assistant", tool_calls=[call])
 
 
 def conversation(chat_ctx: llm.ChatContext) -> list[Item]:

@@ -21,9 +21,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.documents import parse_yaml
 from voicefleet.contract.parsing.validation import nearest, refused, validated
+from voicefleet.runtime.text_file import read_text
 
 _Text = Annotated[str, Field(min_length=1, max_length=500)]
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -102,17 +102,8 @@ def read_rules(path: str | Path | None = None) -> Rules:
     if path is None:
         text = (resources.files("voicefleet.local") / "data" / "desk.yaml").read_text(encoding="utf-8")
         return parse_rules(text, "desk.yaml")
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise ConfigError(
-            f"cannot be read ({why})",
-            field="llm.args.path",
-            value=str(path),
-            hint="Give the path of a readable rules file, or leave it out for the built-in one.",
-        ) from error
-    return parse_rules(text, str(path))
+    hint = "Give the path of a readable rules file, or leave it out for the built-in one."
+    return parse_rules(read_text(path, field="llm.args.path", hint=hint), str(path))
 
 
 def parse_rules(text: str, where: str) -> Rules:

@@ -15,7 +15,8 @@ from voicefleet.local.forms.words import DAYS, like_name, mend_days, mend_number
 
 _DENIED = r"(?:\bnot(?: on| at| for)?|\binstead of|\brather than|\bfrom(?= \w+ to\b)) \S+(?: people)?"
 _DAY = re.compile(rf"\b({'|'.join(DAYS)})s?\b")
-_CLOCK = r"(\d{1,2})(?:[: ]([0-5]\d))?"
+_CLOCK = r"(\d{1,2}?)(?:[: ]?([0-5]\d))?"
+"""Recognisers write half past six as ``6:30``, ``6 30`` and ``630``."""
 _TIMES = (
     (re.compile(r"\bhalf past (\d{1,2})\b"), 30),
     (re.compile(r"\b(?:a )?quarter past (\d{1,2})\b"), 15),

@@ -1,9 +1,9 @@
 """Has the agent speak although nobody said that its track is subscribed to.
 
 livekit-agents holds every word back until LiveKit tells that the first participant subscribes to the track. LiveKit
-tells it once, and where that comes before the SDK knows the track it published, the SDK drops it (client-sdk-js had
-the same fault, #1878): on a busy machine one caller in some dozens would never hear a word. A caller who is in the
-room for `LIMIT_S` with our track is taken for a listener.
+tells it once, and livekit-rtc drops it where it comes before the track that was published is known to it
+(`handle_track_subscribed` of rust-sdks; client-sdk-js had the same fault, #1878). On a busy machine that is a race, and
+who loses it never hears a word. So a caller who is in the room for `LIMIT_S` with our track is taken for a listener.
 """
 
 from __future__ import annotations

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 from voicefleet.contract.errors import ConfigError, Mistakes
 from voicefleet.contract.parsing.documents import parse_yaml
 from voicefleet.contract.parsing.renamed import TIERS_FILE
 from voicefleet.contract.parsing.validation import validated
+from voicefleet.runtime.text_file import read_text
 from voicefleet.worker.ladder.decision import LadderRules
 from voicefleet.worker.phrases.table import PhraseTable, load_phrases
 from voicefleet.worker.tiers.plugins import ResolvedProvider, find_provider
@@ -81,15 +81,7 @@ def read_tiers(where: str) -> TiersFile:
     if where in BUILT_IN:
         text = (resources.files("voicefleet.worker.tiers") / f"{where}.yaml").read_text(encoding="utf-8")
     else:
-        try:
-            text = Path(where).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"cannot be read ({error.strerror if isinstance(error, OSError) else 'not UTF-8'})",
-                field="--tiers",
-                value=where,
-                hint=f"Give a YAML file, or one of {', '.join(BUILT_IN)}.",
-            ) from error
+        text = read_text(where, field="--tiers", hint=f"Give a YAML file, or one of {', '.join(BUILT_IN)}.")
     return validated(TiersFile, parse_yaml(text, field="--tiers", value=where), source=where, renamed=TIERS_FILE)
 
 
