@@ -20,6 +20,7 @@ from voicefleet.tuning.options import TuneOptions
 from voicefleet.tuning.report import render_report
 from voicefleet.tuning.result import build_result
 from voicefleet.tuning.rule import Figures, parse_rule
+from voicefleet.tuning.schedule import plan
 from voicefleet.tuning.space import Candidate
 from voicefleet.tuning.sweep import PLAIN, Found, Sweep
 from voicefleet.tuning.trial_log import Play, TrialLog, open_log
@@ -238,6 +239,17 @@ async def test_the_budget_is_kept_however_long_calls_take(tmp_path: Path, budget
     common = log.common(found.finalists, "tuning")
     assert len({tuple((r.task, r.trial) for r in records) for records in common.values()}) == 1
     assert all(common.values())
+
+
+async def test_time_that_is_left_over_is_played(tmp_path: Path) -> None:
+    # Calls take a third of what was guessed, and the plan has one round.
+    stand, log = TableStand(block_s=10.0), open_log(tmp_path / "log", HEADER)
+    planned = plan(300.0, candidates=len(EVERY), tasks=len(TUNING), heldout_tasks=len(HELDOUT), at_once=4)
+    found = await run(stand, log, 300.0)
+    assert 250.0 <= stand.clock.monotonic() - 100.0 <= 300.0
+    assert len(log.rounds) > len(planned.fields)
+    plays = {name: [(r.task, r.trial) for r in log.of(name, "tuning")] for name in found.finalists}
+    assert all(len(each) == len(set(each)) > sum(planned.tasks) for each in plays.values())
 
 
 async def test_a_dead_fleet_is_not_scored(tmp_path: Path) -> None:

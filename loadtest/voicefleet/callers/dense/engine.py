@@ -43,7 +43,7 @@ class PacingHealth:
         sent: frames sent.
         late_p99_s, late_max_s: how late they left; None before the first.
         cpu_s: its processor time so far.
-        memory_mb: the most memory it had.
+        memory_mb: the most memory it had; None when it cannot tell.
         late: frames by lateness, in bins of 0.1 ms: adds up over processes.
     """
 
@@ -51,7 +51,7 @@ class PacingHealth:
     late_p99_s: float | None
     late_max_s: float | None
     cpu_s: float
-    memory_mb: float
+    memory_mb: float | None
     late: tuple[tuple[int, int], ...] = ()
 
 
@@ -171,6 +171,11 @@ class DenseEngine:
         self._clients[call_id] = client
         return client
 
+    @property
+    def pid(self) -> int:
+        """The program's process."""
+        return self._process.pid
+
     async def health(self) -> PacingHealth | None:
         """How the program does so far; None when it does not say."""
         self._stats = asyncio.get_running_loop().create_future()
@@ -221,6 +226,6 @@ def _health(told: Mapping[str, Any]) -> PacingHealth:
         late_p99_s=told["late_p99_ms"] / 1000 if sent else None,
         late_max_s=told["late_max_ms"] / 1000 if sent else None,
         cpu_s=told["cpu_s"],
-        memory_mb=told["max_rss_kb"] / 1024,
+        memory_mb=told["max_rss_kb"] / 1024 or None,
         late=tuple((bin_, count) for bin_, count in told["late"] or ()),
     )
