@@ -83,4 +83,4 @@ def _run(cell: Cell, seed: int) -> Decision:
         calls.append(("tried" if tried else "stable", chance.random() < (cell.canary if tried else cell.stable)))
     rule = TierCanarySettings(calls=cell.calls)
     trial = TierTrial("bench", "", "tried", "stable", "bench", cell.weight, rule, "bench")
-    return decide_tiers(compare_tiers(calls, trial), rule.margin_ratio).decision
+    return decide_tiers(compare_tiers(calls, trial), rule).decision

@@ -48,12 +48,13 @@ def front(configs: Mapping[str, Sequence[TaskRecord]], *, q: float = 0.95, seed:
 
 
 def distinct(scores: Sequence[Scores]) -> tuple[str, ...]:
-    """The longest row of configurations, each better and slower (success, TTFA p95) than the one before by more than
-    their intervals. Where it has one name only, there is nothing to choose between.
+    """The longest row of configurations, each better and slower (success, TTFA p50) than the one before by more than
+    their intervals. Where it has one name only, there is nothing to choose between. By the median, since one turn that
+    nobody answers stretches the interval of a p95 over all others.
     """
-    known = [s for s in scores if None not in (*s.success.interval(), *s.ttfa_p95_s.interval())]
+    known = [s for s in scores if None not in (*s.success.interval(), *s.ttfa_p50_s.interval())]
     rows: list[tuple[Scores, ...]] = []
-    for one in sorted(known, key=lambda s: s.ttfa_p95_s.lo or 0.0):
+    for one in sorted(known, key=lambda s: s.ttfa_p50_s.lo or 0.0):
         before = [row for row in rows if _clearly_before(row[-1], one)]
         rows.append((*max(before, key=len, default=()), one))
     return tuple(s.name for s in max(rows, key=len, default=()))
@@ -88,7 +89,7 @@ def _beats(one: Point, other: Point) -> bool:
 
 
 def _clearly_before(one: Scores, other: Scores) -> bool:
-    return _below(one.success, other.success) and _below(one.ttfa_p95_s, other.ttfa_p95_s)
+    return _below(one.success, other.success) and _below(one.ttfa_p50_s, other.ttfa_p50_s)
 
 
 def _below(one: Estimate, other: Estimate) -> bool:

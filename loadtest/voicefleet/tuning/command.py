@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -51,6 +52,8 @@ def tune(options: TuneOptions, *, json_path: Path | None, console: Console | Non
         UsageError: wrong space, tasks, rule or folder, or a part that is not there: before any call.
     """
     console = console or Console()
+    # A call that ends while its agent still reports makes livekit's reader warn, with a traceback, into the progress.
+    logging.getLogger("livekit").setLevel(logging.ERROR)
     space = read_space(options.space)
     tiers = resolved(space, environment())
     found = read_tasks(options.tasks)

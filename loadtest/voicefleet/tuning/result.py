@@ -75,7 +75,7 @@ def build_result(
         for name in plays
     }
     on_front = {name for name, place in standing.items() if place.on_front}
-    apart = distinct([scores[name] for name in found.finalists])
+    apart = distinct([scores[name] for name in found.finalists if name in on_front])
     # Those that played most come first: a setting that left early was measured by a few calls only.
     ranked = sorted(rows, key=lambda n: (n != found.chosen.name, n not in found.finalists, options.rule.key(rows[n])))
     heldout = heldout_document(log, found, worker)
@@ -148,11 +148,20 @@ def _evidence(
         f" cut-ins {_share(mine['cut_in_ratio'])} / {_share(plain['cut_in_ratio'])}.",
     ]
     if len(apart) >= 3:
-        said.append(f"Settings that differ by more than their intervals in success and TTFA p95: {', '.join(apart)}.")
+        said.append(
+            f"Points of the front that differ by more than their intervals in success and TTFA p50: {', '.join(apart)}."
+        )
     else:
         said.append(
-            f"Only {len(apart)} of three wanted settings differ by more than their intervals in success and TTFA p95:"
-            " give a longer budget, or harder tasks; the choice may be no better than its neighbours."
+            f"Only {len(apart)} of three wanted points of the front differ by more than their intervals in success and"
+            " TTFA p50: give a longer budget, or harder tasks; the choice may be no better than its neighbours."
+        )
+    late = sum(rows[name]["counts"]["calls_without_times"] for name in found.finalists)
+    if late:
+        of = sum(rows[name]["counts"]["calls"] for name in found.finalists)
+        said.append(
+            f"{late} of {of} calls of the last settings gave no times: the machine was too busy for its callers. Give"
+            " it for the sweep alone, or fewer --calls."
         )
     if simulated:
         said.append(f"SIMULATED, no model runs: {', '.join(simulated)}. Their latencies are declared, not measured.")

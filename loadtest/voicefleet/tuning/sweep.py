@@ -5,6 +5,7 @@ What plays (`Stand`) and what scores are given, so that all that is decided here
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ class Sweep:
         say: Say,
     ) -> None:
         self._every, self._tuning, self._heldout = tuple(every), tuple(tuning), tuple(heldout)
-        self._rule, self._at_once, self._seed, self._budget_s = rule, at_once, seed, budget_s
+        self._rule, self._at_once, self._seed = rule, at_once, seed
         self._fleet, self._score, self._log, self._clock, self._say = fleet, score, log, clock, say
         self._before_s, self._began_s = before_s, began_s
         self._budget = Budget(budget_s)
@@ -137,21 +138,28 @@ class Sweep:
         return Found(played, finalists, chosen, choice, (chosen.name, PLAIN))
 
     async def _search(self, stand: Stand, names: tuple[str, ...], made: Plan) -> tuple[str, ...]:
-        """Play the rounds while there is time; the settings of the last one."""
-        for number, tasks in enumerate(made.tasks):
-            last = number == len(made.tasks) - 1
+        """Play the rounds while there is time, and more for the last settings where some is left over.
+
+        Returns:
+            The settings of the last round.
+        """
+        for number in itertools.count():
             left_s = self._budget.search_left_s(self.spent_s)
-            until_s = self.spent_s + left_s / (len(made.tasks) - number)
+            until_s = self.spent_s + left_s / max(1, len(made.tasks) - number)
+            if number < len(self._log.rounds) - 1:
+                # A run before this one has ended it, and gone on.
+                names = self._that_played(self._log.rounds[number].settings)
+                continue
             if number < len(self._log.rounds):
                 one = self._log.rounds[number]
             else:
-                if number:
-                    if not self._budget.rows(left_s, 2):
-                        self._say("no time is left for another round")
-                        break
+                if number and not self._budget.rows(left_s, 2):
+                    break
+                more = number >= len(made.tasks)
+                if number and not more:
                     names = survivors(self._figures(names), self._rule, made.fields[number])
-                before = [play for earlier in self._log.rounds for play in earlier.plays]
-                plays = plays_of_round(self._tuning, before, self._affordable(tasks, len(names), until_s), last=last)
+                wanted = len(self._tuning) if more else made.tasks[number]
+                plays = self._next_plays(wanted, len(names), until_s, last=number >= len(made.tasks) - 1)
                 if not plays:
                     break
                 one = Round(names, plays)
@@ -159,6 +167,18 @@ class Sweep:
             self._say(f"round {number + 1}: {len(one.settings)} settings, up to {len(one.plays)} calls each")
             names = await self._play_round(stand, one, until_s)
         return names
+
+    def _next_plays(self, wanted: int, settings: int, until_s: float, *, last: bool) -> tuple[Play, ...]:
+        """What each of the `settings` plays next: what was planned, or what the time allows by what calls have taken;
+        empty: all tasks were played, or there is no time for a row."""
+        before = [play for earlier in self._log.rounds for play in earlier.plays]
+        count = wanted
+        if self._budget.measured:
+            rows = self._budget.rows(until_s - self.spent_s, settings)
+            count = max(rows, 0 if before else 1) * self._at_once
+        if not count:
+            return ()
+        return tuple(play for play in plays_of_round(self._tuning, before, count, last=last) if play not in before)
 
     async def _play_round(self, stand: Stand, one: Round, until_s: float) -> tuple[str, ...]:
         """Play row after row (each setting a block of the same tasks) until `until_s`. The settings that have played
@@ -175,7 +195,7 @@ class Sweep:
                     self._say(f"{name}: left out, its time is over")
                     continue
                 await self._play_block(stand, name, self._unplayed(name, block), left_s)
-        names = tuple(name for name in one.settings if self._log.of(name, TUNING))
+        names = self._that_played(one.settings)
         if len(names) < min(2, len(one.settings)):
             raise ConfigError(
                 "was over before two settings had played anything",
@@ -231,14 +251,11 @@ class Sweep:
         won = sum(record.success for record in records)
         self._say(f"{name}: {won} of {len(records)} ({', '.join(record.task for record in records)})")
 
+    def _that_played(self, names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if self._log.of(name, TUNING))
+
     def _unplayed(self, name: str, plays: Sequence[Play]) -> list[Play]:
         return [play for play in plays if not self._log.played(name, play)]
-
-    def _affordable(self, wanted: int, settings: int, until_s: float) -> int:
-        """Tasks for each setting of this round: what was planned, or what the time allows by what calls have taken."""
-        if not self._budget.measured:
-            return wanted
-        return max(1, self._budget.rows(until_s - self.spent_s, settings)) * self._at_once
 
     def _figures(self, names: Sequence[str]) -> dict[str, Figures]:
         """Of what all of them have played: a budget may end in the middle of a row."""

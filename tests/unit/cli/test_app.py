@@ -133,6 +133,7 @@ def test_every_command_is_listed_with_its_whole_first_sentence(
             "soak",
             "netlab",
             "transports",
+            "tasks",
             "tune",
             "dashboards",
             "endpointing",
@@ -151,8 +152,8 @@ def test_every_command_can_be_built(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 def test_a_misspelt_command_is_answered_with_one_like_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, "staus") == 2
-    assert "No such command 'staus'. Did you mean 'status'?" in capsys.readouterr().err
+    assert run(monkeypatch, "dashbords") == 2
+    assert "No such command 'dashbords'. Did you mean 'dashboards'?" in capsys.readouterr().err
 
 
 def test_an_image_without_a_component_lacks_its_commands(

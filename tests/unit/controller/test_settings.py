@@ -335,6 +335,11 @@ def test_a_tier_that_the_workers_file_has_not_is_refused_at_the_start(tmp_path: 
     assert load(tmp_path, raw).regions
 
 
+def test_what_is_wrong_with_the_only_region_is_all_that_is_wrong(tmp_path: Path) -> None:
+    raw = changed("regions.eu.tier", {"steady": 90, "quick": 20})
+    assert list(mistakes(tmp_path, raw)) == ["regions.eu.tier"], "not that there are no regions either"
+
+
 def test_tiers_that_nobody_can_look_up_here_are_left_to_the_workers(tmp_path: Path) -> None:
     for command in (["voicefleet", "worker", "--tiers"], ["voicefleet", "worker", "--tiers", "/none/tiers.yaml"]):
         raw = changed("regions.eu.process.command", command)

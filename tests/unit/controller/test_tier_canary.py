@@ -47,7 +47,8 @@ def verdict(stable: float, canary: float, *, weight: int, seed: int, margin: flo
     for _ in range(CALLS):
         tried = chance.random() * 100 < weight
         calls.append(("quick" if tried else "steady", chance.random() < (canary if tried else stable)))
-    return decide_tiers(compare_tiers(calls, trial(weight)), margin).decision
+    given = trial(weight, margin_ratio=margin)
+    return decide_tiers(compare_tiers(calls, given), given.rule).decision
 
 
 @pytest.mark.parametrize(
@@ -101,16 +102,20 @@ def test_an_interval_of_nothing_and_of_one_stream_is_everything() -> None:
     for stable, canary in (([], []), ([True] * 40, []), ([], [False] * 40), ([True] * 8, [False])):
         seen = compare(stable, canary, stable_per_canary=9, error=0.05)
         assert (seen.low, seen.high) == (-1.0, 1.0)
-        assert decide_tiers(seen, 0.0).decision is Decision.WAIT
+        assert decide_tiers(seen, TierCanarySettings()).decision is Decision.WAIT
 
 
 def test_a_verdict_says_what_was_counted_and_how_sure_it_is() -> None:
     seen = compare([True] * 30, [False] * 30, stable_per_canary=1, error=0.05)
-    found = decide_tiers(seen, 0.0)
+    found = decide_tiers(seen, TierCanarySettings())
     assert found.decision is Decision.ROLL_BACK
     assert found.reason.startswith("0 of 30 calls good, the stable tier 30 of 30: -100 points, between -100 and -")
     assert found.reason.endswith("with 95% certainty")
-    assert decide_tiers(Comparison(5, 9, 5, 9, -0.4, 0.4, 0.05), 0.0).reason.startswith("not decided: 5 of 9")
+    for calls, when in ((200, "18 of 200 calls"), (20, "18 of 20 calls")):
+        told = decide_tiers(Comparison(5, 9, 5, 9, -0.4, 0.4, 0.05), TierCanarySettings(calls=calls)).reason
+        assert told.startswith(f"not decided ({when}): 5 of 9")
+    late = decide_tiers(Comparison(5, 10, 5, 10, -0.4, 0.4, 0.05), TierCanarySettings(calls=20)).reason
+    assert late.startswith("not decided (looked at after 20 calls, tried on): 5 of 10")
 
 
 def call(*facts: dict[str, Any]) -> CallLog:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,7 +15,12 @@ import pytest
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.scoring.score import score
 from voicefleet.tasks.record import CallerSpeech, CheckResult, SpeechKind, TaskRecord
+from voicefleet.tuning.ablation import worth_of_options
+from voicefleet.tuning.options import TuneOptions
+from voicefleet.tuning.report import render_report
+from voicefleet.tuning.result import build_result
 from voicefleet.tuning.rule import Figures, parse_rule
+from voicefleet.tuning.schedule import plan
 from voicefleet.tuning.space import Candidate
 from voicefleet.tuning.sweep import PLAIN, Found, Sweep
 from voicefleet.tuning.trial_log import Play, TrialLog, open_log
@@ -163,6 +169,35 @@ async def test_a_sweep_that_was_killed_plays_nothing_twice_and_comes_to_the_same
     assert len(open_log(path, HEADER).records) == len(first.played) + len(second.played)
 
 
+async def test_the_result_is_what_was_promised(tmp_path: Path) -> None:
+    stand, log = TableStand(), open_log(tmp_path / "log", HEADER)
+    log.add_curve([{"detector": "vad", "cut_in_at_300ms": 0.5, "cut_in_at_600ms": 0.2, "delay_at_5pct_s": 2.0,
+                    "delay_at_10pct_s": None}], 0.0)  # fmt: skip
+    found = await run(stand, log)
+    options = TuneOptions(out=tmp_path, rule=parse_rule("max success where ttfa_p95_s <= 0.75"), price=0.1)
+    machine = {"cores": 2, "cpu": "test"}
+    result = build_result(found, log, options, "desk", simulated=["tts: Beep"], machine=machine, spent_s=1_000.0)
+    document = json.loads(json.dumps(result.document))
+    assert set(document) >= {"configs", "endpointing", "chosen", "rule", "heldout", "simulated_stages"}
+    wanted = {"name", "success", "success_ci", "pass_k", "slot_f1", "cut_in_ratio", "selectivity", "reply_wer",
+              "ttfa_p50_s", "ttfa_p95_s", "cpu_s_per_call_min", "calls_per_worker", "pareto"}  # fmt: skip
+    assert all(set(row) >= wanted for row in document["configs"])
+    assert document["chosen"] == document["configs"][0]["name"] == "s5"
+    assert document["endpointing"][0]["cut_in_at_300ms"] == 0.5
+    assert document["heldout"]["default"]["name"] == PLAIN
+    assert document["heldout"]["difference"]["ttfa_p50_ratio"]["value"] == pytest.approx(0.7 / 2.0, abs=0.01)
+    assert document["sweep"]["spent_s"] == 1_000.0
+    # The slower of the table does more: the front is all that went to the end, and its points are told apart.
+    front = {row["name"] for row in document["configs"] if row["pareto"]}
+    assert set(document["distinct"]) <= front
+    assert len(document["distinct"]) >= 2
+    told = " ".join(result.evidence)
+    assert "SIMULATED, no model runs: tts: Beep" in told
+    page = render_report(result, worth_of_options(found.settings, log.rounds, log.records), ())
+    assert "livekit-agents&#39;" in page
+    assert all(row["name"] in page for row in document["configs"])
+
+
 @pytest.mark.parametrize("most", range(4, 60, 7))
 async def test_whenever_it_is_killed_it_goes_on_within_the_budget(tmp_path: Path, most: int) -> None:
     path, spent_s, kills, played = tmp_path / "log", 0.0, 0, list[tuple[str, Play]]()
@@ -204,6 +239,17 @@ async def test_the_budget_is_kept_however_long_calls_take(tmp_path: Path, budget
     common = log.common(found.finalists, "tuning")
     assert len({tuple((r.task, r.trial) for r in records) for records in common.values()}) == 1
     assert all(common.values())
+
+
+async def test_time_that_is_left_over_is_played(tmp_path: Path) -> None:
+    # Calls take a third of what was guessed, and the plan has one round.
+    stand, log = TableStand(block_s=10.0), open_log(tmp_path / "log", HEADER)
+    planned = plan(300.0, candidates=len(EVERY), tasks=len(TUNING), heldout_tasks=len(HELDOUT), at_once=4)
+    found = await run(stand, log, 300.0)
+    assert 250.0 <= stand.clock.monotonic() - 100.0 <= 300.0
+    assert len(log.rounds) > len(planned.fields)
+    plays = {name: [(r.task, r.trial) for r in log.of(name, "tuning")] for name in found.finalists}
+    assert all(len(each) == len(set(each)) > sum(planned.tasks) for each in plays.values())
 
 
 async def test_a_dead_fleet_is_not_scored(tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ class TierAnalysis(Analysis[TierView]):
             self._counted = len(calls)
             # A tenth of a second at most (`MOST_CALLS`), once a call that counts is over.
             view.comparison = compare_tiers(calls, trial)
-        return decide_tiers(view.comparison, trial.rule.margin_ratio)
+        return decide_tiers(view.comparison, trial.rule)
 
     async def _looked(self) -> None:
         view, trial = self._view, self._view.trial

@@ -12,6 +12,7 @@ from voicefleet.controller.canary.figures import figures_of
 from voicefleet.controller.canary.look import difference
 from voicefleet.controller.canary.sequential import Comparison, compare
 from voicefleet.controller.canary.trial import TierTrial
+from voicefleet.controller.settings.tier import TierCanarySettings
 
 LOOK_SHARE = 0.9
 """Of the error, for the look after `calls` calls; the rest is for all other moments together."""
@@ -62,13 +63,15 @@ def _of(calls: Sequence[tuple[str, bool]], tier: str) -> list[bool]:
     return [good for name, good in calls if name == tier]
 
 
-def decide_tiers(seen: Comparison, margin_ratio: float) -> Verdict:
+def decide_tiers(seen: Comparison, rule: TierCanarySettings) -> Verdict:
     """Promoted or rolled back as soon as its error allows it; tried on where both are equal, for ever."""
-    if seen.low >= -margin_ratio:
+    if seen.low >= -rule.margin_ratio:
         return Verdict(Decision.PROMOTE, str(seen))
-    if seen.high <= -margin_ratio:
+    if seen.high <= -rule.margin_ratio:
         return Verdict(Decision.ROLL_BACK, str(seen))
-    return Verdict(Decision.WAIT, f"not decided: {seen}")
+    total = seen.stable_total + seen.canary_total
+    when = f"{total} of {rule.calls} calls" if total < rule.calls else f"looked at after {rule.calls} calls, tried on"
+    return Verdict(Decision.WAIT, f"not decided ({when}): {seen}")
 
 
 def missing(tiers: Collection[str] | None, *wanted: str) -> str:

@@ -146,6 +146,8 @@ class _Problem:
         """Whether this is only wrong because the field of `other` was left out."""
         if self.path == other.path or self.place[: len(other.place)] == other.place:
             return True
+        if self.kind == "too_short" and self.place == other.place[:-1]:
+            return True
         names = {other.path[-1], *other.meant[-1:]} if other.path else set()
         said = set(re.findall(r"\w+", f"{self.path[-1] if self.path else ''} {self.what} {self.hint}"))
         return self.place[: len(other.place) - 1] == other.place[:-1] and not names.isdisjoint(said)
