@@ -12,6 +12,7 @@ import contextlib
 import json
 import socket
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -100,6 +101,9 @@ class DenseEngine:
         """
         program = self.program or (await asyncio.to_thread(find_caller)).path
         ours, theirs = socket.socketpair()
+        # A file and no pipe: what a program that crashes has to say may be long, and nobody reads it before.
+        self._files = contextlib.ExitStack()
+        self._complaints = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         with theirs:
             try:
                 self._process = await asyncio.create_subprocess_exec(
@@ -107,12 +111,13 @@ class DenseEngine:
                     f"--fd={theirs.fileno()}",
                     pass_fds=(theirs.fileno(),),
                     stdin=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
+                    stderr=self._complaints,
                     # Ctrl-C is for us: we hang up, and close the socket.
                     start_new_session=True,
                 )
             except OSError as error:
                 ours.close()
+                self._files.close()
                 raise MissingPartError(
                     f"cannot be run: {error.strerror}",
                     field="voicefleet-caller",
@@ -140,6 +145,7 @@ class DenseEngine:
         await asyncio.gather(self._reading, return_exceptions=True)
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
+        self._files.close()
 
     def client(
         self,
@@ -211,9 +217,9 @@ class DenseEngine:
             elif (client := self._clients.get(event.get("call", ""))) is not None:
                 client.told(event)
         if self._gone is None:
-            assert self._process.stderr is not None
-            said = (await self._process.stderr.read()).decode(errors="replace").strip().splitlines()
             code = await self._process.wait()
+            self._complaints.seek(0)
+            said = self._complaints.read().decode(errors="replace").strip().splitlines()
             self._gone = f"voicefleet-caller ended with {code}" + (f": {said[0]}" if said else "")
             for client in list(self._clients.values()):
                 client.broke(self._gone)
