@@ -72,6 +72,7 @@ lock: ready-lock ## Pin every dependency, with hashes, for set-up and for each i
 	@$(PIN) pyproject.toml --extra smart-turn --no-deps $(SAME) --output-file scripts/smart-turn.lock
 	@$(PIN) $(SAME) --group compile --output-file scripts/compile.lock
 	@$(PIN) $(SAME) --group build --output-file scripts/build.lock
+	@$(PIN) --group go --no-annotate --output-file scripts/go.lock
 	@for part in worker controller loadtest; do \
 		$(PIN) $(SAME) pyproject.toml --extra $$part --output-file $$part/requirements.lock || exit; done
 	@$(PIN) $(SAME) pyproject.toml --extra worker --extra local --output-file worker/requirements-local.lock

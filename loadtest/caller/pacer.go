@@ -1,7 +1,10 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -106,7 +109,7 @@ func (p *pacer) health() health {
 		Sent:       p.sent,
 		LateMaxMs:  float64(p.maxNs) / float64(ms),
 		CPUSec:     seconds(usage.Utime) + seconds(usage.Stime),
-		MaxRSSKb:   usage.Maxrss,
+		MaxRSSKb:   mostMemoryKb(),
 		Goroutines: runtime.NumGoroutine(),
 	}
 	var seen int64
@@ -125,6 +128,21 @@ func (p *pacer) health() health {
 		seen += count
 	}
 	return found
+}
+
+// mostMemoryKb is the most this program had; getrusage's figure begins with that of the process it was started by.
+func mostMemoryKb() int64 {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		var kb int64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kb); n == 1 {
+			return kb
+		}
+	}
+	return 0
 }
 
 func seconds(t syscall.Timeval) float64 { return float64(t.Sec) + float64(t.Usec)/1e6 }

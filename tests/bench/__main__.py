@@ -14,6 +14,7 @@ from bench.answers import Size, default_baseline, platform_overhead
 from bench.callers import callers_per_core
 from bench.controller_scale import controller_scale
 from bench.deafness import deafness
+from bench.density import density, ears
 from bench.health import machine_facts
 from bench.ladder import ladder
 from bench.overload import overload
@@ -63,6 +64,8 @@ ROWS: dict[str, Measure] = {
     "startup_server": lambda on, quick, command: startup("startup_server", on, 2 if quick else 12, command, Arm.SERVER),
     "deafness": lambda on, quick, command: deafness(quick, command),
     "callers_per_core": lambda on, quick, command: callers_per_core(on, 1 if quick else 5, 3 if quick else 8, command),
+    "density": density,
+    "ears": ears,
     "worker_needs": lambda on, quick, command: worker_needs(on, 2 if quick else 6, command),
     "controller_scale": lambda on, quick, command: controller_scale(on, 15.0 if quick else 60.0, command),
     "overload": _overload,

@@ -115,6 +115,11 @@ def build_options(work: Path) -> tuple[str, ...]:
         *("--isolation", "chroot", "--network", "host", "--layers", "--pull-never"),
         *("--volume", f"{work / 'settings'}:{_SETTINGS_FOLDER}:ro"),
         *("--build-arg", f"PIP_CONFIG_FILE={_SETTINGS_FOLDER}/pip.conf"),
+        *(
+            ("--build-arg", f"SSL_CERT_FILE={_SETTINGS_FOLDER}/ca.crt")
+            if (work / "settings" / "ca.crt").exists()
+            else ()
+        ),
     )
 
 

@@ -95,7 +95,7 @@ class Sweep:
         say: Say,
     ) -> None:
         self._every, self._tuning, self._heldout = tuple(every), tuple(tuning), tuple(heldout)
-        self._rule, self._at_once, self._seed, self._budget_s = rule, at_once, seed, budget_s
+        self._rule, self._at_once, self._seed = rule, at_once, seed
         self._fleet, self._score, self._log, self._clock, self._say = fleet, score, log, clock, say
         self._before_s, self._began_s = before_s, began_s
         self._budget = Budget(budget_s)
@@ -146,6 +146,10 @@ class Sweep:
         for number in itertools.count():
             left_s = self._budget.search_left_s(self.spent_s)
             until_s = self.spent_s + left_s / max(1, len(made.tasks) - number)
+            if number < len(self._log.rounds) - 1:
+                # A run before this one has ended it, and gone on.
+                names = self._that_played(self._log.rounds[number].settings)
+                continue
             if number < len(self._log.rounds):
                 one = self._log.rounds[number]
             else:
@@ -174,7 +178,9 @@ class Sweep:
             count = max(rows, 0 if before else 1) * self._at_once
         if not count:
             return ()
-        return tuple(play for play in plays_of_round(self._tuning, before, count, last=last) if play not in before)
+        plays = tuple(play for play in plays_of_round(self._tuning, before, count, last=last) if play not in before)
+        # Tasks are played again beside new ones (pass^k), not to fill the time: a small set ends early.
+        return plays if any(trial == 0 for _, trial in plays) else ()
 
     async def _play_round(self, stand: Stand, one: Round, until_s: float) -> tuple[str, ...]:
         """Play row after row (each setting a block of the same tasks) until `until_s`. The settings that have played
@@ -191,7 +197,7 @@ class Sweep:
                     self._say(f"{name}: left out, its time is over")
                     continue
                 await self._play_block(stand, name, self._unplayed(name, block), left_s)
-        names = tuple(name for name in one.settings if self._log.of(name, TUNING))
+        names = self._that_played(one.settings)
         if len(names) < min(2, len(one.settings)):
             raise ConfigError(
                 "was over before two settings had played anything",
@@ -246,6 +252,9 @@ class Sweep:
             self._log.add_play(record, self.spent_s)
         won = sum(record.success for record in records)
         self._say(f"{name}: {won} of {len(records)} ({', '.join(record.task for record in records)})")
+
+    def _that_played(self, names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(name for name in names if self._log.of(name, TUNING))
 
     def _unplayed(self, name: str, plays: Sequence[Play]) -> list[Play]:
         return [play for play in plays if not self._log.played(name, play)]

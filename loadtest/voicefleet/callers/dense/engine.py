@@ -12,6 +12,7 @@ import contextlib
 import json
 import socket
 import subprocess
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,7 +44,7 @@ class PacingHealth:
         sent: frames sent.
         late_p99_s, late_max_s: how late they left; None before the first.
         cpu_s: its processor time so far.
-        memory_mb: the most memory it had.
+        memory_mb: the most memory it had; None when it cannot tell.
         late: frames by lateness, in bins of 0.1 ms: adds up over processes.
     """
 
@@ -51,7 +52,7 @@ class PacingHealth:
     late_p99_s: float | None
     late_max_s: float | None
     cpu_s: float
-    memory_mb: float
+    memory_mb: float | None
     late: tuple[tuple[int, int], ...] = ()
 
 
@@ -100,6 +101,9 @@ class DenseEngine:
         """
         program = self.program or (await asyncio.to_thread(find_caller)).path
         ours, theirs = socket.socketpair()
+        # A file and no pipe: what a program that crashes has to say may be long, and nobody reads it before.
+        self._files = contextlib.ExitStack()
+        self._complaints = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
         with theirs:
             try:
                 self._process = await asyncio.create_subprocess_exec(
@@ -107,12 +111,13 @@ class DenseEngine:
                     f"--fd={theirs.fileno()}",
                     pass_fds=(theirs.fileno(),),
                     stdin=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE,
+                    stderr=self._complaints,
                     # Ctrl-C is for us: we hang up, and close the socket.
                     start_new_session=True,
                 )
             except OSError as error:
                 ours.close()
+                self._files.close()
                 raise MissingPartError(
                     f"cannot be run: {error.strerror}",
                     field="voicefleet-caller",
@@ -140,6 +145,7 @@ class DenseEngine:
         await asyncio.gather(self._reading, return_exceptions=True)
         with contextlib.suppress(OSError):
             await self._writer.wait_closed()
+        self._files.close()
 
     def client(
         self,
@@ -170,6 +176,11 @@ class DenseEngine:
         )
         self._clients[call_id] = client
         return client
+
+    @property
+    def pid(self) -> int:
+        """The program's process."""
+        return self._process.pid
 
     async def health(self) -> PacingHealth | None:
         """How the program does so far; None when it does not say."""
@@ -206,9 +217,9 @@ class DenseEngine:
             elif (client := self._clients.get(event.get("call", ""))) is not None:
                 client.told(event)
         if self._gone is None:
-            assert self._process.stderr is not None
-            said = (await self._process.stderr.read()).decode(errors="replace").strip().splitlines()
             code = await self._process.wait()
+            self._complaints.seek(0)
+            said = self._complaints.read().decode(errors="replace").strip().splitlines()
             self._gone = f"voicefleet-caller ended with {code}" + (f": {said[0]}" if said else "")
             for client in list(self._clients.values()):
                 client.broke(self._gone)
@@ -221,6 +232,6 @@ def _health(told: Mapping[str, Any]) -> PacingHealth:
         late_p99_s=told["late_p99_ms"] / 1000 if sent else None,
         late_max_s=told["late_max_ms"] / 1000 if sent else None,
         cpu_s=told["cpu_s"],
-        memory_mb=told["max_rss_kb"] / 1024,
+        memory_mb=told["max_rss_kb"] / 1024 or None,
         late=tuple((bin_, count) for bin_, count in told["late"] or ()),
     )
