@@ -178,7 +178,9 @@ class Sweep:
             count = max(rows, 0 if before else 1) * self._at_once
         if not count:
             return ()
-        return tuple(play for play in plays_of_round(self._tuning, before, count, last=last) if play not in before)
+        plays = tuple(play for play in plays_of_round(self._tuning, before, count, last=last) if play not in before)
+        # Tasks are played again beside new ones (pass^k), not to fill the time: a small set ends early.
+        return plays if any(trial == 0 for _, trial in plays) else ()
 
     async def _play_round(self, stand: Stand, one: Round, until_s: float) -> tuple[str, ...]:
         """Play row after row (each setting a block of the same tasks) until `until_s`. The settings that have played
