@@ -24,7 +24,8 @@ from voicefleet.local.forms.words import plain
 from voicefleet.local.model_server.process import load
 from voicefleet.local.model_server.recognition import Recognizer
 from voicefleet.scoring.words import word_errors
-from voicefleet.tasks.clips import noise, spoken, voice_of
+from voicefleet.speech.background import noise
+from voicefleet.tasks.clips import spoken, voice_of
 from voicefleet.tasks.desk import Desk, DeskError
 from voicefleet.tasks.evaluation import evaluate
 from voicefleet.tasks.load import TaskSet, read_tasks

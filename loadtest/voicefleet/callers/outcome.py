@@ -29,6 +29,9 @@ class TurnOutcome:
         waited_s: how long the caller waited for a voice after `t0_s`, also when it came too late.
         reply_end_s: last voiced sample before the next turn, None if there was no reply.
         apology: what the caller heard, if anything, was an apology instead of an answer, as the agent itself says.
+        barge_in: the caller said it over the agent.
+        stop_s: of such a turn: first voiced sample of the question to the agent's last before it was quiet. None: it
+            went on.
     """
 
     index: int
@@ -41,6 +44,8 @@ class TurnOutcome:
     waited_s: float
     reply_end_s: float | None
     apology: bool = False
+    barge_in: bool = False
+    stop_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +163,8 @@ def _known(made: type[TurnOutcome] | type[CallOutcome], data: Mapping[str, Any])
 
 
 def samples(calls: Sequence[CallOutcome], timeout_s: float) -> dict[str, list[float]]:
-    """What callers waited for, in seconds, by name; one sample a call, or a turn for ``ttfa_s``.
+    """What callers waited for, in seconds, by name; one sample a call, or a turn for ``ttfa_s``, or a turn that the
+    caller said over the agent for ``stop_s``.
 
     Whoever waited in vain counts with the time waited, at least `timeout_s`: an unanswered turn in `ttfa_s`, and
     with it each question that the caller never came to ask because its call failed; a call without a greeting in
@@ -172,6 +178,12 @@ def samples(calls: Sequence[CallOutcome], timeout_s: float) -> dict[str, list[fl
         "greeting_s": [_or_waited(call.greeting_s, call.ended_s, timeout_s) for call in calls],
         "pickup_s": [_or_waited(call.pickup_s, call.join_after_s + call.ended_s, timeout_s) for call in calls],
         "wait_s": [_or_waited(call.wait_s, call.ended_s, timeout_s) for call in calls],
+        "stop_s": [
+            turn.stop_s if turn.stop_s is not None else timeout_s
+            for call in calls
+            for turn in call.turns
+            if turn.barge_in
+        ],
     }
 
 
@@ -196,7 +208,7 @@ def summary(outcomes: Iterable[CallOutcome], *, timeout_s: float = 10.0) -> dict
             "answered": sum(turn.answered for turn in turns),
             "apologies": sum(turn.apology for turn in turns),
         },
-        **{name: quantiles(values) for name, values in samples(calls, timeout_s).items()},
+        **{name: quantiles(values) for name, values in samples(calls, timeout_s).items() if name != "stop_s"},
     }
 
 

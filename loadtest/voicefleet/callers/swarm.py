@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from voicefleet.callers.caller import Caller, CallerSettings, OnEvent
+from voicefleet.callers.caller import Caller, CallerSettings, MakeDialogue, OnEvent
+from voicefleet.callers.dialogue import Dialogue, Note
+from voicefleet.callers.habits import Habits, HabitualDialogue
 from voicefleet.callers.outcome import CallOutcome
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError
@@ -27,6 +29,14 @@ what it raises in the end becomes the call's `error`."""
 
 
 @dataclass(frozen=True, slots=True)
+class CallPlan:
+    """What one caller is like; None: without habits."""
+
+    settings: CallerSettings
+    habits: Habits | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SwarmSettings:
     """What the callers of a run have in common.
 
@@ -34,11 +44,17 @@ class SwarmSettings:
         turns: questions per call, >= 0; at most the number of questions that each voice has.
         seed: makes the choice of questions repeatable; voices take turns.
         caller: how each caller behaves.
+        plan: how call number i's behaves, where callers differ; None: all as `caller` says.
     """
 
     turns: int = 3
     seed: int = 0
     caller: CallerSettings = field(default_factory=CallerSettings)
+    plan: Callable[[int], CallPlan] | None = None
+
+    def plan_of(self, call: int) -> CallPlan:
+        """Of call number `call`."""
+        return self.plan(call) if self.plan is not None else CallPlan(self.caller)
 
 
 def script(call: int, settings: SwarmSettings, utterances: Sequence[Utterance]) -> tuple[Utterance, ...]:
@@ -93,7 +109,7 @@ async def run_swarm(
         raise ConfigError("the arrivals go backwards", field="offsets_s", hint="Sort the offsets before the run.")
     scripts = [script(i, settings, utterances) for i in range(len(offsets))]
     start_s = clock.monotonic()
-    swarm = _Swarm(place_call, settings.caller, on_event, clock, start_s)
+    swarm = _Swarm(place_call, settings, on_event, clock, start_s)
     try:
         swarm.start([(f"{prefix}-{i:05d}", offsets[i], scripts[i]) for i in range(len(offsets))])
         for _ in offsets:
@@ -108,7 +124,7 @@ class _Swarm:
     def __init__(
         self,
         place_call: PlaceCall,
-        settings: CallerSettings,
+        settings: SwarmSettings,
         on_event: OnEvent | None,
         clock: Clock,
         start_s: float,
@@ -144,6 +160,9 @@ class _Swarm:
 
     async def _call(self, number: int, call_id: str, offset_s: float, questions: tuple[Utterance, ...]) -> None:
         due_s = self._start_s + offset_s
+        plan = self._settings.plan_of(number)
+        if plan.habits is not None and plan.habits.quiet:
+            questions = ()
         began_s = self._clock.monotonic()
         outcome = CallOutcome(
             call_id=call_id,
@@ -159,10 +178,33 @@ class _Swarm:
         try:
             ticket = await self._place_call(number)
             outcome = replace(outcome, place_s=self._clock.monotonic() - began_s)
-            caller = Caller(call_id, ticket, questions, self._settings, on_event=self._on_event, clock=self._clock)
+            caller = Caller(
+                call_id,
+                ticket,
+                questions,
+                plan.settings,
+                on_event=self._on_event,
+                clock=self._clock,
+                dialogue=self._dialogue(plan, questions, due_s),
+            )
             held = await caller.run()
             outcome = replace(held, t_start_s=offset_s, lag_s=outcome.lag_s, place_s=outcome.place_s)
         except Exception as error:  # one call that fails must not end the run, and must be counted
             outcome = replace(outcome, place_s=outcome.place_s or self._clock.monotonic() - began_s, error=repr(error))
             self._on_event(call_id, "failed", 0.0, {"error": repr(error)})
         self.finished.put_nowait(outcome)
+
+    def _dialogue(self, plan: CallPlan, questions: tuple[Utterance, ...], due_s: float) -> MakeDialogue | None:
+        habits = plan.habits
+        if habits is None:
+            return None
+
+        def make(joined_s: float, note: Note) -> Dialogue:
+            own = habits
+            if own.abandon_s is not None:
+                # Patience began when the call was due, not when it had a room.
+                own = replace(own, abandon_s=max(0.0, own.abandon_s - (joined_s - due_s)))
+            texts = [question.text for question in questions]
+            return HabitualDialogue(texts, joined_s, plan.settings.behavior, note, habits=own)
+
+        return make

@@ -53,6 +53,8 @@ class Turn:
     apology: bool = False
     waited_s: float | None = None
     reply_end_s: float | None = None
+    barge_in: bool = False
+    stop_s: float | None = None
 
     def apologised(self) -> None:
         """What was heard, or is about to be, is an apology: it is no answer."""
@@ -71,6 +73,8 @@ class Turn:
             apology=self.apology,
             waited_s=self.waited_s if self.waited_s is not None else ended_s - self.t0_s,
             reply_end_s=None if self.reply_end_s is None else self.reply_end_s - zero_s,
+            barge_in=self.barge_in,
+            stop_s=self.stop_s,
         )
 
 

@@ -151,7 +151,7 @@ def _judged(
 
 async def _run(scenario: Scenario, name: str, metrics: str | None, engine: str, console: Console) -> dict[str, Any]:
     offsets_s = [float(offset) for offset in scenario.arrivals.offsets(scenario.seed)]
-    async with open_target(scenario.target, scenario.callers.patience_s) as source, serving(metrics) as measures:
+    async with open_target(scenario.target) as source, serving(metrics) as measures:
         run = await run_scenario(
             scenario, offsets_s, source, console=console, measures=measures, title=name, engine=engine
         )

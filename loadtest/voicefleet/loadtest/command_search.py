@@ -86,7 +86,7 @@ async def _search(
     clock = SystemClock()
     steps: list[Step] = []
     told: list[dict[str, Any]] = []
-    async with open_target(scenario.target, scenario.callers.patience_s) as source, serving(metrics) as measures:
+    async with open_target(scenario.target) as source, serving(metrics) as measures:
         while True:
             decision = decide(steps, start=options.start, most=options.at_most)
             if isinstance(decision, Found | GaveUp):
@@ -197,5 +197,5 @@ class _Ready:
         self.refusal: UsageError | None = None
         self._source = source
 
-    async def place(self, call: int) -> CallTicket:
-        return await self._source.place(call)
+    async def place(self, call: int, patience_s: float) -> CallTicket:
+        return await self._source.place(call, patience_s)

@@ -45,6 +45,8 @@ _TURN = (
     "cut_in",
     "apology",
     "reply_end_s",
+    "barge_in",
+    "stop_s",
 )
 
 

@@ -21,6 +21,7 @@ LATENCIES = {
     "pickup": "intended start of a call until an agent was heard",
     "greeting": "in the room until an agent was heard",
     "wait": "in the room until an agent was there",
+    "stop": "begin of a question said over the agent until the agent was quiet",
 }
 COUNTS = {
     "calls_failed": "calls that failed, were cut, silent or without an answer",

@@ -17,12 +17,12 @@ from voicefleet.callers.outcome import CallOutcome
 from voicefleet.callers.port import CallerEngine
 from voicefleet.callers.swarm import SwarmSettings, run_swarm
 from voicefleet.loadtest.metrics import CallerMetrics
+from voicefleet.loadtest.mix import CallerMix, require_possible, spoken_by
 from voicefleet.loadtest.progress import Progress
 from voicefleet.loadtest.scenario import Scenario
 from voicefleet.loadtest.surroundings import Surroundings
 from voicefleet.loadtest.targets import TicketSource
 from voicefleet.runtime.clock import SystemClock
-from voicefleet.speech.clips import load_utterances
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,7 @@ async def run_scenario(
         UsageError: no caller could join, or no agent came to any: calls that are open are hung up first. Or the engine
             is not there.
     """
+    require_possible(scenario.callers, engine)
     async with running_engine(engine) as holder:
         return await _run(scenario, offsets_s, source, holder, console=console, measures=measures, title=title)
 
@@ -71,6 +72,7 @@ async def _run(
     clock = SystemClock()
     progress = Progress(len(offsets_s), title)
     surroundings = Surroundings(source, len(offsets_s))
+    mix = CallerMix(scenario.callers, scenario.seed, CallerSettings(scenario.callers.behavior, engine=engine))
 
     def on_event(call_id: str, kind: str, t_s: float, data: Mapping[str, Any]) -> None:
         progress.on_event(call_id, kind, t_s, data)
@@ -78,13 +80,9 @@ async def _run(
 
     swarm = run_swarm(
         offsets_s,
-        source.place,
-        load_utterances(),
-        SwarmSettings(
-            turns=scenario.callers.turns,
-            seed=scenario.seed,
-            caller=CallerSettings(scenario.callers.behavior, engine=engine),
-        ),
+        lambda call: source.place(call, mix.patience_s(call)),
+        spoken_by(scenario.callers),
+        SwarmSettings(turns=scenario.callers.turns, seed=scenario.seed, plan=mix.plan),
         on_event=on_event,
     )
     began_s = clock.monotonic()

@@ -16,6 +16,7 @@ from voicefleet.loadtest.thresholds import Condition, parse_condition
 from voicefleet.runtime.text_file import read_text
 
 MAX_TURNS = 12
+_Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
@@ -60,6 +61,34 @@ class Target(_Part):
         return self
 
 
+class OverVoice(_Part):
+    """A share of callers (of `barge_in`: of questions) that speak `after_s` into the agent's words, over them."""
+
+    share: _Share
+    after_s: _Seconds = 1.0
+
+
+class HangUp(_Part):
+    """A share of callers that hang up `after_s` after they first heard an agent, whatever goes on."""
+
+    share: _Share
+    after_s: _Seconds
+
+
+class Silent(_Part):
+    """A share of callers that say nothing, and hang up `for_s` after they first heard an agent."""
+
+    share: _Share
+    for_s: _Seconds = 20.0
+
+
+class Keys(_Part):
+    """A share of callers that press keys before their first question."""
+
+    share: _Share = 1.0
+    digits: Annotated[str, Field(pattern=r"^[0-9*#A-D]{1,32}$")]
+
+
 class Callers(_Part):
     """How callers behave.
 
@@ -67,11 +96,24 @@ class Callers(_Part):
         turns: questions of each.
         patience_s: how long one waits for a place in a full fleet, and in silence before it hangs up.
         turn_timeout_s: silence that counts as no answer.
+        abandon_mean_s: callers who have heard no agent leave; after how long is drawn from an exponential law with this
+            mean, and at the latest after `patience_s`.
+        hang_up, silent, over_greeting, barge_in, dtmf: what a share of them do.
+        noise_snr_db: noise behind every caller, so many decibels below its speech.
+        recordings: a folder of WAV files (mono, 16 bit), each a question, in place of ours.
     """
 
     turns: Annotated[int, Field(ge=1, le=MAX_TURNS)] = 3
     patience_s: _Seconds = 60.0
     turn_timeout_s: _Seconds = 10.0
+    abandon_mean_s: _Seconds | None = None
+    hang_up: HangUp | None = None
+    silent: Silent | None = None
+    over_greeting: OverVoice | None = None
+    barge_in: OverVoice | None = None
+    dtmf: Keys | None = None
+    noise_snr_db: Annotated[float, Field(ge=-20, le=80, allow_inf_nan=False)] | None = None
+    recordings: Path | None = None
 
     @model_validator(mode="after")
     def _patience(self) -> Self:
@@ -121,7 +163,7 @@ class Scenario(_Part):
 
 
 def load_scenario(path: Path) -> Scenario:
-    """The scenario in a YAML file; a trace's path in it is relative to the file.
+    """The scenario in a YAML file; paths in it are relative to the file.
 
     Raises:
         ConfigError: it cannot be read, or something in it is wrong; all mistakes are told, each with its path.
@@ -130,8 +172,10 @@ def load_scenario(path: Path) -> Scenario:
     if not isinstance(raw, dict):
         raise ConfigError("is no scenario", field=str(path), hint="Begin with `arrivals:` and its fields.")
     scenario = validated(Scenario, raw, source=str(path))
-    file = scenario.arrivals.file
-    if file is None:
-        return scenario
-    arrivals = scenario.arrivals.model_copy(update={"file": path.parent / file})
-    return scenario.model_copy(update={"arrivals": arrivals})
+    # Paths in a file are relative to it.
+    arrivals, callers = scenario.arrivals, scenario.callers
+    if arrivals.file is not None:
+        arrivals = arrivals.model_copy(update={"file": path.parent / arrivals.file})
+    if callers.recordings is not None:
+        callers = callers.model_copy(update={"recordings": path.parent / callers.recordings})
+    return scenario.model_copy(update={"arrivals": arrivals, "callers": callers})

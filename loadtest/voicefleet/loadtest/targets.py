@@ -44,16 +44,16 @@ class TicketSource(Protocol):
     sends_agents: bool
     refusal: UsageError | None
 
-    async def place(self, call: int) -> CallTicket:
-        """The ticket of call number `call`."""
+    async def place(self, call: int, patience_s: float) -> CallTicket:
+        """The ticket of call number `call`, whose caller waits so long for a place where the fleet is full."""
         ...
 
 
 class _Controller:
-    def __init__(self, target: Target, client: ControllerClient, address: str, patience_s: float) -> None:
+    def __init__(self, target: Target, client: ControllerClient, address: str) -> None:
         self.field, self.address, self.sends_agents = "--controller", address, True
         self.refusal: UsageError | None = None
-        self._client, self._patience_s = client, patience_s
+        self._client = client
         self._requests = [
             call_request(region, target.tier, target.language, target.agent) for region in target.regions or (None,)
         ]
@@ -69,9 +69,9 @@ class _Controller:
             if region not in known:
                 raise ConfigError("no such region", field="--regions", value=region, hint=nearest(region, known))
 
-    async def place(self, call: int) -> CallTicket:
+    async def place(self, call: int, patience_s: float) -> CallTicket:
         request = self._requests[call % len(self._requests)]
-        return await ask(self.address, self._client.create_call(request, patience_s=self._patience_s))
+        return await ask(self.address, self._client.create_call(request, patience_s=patience_s))
 
 
 class _LiveKit:
@@ -82,7 +82,7 @@ class _LiveKit:
 
     async def check(self) -> None:
         """That it answers and takes the key: told before a call is placed."""
-        await self.place(0)  # key and secret are there; nothing is made by a token that nobody uses
+        await self.place(0, 0.0)  # key and secret are there; nothing is made by a token that nobody uses
         hint = "Start LiveKit there, or correct the address, LIVEKIT_API_KEY or LIVEKIT_API_SECRET."
         try:
             async with api.LiveKitAPI(self.address, self._keys.api_key, self._keys.api_secret) as livekit:
@@ -96,7 +96,7 @@ class _LiveKit:
                 "no LiveKit answers there", field=self.field, value=self.address, hint=hint
             ) from error
 
-    async def place(self, call: int) -> CallTicket:
+    async def place(self, call: int, patience_s: float) -> CallTicket:
         target = self._target
         regions = target.regions or (None,)
         return own_ticket(
@@ -115,7 +115,7 @@ class _TokenEndpoint:
         self.refusal: UsageError | None = None
         self._http = http
 
-    async def place(self, call: int) -> CallTicket:
+    async def place(self, call: int, patience_s: float) -> CallTicket:
         try:
             return await self._ask()
         except UnreachableError as error:
@@ -147,11 +147,8 @@ class _TokenEndpoint:
 
 
 @contextlib.asynccontextmanager
-async def open_target(target: Target, patience_s: float) -> AsyncIterator[TicketSource]:
+async def open_target(target: Target) -> AsyncIterator[TicketSource]:
     """The source of a run's tickets, found to answer as far as that can be seen without a call.
-
-    Args:
-        patience_s: how long a controller that is full is asked again.
 
     Raises:
         UsageError: an address that is none or does not answer, no or wrong credentials, an unknown region.
@@ -168,7 +165,7 @@ async def open_target(target: Target, patience_s: float) -> AsyncIterator[Ticket
     else:
         access = controller_access(target.controller)
         async with ControllerClient(access.url, key=access.key) as client:
-            controller = _Controller(target, client, access.url, patience_s)
+            controller = _Controller(target, client, access.url)
             await controller.check(target.regions)
             yield controller
 

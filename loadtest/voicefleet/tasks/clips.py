@@ -23,9 +23,6 @@ _ASIDE_GAIN = 10 ** (-14 / 20)
 """Turned away, a few steps from the microphone."""
 _COUGH_S = 0.35
 _COUGH_PEAK = 9000.0
-_SPEECH_RMS = 32768 * 10 ** (-23 / 20)
-"""Of all clips: see `speech.render`."""
-_NOISE_S = 5.0
 BACKCHANNEL = "uh huh"
 
 
@@ -76,18 +73,6 @@ def spoken(line: CallerLine | str, voice: str, folder: Path | None, rng: np.rand
     parts = (line.say,) if isinstance(line.say, str) else line.say
     samples, pauses = _joined(parts, voice)
     return _made(kind, line, " ".join(part for part in parts if isinstance(part, str)), voice, samples, pauses)
-
-
-def noise(snr_db: float, rng: np.random.Generator) -> Samples:
-    """A few seconds of a room's noise (pink) that can be looped, so many decibels below speech."""
-    count = round(_NOISE_S * SAMPLE_RATE)
-    spectrum = np.fft.rfft(rng.standard_normal(count))
-    spectrum[1:] /= np.sqrt(np.arange(1, spectrum.size))
-    spectrum[0] = 0
-    pink = np.fft.irfft(spectrum, count)
-    scaled = pink / np.sqrt(np.mean(pink**2)) * _SPEECH_RMS * 10 ** (-snr_db / 20)
-    found: Samples = np.clip(scaled, -32768, 32767).astype(np.int16)
-    return found
 
 
 def cough(rng: np.random.Generator) -> Samples:

@@ -17,8 +17,9 @@ from voicefleet.callers.health import HealthMeter
 from voicefleet.callers.outcome import CallOutcome
 from voicefleet.contract.api import CallTicket
 from voicefleet.runtime.clock import Clock, SystemClock
+from voicefleet.speech.background import noise
 from voicefleet.speech.clips import Utterance
-from voicefleet.tasks.clips import noise, spoken, voice_of
+from voicefleet.tasks.clips import spoken, voice_of
 from voicefleet.tasks.conversation import Conversation, Script
 from voicefleet.tasks.evaluation import evaluate, slots_of
 from voicefleet.tasks.load import TaskSet

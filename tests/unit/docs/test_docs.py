@@ -17,7 +17,7 @@ from docs.settings_table import READMES as TABLES
 from docs.settings_table import made
 from voicefleet.cli.app import Root
 from voicefleet.controller.settings.load import load_settings
-from voicefleet.loadtest.scenario import load_scenario
+from voicefleet.loadtest.scenario import Scenario, load_scenario
 from voicefleet.worker.tiers.schema import TiersFile
 
 pytestmark = pytest.mark.unit
@@ -113,6 +113,19 @@ def test_the_controllers_file_is_taken(tmp_path: Path) -> None:
     given = {name: "redis://127.0.0.1:6379" if "URL" in name else "a-secret-of-32-characters-or-more" for name in names}
     settings = load_settings(file, {**given, "VOICEFLEET_API_KEYS": "web:a-secret-of-16-characters:call"})
     assert set(settings.regions) == {"eu", "us"}
+
+
+def test_the_callers_of_a_scenario_are_taken() -> None:
+    callers = yaml.safe_load(block("loadtest/README.md", "# callers of a scenario"))
+    made = Scenario.model_validate({"arrivals": {"rate": 1, "calls": 2}, **callers}).callers
+    assert made.hang_up is not None
+    assert made.model_fields_set == set(callers["callers"])
+
+
+@pytest.mark.parametrize("begin", ["jobs:", "loadtest:"])
+def test_a_job_of_a_pipeline_runs_a_load_test(begin: str) -> None:
+    jobs = yaml.safe_load(block("loadtest/README.md", begin))
+    assert "voicefleet loadtest run smoke.yaml" in str(jobs.get("jobs", jobs)["loadtest"])
 
 
 def test_the_scenario_is_taken(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ class Source:
     def __init__(self, *, sends_agents: bool = False, refusal: UsageError | None = None) -> None:
         self.sends_agents, self.refusal = sends_agents, refusal
 
-    async def place(self, call: int) -> CallTicket:
+    async def place(self, call: int, patience_s: float) -> CallTicket:
         raise NotImplementedError
 
 

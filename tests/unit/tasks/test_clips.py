@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from voicefleet.contract.errors import ConfigError
+from voicefleet.speech.background import noise
 from voicefleet.speech.clips import Utterance
-from voicefleet.tasks.clips import cough, noise, recording, spoken
+from voicefleet.tasks.clips import cough, recording, spoken
 from voicefleet.tasks.record import SpeechKind
 from voicefleet.tasks.recording import Recorder
 from voicefleet.tasks.schema import CallerLine
