@@ -54,7 +54,7 @@ async def begun(folder: Path) -> AsyncIterator[asyncio.subprocess.Process]:
     """The command, as a user types it."""
     tune = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).with_name("voicefleet")),
-        *("tune", "--space", str(folder / "space.yaml"), "--tasks", str(folder / "tasks.yaml"), "--budget", "200s"),
+        *("tune", "--space", str(folder / "space.yaml"), "--tasks", str(folder / "tasks.yaml"), "--budget", "4m"),
         *("--calls", "1", "--out", str(folder / "out"), "--json", str(folder / "out.json")),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

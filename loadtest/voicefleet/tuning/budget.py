@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-START_S = 15.0
-"""A fleet and its first worker take about so long to start; two fleets are started, one after the other."""
-FINISH_S = 15.0
-"""The replies of the last settings are heard by another recogniser, and the files are written."""
+START_S = 20.0
+"""A fleet takes about so long to start once the one before it has ended; two are started, one after the other."""
+FINISH_S = 25.0
+"""The last fleet ends (8 s), the replies of the last settings are heard by another recogniser, files are written."""
 BLOCK_GUESS_S = 30.0
 """How long calls that are placed at the same time take, until some were measured: the longest of them counts."""
 CURVE_SHARE = 0.04

@@ -43,13 +43,13 @@ def test_a_budget_too_small_for_one_trial_is_refused(tmp_path: Path) -> None:
 
 def test_time_for_the_check_is_set_aside_and_grows_with_what_calls_take() -> None:
     budget = Budget(600.0)
-    assert budget.search_left_s(0.0) == 600 - 15 - 150
+    assert budget.search_left_s(0.0) == 600 - 25 - 150
     assert budget.rows(100.0, 2) == 1
     for _ in range(2):
         budget.note_block(70.0)
     # Two blocks of 70 s and a margin, and the start of their fleet, are more than a quarter.
-    assert budget.search_left_s(0.0) == pytest.approx(600 - 15 - (15 + 2 * 1.3 * 70))
-    assert budget.check_left_s(400.0) == 185.0
+    assert budget.search_left_s(0.0) == pytest.approx(600 - 25 - (20 + 2 * 1.3 * 70))
+    assert budget.check_left_s(400.0) == 175.0
     assert budget.rows(100.0, 2) == 0
 
 

@@ -220,11 +220,11 @@ async def test_whenever_it_is_killed_it_goes_on_within_the_budget(tmp_path: Path
     assert found.heldout == (found.chosen.name, PLAIN)
 
 
-@pytest.mark.parametrize("budget_s", [200.0, 240.0, 300.0, 600.0, 1_500.0])
+@pytest.mark.parametrize("budget_s", [215.0, 240.0, 300.0, 600.0, 1_500.0])
 @pytest.mark.parametrize("block_s", [10.0, 25.0, 40.0, 70.0])
 async def test_the_budget_is_kept_however_long_calls_take(tmp_path: Path, budget_s: float, block_s: float) -> None:
     stand, log = TableStand(block_s=block_s), open_log(tmp_path / "log", HEADER)
-    if budget_s < 2 * 15.0 + 4.6 * block_s + 15.0:
+    if budget_s < 10.0 + 2 * block_s + 20.0 + 2.6 * block_s + 25.0:
         # Two settings once, and the check of two, do not fit: it says so, and chooses nothing.
         with pytest.raises(ConfigError, match="before two settings had played anything"):
             await run(stand, log, budget_s)
@@ -246,7 +246,7 @@ async def test_time_that_is_left_over_is_played(tmp_path: Path) -> None:
     stand, log = TableStand(block_s=10.0), open_log(tmp_path / "log", HEADER)
     planned = plan(300.0, candidates=len(EVERY), tasks=len(TUNING), heldout_tasks=len(HELDOUT), at_once=4)
     found = await run(stand, log, 300.0)
-    assert 250.0 <= stand.clock.monotonic() - 100.0 <= 300.0
+    assert 230.0 <= stand.clock.monotonic() - 100.0 <= 300.0
     assert len(log.rounds) > len(planned.fields)
     plays = {name: [(r.task, r.trial) for r in log.of(name, "tuning")] for name in found.finalists}
     assert all(len(each) == len(set(each)) > sum(planned.tasks) for each in plays.values())
