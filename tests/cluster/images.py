@@ -104,6 +104,8 @@ def _build(component: str, image: Image) -> None:
         shutil.move(partial, moving)
         moving.replace(image.archive)
         if len(buildah.run("images", "--all", "--quiet").split()) > _KEPT_LAYERS:
+            # The store is ours alone, and so is this moment: what a build holds that was killed is nobody's.
+            buildah.run("rm", "--all")
             buildah.run("rmi", "--prune")
     _forget_old(component)
 
