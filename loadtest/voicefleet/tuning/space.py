@@ -151,7 +151,8 @@ def resolved(space: Space, environment: Mapping[str, str]) -> Tiers:
             # A name of its own for each, so that a message tells the option.
             tiers[f"{axis}-{option}"[:63]] = whole
     document = {"pipeline": space.name, "default": next(iter(tiers)), "tiers": tiers}
-    return resolve_tiers(validated(TiersFile, document, source=f"the space {space.name}"), environment)
+    source = f"the space {space.name}"
+    return resolve_tiers(validated(TiersFile, document, source=source), environment, source)
 
 
 def simulated_stages(tiers: Tiers) -> tuple[str, ...]:

@@ -85,15 +85,18 @@ def read_tiers(where: str) -> TiersFile:
     return validated(TiersFile, parse_yaml(text, field="--tiers", value=where), source=where, renamed=TIERS_FILE)
 
 
-def resolve_tiers(file: TiersFile, environment: Mapping[str, str]) -> Tiers:
+def resolve_tiers(file: TiersFile, environment: Mapping[str, str], source: str = "the tiers file") -> Tiers:
     """Find every provider class and check its arguments against its signature. Nothing is built.
+
+    Args:
+        source: what holds the tiers, for messages.
 
     Raises:
         MissingPartError: a plugin, or a turn detector's package, is not installed.
         ConfigError: a class is not there, an argument is not known, an environment variable is not set, or an
             apology's audio cannot be played; `ConfigErrors` when several things are wrong.
     """
-    mistakes = Mistakes("the tiers file")
+    mistakes = Mistakes(source)
     ready: dict[str, ReadyTier] = {}
     for name, tier in file.tiers.items():
         stages: dict[str, Stage] = {}
