@@ -120,7 +120,17 @@ async def test_a_run_is_good_and_leaves_its_result_and_its_report(tmp_path: Path
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo-report.html", "result.json"]
 
     result = json.loads((tmp_path / "result.json").read_text())
-    assert set(result) == {"calls", "turns", "ttfa_s", "greeting_s", "wait_s", "regions", "pipeline", "wall_s"}
+    assert set(result) == {
+        "calls",
+        "turns",
+        "ttfa_s",
+        "greeting_s",
+        "wait_s",
+        "pickup_s",
+        "regions",
+        "pipeline",
+        "wall_s",
+    }
     assert result["calls"] == {"offered": 4, "answered": 4, "silent": 0, "cut": 0}
     assert result["turns"] == {"asked": 8, "answered": 8, "apologies": 0}
     for name in ("ttfa_s", "greeting_s", "wait_s"):
