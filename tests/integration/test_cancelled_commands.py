@@ -10,7 +10,7 @@ from voicefleet.runtime.redis.connection import RedisClient
 
 pytestmark = pytest.mark.integration
 
-TRIES = 400
+TRIES = 1_000
 STEPS = 14
 """Of the event loop within one command, and a few more: each is the moment of a cancellation in its turn."""
 
@@ -28,8 +28,7 @@ async def test_no_command_forgets_a_cancellation(redis: RedisClient) -> None:
         command.cancel()
         await asyncio.wait({command})
         ended.append(command.cancelled())
-    assert len(ended) > TRIES / 2
+        # Its answer is not taken for that of the next command.
+        assert await redis.echo(f"after {number}") == f"after {number}"
+    assert len(ended) > 200
     assert all(ended), f"{ended.count(False)} of {len(ended)} went on"
-    # No answer of a command that was given up is taken for that of another.
-    await redis.set("x", "7")
-    assert await redis.get("x") == "7"

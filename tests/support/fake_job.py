@@ -229,6 +229,19 @@ class FakeTrack(rtc.LocalAudioTrack):
         self.mutings.append(False)
 
 
+class FakeSubscription:
+    """Whether somebody told that a participant subscribed to our track: nobody does, as when LiveKit's word is lost."""
+
+    def __init__(self) -> None:
+        self._told = False
+
+    def done(self) -> bool:
+        return self._told
+
+    def set_result(self, _: None) -> None:
+        self._told = True
+
+
 class FakeRoom:
     """A LiveKit room in which participants come and go as the test says; media arrives while `media_flows`."""
 
@@ -238,9 +251,12 @@ class FakeRoom:
     def __init__(self) -> None:
         self.remote_participants: dict[str, Any] = {}
         self.track = FakeTrack()
+        self.subscription = FakeSubscription()
         self.local_participant = SimpleNamespace(
             identity=f"agent-{JOB}",
-            track_publications={"TR": SimpleNamespace(track=self.track)},
+            track_publications={
+                "TR": SimpleNamespace(sid="TR", track=self.track, _first_subscription=self.subscription)
+            },
             set_attributes=self._set_attributes,
         )
         self.attributes_set: list[dict[str, str]] = []

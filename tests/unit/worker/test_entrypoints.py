@@ -64,6 +64,18 @@ def test_it_gets_the_claim_and_its_greeting_is_heard() -> None:
     run(case())
 
 
+def test_a_lost_word_of_the_subscription_does_not_keep_it_mute() -> None:
+    async def case() -> None:
+        team = Team(after=greets)
+        await team.job.serve()
+        assert not team.job.room.subscription.done()
+        await asyncio.sleep(5.0)
+        assert team.job.room.subscription.done()
+        await team.job.end()
+
+    run(case())
+
+
 def test_a_recovered_call_has_its_conversation_and_no_second_greeting() -> None:
     async def case() -> None:
         team = Team(after=greets, stored=BEFORE)
