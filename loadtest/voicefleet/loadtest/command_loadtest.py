@@ -19,11 +19,14 @@ from voicefleet.loadtest.command_search import SearchOptions, search, sentence
 from voicefleet.loadtest.destinations import Destinations
 from voicefleet.loadtest.metrics import serving
 from voicefleet.loadtest.options import changed, require_conditions
+from voicefleet.loadtest.heard import show_media, show_stages
 from voicefleet.loadtest.result import DEFAULT, Verdict, build_result
 from voicefleet.loadtest.run import run_scenario
 from voicefleet.loadtest.scenario import MAX_TURNS, Callers, Scenario, Target, load_scenario
+from voicefleet.loadtest.stage_times import require_told, with_stage_times
 from voicefleet.loadtest.targets import open_target
 from voicefleet.reporting.table import print_problems, shown
+from voicefleet.runtime.clock import SystemClock
 
 NAME = "voicefleet loadtest"
 
@@ -152,22 +155,28 @@ def _judged(
 async def _run(scenario: Scenario, name: str, metrics: str | None, engine: str, console: Console) -> dict[str, Any]:
     offsets_s = [float(offset) for offset in scenario.arrivals.offsets(scenario.seed)]
     async with open_target(scenario.target) as source, serving(metrics) as measures:
+        require_told(scenario.conditions, source.read_call)
         run = await run_scenario(
             scenario, offsets_s, source, console=console, measures=measures, title=name, engine=engine
         )
+        # After the run, which the reading must not disturb.
+        outcomes, reads = await with_stage_times(run.outcomes, source.read_call, SystemClock())
     return build_result(
-        run.outcomes,
+        outcomes,
         run.health,
         run.wall_s,
         fail_if=scenario.conditions,
         timeout_s=scenario.callers.turn_timeout_s,
         engine=run.engine,
+        reads=reads,
     )
 
 
 def show(result: Mapping[str, Any], console: Console, name: str = NAME) -> None:
     """Print a result."""
     console.print(waits_table(result, name))
+    show_media(result, console)
+    show_stages(result, console)
     console.print(f"{counts_line(result)}, {result['turns_cut_in']} cut in; {result['wall_s']} s")
     health = result["generator"]
     console.print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from voicefleet.callers.health import GeneratorHealth
 from voicefleet.callers.outcome import CallOutcome, summary
 from voicefleet.callers.verdict import errors_of, shortcomings
 from voicefleet.loadtest.figures import figures_of
+from voicefleet.loadtest.stage_times import CallReads, stages_json
 from voicefleet.loadtest.thresholds import Condition, check
 
 GENERATOR = "the load generator kept time"
@@ -39,6 +41,7 @@ def build_result(
     fail_if: tuple[Condition, ...] = (),
     timeout_s: float = 10.0,
     engine: Mapping[str, Any] | None = None,
+    reads: CallReads | None = None,
 ) -> dict[str, Any]:
     """The JSON that ``--json`` writes.
 
@@ -46,11 +49,13 @@ def build_result(
         fail_if: what must not become true. Empty: every caller must hear an answer to every turn, and no call be cut.
         timeout_s: what a turn without an answer counts, at least.
         engine: who held the calls, as `engine_json` gives it.
+        reads: how the reading of the workers' stage times went, which are in the turns; None: nobody looked.
 
     Returns:
         the keys of `outcome.summary`, and ``{"figures": {name: number or null}, "turns_cut_in",
         "generator": {lag_p99_s, lag_max_s, cpu_share, pacing_p99_s, pacing_max_s, pacing_known, start_lag_max_s},
-        "engine": {name, playout_delay_s, packets} or null, "verdict": good | bad | void,
+        "engine": {name, playout_delay_s, packets} or null, "media": {"calls": for which it is known, "codecs", "paths":
+        {name: calls}}, "stages": as `stages_json` has them, "verdict": good | bad | void,
         "shortcomings": [sentence, ...], "remarks": [sentence, ...],
         "criteria": [{"name", "value", "held", "found"}, ...], "wall_s", "turn_timeout_s",
         "outcomes": [call, ...]}``.
@@ -79,6 +84,8 @@ def build_result(
         "turns_cut_in": sum(turn.cut_in for call in calls for turn in call.turns),
         "generator": {**health.to_json(), "start_lag_max_s": max((call.lag_s for call in calls), default=None)},
         "engine": engine,
+        "media": _media(calls),
+        "stages": stages_json(calls, reads),
         "verdict": (Verdict.VOID if late else Verdict.BAD if wrong else Verdict.GOOD).value,
         "shortcomings": [f"void: {late}", *wrong] if late else wrong,
         "remarks": found if fail_if else [],
@@ -87,3 +94,10 @@ def build_result(
         "turn_timeout_s": timeout_s,
         "outcomes": [call.to_json() for call in calls],
     }
+
+
+def _media(calls: Sequence[CallOutcome]) -> dict[str, Any]:
+    known = [call.media for call in calls if call.media is not None]
+    paths = Counter(f"{media.path} {media.candidates}" for media in known if media.path)
+    codecs = Counter(media.codec for media in known if media.codec)
+    return {"calls": len(known), "codecs": dict(codecs), "paths": dict(paths)}
