@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from voicefleet.callers.stages import PARTS
-from voicefleet.loadtest.figures import COUNTS, LATENCIES, MEDIA, PATHS, SHOWN_STATISTICS
+from voicefleet.loadtest.figures import COUNTS, LATENCIES, MEDIA, PATHS, SHOWN_STATISTICS, known_figures
 from voicefleet.loadtest.heard import media_line, media_shown
 from voicefleet.loadtest.stage_times import stages_sentence
 from voicefleet.reporting.figure import new_figure, svg
@@ -24,7 +24,10 @@ _ROWS = 200
 
 def render_result(result: Mapping[str, Any], name: str) -> str:
     """The page of a result, as `result.build_result` makes it."""
-    figures = result["figures"]
+    # A result of an older release has fewer.
+    figures = {**dict.fromkeys(known_figures()), **result["figures"]}
+    heard = result.get("media") or {"calls": 0}
+    stages = result.get("stages")
     failed = [call for call in result["outcomes"] if call["result"] != "answered"]
     return render_page(
         "voicefleet.loadtest",
@@ -37,13 +40,12 @@ def render_result(result: Mapping[str, Any], name: str) -> str:
         statistics=SHOWN_STATISTICS,
         counts=COUNTS,
         media=MEDIA,
-        media_shown={name: [media_shown(name, figures[f"{name}_{one}"]) for one in _of(name)] for name in MEDIA}
-        if result.get("media")
-        else {},
-        media_said=media_line(result["media"]) if result.get("media") else "",
+        media_shown={name: [media_shown(name, figures[f"{name}_{one}"]) for one in _of(name)] for name in MEDIA},
+        media_calls=heard["calls"],
+        media_said=media_line(heard) if heard["calls"] else "",
         paths=PATHS,
-        stages=result.get("stages"),
-        stages_said=stages_sentence(result["stages"]) if result.get("stages") else "",
+        stages=stages,
+        stages_said=stages_sentence(stages).rstrip(".") if stages else "",
         parts=PARTS,
         parts_svg=_parts_chart(result),
         calls_svg=_calls_chart(result),

@@ -105,7 +105,7 @@ def test_the_options_of_the_plain_command_are_a_scenario() -> None:
 
 
 class Source:
-    field, address = "--livekit-url", "ws://l"
+    field, address, read_call = "--livekit-url", "ws://l", None
 
     def __init__(self, *, sends_agents: bool = False, refusal: UsageError | None = None) -> None:
         self.sends_agents, self.refusal = sends_agents, refusal

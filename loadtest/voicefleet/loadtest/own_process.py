@@ -1,0 +1,46 @@
+"""Lets the callers of a command hang up in order, however the command ends, kill -9 included.
+
+The command goes on in a fork, and who was started waits for it. When the waiting process is gone, the kernel closes its
+end of a pipe, and the fork ends as by Ctrl-C. To fork is safe as long as there is one thread: so before LiveKit's
+library, numpy and the like are imported, which is why nothing is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+
+
+def hang_up_if_killed() -> None:
+    """Go on in a process of its own. Whoever calls it never knows the difference: signals, output and exit code pass
+    through, SIGTERM hangs up as Ctrl-C does."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    ending, held = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(ending)
+        _wait_for(child)
+    os.close(held)
+    threading.Thread(target=_interrupt_when_closed, args=(ending,), daemon=True, name="command-guard").start()
+
+
+def _wait_for(child: int) -> None:
+    """End as the child does."""
+
+    def interrupt(*_: object) -> None:
+        os.kill(child, signal.SIGINT)
+
+    # A terminal sends Ctrl-C to both.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, interrupt)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    os._exit(code if code >= 0 else 128 - code)
+
+
+def _interrupt_when_closed(ending: int) -> None:
+    os.read(ending, 1)
+    os.kill(os.getpid(), signal.SIGINT)
