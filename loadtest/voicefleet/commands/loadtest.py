@@ -25,7 +25,10 @@ LiveKitOption = Annotated[
         help="Call this LiveKit without a controller; LIVEKIT_API_KEY and _SECRET make the tokens.",
     ),
 ]
-AgentNameOption = Annotated[str | None, typer.Option(help="Agent name in these tokens; voicefleet when left out.")]
+AgentNameOption = Annotated[
+    str | None,
+    typer.Option(help="Agent name in these tokens; voicefleet when left out, '' for agents without a name."),
+]
 TokenUrlOption = Annotated[
     str | None, typer.Option(help="Get tokens from this endpoint, of LiveKit's standard form, instead.")
 ]

@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from voicefleet.callers.media import MediaStats
 from voicefleet.callers.stages import PARTS
 from voicefleet.loadtest.figures import MEDIA
 from voicefleet.loadtest.stage_times import stages_sentence
@@ -31,6 +32,16 @@ def media_line(media: Mapping[str, Any]) -> str:
     """Codec and path of the calls, in one line."""
     kinds = [", ".join(f"{count} {name}" for name, count in media[key].items()) for key in ("codecs", "paths")]
     return f"calls by codec: {kinds[0] or 'unknown'}; by path (caller/LiveKit): {kinds[1] or 'unknown'}"
+
+
+def packets_line(media: MediaStats) -> str:
+    """How one call's packets went, in one line."""
+    told = {"rtt": media.rtt_s, "jitter": media.jitter_s, "loss": media.loss_ratio, "mos": media.mos}
+    words = {name: media_shown(name, value) for name, value in told.items()}
+    return (
+        f"packets: {media.path or 'path unknown'} {media.candidates}, {media.codec or 'codec unknown'}; round trip "
+        f"{words['rtt']}, jitter {words['jitter']}, loss {words['loss']}; estimated MOS {words['mos']}"
+    )
 
 
 def show_stages(result: Mapping[str, Any], console: Console) -> None:
