@@ -160,7 +160,8 @@ async def _run(scenario: Scenario, name: str, metrics: str | None, engine: str, 
             scenario, offsets_s, source, console=console, measures=measures, title=name, engine=engine
         )
         # After the run, which the reading must not disturb.
-        outcomes, reads = await with_stage_times(run.outcomes, source.read_call, SystemClock())
+        with console.status("reading what the workers measured"):
+            outcomes, reads = await with_stage_times(run.outcomes, source.read_call, SystemClock())
     return build_result(
         outcomes,
         run.health,
