@@ -1,4 +1,4 @@
-"""`voicefleet loadtest` as its users start it, killed in mid-call: its callers leave their rooms, whoever holds them."""
+"""`voicefleet loadtest` as its users start it, killed in mid-call: its callers leave their rooms."""
 
 from __future__ import annotations
 

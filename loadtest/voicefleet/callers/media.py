@@ -1,7 +1,7 @@
 """How one call's packets went, at the caller's end: what both engines tell, and how the Python SDK's statistics say it.
 
-The path is the one between the caller and LiveKit. Losses and jitter are those of agents' voices as they arrived there,
-so of the whole way. The MOS is an estimate from these alone (`contract.metrics.emodel`), the model of the workers' metrics.
+The path is the one between the caller and LiveKit. Losses and jitter are those of agents' voices as they arrived, so
+of the whole way. The MOS is an estimate from these alone, by the model of the workers' metrics (`metrics.emodel`).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class MediaStats:
         rtt_s: round trip between caller and LiveKit, the mean of ICE's connectivity checks.
         jitter_s: interarrival jitter (RFC 3550) of agents' voices, the mean over the call.
         packets, lost: of agents' voices: that came, and that never did.
-        gap_s: agents' speech that was missing at the ear. Of the Go engine: holes that no buffer of 100 ms bridges; of the
-            Python SDK: voice that its jitter buffer had to make up.
+        gap_s: agents' speech that was missing at the ear. Of the Go engine: holes that no buffer of 100 ms bridges; of
+            the Python SDK: voice that its jitter buffer had to make up.
         codec: of agents' voices: opus, or red (Opus with redundancy); empty: not known.
         path: udp, tcp, or by a relay turn/udp, turn/tcp, turn/tls; empty: not known.
         candidates: ICE's types of both ends, the caller's first, as ``srflx/host``; empty: not known.
@@ -85,7 +85,7 @@ class _Track:
 
 
 class MediaMeter:
-    """Gathers one call's statistics over several readings: a track that is gone, or a closed room, tells nothing more."""
+    """Gathers one call's statistics over several readings: a track that is gone tells nothing more."""
 
     def __init__(self) -> None:
         self._tracks: dict[int, _Track] = {}

@@ -202,8 +202,8 @@ def samples(calls: Sequence[CallOutcome], timeout_s: float) -> dict[str, list[fl
 
 
 def media_samples(calls: Sequence[CallOutcome]) -> dict[str, list[float]]:
-    """How each call's packets went, one sample a call for which it is known: ``rtt``, ``jitter`` and ``gap`` in seconds,
-    ``loss`` as a ratio, ``mos``."""
+    """How each call's packets went, one sample a call for which it is known: ``rtt``, ``jitter`` and ``gap`` in
+    seconds, ``loss`` as a ratio, ``mos``."""
     media = [call.media for call in calls if call.media is not None]
     told = {
         "rtt": [one.rtt_s for one in media],
@@ -220,7 +220,8 @@ def summary(outcomes: Iterable[CallOutcome], *, timeout_s: float = 10.0) -> dict
 
     Returns:
         ``{"calls": {offered, answered, silent, cut}, "turns": {asked, answered, apologies},
-        "join_s" | "ttfa_s" | "greeting_s" | "pickup_s" | "wait_s": {p50, p95, max}}``; quantiles in seconds, None without samples.
+        "join_s" | "ttfa_s" | "greeting_s" | "pickup_s" | "wait_s": {p50, p95, max}}``; quantiles in seconds, None
+        without samples.
     """
     calls = list(outcomes)
     turns = [turn for call in calls for turn in call.turns]

@@ -17,9 +17,9 @@ from voicefleet.contract.parsing.limits import require_between
 from voicefleet.loadtest.arrivals import MAX_CALLS, Arrivals
 from voicefleet.loadtest.command_search import SearchOptions, search, sentence
 from voicefleet.loadtest.destinations import Destinations
+from voicefleet.loadtest.heard import show_media, show_stages
 from voicefleet.loadtest.metrics import serving
 from voicefleet.loadtest.options import changed, require_conditions
-from voicefleet.loadtest.heard import show_media, show_stages
 from voicefleet.loadtest.result import DEFAULT, Verdict, build_result
 from voicefleet.loadtest.run import run_scenario
 from voicefleet.loadtest.scenario import MAX_TURNS, Callers, Scenario, Target, load_scenario

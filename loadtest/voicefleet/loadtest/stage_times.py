@@ -156,4 +156,3 @@ def stages_sentence(stages: Mapping[str, Any]) -> str:
         return ""
     why = f": {stages['why']}" if stages["why"] else ""
     return f"of {missing} of {stages['turns']} answers it is not known where their time went{why}"
-

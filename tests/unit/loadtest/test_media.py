@@ -106,7 +106,7 @@ def test_figures_are_of_the_calls_for_which_it_is_known() -> None:
     assert figures["rtt_max"] == 0.3
     assert figures["loss_mean"] == pytest.approx(0.005)
     assert figures["mos_p5"] is not None
-    assert figures["mos_min"] == slow.mos
+    assert figures["mos_min"] == MEDIA.mos
     assert (figures["calls_relayed"], figures["calls_relayed_ratio"], figures["calls_over_tcp_ratio"]) == (1, 0.5, 0.5)
     unknown = figures_of([GOOD], 10.0)
     assert (unknown["rtt_p95"], unknown["calls_relayed"], unknown["calls_relayed_ratio"]) == (None, None, None)

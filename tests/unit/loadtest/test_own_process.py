@@ -16,10 +16,10 @@ from voicefleet.loadtest.own_process import hang_up_if_killed
 
 print("before")
 hang_up_if_killed()
-print("after", flush=True)
-if len(sys.argv) == 2:
-    sys.exit(int(sys.argv[1]))
 try:
+    print("after", flush=True)
+    if len(sys.argv) == 2:
+        sys.exit(int(sys.argv[1]))
     time.sleep(60)
 except KeyboardInterrupt:
     print("hung up", flush=True)
