@@ -40,14 +40,16 @@ class TicketSource(Protocol):
         sends_agents: whether it is the platform's own affair that agents come; else our token, or their endpoint, asks
             for one by a name, which may be wrong.
         refusal: why the last request for a ticket failed; None: none did.
-        read_call: reads what the workers measured of a call; None: nobody there tells.
     """
 
     field: str
     address: str
     sends_agents: bool
     refusal: UsageError | None
-    read_call: ReadCall | None
+
+    @property
+    def read_call(self) -> ReadCall | None:
+        """Reads what the workers measured of a call; None: nobody there tells."""
 
     async def place(self, call: int, patience_s: float) -> CallTicket:
         """The ticket of call number `call`, whose caller waits so long for a place where the fleet is full."""
