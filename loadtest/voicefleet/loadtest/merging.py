@@ -46,10 +46,10 @@ class Part:
     def missing(self) -> str:
         """What is missing of it, a sentence; empty: nothing."""
         lost = self.planned - len(self.outcomes)
-        if not self.trouble and lost <= 0:
+        calls = f"; {lost} of its {self.planned} calls are missing" if lost > 0 else ""
+        if not self.trouble and not calls:
             return ""
-        calls = f"{lost} of its {self.planned} calls are missing" if lost > 0 else "it did not say whether it kept time"
-        return f"{self.name}: {self.trouble or 'some of its results were lost'}; {calls}"
+        return f"{self.name}: {self.trouble or 'some of its results were lost'}{calls}"
 
     def to_json(self) -> dict[str, Any]:
         """What a result tells of it."""
