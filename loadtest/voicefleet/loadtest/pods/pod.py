@@ -40,13 +40,15 @@ def play_share(plan_file: Path, gate_file: Path, index: int, metrics: str | None
         plan = parse_plan(read_text(plan_file, field="--plan", hint="Start it by `voicefleet loadtest --kubernetes`."))
         if not 0 <= index < plan.shares:
             raise ConfigError("no such share", field="--index", value=index, hint=f"Use 0 to {plan.shares - 1}.")
-        return asyncio.run(_Pod(plan, index, gate_file, teller, clock).play(metrics))
+        return asyncio.run(Pod(plan, index, gate_file, teller, clock).play(metrics))
     except UsageError as error:
         teller.refused(error)
         return UsageError.exit_code
 
 
-class _Pod:
+class Pod:
+    """The share of one index. `play` once."""
+
     def __init__(self, plan: Plan, index: int, gate: Path, teller: Teller, clock: Clock) -> None:
         self._plan, self._share = plan, plan.share(index)
         self._gate, self._teller, self._clock = gate, teller, clock
