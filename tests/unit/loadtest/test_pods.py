@@ -73,7 +73,8 @@ RUNNING = {"running": {"startedAt": "x"}}
 
 def a_pod(name: str, index: int | None, state: dict[str, Any] | None = None, phase: str = "Running", **status: Any) -> Any:
     annotations = {} if index is None else {INDEX: str(index)}
-    statuses = [{"state": state}] if state is not None else []
+    mesh = {"name": "istio-proxy", "state": {"running": {}}}
+    statuses = [mesh, {"name": "loadtest", "state": state}] if state is not None else [mesh]
     return {
         "metadata": {"name": name, "annotations": annotations},
         "status": {"phase": phase, "containerStatuses": statuses, **status},
@@ -127,6 +128,7 @@ def test_the_job_is_the_charts_with_what_makes_its_pods_play_together() -> None:
         "parallelism": 3,
         "completionMode": "Indexed",
         "backoffLimitPerIndex": 0,
+        "podReplacementPolicy": "Failed",
         "backoffLimit": 2**31 - 1,
         "activeDeadlineSeconds": 90,
         "suspend": True,
@@ -316,7 +318,7 @@ def test_another_pod_of_the_same_index_plays_another_plan() -> None:
     ],
 )
 def test_what_kubernetes_says_of_a_pod(manifest: Any, state: PodState | None) -> None:
-    assert pod_state(manifest) == state
+    assert pod_state(manifest, "loadtest") == state
 
 
 # --- the starter ---
@@ -388,7 +390,8 @@ class PlayedCluster:
     async def warnings(self, _uid: str) -> list[str]:
         return ["exceeded quota"]
 
-    async def log(self, pod: str, since_s: int | None, *, follow: bool) -> AsyncIterator[str]:
+    async def log(self, pod: str, container: str, since_s: int | None, *, follow: bool) -> AsyncIterator[str]:
+        assert container == "loadtest"
         read = 0
         there = self.pods_there[pod]
         while True:

@@ -141,13 +141,22 @@ class JobApi:
             return [str(event.get("message", "")) for event in found["items"]]
         return []
 
-    async def log(self, pod: str, since_s: int | None, *, follow: bool) -> AsyncIterator[str]:
-        """The lines of a pod's log, until it ends. Raises `ApiError`, also when nothing comes for long."""
+    async def log(self, pod: str, container: str, since_s: int | None, *, follow: bool) -> AsyncIterator[str]:
+        """The lines of a container's log, until it ends. Raises `ApiError`, also when nothing comes for long.
+
+        Args:
+            since_s: seconds ago; None: from its begin on.
+        """
         what = f"read the log of pod {pod}"
         try:
             async with asyncio.timeout(_ANSWER_S):
                 answer: Any = await CoreV1Api(self._connected()).read_namespaced_pod_log_without_preload_content(
-                    pod, self.namespace, follow=follow, since_seconds=since_s, _request_timeout=_DAY_S
+                    pod,
+                    self.namespace,
+                    container=container,
+                    follow=follow,
+                    since_seconds=since_s,
+                    _request_timeout=_DAY_S,
                 )
             try:
                 if answer.status != 200:

@@ -17,7 +17,7 @@ from voicefleet.contract.errors import ConfigError, UnreachableError, UsageError
 from voicefleet.loadtest.merging import merged
 from voicefleet.loadtest.pods.api import FORBIDDEN, ApiError, JobApi
 from voicefleet.loadtest.pods.gate import ALONE_AFTER_S, TOLD_EVERY_S, Told
-from voicefleet.loadtest.pods.manifest import job, parse_template, plan_map
+from voicefleet.loadtest.pods.manifest import container_of, job, parse_template, plan_map
 from voicefleet.loadtest.pods.plan import Plan, plan_of
 from voicefleet.loadtest.pods.record import PodRecord, pod_state
 from voicefleet.loadtest.progress import Progress
@@ -81,7 +81,7 @@ class JobRun:
         self._plan, self._where, self._api = plan, where, api
         self._console, self._clock = console, clock
         self._name = f"{where.job_template[:_NAME].rstrip('-.')}-{secrets.token_hex(3)}"
-        self._uid = ""
+        self._uid = self._container = ""
         now_s = clock.monotonic()
         self._records = [PodRecord(index, len(plan.share(index)), now_s) for index in range(plan.shares)]
         self._progress = Progress(len(plan.offsets_s), f"{title}, {plan.shares} pods")
@@ -95,6 +95,7 @@ class JobRun:
     async def play(self) -> dict[str, Any]:
         where = self._where
         template = parse_template(await self._api.template(where.job_template), name=where.job_template)
+        self._container = container_of(template)
         lasts_s = where.ready_within_s + self._plan.offsets_s[-1] + _LONGEST_CALL_S
         try:
             await self._make(job(template, name=self._name, pods=where.pods, secret=where.secret, lasts_s=lasts_s))
@@ -215,7 +216,7 @@ class JobRun:
             with self._bearing():
                 manifests = await self._api.pods(self._name)
                 self._answered_s = self._clock.monotonic()
-                states = [state for manifest in manifests if (state := pod_state(manifest)) is not None]
+                states = [state for manifest in manifests if (state := pod_state(manifest, self._container))]
                 for record in self._records:
                     own = [state for state in states if state.index == record.index]
                     same = [state for state in own if state.name == record.pod]
@@ -245,7 +246,7 @@ class JobRun:
             began_s = self._clock.monotonic()
             ago_s = None if since_s is None else math.ceil(began_s - since_s) + 5
             try:
-                async for line in self._api.log(record.pod, ago_s, follow=not last):
+                async for line in self._api.log(record.pod, self._container, ago_s, follow=not last):
                     now_s = self._clock.monotonic()
                     record.take(line, now_s, self._clock.wall().timestamp())
                     since_s = now_s

@@ -37,8 +37,8 @@ def parse_template(text: str, *, name: str) -> Manifest:
     try:
         job = yaml.safe_load(text)
         assert job["kind"] == "Job"
-        assert job["spec"]["template"]["spec"]["containers"][0]["image"]
-    except (yaml.YAMLError, AssertionError, KeyError, TypeError, IndexError) as error:
+        assert {"name", "image"} <= job["spec"]["template"]["spec"]["containers"][0].keys()
+    except (yaml.YAMLError, AssertionError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ConfigError(
             "holds no Job with a container", field="--job-template", value=name, hint="Use the one that the chart makes."
         ) from error
@@ -67,6 +67,7 @@ def job(template: Manifest, *, name: str, pods: int, secret: str | None, lasts_s
         "completionMode": "Indexed",
         # A pod that fails is no reason to end the others, nor to play its calls at another time.
         "backoffLimitPerIndex": 0,
+        "podReplacementPolicy": "Failed",
         "backoffLimit": _NO_LIMIT,
         "activeDeadlineSeconds": int(lasts_s),
         "suspend": True,
@@ -104,6 +105,11 @@ def _complete(container: Manifest, secret: str | None) -> None:
     if secret is not None:
         container["env"] = [entry for entry in container.get("env", []) if entry["name"] != OWN_KEY]
         container["envFrom"] = [*container.get("envFrom", []), {"secretRef": {"name": secret}}]
+
+
+def container_of(template: Manifest) -> str:
+    """The name of the container that plays: meshes put others beside it."""
+    return str(template["spec"]["template"]["spec"]["containers"][0]["name"])
 
 
 def plan_map(name: str, uid: str, plan: str) -> Manifest:

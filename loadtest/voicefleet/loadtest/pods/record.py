@@ -52,15 +52,15 @@ class PodState:
     why: str = ""
 
 
-def pod_state(manifest: Mapping[str, Any]) -> PodState | None:
-    """The state in a pod's manifest; None: it is no pod of an Indexed Job."""
+def pod_state(manifest: Mapping[str, Any], container: str) -> PodState | None:
+    """The state in a pod's manifest, as far as it is that of `container`; None: it is no pod of an Indexed Job."""
     metadata, status = manifest["metadata"], manifest.get("status") or {}
     index = (metadata.get("annotations") or {}).get(INDEX)
     if index is None or not str(index).isdigit():
         return None
     name, number = str(metadata["name"]), int(index)
-    containers = status.get("containerStatuses") or [{}]
-    state: Mapping[str, Any] = containers[0].get("state") or {}
+    statuses = status.get("containerStatuses") or ()
+    state: Mapping[str, Any] = next((s.get("state") or {} for s in statuses if s.get("name") == container), {})
     if status.get("phase") in ("Succeeded", "Failed") or "terminated" in state:
         return PodState(name, number, "terminated" in state, True, why=_end(status, state.get("terminated") or {}))
     if "running" in state:
