@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import RenderableType
@@ -22,7 +22,6 @@ class Progress:
         self._title = title
         self._placed = 0
         self._live: set[str] = set()
-        self._live_elsewhere = 0
 
     def on_event(self, call_id: str, kind: str, _t_s: float, _data: Mapping[str, Any]) -> None:
         """The swarm's events."""
@@ -36,16 +35,12 @@ class Progress:
         self._live.discard(outcome.call_id)
         self.outcomes.append(outcome)
 
-    def take(self, outcomes: Sequence[CallOutcome], placed: int, live: int) -> None:
-        """What others say who hold the calls; takes the place of all that was known."""
-        self.outcomes, self._placed, self._live_elsewhere = list(outcomes), placed, live
-
     def render(self) -> RenderableType:
         """The picture at this moment."""
         heard = quantiles([t.ttfa_s for o in self.outcomes for t in o.turns if t.ttfa_s is not None])
         failed = sum(outcome.failed for outcome in self.outcomes)
         text = (
-            f"calls: {self._placed} of {self._calls} placed, {len(self._live) + self._live_elsewhere} live, {len(self.outcomes)} finished"
+            f"calls: {self._placed} of {self._calls} placed, {len(self._live)} live, {len(self.outcomes)} finished"
             f"{f', {failed} failed' if failed else ''}\n"
             f"TTFA so far: p50 {shown(heard['p50'], ' s')}, p95 {shown(heard['p95'], ' s')}"
         )

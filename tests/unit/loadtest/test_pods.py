@@ -190,8 +190,8 @@ def test_a_pod_that_ends_in_order_is_whole() -> None:
     log = Log(planned=2)
     log.tell.ready()
     log.tell.began(0.0)
-    log.tell.beat(2, 2, FINE)
-    assert (log.record.placed, log.record.live, log.record.over) == (2, 2, False)
+    log.tell.beat(FINE)
+    assert not log.record.over
     for call in calls(1, 4):
         log.tell.call(call)
     log.tell.end(LoadRun((), replace(FINE, pacing_p99_s=0.001), 30.0, {"name": "go", "packets": None}))
@@ -200,6 +200,34 @@ def test_a_pod_that_ends_in_order_is_whole() -> None:
     assert (part.missing, part.wall_s, part.engine) == ("", 30.0, {"name": "go", "packets": None})
     assert part.health == replace(FINE, pacing_p99_s=0.001)
     assert part.outcomes == tuple(calls(1, 4)), "a call arrives as it was"
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.all: list[Any] = []
+
+    def on_event(self, call_id: str, kind: str, _t_s: float, data: Any) -> None:
+        self.all.append((call_id, kind, data))
+
+    def finished(self, outcome: CallOutcome) -> None:
+        self.all.append(outcome.call_id)
+
+
+def test_whoever_watches_sees_the_calls_of_all_pods() -> None:
+    seen, log = Seen(), Log()
+    log.record = PodRecord(1, 3, 0.0, seen)
+    log.tell.event("call-1", "due", {"lag_s": 0.1, "x": 2})
+    log.tell.event("call-1", "joined", {"room": "r"})
+    assert log.record.joined
+    log.tell.event("call-1", "greeting", {})
+    log.tell.event("call-1", "reply", {"ttfa_s": 0.7, "text": "t"})
+    log.tell.call(calls(1)[0])
+    assert seen.all == [
+        ("call-1", "due", {"lag_s": 0.1}),
+        ("call-1", "joined", {}),
+        ("call-1", "reply", {"ttfa_s": 0.7}),
+        "call-00001",
+    ]
 
 
 def test_what_is_read_again_counts_once_and_what_others_log_is_nothing() -> None:
@@ -228,7 +256,7 @@ def test_what_a_killed_pod_had_told_is_kept() -> None:
     log.tell.began(0.0)
     log.tell.call(calls(1)[0])
     log.now_s += 12.0
-    log.tell.beat(2, 1, FINE)
+    log.tell.beat(FINE)
     log.record.see(PodState("lt-1-1-abcde", 1, True, True, why="killed: OOMKilled"))
     assert not log.record.over, "there may be more in its log"
     log.record.log_over = True
@@ -446,7 +474,8 @@ class PlayedPod:
         await self.start()
         for number in self.numbers:
             await asyncio.sleep(1.0)
-            self.tell.beat(1, 1, FINE)
+            self.tell.beat(FINE)
+            self.tell.event(f"call-{number:05d}", "joined", {})
             self.call(number)
         self.tell.end(LoadRun((), FINE, 9.0, {"name": "python", "playout_delay_s": 0.0, "packets": None}))
         self.end()
@@ -531,7 +560,7 @@ def test_pods_are_told_again_and_again_that_their_starter_lives() -> None:
     async def play(pod: PlayedPod) -> None:
         await pod.start()
         for _ in range(100):
-            pod.tell.beat(0, 0, FINE)
+            pod.tell.beat(FINE)
             await asyncio.sleep(5.0)
         pod.end(1)
 

@@ -83,8 +83,10 @@ class JobRun:
         self._name = f"{where.job_template[:_NAME].rstrip('-.')}-{secrets.token_hex(3)}"
         self._uid = self._container = ""
         now_s = clock.monotonic()
-        self._records = [PodRecord(index, len(plan.share(index)), now_s) for index in range(plan.shares)]
         self._progress = Progress(len(plan.offsets_s), f"{title}, {plan.shares} pods")
+        self._records = [
+            PodRecord(index, len(plan.share(index)), now_s, self._progress) for index in range(plan.shares)
+        ]
         self._answered_s = now_s
         self._beat = 0
         self._failure: ApiError | None = None
@@ -104,7 +106,7 @@ class JobRun:
             self._say(f"Job {self._name} in namespace {self._api.namespace}: {where.pods} pods")
             await self._until_ready()
             await self._start()
-            with Live(get_renderable=self._render, console=self._console, refresh_per_second=2, transient=True):
+            with Live(get_renderable=self._progress.render, console=self._console, refresh_per_second=2, transient=True):
                 await self._until_over()
         finally:
             await self._clean_up()
@@ -198,14 +200,6 @@ class JobRun:
             if refused is not None and not any(record.joined for record in self._records):
                 raise refused
             await self._clock.sleep(_DECIDE_EVERY_S)
-
-    def _render(self) -> Any:
-        # In a thread of its own: each list is made in one go.
-        outcomes = [outcome for record in self._records for outcome in [*record.outcomes.values()]]
-        self._progress.take(
-            outcomes, sum(record.placed for record in self._records), sum(record.live for record in self._records)
-        )
-        return self._progress.render()
 
     # --- beside ---
 

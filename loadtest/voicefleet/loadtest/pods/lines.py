@@ -4,7 +4,8 @@
 
 ready    all is prepared; told again every second until the start, so that the starter can compare clocks
 began    ``late_s``: how long after the start
-beat     ``placed``, ``live``: calls so far; ``health``: the generator's, so far
+beat     ``health``: the generator's, so far
+event    ``call``, ``kind``, ``data``: what happens in a call, as far as a picture of the run shows it (`SHOWN`)
 call     ``call``: the outcome of a call that is over
 end      ``health``, ``engine``, ``wall_s``: of all of it; ``why``: empty when all calls are over, else what ended it
 refused  ``what``, ``field``, ``value``, ``hint``: of the `UsageError` that ended it
@@ -25,6 +26,8 @@ from voicefleet.loadtest.run import LoadRun
 BEAT_EVERY_S = 5.0
 READY_EVERY_S = 1.0
 MARK = "loadtest"
+SHOWN: Mapping[str, tuple[str, ...]] = {"due": ("lag_s",), "joined": (), "agent_joined": (), "reply": ("ttfa_s",)}
+"""Events that are told, each with those of its data."""
 
 
 class Teller:
@@ -45,8 +48,12 @@ class Teller:
     def began(self, late_s: float) -> None:
         self._tell("began", late_s=round(late_s, 3))
 
-    def beat(self, placed: int, live: int, health: GeneratorHealth) -> None:
-        self._tell("beat", placed=placed, live=live, health=health.to_json())
+    def beat(self, health: GeneratorHealth) -> None:
+        self._tell("beat", health=health.to_json())
+
+    def event(self, call_id: str, kind: str, data: Mapping[str, Any]) -> None:
+        if kind in SHOWN:
+            self._tell("event", call=call_id, kind=kind, data={name: data[name] for name in SHOWN[kind] if name in data})
 
     def call(self, outcome: CallOutcome) -> None:
         self._tell("call", call=outcome.to_json())

@@ -12,7 +12,6 @@ from typing import Any
 from rich.console import Console
 
 from voicefleet.callers.health import HealthMeter
-from voicefleet.callers.outcome import CallOutcome
 from voicefleet.contract.errors import ConfigError, UsageError
 from voicefleet.loadtest.metrics import serving
 from voicefleet.loadtest.pods.gate import ALONE_AFTER_S, Attendance, Told, parse_told
@@ -55,8 +54,6 @@ class Pod:
         self._meter = HealthMeter(clock)
         self._prepared = asyncio.Event()
         self._start_s: float | None = None
-        self._placed = 0
-        self._live: set[str] = set()
         self._ended_by = ""
 
     async def play(self, metrics: str | None) -> int:
@@ -91,7 +88,7 @@ class Pod:
 
     async def _run(self, metrics: str | None) -> LoadRun:
         scenario = self._plan.scenario
-        part = PartOfRun(self._share.numbers, self._start, self._on_event, self._on_outcome, self._meter)
+        part = PartOfRun(self._share.numbers, self._start, self._on_event, self._teller.call, self._meter)
         async with open_target(scenario.target) as source, serving(metrics) as measures:
             return await run_scenario(
                 scenario,
@@ -127,7 +124,7 @@ class Pod:
             self._teller.ready()
             await self._clock.sleep(READY_EVERY_S)
         while True:
-            self._teller.beat(self._placed, len(self._live), self._meter.health())
+            self._teller.beat(self._meter.health())
             await self._clock.sleep(BEAT_EVERY_S)
 
     async def _attend(self, end: Any) -> None:
@@ -136,12 +133,5 @@ class Pod:
             await self._clock.sleep(1.0)
         end(f"its starter was gone for {ALONE_AFTER_S:.0f} s, and its callers hung up")
 
-    def _on_event(self, call_id: str, kind: str, _t_s: float, _data: Mapping[str, Any]) -> None:
-        if kind == "due":
-            self._placed += 1
-        elif kind == "joined":
-            self._live.add(call_id)
-
-    def _on_outcome(self, outcome: CallOutcome) -> None:
-        self._live.discard(outcome.call_id)
-        self._teller.call(outcome)
+    def _on_event(self, call_id: str, kind: str, _t_s: float, data: Mapping[str, Any]) -> None:
+        self._teller.event(call_id, kind, data)

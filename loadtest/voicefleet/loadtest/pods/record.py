@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from voicefleet.callers.health import GeneratorHealth
 from voicefleet.callers.outcome import CallOutcome, call_from_json
@@ -87,6 +87,16 @@ def _sentence(what: str, more: str) -> str:
     return f"{what}: {more}"[:300] if more else what
 
 
+class Watcher(Protocol):
+    """Shows how a run goes."""
+
+    def on_event(self, call_id: str, kind: str, t_s: float, data: Mapping[str, Any], /) -> None:
+        """Something that happens in a call."""
+
+    def finished(self, outcome: CallOutcome, /) -> None:
+        """A call is over."""
+
+
 class PodRecord:
     """One share of the run, and the pod that plays it.
 
@@ -94,13 +104,15 @@ class PodRecord:
         index: of the share.
         planned: calls in it.
         now_s: monotonic seconds of the starter, as in all that follows.
+        watcher: is told what the pod tells of its calls.
     """
 
-    def __init__(self, index: int, planned: int, now_s: float) -> None:
+    def __init__(self, index: int, planned: int, now_s: float, watcher: Watcher | None = None) -> None:
         self.index, self.planned = index, planned
+        self._watcher = watcher
+        self._live: set[str] = set()
         self.state: PodState | None = None
         self.outcomes: dict[str, CallOutcome] = {}
-        self.placed = self.live = 0
         self.clock_offset_s: float | None = None
         """The pod's clock minus ours, less what a line takes from there to here."""
         self.refused: UsageError | None = None
@@ -157,17 +169,27 @@ class PodRecord:
         elif kind == "began":
             self._late_s, self._began_at = float(line["late_s"]), float(line["at"])
         elif kind == "beat":
-            self.placed, self.live = int(line["placed"]), int(line["live"])
             self._health = health_from_json(line["health"])
+        elif kind == "event":
+            self._event(str(line["call"]), str(line["kind"]), line["data"])
         elif kind == "call":
             outcome = call_from_json(line["call"])
             self.outcomes[outcome.call_id] = outcome
+            self._live.discard(outcome.call_id)
+            if self._watcher is not None:
+                self._watcher.finished(outcome)
         elif kind == "end":
-            self.live, self._end = 0, str(line["why"])
+            self._end = str(line["why"])
             self._health, self._engine = health_from_json(line["health"]), line["engine"]
             self._wall_s = float(line["wall_s"])
         elif kind == "refused":
             self.refused = UsageError(line["what"], field=line["field"], value=line["value"], hint=line["hint"])
+
+    def _event(self, call_id: str, kind: str, data: Mapping[str, Any]) -> None:
+        if kind == "joined":
+            self._live.add(call_id)
+        if self._watcher is not None:
+            self._watcher.on_event(call_id, kind, 0.0, data)
 
     # --- what follows from it ---
 
@@ -216,8 +238,8 @@ class PodRecord:
 
     @property
     def joined(self) -> bool:
-        """Whether one of its callers was in a room."""
-        return any(outcome.connect_s is not None for outcome in self.outcomes.values())
+        """Whether one of its callers is or was in a room."""
+        return bool(self._live) or any(outcome.connect_s is not None for outcome in self.outcomes.values())
 
     def part(self) -> Part:
         """What it brought."""
