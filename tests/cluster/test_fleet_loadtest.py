@@ -1,4 +1,4 @@
-"""A load test as pods of the real cluster: a spike in two shares of one plan, one pod killed, and nothing left behind."""
+"""A load test as pods of the real cluster: a spike in two shares, one pod killed, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -175,5 +175,7 @@ async def test_what_is_wrong_is_one_message_and_leaves_nothing(trial: Trial, sta
             code, said = await command.end(60.0)
         assert (code, said.count("voicefleet:")) == (2, 1), said
         assert says in said
-    await asyncio.to_thread(trial.cluster.kubectl, "delete", "configmap", "-n", trial.namespace, f"{RELEASE}-loadtest-broken-template")
+    await asyncio.to_thread(
+        trial.cluster.kubectl, "delete", "configmap", "-n", trial.namespace, f"{RELEASE}-loadtest-broken-template"
+    )
     await asyncio.to_thread(_nothing_left, trial)

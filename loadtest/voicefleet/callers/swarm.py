@@ -104,7 +104,7 @@ async def run_swarm(
         on_event: see `caller.OnEvent`; here the kind ``"due"`` comes first, with ``lag_s`` in its data.
         prefix: call ids are ``{prefix}-{i:05d}``.
         numbers: i of each offset, where these calls are a share of a larger plan; None: 0, 1, 2 and so on.
-        start_s: the start, on the clock's monotonic time; None: now. Calls that were due before now begin at once, late.
+        start_s: the start, on the clock's monotonic time; None: now. Calls due before now begin at once, late.
 
     Raises:
         ConfigError: the offsets go backwards, or there are too few questions.

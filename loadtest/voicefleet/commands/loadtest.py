@@ -12,8 +12,8 @@ from voicefleet.runtime.command.options import ControllerOption, JsonOption
 
 _HELP = """Place many calls with real speech, and judge what callers heard. The key is VOICEFLEET_CONTROLLER_KEY.
 
-Exit codes: 0 it held; 1 it did not; 2 wrong input or surroundings; 3 void, the load generator itself was too late; 4 partial,
-pods were lost, and what was measured held.
+Exit codes: 0 it held; 1 it did not; 2 wrong input or surroundings; 3 void, the load generator itself was too late;
+4 partial, pods were lost, and what was measured held.
 """
 app = typer.Typer(help=_HELP)
 
@@ -218,8 +218,7 @@ def compare(
     allow: Annotated[float, typer.Option(help="Share by which figures may rise: 0.05 is 5 %.")] = 0.05,
     json_path: JsonOption = None,
 ) -> None:
-    """Say whether the second of two results is worse, beyond chance: exit code 1 when it is, 3 or 4 when a run is void or
-    partial."""
+    """Say whether the second of two results is worse, beyond chance: exit code 1; 3 or 4 if one is void or partial."""
     from voicefleet.loadtest.command_compare import compare_results
 
     raise typer.Exit(compare_results(before, after, allowed=allow, json_path=json_path))

@@ -55,9 +55,7 @@ def compare_results(
             hint="Run both with the same callers.",
         )
     rows = compare(calls[0], calls[1], allowed=allowed, timeout_s=timeouts.pop())
-    partial = [
-        str(path) for document, path in zip(documents, (before, after), strict=True) if document.get("missing")
-    ]
+    partial = [str(path) for document, path in zip(documents, (before, after), strict=True) if document.get("missing")]
     if void or partial:
         verdict = Verdict.VOID if void else Verdict.PARTIAL
     else:

@@ -85,8 +85,8 @@ def loadtest(options: LoadOptions, destinations: Destinations, *, console: Conso
 
     Returns:
         0 when no condition of `fail_if` became true (without any: when every caller heard an answer to every turn and
-        no call was cut); 1 otherwise; 3 when the generator itself was too late for its figures to count; 4 when what was
-        played held, but pods were lost with a part of the load.
+        no call was cut); 1 otherwise; 3 when the generator itself was too late for its figures to count; 4 when what
+        was played held, but pods were lost with a part of the load.
 
     Raises:
         UsageError: nobody answers, the credentials are wrong, or there is no such region.

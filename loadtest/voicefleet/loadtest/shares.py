@@ -11,7 +11,7 @@ class Share:
     """Calls of a plan.
 
     Attributes:
-        numbers: of the calls, as the whole plan counts them: callers, questions and regions follow from a call's number.
+        numbers: of the calls, as the whole plan counts them: caller, questions and region follow from the number.
         offsets_s: their intended starts, seconds since the start of the run.
     """
 

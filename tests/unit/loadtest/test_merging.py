@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from support.outcomes import GOOD, TURN
+from support.terminal import terminal, text_of
 from support.virtual_time import LoopClock, run
 from voicefleet.callers.health import GeneratorHealth
 from voicefleet.callers.outcome import CallOutcome
@@ -32,7 +33,6 @@ from voicefleet.loadtest.result import Verdict, build_result
 from voicefleet.loadtest.shares import share_of
 from voicefleet.loadtest.thresholds import parse_condition
 from voicefleet.speech.clips import load_utterances
-from support.terminal import terminal, text_of
 
 pytestmark = pytest.mark.unit
 
@@ -108,7 +108,10 @@ def test_two_shares_place_the_calls_of_the_whole() -> None:
 
 def test_a_share_begins_at_the_agreed_time_and_what_was_due_before_is_late() -> None:
     outcomes = played((2, 5), (1.0, 30.0), start_s=90.0)
-    assert [(o.call_id, o.t_start_s, o.lag_s) for o in outcomes] == [("call-00002", 1.0, 9.0), ("call-00005", 30.0, 0.0)]
+    assert [(o.call_id, o.t_start_s, o.lag_s) for o in outcomes] == [
+        ("call-00002", 1.0, 9.0),
+        ("call-00005", 30.0, 0.0),
+    ]
 
 
 # --- results ---

@@ -1,4 +1,4 @@
-"""The pod's side of a load test on Kubernetes, in made-up time: it waits at the gate, tells, and hangs up when it must."""
+"""The pod's side of a load test on Kubernetes, in made-up time: it waits, tells, and hangs up when it must."""
 
 from __future__ import annotations
 

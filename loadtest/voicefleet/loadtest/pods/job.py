@@ -62,7 +62,7 @@ async def run_on_pods(
             "is read by pods, which do not have this folder",
             field="callers.recordings",
             value=str(recordings),
-            hint="Give its absolute path in the pods: of an image of your own, or of loadtest.extraVolumes in the chart.",
+            hint="Give an absolute path in the pods: of your own image, or of loadtest.extraVolumes in the chart.",
         )
     plan = plan_of(scenario, offsets_s, where.pods, engine)
     # As Ctrl-C does: the run is cancelled, and cleans up.
@@ -106,7 +106,9 @@ class JobRun:
             self._say(f"Job {self._name} in namespace {self._api.namespace}: {where.pods} pods")
             await self._until_ready()
             await self._start()
-            with Live(get_renderable=self._progress.render, console=self._console, refresh_per_second=2, transient=True):
+            with Live(
+                get_renderable=self._progress.render, console=self._console, refresh_per_second=2, transient=True
+            ):
                 await self._until_over()
         finally:
             await self._clean_up()
@@ -175,7 +177,8 @@ class JobRun:
         start_s = self._clock.monotonic() + lead_s
         offsets_s = [record.clock_offset_s or 0.0 for record in self._records]
         self._say(
-            f"all pods are ready, their clocks differ by {max(offsets_s) - min(offsets_s):.2f} s; start in {lead_s:.0f} s"
+            f"all pods are ready, their clocks differ by {max(offsets_s) - min(offsets_s):.2f} s; "
+            f"start in {lead_s:.0f} s"
         )
         untold = list(self._records)
         while untold and self._clock.monotonic() < start_s:

@@ -53,15 +53,14 @@ class Teller:
 
     def event(self, call_id: str, kind: str, data: Mapping[str, Any]) -> None:
         if kind in SHOWN:
-            self._tell("event", call=call_id, kind=kind, data={name: data[name] for name in SHOWN[kind] if name in data})
+            shown = {name: data[name] for name in SHOWN[kind] if name in data}
+            self._tell("event", call=call_id, kind=kind, data=shown)
 
     def call(self, outcome: CallOutcome) -> None:
         self._tell("call", call=outcome.to_json())
 
     def end(self, run: LoadRun) -> None:
-        self._tell(
-            "end", health=run.health.to_json(), engine=dict(run.engine), wall_s=round(run.wall_s, 3), why=""
-        )
+        self._tell("end", health=run.health.to_json(), engine=dict(run.engine), wall_s=round(run.wall_s, 3), why="")
 
     def stopped(self, why: str, health: GeneratorHealth, wall_s: float) -> None:
         self._tell("end", health=health.to_json(), engine=None, wall_s=round(wall_s, 3), why=why)
@@ -70,8 +69,8 @@ class Teller:
         value = None if error.value is None else str(error.value)
         self._tell("refused", what=error.what, field=error.field, value=value, hint=error.hint)
 
-    def _tell(self, kind: str, **data: Any) -> None:
-        line = {MARK: kind, "n": self._lines, "at": round(self._wall_s(), 3), **data}
+    def _tell(self, mark: str, /, **data: Any) -> None:
+        line = {MARK: mark, "n": self._lines, "at": round(self._wall_s(), 3), **data}
         self._lines += 1
         self._write(json.dumps(line, separators=(",", ":")))
 

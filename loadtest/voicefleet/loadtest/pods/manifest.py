@@ -40,7 +40,10 @@ def parse_template(text: str, *, name: str) -> Manifest:
         assert {"name", "image"} <= job["spec"]["template"]["spec"]["containers"][0].keys()
     except (yaml.YAMLError, AssertionError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ConfigError(
-            "holds no Job with a container", field="--job-template", value=name, hint="Use the one that the chart makes."
+            "holds no Job with a container",
+            field="--job-template",
+            value=name,
+            hint="Use the one that the chart makes.",
         ) from error
     made: Manifest = job
     return made

@@ -68,9 +68,13 @@ def pod_state(manifest: Mapping[str, Any], container: str) -> PodState | None:
     waiting = state.get("waiting") or {}
     if waiting.get("reason") in _STUCK:
         return PodState(name, number, False, False, True, _sentence(waiting["reason"], waiting.get("message", "")))
-    unscheduled = [c for c in status.get("conditions") or () if c.get("type") == "PodScheduled" and c["status"] != "True"]
+    unscheduled = [
+        c for c in status.get("conditions") or () if c.get("type") == "PodScheduled" and c["status"] != "True"
+    ]
     if unscheduled:
-        return PodState(name, number, False, False, why=_sentence("no node takes it", unscheduled[0].get("message", "")))
+        return PodState(
+            name, number, False, False, why=_sentence("no node takes it", unscheduled[0].get("message", ""))
+        )
     return PodState(name, number, False, False, why=_sentence("not started yet", waiting.get("reason", "")))
 
 
