@@ -88,7 +88,7 @@ def a_pod(
 
 
 def test_a_plan_arrives_whole_with_its_times_and_without_what_is_the_starters() -> None:
-    offsets = SPIKE.arrivals.offsets(SPIKE.seed)
+    offsets = [float(offset) for offset in SPIKE.arrivals.offsets(SPIKE.seed)]
     made = parse_plan(plan_of(SPIKE, offsets, 3, "go").to_json())
     assert made.offsets_s == tuple(offsets)
     assert (made.shares, made.engine) == (3, "go")
@@ -494,7 +494,7 @@ def started(cluster: PlayedCluster, scenario: Scenario = EIGHT, cancel_after_s: 
     console = terminal(200)
 
     async def play() -> Any:
-        plan = plan_of(scenario, scenario.arrivals.offsets(1), where.pods, "python")
+        plan = plan_of(scenario, list(map(float, scenario.arrivals.offsets(1))), where.pods, "python")
         starter = JobRun(plan, where, cast(JobApi, cluster), console, "x", WallClock())
         try:
             async with asyncio.timeout(cancel_after_s):
