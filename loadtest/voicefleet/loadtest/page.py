@@ -15,7 +15,12 @@ from voicefleet.loadtest.stage_times import stages_sentence
 from voicefleet.reporting.figure import new_figure, svg
 from voicefleet.reporting.page import render_page
 
-_TITLES = {"good": "It held", "bad": "It did not hold", "void": "Void: the load generator was too late"}
+_TITLES = {
+    "good": "It held",
+    "bad": "It did not hold",
+    "void": "Void: the load generator was too late",
+    "partial": "Partial: what was played held, and a part of the load is missing",
+}
 _GOOD, _BAD, _GREY = "#2563eb", "#dc2626", "#9ca3af"
 _PART_COLOURS = ("#9ca3af", "#60a5fa", "#2563eb", "#f59e0b", "#16a34a", "#a855f7", "#f472b6")
 _ROWS = 200
