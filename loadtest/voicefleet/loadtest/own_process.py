@@ -12,6 +12,8 @@ import signal
 import sys
 import threading
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 def hang_up_if_killed() -> None:
     """Go on in a process of its own. Whoever calls it never knows the difference: signals, output and exit code pass
@@ -19,10 +21,13 @@ def hang_up_if_killed() -> None:
     sys.stdout.flush()
     sys.stderr.flush()
     ending, held = os.pipe()
+    # A signal in between waits until each of the two knows what to do with it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     child = os.fork()
     if child:
         os.close(ending)
         _wait_for(child)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     os.close(held)
     threading.Thread(target=_interrupt_when_closed, args=(ending,), daemon=True, name="command-guard").start()
 
@@ -36,6 +41,7 @@ def _wait_for(child: int) -> None:
     # A terminal sends Ctrl-C to both.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, interrupt)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)
     os._exit(code if code >= 0 else 128 - code)
