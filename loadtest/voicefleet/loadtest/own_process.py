@@ -49,4 +49,7 @@ def _wait_for(child: int) -> None:
 
 def _interrupt_when_closed(ending: int) -> None:
     os.read(ending, 1)
-    os.kill(os.getpid(), signal.SIGINT)
+    # To the main thread, or what it waits for is not interrupted.
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGINT)
