@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -63,6 +64,39 @@ func TestWithDTXAPauseCostsAPacketEvery400Ms(t *testing.T) {
 	}
 	if last.Timestamp-before.Timestamp != framesOfDTX*samplesPerFrame {
 		t.Errorf("time stamps stand still in a pause: %d", last.Timestamp-before.Timestamp)
+	}
+}
+
+// What is said has the background mixed in from its first frame on: it goes on from where the words leave it.
+func TestABackgroundIsSentBetweenTheWordsAndGoesOnBehindThem(t *testing.T) {
+	m, sent := newMouth(true)
+	m.background = [][]byte{{0}, {1}, {2}}
+	m.due(0)
+	m.due(frameNs)
+	m.say([][]byte{{10}, {11}, {12}, {13}}, frameNs+1)
+	for i := range int64(15) {
+		m.due((2 + i) * frameNs)
+	}
+	var got []byte
+	for _, p := range *sent {
+		got = append(got, p.Payload[0])
+	}
+	if want := []byte{0, 1, 2, 10, 11, 12, 13, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1}; !slices.Equal(got, want) {
+		t.Errorf("%v, wanted %v", got, want)
+	}
+}
+
+func TestKeysAreSentInTheirOrderWithTheirEvents(t *testing.T) {
+	var codes []uint32
+	send := func(code uint32, _ string) error {
+		codes = append(codes, code)
+		return nil
+	}
+	if err := dial(send, "10*#D"); err != nil || !slices.Equal(codes, []uint32{1, 0, 10, 11, 15}) {
+		t.Errorf("%v, %v", codes, err)
+	}
+	if dial(send, "x") == nil {
+		t.Error("x is no key")
 	}
 }
 

@@ -47,6 +47,7 @@ class CallerSettings:
         engine: who holds the calls; None: the Python SDK in this process.
         before_question, after_question: what the client does just before a question's first word and after its last,
             such as pressing and releasing a button; what they raise breaks the call.
+        keys: of a telephone, pressed before the first question; empty: none.
         background: what the microphone hears beside the caller's words, over and over (int16, mono, 16 kHz); None:
             nothing.
     """
@@ -57,6 +58,7 @@ class CallerSettings:
     engine: CallerEngine | None = None
     before_question: RoomAct | None = None
     after_question: RoomAct | None = None
+    keys: str = ""
     background: Samples | None = None
 
 
@@ -92,7 +94,7 @@ class Caller:
         self._on_event = on_event
         self._clock = clock or SystemClock()
         wishes = ClientSettings(
-            self._settings.connect_timeout_s, self._settings.options, self._settings.background, heard
+            self._settings.connect_timeout_s, self._settings.background, self._settings.options, heard
         )
         engine = self._settings.engine or NativeEngine()
         self._client = engine.client(call_id, ticket, self, wishes, self._clock)
@@ -103,6 +105,7 @@ class Caller:
         self._events: list[tuple[float, str]] = []
         self._joined_s = 0.0
         self._ended_by = ""
+        self._keys = self._settings.keys
 
     @property
     def room(self) -> rtc.Room:
@@ -240,6 +243,9 @@ class Caller:
 
     async def _ask(self, dialogue: Dialogue, utterance: Utterance) -> None:
         await self._client.until_silent()
+        if self._keys:
+            keys, self._keys = self._keys, ""
+            await self._client.press(keys)
         if self._settings.before_question is not None:
             await self._client.act(self._settings.before_question)
         first_s = await self._client.say(utterance)

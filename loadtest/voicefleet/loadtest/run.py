@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,9 @@ from voicefleet.callers.engines import engine_json, running_engine, with_engine
 from voicefleet.callers.health import GeneratorHealth, HealthMeter
 from voicefleet.callers.outcome import CallOutcome
 from voicefleet.callers.port import CallerEngine
-from voicefleet.callers.swarm import SwarmSettings, run_swarm
+from voicefleet.callers.swarm import SwarmSettings, run_swarm, script
 from voicefleet.loadtest.metrics import CallerMetrics
-from voicefleet.loadtest.mix import CallerMix, require_possible, spoken_by
+from voicefleet.loadtest.mix import CallerMix, spoken_by
 from voicefleet.loadtest.progress import Progress
 from voicefleet.loadtest.scenario import Scenario
 from voicefleet.loadtest.surroundings import Surroundings
@@ -54,7 +55,6 @@ async def run_scenario(
         UsageError: no caller could join, or no agent came to any: calls that are open are hung up first. Or the engine
             is not there.
     """
-    require_possible(scenario.callers, engine)
     async with running_engine(engine) as holder:
         return await _run(scenario, offsets_s, source, holder, console=console, measures=measures, title=title)
 
@@ -70,9 +70,13 @@ async def _run(
     title: str,
 ) -> LoadRun:
     clock = SystemClock()
-    progress = Progress(len(offsets_s), title)
     surroundings = Surroundings(source, len(offsets_s))
     mix = CallerMix(scenario.callers, scenario.seed, CallerSettings(scenario.callers.behavior, engine=engine))
+    settings = SwarmSettings(turns=scenario.callers.turns, seed=scenario.seed, plan=mix.plan)
+    clips = spoken_by(scenario.callers)
+    scripts = (script(call, settings, clips) for call in range(len(offsets_s)))
+    await engine.prepare(list(dict.fromkeys(itertools.chain.from_iterable(scripts))), mix.background)
+    progress = Progress(len(offsets_s), title)
 
     def on_event(call_id: str, kind: str, t_s: float, data: Mapping[str, Any]) -> None:
         progress.on_event(call_id, kind, t_s, data)
@@ -81,8 +85,8 @@ async def _run(
     swarm = run_swarm(
         offsets_s,
         lambda call: source.place(call, mix.patience_s(call)),
-        spoken_by(scenario.callers),
-        SwarmSettings(turns=scenario.callers.turns, seed=scenario.seed, plan=mix.plan),
+        clips,
+        settings,
         on_event=on_event,
     )
     began_s = clock.monotonic()
