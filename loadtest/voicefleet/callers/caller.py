@@ -163,7 +163,7 @@ class Caller:
         """The call begins."""
         self._joined_s = t_s
         self._note("joined", self._joined_s)
-        self._dialogue = self._make_dialogue(self._joined_s, self._note)
+        self._dialogue = self._make_dialogue(self._joined_s, self._note_of_dialogue)
 
     def participant_joined(self, who: str, t_s: float) -> None:
         """An agent may have been in the room before the caller: it waited 0 s."""
@@ -285,6 +285,12 @@ class Caller:
             events=tuple(self._events),
             ended_by=self._ended_by,
         )
+
+    def _note_of_dialogue(self, kind: str, t_s: float) -> None:
+        if kind == "reply" and self._dialogue is not None:
+            self._note(kind, t_s, ttfa_s=self._dialogue.latest_ttfa_s)
+        else:
+            self._note(kind, t_s)
 
     def _note(self, kind: str, t_s: float, **data: object) -> None:
         at_s = t_s - self._joined_s

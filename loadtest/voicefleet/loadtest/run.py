@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
 
 from voicefleet.callers.caller import CallerSettings
 from voicefleet.callers.engines import engine_json, running_engine, with_engine
@@ -19,10 +18,11 @@ from voicefleet.callers.port import CallerEngine
 from voicefleet.callers.swarm import SwarmSettings, run_swarm, script
 from voicefleet.loadtest.metrics import CallerMetrics
 from voicefleet.loadtest.mix import CallerMix, spoken_by
-from voicefleet.loadtest.progress import Progress
+from voicefleet.loadtest.progress import Progress, showing
 from voicefleet.loadtest.scenario import Scenario
 from voicefleet.loadtest.surroundings import Surroundings
 from voicefleet.loadtest.targets import TicketSource
+from voicefleet.loadtest.thresholds import Condition
 from voicefleet.runtime.clock import SystemClock
 
 
@@ -45,18 +45,20 @@ async def run_scenario(
     measures: CallerMetrics,
     title: str,
     engine: str,
+    until: Condition | None = None,
 ) -> LoadRun:
     """Place the calls of `scenario` at `offsets_s` (seconds from now), and hold them to their ends.
 
     Args:
         engine: who holds them, one of `Engine`.
+        until: what must stay true, shown in place of what the scenario says must not become true; None: that.
 
     Raises:
         UsageError: no caller could join, or no agent came to any: calls that are open are hung up first. Or the engine
             is not there.
     """
     async with running_engine(engine) as holder:
-        return await _run(scenario, offsets_s, source, holder, console=console, measures=measures, title=title)
+        return await _run(scenario, offsets_s, source, holder, console, measures, title, until)
 
 
 async def _run(
@@ -64,10 +66,10 @@ async def _run(
     offsets_s: Sequence[float],
     source: TicketSource,
     engine: CallerEngine,
-    *,
     console: Console,
     measures: CallerMetrics,
     title: str,
+    until: Condition | None,
 ) -> LoadRun:
     clock = SystemClock()
     surroundings = Surroundings(source, len(offsets_s))
@@ -76,7 +78,14 @@ async def _run(
     clips = spoken_by(scenario.callers)
     scripts = (script(call, settings, clips) for call in range(len(offsets_s)))
     await engine.prepare(list(dict.fromkeys(itertools.chain.from_iterable(scripts))), mix.background)
-    progress = Progress(len(offsets_s), title)
+    progress = Progress(
+        offsets_s,
+        clock,
+        title,
+        timeout_s=scenario.callers.turn_timeout_s,
+        fail_if=scenario.conditions if until is None else (),
+        until=until,
+    )
 
     def on_event(call_id: str, kind: str, t_s: float, data: Mapping[str, Any]) -> None:
         progress.on_event(call_id, kind, t_s, data)
@@ -91,7 +100,7 @@ async def _run(
     )
     began_s = clock.monotonic()
     async with HealthMeter(clock) as meter, contextlib.aclosing(swarm):
-        with Live(get_renderable=progress.render, console=console, refresh_per_second=2, transient=True):
+        async with showing(progress, console, clock, lambda: _health(meter, engine, clock.monotonic() - began_s)):
             async for outcome in swarm:
                 progress.finished(outcome)
                 measures.finished(outcome)
@@ -99,5 +108,9 @@ async def _run(
                 if (wrong := surroundings.wrong(outcome)) and not meter.health().void:
                     raise wrong
     wall_s = clock.monotonic() - began_s
-    health = await with_engine(meter.health(), engine, wall_s)
+    health = await _health(meter, engine, wall_s)
     return LoadRun(tuple(progress.outcomes), health, wall_s, engine_json(engine))
+
+
+async def _health(meter: HealthMeter, engine: CallerEngine, wall_s: float) -> GeneratorHealth:
+    return await with_engine(meter.health(), engine, wall_s)
