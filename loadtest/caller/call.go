@@ -23,11 +23,11 @@ const (
 
 // call is one caller in one room.
 type call struct {
-	id    string
-	out   *writer
-	pacer *pacer
-	mouth *mouth
-	track *webrtc.TrackLocalStaticRTP
+	id     string
+	out    *writer
+	pacers *pacers
+	mouth  *mouth
+	track  *webrtc.TrackLocalStaticRTP
 
 	ctx  context.Context
 	hang context.CancelFunc
@@ -45,8 +45,8 @@ type call struct {
 	leftOnce sync.Once
 }
 
-func newCall(id string, out *writer, pacer *pacer, dtx bool, background [][]byte) *call {
-	c := &call{id: id, out: out, pacer: pacer, present: map[string]bool{}, ears: map[string]*ear{}}
+func newCall(id string, out *writer, pacers *pacers, dtx bool, background [][]byte) *call {
+	c := &call{id: id, out: out, pacers: pacers, present: map[string]bool{}, ears: map[string]*ear{}}
 	c.ctx, c.hang = context.WithCancel(context.Background())
 	c.mouth = &mouth{
 		dtx: dtx && len(background) == 0, background: background,
@@ -127,7 +127,7 @@ func (c *call) entered(room *lksdk.Room, track *webrtc.TrackLocalStaticRTP) {
 		c.out.send(one)
 	}
 	c.waiting = nil
-	c.pacer.add(c.mouth)
+	c.pacers.add(c.mouth)
 }
 
 // tell reports what happens in the room, after `joined` and not once the caller has left.
@@ -290,7 +290,7 @@ func (c *call) leave() {
 		c.hang()
 		c.joining.Lock()
 		defer c.joining.Unlock()
-		c.pacer.remove(c.mouth)
+		c.pacers.remove(c.mouth)
 		c.mu.Lock()
 		room, ears := c.room, c.ears
 		c.ears = map[string]*ear{}

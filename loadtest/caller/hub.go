@@ -11,7 +11,7 @@ import (
 // hub knows the clips and the calls, and passes orders on.
 type hub struct {
 	out    *writer
-	pacer  *pacer
+	pacers *pacers
 	mu     sync.Mutex
 	clips  map[string][][]byte
 	calls  map[string]*call
@@ -19,9 +19,7 @@ type hub struct {
 }
 
 func newHub(out *writer) *hub {
-	h := &hub{out: out, pacer: newPacer(), clips: map[string][][]byte{}, calls: map[string]*call{}}
-	go h.pacer.run()
-	return h
+	return &hub{out: out, pacers: &pacers{}, clips: map[string][][]byte{}, calls: map[string]*call{}}
 }
 
 // obey reads orders until the other side is gone.
@@ -54,7 +52,7 @@ func (h *hub) do(one order) {
 			h.out.send(event{Event: "wrong", Call: one.Call, Error: "this call is already there, or its background is not"})
 			return
 		}
-		c := newCall(one.Call, h.out, h.pacer, one.DTX, background)
+		c := newCall(one.Call, h.out, h.pacers, one.DTX, background)
 		h.calls[one.Call] = c
 		h.mu.Unlock()
 		go c.join(one.URL, one.Token, time.Duration(one.TimeoutMs)*time.Millisecond)
@@ -89,7 +87,7 @@ func (h *hub) do(one order) {
 			}()
 		}
 	case "stats":
-		found := h.pacer.health()
+		found := h.pacers.health()
 		h.mu.Lock()
 		found.Calls = len(h.calls)
 		h.mu.Unlock()
