@@ -27,29 +27,17 @@ from voicefleet.callers.native import NativeEngine
 from voicefleet.callers.port import CallerEngine, ClientSettings
 from voicefleet.callers.swarm import SwarmSettings, run_swarm
 from voicefleet.contract.api import CallTicket
-from voicefleet.contract.errors import MissingPartError
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.supervisor.settings import environment
 from voicefleet.speech.background import noise
 from voicefleet.speech.clips import load_utterances
 from voicefleet.speech.onset_detector import Samples
-from voicefleet.stack.caller_build import install_caller
 from voicefleet.stack.servers import LiveKit
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("caller_program")]
 
 CLIPS = load_utterances()
 RATE = 48_000
-
-
-@pytest.fixture(scope="module", autouse=True)
-def program() -> None:
-    try:
-        install_caller(print)
-    except MissingPartError as error:
-        if environment().get("CI"):
-            raise
-        pytest.skip(str(error))
 
 
 def ticket_of(livekit: LiveKit, room: str, who: str, *, agent: bool = False) -> CallTicket:
