@@ -50,7 +50,7 @@ async def capacity(on: Stand, quick: bool, command: str) -> Row:
             "search_s": [one["wall_s"] for one in found],
         },
         verdict="void" if void else "met" if met else "missed",
-        why="; ".join(void) or "the pool holds as many calls as it has slots; a void step is repeated by the search itself",
+        why="; ".join(void) or "the pool holds as many calls as it has slots; the search itself repeats a void step",
         health=health.to_json(),
         command=command,
     )

@@ -68,7 +68,7 @@ class Taken:
 
 
 async def density(on: Stand, quick: bool, command: str) -> list[Row]:
-    """100 callers without and with DTX, 200 at once, and beside them the Python caller and, where there is one, `lk`."""
+    """100 callers without and with DTX, 200 at once; beside them the Python caller and, where there is one, `lk`."""
     size, window_s = (10, 8.0) if quick else (100, 30.0)
     rows = []
     for arm in (
@@ -126,6 +126,7 @@ async def _measure(on: Stand, arm: Arm) -> Taken:
 
 async def hold(agents: PlayedAgents, engine: CallerEngine, turns: int, calls: int) -> list[CallOutcome]:
     """Callers who ask these agents, to the end of their calls."""
+
     async def place(number: int) -> CallTicket:
         return agents.tickets[number]
 

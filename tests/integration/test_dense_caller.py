@@ -84,9 +84,10 @@ async def test_noise_music_and_a_tail_are_no_voice_to_either_ear(livekit: LiveKi
         fading = np.concatenate((voice_like(0.6), tail.astype(np.int16)))
         speech = np.concatenate((noise, noise, fading + np.resize(noise, fading.size), noise)).astype(np.int16)
         music = (voice_like(4.0, pitch_hz=220.0) * 0.5).astype(np.int16)
+        engines: list[CallerEngine] = [engine, NativeEngine()]
         clients = [
             one.client(name, ticket_of(livekit, room_name, name), heard, ClientSettings(10.0), SystemClock())
-            for one, name, heard in zip((engine, NativeEngine()), ("go", "python"), both, strict=True)
+            for one, name, heard in zip(engines, ("go", "python"), both, strict=True)
         ]
         for client in clients:
             assert await client.join() is None
@@ -133,9 +134,9 @@ async def test_keys_and_noise_reach_an_agent_whoever_holds_the_call(
 
 async def hear(room: rtc.Room, levels: list[float]) -> None:
     """Keep the level of each 20 ms of the caller's voice."""
-    heard: asyncio.Future[rtc.Track] = asyncio.get_running_loop().create_future()
-    room.on("track_subscribed", lambda track, _publication, _who: heard.done() or heard.set_result(track))
-    stream = rtc.AudioStream(await heard, sample_rate=16_000, num_channels=1, frame_size_ms=20)
+    tracks: asyncio.Queue[rtc.Track] = asyncio.Queue()
+    room.on("track_subscribed", lambda track, _publication, _who: tracks.put_nowait(track))
+    stream = rtc.AudioStream(await tracks.get(), sample_rate=16_000, num_channels=1, frame_size_ms=20)
     async for event in stream:
         pcm = np.frombuffer(event.frame.data, dtype=np.int16).astype(float)
         levels.append(float(np.sqrt(np.mean(pcm**2))))

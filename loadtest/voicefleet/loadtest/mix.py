@@ -88,4 +88,3 @@ class CallerMix:
         if dtmf is not None and np.random.default_rng([self._seed, call, 3]).random() < dtmf.share:
             settings = replace(settings, keys=dtmf.digits)
         return CallPlan(settings, habits_of(self._callers, self._seed, call))
-

@@ -153,7 +153,7 @@ class Progress:
 
     def _ttfa(self) -> str:
         heard = quantiles(self._ttfa_s)
-        return f"p50 {shown(heard['p50'], ' s')}, p95 {shown(heard['p95'], ' s')} of {len(self._ttfa_s)} answers"
+        return f"p50 {shown(heard['p50'], ' s')}, p95 {shown(heard['p95'], ' s')} (answers: {len(self._ttfa_s)})"
 
     def _generator(self) -> Text:
         health = self.health

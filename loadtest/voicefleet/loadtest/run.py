@@ -99,14 +99,17 @@ async def _run(
         on_event=on_event,
     )
     began_s = clock.monotonic()
-    async with HealthMeter(clock) as meter, contextlib.aclosing(swarm):
-        async with showing(progress, console, clock, lambda: _health(meter, engine, clock.monotonic() - began_s)):
-            async for outcome in swarm:
-                progress.finished(outcome)
-                measures.finished(outcome)
-                # A generator without CPU fails to join, whatever the surroundings are.
-                if (wrong := surroundings.wrong(outcome)) and not meter.health().void:
-                    raise wrong
+    async with (
+        HealthMeter(clock) as meter,
+        contextlib.aclosing(swarm),
+        showing(progress, console, clock, lambda: _health(meter, engine, clock.monotonic() - began_s)),
+    ):
+        async for outcome in swarm:
+            progress.finished(outcome)
+            measures.finished(outcome)
+            # A generator without CPU fails to join, whatever the surroundings are.
+            if (wrong := surroundings.wrong(outcome)) and not meter.health().void:
+                raise wrong
     wall_s = clock.monotonic() - began_s
     health = await _health(meter, engine, wall_s)
     return LoadRun(tuple(progress.outcomes), health, wall_s, engine_json(engine))

@@ -101,7 +101,7 @@ PARTS: Mapping[str, Callable[[Say], Found]] = {
 
 OPTIONAL: Mapping[str, str] = {
     "voicefleet-caller": "`voicefleet loadtest --engine go`",
-    "iptables": "a scenario of `voicefleet chaos`, and `make bench ARGS=\"--only ears\"`,",
+    "iptables": 'a scenario of `voicefleet chaos`, and `make bench ARGS="--only ears"`,',
     "faketime": "a scenario of `voicefleet chaos`",
     "prometheus": "the test of rules and dashboards, and `voicefleet chaos --alerts`,",
     "alertmanager": "`voicefleet chaos --alerts`",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,6 +12,8 @@ from support.outcomes import CUT, GOOD, SILENT
 from support.terminal import rendered, terminal, text_of
 from support.virtual_time import LoopClock, run
 from voicefleet.callers.health import GeneratorHealth
+from voicefleet.callers.outcome import CallOutcome
+from voicefleet.loadtest.figures import Figures, figures_of
 from voicefleet.loadtest.progress import Progress, showing
 from voicefleet.loadtest.thresholds import parse_condition
 
@@ -57,8 +60,8 @@ def test_the_picture_tells_calls_arrivals_answers_health_and_thresholds() -> Non
         "6 of 40 placed, 4 in progress (4 without an agent)",
         "0.5 a second, 0.5 planned",
         "2: 1 answered, 1 silent",
-        "p50 0.60 s, p95 0.69 s of 2 answers",
-        "on time: late by 0.020 s, frames by 0.001 s (p99), 40% of the cores",
+        "p50 0.60 s, p95 0.69 s (answers: 2)",
+        "on time: late by 0.020 s, frames by 0.001 s (p99), 40%",
         "broken, 50.0% so far",
     ):
         assert said in text, (said, text)
@@ -71,7 +74,7 @@ def test_before_anything_has_happened_nothing_is_claimed() -> None:
     shown, _ = progress("ttfa_p95>1.0", "calls_failed>0")
     text = rendered(shown.render())
     assert text.count("not known yet") == 2
-    assert "p50 –, p95 – of 0 answers" in text
+    assert "p50 –, p95 – (answers: 0)" in text
     assert "holds" not in text
 
 
@@ -92,17 +95,19 @@ def test_a_late_generator_is_told_at_once() -> None:
 
 
 def test_the_figures_are_not_made_anew_with_each_of_thousands_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = []
-    from voicefleet.loadtest import progress as module
+    made: list[int] = []
 
-    real = module.figures_of
-    monkeypatch.setattr(module, "figures_of", lambda *given: (made.append(1), real(*given))[1])
+    def counted(calls: Sequence[CallOutcome], timeout_s: float) -> Figures:
+        made.append(len(calls))
+        return figures_of(calls, timeout_s)
+
+    monkeypatch.setattr("voicefleet.loadtest.progress.figures_of", counted)
     shown, _ = progress("ttfa_p95>1.0")
     for _ in range(2000):
         shown.finished(CUT)
         shown.line()
     assert 50 < len(made) < 400
-    assert "ttfa_p95>1.0: holds (0.69 s)" in shown.line()
+    assert "ttfa_p95>1.0: holds (0.70 s)" in shown.line()
 
 
 def test_where_the_output_is_no_terminal_a_line_comes_every_ten_seconds() -> None:
@@ -121,4 +126,4 @@ def test_where_the_output_is_no_terminal_a_line_comes_every_ten_seconds() -> Non
 
     lines = run(scenario()).splitlines()
     assert [line.split()[0] for line in lines] == ["0:10", "0:20", "0:30"]
-    assert "calls: 1 of 2 placed, 0 in progress; finished: 0; TTFA p50 –, p95 – of 0 answers" in lines[0]
+    assert "calls: 1 of 2 placed, 0 in progress; finished: 0; TTFA p50 –, p95 – (answers: 0)" in lines[0]
