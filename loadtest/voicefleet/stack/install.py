@@ -101,7 +101,7 @@ PARTS: Mapping[str, Callable[[Say], Found]] = {
 
 OPTIONAL: Mapping[str, str] = {
     "voicefleet-caller": "`voicefleet loadtest --engine go`",
-    "iptables": 'a scenario of `voicefleet chaos`, and `make bench ARGS="--only ears"`,',
+    "iptables": "a scenario of `voicefleet chaos`",
     "faketime": "a scenario of `voicefleet chaos`",
     "prometheus": "the test of rules and dashboards, and `voicefleet chaos --alerts`,",
     "alertmanager": "`voicefleet chaos --alerts`",
@@ -116,7 +116,7 @@ NEEDED: Mapping[str, Sequence[str]] = {
     "setup": tuple(PARTS),
     "test": tuple(PARTS),
     "demo": (*_SERVERS, "flite"),
-    "bench": (*_SERVERS, "voicefleet-caller", "iptables"),
+    "bench": (*_SERVERS, "voicefleet-caller"),
     "examples": _SERVERS,
     "chaos": (*_SERVERS, "iptables", "faketime", "prometheus", "alertmanager"),
     "soak": (*_SERVERS, "iptables", "faketime"),
