@@ -32,7 +32,7 @@ _FRESH = 1.02
 
 
 class Progress:
-    """What has happened so far. Time counts from its creation.
+    """What has happened so far. Time counts from its creation, or from `begin`.
 
     Args:
         offsets_s: intended starts of the calls, sorted.
@@ -66,6 +66,10 @@ class Progress:
         self._results: Counter[str] = Counter()
         self._ttfa_s: list[float] = []
         self._figures: tuple[int, Figures] | None = None
+
+    def begin(self) -> None:
+        """Time counts from now on."""
+        self._began_s = self._clock.monotonic()
 
     # --- what happens ---
 
@@ -180,7 +184,7 @@ class Progress:
 
 @contextlib.asynccontextmanager
 async def showing(
-    progress: Progress, console: Console, clock: Clock, health: Callable[[], Awaitable[GeneratorHealth]]
+    progress: Progress, console: Console, clock: Clock, health: Callable[[], Awaitable[GeneratorHealth | None]]
 ) -> AsyncIterator[None]:
     """Show the progress for the block: a picture in a terminal, elsewhere a line every 10 s.
 
