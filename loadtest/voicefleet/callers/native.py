@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from livekit import rtc
 
@@ -17,6 +17,8 @@ from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.speech.clips import Utterance
+from voicefleet.speech.onset_detector import Samples
+from voicefleet.speech.telephone import KEYS
 
 _PUBLISH_GRACE_S = 2.0
 _STATS_EVERY_S = 5.0
@@ -27,6 +29,9 @@ class NativeEngine:
     """The Python SDK."""
 
     facts = EngineFacts("python", playout_delay_s=0.0)
+
+    async def prepare(self, utterances: Sequence[Utterance], background: Samples | None) -> None:
+        """Nothing: the SDK encodes while a caller speaks."""
 
     def client(
         self,
@@ -99,6 +104,14 @@ class NativeClient:
     async def say(self, utterance: Utterance) -> float:
         """See `port.CallerClient`."""
         return await self._speaking().say(utterance.samples)
+
+    async def press(self, keys: str) -> None:
+        """See `port.CallerClient`."""
+        for key in keys:
+            try:
+                await self.room.local_participant.publish_dtmf(code=KEYS.index(key), digit=key)
+            except rtc.participant.PublishDTMFError as error:
+                raise RuntimeError(repr(error)) from error
 
     async def act(self, act: RoomAct) -> None:
         """See `port.CallerClient`."""

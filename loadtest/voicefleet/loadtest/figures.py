@@ -85,6 +85,18 @@ def told_by_workers(name: str) -> bool:
     return name.rpartition("_")[0] in PARTS
 
 
+def with_unit(name: str, value: float | None) -> str:
+    """A figure for people: seconds, a share in per cent, or a number; a dash for an unknown one."""
+    if value is None:
+        return "–"
+    unit = unit_of(name)
+    if unit == "ratio":
+        return f"{value:.1%}"
+    if name.rpartition("_")[0] in MEDIA:
+        return f"{1000 * value:.1f} ms" if unit == "s" else f"{value:.2f}"
+    return f"{value:.2f} s" if unit == "s" else f"{value:g}"
+
+
 def require_known(name: str, *, field: str, value: str) -> None:
     """Refuse a name that is no figure's.
 
