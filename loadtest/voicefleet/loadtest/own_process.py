@@ -27,6 +27,8 @@ def hang_up_if_killed() -> None:
     if child:
         os.close(ending)
         _wait_for(child)
+    # Whoever is started in the background of a script ignores Ctrl-C, and this process is told of the end by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     os.close(held)
     threading.Thread(target=_interrupt_when_closed, args=(ending,), daemon=True, name="command-guard").start()

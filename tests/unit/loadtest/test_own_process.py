@@ -28,7 +28,9 @@ except KeyboardInterrupt:
 
 
 def started(*arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", COMMAND, *arguments], stdout=subprocess.PIPE, text=True)
+    # As a script's background has it: Ctrl-C is ignored from the start.
+    ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+    return subprocess.Popen([*ignoring, sys.executable, "-c", COMMAND, *arguments], stdout=subprocess.PIPE, text=True)
 
 
 @pytest.mark.parametrize("code", [0, 1, 3])
