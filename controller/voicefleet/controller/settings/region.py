@@ -16,6 +16,7 @@ from voicefleet.controller.settings.agent_checks import check_agents
 from voicefleet.controller.settings.agents import AgentSettings, PoolPart
 from voicefleet.controller.settings.kubernetes import KubernetesSettings
 from voicefleet.controller.settings.livekit import LiveKitSettings
+from voicefleet.controller.settings.placement import Residency
 from voicefleet.controller.settings.pool import PoolSettings
 from voicefleet.controller.settings.rooms import choice_of_rooms
 from voicefleet.controller.settings.routes import Routes
@@ -55,6 +56,21 @@ class RegionSettings(TierPart):
         description="ordered: a call is a room for which our agent was ordered, by a ticket of the controller, a "
         "dispatch, the room's metadata or a request. all: every room with a caller. PREFIX*: those that were ordered, "
         "and every room with a caller whose name begins so.",
+    )
+    residency: Residency | Literal[""] = Field(
+        default="",
+        description="Data-residency group: calls that belong to it go to its regions alone, and are refused where these "
+        "have no room; default: none.",
+    )
+    spill_to: tuple[str, ...] = Field(
+        default=(),
+        description="Regions that take its calls when it is full or unwell, in order, then those of their own "
+        "`spill_to`; for calls that ask for it by name, or that `placement` gives it; default: none.",
+    )
+    probe_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None = Field(
+        default=None,
+        description="What callers fetch to measure how near the region is, http:// or https://; default: LiveKit's own "
+        "`/`. Needed where several regions have one LiveKit.",
     )
     pool: PoolSettings = Field(default_factory=PoolSettings, description="The pool's size and policy.")
     process: ProcessSettings | None = Field(
