@@ -34,6 +34,7 @@ from voicefleet.contract.keys import Keys
 from voicefleet.contract.reports import WorkerReport
 from voicefleet.controller.app import run_controller
 from voicefleet.controller.settings.load import load_settings
+from voicefleet.runtime.logs.setup import configure_logs
 from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.speech.clips import load_utterances
 from voicefleet.stack.servers import LiveKit, livekit_server, redis_server
@@ -182,6 +183,7 @@ def main() -> None:
     """The command line."""
     what, *given = sys.argv[1:]
     if what == "fleet":
+        configure_logs()
         directory, eu, us, workers = given
         asyncio.run(fleet(Path(directory), {"eu": eu, "us": us}, int(workers)))
     else:

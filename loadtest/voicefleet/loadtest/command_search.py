@@ -195,6 +195,7 @@ class _Ready:
     def __init__(self, source: TicketSource) -> None:
         self.field, self.address, self.sends_agents = source.field, source.address, True
         self.refusal: UsageError | None = None
+        self.elsewhere = source.elsewhere
         self._source = source
 
     async def place(self, call: int, patience_s: float) -> CallTicket:

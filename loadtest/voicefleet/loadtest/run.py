@@ -84,6 +84,7 @@ async def _run(
         spoken_by(scenario.callers),
         SwarmSettings(turns=scenario.callers.turns, seed=scenario.seed, plan=mix.plan),
         on_event=on_event,
+        elsewhere=source.elsewhere,
     )
     began_s = clock.monotonic()
     async with HealthMeter(clock) as meter, contextlib.aclosing(swarm):
