@@ -30,8 +30,8 @@ def _network(text: str) -> str:
 Regions = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
 """Names of regions in order of preference; one may stand alone."""
 
-Residency = Annotated[str, Field(pattern=REGION_PATTERN.pattern)]
-"""Name of a data-residency group."""
+RESIDENCY_PATTERN = r"^([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?)?$"
+"""Of the name of a data-residency group; empty: none."""
 
 
 class PlacementSettings(Section):
@@ -47,7 +47,7 @@ class PlacementSettings(Section):
         description="Country (ISO 3166-1 alpha-2) -> the region of its callers, or several in order of preference, by "
         "`country` of a request: {DE: eu, BR: [us, eu]}.",
     )
-    residency: Mapping[str, Residency] = Field(
+    residency: Mapping[str, Annotated[str, Field(pattern=REGION_PATTERN.pattern)]] = Field(
         default_factory=dict,
         description="Name of an API key -> the data-residency group that its calls never leave, whatever a request "
         "says: {acme: eu-data}. Regions say which group they are in.",

@@ -16,7 +16,7 @@ from voicefleet.controller.settings.agent_checks import check_agents
 from voicefleet.controller.settings.agents import AgentSettings, PoolPart
 from voicefleet.controller.settings.kubernetes import KubernetesSettings
 from voicefleet.controller.settings.livekit import LiveKitSettings
-from voicefleet.controller.settings.placement import Residency
+from voicefleet.controller.settings.placement import RESIDENCY_PATTERN
 from voicefleet.controller.settings.pool import PoolSettings
 from voicefleet.controller.settings.rooms import choice_of_rooms
 from voicefleet.controller.settings.routes import Routes
@@ -57,7 +57,7 @@ class RegionSettings(TierPart):
         "dispatch, the room's metadata or a request. all: every room with a caller. PREFIX*: those that were ordered, "
         "and every room with a caller whose name begins so.",
     )
-    residency: Residency | Literal[""] = Field(
+    residency: Annotated[str, Field(pattern=RESIDENCY_PATTERN)] = Field(
         default="",
         description="Data-residency group: calls that belong to it go to its regions alone, and are refused where these "
         "have no room; default: none.",

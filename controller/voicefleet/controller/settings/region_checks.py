@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from voicefleet.contract.parsing.validation import check_all, nearest, refused
+from voicefleet.contract.rooms import ORDERED
 from voicefleet.controller.settings.kubeconfig import cluster_of
 from voicefleet.controller.settings.placement import PlacementSettings
 from voicefleet.controller.settings.region import RegionSettings
@@ -130,10 +131,12 @@ def _check_deployments(regions: Mapping[str, RegionSettings]) -> None:
                 hint="Give each region a deployment of its own.",
             )
         seen[at] = name
-        if region.rooms != "ordered":
-            raise refused(
-                "rooms that nobody ordered an agent for cannot be pinned to a deployment",
-                field=f"regions.{name}.rooms",
-                value=region.rooms,
-                hint="Use `rooms: ordered`, or a LiveKit of its own.",
-            )
+        agents = {f".agents.{agent}": settings.rooms for agent, settings in region.agents.items()}
+        for at_agent, rooms in {"": region.rooms, **agents}.items():
+            if rooms != ORDERED:
+                raise refused(
+                    "rooms that nobody ordered an agent for cannot be pinned to a deployment",
+                    field=f"regions.{name}{at_agent}.rooms",
+                    value=rooms,
+                    hint="Use `rooms: ordered`, or a LiveKit of its own.",
+                )
