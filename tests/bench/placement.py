@@ -1,8 +1,8 @@
 """How long `POST /v1/calls` takes while 500 requests a second are placed by measured round trips, on one core.
 
 The controller is the real one, pinned to one core, with a real Redis and livekit-server; its regions have workers that
-report and calls that nobody joins. Requests come open-loop at Poisson times, and each is timed from the moment at which it
-was due, so that a controller that stands still is not asked less.
+report and calls that nobody joins. Requests come open-loop at Poisson times, and each is timed from the moment at which
+it was due, so that a controller that stands still is not asked less.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import redis.asyncio
 from bench.cpu import cpu_seconds_of
 from bench.health import Health
 from bench.processes import measured_controller
-from bench.row import Row, say
+from bench.row import Row
 from bench.stand import Stand
 from bench.statistics import quantile
 

@@ -25,7 +25,7 @@ async def placement_ttfa(on: Stand, calls: int, turns: int, command: str) -> Row
     """So many calls of so many turns for each place of the caller and each way to get a region."""
     health = Health()
     ttfa_ms: dict[str, dict[str, list[float]]] = {}
-    landed = {name: 0 for name in REGIONS}
+    landed = dict.fromkeys(REGIONS, 0)
     with tempfile.TemporaryDirectory(prefix="voicefleet-apart-") as folder:
         async with apart(Path(folder), workers=1) as world, health.watch():
             for here, there in (REGIONS, REGIONS[::-1]):
@@ -60,7 +60,7 @@ async def placement_ttfa(on: Stand, calls: int, turns: int, command: str) -> Row
         ratio=round(ratio, 4),
         bound=1.0,
         verdict="void" if void else "met" if nearest and ratio < 1.0 else "missed",
-        why="; ".join(void) or "bound: every placed call lands in the nearest region, and its TTFA is less than without",
+        why="; ".join(void) or "bound: every placed call lands in the nearest region, and its TTFA is less",
         health=health.to_json(),
         command=command,
     )

@@ -1,5 +1,5 @@
-"""Callers measure how far two real livekit-servers are, over an emulated network, and land in the nearest with room; and two
-regions share one livekit-server."""
+"""Callers measure how far two real livekit-servers are, over an emulated network, and land in the nearest with room.
+And two regions share one livekit-server."""
 
 from __future__ import annotations
 

@@ -3,12 +3,12 @@
     python -m support.regions_apart fleet DIRECTORY EU US WORKERS     on the far host, whose addresses EU and US are
     python -m support.regions_apart caller URL SECRET REGION TURNS    on the near host
 
-The fleet prints ``{"url", "secret"}`` once its controller answers. Then each line on its standard input, ``{"eu": 2}``, says how
-many calls the workers of a region have, of two slots, and is answered by ``ok``; it ends with its standard input. With
-`WORKERS` 0 the workers are reports alone; else each region has that many real ones, with the synthetic tier.
+The fleet prints ``{"url", "secret"}`` once its controller answers. Then each line on its standard input, ``{"eu": 2}``,
+says how many calls the workers of a region have, of two slots, and is answered by ``ok``; it ends with its input.
+With `WORKERS` 0 the workers are reports alone; else each region has that many real ones, with the synthetic tier.
 
-The caller measures as the page in controller/README.md does, asks for a call (REGION: ``-`` to be placed) and holds it, for
-so many questions; 0: it only asks. It prints one JSON document.
+The caller measures as the page in controller/README.md does, asks for a call (REGION: ``-`` to be placed) and holds it,
+for so many questions; 0: it only asks. It prints one JSON document.
 """
 
 from __future__ import annotations
@@ -82,12 +82,10 @@ async def fleet(directory: Path, addresses: dict[str, str], workers: int) -> Non
             await run
 
 
-def _settings(
-    servers: dict[str, LiveKit], addresses: dict[str, str], directory: Path, workers: int
-) -> dict[str, Any]:
+def _settings(servers: dict[str, LiveKit], addresses: dict[str, str], directory: Path, workers: int) -> dict[str, Any]:
     first = next(iter(addresses.values()))
     command = [sys.executable, "-m", "voicefleet.cli.app", "worker", "--tiers", "synthetic"]
-    regions = {}
+    regions: dict[str, Any] = {}
     for name, server in servers.items():
         regions[name] = {
             "livekit": {

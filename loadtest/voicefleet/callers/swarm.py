@@ -102,8 +102,8 @@ async def run_swarm(
         utterances: what callers may say.
         on_event: see `caller.OnEvent`; here the kind ``"due"`` comes first, with ``lag_s`` in its data.
         prefix: call ids are ``{prefix}-{i:05d}``.
-        elsewhere: where a call goes on whose region cannot be reached; None: such a call has failed. `on_event` is told,
-            kind ``"elsewhere"`` with ``region`` and the ``error`` in its data, and the time counts in `place_s`.
+        elsewhere: where a call goes on whose region cannot be reached; None: it has failed. `on_event` is told, kind
+            ``"elsewhere"`` with ``region`` and the ``error`` in its data, and the time counts in `place_s`.
 
     Raises:
         ConfigError: the offsets go backwards, or there are too few questions.

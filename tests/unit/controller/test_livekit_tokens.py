@@ -1,7 +1,8 @@
-"""What a ticket says of whose it is, and which dispatches and orders are a region's own, where several share a LiveKit."""
+"""What a ticket says of whose it is, and which dispatches and orders are a region's, where several have one LiveKit."""
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -48,8 +49,8 @@ async def test_a_pinned_ticket_orders_its_deployment_and_is_nobody_elses() -> No
         await livekit.close()
 
 
-@pytest.mark.parametrize(("named", "ours"), [("", False), (', "deployment": "us"', True), (', "deployment": "eu"', False)])
-async def test_a_rooms_metadata_order_an_agent_of_the_deployment_that_they_name(named: str, ours: bool) -> None:
+@pytest.mark.parametrize(("named", "ours"), [({}, False), ({"deployment": "us"}, True), ({"deployment": "eu"}, False)])
+async def test_a_rooms_metadata_order_an_agent_of_the_deployment_they_name(named: dict[str, str], ours: bool) -> None:
     livekit = await made("us")
-    assert (livekit._ordered('{"voicefleet": {"agent": "voicefleet"%s}}' % named) is not None) is ours
+    assert (livekit._ordered(json.dumps({"voicefleet": {"agent": "voicefleet", **named}})) is not None) is ours
     await livekit.close()

@@ -120,7 +120,7 @@ def test_without_a_word_the_most_free_slots_and_unknown_ones_last() -> None:
 
 
 def test_a_residency_group_is_never_left() -> None:
-    """Whatever is asked for, measured, full, unwell or unknown: all small worlds of three regions, and many requests."""
+    """Whatever is asked for, measured, full, unwell or unknown: all small worlds of three regions, many requests."""
     states: list[dict[str, Any]] = [{}, {"free": 0, "most": 0}, {"free": None, "most": None}, {"well": False}]
     drawn = random.Random(7)
     for parts in itertools.product(states, repeat=3):
@@ -131,7 +131,10 @@ def test_a_residency_group_is_never_left() -> None:
         for group in ("g", "h"):
             request = PlacementRequest(
                 asked=drawn.choice(["", "eu", "us", "ap"]),
-                round_trips=trips(**{n: drawn.uniform(1, 90) for n in drawn.sample(["eu", "us", "ap"], 2)}),
+                round_trips=tuple(
+                    RoundTripTaken(name, drawn.uniform(1, 90), NOW_MS - 500)
+                    for name in drawn.sample(["eu", "us", "ap"], 2)
+                ),
                 near=tuple(drawn.sample(["eu", "us", "ap"], drawn.randint(0, 3))),
                 residency=group,
             )

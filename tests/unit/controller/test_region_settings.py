@@ -94,7 +94,9 @@ def test_a_residency_group_that_no_region_is_in_names_a_way_out(tmp_path: Path) 
 def kubeconfig(path: Path, **servers: str) -> Path:
     clusters = [{"name": name, "cluster": {"server": server}} for name, server in servers.items()]
     contexts = [{"name": name, "context": {"cluster": name, "user": "me"}} for name in servers]
-    path.write_text(yaml.safe_dump({"clusters": clusters, "contexts": contexts, "current-context": next(iter(servers))}))
+    path.write_text(
+        yaml.safe_dump({"clusters": clusters, "contexts": contexts, "current-context": next(iter(servers))})
+    )
     return path
 
 

@@ -69,14 +69,15 @@ class CallRequest(_Order):
         default=None, description="Round trips that the caller measured with the probes of `GET /v1/probes`"
     )
     address: Annotated[str, Field(max_length=64), AfterValidator(_address)] | None = Field(
-        default=None, description="The caller's IP address, for the controller's table of networks; never kept or logged"
+        default=None,
+        description="The caller's IP address, for the controller's table of networks; never kept or logged",
     )
     country: Annotated[str, Field(pattern=COUNTRY_PATTERN)] | None = Field(
         default=None, description="The country that the caller is in, ISO 3166-1 alpha-2, for the controller's table"
     )
     residency: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
-        default=None, description="Data-residency group that the call must not leave; it is refused rather than placed "
-        "elsewhere"
+        default=None,
+        description="Data-residency group that the call must not leave; it is refused rather than placed elsewhere",
     )
     agent: Annotated[str, Field(pattern=AGENT_PATTERN)] | None = Field(
         default=None, description="The agent, of a region that has several; by the key, else the default when left out"
@@ -144,8 +145,9 @@ class CallTicket(Schema):
         default=None, description="Of a fleet with several regions: why the call is in this one"
     )
     alternatives: tuple[Alternative, ...] = Field(
-        default=(), description="Regions that could take the call as well, the best first: where to go on when `url` "
-        "cannot be reached"
+        default=(),
+        description="Regions that could take the call as well, the best first: where to go on when `url` "
+        "cannot be reached",
     )
 
 

@@ -22,8 +22,8 @@ AGENT_ATTRIBUTE = "voicefleet.agent"
 of the agent that the ticket is for."""
 
 DEPLOYMENT_ATTRIBUTE = "voicefleet.deployment"
-"""Participant attribute of a caller with a ticket, where several regions have one LiveKit: the deployment that the region's
-dispatches are pinned to."""
+"""Participant attribute of a caller with a ticket, where several regions have one LiveKit: the deployment that the
+region's dispatches are pinned to."""
 
 TIER_PATTERN = re.compile(r"^[a-z0-9]([a-z0-9_-]{0,62})$")
 LANGUAGE_PATTERN = re.compile(r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7}$")

@@ -51,9 +51,9 @@ class PlacementView(Schema):
     """Why a call is where it is."""
 
     reason: str = Field(
-        description="asked (by the request), round_trip (the nearest as measured), network or country (the controller's "
-        "table), free (nothing said where the caller is: the most free slots), or spill (those that come first have no "
-        "room, or are unwell)"
+        description="asked (by the request), round_trip (the nearest as measured), network or country (the "
+        "controller's table), free (nothing said where the caller is: the most free slots), or spill (those "
+        "that come first have no room, or are unwell)"
     )
     considered: list[ConsideredView] = Field(description="Every region of the key that has the agent, in order")
 

@@ -238,9 +238,7 @@ class LiveKit:
 
     def mint(self, room: str, identity: str, metadata: str, *, key: str, data: bool = False) -> str:
         configuration = api.RoomConfiguration(
-            agents=[
-                api.RoomAgentDispatch(agent_name=self._agent_name, metadata=metadata, deployment=self._deployment)
-            ],
+            agents=[api.RoomAgentDispatch(agent_name=self._agent_name, metadata=metadata, deployment=self._deployment)],
             empty_timeout=EMPTY_TIMEOUT_S,
             departure_timeout=DEPARTURE_TIMEOUT_S,
         )

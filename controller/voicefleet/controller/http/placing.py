@@ -1,4 +1,4 @@
-"""From a request for a call to its place: whose residency it has, which pools can serve it, what its caller measured."""
+"""From a request for a call to its place: its residency group, the pools that can serve it, what was measured."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Placing:
         """Pools of other regions that take the calls of the one that is asked for; those that lack the agent or the
         tier do not."""
         found: list[Region] = []
-        for name in spill_order(asked, {place: settings.spill_to for place, settings in self._of_place.items()}):
+        for name in spill_order(asked, {at: settings.spill_to for at, settings in self._of_place.items()}):
             with contextlib.suppress(UnknownChoiceError):
                 there = list(seen(self._regions, key, name).values())
                 found += pools_for(there, wanted.agent, wanted.tier, key.name)

@@ -112,9 +112,9 @@ ROUTES: tuple[Route, ...] = (
             "outside of the call's residency group",
             429: "The key's own limits: too many requests a minute, too many calls at once, or too many tickets that "
             "nobody joined with. Come back after `Retry-After`",
-            503: "Every slot that there may be has a call, in the call's residency group where it has one; or, for a key "
-            "with `concurrent_calls`, its calls cannot be counted now. Come back after `Retry-After`, or ask another "
-            "region",
+            503: "Every slot that there may be has a call, in the call's residency group where it has one; or, for a "
+            "key with `concurrent_calls`, its calls cannot be counted now. Come back after `Retry-After`, or ask "
+            "another region",
         },
         headers={"traceparent": "W3C trace context of the call: the same trace id is in its log lines and its spans"},
     ),

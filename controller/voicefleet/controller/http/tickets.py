@@ -158,9 +158,7 @@ class Tickets:
             )
         # The call's id is LiveKit's for its room, which the caller's join makes: the room leads to it.
         placed = {"placement": why} if why else {}
-        log.info(
-            "ticket given", region=region.name, room=room, key=key, tier=order.tier, trace_id=span.trace, **placed
-        )
+        log.info("ticket given", region=region.name, room=room, key=key, tier=order.tier, trace_id=span.trace, **placed)
         return web.Response(
             text=ticket.model_dump_json(exclude_defaults=True),
             status=201,

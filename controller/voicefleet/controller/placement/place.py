@@ -206,9 +206,7 @@ def place(request: PlacementRequest, view: Sequence[RegionSeen], now_ms: int | N
     )
 
 
-def believed(
-    round_trips: Sequence[RoundTripTaken], now_ms: int | None
-) -> tuple[Mapping[str, float], Counter[Ignored]]:
+def believed(round_trips: Sequence[RoundTripTaken], now_ms: int | None) -> tuple[Mapping[str, float], Counter[Ignored]]:
     """Region -> milliseconds, the least that was measured; and why others are not believed."""
     found: dict[str, float] = {}
     ignored: Counter[Ignored] = Counter()

@@ -26,9 +26,7 @@ class RegionsView:
     def __init__(self) -> None:
         self._well: dict[str, tuple[float, bool]] = {}
 
-    def see(
-        self, pools: Iterable[Region], room: str, capacity: Callable[[Region], RegionCapacity]
-    ) -> list[RegionSeen]:
+    def see(self, pools: Iterable[Region], room: str, capacity: Callable[[Region], RegionCapacity]) -> list[RegionSeen]:
         """The regions of `pools`, each with the pool that the call in `room` is for."""
         by_name = {pool.name: pool for pool in pools}
         found = by_version(by_name.values(), room, capacity)

@@ -179,8 +179,8 @@ class Region:
         return None if away else self.scans.within(STALE_AFTER_S)
 
     def slots(self, snapshot: Snapshot, reports: Mapping[str, Reported]) -> tuple[int, int]:
-        """Slots that neither a report nor a claim has taken, and slots of workers that start now. Between two reads there
-        may be hundreds of requests, and a region may have hundreds of workers: they are counted once."""
+        """Slots that neither a report nor a claim has taken, and slots of workers that start now. Between two reads
+        there may be hundreds of requests, and a region may have hundreds of workers: they are counted once."""
         observation = self.pool.observation
         known = self._counted
         if known is None or known[0] is not snapshot or known[1] is not reports or known[2] is not observation:

@@ -35,7 +35,7 @@ RESIDENCY_PATTERN = r"^([a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?)?$"
 
 
 class PlacementSettings(Section):
-    """Where a call goes whose request names no region, and whose caller measured nothing; and whose calls stay where."""
+    """Where a call goes whose request names no region and whose caller measured nothing; and whose calls stay where."""
 
     networks: Mapping[Annotated[str, AfterValidator(_network)], Regions] = Field(
         default_factory=dict,

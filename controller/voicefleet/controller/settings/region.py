@@ -59,8 +59,8 @@ class RegionSettings(TierPart):
     )
     residency: Annotated[str, Field(pattern=RESIDENCY_PATTERN)] = Field(
         default="",
-        description="Data-residency group: calls that belong to it go to its regions alone, and are refused where these "
-        "have no room; default: none.",
+        description="Data-residency group: calls that belong to it go to its regions alone, and are refused where "
+        "these have no room; default: none.",
     )
     spill_to: tuple[str, ...] = Field(
         default=(),

@@ -26,7 +26,7 @@ def check_regions(
         environment: as the controller has it: it may name a kubeconfig.
     """
     check_all(
-        *(lambda name=name: _check_spill(name, regions) for name in regions),  # type: ignore[misc]
+        *(lambda name=name: _check_spill(name, regions) for name in regions),
         lambda: _check_cycles(regions),
         lambda: _check_table(placement, regions),
         lambda: _check_residency(placement.residency, regions, keys),

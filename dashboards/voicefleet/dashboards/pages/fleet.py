@@ -141,8 +141,8 @@ ROWS = (
             ),
             panel(
                 "Placed calls",
-                "Of a fleet with several regions, in 5 minutes, by what led them there. spill: those that come first had no "
-                "room, or were unwell.",
+                "Of a fleet with several regions, in 5 minutes, by what led them there. spill: those that come first "
+                "had no room, or were unwell.",
                 "short",
                 Query(
                     f"sum by (region, reason) (increase(voicefleet_placements_total{{{SELECT}}}[5m]))",
@@ -152,8 +152,8 @@ ROWS = (
             ),
             panel(
                 "Ignored round trips",
-                "Measured by callers, in 5 minutes, by why they were not believed. forged: a token that is not ours, or of "
-                "another key.",
+                "Measured by callers, in 5 minutes, by why they were not believed. forged: a token that is not ours, "
+                "or of another key.",
                 "short",
                 Query(
                     'sum by (reason) (round(increase(voicefleet_round_trips_ignored_total{cluster=~"$cluster"}[5m])))',

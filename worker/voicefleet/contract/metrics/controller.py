@@ -179,8 +179,8 @@ CALL_REQUESTS = Metric(
 PLACEMENTS = Metric(
     "voicefleet_placements",
     "counter",
-    "Calls given to a region where there are several, by what led them there. spill: those that come first had no room, "
-    "or were unwell.",
+    "Calls given to a region where there are several, by what led them there. spill: those that come first had no "
+    "room, or were unwell.",
     ("region", "reason"),
     values={"reason": ("asked", "round_trip", "network", "country", "free", "spill")},
 )
