@@ -58,8 +58,8 @@ class Apart:
 @contextlib.asynccontextmanager
 async def apart(directory: Path, *, workers: int = 0) -> AsyncIterator[Apart]:
     """The network and the fleet, for the block. Raises `MissingPartError` where there may be no network."""
-    with open_lab() as lab:
-        links = {name: lab.connect(NEAR, FAR, Conditions()) for name in ("eu", "us")}
+    async with _lab() as lab:
+        links = {name: await asyncio.to_thread(lab.connect, NEAR, FAR, Conditions()) for name in ("eu", "us")}
         addresses = [links[name].far_address for name in ("eu", "us")]
         fleet = await _start(lab.inside(FAR, _program("fleet", str(directory), *addresses, str(workers))))
         try:
@@ -75,6 +75,17 @@ async def apart(directory: Path, *, workers: int = 0) -> AsyncIterator[Apart]:
             if fleet.returncode is None:
                 fleet.kill()
                 await fleet.wait()
+
+
+@contextlib.asynccontextmanager
+async def _lab() -> AsyncIterator[Lab]:
+    """Netlink's client runs a loop of its own: it needs threads that have none."""
+    with contextlib.ExitStack() as stack:
+        lab = await asyncio.to_thread(stack.enter_context, open_lab())
+        try:
+            yield lab
+        finally:
+            await asyncio.to_thread(stack.close)
 
 
 def _program(*words: str) -> Sequence[str]:
