@@ -30,6 +30,9 @@ what it raises in the end becomes the call's `error`."""
 PlaceElsewhere = Callable[[int, str, str], Awaitable[CallTicket]]
 """Gets another ticket for call i, in a region that its first one names (`alternatives`), for the same identity."""
 
+_Planned = tuple[int, str, float, tuple[Utterance, ...]]
+"""Number, id, offset and questions of a call."""
+
 
 @dataclass(frozen=True, slots=True)
 class CallPlan:
@@ -90,6 +93,8 @@ async def run_swarm(
     clock: Clock | None = None,
     prefix: str = "call",
     elsewhere: PlaceElsewhere | None = None,
+    numbers: Sequence[int] | None = None,
+    start_s: float | None = None,
 ) -> AsyncGenerator[CallOutcome, None]:
     """Run one caller per offset and yield the outcomes as the calls end.
 
@@ -97,13 +102,15 @@ async def run_swarm(
     call that is still open (in bounded time) and leaves no task behind. Such calls yield no outcome.
 
     Args:
-        offsets_s: intended starts, seconds from now, non-decreasing.
+        offsets_s: intended starts, seconds from the start, non-decreasing.
         place_call: gets the ticket of call i.
         utterances: what callers may say.
         on_event: see `caller.OnEvent`; here the kind ``"due"`` comes first, with ``lag_s`` in its data.
         prefix: call ids are ``{prefix}-{i:05d}``.
         elsewhere: where a call goes on whose region cannot be reached; None: it has failed. `on_event` is told, kind
             ``"elsewhere"`` with ``region`` and the ``error`` in its data, and the time counts in `place_s`.
+        numbers: i of each offset, where these calls are a share of a larger plan; None: 0, 1, 2 and so on.
+        start_s: the start, on the clock's monotonic time; None: now. Calls due before now begin at once, late.
 
     Raises:
         ConfigError: the offsets go backwards, or there are too few questions.
@@ -113,11 +120,14 @@ async def run_swarm(
     offsets = [float(offset) for offset in offsets_s]
     if any(later < sooner for sooner, later in pairwise(offsets)):
         raise ConfigError("the arrivals go backwards", field="offsets_s", hint="Sort the offsets before the run.")
-    scripts = [script(i, settings, utterances) for i in range(len(offsets))]
-    start_s = clock.monotonic()
-    swarm = _Swarm(place_call, settings, on_event, clock, start_s, elsewhere)
+    plan = [
+        (number, f"{prefix}-{number:05d}", offset_s, script(number, settings, utterances))
+        for number, offset_s in zip(range(len(offsets)) if numbers is None else numbers, offsets, strict=True)
+    ]
+    began_s = clock.monotonic() if start_s is None else start_s
+    swarm = _Swarm(place_call, settings, on_event, clock, began_s, elsewhere)
     try:
-        swarm.start([(f"{prefix}-{i:05d}", offsets[i], scripts[i]) for i in range(len(offsets))])
+        swarm.start(plan)
         for _ in offsets:
             yield await swarm.finished.get()
     finally:
@@ -145,7 +155,7 @@ class _Swarm:
         self._elsewhere = elsewhere
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def start(self, calls: list[tuple[str, float, tuple[Utterance, ...]]]) -> None:
+    def start(self, calls: list[_Planned]) -> None:
         self._spawn(self._launch(calls), "swarm-launch")
 
     async def aclose(self) -> None:
@@ -161,8 +171,8 @@ class _Swarm:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _launch(self, calls: list[tuple[str, float, tuple[Utterance, ...]]]) -> None:
-        for number, (call_id, offset_s, questions) in enumerate(calls):
+    async def _launch(self, calls: list[_Planned]) -> None:
+        for number, call_id, offset_s, questions in calls:
             await self._clock.sleep(max(0.0, self._start_s + offset_s - self._clock.monotonic()))
             self._spawn(self._call(number, call_id, offset_s, questions), call_id)
 

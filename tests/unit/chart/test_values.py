@@ -24,7 +24,10 @@ VALUES = (CHART / "values.yaml").read_text()
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 # Told of as a whole: Kubernetes' own shape, and a tiers file.
 WHOLE = {
-    *(f"{part}.resources" for part in ("worker", "controller", "test", "devStack.livekit", "devStack.redis")),
+    *(
+        f"{part}.resources"
+        for part in ("worker", "controller", "test", "loadtest", "devStack.livekit", "devStack.redis")
+    ),
     "worker.tiers.content",
 }
 

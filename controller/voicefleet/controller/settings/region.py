@@ -110,7 +110,7 @@ class RegionSettings(TierPart):
     @property
     def name(self) -> str:
         """The pool's name; that of a region without `agents` is its key in the file."""
-        return self._place.pool
+        return self.place.pool
 
     @property
     def path(self) -> str:
@@ -122,7 +122,9 @@ class RegionSettings(TierPart):
     @property
     def place(self) -> PoolPlace:
         """Which region, agent and version the pool is for."""
-        return self._place
+        # As `self._place`, without pydantic's search for it: every request for a call asks each pool.
+        found: PoolPlace = (self.__pydantic_private__ or {})["_place"]
+        return found
 
     @property
     def role(self) -> PoolRole:
