@@ -42,6 +42,8 @@ _MOST_WORKERS = 200
 _PROBE_EVERY_S = 20.0
 _WARM_S = 5.0
 _READY_LIMIT_S = 60.0
+_CONNECTIONS = 200
+"""Fewer than a controller allows; whoever waits for one waits since it was due."""
 
 
 @dataclass
@@ -74,7 +76,7 @@ async def placement(on: Stand, seconds: float, command: str) -> Row:
             aiohttp.ClientSession(
                 f"http://127.0.0.1:{port}",
                 headers={"Authorization": f"Bearer {secret}"},
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=aiohttp.TCPConnector(limit=_CONNECTIONS),
                 timeout=aiohttp.ClientTimeout(total=10.0),
             )
         )

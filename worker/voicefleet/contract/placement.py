@@ -23,7 +23,7 @@ class RoundTrip(Schema):
 class ProbeView(Schema):
     """One probe in `GET /v1/probes`."""
 
-    region: str
+    region: str = Field(description="How near it is is to be measured")
     url: str = Field(description="To be fetched by the caller: how long the answer takes is the round trip")
     token: str = Field(description="Goes with the measured time into `round_trips` of `POST /v1/calls`")
 
@@ -38,7 +38,7 @@ class ProbeList(Schema):
 class ConsideredView(Schema):
     """A region that a call might have gone to."""
 
-    region: str
+    region: str = Field(description="Its name")
     verdict: str = Field(
         description="chosen; behind (another one comes first); no_room_yet (a worker would have to start); unknown "
         "(what is free is not known); unwell (calls fail there); unused_tickets (the key has as many as it may); full; "
