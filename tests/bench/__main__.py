@@ -12,9 +12,11 @@ from typing import Any
 
 from bench.answers import Size, default_baseline, platform_overhead
 from bench.callers import callers_per_core
+from bench.capacity import capacity
 from bench.controller_scale import controller_scale
 from bench.deafness import deafness
-from bench.density import density, ears
+from bench.density import density
+from bench.ears import ears
 from bench.health import machine_facts
 from bench.ladder import ladder
 from bench.overload import overload
@@ -68,6 +70,7 @@ ROWS: dict[str, Measure] = {
     "callers_per_core": lambda on, quick, command: callers_per_core(on, 1 if quick else 5, 3 if quick else 8, command),
     "density": density,
     "ears": ears,
+    "capacity": capacity,
     "worker_needs": lambda on, quick, command: worker_needs(on, 2 if quick else 6, command),
     "controller_scale": lambda on, quick, command: controller_scale(on, 15.0 if quick else 60.0, command),
     "overload": _overload,

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from support.echo_agent import EchoAgent, token
 from support.terminal import terminal
+from voicefleet.callers.engines import Engine
 from voicefleet.callers.swarm import PlaceElsewhere
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import UsageError
@@ -36,7 +38,7 @@ class Source:
         self._livekit, self._agents = livekit, agents
 
     async def place(self, call: int, patience_s: float) -> CallTicket:
-        keys, room = (self._livekit.api_key, self._livekit.api_secret), f"habits-{call}"
+        keys, room = (self._livekit.api_key, self._livekit.api_secret), f"habits-{uuid4().hex[:8]}"
         jwt = token(*keys, room, "agent", agent=True)
         agent = EchoAgent(self._livekit.url, jwt, speech_s=SPEECH_S, delay_s=0.4)
         await agent.start()
@@ -44,7 +46,11 @@ class Source:
         return CallTicket(url=self._livekit.url, token=token(*keys, room, "caller", agent=False), room=room, region="t")
 
 
-async def test_callers_barge_in_and_hang_up_and_the_figures_tell_of_it(livekit: LiveKit, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("caller_program")
+@pytest.mark.parametrize("engine", list(Engine))
+async def test_callers_barge_in_and_hang_up_and_the_figures_tell_of_it(
+    livekit: LiveKit, tmp_path: Path, engine: Engine
+) -> None:
     scenario = Scenario.model_validate(
         {
             "arrivals": {"shape": "constant", "rate": 2, "calls": 2},
@@ -53,6 +59,7 @@ async def test_callers_barge_in_and_hang_up_and_the_figures_tell_of_it(livekit: 
                 "barge_in": {"share": 1.0, "after_s": 1.0},
                 "hang_up": {"share": 1.0, "after_s": 14.0},
                 "noise_snr_db": 30,
+                "dtmf": {"digits": "12#"},
             },
         }
     )
@@ -60,7 +67,7 @@ async def test_callers_barge_in_and_hang_up_and_the_figures_tell_of_it(livekit: 
     async with AsyncExitStack() as agents, serving(None) as measures:
         source = Source(livekit, agents)
         run = await run_scenario(
-            scenario, offsets, source, console=terminal(), measures=measures, title="test", engine="python"
+            scenario, offsets, source, console=terminal(), measures=measures, title="test", engine=engine
         )
     result = build_result(run.outcomes, run.health, run.wall_s, engine=run.engine)
     (tmp_path / "r.json").write_text(json.dumps(result))

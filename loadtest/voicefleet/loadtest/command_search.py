@@ -105,6 +105,7 @@ async def _search(
                 measures=measures,
                 title=f"until {options.condition} breaks: {level} calls at once",
                 engine=engine,
+                until=options.parsed,
             )
             step, tells = assess(level, run, options.parsed, scenario.callers.turn_timeout_s)
             steps.append(step)

@@ -11,16 +11,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
-from rich.live import Live
 
+from voicefleet.callers.health import GeneratorHealth
 from voicefleet.contract.errors import ConfigError, UnreachableError, UsageError
-from voicefleet.loadtest.merging import merged
+from voicefleet.loadtest.merging import merged, worst
 from voicefleet.loadtest.pods.api import FORBIDDEN, ApiError, JobApi
 from voicefleet.loadtest.pods.gate import ALONE_AFTER_S, TOLD_EVERY_S, Told
 from voicefleet.loadtest.pods.manifest import container_of, job, parse_template, plan_map
 from voicefleet.loadtest.pods.plan import Plan, plan_of
 from voicefleet.loadtest.pods.record import PodRecord, pod_state
-from voicefleet.loadtest.progress import Progress
+from voicefleet.loadtest.progress import Progress, showing
 from voicefleet.loadtest.scenario import OnKubernetes, Scenario
 from voicefleet.runtime.clock import Clock, SystemClock
 
@@ -83,7 +83,13 @@ class JobRun:
         self._name = f"{where.job_template[:_NAME].rstrip('-.')}-{secrets.token_hex(3)}"
         self._uid = self._container = ""
         now_s = clock.monotonic()
-        self._progress = Progress(len(plan.offsets_s), f"{title}, {plan.shares} pods")
+        self._progress = Progress(
+            plan.offsets_s,
+            clock,
+            f"{title}, {plan.shares} pods",
+            timeout_s=plan.scenario.callers.turn_timeout_s,
+            fail_if=plan.scenario.conditions,
+        )
         self._records = [
             PodRecord(index, len(plan.share(index)), now_s, self._progress) for index in range(plan.shares)
         ]
@@ -106,9 +112,8 @@ class JobRun:
             self._say(f"Job {self._name} in namespace {self._api.namespace}: {where.pods} pods")
             await self._until_ready()
             await self._start()
-            with Live(
-                get_renderable=self._progress.render, console=self._console, refresh_per_second=2, transient=True
-            ):
+            self._progress.begin()
+            async with showing(self._progress, self._console, self._clock, self._health):
                 await self._until_over()
         finally:
             await self._clean_up()
@@ -119,6 +124,11 @@ class JobRun:
             timeout_s=scenario.callers.turn_timeout_s,
             same_machine=False,
         )
+
+    async def _health(self) -> GeneratorHealth | None:
+        """Of the pods that have told theirs, the worst."""
+        told = [record.health for record in self._records if record.health is not None]
+        return worst(told, same_machine=False) if told else None
 
     async def _make(self, manifest: dict[str, Any]) -> None:
         """The Job first, without pods: its ConfigMap is its own, and goes with it whatever becomes of us."""

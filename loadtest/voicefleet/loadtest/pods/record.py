@@ -123,7 +123,8 @@ class PodRecord:
         self.log_over = False
         """All that is in its log was read, and no more will come."""
         self.given_up = False
-        self._health: GeneratorHealth | None = None
+        self.health: GeneratorHealth | None = None
+        """Of its generator, as it last told."""
         self._engine: Mapping[str, Any] | None = None
         self._wall_s: float | None = None
         self._late_s: float | None = None
@@ -173,7 +174,7 @@ class PodRecord:
         elif kind == "began":
             self._late_s, self._began_at = float(line["late_s"]), float(line["at"])
         elif kind == "beat":
-            self._health = health_from_json(line["health"])
+            self.health = health_from_json(line["health"])
         elif kind == "event":
             self._event(str(line["call"]), str(line["kind"]), line["data"])
         elif kind == "call":
@@ -184,7 +185,7 @@ class PodRecord:
                 self._watcher.finished(outcome)
         elif kind == "end":
             self._end = str(line["why"])
-            self._health, self._engine = health_from_json(line["health"]), line["engine"]
+            self.health, self._engine = health_from_json(line["health"]), line["engine"]
             self._wall_s = float(line["wall_s"])
         elif kind == "refused":
             self.refused = UsageError(line["what"], field=line["field"], value=line["value"], hint=line["hint"])
@@ -254,7 +255,7 @@ class PodRecord:
             name=f"pod {self.index}",
             planned=self.planned,
             outcomes=tuple(self.outcomes.values()),
-            health=self._health,
+            health=self.health,
             wall_s=wall_s,
             engine=self._engine,
             trouble=self._trouble(),
