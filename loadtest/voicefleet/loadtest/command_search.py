@@ -204,6 +204,7 @@ class _Ready:
         self.field, self.address, self.sends_agents = source.field, source.address, True
         self.refusal: UsageError | None = None
         self.read_call = source.read_call
+        self.elsewhere = source.elsewhere
         self._source = source
 
     async def place(self, call: int, patience_s: float) -> CallTicket:
