@@ -53,9 +53,7 @@ AtMostOption = Annotated[int, typer.Option(help="Of --until-it-breaks: the most 
 StartOption = Annotated[int, typer.Option("--start", help="Of --until-it-breaks: the calls at once to begin with.")]
 RestOption = Annotated[
     float,
-    typer.Option(
-        "--rest", help="Of --until-it-breaks: seconds between two levels, for the pool to take its slots back."
-    ),
+    typer.Option("--rest", help="Of --until-it-breaks: seconds of rest in which the pool takes its slots back."),
 ]
 AtLeastOption = Annotated[int, typer.Option(help="Of --until-it-breaks: fewer are a bad result, exit code 1.")]
 EngineOption = Annotated[str, typer.Option(help="Who holds the calls: python, or go, hundreds of calls a core.")]
