@@ -30,11 +30,14 @@ EXTRAS: Mapping[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 GROUPS: Mapping[str, list[str]] = PROJECT["dependency-groups"]
 BASE: list[str] = PROJECT["project"]["dependencies"]
 
+# Extras that the development environment has from a lock of their own, or, as Piper, not at all.
+ALONE = ("all", "quality", "smart-turn", "smollm", "piper")
+
 # Lock -> what it must pin.
 CONTENT = {
     "scripts/dev.lock": [
         *BASE,
-        *(entry for name, extra in EXTRAS.items() if name not in ("all", "quality", "smart-turn") for entry in extra),
+        *(entry for name, extra in EXTRAS.items() if name not in ALONE for entry in extra),
         # Machines that build the callers' program have a Go of their own; the image has not.
         *(entry for name, group in GROUPS.items() if name != "go" for entry in group),
     ],
@@ -42,6 +45,7 @@ CONTENT = {
     "scripts/compile.lock": GROUPS["compile"],
     "scripts/quality.lock": EXTRAS["quality"],
     "scripts/smart-turn.lock": EXTRAS["smart-turn"],
+    "scripts/smollm.lock": EXTRAS["smollm"],
     "scripts/build.lock": GROUPS["build"],
     "scripts/go.lock": GROUPS["go"],
     "worker/requirements.lock": [*BASE, *EXTRAS["worker"]],
@@ -89,8 +93,8 @@ def test_a_lock_pins_what_the_project_asks_for(name: str) -> None:
         assert all(wanted.specifier.contains(version) for version in got), f"{wanted}, not {got}: run `make lock`"
 
 
-# Two hold what set-up alone installs, on top of dev.lock: no image runs it.
-ELSEWHERE = ("scripts/quality.lock", "scripts/smart-turn.lock", "scripts/go.lock")
+# These hold what set-up alone installs, on top of dev.lock: no image runs it.
+ELSEWHERE = ("scripts/quality.lock", "scripts/smart-turn.lock", "scripts/smollm.lock", "scripts/go.lock")
 
 
 @pytest.mark.parametrize("name", [name for name in CONTENT if name not in ELSEWHERE])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from voicefleet.contract.parsing.wav import WavError
-from voicefleet.local.flite_tts import sentences
+from voicefleet.local.sentence_tts import sentences
 from voicefleet.local.pcm import Speech, read_wav, trim, voiced_tone
 
 pytestmark = pytest.mark.unit

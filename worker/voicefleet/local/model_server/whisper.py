@@ -13,7 +13,7 @@ from importlib import resources
 from typing import Any
 
 from voicefleet.local.model_server.protocol import SAMPLE_RATE
-from voicefleet.local.model_server.recognition import Recognition
+from voicefleet.local.model_server.models import Recognition
 
 WINDOWS_S = (10, 15, 30)
 _TAIL_S = 1.0  # silence after the speech: without it the last word is lost
