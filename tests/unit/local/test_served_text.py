@@ -74,13 +74,16 @@ async def served(path: Path, **models: Voice | Pen) -> AsyncIterator[Path]:
 
 
 async def written(path: Path, model: str = "smollm2") -> str:
-    return "".join([piece async for piece in ModelClient(path).write(model, Task("Note:"), limit_s=LIMIT_S)])
+    pieces: list[str] = []
+    await ModelClient(path).write(model, Task("Note:"), pieces.append, limit_s=LIMIT_S)
+    return "".join(pieces)
 
 
 async def test_a_text_comes_in_the_pieces_in_which_it_is_written(tmp_path: Path) -> None:
     pen = Pen(" book(", "day=?)")
     async with served(tmp_path, smollm2=pen) as path:
-        pieces = [piece async for piece in ModelClient(path).write("smollm2", Task("Note:", "g"), limit_s=LIMIT_S)]
+        pieces: list[str] = []
+        await ModelClient(path).write("smollm2", Task("Note:", "g"), pieces.append, limit_s=LIMIT_S)
     assert pieces == [" book(", "day=?)"]
     assert pen.tasks == [Task("Note:", "g")]
 
@@ -93,9 +96,12 @@ async def test_nothing_written_is_an_answer_too(tmp_path: Path) -> None:
 async def test_who_leaves_stops_the_model_at_its_next_word(tmp_path: Path) -> None:
     pen = Pen("a", endless=True)
     async with served(tmp_path, smollm2=pen) as path:
-        pieces = ModelClient(path).write("smollm2", Task("Note:"), limit_s=LIMIT_S)
-        assert await anext(pieces) == "a"
-        await pieces.aclose()
+        begun = asyncio.Event()
+        writing = asyncio.create_task(
+            ModelClient(path).write("smollm2", Task("Note:"), lambda _: begun.set(), limit_s=LIMIT_S)
+        )
+        await begun.wait()
+        writing.cancel()
         assert await asyncio.to_thread(pen.stopped.wait, LIMIT_S)
 
 

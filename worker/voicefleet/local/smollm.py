@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import Any, ClassVar
 
@@ -78,15 +77,16 @@ class _Noted(llm.LLMStream):
         tools = tools_of(functions, writer.examples.patterns)
         task = Task(prompt(_instructions(self._chat_ctx), items, tools, writer.examples), grammar(tools))
         note, said = "", 0
-        pieces = writer.client.write(writer.model, task, limit_s=self._conn_options.timeout)
-        async with contextlib.aclosing(pieces):
-            async for piece in pieces:
-                note += piece
-                if note.lstrip().startswith(SAY):
-                    words = note.lstrip().removeprefix(SAY)
-                    if words[said:]:
-                        say(words[said:])
-                    said = len(words)
+
+        def took(piece: str) -> None:
+            nonlocal note, said
+            note += piece
+            words = note.lstrip()
+            if words.startswith(SAY) and len(words) > len(SAY) + said:
+                say(words[len(SAY) + said :])
+                said = len(words) - len(SAY)
+
+        await writer.client.write(writer.model, task, took, limit_s=self._conn_options.timeout)
         if said:
             return None
         decided = meaning(note, tools, writer.examples)

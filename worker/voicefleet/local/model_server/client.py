@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -63,14 +63,14 @@ class ModelClient:
         async with self._posted(f"/speak/{model}", sentence.encode(errors="ignore"), {}, limit_s) as answer:
             return await answer.read()
 
-    async def write(self, model: str, task: Task, *, limit_s: float) -> AsyncIterator[str]:
-        """The text as the model writes it, all of it within `limit_s` seconds. Close it (`contextlib.aclosing`) to stop."""
+    async def write(self, model: str, task: Task, then: Callable[[str], None], *, limit_s: float) -> None:
+        """Hand on each piece of the text as the model writes it, all within `limit_s` seconds; cancelled, it stops."""
         async with self._posted(f"/write/{model}", json.dumps(asdict(task)).encode(), {}, limit_s) as answer:
             async for line in answer.content:
                 piece = json.loads(line)
                 if "text" not in piece:
                     return
-                yield piece["text"]
+                then(piece["text"])
             raise APIConnectionError("the model server's answer was cut off")
 
     @contextlib.asynccontextmanager
