@@ -69,8 +69,7 @@ lock: ready-lock ## Pin every dependency, with hashes, for set-up and for each i
 		--output-file scripts/dev.lock
 	@$(PIN) $(SAME) --group installer --output-file scripts/installer.lock
 	@$(PIN) pyproject.toml --extra quality --no-deps $(SAME) --output-file scripts/quality.lock
-	@for part in smart-turn smollm; do \
-		$(PIN) pyproject.toml --extra $$part --no-deps $(SAME) --output-file scripts/$$part.lock || exit; done
+	@$(PIN) pyproject.toml --extra smart-turn --no-deps $(SAME) --output-file scripts/smart-turn.lock
 	@$(PIN) $(SAME) --group compile --output-file scripts/compile.lock
 	@$(PIN) $(SAME) --group build --output-file scripts/build.lock
 	@$(PIN) --group go --no-annotate --output-file scripts/go.lock

@@ -25,13 +25,13 @@ from livekit.agents import llm
 from voicefleet.local.forms.dialogue import CallTool, Dialogue, Heard, Item, Said, Speak, ToolDone
 from voicefleet.local.forms.schema import read_rules
 from voicefleet.local.forms.words import plain
+from voicefleet.local.model_server.models import Recognizer, Writer
 from voicefleet.local.model_server.process import load
 from voicefleet.local.model_server.protocol import Task
-from voicefleet.local.notes.note import at_once, grammar, meaning, prompt
+from voicefleet.local.notes.note import Nearest, at_once, grammar, meaning, prompt
 from voicefleet.local.notes.schema import read_examples
 from voicefleet.local.notes.tools import tools_of
 from voicefleet.local.smollm import SmolLM
-from voicefleet.local.model_server.models import Recognizer, Writer
 from voicefleet.scoring.words import word_errors
 from voicefleet.speech.background import noise
 from voicefleet.tasks.agent import INSTRUCTIONS, DeskAgent
@@ -96,7 +96,8 @@ class Notes:
     def __init__(self, model: Writer) -> None:
         self._model = model
         self._examples = read_examples()
-        functions = llm.ToolContext(llm.find_function_tools(DeskAgent(Desk()))).parse_function_tools("openai", strict=False)
+        self._nearest = Nearest(self._examples)
+        functions = llm.ToolContext(DeskAgent(Desk()).tools).parse_function_tools("openai", strict=False)
         self._tools = tools_of(functions, self._examples.patterns)
         self._grammar = grammar(self._tools)
         self.first_s: list[float] = []
@@ -112,7 +113,7 @@ class Notes:
             pieces.append(piece)
             return True
 
-        self._model.write(Task(prompt(INSTRUCTIONS, items, self._tools, self._examples), self._grammar), emit)
+        self._model.write(Task(prompt(INSTRUCTIONS, items, self._tools, self._nearest.of(items)), self._grammar), emit)
         self.first_s += first_s[:1]
         self.whole_s.append(time.perf_counter() - began)
         return meaning("".join(pieces), self._tools, self._examples)
@@ -183,7 +184,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("tasks", nargs="?", default="desk", help="task file or folder; left out: the set that ships")
     parser.add_argument("--part", choices=["tuning", "heldout"], default="tuning")
     parser.add_argument("--stt", action="append", choices=["text", *RECOGNIZERS], help="several times; left out: all")
-    parser.add_argument("--llm", action="append", choices=[*RESPONDERS, NOTES], help="several times; left out: the rules")
+    parser.add_argument(
+        "--llm", action="append", choices=[*RESPONDERS, NOTES], help="several times; left out: the rules"
+    )
     parser.add_argument("--why", action="store_true", help="tell on stderr why tasks were not done")
     chosen = parser.parse_args(arguments)
     found, rules = read_tasks(chosen.tasks), read_rules()

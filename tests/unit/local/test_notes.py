@@ -8,7 +8,7 @@ import pytest
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.local.forms.dialogue import CallTool, Heard, Item, Said, Speak, ToolDone
-from voicefleet.local.notes.note import at_once, grammar, meaning, prompt
+from voicefleet.local.notes.note import Nearest, at_once, grammar, meaning, prompt
 from voicefleet.local.notes.schema import Examples, parse_examples, read_examples
 from voicefleet.local.notes.tools import Tool, tools_of
 
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.unit
 EXAMPLES = parse_examples(
     """
 fallback: Pardon?
-ask: {day: For which day?}
+ask: {day: "For which day?"}
 patterns: {day: monday|tuesday}
 examples:
   - {call: [A table please.], tool: book}
-  - {call: [A table please., For which day?, Monday.], tool: book, values: {day: monday, people: "2"}}
+  - {call: [A table please., "For which day?", Monday.], tool: book, values: {day: monday, people: "2"}}
   - {call: [A taxi please.], tool: taxi}
-  - {call: [Where are you?], say: "Here, at the door."}
+  - {call: ["Where are you?"], say: "Here, at the door."}
 """,
     "examples.yaml",
 )
@@ -62,14 +62,25 @@ def test_a_tool_is_known_by_its_schema_and_by_the_file(tools: tuple[Tool, ...]) 
 
 
 def test_the_prompt_ends_where_the_note_begins_and_shows_what_is_offered(tools: tuple[Tool, ...]) -> None:
-    items = [Heard("A table\nplease."), Said("For which day?"), Heard("Tuesday.")]
-    assert prompt("You are the desk.", items, tools, EXAMPLES) == (
+    items: list[Item] = [Heard("A table\nplease."), Said("For which day?"), Heard("Tuesday.")]
+    assert prompt("You are the desk.", items, tools, EXAMPLES.examples) == (
         "You are the desk.\n\n"
         "Caller: A table please.\nNote: book(day=?, people=?)\n\n"
         "Caller: A table please.\nDesk: For which day?\nCaller: Monday.\nNote: book(day=monday, people=2)\n\n"
         "Caller: Where are you?\nNote: say: Here, at the door.\n\n"
         "Caller: A table please.\nDesk: For which day?\nCaller: Tuesday.\nNote:"
     )
+
+
+def test_the_nearest_example_stands_last() -> None:
+    nearest = Nearest(EXAMPLES)
+    assert nearest.of([Heard("Tell me, where are you?")])[-1].say == "Here, at the door."
+    assert nearest.of([Heard("A table."), Said("For which day?"), Heard("Tuesday.")])[-1].values == {
+        "day": "monday",
+        "people": "2",
+    }
+    assert len(Nearest(read_examples()).of([Heard("!")])) == 6
+    assert Nearest(Examples()).of([Heard("A table.")]) == ()
 
 
 def test_what_a_tool_has_done_stands_for_the_talk_before_it(tools: tuple[Tool, ...]) -> None:
@@ -79,16 +90,14 @@ def test_what_a_tool_has_done_stands_for_the_talk_before_it(tools: tuple[Tool, .
         Said("Booked."),
         Heard("For two."),
     ]
-    assert prompt("", items, tools, Examples()) == (
-        "Done: book(day=monday, people=?)\nDesk: Booked.\nCaller: For two.\nNote:"
-    )
+    assert prompt("", items, tools, ()) == ("Done: book(day=monday, people=?)\nDesk: Booked.\nCaller: For two.\nNote:")
     failed: list[Item] = [Heard("On Monday."), ToolDone("book", {"day": "monday"}, "Full.", failed=True), Said("Full.")]
-    assert "Caller: On Monday.\nDesk: Full." in prompt("", failed, tools, Examples())
+    assert "Caller: On Monday.\nDesk: Full." in prompt("", failed, tools, ())
 
 
 def test_a_long_call_is_told_from_its_end(tools: tuple[Tool, ...]) -> None:
     items: list[Item] = [Heard(f"word {n}") if n % 2 == 0 else Said(f"word {n}") for n in range(101)]
-    told = prompt("", items, tools, Examples()).splitlines()
+    told = prompt("", items, tools, ()).splitlines()
     assert len(told) < 12
     assert told[-2:] == ["Caller: word 100", "Note:"]
 
@@ -97,11 +106,9 @@ def test_the_grammar_has_each_tool_with_the_values_it_takes(tools: tuple[Tool, .
     lines = grammar(tools).splitlines()
     assert lines[0] == "%llguidance {}"
     assert lines[1] == "start: said | call_0 | call_1 | call_2"
-    assert lines[3] == (
-        'call_0: " book(day=" (/monday|tuesday/ | "?") ", people=" (/-?[0-9]{1,6}/ | "?") ")" "\\n"'
-    )
+    assert lines[3] == ('call_0: " book(day=" (/monday|tuesday/ | "?") ", people=" (/-?[0-9]{1,6}/ | "?") ")" "\\n"')
     assert r"/in\/out|inside/" in lines[4]
-    assert lines[5] == 'call_2: " transfer(" ")" "\\n"'
+    assert lines[5] == 'call_2: " transfer()" "\\n"'
 
 
 @pytest.mark.parametrize(
@@ -156,7 +163,7 @@ def test_the_built_in_examples_are_of_the_desks_tools() -> None:
     from voicefleet.tasks.desk import Desk
 
     examples = read_examples()
-    functions = llm.ToolContext(llm.find_function_tools(DeskAgent(Desk()))).parse_function_tools("openai", strict=False)
+    functions = llm.ToolContext(DeskAgent(Desk()).tools).parse_function_tools("openai", strict=False)
     tools = {tool.name: tool for tool in tools_of(functions, examples.patterns)}
     assert set(tools) == {example.tool for example in examples.examples} - {None}
     for example in examples.examples:

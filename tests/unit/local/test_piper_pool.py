@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,10 @@ for number, line in enumerate(sys.stdin):
 
 
 @pytest.fixture
-def pool(tmp_path: Path) -> PiperPool:
-    return PiperPool(1, [sys.executable, "-c", PROGRAM, str(tmp_path)])
+def pool(tmp_path: Path) -> Iterator[PiperPool]:
+    pool = PiperPool(1, [sys.executable, "-c", PROGRAM, str(tmp_path)])
+    yield pool
+    pool.close()
 
 
 def test_a_sentence_is_one_line_and_its_file_does_not_stay(pool: PiperPool, tmp_path: Path) -> None:

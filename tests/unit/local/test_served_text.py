@@ -1,4 +1,4 @@
-"""Speaking and writing by the model server, with models of the test's own: what the stages make of it, and what cancels it."""
+"""Speaking and writing by the model server, with models of the test's own: what stages make of it, what cancels it."""
 
 from __future__ import annotations
 

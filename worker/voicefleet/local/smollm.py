@@ -12,14 +12,14 @@ from voicefleet.local.forms.dialogue import Speak
 from voicefleet.local.forms.responder import conversation
 from voicefleet.local.model_server.client import ModelClient
 from voicefleet.local.model_server.protocol import Task
-from voicefleet.local.notes.note import SAY, at_once, grammar, meaning, prompt
+from voicefleet.local.notes.note import SAY, Nearest, at_once, grammar, meaning, prompt
 from voicefleet.local.notes.schema import read_examples
 from voicefleet.local.notes.tools import tools_of
 
 
 class SmolLM(llm.LLM[Any]):
-    """Writes one note a turn, which a grammar of the agent's tools constrains (`notes`): a tool is called, what it still needs
-    is asked for, or a sentence is said as it is written. What a tool gave back is said as it stands.
+    """Writes one note a turn, which a grammar of the agent's tools constrains (`notes`): a tool is called, what it
+    lacks is asked for, or a sentence is said as it is written. What a tool gave back is said as it stands.
 
     Args:
         path: the examples file (see `notes.schema`) of your agent's tools; None for that of a restaurant's phone desk.
@@ -34,6 +34,7 @@ class SmolLM(llm.LLM[Any]):
     def __init__(self, *, path: str | None = None, socket_path: str | None = None) -> None:
         super().__init__()
         self.examples = read_examples(path)
+        self.nearest = Nearest(self.examples)
         self.client = ModelClient(socket_path)
 
     @property
@@ -75,7 +76,7 @@ class _Noted(llm.LLMStream):
             return say(known.text)
         functions = llm.ToolContext(self._tools).parse_function_tools("openai", strict=False)
         tools = tools_of(functions, writer.examples.patterns)
-        task = Task(prompt(_instructions(self._chat_ctx), items, tools, writer.examples), grammar(tools))
+        task = Task(prompt(_instructions(self._chat_ctx), items, tools, writer.nearest.of(items)), grammar(tools))
         note, said = "", 0
 
         def took(piece: str) -> None:

@@ -1,14 +1,13 @@
-"""A small language model through llama.cpp (`xllamacpp`, MIT): SmolLM2 135M (Apache-2.0), its weights from a package."""
+"""A small language model through llama.cpp (`xllamacpp`, MIT): SmolLM2 135M (Apache-2.0), weights from a package."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from voicefleet.local.model_server.packages import file_of
+from voicefleet.local.model_server.packages import file_of, folder_of_process
 from voicefleet.local.model_server.protocol import Task
 
 _CONTEXT_TOKENS = 3072
@@ -38,15 +37,15 @@ class LlamaModel:
         import xllamacpp
 
         # It listens, whether one wants that or not: on a socket in a folder of ours rather than on a port.
-        self._folder = tempfile.TemporaryDirectory(prefix="voicefleet-llama-")
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(weights)
-        parameters.hostname = str(Path(self._folder.name, "llama.sock"))
+        parameters.hostnames = [str(Path(folder_of_process("llama"), "llama.sock"))]
         parameters.n_parallel = threads
         parameters.n_ctx = threads * _CONTEXT_TOKENS
         parameters.cpuparams.n_threads = 1
         parameters.cpuparams_batch.n_threads = 1
         parameters.cache_ram_mib = 0
+        parameters.cache_idle_slots = False
         parameters.verbosity = 0
         self._server: Any = xllamacpp.Server(parameters)
 

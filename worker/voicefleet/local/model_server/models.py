@@ -37,8 +37,8 @@ class Speaker(Protocol):
 
 @runtime_checkable
 class Writer(Protocol):
-    """A loaded language model. `write` blocks, as above; it hands each piece of text to `emit`, and ends early when that
-    returns False."""
+    """A loaded language model. `write` blocks, as above; it hands each piece of text to `emit`, and ends early when
+    that returns False."""
 
     def write(self, task: Task, emit: Callable[[str], bool]) -> None: ...
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -66,3 +69,10 @@ def file_of(module: str, pattern: str) -> Path:
     if not found:
         raise ModuleNotFoundError(f"no {pattern} in {module}", name=module)
     return found[0]
+
+
+def folder_of_process(name: str) -> str:
+    """A folder for this user alone, which goes with this process."""
+    folder = tempfile.mkdtemp(prefix=f"voicefleet-{name}-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

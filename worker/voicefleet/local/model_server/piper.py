@@ -1,23 +1,23 @@
 """Piper's program (GPL-3) with the voice joe (en_US, medium), in processes of its own: no code of ours imports it.
 
-The program reads a line of text from stdin, writes a WAV file into a folder, and says on stderr which: that is how it is
-driven. Its processes end when their stdin does, that is when the model server ends, however it ends.
+The program reads a line of text from stdin, writes a WAV file into a folder, and says on stderr which: that is how it
+is driven. Its processes end when their stdin does, that is when the model server ends, however it ends.
 """
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import re
 import subprocess
 import sys
-import tempfile
 import threading
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
 from voicefleet.local.model_server.models import BrokenModelError
-from voicefleet.local.model_server.packages import file_of
+from voicefleet.local.model_server.packages import file_of, folder_of_process
 
 _WROTE = re.compile(r"\bWrote (.+\.wav)\s*$")
 _LIMIT_S = 20.0
@@ -39,14 +39,18 @@ class PiperPool:
     """
 
     def __init__(self, threads: int, command: Sequence[str] | None = None) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="voicefleet-piper-")
-        chosen = list(command) if command is not None else piper_command(self._folder.name)
+        chosen = command if command is not None else piper_command(folder_of_process("piper"))
         self._free: queue.Queue[_Process] = queue.Queue()
-        processes = [_Process([*chosen]) for _ in range(threads)]
-        for process in processes:
+        self._processes = [_Process(chosen) for _ in range(threads)]
+        for process in self._processes:
             # The first sentence allocates its buffers: not in a caller's turn.
             process.speak("Hello.")
             self._free.put(process)
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._processes:
+            process.close()
 
     def speak(self, sentence: str) -> bytes:
         """The sentence as a WAV file; waits for a free process.
@@ -64,11 +68,17 @@ class PiperPool:
 class _Process:
     def __init__(self, command: Sequence[str]) -> None:
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
         )
         self._said: queue.Queue[str] = queue.Queue()
         self._last: deque[str] = deque(maxlen=5)
-        threading.Thread(target=self._read, name="piper", daemon=True).start()
+        self._reader = threading.Thread(target=self._read, name="piper", daemon=True)
+        self._reader.start()
 
     def speak(self, sentence: str) -> bytes:
         assert self._process.stdin is not None
@@ -80,9 +90,18 @@ class _Process:
             data = wav.read_bytes()
             wav.unlink()
         except (OSError, ValueError, queue.Empty) as error:
-            self._process.kill()
+            self.close()
             raise BrokenModelError(f"piper failed; its last lines: {' | '.join(self._last)}") from error
         return data
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        for end in (self._process.stdin, self._process.stderr):
+            with contextlib.suppress(OSError):  # what it did not read
+                assert end is not None
+                end.close()
 
     def _wrote(self) -> str:
         while True:

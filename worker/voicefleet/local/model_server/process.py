@@ -4,8 +4,8 @@
 
 The socket appears once every model is loaded, readable by this user alone; then the process prints one JSON line:
 ``{"ready": true}`` (or ``{"ready": false, "error": ..., "field": ..., "hint": ...}``, and its exit code is 2). Requests
-of a model are served first come, first served, N at a time; one whose client disconnects while it waits is dropped. With
-`--supervised` the process ends when its stdin closes, that is when its parent dies, however it dies.
+of a model are served first come, first served, N at a time; one whose client disconnects while it waits is dropped.
+With `--supervised` the process ends when its stdin closes, that is when its parent dies, however it dies.
 """
 
 from __future__ import annotations

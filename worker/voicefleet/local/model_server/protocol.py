@@ -3,7 +3,7 @@
 ``POST /recognize/MODEL?OPTION=VALUE`` with 16 kHz mono s16le PCM as its body is answered with the JSON of `Reply`.
 ``POST /speak/MODEL`` with a sentence as its body is answered with a WAV file.
 ``POST /write/MODEL`` with the JSON of `Task` as its body is answered with JSON lines while the model writes:
-``{"text": ...}`` for each piece, then ``{"waited_s": ..., "compute_s": ...}``; without that last line the answer is cut off.
+``{"text": ...}`` for each piece, then ``{"waited_s": ..., "compute_s": ...}``; without that last line it was cut off.
 ``GET /status`` is answered with ``{"unfinished": requests, "oldest_running_s": seconds}``. A refusal has its reason as
 its text: status 4xx for a request that will never succeed, 408 or 503 for one that may succeed later.
 

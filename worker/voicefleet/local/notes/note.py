@@ -5,8 +5,8 @@
     Caller: On Monday.
     Note: book(name=?, day=monday, time=?, people=2)
 
-What the caller wants with what is known of it, or ``say:`` and a sentence. The model has but to copy; what is missing is asked
-for by us, and a tool is called by us.
+What the caller wants with what is known of it, or ``say:`` and a sentence. The model has but to copy; what is missing
+is asked for by us, and a tool is called by us.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from voicefleet.local.forms.dialogue import CallTool, Heard, Item, Said, Speak, ToolDone
+from voicefleet.local.matching import Matcher
 from voicefleet.local.notes.schema import Example, Examples
 from voicefleet.local.notes.tools import Tool
 
 SAY = "say: "
 _UNKNOWN = "?"
 _MOST_ITEMS = 8
+_MOST_EXAMPLES = 6
+_SAME_QUESTION = 0.5
 _CALL = re.compile(r"(\w+)\((.*)\)")
 
 
@@ -37,11 +40,32 @@ def at_once(items: Sequence[Item]) -> Speak | None:
     return Speak(last.output if isinstance(last, ToolDone) else FOLLOW_UP)
 
 
-def prompt(instructions: str, items: Sequence[Item], tools: Sequence[Tool], examples: Examples) -> str:
-    """What the model goes on from. All but the end of it is the same for every turn of every call."""
+class Nearest:
+    """The examples that are most like a call: a small model copies what stands near, and reads a long prompt slowly."""
+
+    def __init__(self, examples: Examples) -> None:
+        self._examples = examples
+        self._matcher = Matcher({str(n): (example.call[-1],) for n, example in enumerate(examples.examples)})
+
+    def of(self, items: Sequence[Item]) -> tuple[Example, ...]:
+        """At most six, the nearest last: those whose caller speaks alike, in answer to the same question."""
+        turns = [item for item in items if isinstance(item, Heard | Said)]
+        heard, asked = turns[-1].text, turns[-2].text if len(turns) > 1 else ""
+        alike = {match.key: match.score_ratio for match in self._matcher.all(heard)}
+
+        def likeness(number: int) -> float:
+            call = self._examples.examples[number].call
+            return alike.get(str(number), 0.0) + (_SAME_QUESTION if asked in call[-2:-1] else 0.0)
+
+        order = sorted(range(len(self._examples.examples)), key=likeness)
+        return tuple(self._examples.examples[number] for number in order[-_MOST_EXAMPLES:])
+
+
+def prompt(instructions: str, items: Sequence[Item], tools: Sequence[Tool], examples: Sequence[Example]) -> str:
+    """What the model goes on from."""
     by_name = {tool.name: tool for tool in tools}
     parts = [instructions.strip()] if instructions.strip() else []
-    for example in examples.examples:
+    for example in examples:
         if example.tool is None or example.tool in by_name:
             parts.append("\n".join([*_example_call(example.call), f"Note: {_example_note(example, by_name)}"]))
     parts.append("\n".join([*_call(items, by_name), "Note:"]))

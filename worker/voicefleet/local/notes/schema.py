@@ -1,12 +1,12 @@
 """The examples file of a note-writing model: its fields, their limits, and how it is read.
 
     fallback: Sorry, could you say that again?
-    ask: {day: For which day?}
+    ask: {day: "For which day?"}
     patterns: {day: monday|tuesday|wednesday}
     examples:
       - {call: [I want to book a table.], tool: book}
-      - {call: [I want to book a table., For which day?, On Monday.], tool: book, values: {day: monday}}
-      - {call: [Do you have parking?], say: There is parking behind the house.}
+      - {call: [I want to book a table., "For which day?", On Monday.], tool: book, values: {day: monday}}
+      - {call: ["Do you have parking?"], say: There is parking behind the house.}
 
 A small model imitates: it does what it saw. Without examples of your agent's tools it is of little use.
 """
@@ -57,7 +57,9 @@ class Examples(_Part):
 
     fallback: _Text = "Sorry, could you say that again?"
     ask: dict[_Name, _Text] = Field(default_factory=dict, description="Argument -> the question for it")
-    patterns: dict[_Name, _Text] = Field(default_factory=dict, description="Argument -> regular expression of its values")
+    patterns: dict[_Name, _Text] = Field(
+        default_factory=dict, description="Argument -> regular expression of its values"
+    )
     examples: Annotated[tuple[Example, ...], Field(max_length=MOST_EXAMPLES)] = ()
 
 
