@@ -15,15 +15,19 @@ import (
 	"github.com/pion/webrtc/v4"
 )
 
-const attemptLimit = 5 * time.Second
+const (
+	attemptLimit = 5 * time.Second
+	// The place of a key is its event of RFC 4733.
+	telephoneKeys = "0123456789*#ABCD"
+)
 
 // call is one caller in one room.
 type call struct {
-	id    string
-	out   *writer
-	pacer *pacer
-	mouth *mouth
-	track *webrtc.TrackLocalStaticRTP
+	id     string
+	out    *writer
+	pacers *pacers
+	mouth  *mouth
+	track  *webrtc.TrackLocalStaticRTP
 
 	ctx  context.Context
 	hang context.CancelFunc
@@ -41,10 +45,13 @@ type call struct {
 	leftOnce sync.Once
 }
 
-func newCall(id string, out *writer, pacer *pacer, dtx bool) *call {
-	c := &call{id: id, out: out, pacer: pacer, present: map[string]bool{}, ears: map[string]*ear{}}
+func newCall(id string, out *writer, pacers *pacers, dtx bool, background [][]byte) *call {
+	c := &call{id: id, out: out, pacers: pacers, present: map[string]bool{}, ears: map[string]*ear{}}
 	c.ctx, c.hang = context.WithCancel(context.Background())
-	c.mouth = &mouth{dtx: dtx, tick: c.tick, write: func(p *rtp.Packet) error { return c.track.WriteRTP(p) }}
+	c.mouth = &mouth{
+		dtx: dtx && len(background) == 0, background: background,
+		tick: c.tick, write: func(p *rtp.Packet) error { return c.track.WriteRTP(p) },
+	}
 	c.mouth.packet.Version = 2
 	c.mouth.packet.SequenceNumber = uint16(rand.Uint32())
 	c.mouth.packet.Timestamp = rand.Uint32()
@@ -120,7 +127,7 @@ func (c *call) entered(room *lksdk.Room, track *webrtc.TrackLocalStaticRTP) {
 		c.out.send(one)
 	}
 	c.waiting = nil
-	c.pacer.add(c.mouth)
+	c.pacers.add(c.mouth)
 }
 
 // tell reports what happens in the room, after `joined` and not once the caller has left.
@@ -232,6 +239,34 @@ func (c *call) addUp(one earStats) {
 	c.heard.JitterMs = max(c.heard.JitterMs, one.JitterMs)
 }
 
+// press sends keys, one after the other, as a telephone's reach an agent.
+func (c *call) press(keys string) {
+	c.mu.Lock()
+	room := c.room
+	c.mu.Unlock()
+	told := event{Event: "pressed", Call: c.id}
+	if room == nil {
+		told.Error = "the caller is not in its room"
+	} else if err := dial(room.LocalParticipant.PublishDTMF, keys); err != nil {
+		told.Error = err.Error()
+	}
+	told.Ns = nowNs()
+	c.out.send(told)
+}
+
+func dial(send func(code uint32, key string) error, keys string) error {
+	for _, key := range keys {
+		code := strings.IndexRune(telephoneKeys, key)
+		if code < 0 {
+			return errors.New("no key of a telephone: " + string(key))
+		}
+		if err := send(uint32(code), string(key)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // tick lets the ears notice that nothing comes. The mouth calls it, 50 times a second.
 func (c *call) tick(now int64) {
 	c.mu.Lock()
@@ -255,7 +290,7 @@ func (c *call) leave() {
 		c.hang()
 		c.joining.Lock()
 		defer c.joining.Unlock()
-		c.pacer.remove(c.mouth)
+		c.pacers.remove(c.mouth)
 		c.mu.Lock()
 		room, ears := c.room, c.ears
 		c.ears = map[string]*ear{}

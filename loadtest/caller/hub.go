@@ -11,7 +11,7 @@ import (
 // hub knows the clips and the calls, and passes orders on.
 type hub struct {
 	out    *writer
-	pacer  *pacer
+	pacers *pacers
 	mu     sync.Mutex
 	clips  map[string][][]byte
 	calls  map[string]*call
@@ -19,9 +19,7 @@ type hub struct {
 }
 
 func newHub(out *writer) *hub {
-	h := &hub{out: out, pacer: newPacer(), clips: map[string][][]byte{}, calls: map[string]*call{}}
-	go h.pacer.run()
-	return h
+	return &hub{out: out, pacers: &pacers{}, clips: map[string][][]byte{}, calls: map[string]*call{}}
 }
 
 // obey reads orders until the other side is gone.
@@ -46,17 +44,17 @@ func (h *hub) do(one order) {
 		h.clips[one.Clip] = one.Frames
 		h.mu.Unlock()
 	case "join":
-		c := newCall(one.Call, h.out, h.pacer, one.DTX)
 		h.mu.Lock()
 		_, taken := h.calls[one.Call]
-		if !taken {
-			h.calls[one.Call] = c
-		}
-		h.mu.Unlock()
-		if taken {
-			h.out.send(event{Event: "wrong", Call: one.Call, Error: "this call is already there"})
+		background := h.clips[one.Background]
+		if taken || (one.Background != "" && len(background) == 0) {
+			h.mu.Unlock()
+			h.out.send(event{Event: "wrong", Call: one.Call, Error: "this call is already there, or its background is not"})
 			return
 		}
+		c := newCall(one.Call, h.out, h.pacers, one.DTX, background)
+		h.calls[one.Call] = c
+		h.mu.Unlock()
 		go c.join(one.URL, one.Token, time.Duration(one.TimeoutMs)*time.Millisecond)
 	case "say":
 		h.mu.Lock()
@@ -67,6 +65,15 @@ func (h *hub) do(one order) {
 			return
 		}
 		h.out.send(event{Event: "said", Call: one.Call, Ns: c.mouth.say(frames, nowNs())})
+	case "press":
+		h.mu.Lock()
+		c := h.calls[one.Call]
+		h.mu.Unlock()
+		if c == nil {
+			h.out.send(event{Event: "wrong", Call: one.Call, Error: "no such call"})
+			return
+		}
+		go c.press(one.Keys) // it waits for a connection that is broken at the moment
 	case "leave":
 		h.mu.Lock()
 		c := h.calls[one.Call]
@@ -80,7 +87,7 @@ func (h *hub) do(one order) {
 			}()
 		}
 	case "stats":
-		found := h.pacer.health()
+		found := h.pacers.health()
 		h.mu.Lock()
 		found.Calls = len(h.calls)
 		h.mu.Unlock()

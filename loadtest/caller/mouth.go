@@ -20,19 +20,21 @@ var (
 	dtxFrame = []byte{0xf8}
 )
 
-// mouth sends one caller's voice: prepared frames when there is something to say, else silence.
+// mouth sends one caller's voice: prepared frames when there is something to say, else its background, else silence.
 type mouth struct {
-	write   func(*rtp.Packet) error
-	tick    func(now int64)
-	dtx     bool
-	phaseNs int64 // when one of its frames is due; the others are by multiples of 20 ms from it
+	write      func(*rtp.Packet) error
+	tick       func(now int64)
+	dtx        bool
+	background [][]byte // sent over and over; what is said has it mixed in, from its first frame on
+	phaseNs    int64    // when one of its frames is due; the others are by multiples of 20 ms from it
 
-	mu     sync.Mutex
-	frames [][]byte
-	begin  int64
-	next   int
-	quiet  int
-	packet rtp.Packet
+	mu      sync.Mutex
+	frames  [][]byte
+	begin   int64
+	next    int
+	beneath int // frames of the background since its first one
+	quiet   int
+	packet  rtp.Packet
 }
 
 // say starts a clip and returns when its first sample is spoken. As in a real client, a frame is sent once its 20 ms have
@@ -66,12 +68,17 @@ func (m *mouth) payload(at int64) []byte {
 	if m.next < len(m.frames) && at >= m.begin+frameNs {
 		frame := m.frames[m.next]
 		m.next++
+		m.beneath = m.next
 		// The first packet after a pause is marked.
 		m.packet.Marker = m.dtx && m.quiet > framesBeforeDTX
 		m.quiet = 0
 		return frame
 	}
 	m.packet.Marker = false
+	if len(m.background) > 0 {
+		m.beneath++
+		return m.background[(m.beneath-1)%len(m.background)]
+	}
 	m.quiet++
 	if !m.dtx || m.quiet <= framesBeforeDTX {
 		return silence

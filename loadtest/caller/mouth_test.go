@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -66,6 +67,39 @@ func TestWithDTXAPauseCostsAPacketEvery400Ms(t *testing.T) {
 	}
 }
 
+// What is said has the background mixed in from its first frame on: it goes on from where the words leave it.
+func TestABackgroundIsSentBetweenTheWordsAndGoesOnBehindThem(t *testing.T) {
+	m, sent := newMouth(true)
+	m.background = [][]byte{{0}, {1}, {2}}
+	m.due(0)
+	m.due(frameNs)
+	m.say([][]byte{{10}, {11}, {12}, {13}}, frameNs+1)
+	for i := range int64(15) {
+		m.due((2 + i) * frameNs)
+	}
+	var got []byte
+	for _, p := range *sent {
+		got = append(got, p.Payload[0])
+	}
+	if want := []byte{0, 1, 2, 10, 11, 12, 13, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1}; !slices.Equal(got, want) {
+		t.Errorf("%v, wanted %v", got, want)
+	}
+}
+
+func TestKeysAreSentInTheirOrderWithTheirEvents(t *testing.T) {
+	var codes []uint32
+	send := func(code uint32, _ string) error {
+		codes = append(codes, code)
+		return nil
+	}
+	if err := dial(send, "10*#D"); err != nil || !slices.Equal(codes, []uint32{1, 0, 10, 11, 15}) {
+		t.Errorf("%v, %v", codes, err)
+	}
+	if dial(send, "x") == nil {
+		t.Error("x is no key")
+	}
+}
+
 func TestMouthsDoNotAllSendAtOnce(t *testing.T) {
 	p := newPacer()
 	at := map[int64]int{}
@@ -89,13 +123,45 @@ func TestMouthsDoNotAllSendAtOnce(t *testing.T) {
 	}
 }
 
-func TestLatenessIsTold(t *testing.T) {
-	p := newPacer()
-	for range 98 {
-		p.sentAt(ms / 20)
+// One pacer does one thing after the other: with more mouths than it can serve there is another, and places are given anew.
+func TestManyMouthsHaveSeveralPacers(t *testing.T) {
+	p := &pacers{}
+	var all []*mouth
+	add := func() {
+		m, _ := newMouth(true)
+		m.write = func(*rtp.Packet) error { return nil }
+		p.add(m)
+		all = append(all, m)
 	}
-	p.sentAt(30 * ms)
-	p.sentAt(40 * ms)
+	for range 2*mouthsPerPacer + 1 {
+		add()
+	}
+	if len(p.all) != 3 || p.all[2].mouths != 1 {
+		t.Fatalf("%d pacers", len(p.all))
+	}
+	p.remove(all[0])
+	add()
+	if len(p.all) != 3 || p.all[0].mouths != mouthsPerPacer {
+		t.Errorf("%d pacers, %d mouths with the first", len(p.all), p.all[0].mouths)
+	}
+	for _, m := range all {
+		p.remove(m)
+	}
+	for _, one := range p.all {
+		if one.mouths != 0 {
+			t.Error("a mouth is left")
+		}
+	}
+}
+
+func TestLatenessIsTold(t *testing.T) {
+	p := &pacers{all: []*pacer{newPacer(), newPacer()}}
+	for range 49 {
+		p.all[0].sentAt(ms / 20)
+		p.all[1].sentAt(ms / 20)
+	}
+	p.all[0].sentAt(30 * ms)
+	p.all[1].sentAt(40 * ms)
 	h := p.health()
 	if h.Sent != 100 || h.LateP50Ms > 0.2 || h.LateP99Ms < 30 || h.LateP99Ms > 30.2 || h.LateMaxMs != 40 {
 		t.Errorf("%+v", h)

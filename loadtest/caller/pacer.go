@@ -16,20 +16,53 @@ const (
 	lateBinNs  = ms / 10
 	lateBins   = 10_000 // up to a second
 	phaseCount = int64(phases)
+	// So many mouths that speak all the time take a third of a core; one pacer does one thing after the other.
+	mouthsPerPacer = 300
 )
 
 // pacer calls every mouth once in 20 ms. The mouths are spread over ten moments, so that they do not all send at once, and
 // share one timer: what wakes up a hundred callers together costs little more than what wakes up ten.
 type pacer struct {
-	start int64
-	mu    sync.Mutex
-	slots [phases][]*mouth
-	late  [lateBins]int64
-	sent  int64
-	maxNs int64
+	start  int64
+	mu     sync.Mutex
+	slots  [phases][]*mouth
+	mouths int
+	late   [lateBins]int64
+	sent   int64
+	maxNs  int64
 }
 
 func newPacer() *pacer { return &pacer{start: nowNs()} }
+
+// pacers are as many as there are mouths for: a machine of many cores is not held up by one of them.
+type pacers struct {
+	mu  sync.Mutex
+	all []*pacer
+}
+
+func (p *pacers) add(m *mouth) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, one := range p.all {
+		if one.add(m) {
+			return
+		}
+	}
+	one := newPacer()
+	one.add(m)
+	p.all = append(p.all, one)
+	go one.run()
+}
+
+func (p *pacers) remove(m *mouth) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, one := range p.all {
+		if one.remove(m) {
+			return
+		}
+	}
+}
 
 // health is how the process itself did since it started.
 type health struct {
@@ -72,10 +105,14 @@ func (p *pacer) sentAt(lateNs int64) {
 	p.mu.Unlock()
 }
 
-// add gives a mouth its moment: the one that the fewest others have.
-func (p *pacer) add(m *mouth) {
+// add gives a mouth its moment: the one that the fewest others have; false when there are enough.
+func (p *pacer) add(m *mouth) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.mouths >= mouthsPerPacer {
+		return false
+	}
+	p.mouths++
 	best := 0
 	for i := range p.slots {
 		if len(p.slots[i]) < len(p.slots[best]) {
@@ -85,44 +122,55 @@ func (p *pacer) add(m *mouth) {
 	m.phaseNs = p.start + int64(best)*tickNs
 	// A new slice each time: run() goes through the one before without the lock.
 	p.slots[best] = append(append([]*mouth(nil), p.slots[best]...), m)
+	return true
 }
 
-func (p *pacer) remove(m *mouth) {
+func (p *pacer) remove(m *mouth) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, there := range p.slots {
 		for j, one := range there {
 			if one == m {
 				p.slots[i] = append(append([]*mouth(nil), there[:j]...), there[j+1:]...)
-				return
+				p.mouths--
+				return true
 			}
 		}
 	}
+	return false
 }
 
-func (p *pacer) health() health {
+func (p *pacers) health() health {
 	var usage syscall.Rusage
 	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &usage) // never fails for the process itself
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	found := health{
-		Sent:       p.sent,
-		LateMaxMs:  float64(p.maxNs) / float64(ms),
 		CPUSec:     seconds(usage.Utime) + seconds(usage.Stime),
 		MaxRSSKb:   mostMemoryKb(),
 		Goroutines: runtime.NumGoroutine(),
 	}
+	var late [lateBins]int64
+	p.mu.Lock()
+	for _, one := range p.all {
+		one.mu.Lock()
+		for bin, count := range one.late {
+			late[bin] += count
+		}
+		found.Sent += one.sent
+		found.LateMaxMs = max(found.LateMaxMs, float64(one.maxNs)/float64(ms))
+		one.mu.Unlock()
+	}
+	p.mu.Unlock()
 	var seen int64
-	for bin, count := range p.late {
+	for bin, count := range late {
 		if count == 0 {
 			continue
 		}
 		found.Late = append(found.Late, [2]int64{int64(bin), count})
 		upperMs := float64(int64(bin)+1) * float64(lateBinNs) / float64(ms)
-		if before := seen; float64(before) < 0.5*float64(p.sent) {
+		if before := seen; float64(before) < 0.5*float64(found.Sent) {
 			found.LateP50Ms = upperMs
 		}
-		if before := seen; float64(before) < 0.99*float64(p.sent) {
+		if before := seen; float64(before) < 0.99*float64(found.Sent) {
 			found.LateP99Ms = upperMs
 		}
 		seen += count

@@ -9,23 +9,27 @@ import (
 // order is a line from the orchestrator. Which fields count depends on Do:
 //
 //	clip  {clip, frames}             keep prepared Opus: one frame of 20 ms each
-//	join  {call, url, token, timeout_ms, dtx}
+//	join  {call, url, token, timeout_ms, dtx, background}
+//	                                 background: a clip that is sent beneath all else; empty: silence
 //	say   {call, clip}               from the next frame on; answered by `said`
+//	press {call, keys}               keys of a telephone; answered by `pressed`
 //	leave {call}                     answered by `left`
 //	stats {}                         answered by `stats`
 type order struct {
-	Do        string   `json:"do"`
-	Call      string   `json:"call"`
-	Clip      string   `json:"clip"`
-	Frames    [][]byte `json:"frames"`
-	URL       string   `json:"url"`
-	Token     string   `json:"token"`
-	TimeoutMs int64    `json:"timeout_ms"`
-	DTX       bool     `json:"dtx"`
+	Do         string   `json:"do"`
+	Call       string   `json:"call"`
+	Clip       string   `json:"clip"`
+	Frames     [][]byte `json:"frames"`
+	URL        string   `json:"url"`
+	Token      string   `json:"token"`
+	TimeoutMs  int64    `json:"timeout_ms"`
+	DTX        bool     `json:"dtx"`
+	Background string   `json:"background"`
+	Keys       string   `json:"keys"`
 }
 
 // event is a line to the orchestrator: joined, join_failed, participant_joined, participant_left, agent_track, onset, offset,
-// attributes, said, reconnecting, reconnected, disconnected, left, stats, wrong (an order that makes no sense).
+// attributes, said, pressed, reconnecting, reconnected, disconnected, left, stats, wrong (an order that makes no sense).
 type event struct {
 	Event string `json:"event"`
 	Call  string `json:"call,omitempty"`

@@ -1,4 +1,4 @@
-"""How many callers the Go engine holds on a core, and whether its ear tells the truth.
+"""How many callers the Go engine holds on a core; `ears.py`: whether it hears what there is.
 
 Every call is a real one: `run_swarm` holds the callers as a load test does, and a second process of the same program
 plays the agents, which answer each question after a known delay. Each TTFA is held against the moment at which the
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,25 +17,23 @@ from uuid import uuid4
 
 import numpy as np
 from bench.health import Health
+from bench.peer import AS_FOUND, installed, lk_row
 from bench.row import Row, say
 from bench.stand import Stand
 
-from support.played_agents import Deaf, PlayedAgents, joined
+from support.played_agents import PlayedAgents, joined
 from voicefleet.callers.caller import CallerSettings
-from voicefleet.callers.dense.engine import PLAYOUT_DELAY_S, DenseEngine, PacingHealth
+from voicefleet.callers.dense.engine import DenseEngine, PacingHealth
 from voicefleet.callers.native import NativeEngine
 from voicefleet.callers.outcome import CallOutcome
-from voicefleet.callers.port import CallerEngine, ClientSettings
+from voicefleet.callers.port import CallerEngine
 from voicefleet.callers.swarm import SwarmSettings, run_swarm
 from voicefleet.contract.api import CallTicket
-from voicefleet.runtime.clock import SystemClock
 from voicefleet.speech.clips import load_utterances
 
 MOST_MEMORY_MB = 2.0
 MOST_ERROR_S = 0.020
 MOST_PACING_S = 0.005
-PEER_CALLERS_PER_CORE = 128
-"""`lk perf agent-load-test`, which decodes and measures nothing, as it was found on such a machine."""
 _EVERY_S = 0.1
 _SETTLE_S = 4.0
 _TURN_S = 8.0
@@ -71,7 +68,7 @@ class Taken:
 
 
 async def density(on: Stand, quick: bool, command: str) -> list[Row]:
-    """100 callers without and with DTX, 200 at once, and the Python caller beside them."""
+    """100 callers without and with DTX, 200 at once; beside them the Python caller and, where there is one, `lk`."""
     size, window_s = (10, 8.0) if quick else (100, 30.0)
     rows = []
     for arm in (
@@ -85,64 +82,13 @@ async def density(on: Stand, quick: bool, command: str) -> list[Row]:
             taken = await _measure(on, arm)
         rows.append(_row(arm, taken, health, command))
         say(f"{arm.name}: {rows[-1].values}")
+    if (program := installed()) is not None:
+        rows.append(await lk_row(on, program, window_s, command))
     return rows
 
 
-async def ears(on: Stand, quick: bool, command: str) -> Row:
-    """Both ears on the same turns: a listener of the Python SDK in every room of a Go caller."""
-    calls, turns = (3, 2) if quick else (10, 12)
-    health = Health()
-    wishes = ClientSettings(10.0)
-    native = NativeEngine()
-    async with health.watch(), DenseEngine() as engine, _agents(on, calls, dtx=True) as agents:
-        listeners = [Deaf() for _ in range(calls)]
-        clients = [
-            native.client("ear", agents.ticket(ticket.room, "ear"), listener, wishes, SystemClock())
-            for ticket, listener in zip(agents.tickets, listeners, strict=True)
-        ]
-        for client in clients:
-            if error := await client.join():
-                raise RuntimeError(error)
-        outcomes = await _hold(agents, engine, turns, calls)
-        await asyncio.gather(*(client.leave() for client in clients))
-        errors_s: list[float] = []
-        native_errors_s: list[float] = []
-        apart_s: list[float] = []
-        extra = 0
-        for outcome in outcomes:
-            number = int(outcome.call_id.rpartition("-")[2])
-            truths, second = agents.truths_s[number], np.array(listeners[number].began_s)
-            first = np.array([(outcome.joined_at_s or 0.0) + begin_s for _, begin_s, _ in outcome.voices])
-            extra += first.size - len(truths)
-            errors_s += agents.errors_s(outcome)
-            for truth_s in truths:
-                by_go, by_python = _nearest(first, truth_s), _nearest(second, truth_s)
-                native_errors_s.append(by_python - truth_s)
-                apart_s.append(by_python - by_go)
-    off_s = np.abs(np.array(apart_s) - PLAYOUT_DELAY_S)
-    values = {
-        "turns": len(errors_s),
-        "go_error_ms": _spread(errors_s),
-        "python_error_ms": _spread(native_errors_s),
-        "python_minus_go_ms": _spread(apart_s),
-        "declared_playout_delay_ms": PLAYOUT_DELAY_S * 1000,
-        "off_the_declared_p99_ms": round(float(np.quantile(off_s, 0.99)) * 1000, 1),
-        "voices_too_many": extra,
-    }
-    void = health.void()
-    met = float(np.quantile(off_s, 0.99)) <= MOST_ERROR_S and _p99(errors_s) <= MOST_ERROR_S and extra == 0
-    return Row(
-        name="ears",
-        n=len(errors_s),
-        values=values,
-        verdict="void" if void else "met" if met else "missed",
-        why="; ".join(void) or "errors are against the moment at which the answer's packet was due",
-        health=health.to_json(),
-        command=command,
-    )
-
-
-def _agents(on: Stand, calls: int, *, dtx: bool) -> PlayedAgents:
+def agents_of(on: Stand, calls: int, *, dtx: bool) -> PlayedAgents:
+    """Agents that answer after known delays, in rooms of their own."""
     clips = load_utterances()
     rooms = [f"density-{uuid4().hex[:8]}" for _ in range(calls)]
     return PlayedAgents(on.livekit, rooms, says=joined(clips[14], clips[16]), dtx=dtx)
@@ -153,11 +99,11 @@ async def _measure(on: Stand, arm: Arm) -> Taken:
     ramp_s = arm.callers * _EVERY_S
     turns = min(12, round((ramp_s + _SETTLE_S + arm.window_s) / _TURN_S) + 1)
     async with contextlib.AsyncExitStack() as stack:
-        agents = await stack.enter_async_context(_agents(on, arm.callers, dtx=arm.dtx))
+        agents = await stack.enter_async_context(agents_of(on, arm.callers, dtx=arm.dtx))
         engine: CallerEngine = NativeEngine()
         if not arm.native:
             engine = await stack.enter_async_context(DenseEngine(dtx=arm.dtx))
-        running = asyncio.create_task(_hold(agents, engine, turns, arm.callers))
+        running = asyncio.create_task(hold(agents, engine, turns, arm.callers))
         await asyncio.sleep(ramp_s + _SETTLE_S)
         before, python_s, began_s = await _used(engine), time.process_time(), time.monotonic()
         await asyncio.sleep(arm.window_s)
@@ -178,7 +124,9 @@ async def _measure(on: Stand, arm: Arm) -> Taken:
     return taken
 
 
-async def _hold(agents: PlayedAgents, engine: CallerEngine, turns: int, calls: int) -> list[CallOutcome]:
+async def hold(agents: PlayedAgents, engine: CallerEngine, turns: int, calls: int) -> list[CallOutcome]:
+    """Callers who ask these agents, to the end of their calls."""
+
     async def place(number: int) -> CallTicket:
         return agents.tickets[number]
 
@@ -204,7 +152,7 @@ def _row(arm: Arm, taken: Taken, health: Health, command: str) -> Row:
         met = True
     else:
         small = memory_mb is not None and memory_mb <= MOST_MEMORY_MB
-        met = small and pacing_s <= MOST_PACING_S and _p99(taken.errors_s) <= MOST_ERROR_S
+        met = small and pacing_s <= MOST_PACING_S and p99(taken.errors_s) <= MOST_ERROR_S
     values: dict[str, Any] = {
         "callers": arm.callers,
         "callers_per_core": round(per_core, 1),
@@ -215,11 +163,10 @@ def _row(arm: Arm, taken: Taken, health: Health, command: str) -> Row:
         "pacing_p99_ms": None if pacing_s is None else round(pacing_s * 1000, 1),
         "pacing_with_the_joins_p99_ms": None if run_pacing_s is None else round(run_pacing_s * 1000, 1),
         "turns": taken.turns,
-        "ttfa_error_ms": _spread(taken.errors_s),
+        "ttfa_error_ms": spread(taken.errors_s),
     }
     if arm.wanted is not None:
-        values["lk_perf_callers_per_core"] = PEER_CALLERS_PER_CORE
-        values["lk_installed"] = shutil.which("lk") is not None
+        values["lk_perf_callers_per_core_as_found"] = AS_FOUND
         met = met and per_core >= arm.wanted
     return Row(
         name=arm.name,
@@ -245,16 +192,14 @@ def _late_p99_s(before: PacingHealth, after: PacingHealth) -> float | None:
     return None
 
 
-def _spread(errors_s: Sequence[float]) -> dict[str, float] | None:
+def spread(errors_s: Sequence[float]) -> dict[str, float] | None:
+    """Quantiles in milliseconds."""
     if not errors_s:
         return None
     low, middle, high, top = np.quantile(np.array(errors_s) * 1000, (0.01, 0.5, 0.99, 1.0))
     return {name: round(float(v), 1) for name, v in (("p1", low), ("p50", middle), ("p99", high), ("max", top))}
 
 
-def _p99(errors_s: Sequence[float]) -> float:
+def p99(errors_s: Sequence[float]) -> float:
+    """Of the errors without their signs."""
     return float(np.quantile(np.abs(np.array(errors_s)), 0.99)) if errors_s else float("inf")
-
-
-def _nearest(times_s: Any, to_s: float) -> float:
-    return float(times_s[np.abs(times_s - to_s).argmin()])

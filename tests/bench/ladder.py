@@ -2,8 +2,10 @@
 
 Both tiers are real work, none is played: Whisper base that computes 30 s for every question with five hypotheses, and
 begins in each silence; and Whisper tiny that computes 10 s with one. A burst is as many calls at once as take twice the
-machine's CPU on the best tier, by what one call alone was seen to take with its caller and LiveKit. Success is the
-answer to the question that was asked. Job processes are warm: how fast they start is another matter.
+machine's CPU on the best tier, by what one call alone was seen to take with its caller and LiveKit; as many as take all
+of it once are what the ladder is told the best tier is for. Success is the answer to the question that was asked. Job
+processes are warm: how fast they start is another matter. The Go engine holds the callers: the Python one takes as much
+of the CPU for itself as a call on the faster tier.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ from bench.statistics import quantile, ratio_of_quantiles
 from livekit import api
 from livekit.agents import llm
 
-from voicefleet.callers.caller import Caller
+from voicefleet.callers.caller import Caller, CallerSettings
+from voicefleet.callers.dense.engine import DenseEngine
 from voicefleet.callers.outcome import CallOutcome, TurnOutcome
 from voicefleet.contract.api import CallTicket
 from voicefleet.local.responder import Responder
@@ -46,6 +49,8 @@ BURST = 2.0
 MOST_CALLS = 12
 EVERY_S = 0.5
 """Between two calls of a burst."""
+_SLOTS = MOST_CALLS + 2
+"""A call that has just ended has its slot for a moment more, and nobody dispatches again here."""
 
 _AGENT = "bench-ladder"
 _WARM, _WARM_LIMIT_S = b"process initialized", 90.0
@@ -74,20 +79,32 @@ class Heard:
 
 async def ladder(on: Stand, questions: int, command: str) -> Row:
     """One call alone, then a burst on either worker; judged by the ladder's TTFA p95 against that of the call alone."""
+    async with DenseEngine() as engine:
+        return await _compared(on, CallerSettings(engine=engine), questions, command)
+
+
+async def _compared(on: Stand, callers: CallerSettings, questions: int, command: str) -> Row:
     health, bursts = Health(), dict[str, Heard]()
-    async with _worker(on, "fixed", None):
+    async with _worker(on, "fixed", {}, callers):
         async with health.watch():
             before_s = cpu_seconds(os.getpid())
-            began = [await _calls(on, 1, questions) for _ in range(2)]
+            began = [await _calls(on, callers, 1, questions) for _ in range(2)]
             cores = (cpu_seconds(os.getpid()) - before_s) / sum(outcome.ended_s for one in began for outcome in one)
         alone = _judged([outcome for one in began for outcome in one], questions, on)
         p95_s = quantile([ttfa_s for call in alone.ttfa_s for ttfa_s in call], 0.95)
         calls = min(MOST_CALLS, math.ceil(BURST * (os.cpu_count() or 1) / cores))
         say(f"ladder: one call alone takes {cores:.2f} cores, TTFA p95 {p95_s:.3f} s: a burst is {calls} calls")
         # Unwatched: it is meant to be too much for the machine.
-        bursts["fixed"] = _judged(await _calls(on, calls, questions), questions, on)
-    async with _worker(on, "ladder", round(_BUDGET * p95_s, 2)) as worker, health.watch():
-        bursts["ladder"] = _judged(await _calls(on, calls, questions), questions, on)
+        bursts["fixed"] = _judged(await _calls(on, callers, calls, questions), questions, on)
+    rules = {
+        "order": ["best", "fast"],
+        "calls": [max(1, int((os.cpu_count() or 1) / cores))],
+        "ttfa_s": round(_BUDGET * p95_s, 2),
+        "down_after_s": 1.0,
+        "up_after_s": 600.0,
+    }
+    async with _worker(on, "ladder", {"ladder": rules}, callers) as worker, health.watch():
+        bursts["ladder"] = _judged(await _calls(on, callers, calls, questions), questions, on)
         stepped = worker.log_path.read_text().count("stepped down the ladder of tiers")
     say(f"ladder: {', '.join(f'{name} {heard.to_json()}' for name, heard in bursts.items())}, {stepped} steps down")
     held = ratio_of_quantiles(bursts["ladder"].ttfa_s, alone.ttfa_s, 0.95)
@@ -102,6 +119,7 @@ async def ladder(on: Stand, questions: int, command: str) -> Row:
             "calls_of_a_burst": calls,
             "alone": alone.to_json(),
             **{f"burst_{name}": heard.to_json() for name, heard in bursts.items()},
+            "calls_of_the_best_tier": rules["calls"],
             "steps_down": stepped,
             "fixed_ttfa_p95_ratio": [round(v, 2) for v in (lost.value, lost.lo, lost.hi)],
         },
@@ -115,8 +133,8 @@ async def ladder(on: Stand, questions: int, command: str) -> Row:
     )
 
 
-def _tiers(budget_s: float | None) -> dict[str, Any]:
-    """The tiers file; `budget_s`: the ladder's, None: there is no ladder."""
+def _tiers(ladder: Mapping[str, Any]) -> dict[str, Any]:
+    """The tiers file; `ladder`: its field, or nothing."""
 
     def tier(stt: str, early: bool | dict[str, float], **args: int) -> dict[str, Any]:
         return {
@@ -129,22 +147,21 @@ def _tiers(budget_s: float | None) -> dict[str, Any]:
             "audio_input": {"frame_ms": 20, "sample_rate": 16000},
         }
 
-    rules = {"order": ["best", "fast"], "ttfa_s": budget_s, "down_after_s": 1.0, "up_after_s": 600.0}
     return {
         "default": "best",
         "tiers": {
             "best": tier("WhisperBaseSTT", {"after_s": 0.1, "tries": 3}, window_s=30, beam_size=5),
             "fast": tier("WhisperSTT", False, window_s=10, beam_size=1),
         },
-        **({} if budget_s is None else {"ladder": rules}),
+        **ladder,
     }
 
 
 @contextlib.asynccontextmanager
-async def _worker(on: Stand, name: str, budget_s: float | None) -> AsyncIterator[Child]:
+async def _worker(on: Stand, name: str, ladder: Mapping[str, Any], callers: CallerSettings) -> AsyncIterator[Child]:
     """A worker for the block: it has warm processes for a burst, and has had its first call."""
     file = on.directory / f"ladder-{name}.yaml"
-    file.write_text(yaml.safe_dump(_tiers(budget_s)))
+    file.write_text(yaml.safe_dump(_tiers(ladder)))
     program = [sys.executable, "-m", "voicefleet.cli.app", "worker", "--tiers", str(file)]
     child = Child(
         f"ladder-{name}",
@@ -158,7 +175,7 @@ async def _worker(on: Stand, name: str, budget_s: float | None) -> AsyncIterator
             "VOICEFLEET_REDIS_URL": on.redis.url,
             "VOICEFLEET_REGION": "bench",
             "VOICEFLEET_WORKER_ID": f"ladder-{name}",
-            "VOICEFLEET_SLOTS": str(MOST_CALLS),
+            "VOICEFLEET_SLOTS": str(_SLOTS),
             "VOICEFLEET_AGENT_NAME": _AGENT,
             FILE_VARIABLE: str(on.directory / "replies.jsonl"),
         },
@@ -169,17 +186,17 @@ async def _worker(on: Stand, name: str, budget_s: float | None) -> AsyncIterator
         async with asyncio.timeout(_WARM_LIMIT_S):
             while child.log_path.read_bytes().count(_WARM) < MOST_CALLS:
                 await asyncio.sleep(0.1)
-        await _calls(on, 1, 1)
+        await _calls(on, callers, 1, 1)
         yield child
 
 
-async def _calls(on: Stand, calls: int, questions: int) -> list[CallOutcome]:
+async def _calls(on: Stand, callers: CallerSettings, calls: int, questions: int) -> list[CallOutcome]:
     """So many calls, one soon after the other, each of which asks so many questions."""
 
     async def one(number: int) -> CallOutcome:
         await asyncio.sleep(EVERY_S * number)
         room = f"ladder-{next(_rooms)}"
-        return await Caller(room, _ticket(on, room), _script(number, questions)).run()
+        return await Caller(room, _ticket(on, room), _script(number, questions), callers).run()
 
     return await asyncio.gather(*(one(number) for number in range(calls)))
 

@@ -71,6 +71,8 @@ async def turn_speed(on: Stand, rounds: int, command: str) -> Row:
     hops = on.directory / "hops.jsonl"
     hops.touch()
     on.extra_environment["BENCH_HOPS_FILE"] = str(hops)
+    # Nobody comes back, and the slots of a round are those of the next one.
+    on.extra_environment["VOICEFLEET_RETURN_WAIT_S"] = "0"
     async with workers(on, [Arm.TURNS]) as pids:
         await _round(on, "before", 0, pids[Arm.TURNS], Step(), hops)
         for number in range(rounds):

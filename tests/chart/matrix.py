@@ -166,6 +166,23 @@ EVERYTHING: dict[str, Any] = {
         "workersEgress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}],
     },
     "test": {"turns": 2, "deadlineSeconds": 60, "image": {"tag": "1.2.5"}},
+    "loadtest": {
+        "resources": {"requests": {"cpu": "4", "memory": "2Gi"}, "limits": {"memory": "4Gi"}},
+        "ttlSeconds": 60,
+        "extraEnv": [{"name": "LIVEKIT_API_KEY", "valueFrom": {"secretKeyRef": {"name": "livekit", "key": "key"}}}],
+        "extraEnvFrom": [{"secretRef": {"name": "staging"}}],
+        "extraVolumes": [{"name": "recordings", "configMap": {"name": "recordings"}}],
+        "extraVolumeMounts": [{"name": "recordings", "mountPath": "/recordings", "readOnly": True}],
+        "podLabels": {"team": "voice"},
+        "podAnnotations": {"example.com/note": "x"},
+        "nodeSelector": {"pool": "loadtest"},
+        "tolerations": [_TOLERATION],
+        "affinity": _ON_AMD64,
+        "priorityClassName": "system-cluster-critical",
+        "topologySpreadConstraints": [
+            {"maxSkew": 1, "topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule"}
+        ],
+    },
     "fullnameOverride": "fleet",
     "global": {"anything": 1},
 }

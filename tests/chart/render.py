@@ -84,13 +84,16 @@ def name_of(manifest: Manifest) -> tuple[str, str]:
 
 
 def pod_specs(objects: Sequence[Manifest]) -> dict[str, Manifest]:
-    """The pod specs among the objects, by kind/name."""
+    """The pod specs among the objects, by kind/name; the Job of load tests is in a ConfigMap."""
     specs = {}
     for found in objects:
         if found["kind"] == "Pod":
             specs[f"Pod/{found['metadata']['name']}"] = found["spec"]
         elif found["kind"] == "Deployment":
             specs[f"Deployment/{found['metadata']['name']}"] = found["spec"]["template"]["spec"]
+        elif found["kind"] == "ConfigMap" and "job.yaml" in found.get("data", {}):
+            job = yaml.safe_load(found["data"]["job.yaml"])
+            specs[f"Job/{found['metadata']['name']}"] = job["spec"]["template"]["spec"]
     return specs
 
 

@@ -101,13 +101,14 @@ def test_what_both_need_they_reach(case: str) -> None:
         assert (("TCP", 80) in reached) == (case == "everything" and name.endswith("controller")), name
 
 
-def test_a_trial_lets_in_front_ends_the_test_and_its_livekit() -> None:
+def test_a_trial_lets_in_front_ends_the_test_load_tests_and_its_livekit() -> None:
     [rule] = controller(TRIAL)["ingress"]
     assert rule == {
         "ports": [{"port": "http", "protocol": "TCP"}],
         "from": [
             {"podSelector": {"matchLabels": {"voicefleet.dev/client": "true"}}},
             component("test"),
+            component("loadtest"),
             component("livekit"),
         ],
     }

@@ -42,6 +42,7 @@ def test_a_registry_goes_before_every_image_that_names_none() -> None:
     assert images == {
         "Deployment/voicefleet-controller": "registry.example/team/voicefleet/controller:0.1.0",
         "Deployment/voicefleet-eu": "other.example:5000/my-agent:7",
+        "Job/voicefleet-loadtest": "registry.example/team/voicefleet/loadtest:0.1.0",
         "Pod/voicefleet-eu-check": "other.example:5000/my-agent:7",
         "Pod/voicefleet-eu-test-call": "registry.example/team/voicefleet/loadtest:0.1.0",
     }

@@ -77,6 +77,7 @@ def values(tag: str = TAG, *, beside: bool = False) -> dict[str, Any]:
         },
         "controller": {"image": {"repository": "localhost/voicefleet-controller"}, "resources": asks(250)},
         "test": {"image": {"repository": "localhost/voicefleet-loadtest"}, "resources": asks(50)},
+        "loadtest": {"resources": asks(50)},
     }
 
 

@@ -118,6 +118,19 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         yield World(fleet, client)
 
 
+async def serve(w: World, agent: str, turns: int) -> CallOutcome:
+    """A call that `v2` served. LiveKit may offer a call late on a busy machine: it goes on with `v1` then, at once, and
+    tells nothing of `v2`; at most three such before it, each heard all the same."""
+    for _ in range(4):
+        (ticket,) = await w.tickets(agent, "v2", 1)
+        (outcome,) = await calls([ticket], turns)
+        found = await w.client.call(ticket.room)
+        assert found is not None
+        if found.region == f"eu-{agent}-v2":
+            return outcome
+    raise AssertionError(f"v2 of {agent} served none of 4 calls")
+
+
 async def calls(tickets: Sequence[CallTicket], turns: int) -> list[CallOutcome]:
     """Those calls, held to their ends. None of their callers is left in silence, none is cut off."""
     shortest = sorted((u for u in load_utterances() if u.voice == "slt"), key=lambda u: u.duration_s)[:turns]
@@ -150,7 +163,7 @@ async def test_bad_versions_are_rolled_back_and_a_good_one_is_promoted(tmp_path:
         assert broken["weight"] == 0
 
         # What was counted is in Redis: a controller that is killed decides by it when it is back.
-        first = (await calls(await w.tickets("llm", "v2", 1), turns=1))[0]
+        first = await serve(w, "llm", turns=1)
         assert first.turns[0].apology, first
         await w.fleet.controller.stop(kill=True)
         await w.fleet.controller.start()
@@ -161,6 +174,7 @@ async def test_bad_versions_are_rolled_back_and_a_good_one_is_promoted(tmp_path:
         assert "turns without an answer" in llm["reason"]
         assert (await w.canary("broken"))["decided_at"] == broken["decided_at"], "a verdict is for good"
 
-        await calls(await w.tickets("good", "v2", 2), turns=2)
+        for _ in range(2):
+            await serve(w, "good", turns=2)
         assert (await w.until("good", "promoted"))["weight"] == 100
         assert {t.version for t in [(await w.tickets("good", "v2", 1))[0] for _ in range(2)]} == {"v2"}

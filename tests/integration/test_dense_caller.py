@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path
 from uuid import uuid4
@@ -23,31 +23,21 @@ from voicefleet.callers.caller import Caller, CallerSettings
 from voicefleet.callers.dense.engine import DenseEngine
 from voicefleet.callers.engines import with_engine
 from voicefleet.callers.health import GeneratorHealth
-from voicefleet.callers.port import ClientSettings
+from voicefleet.callers.native import NativeEngine
+from voicefleet.callers.port import CallerEngine, ClientSettings
 from voicefleet.callers.swarm import SwarmSettings, run_swarm
 from voicefleet.contract.api import CallTicket
-from voicefleet.contract.errors import MissingPartError
 from voicefleet.runtime.clock import SystemClock
 from voicefleet.runtime.supervisor.settings import environment
+from voicefleet.speech.background import noise
 from voicefleet.speech.clips import load_utterances
 from voicefleet.speech.onset_detector import Samples
-from voicefleet.stack.caller_build import install_caller
 from voicefleet.stack.servers import LiveKit
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("caller_program")]
 
 CLIPS = load_utterances()
 RATE = 48_000
-
-
-@pytest.fixture(scope="module", autouse=True)
-def program() -> None:
-    try:
-        install_caller(print)
-    except MissingPartError as error:
-        if environment().get("CI"):
-            raise
-        pytest.skip(str(error))
 
 
 def ticket_of(livekit: LiveKit, room: str, who: str, *, agent: bool = False) -> CallTicket:
@@ -84,27 +74,72 @@ async def test_calls_are_held_answered_timed_and_left(livekit: LiveKit) -> None:
     assert counts.broken == 0
 
 
-async def test_noise_music_and_a_tail_are_no_voice(livekit: LiveKit) -> None:
+async def test_noise_music_and_a_tail_are_no_voice_to_either_ear(livekit: LiveKit) -> None:
     """Comfort noise on the agent's microphone, music on another track of its, and one utterance that fades away."""
     room_name = f"dense-{uuid4().hex[:8]}"
-    heard = Deaf()
+    both = [Deaf(), Deaf()]
     async with DenseEngine() as engine, agent_room(livekit, room_name) as room:
         noise = np.random.default_rng(1).normal(0, 32768 * 10 ** (-56 / 20), RATE)
         tail = voice_like(1.5) * np.exp(-np.linspace(0, 12, int(1.5 * RATE)))
         fading = np.concatenate((voice_like(0.6), tail.astype(np.int16)))
         speech = np.concatenate((noise, noise, fading + np.resize(noise, fading.size), noise)).astype(np.int16)
         music = (voice_like(4.0, pitch_hz=220.0) * 0.5).astype(np.int16)
-        client = engine.client(
-            "listener", ticket_of(livekit, room_name, "caller"), heard, ClientSettings(10.0), SystemClock()
-        )
-        assert await client.join() is None
+        engines: list[CallerEngine] = [engine, NativeEngine()]
+        clients = [
+            one.client(name, ticket_of(livekit, room_name, name), heard, ClientSettings(10.0), SystemClock())
+            for one, name, heard in zip(engines, ("go", "python"), both, strict=True)
+        ]
+        for client in clients:
+            assert await client.join() is None
         await asyncio.gather(
             play(room, speech, rtc.TrackSource.SOURCE_MICROPHONE), play(room, music, rtc.TrackSource.SOURCE_UNKNOWN)
         )
-        await client.leave()
+        await asyncio.gather(*(client.leave() for client in clients))
         counted = engine.counts
     assert counted.packets > 50
-    assert len(heard.began_s) == 1
+    assert [len(heard.began_s) for heard in both] == [1, 1]
+
+
+@pytest.mark.parametrize("make", [DenseEngine, lambda: contextlib.nullcontext(NativeEngine())], ids=["go", "python"])
+async def test_keys_and_noise_reach_an_agent_whoever_holds_the_call(
+    livekit: LiveKit, make: Callable[[], contextlib.AbstractAsyncContextManager[CallerEngine]]
+) -> None:
+    room_name = f"dense-{uuid4().hex[:8]}"
+    room_noise = noise(10.0, np.random.default_rng(1))
+    pressed: list[str] = []
+    levels: list[float] = []
+    async with make() as engine, agent_room(livekit, room_name) as room:
+        room.on("sip_dtmf_received", lambda dtmf: pressed.append(dtmf.digit))
+        listening = asyncio.create_task(hear(room, levels))
+        client = engine.client(
+            "c", ticket_of(livekit, room_name, "caller"), Deaf(), ClientSettings(10.0, room_noise), SystemClock()
+        )
+        assert await client.join() is None
+        await client.publish()
+        await eventually(lambda: len(levels) > 10)
+        await client.press("1*#")
+        await asyncio.sleep(2.0)
+        quiet, before = levels[-75:], len(levels)
+        await client.say(CLIPS[0])
+        await client.until_silent()
+        words = levels[before:]
+        await client.leave()
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+    assert pressed == ["1", "*", "#"]
+    wanted = float(np.sqrt(np.mean(room_noise.astype(float) ** 2)))
+    assert 0.4 < np.median(quiet) / wanted < 1.6
+    assert np.median(words) > 1.5 * np.median(quiet)
+
+
+async def hear(room: rtc.Room, levels: list[float]) -> None:
+    """Keep the level of each 20 ms of the caller's voice."""
+    tracks: asyncio.Queue[rtc.Track] = asyncio.Queue()
+    room.on("track_subscribed", lambda track, _publication, _who: tracks.put_nowait(track))
+    stream = rtc.AudioStream(await tracks.get(), sample_rate=16_000, num_channels=1, frame_size_ms=20)
+    async for event in stream:
+        pcm = np.frombuffer(event.frame.data, dtype=np.int16).astype(float)
+        levels.append(float(np.sqrt(np.mean(pcm**2))))
 
 
 @contextlib.asynccontextmanager

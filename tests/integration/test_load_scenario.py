@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
 from support.echo_agent import EchoAgent, token
 from support.terminal import terminal
+from voicefleet.callers.engines import Engine
+from voicefleet.callers.swarm import PlaceElsewhere
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import UsageError
 from voicefleet.loadtest.metrics import serving
@@ -28,13 +31,14 @@ class Source:
     """Each call in a room of its own, with an agent there that does not let itself be interrupted."""
 
     field, address, sends_agents = "--livekit-url", "test", True
+    elsewhere: PlaceElsewhere | None = None
     refusal: UsageError | None = None
 
     def __init__(self, livekit: LiveKit, agents: AsyncExitStack) -> None:
         self._livekit, self._agents = livekit, agents
 
     async def place(self, call: int, patience_s: float) -> CallTicket:
-        keys, room = (self._livekit.api_key, self._livekit.api_secret), f"habits-{call}"
+        keys, room = (self._livekit.api_key, self._livekit.api_secret), f"habits-{uuid4().hex[:8]}"
         jwt = token(*keys, room, "agent", agent=True)
         agent = EchoAgent(self._livekit.url, jwt, speech_s=SPEECH_S, delay_s=0.4)
         await agent.start()
@@ -42,7 +46,11 @@ class Source:
         return CallTicket(url=self._livekit.url, token=token(*keys, room, "caller", agent=False), room=room, region="t")
 
 
-async def test_callers_barge_in_and_hang_up_and_the_figures_tell_of_it(livekit: LiveKit, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("caller_program")
+@pytest.mark.parametrize("engine", list(Engine))
+async def test_callers_barge_in_and_hang_up_and_the_figures_tell_of_it(
+    livekit: LiveKit, tmp_path: Path, engine: Engine
+) -> None:
     scenario = Scenario.model_validate(
         {
             "arrivals": {"shape": "constant", "rate": 2, "calls": 2},
@@ -51,6 +59,7 @@ async def test_callers_barge_in_and_hang_up_and_the_figures_tell_of_it(livekit: 
                 "barge_in": {"share": 1.0, "after_s": 1.0},
                 "hang_up": {"share": 1.0, "after_s": 14.0},
                 "noise_snr_db": 30,
+                "dtmf": {"digits": "12#"},
             },
         }
     )
@@ -58,7 +67,7 @@ async def test_callers_barge_in_and_hang_up_and_the_figures_tell_of_it(livekit: 
     async with AsyncExitStack() as agents, serving(None) as measures:
         source = Source(livekit, agents)
         run = await run_scenario(
-            scenario, offsets, source, console=terminal(), measures=measures, title="test", engine="python"
+            scenario, offsets, source, console=terminal(), measures=measures, title="test", engine=engine
         )
     result = build_result(run.outcomes, run.health, run.wall_s, engine=run.engine)
     (tmp_path / "r.json").write_text(json.dumps(result))

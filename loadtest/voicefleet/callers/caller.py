@@ -47,6 +47,7 @@ class CallerSettings:
         engine: who holds the calls; None: the Python SDK in this process.
         before_question, after_question: what the client does just before a question's first word and after its last,
             such as pressing and releasing a button; what they raise breaks the call.
+        keys: of a telephone, pressed before the first question; empty: none.
         background: what the microphone hears beside the caller's words, over and over (int16, mono, 16 kHz); None:
             nothing.
     """
@@ -57,6 +58,7 @@ class CallerSettings:
     engine: CallerEngine | None = None
     before_question: RoomAct | None = None
     after_question: RoomAct | None = None
+    keys: str = ""
     background: Samples | None = None
 
 
@@ -92,7 +94,7 @@ class Caller:
         self._on_event = on_event
         self._clock = clock or SystemClock()
         wishes = ClientSettings(
-            self._settings.connect_timeout_s, self._settings.options, self._settings.background, heard
+            self._settings.connect_timeout_s, self._settings.background, self._settings.options, heard
         )
         engine = self._settings.engine or NativeEngine()
         self._client = engine.client(call_id, ticket, self, wishes, self._clock)
@@ -103,6 +105,7 @@ class Caller:
         self._events: list[tuple[float, str]] = []
         self._joined_s = 0.0
         self._ended_by = ""
+        self._keys = self._settings.keys
 
     @property
     def room(self) -> rtc.Room:
@@ -160,7 +163,7 @@ class Caller:
         """The call begins."""
         self._joined_s = t_s
         self._note("joined", self._joined_s)
-        self._dialogue = self._make_dialogue(self._joined_s, self._note)
+        self._dialogue = self._make_dialogue(self._joined_s, self._note_of_dialogue)
 
     def participant_joined(self, who: str, t_s: float) -> None:
         """An agent may have been in the room before the caller: it waited 0 s."""
@@ -240,6 +243,9 @@ class Caller:
 
     async def _ask(self, dialogue: Dialogue, utterance: Utterance) -> None:
         await self._client.until_silent()
+        if self._keys:
+            keys, self._keys = self._keys, ""
+            await self._client.press(keys)
         if self._settings.before_question is not None:
             await self._client.act(self._settings.before_question)
         first_s = await self._client.say(utterance)
@@ -279,6 +285,12 @@ class Caller:
             events=tuple(self._events),
             ended_by=self._ended_by,
         )
+
+    def _note_of_dialogue(self, kind: str, t_s: float) -> None:
+        if kind == "reply" and self._dialogue is not None:
+            self._note(kind, t_s, ttfa_s=self._dialogue.latest_ttfa_s)
+        else:
+            self._note(kind, t_s)
 
     def _note(self, kind: str, t_s: float, **data: object) -> None:
         at_s = t_s - self._joined_s

@@ -224,6 +224,11 @@ class Dialogue:
             return any(turn.answered for turn in self._turns)
         return self.first_voice_s is not None and not self.greeting_apology
 
+    @property
+    def latest_ttfa_s(self) -> float | None:
+        """Of the last question; None: it has none, or none yet."""
+        return self._turns[-1].ttfa_s if self._turns else None
+
     def double_speech(self) -> int:
         """How often a voice, waiting voices included, began or went on while another spoke, for longer than a click."""
         return double_speech([*self._voices.spans, *self._messages.spans])

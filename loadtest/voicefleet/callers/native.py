@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from livekit import rtc
 
@@ -14,6 +14,8 @@ from voicefleet.contract.api import CallTicket
 from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.runtime.clock import Clock
 from voicefleet.speech.clips import Utterance
+from voicefleet.speech.onset_detector import Samples
+from voicefleet.speech.telephone import KEYS
 
 _PUBLISH_GRACE_S = 2.0
 
@@ -22,6 +24,9 @@ class NativeEngine:
     """The Python SDK."""
 
     facts = EngineFacts("python", playout_delay_s=0.0)
+
+    async def prepare(self, utterances: Sequence[Utterance], background: Samples | None) -> None:
+        """Nothing: the SDK encodes while a caller speaks."""
 
     def client(
         self,
@@ -91,6 +96,14 @@ class NativeClient:
     async def say(self, utterance: Utterance) -> float:
         """See `port.CallerClient`."""
         return await self._speaking().say(utterance.samples)
+
+    async def press(self, keys: str) -> None:
+        """See `port.CallerClient`."""
+        for key in keys:
+            try:
+                await self.room.local_participant.publish_dtmf(code=KEYS.index(key), digit=key)
+            except rtc.participant.PublishDTMFError as error:
+                raise RuntimeError(repr(error)) from error
 
     async def act(self, act: RoomAct) -> None:
         """See `port.CallerClient`."""

@@ -7,7 +7,7 @@ conversation, its outcome and its verdict are the same, whoever holds the call.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -84,6 +84,13 @@ class CallerClient(Protocol):
             RuntimeError: the caller's audio stopped.
         """
 
+    async def press(self, keys: str) -> None:
+        """Press keys of a telephone (0 to 9, *, #, A to D), one after the other.
+
+        Raises:
+            RuntimeError: they could not be sent.
+        """
+
     async def act(self, act: RoomAct) -> None:
         """Let the client do something in its room."""
 
@@ -107,18 +114,18 @@ class EngineFacts:
 
 @dataclass(frozen=True, slots=True)
 class ClientSettings:
-    """What one caller's client is to do; the last three are the Python SDK's alone.
+    """What one caller's client is to do; the last two are the Python SDK's alone.
 
     Attributes:
         connect_timeout_s: a join that takes longer has failed.
-        options: passed to `room.connect`; None for the SDK's defaults.
         background: what the microphone hears beside the caller's words; None: nothing.
+        options: passed to `room.connect`; None for the SDK's defaults.
         heard: told of all that is received of agents' voices; None: nobody.
     """
 
     connect_timeout_s: float
-    options: rtc.RoomOptions | None = None
     background: Samples | None = None
+    options: rtc.RoomOptions | None = None
     heard: Heard | None = None
 
 
@@ -135,6 +142,13 @@ class CallerEngine(Protocol):
     @property
     def facts(self) -> EngineFacts:
         """What it is."""
+
+    async def prepare(self, utterances: Sequence[Utterance], background: Samples | None) -> None:
+        """Make ready what callers of a run may say: what takes time is done before the first call, not in it.
+
+        Raises:
+            MissingPartError: what it takes is not installed.
+        """
 
     def client(
         self,

@@ -9,6 +9,7 @@ import numpy as np
 from livekit import rtc
 
 from voicefleet.runtime.clock import Clock
+from voicefleet.speech.background import looped
 from voicefleet.speech.clock import PlayoutClock, StreamClock
 from voicefleet.speech.onset_detector import Onset, OnsetDetector, OnsetSettings, Samples, SpeechEvent
 
@@ -110,9 +111,9 @@ class SpeechSource:
         """The next frame of the background."""
         if self._background is None:
             return np.zeros(self._frame, dtype=np.int16)
-        at = np.arange(self._background_at, self._background_at + self._frame) % self._background.size
+        pcm = looped(self._background, self._frame, self._background_at)
         self._background_at += self._frame
-        return self._background[at]
+        return pcm
 
 
 class TrackListener:

@@ -59,10 +59,10 @@ class PacketFilter:
         owner = ("-m", "owner", "--gid-owner", str(gid))
         await _iptables("-t", "mangle", "-A", self._chain, *owner, "-j", "CONNMARK", "--set-mark", str(gid))
 
-    async def lose(self, udp_port: int, ratio: float) -> None:
-        """Drop that share of the packets to and from a UDP port, at random."""
+    async def lose(self, udp_port: int, ratio: float, *, sides: Sequence[str] = ("--dport", "--sport")) -> None:
+        """Drop that share of the packets to and from a UDP port, at random; of one of the `sides` alone."""
         chance = ("-m", "statistic", "--mode", "random", "--probability", f"{ratio:.4f}")
-        for side in ("--dport", "--sport"):
+        for side in sides:
             # On the way in only: a packet on loopback passes this chain on its way out too.
             await _iptables("-A", self._chain, "-i", "lo", "-p", "udp", side, str(udp_port), *chance, "-j", "DROP")
 

@@ -12,7 +12,8 @@ from voicefleet.runtime.command.options import ControllerOption, JsonOption
 
 _HELP = """Place many calls with real speech, and judge what callers heard. The key is VOICEFLEET_CONTROLLER_KEY.
 
-Exit codes: 0 it held; 1 it did not; 2 wrong input or surroundings; 3 void, the load generator itself was too late.
+Exit codes: 0 it held; 1 it did not; 2 wrong input or surroundings; 3 void, the load generator itself was too late;
+4 partial, pods were lost, and what was measured held.
 """
 app = typer.Typer(help=_HELP)
 
@@ -52,6 +53,24 @@ AtMostOption = Annotated[int, typer.Option(help="Of --until-it-breaks: the most 
 StartOption = Annotated[int, typer.Option("--start", help="Of --until-it-breaks: the calls at once to begin with.")]
 AtLeastOption = Annotated[int, typer.Option(help="Of --until-it-breaks: fewer are a bad result, exit code 1.")]
 EngineOption = Annotated[str, typer.Option(help="Who holds the calls: python, or go, hundreds of calls a core.")]
+KubernetesOption = Annotated[
+    bool, typer.Option("--kubernetes", help="Let pods place the calls, in the cluster of the kubeconfig.")
+]
+PodsOption = Annotated[int | None, typer.Option(help="Of --kubernetes: pods that share the calls; 2 when left out.")]
+NamespaceOption = Annotated[
+    str | None,
+    typer.Option("--namespace", "-n", help="Of --kubernetes: the chart's namespace; the context's when left out."),
+]
+ContextOption = Annotated[
+    str | None, typer.Option("--context", help="Of --kubernetes: of the kubeconfig; its current one when left out.")
+]
+JobTemplateOption = Annotated[
+    str | None,
+    typer.Option(help="Of --kubernetes: the chart's ConfigMap with the Job; voicefleet-loadtest when left out."),
+]
+SecretOption = Annotated[
+    str | None, typer.Option(help="Of --kubernetes: a Secret whose keys are the pods' environment, as LIVEKIT_API_KEY.")
+]
 CsvOption = Annotated[Path | None, typer.Option("--csv", help="Directory for calls.csv and turns.csv.")]
 JunitOption = Annotated[Path | None, typer.Option("--junit", help="Write the verdict to this file as JUnit XML.")]
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write the result to this file as a page of HTML.")]
@@ -80,6 +99,12 @@ def loadtest(
     at_most: AtMostOption = 100,
     start: StartOption = 1,
     at_least: AtLeastOption = 1,
+    kubernetes: KubernetesOption = False,
+    pods: PodsOption = None,
+    namespace: NamespaceOption = None,
+    cluster_context: ContextOption = None,
+    job_template: JobTemplateOption = None,
+    secret: SecretOption = None,
     csv: CsvOption = None,
     junit: JunitOption = None,
     html: HtmlOption = None,
@@ -92,12 +117,13 @@ def loadtest(
     from voicefleet.loadtest.command_loadtest import loadtest as run_it
     from voicefleet.loadtest.command_search import SearchOptions
     from voicefleet.loadtest.destinations import Destinations
-    from voicefleet.loadtest.options import target_fields, target_of
+    from voicefleet.loadtest.options import kubernetes_fields, on_kubernetes, target_fields, target_of
 
     target = target_of(
         target_fields(controller_url, livekit_url, agent_name, token_url, token_header, listed(regions), tier, agent)
     )
-    options = LoadOptions(target, calls, rate, turns, seed, patience, metrics, tuple(fail_if or ()), engine)
+    where = on_kubernetes(kubernetes, kubernetes_fields(pods, namespace, cluster_context, job_template, secret))
+    options = LoadOptions(target, calls, rate, turns, seed, patience, metrics, tuple(fail_if or ()), engine, where)
     destinations = Destinations(json_path, csv, junit, html)
     if until is not None:
         wanted = SearchOptions(until, at_most, start, at_least)
@@ -125,6 +151,12 @@ def run(
     at_most: AtMostOption = 100,
     start: StartOption = 1,
     at_least: AtLeastOption = 1,
+    kubernetes: KubernetesOption = False,
+    pods: PodsOption = None,
+    namespace: NamespaceOption = None,
+    cluster_context: ContextOption = None,
+    job_template: JobTemplateOption = None,
+    secret: SecretOption = None,
     csv: CsvOption = None,
     junit: JunitOption = None,
     html: HtmlOption = None,
@@ -134,7 +166,7 @@ def run(
     from voicefleet.loadtest.command_loadtest import run_file
     from voicefleet.loadtest.command_search import SearchOptions
     from voicefleet.loadtest.destinations import Destinations
-    from voicefleet.loadtest.options import target_fields
+    from voicefleet.loadtest.options import kubernetes_fields, target_fields
 
     code = run_file(
         file,
@@ -145,8 +177,23 @@ def run(
         engine=engine,
         destinations=Destinations(json_path, csv, junit, html),
         until=None if until is None else SearchOptions(until, at_most, start, at_least),
+        kubernetes=kubernetes,
+        pods=kubernetes_fields(pods, namespace, cluster_context, job_template, secret),
     )
     raise typer.Exit(code)
+
+
+@app.command(hidden=True)
+def pod(
+    plan: Annotated[Path, typer.Option(help="What all pods are to do.")],
+    gate: Annotated[Path, typer.Option(help="What the starter tells this pod.")],
+    index: Annotated[int, typer.Option(envvar="JOB_COMPLETION_INDEX", help="Of this pod's share.")],
+    metrics: MetricsOption = None,
+) -> None:
+    """Play a share of a load test as a pod of --kubernetes; the log tells of it."""
+    from voicefleet.loadtest.pods.pod import play_share
+
+    raise typer.Exit(play_share(plan, gate, index, metrics))
 
 
 @app.command()
@@ -171,7 +218,7 @@ def compare(
     allow: Annotated[float, typer.Option(help="Share by which figures may rise: 0.05 is 5 %.")] = 0.05,
     json_path: JsonOption = None,
 ) -> None:
-    """Say whether the second of two results is worse, beyond chance: exit code 1 when it is, 3 when a run is void."""
+    """Say whether the second of two results is worse, beyond chance: exit code 1; 3 or 4 if one is void or partial."""
     from voicefleet.loadtest.command_compare import compare_results
 
     raise typer.Exit(compare_results(before, after, allowed=allow, json_path=json_path))

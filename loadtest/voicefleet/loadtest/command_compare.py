@@ -25,7 +25,8 @@ def compare_results(
         allowed: share by which figures may rise.
 
     Returns:
-        0 when no figure is certainly worse, 1 when one is, 3 when one of the runs is void.
+        0 when no figure is certainly worse, 1 when one is, 3 when one of the runs is void, 4 when one is partial: the
+        loads were not the same.
 
     Raises:
         ConfigError: a file that is no result, or one with too few calls to tell anything.
@@ -54,10 +55,15 @@ def compare_results(
             hint="Run both with the same callers.",
         )
     rows = compare(calls[0], calls[1], allowed=allowed, timeout_s=timeouts.pop())
-    verdict = Verdict.VOID if void else Verdict.BAD if any(r.change is Change.WORSE for r in rows) else Verdict.GOOD
+    partial = [str(path) for document, path in zip(documents, (before, after), strict=True) if document.get("missing")]
+    if void or partial:
+        verdict = Verdict.VOID if void else Verdict.PARTIAL
+    else:
+        verdict = Verdict.BAD if any(row.change is Change.WORSE for row in rows) else Verdict.GOOD
     write_json(json_path, _document(rows, verdict))
     _show(rows, console, before, after)
     print_problems(console, [f"void: the load generator was too late in {path}" for path in void])
+    print_problems(console, [f"partial: a part of the load is missing in {path}" for path in partial])
     if verdict is Verdict.BAD:
         worse = ", ".join(row.figure for row in rows if row.change is Change.WORSE)
         print_problems(console, [f"worse: {worse}"])

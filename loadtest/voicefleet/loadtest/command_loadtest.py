@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import importlib.util
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from voicefleet.callers.behavior import CallerBehavior
 from voicefleet.callers.engines import Engine, require_engine
 from voicefleet.callers.verdict import counts_line, waits_table
+from voicefleet.contract.errors import ConfigError, MissingPartError
 from voicefleet.contract.parsing.limits import require_between
 from voicefleet.loadtest.arrivals import MAX_CALLS, Arrivals
 from voicefleet.loadtest.command_search import SearchOptions, search, sentence
 from voicefleet.loadtest.destinations import Destinations
 from voicefleet.loadtest.metrics import serving
-from voicefleet.loadtest.options import changed, require_conditions
+from voicefleet.loadtest.options import changed, on_kubernetes, require_conditions
 from voicefleet.loadtest.result import DEFAULT, Verdict, build_result
 from voicefleet.loadtest.run import run_scenario
-from voicefleet.loadtest.scenario import MAX_TURNS, Callers, Scenario, Target, load_scenario
+from voicefleet.loadtest.scenario import MAX_TURNS, Callers, OnKubernetes, Scenario, Target, load_scenario
 from voicefleet.loadtest.targets import open_target
-from voicefleet.reporting.table import print_problems, shown
+from voicefleet.reporting.table import figures_table, print_problems, shown
 
 NAME = "voicefleet loadtest"
 
@@ -41,6 +44,7 @@ class LoadOptions:
         metrics: HOST:PORT where Prometheus finds what callers hear, while the run lasts; None: nowhere.
         engine: who holds the calls, one of `Engine`.
         fail_if: conditions that must not become true, such as ``ttfa_p95>1.0``; none: every caller must be answered.
+        kubernetes: where pods place the calls; None: this process does.
     """
 
     target: Target = field(default_factory=Target)
@@ -52,6 +56,7 @@ class LoadOptions:
     metrics: str | None = None
     fail_if: tuple[str, ...] = ()
     engine: str = Engine.PYTHON
+    kubernetes: OnKubernetes | None = None
 
     def __post_init__(self) -> None:
         require_between("calls", self.calls, 1, MAX_CALLS)
@@ -71,6 +76,7 @@ class LoadOptions:
             target=self.target,
             seed=self.seed,
             fail_if=self.fail_if,
+            kubernetes=self.kubernetes,
         )
 
 
@@ -79,7 +85,8 @@ def loadtest(options: LoadOptions, destinations: Destinations, *, console: Conso
 
     Returns:
         0 when no condition of `fail_if` became true (without any: when every caller heard an answer to every turn and
-        no call was cut); 1 otherwise; 3 when the generator itself was too late for its figures to count.
+        no call was cut); 1 otherwise; 3 when the generator itself was too late for its figures to count; 4 when what
+        was played held, but pods were lost with a part of the load.
 
     Raises:
         UsageError: nobody answers, the credentials are wrong, or there is no such region.
@@ -97,15 +104,22 @@ def run_file(
     engine: str,
     destinations: Destinations,
     until: SearchOptions | None = None,
+    kubernetes: bool = False,
+    pods: Mapping[str, Any] | None = None,
     console: Console | None = None,
 ) -> int:
     """Run the scenario in `path`, changed by options as `options.changed` says; with `until` search with its callers.
+
+    Args:
+        kubernetes, pods: as for `options.on_kubernetes`, over what the file says.
 
     Returns and raises as `loadtest` and `search_capacity`.
     """
     require_conditions(fail_if)
     require_engine(engine)
-    scenario = changed(load_scenario(path), target, seed=seed, fail_if=fail_if, source=str(path))
+    found = load_scenario(path)
+    where = on_kubernetes(kubernetes, pods or {}, found.kubernetes)
+    scenario = changed(found, target, seed=seed, fail_if=fail_if, source=str(path), kubernetes=where)
     if until is not None:
         return search_capacity(
             scenario, until, metrics=metrics, engine=engine, destinations=destinations, name=path.name, console=console
@@ -132,6 +146,13 @@ def search_capacity(
         UsageError: as `loadtest`.
     """
     destinations.require_no_page("a search")
+    if scenario.kubernetes is not None:
+        raise ConfigError(
+            "is for one process: pods play one load, and a search many",
+            field="--until-it-breaks",
+            value=options.condition,
+            hint="Leave out --kubernetes (--engine go holds hundreds of calls a core), or --until-it-breaks.",
+        )
     console = console or Console()
     result = search(scenario, options, metrics=metrics, engine=engine, console=console)
     destinations.write(result, name)
@@ -150,6 +171,8 @@ def _judged(
 
 
 async def _run(scenario: Scenario, name: str, metrics: str | None, engine: str, console: Console) -> dict[str, Any]:
+    if scenario.kubernetes is not None:
+        return await _run_on_pods(scenario, scenario.kubernetes, name, metrics, engine, console)
     offsets_s = [float(offset) for offset in scenario.arrivals.offsets(scenario.seed)]
     async with open_target(scenario.target) as source, serving(metrics) as measures:
         run = await run_scenario(
@@ -165,10 +188,31 @@ async def _run(scenario: Scenario, name: str, metrics: str | None, engine: str, 
     )
 
 
+async def _run_on_pods(
+    scenario: Scenario, where: OnKubernetes, name: str, metrics: str | None, engine: str, console: Console
+) -> dict[str, Any]:
+    if metrics is not None:
+        raise ConfigError(
+            "is for calls of this process",
+            field="--metrics",
+            value=metrics,
+            hint="Leave it out: each pod serves its metrics at its port `metrics` (podMonitor.enabled in the chart).",
+        )
+    if importlib.util.find_spec("kubernetes") is None:
+        raise MissingPartError(
+            "needs the client of Kubernetes", field="--kubernetes", hint="Install voicefleet[loadtest,controller]."
+        )
+    from voicefleet.loadtest.pods.job import run_on_pods
+
+    return await run_on_pods(scenario, where, engine=engine, console=console, title=name)
+
+
 def show(result: Mapping[str, Any], console: Console, name: str = NAME) -> None:
     """Print a result."""
     console.print(waits_table(result, name))
     console.print(f"{counts_line(result)}, {result['turns_cut_in']} cut in; {result['wall_s']} s")
+    if result["parts"]:
+        console.print(_parts_table(result["parts"]))
     health = result["generator"]
     console.print(
         f"generator: event loop late by {shown(health['lag_p99_s'], ' s', 3)} (p99), "
@@ -187,6 +231,21 @@ def show(result: Mapping[str, Any], console: Console, name: str = NAME) -> None:
     if result["verdict"] == "good":
         held = f"held: {', '.join(_held(result))}"
         console.print(held, style="bold green", markup=False, highlight=False, soft_wrap=True)
+
+
+def _parts_table(parts: Sequence[Mapping[str, Any]]) -> Table:
+    table = figures_table("", "", ("calls", "event loop late (p99)", "of the cores", "frames late (p99)"))
+    for part in parts:
+        health = part["generator"] or {}
+        cpu_share = health.get("cpu_share")
+        table.add_row(
+            part["name"],
+            f"{part['finished']} of {part['planned']}",
+            shown(health.get("lag_p99_s"), " s", 3),
+            "–" if cpu_share is None else f"{cpu_share:.0%}",
+            shown(health.get("pacing_p99_s"), " s", 4),
+        )
+    return table
 
 
 def _held(result: Mapping[str, Any]) -> list[str]:

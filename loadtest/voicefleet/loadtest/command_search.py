@@ -105,6 +105,7 @@ async def _search(
                 measures=measures,
                 title=f"until {options.condition} breaks: {level} calls at once",
                 engine=engine,
+                until=options.parsed,
             )
             step, tells = assess(level, run, options.parsed, scenario.callers.turn_timeout_s)
             steps.append(step)
@@ -195,6 +196,7 @@ class _Ready:
     def __init__(self, source: TicketSource) -> None:
         self.field, self.address, self.sends_agents = source.field, source.address, True
         self.refusal: UsageError | None = None
+        self.elsewhere = source.elsewhere
         self._source = source
 
     async def place(self, call: int, patience_s: float) -> CallTicket:

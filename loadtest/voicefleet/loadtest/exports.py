@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
-from voicefleet.loadtest.result import GENERATOR
+from voicefleet.loadtest.result import GENERATOR, WHOLE
 
 _CALL = (
     "call_id",
@@ -62,7 +62,8 @@ def turns_csv(result: Mapping[str, Any]) -> str:
 
 
 def junit_xml(result: Mapping[str, Any], name: str) -> str:
-    """A test suite with a case per criterion: an error for a generator that was late, a failure for what did not hold.
+    """A test suite with a case per criterion: an error for a generator that was late, or of which a part was lost, a
+    failure for what did not hold.
 
     In a void run nothing is known of the other criteria: they are skipped.
     """
@@ -72,7 +73,7 @@ def junit_xml(result: Mapping[str, Any], name: str) -> str:
     for criterion in result["criteria"]:
         case = ElementTree.SubElement(suite, "testcase", classname="voicefleet.loadtest", name=criterion["name"])
         counts["tests"] += 1
-        if criterion["name"] == GENERATOR:
+        if criterion["name"] in (GENERATOR, WHOLE):
             if not criterion["held"]:
                 counts["errors"] += 1
                 ElementTree.SubElement(case, "error", message=criterion["found"])

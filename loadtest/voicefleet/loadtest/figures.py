@@ -42,6 +42,15 @@ def known_figures() -> list[str]:
     return ["calls", "turns", *latencies, *COUNTS, *(f"{name}_ratio" for name in COUNTS)]
 
 
+def with_unit(name: str, value: float | None) -> str:
+    """A figure for people: seconds, a share in per cent, or a count; a dash for an unknown one."""
+    if value is None:
+        return "–"
+    if name.endswith("_ratio"):
+        return f"{value:.1%}"
+    return f"{value:.2f} s" if name.rpartition("_")[0] in LATENCIES else f"{value:g}"
+
+
 def require_known(name: str, *, field: str, value: str) -> None:
     """Refuse a name that is no figure's.
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from livekit import rtc
 
 from voicefleet.callers.caller import CallerSettings
 from voicefleet.callers.habits import Habits
-from voicefleet.callers.port import RoomAct, python_only
 from voicefleet.callers.swarm import CallPlan
 from voicefleet.contract.errors import ConfigError
 from voicefleet.loadtest.scenario import Callers
 from voicefleet.speech.background import noise
 from voicefleet.speech.clips import Utterance, load_utterances
+from voicefleet.speech.onset_detector import Samples
 from voicefleet.speech.recordings import recordings
-
-_CODES = {digit: code for code, digit in enumerate("0123456789*#ABCD")}
-"""Events of RFC 4733."""
 
 
 def habits_of(callers: Callers, seed: int, call: int) -> Habits:
@@ -41,17 +37,6 @@ def habits_of(callers: Callers, seed: int, call: int) -> Habits:
         quiet=is_quiet,
         abandon_s=None if callers.abandon_mean_s is None else patience * callers.abandon_mean_s,
     )
-
-
-def require_possible(callers: Callers, engine: str) -> None:
-    """Refuse what the engine cannot do.
-
-    Raises:
-        ConfigError: noise or keys by the Go engine.
-    """
-    for wanted, what in ((callers.noise_snr_db, "background noise"), (callers.dtmf, "pressing keys")):
-        if wanted is not None and engine == "go":
-            raise python_only(what)
 
 
 def spoken_by(callers: Callers) -> tuple[Utterance, ...]:
@@ -80,14 +65,17 @@ class CallerMix:
         callers: the scenario's.
         seed: of the draws.
         settings: what all callers have in common.
+
+    Attributes:
+        background: what every caller's microphone hears beside its words; None: nothing.
     """
 
     def __init__(self, callers: Callers, seed: int, settings: CallerSettings) -> None:
         self._callers, self._seed = callers, seed
-        background = None
+        self.background: Samples | None = None
         if callers.noise_snr_db is not None:
-            background = noise(callers.noise_snr_db, np.random.default_rng([seed, 2]))
-        self._settings = replace(settings, background=background)
+            self.background = noise(callers.noise_snr_db, np.random.default_rng([seed, 2]))
+        self._settings = replace(settings, background=self.background)
 
     def patience_s(self, call: int) -> float:
         """How long the caller asks for a place in a full fleet."""
@@ -98,17 +86,5 @@ class CallerMix:
         """Of call number `call`."""
         settings, dtmf = self._settings, self._callers.dtmf
         if dtmf is not None and np.random.default_rng([self._seed, call, 3]).random() < dtmf.share:
-            settings = replace(settings, before_question=_presses(dtmf.digits))
+            settings = replace(settings, keys=dtmf.digits)
         return CallPlan(settings, habits_of(self._callers, self._seed, call))
-
-
-def _presses(digits: str) -> RoomAct:
-    """Press the keys before the first question."""
-    left = list(digits)
-
-    async def act(room: rtc.Room) -> None:
-        while left:
-            digit = left.pop(0)
-            await room.local_participant.publish_dtmf(code=_CODES[digit], digit=digit)
-
-    return act

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from voicefleet.contract.errors import ConfigError
+from voicefleet.contract.parsing.limits import require_between
 from voicefleet.contract.parsing.validation import validated
-from voicefleet.loadtest.scenario import Scenario, Target
+from voicefleet.loadtest.scenario import MAX_PODS, OnKubernetes, Scenario, Target
 from voicefleet.loadtest.thresholds import parse_condition
 
 _ADDRESSES = ("controller", "livekit_url", "token_url")
@@ -50,8 +51,53 @@ def target_of(fields: Mapping[str, Any]) -> Target:
     return validated(Target, fields, source="the command line")
 
 
+def kubernetes_fields(
+    pods: int | None, namespace: str | None, context: str | None, job_template: str | None, secret: str | None
+) -> dict[str, Any]:
+    """The fields of `OnKubernetes` that options give."""
+    fields = {
+        "pods": pods,
+        "namespace": namespace,
+        "context": context,
+        "job_template": job_template,
+        "secret": secret,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def on_kubernetes(wanted: bool, fields: Mapping[str, Any], base: OnKubernetes | None = None) -> OnKubernetes | None:
+    """Where the pods run that options ask for; None: there are none.
+
+    Args:
+        wanted: ``--kubernetes`` was given.
+        base: what a file says.
+
+    Raises:
+        ConfigError: a field that is wrong, or one without ``--kubernetes``.
+    """
+    if not wanted and base is None:
+        for name, value in fields.items():
+            raise ConfigError(
+                "is of a load test on Kubernetes",
+                field=f"--{name.replace('_', '-')}",
+                value=value,
+                hint="Add --kubernetes, or leave it out.",
+            )
+        return None
+    if "pods" in fields:
+        require_between("pods", fields["pods"], 1, MAX_PODS)
+    kept = {} if base is None else base.model_dump()
+    return validated(OnKubernetes, {**kept, **fields}, source="the command line")
+
+
 def changed(
-    scenario: Scenario, fields: Mapping[str, Any], *, seed: int | None, fail_if: tuple[str, ...], source: str
+    scenario: Scenario,
+    fields: Mapping[str, Any],
+    *,
+    seed: int | None,
+    fail_if: tuple[str, ...],
+    source: str,
+    kubernetes: OnKubernetes | None = None,
 ) -> Scenario:
     """A file's scenario with what options say.
 
@@ -59,6 +105,7 @@ def changed(
         fields: of the target; an address takes the place of the file's, whatever its kind.
         seed: None: the file's.
         fail_if: added to the file's.
+        kubernetes: in place of the file's; None: the file's.
 
     Raises:
         ConfigError: the result is no scenario.
@@ -76,6 +123,7 @@ def changed(
             "target": target,
             "seed": scenario.seed if seed is None else seed,
             "fail_if": (*scenario.fail_if, *fail_if),
+            "kubernetes": kubernetes or scenario.kubernetes,
         },
         source=source,
     )

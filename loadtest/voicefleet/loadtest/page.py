@@ -12,7 +12,12 @@ from voicefleet.loadtest.figures import COUNTS, LATENCIES, SHOWN_STATISTICS
 from voicefleet.reporting.figure import new_figure, svg
 from voicefleet.reporting.page import render_page
 
-_TITLES = {"good": "It held", "bad": "It did not hold", "void": "Void: the load generator was too late"}
+_TITLES = {
+    "good": "It held",
+    "bad": "It did not hold",
+    "void": "Void: the load generator was too late",
+    "partial": "Partial: what was played held, and a part of the load is missing",
+}
 _GOOD, _BAD, _GREY = "#2563eb", "#dc2626", "#9ca3af"
 _ROWS = 200
 """Calls that the page lists; the CSV has all."""

@@ -16,19 +16,23 @@ GENERATOR = "the load generator kept time"
 """The criterion that every run has."""
 DEFAULT = "every caller was answered, no call was cut"
 """The criterion of a run without ``--fail-if``."""
+WHOLE = "the whole load was played"
+"""The criterion of a run that several processes or pods played together."""
 
 
 class Verdict(enum.StrEnum):
-    """good: it held; bad: it did not; void: the load generator was too late for its figures to count."""
+    """good: it held; bad: it did not; void: the load generator was too late for its figures to count; partial: what was
+    measured held, but a part of the load was not played or its results were lost."""
 
     GOOD = "good"
     BAD = "bad"
     VOID = "void"
+    PARTIAL = "partial"
 
     @property
     def exit_code(self) -> int:
-        """0, 1 or 3; 2 is for wrong input."""
-        return {"good": 0, "bad": 1, "void": 3}[self.value]
+        """0, 1, 3 or 4; 2 is for wrong input."""
+        return {"good": 0, "bad": 1, "void": 3, "partial": 4}[self.value]
 
 
 def build_result(
@@ -39,6 +43,8 @@ def build_result(
     fail_if: tuple[Condition, ...] = (),
     timeout_s: float = 10.0,
     engine: Mapping[str, Any] | None = None,
+    parts: Sequence[Mapping[str, Any]] = (),
+    missing: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The JSON that ``--json`` writes.
 
@@ -46,16 +52,20 @@ def build_result(
         fail_if: what must not become true. Empty: every caller must hear an answer to every turn, and no call be cut.
         timeout_s: what a turn without an answer counts, at least.
         engine: who held the calls, as `engine_json` gives it.
+        parts: the processes or pods that played it together, as `merging.merged` tells them; empty: it was one.
+        missing: what is missing of the load, a sentence for each part that is not whole.
 
     Returns:
         the keys of `outcome.summary`, and ``{"figures": {name: number or null}, "turns_cut_in",
         "generator": {lag_p99_s, lag_max_s, cpu_share, pacing_p99_s, pacing_max_s, pacing_known, start_lag_max_s},
-        "engine": {name, playout_delay_s, packets} or null, "verdict": good | bad | void,
+        "engine": {name, playout_delay_s, packets} or null, "verdict": good | bad | void | partial,
         "shortcomings": [sentence, ...], "remarks": [sentence, ...],
+        "parts": [part, ...], "missing": [sentence, ...],
         "criteria": [{"name", "value", "held", "found"}, ...], "wall_s", "turn_timeout_s",
         "outcomes": [call, ...]}``.
         Shortcomings decide; remarks are what a run without thresholds would have been blamed for. A criterion's `value`
-        is the figure of a threshold, and null for the others.
+        is the figure of a threshold, and null for the others. A condition that became true under a part of the load is
+        broken, so such a run is bad; what held under a part of it may not hold under all of it: partial.
     """
     calls = sorted(outcomes, key=lambda call: call.t_start_s)
     figures = figures_of(calls, timeout_s)
@@ -73,17 +83,27 @@ def build_result(
     ]
     if not fail_if:
         criteria.append({"name": DEFAULT, "value": None, "held": not found, "found": "; ".join(found)})
+    if parts:
+        criteria.append({"name": WHOLE, "value": None, "held": not missing, "found": "; ".join(missing)})
     return {
         **totals,
         "figures": figures.to_json(),
         "turns_cut_in": sum(turn.cut_in for call in calls for turn in call.turns),
         "generator": {**health.to_json(), "start_lag_max_s": max((call.lag_s for call in calls), default=None)},
         "engine": engine,
-        "verdict": (Verdict.VOID if late else Verdict.BAD if wrong else Verdict.GOOD).value,
-        "shortcomings": [f"void: {late}", *wrong] if late else wrong,
+        "verdict": _verdict(late, wrong, missing).value,
+        "shortcomings": [*([f"void: {late}"] if late else []), *wrong, *(f"partial: {lost}" for lost in missing)],
         "remarks": found if fail_if else [],
         "criteria": criteria,
+        "parts": [dict(part) for part in parts],
+        "missing": list(missing),
         "wall_s": round(wall_s, 1),
         "turn_timeout_s": timeout_s,
         "outcomes": [call.to_json() for call in calls],
     }
+
+
+def _verdict(late: str, wrong: Sequence[str], missing: Sequence[str]) -> Verdict:
+    if late:
+        return Verdict.VOID
+    return Verdict.BAD if wrong else Verdict.PARTIAL if missing else Verdict.GOOD

@@ -16,6 +16,8 @@ from voicefleet.loadtest.thresholds import Condition, parse_condition
 from voicefleet.runtime.text_file import read_text
 
 MAX_TURNS = 12
+MAX_PODS = 500
+_KUBERNETES_NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
@@ -132,10 +134,32 @@ class Callers(_Part):
         return CallerBehavior(turn_timeout_s=self.turn_timeout_s, patience_s=self.patience_s)
 
 
+class OnKubernetes(_Part):
+    """Where a load test runs as pods.
+
+    Attributes:
+        pods: that share the calls.
+        namespace: of the chart's release; None: the context's.
+        context: of the kubeconfig; None: its current one, or a pod's own access.
+        job_template: the ConfigMap of the chart's release with the Job.
+        secret: whose keys the pods have as environment: LIVEKIT_API_KEY, a token endpoint's header, another
+            VOICEFLEET_CONTROLLER_KEY; None: what the template has.
+        ready_within_s: how long all pods may take until they are ready.
+    """
+
+    pods: Annotated[int, Field(ge=1, le=MAX_PODS)] = 2
+    namespace: Annotated[str, Field(pattern=_KUBERNETES_NAME)] | None = None
+    context: str | None = None
+    job_template: Annotated[str, Field(pattern=_KUBERNETES_NAME)] = "voicefleet-loadtest"
+    secret: Annotated[str, Field(pattern=_KUBERNETES_NAME)] | None = None
+    ready_within_s: _Seconds = 300.0
+
+
 class Scenario(_Part):
     """One load test.
 
     Attributes:
+        kubernetes: where it runs as pods; None: it runs in this process.
         seed: the same seed gives the same arrivals and questions.
         fail_if: conditions that must not become true; none: every caller must be answered and no call cut.
     """
@@ -145,6 +169,7 @@ class Scenario(_Part):
     target: Target = Field(default_factory=Target)
     seed: Annotated[int, Field(ge=0, le=2**32)] = 1
     fail_if: tuple[str, ...] = ()
+    kubernetes: OnKubernetes | None = None
 
     @field_validator("fail_if")
     @classmethod

@@ -13,6 +13,7 @@ import aiohttp
 from livekit import api
 
 from voicefleet.callers.settings import livekit_keys, named_values
+from voicefleet.callers.swarm import PlaceElsewhere
 from voicefleet.callers.tickets import call_request, own_ticket
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError, UsageError
@@ -37,12 +38,14 @@ class TicketSource(Protocol):
         sends_agents: whether it is the platform's own affair that agents come; else our token, or their endpoint, asks
             for one by a name, which may be wrong.
         refusal: why the last request for a ticket failed; None: none did.
+        elsewhere: gets another ticket, in a region that the first one names; None: there is one region.
     """
 
     field: str
     address: str
     sends_agents: bool
     refusal: UsageError | None
+    elsewhere: PlaceElsewhere | None
 
     async def place(self, call: int, patience_s: float) -> CallTicket:
         """The ticket of call number `call`, whose caller waits so long for a place where the fleet is full."""
@@ -53,6 +56,7 @@ class _Controller:
     def __init__(self, target: Target, client: ControllerClient, address: str) -> None:
         self.field, self.address, self.sends_agents = "--controller", address, True
         self.refusal: UsageError | None = None
+        self.elsewhere: PlaceElsewhere | None = self._place_elsewhere
         self._client = client
         self._requests = [
             call_request(region, target.tier, target.language, target.agent) for region in target.regions or (None,)
@@ -73,11 +77,17 @@ class _Controller:
         request = self._requests[call % len(self._requests)]
         return await ask(self.address, self._client.create_call(request, patience_s=patience_s))
 
+    async def _place_elsewhere(self, call: int, region: str, identity: str) -> CallTicket:
+        request = self._requests[call % len(self._requests)]
+        there = request.model_copy(update={"region": region, "identity": identity})
+        return await ask(self.address, self._client.create_call(there))
+
 
 class _LiveKit:
     def __init__(self, target: Target, address: str) -> None:
         self.field, self.address, self.sends_agents = "--livekit-url", address, False
         self.refusal: UsageError | None = None
+        self.elsewhere: PlaceElsewhere | None = None
         self._target, self._keys = target, livekit_keys()
 
     async def check(self) -> None:
@@ -113,6 +123,7 @@ class _TokenEndpoint:
     def __init__(self, address: str, http: aiohttp.ClientSession) -> None:
         self.field, self.address, self.sends_agents = "--token-url", address, False
         self.refusal: UsageError | None = None
+        self.elsewhere: PlaceElsewhere | None = None
         self._http = http
 
     async def place(self, call: int, patience_s: float) -> CallTicket:

@@ -22,3 +22,8 @@ def noise(snr_db: float, rng: np.random.Generator) -> Samples:
     scaled = pink / np.sqrt(np.mean(pink**2)) * _SPEECH_RMS * 10 ** (-snr_db / 20)
     found: Samples = np.clip(scaled, -32768, 32767).astype(np.int16)
     return found
+
+
+def looped(sound: Samples, count: int, at: int = 0) -> Samples:
+    """`count` samples of a sound that begins anew whenever it ends, from its sample `at` on."""
+    return sound[np.arange(at, at + count) % sound.size]

@@ -8,58 +8,94 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from voicefleet.contract.errors import MissingPartError
+from voicefleet.speech.background import looped
 from voicefleet.speech.clips import Utterance, audio_folder, load_utterances
+from voicefleet.speech.onset_detector import Samples
+from voicefleet.speech.render import SAMPLE_RATE
 
 FRAME_S = 0.02
 FRAMES_FILE = "opus.json"
-_BIT_RATE = 24_000
+_FRAME = round(FRAME_S * SAMPLE_RATE)
+_HEADERS = 2
+"""Packets before the sound: those that say what it is."""
+_RUN_IN = 5
+"""Frames of what was heard before: the encoder knows it when the first frame comes, as in a stream that goes on."""
 
 
-@cache
-def opus_frames(utterance: Utterance) -> tuple[bytes, ...]:
-    """The utterance, silence included, as frames of 20 ms.
+def opus_frames(utterance: Utterance, background: Samples | None = None) -> tuple[bytes, ...]:
+    """The utterance (16 kHz), silence included, as frames of 20 ms.
 
     The encoder looks 6.5 ms ahead, so a decoder plays each sample that much later: as with any client that encodes
     while it speaks.
 
+    Args:
+        background: heard beneath it, from its first sample on (see `loop_frames`); None: nothing.
+
     Raises:
-        MissingPartError: it is none of the package's, and PyAV is not installed.
+        MissingPartError: it has to be encoded, and there is no encoder.
     """
-    return _shipped().get(_digest(utterance)) or encode(utterance)
+    if background is None:
+        return _shipped().get(_digest(utterance)) or encode(utterance.samples)
+    background = _whole(background)
+    beneath = looped(background, utterance.samples.size)
+    heard = np.clip(beneath.astype(np.int32) + utterance.samples, -32768, 32767).astype(np.int16)
+    before = looped(background[::-1], _RUN_IN * _FRAME)[::-1]
+    return encode(np.concatenate((before, heard)))[_RUN_IN:]
 
 
-def encode(utterance: Utterance) -> tuple[bytes, ...]:
-    """The frames, made now. Raises as `opus_frames` does."""
+def loop_frames(background: Samples) -> tuple[bytes, ...]:
+    """A background (16 kHz) as frames that are sent over and over; what is left of its last frame is left out.
+
+    Raises:
+        MissingPartError: there is no encoder.
+    """
+    background = _whole(background)
+    # The second time round, so that the end leads to the beginning.
+    return encode(np.tile(background, 2))[background.size // _FRAME :]
+
+
+def encode(samples: Samples) -> tuple[bytes, ...]:
+    """The frames of a sound at 16 kHz, made now. Raises as `opus_frames` does."""
     try:
-        import av
-    except ImportError as error:
+        import soundfile
+    except (ImportError, OSError) as error:
         raise MissingPartError(
-            "Opus is encoded with PyAV, which is not installed",
-            field="av",
-            hint="Install the package av, or use --engine python.",
+            f"Opus is encoded with soundfile, which cannot be used: {error}",
+            field="soundfile",
+            hint="Install voicefleet[loadtest], or use --engine python.",
         ) from error
-    rate = utterance.sample_rate
-    encoder = av.AudioCodecContext.create("libopus", "w")
-    encoder.sample_rate, encoder.format, encoder.layout = rate, av.AudioFormat("s16"), av.AudioLayout("mono")
-    encoder.bit_rate = _BIT_RATE
-    encoder.options = {"application": "voip", "frame_duration": "20", "vbr": "on"}
-    size = round(FRAME_S * rate)
-    pcm = np.concatenate((utterance.samples, np.zeros(-utterance.samples.size % size, dtype=np.int16)))
-    packets = []
-    for at in range(0, pcm.size, size):
-        frame = av.AudioFrame.from_ndarray(pcm[None, at : at + size], format="s16", layout="mono")
-        frame.sample_rate, frame.pts = rate, at
-        packets += encoder.encode(frame)
-    packets += encoder.encode(None)
-    return tuple(bytes(packet) for packet in packets)[: pcm.size // size]
+    padded = np.concatenate((samples, np.zeros(-samples.size % _FRAME, dtype=np.int16)))
+    file = io.BytesIO()
+    soundfile.write(file, padded, SAMPLE_RATE, format="OGG", subtype="OPUS")
+    # The last one holds what the encoder looked ahead.
+    return tuple(_packets(file.getvalue()))[_HEADERS : _HEADERS + padded.size // _FRAME]
+
+
+def _packets(ogg: bytes) -> Iterator[bytes]:
+    """The packets of an Ogg stream (RFC 3533): pages of segments; one shorter than 255 bytes ends a packet."""
+    at, packet = 0, b""
+    while at < len(ogg):
+        segments = ogg[at + 27 : at + 27 + ogg[at + 26]]
+        at += 27 + len(segments)
+        for size in segments:
+            packet += ogg[at : at + size]
+            at += size
+            if size < 255:
+                yield packet
+                packet = b""
+
+
+def _whole(background: Samples) -> Samples:
+    return background[: background.size // _FRAME * _FRAME]
 
 
 @cache
@@ -77,7 +113,7 @@ def write(path: Path) -> None:
     """Encode all clips of the package."""
     lines = []
     for one in load_utterances():
-        frames = [base64.b64encode(frame).decode() for frame in encode(one)]
+        frames = [base64.b64encode(frame).decode() for frame in encode(one.samples)]
         lines.append(f"{json.dumps(_digest(one))}: {json.dumps(frames, separators=(',', ':'))}")
     path.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ def tiers_yaml(
         parts += [f"  # {line}" for line in _figures(rows.get(name, {}))]
         body = yaml.safe_dump({name: fields}, sort_keys=False, width=110)
         parts += [f"  {line}" for line in body.splitlines()]
+    parts += _ladder([chosen.name, *(other.name for other in others)], rows)
     return "\n".join(parts) + "\n"
 
 
@@ -40,6 +42,27 @@ def chart_values(tiers_text: str, *, slots: int, price: float, evidence: Sequenc
     values = {"pool": pool, "worker": {"tiers": {"content": yaml.safe_load(tiers_text)}}}
     head = [*(f"# {line}" for line in evidence), f"# For voicefleet plan: --slots {slots} --price {price:g}"]
     return "\n".join(head) + "\n" + yaml.safe_dump(values, sort_keys=False, width=110)
+
+
+def _ladder(names: Sequence[str], rows: Mapping[str, Figures]) -> list[str]:
+    """A ladder for load as comments: from the first of `names` to those that hold more calls; nothing where none does.
+
+    It is not switched on: whether callers get less success under load is the team's to say.
+    """
+    calls = {name: math.floor(rows.get(name, {}).get("calls_per_worker") or 0) for name in names}
+    order = [names[0]]
+    for name in sorted(names[1:], key=lambda name: calls[name]):
+        if calls[name] > calls[order[-1]] > 0:
+            order.append(name)
+    if len(order) < 2:
+        return []
+    return [
+        "# With more calls than a setting holds, a worker may step down to the next one and back up: worker/README.md.",
+        f"# To have that, remove the #; slots may be up to {calls[order[-1]]} then.",
+        "# ladder:",
+        f"#   order: [{', '.join(order)}]",
+        f"#   calls: [{', '.join(str(calls[name]) for name in order[:-1])}]",
+    ]
 
 
 def _figures(row: Figures) -> list[str]:

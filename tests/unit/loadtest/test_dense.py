@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ from voicefleet.contract.errors import ConfigError, MissingPartError
 from voicefleet.loadtest.command_loadtest import LoadOptions
 from voicefleet.loadtest.result import build_result
 from voicefleet.runtime.clock import Clock
+from voicefleet.speech.background import noise
 from voicefleet.speech.clips import Utterance, load_utterances
-from voicefleet.speech.opus import encode, opus_frames
+from voicefleet.speech.onset_detector import Samples
+from voicefleet.speech.opus import encode, loop_frames, opus_frames
 from voicefleet.stack import caller_program
 
 pytestmark = pytest.mark.unit
@@ -59,6 +62,8 @@ class PlayedProgram:
             dtx=True,
         )
         return self.one
+
+    async def prepare(self, utterances: Sequence[Utterance], background: Samples | None) -> None: ...
 
     def order(self, do: str, **more: Any) -> None:
         self.orders.append({"do": do, **more})
@@ -132,6 +137,21 @@ async def test_a_clients_own_acts_are_refused() -> None:
         await client.act(press)
 
 
+async def test_keys_are_pressed_once_and_a_key_that_was_not_sent_is_told() -> None:
+    program = PlayedProgram()
+    client = program.client("c", TICKET, None, ClientSettings(1.0), LoopClock())
+    for error in ("", "the connection is broken"):
+        pressing = asyncio.create_task(client.press("12#"))
+        await asyncio.sleep(0)
+        assert program.orders[-1] == {"do": "press", "call": "c", "keys": "12#"}
+        program.tell("pressed", error=error)
+        if error:
+            with pytest.raises(RuntimeError, match=error):
+                await pressing
+        else:
+            await pressing
+
+
 def test_a_generator_whose_frames_leave_late_voids_the_run() -> None:
     fine = GeneratorHealth(0.01, 0.02, 0.3, pacing_p99_s=MAX_PACING_P99_S, pacing_max_s=0.3)
     assert not fine.void
@@ -174,14 +194,8 @@ def test_every_clip_ships_with_its_frames() -> None:
 
 
 def test_frames_say_what_the_clip_says() -> None:
-    av = pytest.importorskip("av", reason="PyAV comes with livekit-agents, which a load test alone does without")
     clip = CLIPS[0]
-    decoder = av.AudioCodecContext.create("libopus", "r")
-    decoder.sample_rate, decoder.layout = 48_000, "mono"
-    heard = []
-    for frame in opus_frames(clip):
-        heard += [out.to_ndarray().mean(axis=0) for out in decoder.decode(av.Packet(frame))]
-    pcm = np.concatenate(heard)[::3]
+    pcm = decoded(opus_frames(clip))
     said = clip.samples[:-320].astype(float)
     alike = {lag: np.corrcoef(said, pcm[lag : lag + said.size].astype(float))[0, 1] for lag in range(0, 320)}
     best = max(alike, key=lambda lag: alike[lag])
@@ -190,6 +204,45 @@ def test_frames_say_what_the_clip_says() -> None:
     assert 0.006 < best / 16_000 < 0.0095
 
 
+def decoded(frames: Sequence[bytes]) -> Any:
+    """What is heard of the frames, at 16 kHz."""
+    av = pytest.importorskip("av", reason="PyAV comes with livekit-agents, which a load test alone does without")
+    decoder = av.AudioCodecContext.create("libopus", "r")
+    decoder.sample_rate, decoder.layout = 48_000, "mono"
+    heard = []
+    for frame in frames:
+        heard += [out.to_ndarray().mean(axis=0) for out in decoder.decode(av.Packet(frame))]
+    return np.concatenate(heard)[::3]
+
+
 def test_another_recording_is_encoded_when_it_is_needed() -> None:
     other = replace(CLIPS[0], samples=np.zeros(1000, dtype=np.int16))
-    assert len(opus_frames(other)) == len(encode(other)) == 4
+    assert len(opus_frames(other)) == len(encode(other.samples)) == 4
+
+
+def test_every_frame_is_of_20_ms() -> None:
+    """Configurations 9 and 23 of RFC 6716 are wideband, 20 ms, SILK and CELT; the other bits say: one frame, mono."""
+    assert {frame[0] for frame in encode(CLIPS[0].samples)} <= {9 << 3, 23 << 3}
+
+
+def test_noise_is_heard_between_the_words_and_beneath_them_without_a_seam() -> None:
+    room, clip = noise(10.0, np.random.default_rng(1)), CLIPS[3]
+    loop, said = loop_frames(room), opus_frames(clip, room)
+    assert (len(loop), len(said)) == (room.size // 320, len(opus_frames(clip)))
+    # As the program sends them: the loop once round, the words, and the rest of the loop.
+    pcm = decoded([*loop, *said, *loop[len(said) % len(loop) :], *loop])
+    spoken = slice(len(loop) * 320, (len(loop) + len(said)) * 320)
+    quiet = np.concatenate((pcm[16_000 : spoken.start], pcm[spoken.stop : -640]))
+    wanted = np.sqrt(np.mean(room.astype(float) ** 2))
+    levels = np.sqrt(np.mean(quiet[: quiet.size // 320 * 320].reshape(-1, 320) ** 2, axis=1)) / wanted
+    assert 0.5 < np.mean(levels) < 1.2
+    assert 0.25 < levels.min() < levels.max() < 2
+    assert np.sqrt(np.mean(pcm[spoken] ** 2)) > 2 * wanted
+
+
+def test_no_encoder_is_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(MissingPartError, match=r"voicefleet\[loadtest\]") as missing:
+        opus_frames(CLIPS[0], noise(10.0, np.random.default_rng(1)))
+    assert missing.value.exit_code == 2
+    assert opus_frames(CLIPS[0]), "what ships needs none"

@@ -13,7 +13,7 @@ from voicefleet.callers.behavior import Action, Ask, CallerBehavior, HangUp
 from voicefleet.callers.caller import CallerSettings
 from voicefleet.callers.habits import Habits, HabitualDialogue
 from voicefleet.contract.errors import ConfigError
-from voicefleet.loadtest.mix import CallerMix, habits_of, require_possible, spoken_by
+from voicefleet.loadtest.mix import CallerMix, habits_of, spoken_by
 from voicefleet.loadtest.scenario import Callers
 
 pytestmark = pytest.mark.unit
@@ -172,13 +172,11 @@ def test_patience_counts_while_a_full_fleet_is_asked_for_a_place_too() -> None:
     assert np.abs(noisy).max() > 0
 
 
-def test_what_the_go_engine_cannot_do_is_told_before_a_call() -> None:
-    require_possible(MIX, "go")
-    for fields in ({"noise_snr_db": 10}, {"dtmf": {"digits": "12#"}}):
-        callers = Callers.model_validate(fields)
-        require_possible(callers, "python")
-        with pytest.raises(ConfigError, match="--engine"):
-            require_possible(callers, "go")
+def test_a_share_of_callers_presses_keys() -> None:
+    mix = CallerMix(Callers.model_validate({"dtmf": {"share": 0.5, "digits": "12#"}}), 1, CallerSettings())
+    keys = [mix.plan(call).settings.keys for call in range(40)]
+    assert set(keys) == {"", "12#"}
+    assert 10 < keys.count("12#") < 30
 
 
 @pytest.mark.parametrize(

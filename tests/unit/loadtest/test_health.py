@@ -9,10 +9,9 @@ from datetime import UTC, datetime
 import pytest
 
 from support.outcomes import GOOD, SILENT, TURN
-from support.terminal import rendered, terminal, text_of
+from support.terminal import terminal, text_of
 from voicefleet.callers.health import GeneratorHealth, HealthMeter
-from voicefleet.loadtest.command_loadtest import LoadOptions, show
-from voicefleet.loadtest.progress import Progress
+from voicefleet.loadtest.command_loadtest import show
 from voicefleet.loadtest.result import build_result
 
 pytestmark = pytest.mark.unit
@@ -100,20 +99,7 @@ def test_a_call_that_failed_after_its_greeting_is_no_good_run() -> None:
     assert "RuntimeError" in result["shortcomings"][0]
 
 
-def test_progress_counts_what_is_live() -> None:
-    progress = Progress(LoadOptions().calls)
-    for call in ("call-00000", "call-00001"):
-        progress.on_event(call, "due", 0.0, {})
-        progress.on_event(call, "joined", 0.0, {})
-    progress.finished(GOOD)
-    assert "2 of 20 placed, 1 live, 1 finished" in str(progress.render().renderable)  # type: ignore[union-attr]
-
-
-def test_the_progress_and_the_result_fit_80_columns() -> None:
-    progress = Progress(2)
-    progress.on_event("call-00000", "due", 0.0, {})
-    progress.finished(GOOD)
-    assert "calls: 1 of 2 placed, 0 live, 1 finished" in rendered(progress.render())
+def test_the_result_fits_80_columns() -> None:
     console = terminal()
     show(build_result([GOOD, SILENT], FINE, 12.34), console)
     text = text_of(console)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,36 @@ def test_down_because_turns_are_late() -> None:
     assert decide(RULES, Standing(0.0), Pressure(0.1, None, turns=20, late=3), 9.0) is None
     found = step(Standing(0.0), Pressure(None, None, turns=20, late=4), 9.0)
     assert (found.reason, found.standing.why) == (Reason.TTFA, "4 of the last 20 turns took over 800 ms")
+
+
+COUNTED = replace(RULES, calls=(2, 5))
+
+
+def test_down_for_more_calls_than_the_tier_is_for_before_anybody_is_late() -> None:
+    standing, levels_now = Standing(0.0), []
+    for now_s, calls in enumerate((1, 2, 3, 5, 6, 9)):
+        found = decide(COUNTED, standing, Pressure(None, None, calls=calls), float(now_s))
+        standing = standing if found is None else found.standing
+        levels_now.append(standing.level)
+    assert levels_now == [0, 0, 1, 1, 2, 2]
+    assert standing.why == "6 calls at once (tier good: at most 5)"
+    assert decide(RULES, Standing(0.0), Pressure(None, None, calls=99), 9.0) is None, "they are not counted"
+
+
+def test_no_step_up_to_a_tier_that_is_for_fewer_calls() -> None:
+    low, calm = Standing(0.0, level=1), replace(CALM, calls=3)
+    assert decide(COUNTED, low, calm, 100.0) is None
+    found = decide(COUNTED, low, replace(calm, calls=2), 100.0)
+    assert found is not None
+    assert found.standing.level == 0
+
+
+def test_new_calls_do_not_double_the_wait_for_the_next_step_up() -> None:
+    raised = step(Standing(0.0, level=1), CALM, 30.0).standing
+    found = decide(COUNTED, raised, replace(CALM, calls=3), 31.0)
+    assert found is not None
+    assert found.reason == Reason.CALLS
+    assert decide(COUNTED, found.standing, CALM, 61.0) is not None
 
 
 def test_each_step_is_judged_by_what_came_after_it() -> None:
@@ -134,6 +165,9 @@ def test_a_call_stands_below_what_it_asked_for() -> None:
         ({"order": ["best", "fats"]}, "ladder.order", "fats", "Did you mean fast?"),
         ({"order": ["best"]}, "ladder.order", None, "at least 2"),
         ({"order": ["best", "fast"], "cpu_up_ratio": 0.95}, "ladder", None, "up and down without end"),
+        ({"order": ["best", "fast"], "calls": [2, 5]}, "ladder.calls", None, "2 numbers for 2 tiers"),
+        ({"order": ["best", "fast"], "calls": [0]}, "ladder.calls.0", None, "greater than or equal to 1"),
+        ({"order": ["best", "fast", "last"], "calls": [5, 2]}, "ladder.calls", None, "no more calls than a better one"),
         ({"order": ["best", "fast"], "cpu_down": 0.9}, "ladder.cpu_down", None, "Did you mean cpu_down_ratio?"),
     ],
 )
@@ -158,7 +192,7 @@ async def stepped(readings: Callable[[float], float], seconds: float, ttfa_s: fl
     """The levels that a worker's jobs are told in `seconds`; `readings` gives the CPU at a time."""
     clock, told = LoopClock(), list[Level]()
     metrics = WorkerMetrics(CollectorRegistry(), frozenset({"best"}))
-    stepper = Stepper(RULES, metrics, clock, told.append, read_cpu=lambda _: readings(clock.monotonic()))
+    stepper = Stepper(RULES, metrics, clock, told.append, lambda: 0, read_cpu=lambda _: readings(clock.monotonic()))
     for _ in range(round(seconds)):
         ratio: float | None
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from voicefleet.callers.port import RoomAct, RoomListener, python_only
 from voicefleet.contract.api import CallTicket
@@ -12,6 +12,7 @@ from voicefleet.runtime.clock import Clock
 from voicefleet.speech.clips import Utterance
 from voicefleet.speech.opus import FRAME_S
 
+_T = TypeVar("_T")
 Order = Callable[..., None]
 """``order("leave", call="call-00001")``: a line to the program."""
 
@@ -26,6 +27,7 @@ class DenseClient:
         order: sends a line; raises RuntimeError when the program is gone.
         clip_of: the name under which the program knows an utterance, and how many frames it has.
         over: told when the caller has left, with what its ear counted.
+        background: the name under which the program knows what the caller's microphone hears; empty: nothing.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class DenseClient:
         *,
         connect_timeout_s: float,
         dtx: bool,
+        background: str = "",
     ) -> None:
         self._id = call_id
         self._ticket = ticket
@@ -50,8 +53,10 @@ class DenseClient:
         self._over = over
         self._timeout_s = connect_timeout_s
         self._dtx = dtx
+        self._background = background
         self._joined: asyncio.Future[str | None] | None = None
         self._said: asyncio.Future[float] | None = None
+        self._pressed: asyncio.Future[None] | None = None
         self._left: asyncio.Future[None] | None = None
         self._speaks_until_s = float("-inf")
 
@@ -65,6 +70,7 @@ class DenseClient:
             token=self._ticket.token,
             timeout_ms=round(self._timeout_s * 1000),
             dtx=self._dtx,
+            background=self._background,
         )
         # The program gives up by itself; a little later than that it has stopped answering.
         done, _ = await asyncio.wait({self._joined}, timeout=self._timeout_s + _ANSWER_TIMEOUT_S)
@@ -82,13 +88,15 @@ class DenseClient:
         clip, frames = self._clip_of(utterance)
         self._said = asyncio.get_running_loop().create_future()
         self._order("say", call=self._id, clip=clip)
-        try:
-            async with asyncio.timeout(_ANSWER_TIMEOUT_S):
-                first_s = await self._said
-        except TimeoutError as error:
-            raise RuntimeError("voicefleet-caller does not answer") from error
+        first_s = await _answered(self._said)
         self._speaks_until_s = first_s + frames * FRAME_S
         return first_s
+
+    async def press(self, keys: str) -> None:
+        """See `port.CallerClient`."""
+        self._pressed = asyncio.get_running_loop().create_future()
+        self._order("press", call=self._id, keys=keys)
+        await _answered(self._pressed)
 
     async def act(self, act: RoomAct) -> None:
         """Not here.
@@ -124,6 +132,8 @@ class DenseClient:
             _settle(self._joined, f"connect: {event['error']}")
         elif kind == "said":
             _settle(self._said, t_s)
+        elif kind == "pressed":
+            _settle(self._pressed, None, event.get("error", ""))
         elif kind == "left":
             self._over(self._id, event["ear"])
             _settle(self._left, None)
@@ -140,8 +150,8 @@ class DenseClient:
         """The program failed, or is gone."""
         _settle(self._joined, f"connect: {error}")
         _settle(self._left, None)
-        if self._said is not None and not self._said.done():
-            self._said.set_exception(RuntimeError(error))
+        _settle(self._said, None, error)
+        _settle(self._pressed, None, error)
         self._listener.broke(error, self._clock.monotonic())
 
     def _told_of_agent(self, kind: str, who: str, t_s: float, event: Mapping[str, Any]) -> None:
@@ -160,6 +170,18 @@ class DenseClient:
             heard.attributes_changed(who, event["attributes"], t_s)
 
 
-def _settle(future: asyncio.Future[Any] | None, value: object) -> None:
-    if future is not None and not future.done():
+async def _answered(future: asyncio.Future[_T]) -> _T:
+    try:
+        async with asyncio.timeout(_ANSWER_TIMEOUT_S):
+            return await future
+    except TimeoutError as error:
+        raise RuntimeError("voicefleet-caller does not answer") from error
+
+
+def _settle(future: asyncio.Future[Any] | None, value: object, error: str = "") -> None:
+    if future is None or future.done():
+        return
+    if error:
+        future.set_exception(RuntimeError(error))
+    else:
         future.set_result(value)

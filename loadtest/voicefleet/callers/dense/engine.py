@@ -10,10 +10,12 @@ import asyncio
 import base64
 import contextlib
 import json
+import os
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -24,7 +26,8 @@ from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.runtime.clock import Clock
 from voicefleet.speech.clips import Utterance
-from voicefleet.speech.opus import opus_frames
+from voicefleet.speech.onset_detector import Samples
+from voicefleet.speech.opus import loop_frames, opus_frames
 from voicefleet.stack.caller_program import find_caller
 
 PLAYOUT_DELAY_S = 0.03
@@ -126,6 +129,7 @@ class DenseEngine:
                 ) from error
         self._clients: dict[str, DenseClient] = {}
         self._clips: dict[str, int] = {}
+        self._backgrounds: dict[int, tuple[str, Samples]] = {}
         self._stats: asyncio.Future[PacingHealth] | None = None
         self._gone: str | None = None
         reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=_LINE_LIMIT)
@@ -158,24 +162,35 @@ class DenseEngine:
         """See `port.CallerEngine`."""
         for wish, what in (
             (wishes.options, "a caller with options of the SDK's"),
-            (wishes.background, "a caller with background noise"),
             (wishes.heard, "a caller whose ear is listened to"),
         ):
             if wish is not None:
                 raise python_only(what)
+        background = wishes.background
         client = DenseClient(
             call_id,
             ticket,
             listener,
             clock,
             self._order,
-            self._clip,
+            lambda utterance: self._clip(utterance, background),
             self._over,
             connect_timeout_s=wishes.connect_timeout_s,
             dtx=self.dtx,
+            background="" if background is None else self._background(background),
         )
         self._clients[call_id] = client
         return client
+
+    async def prepare(self, utterances: Sequence[Utterance], background: Samples | None) -> None:
+        """Encode them; what ships with the package is encoded already."""
+        loop = asyncio.get_running_loop()
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            made = await asyncio.gather(
+                *(loop.run_in_executor(pool, opus_frames, one, background) for one in utterances)
+            )
+        for one, frames in zip(utterances, made, strict=True):
+            self._keep(self._name(one, background), frames)
 
     @property
     def pid(self) -> int:
@@ -197,12 +212,26 @@ class DenseEngine:
             raise RuntimeError(self._gone)
         self._writer.write(json.dumps({"do": do, **more}).encode() + b"\n")
 
-    def _clip(self, utterance: Utterance) -> tuple[str, int]:
-        if utterance.file not in self._clips:
-            frames = opus_frames(utterance)
-            self._clips[utterance.file] = len(frames)
-            self._order("clip", clip=utterance.file, frames=[base64.b64encode(frame).decode() for frame in frames])
-        return utterance.file, self._clips[utterance.file]
+    def _clip(self, utterance: Utterance, background: Samples | None) -> tuple[str, int]:
+        name = self._name(utterance, background)
+        if name not in self._clips:
+            self._keep(name, opus_frames(utterance, background))
+        return name, self._clips[name]
+
+    def _name(self, utterance: Utterance, background: Samples | None) -> str:
+        return utterance.file if background is None else f"{utterance.file} over {self._background(background)}"
+
+    def _background(self, samples: Samples) -> str:
+        """The name under which the program knows a background."""
+        # By identity, which stays its own as long as we hold it: all callers of a run have the same.
+        name, _ = self._backgrounds.setdefault(id(samples), (f"background {len(self._backgrounds)}", samples))
+        if name not in self._clips:
+            self._keep(name, loop_frames(samples))
+        return name
+
+    def _keep(self, name: str, frames: Sequence[bytes]) -> None:
+        self._clips[name] = len(frames)
+        self._order("clip", clip=name, frames=[base64.b64encode(frame).decode() for frame in frames])
 
     def _over(self, call_id: str, counted: Mapping[str, Any]) -> None:
         self._clients.pop(call_id, None)

@@ -158,9 +158,10 @@ TIER_LEVEL = Metric(
 TIER_STEPS = Metric(
     "voicefleet_tier_steps",
     "counter",
-    "Steps of this worker on its ladder of tiers, by why. cpu: short of it; ttfa: turns late; calm: up again.",
+    "Steps of this worker on its ladder of tiers, by why. calls: more than the tier is for; cpu: short of it; "
+    "ttfa: turns late; calm: up again.",
     ("direction", "reason"),
-    values={"direction": ("down", "up"), "reason": ("cpu", "ttfa", "calm")},
+    values={"direction": ("down", "up"), "reason": ("calls", "cpu", "ttfa", "calm")},
 )
 TIER_CHANGES = Metric(
     "voicefleet_tier_changes",

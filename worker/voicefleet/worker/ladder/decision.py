@@ -1,9 +1,11 @@
 """Decides on which step of its ladder of tiers a worker stands. Pure: times are monotonic seconds, handed in.
 
-    down  the CPU was short for `down_after_s`, or a fifth of the turns were later than the TTFA budget allows
-    up    the CPU was calm and the turns were in time, for `up_after_s`
+    down  more calls than the tier is for, the CPU was short for `down_after_s`, or a fifth of the turns were later
+          than the TTFA budget allows
+    up    the CPU was calm and the turns were in time, for `up_after_s`, and the calls are few enough
 
-One step at a time, and each is judged by what came after it alone. A step up that did not hold doubles the wait before
+The count of calls comes first: it is known before a caller has waited, CPU and late turns after it. One step at a time,
+and each is judged by what came after it alone. A step up that did not hold doubles the wait before
 the next one, up to eight times: a worker that cannot serve the better tier does not try it every half minute. What is
 not known is no reason for a step: an unreadable CPU neither lowers nor raises.
 """
@@ -30,6 +32,7 @@ LONGEST_WAIT = 8
 class Reason(enum.StrEnum):
     """Why the worker took a step."""
 
+    CALLS = "calls"
     CPU = "cpu"
     TTFA = "ttfa"
     CALM = "calm"
@@ -46,6 +49,12 @@ class LadderRules:
     down_after_s: float
     up_after_s: float
     keep_voice: bool = True
+    calls: tuple[int, ...] = ()
+    """The most calls at once for each tier but the last; empty: they are not counted."""
+
+    def least_level(self, calls: int) -> int:
+        """So many steps down at least, with so many calls at once."""
+        return sum(calls > most for most in self.calls)
 
     @property
     def lowest(self) -> int:
@@ -72,6 +81,8 @@ class Pressure:
     turns: int = 0
     late: int = 0
     """Of `turns`, those whose TTFA was over the budget."""
+    calls: int = 0
+    """At once, now."""
 
     @property
     def late_ratio(self) -> float:
@@ -104,10 +115,16 @@ class Step:
 def decide(rules: LadderRules, standing: Standing, seen: Pressure, now_s: float) -> Step | None:
     """The step to take now; None: the worker stays where it is."""
     stood_s = now_s - standing.since_s
+    least = rules.least_level(seen.calls)
+    if standing.level < least:
+        most = rules.calls[standing.level]
+        why = f"{seen.calls} calls at once (tier {rules.order[standing.level]}: at most {most})"
+        # New calls tell nothing of how the last step up went.
+        return Step(replace(standing, since_s=now_s, level=standing.level + 1, why=why), Reason.CALLS, down=True)
     if standing.level < rules.lowest and stood_s >= rules.down_after_s and (found := _pressed(rules, seen)):
         return _down(rules, standing, *found, now_s)
     wait_s = max(standing.wait_s, rules.up_after_s)
-    if standing.level > 0 and stood_s >= wait_s and _calm(rules, seen):
+    if standing.level > least and stood_s >= wait_s and _calm(rules, seen):
         assert seen.cpu_long is not None
         why = f"calm for {wait_s:.0f} s: CPU at {seen.cpu_long:.0%}, {seen.late} of {seen.turns} turns late"
         raised = replace(standing, since_s=now_s, level=standing.level - 1, raised_s=now_s, why=why)

@@ -33,9 +33,9 @@ class PressureWindow:
         while self._turns and self._turns[0][0] < now_s - TURNS_WINDOW_S:
             self._turns.popleft()
 
-    def seen(self, now_s: float, since_s: float) -> Pressure:
-        """What there was since `since_s`, the last step. Turns that were under way then do not count: they were
-        served by the step before."""
+    def seen(self, now_s: float, since_s: float, calls: int = 0) -> Pressure:
+        """What there was since `since_s`, the last step, and the calls at once now. Turns that were under way at that
+        step do not count: they were served by the step before."""
         rules = self._rules
         from_s = max(now_s - TURNS_WINDOW_S, since_s + rules.down_after_s)
         turns = [ttfa_s for at_s, ttfa_s in self._turns if at_s >= from_s]
@@ -44,6 +44,7 @@ class PressureWindow:
             cpu_long=self._mean(now_s, rules.up_after_s, since_s),
             turns=len(turns),
             late=sum(ttfa_s > rules.ttfa_s for ttfa_s in turns),
+            calls=calls,
         )
 
     def _mean(self, now_s: float, over_s: float, since_s: float) -> float | None:

@@ -35,6 +35,7 @@ class Stepper:
         read_cpu: how much of the CPU that this worker may use is used (0 to 1); it takes `READ_S`, in a thread. Of a
             container with a limit that is the container's, else the machine's.
         tell: takes each new level, for the jobs.
+        calls: how many there are on this worker now.
     """
 
     def __init__(
@@ -43,12 +44,14 @@ class Stepper:
         metrics: WorkerMetrics,
         clock: Clock,
         tell: Callable[[Level], None],
+        calls: Callable[[], int],
         read_cpu: Callable[[float], float] | None = None,
     ) -> None:
         self._rules = rules
         self._metrics = metrics
         self._clock = clock
         self._tell = tell
+        self._calls = calls
         self._read_cpu = read_cpu or get_cpu_monitor().cpu_percent
         self._window = PressureWindow(rules)
         self._standing = Standing(clock.monotonic())
@@ -91,7 +94,7 @@ class Stepper:
     def _look(self, cpu_ratio: float | None) -> None:
         now_s, before = self._clock.monotonic(), self._standing
         self._window.cpu(now_s, cpu_ratio)
-        step = decide(self._rules, before, self._window.seen(now_s, before.since_s), now_s)
+        step = decide(self._rules, before, self._window.seen(now_s, before.since_s, self._calls()), now_s)
         if step is None:
             return
         self._standing = step.standing

@@ -230,7 +230,7 @@ class Worker:
             # Jobs are not connected to this process then.
             log.warning("the ladder of tiers is not used: VOICEFLEET_TELEMETRY is off")
             return None
-        return Stepper(self._tiers.ladder, self._metrics, self._clock, self._on_level)
+        return Stepper(self._tiers.ladder, self._metrics, self._clock, self._on_level, lambda: self._slots.busy)
 
     def _level(self) -> Level:
         assert self._stepper is not None, "only a worker with a ladder is asked"

@@ -290,6 +290,11 @@ class Ladder(_Part):
         float,
         Field(ge=5, le=3600, description="For how long all is calm before a step up; doubled when that did not hold"),
     ] = 30.0
+    calls: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(),
+        description="The most calls at once on a worker for each tier of `order` but the last, as `voicefleet tune` "
+        "measures them (`calls_per_worker`): one more steps down at once. Empty: calls are not counted",
+    )
     keep_voice: bool = Field(
         default=True, description="A live call keeps the TTS that it has; only a new one gets the lower tier's"
     )
@@ -305,6 +310,20 @@ class Ladder(_Part):
                     value=name,
                     hint="Name each tier once, the best first, the fastest last.",
                 )
+        if self.calls and len(self.calls) != len(self.order) - 1:
+            raise refused(
+                f"{len(self.calls)} numbers for {len(self.order)} tiers",
+                field="calls",
+                value=list(self.calls),
+                hint="Give one for each tier of order but the last, which is for all the slots.",
+            )
+        if list(self.calls) != sorted(set(self.calls)):
+            raise refused(
+                "a faster tier is for no more calls than a better one",
+                field="calls",
+                value=list(self.calls),
+                hint="Each number must be over the one before it.",
+            )
         if self.cpu_up_ratio >= self.cpu_down_ratio:
             raise ValueError(
                 f"cpu_up_ratio ({self.cpu_up_ratio}) is not below cpu_down_ratio ({self.cpu_down_ratio}):"

@@ -1,4 +1,4 @@
-"""Workers as pods of a Deployment, behind `Fleet`. Nothing else in voicefleet imports the Kubernetes client.
+"""Workers as pods of a Deployment, behind `Fleet`. Beside it only `loadtest.pods.api` imports the Kubernetes client.
 
 client            connections by kubeconfig context or as a pod, our errors
 reflector         list and watch: what the API server last said, and how long ago it was confirmed
