@@ -33,7 +33,7 @@ class Target(_Part):
     Attributes:
         controller: ``http://HOST:PORT``; None without another address: the environment's.
         livekit_url: ``ws://HOST:PORT``; tokens are made of LIVEKIT_API_KEY and LIVEKIT_API_SECRET.
-        agent_name: whom these tokens ask for.
+        agent_name: whom these tokens ask for; empty: nobody, for agents that LiveKit sends to every room.
         token_url: an endpoint of LiveKit's standard form (POST; `server_url` and `participant_token` come back).
         token_headers: of requests to it: header -> name of the environment variable that holds its value.
         regions: calls take turns among them; empty: the platform chooses.
