@@ -21,6 +21,8 @@ from bench.health import machine_facts
 from bench.ladder import ladder
 from bench.overload import overload
 from bench.overload_http import overload_http
+from bench.placement import placement
+from bench.placement_ttfa import placement_ttfa
 from bench.policy import CALLS, cells, days, rivals
 from bench.reality import simulation_reality
 from bench.row import Row, failed, say
@@ -72,6 +74,8 @@ ROWS: dict[str, Measure] = {
     "worker_needs": lambda on, quick, command: worker_needs(on, 2 if quick else 6, command),
     "controller_scale": lambda on, quick, command: controller_scale(on, 15.0 if quick else 60.0, command),
     "overload": _overload,
+    "placement": lambda on, quick, command: placement(on, 5.0 if quick else 30.0, command),
+    "placement_ttfa": lambda on, quick, command: placement_ttfa(on, 1 if quick else 3, 2, command),
     "simulation_reality": lambda on, quick, command: simulation_reality(60.0 if quick else 600.0, command),
     "ladder": lambda on, quick, command: ladder(on, 5 if quick else 12, command),
     "tier_canary": lambda on, quick, command: asyncio.to_thread(tier_canary, quick, command),

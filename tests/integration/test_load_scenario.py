@@ -12,6 +12,7 @@ import pytest
 from support.echo_agent import EchoAgent, token
 from support.terminal import terminal
 from voicefleet.callers.engines import Engine
+from voicefleet.callers.swarm import PlaceElsewhere
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import UsageError
 from voicefleet.loadtest.metrics import serving
@@ -29,7 +30,8 @@ SPEECH_S = 1.8
 class Source:
     """Each call in a room of its own, with an agent there that does not let itself be interrupted."""
 
-    field, address, sends_agents = "--livekit-url", "test", True
+    field, address, sends_agents, read_call = "--livekit-url", "test", True, None
+    elsewhere: PlaceElsewhere | None = None
     refusal: UsageError | None = None
 
     def __init__(self, livekit: LiveKit, agents: AsyncExitStack) -> None:

@@ -109,6 +109,7 @@ MATRIX: dict[tuple[str, str], Asked] = {
     ("POST", "/webhooks/livekit"): Asked(401, 401),
     ("POST", "/webhooks/livekit/{region}"): Asked(401, 401, fill=_eu),
     ("POST", "/v1/calls"): Asked(201, 403, {"region": "eu"}),
+    ("GET", "/v1/probes"): Asked(),
     ("DELETE", "/v1/calls/{room}"): Asked(204, 404, fill=_room),
     ("POST", "/v1/calls/{room}/ticket"): Asked(201, 404, fill=_room),
     ("GET", "/v1/calls/{room}"): Asked(200, 404, fill=_room),

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from voicefleet.contract.calls import CallOrder, DispatchMetadata
 from voicefleet.contract.dials import DialOrder
-from voicefleet.contract.errors import UnknownStateError
+from voicefleet.contract.errors import Dependency, UnknownStateError
 from voicefleet.controller.ports import (
     DialNotSentError,
     DialRefusedError,
@@ -256,7 +256,7 @@ class FakeLiveKit:
         finally:
             self.at_once -= 1
         if self.away or method in self.refused or (method == "list_participants" and arguments[0] in self.broken):
-            raise UnknownStateError(f"LiveKit did not answer {method}")
+            raise UnknownStateError(f"LiveKit did not answer {method}", dependency=Dependency.LIVEKIT)
 
     def _dispatch(self, room: str, metadata: str) -> None:
         self.rooms[room].dispatches.append(metadata)

@@ -217,8 +217,9 @@ def _head(call: CallSummary) -> list[str]:
     if call.state is CallState.WAITING and _caller_left(call):
         state = "its caller left, over in some seconds"
     dial = [_dial(call.dial)] if call.dial is not None else []
+    placed = [f"placed there: {call.placement}"] if call.placement else []
     if call.started_at is None:
-        return [f"{call.room} in {call.region}: {state}", *dial]
+        return [f"{call.room} in {call.region}: {state}", *placed, *dial]
     lasts = "lasted" if call.state is CallState.ENDED else "lasts"
     waited = "no agent yet" if call.waited_s is None else f"first agent after {call.waited_s:.1f} s"
     named = (call.tier and f"tier {call.tier}", call.language, call.key and f"key {call.key}")
@@ -233,6 +234,7 @@ def _head(call: CallSummary) -> list[str]:
         turns += f", TTFA p50 {median(ttfa):.2f} s, longest {max(ttfa):.2f} s"
     return [
         f"{call.room} in {call.region}: {state}",
+        *placed,
         f"call {call.call}, trace {call.trace_id or 'not known'}",
         *dial,
         f"started {call.started_at}, {lasts} {call.duration_s:.1f} s, {waited}",

@@ -10,12 +10,17 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- $redis := .Values.redis -}}
 {{- $controller := .Values.controller -}}
 {{- $wrong := list -}}
-{{- $ours := list "HOME" "LIVEKIT_URL" "LIVEKIT_API_KEY" "LIVEKIT_API_SECRET" "REDIS_PASSWORD" -}}
+{{- $ours := list "HOME" "LIVEKIT_AGENT_DEPLOYMENT" "LIVEKIT_URL" "LIVEKIT_API_KEY" "LIVEKIT_API_SECRET" "REDIS_PASSWORD" -}}
 {{- range list "REPLICA" "API_KEYS" "WORKER_ID" "REGION" "SLOTS" "AGENT_NAME" "AGENT" "TIERS" "LISTEN" "DRAIN_TIMEOUT_S" "IDLE_PROCESSES" "JOB_MEMORY_LIMIT_MB" "TRANSCRIPT_KEY" "LOG_LEVEL" "LOG_FORMAT" "REDIS_URL" "REDIS_CA_FILE" -}}
 {{- $ours = append $ours (printf "VOICEFLEET_%s" .) -}}
 {{- end -}}
 {{- $names := dict -}}
 {{- $namespaces := dict -}}
+{{- $places := dict -}}
+{{- $regionNames := list -}}
+{{- range .Values.regions -}}
+{{- $regionNames = append $regionNames .name -}}
+{{- end -}}
 {{- $agents := dict -}}
 {{- $pools := dict -}}
 {{- range (include "voicefleet.regions" . | fromJson).all -}}
@@ -39,6 +44,17 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- $wrong = append $wrong (printf "%s.namespace: %q is made by %s too: give another one, or set %s.createNamespace to false" $at .namespace (get $namespaces .namespace) $at) -}}
 {{- end -}}
 {{- $_ := set $namespaces .namespace $at -}}
+{{- else -}}
+{{- $place := printf "%s %s %s" .cluster.kubeconfigSecret .cluster.context .namespace -}}
+{{- with get $places $place -}}
+{{- $wrong = append $wrong (printf "%s.namespace: is that of %s too, in the same cluster: give each region its own; several pools of one region are its agents" $at .) -}}
+{{- end -}}
+{{- $_ := set $places $place $at -}}
+{{- end -}}
+{{- range $number, $target := .spillTo -}}
+{{- if not (has $target $regionNames) -}}
+{{- $wrong = append $wrong (printf "%s.spillTo[%d]: %q is none of the regions: %s" $at $number $target (join ", " $regionNames)) -}}
+{{- end -}}
 {{- end -}}
 
 {{- if and .agents .trunks -}}
@@ -162,9 +178,9 @@ What a schema cannot say: values that do not fit together. All of it is said at 
 {{- end -}}
 {{- end -}}
 
-{{- $agent := printf "%s %s" .livekit.url .agentName -}}
+{{- $agent := printf "%s %s %s" .livekit.url .livekit.deployment .agentName -}}
 {{- with get $agents $agent -}}
-{{- $wrong = append $wrong (printf "%s.agentName: the same as that of %s, at the same LiveKit, which would send the calls of one region to the other: give each its own agentName" $at .) -}}
+{{- $wrong = append $wrong (printf "%s.agentName: the same as that of %s, at the same LiveKit, which would send the calls of one region to the other: give each its own agentName, or its own livekit.deployment" $at .) -}}
 {{- end -}}
 {{- $_ := set $agents $agent $at -}}
 {{- end -}}

@@ -27,6 +27,9 @@ PlaceCall = Callable[[int], Awaitable[CallTicket]]
 """Gets the ticket of call i. Its retries (503 with Retry-After) are its own affair and count in `place_s`;
 what it raises in the end becomes the call's `error`."""
 
+PlaceElsewhere = Callable[[int, str, str], Awaitable[CallTicket]]
+"""Gets another ticket for call i, in a region that its first one names (`alternatives`), for the same identity."""
+
 _Planned = tuple[int, str, float, tuple[Utterance, ...]]
 """Number, id, offset and questions of a call."""
 
@@ -89,6 +92,7 @@ async def run_swarm(
     on_event: OnEvent | None = None,
     clock: Clock | None = None,
     prefix: str = "call",
+    elsewhere: PlaceElsewhere | None = None,
     numbers: Sequence[int] | None = None,
     start_s: float | None = None,
 ) -> AsyncGenerator[CallOutcome, None]:
@@ -103,6 +107,8 @@ async def run_swarm(
         utterances: what callers may say.
         on_event: see `caller.OnEvent`; here the kind ``"due"`` comes first, with ``lag_s`` in its data.
         prefix: call ids are ``{prefix}-{i:05d}``.
+        elsewhere: where a call goes on whose region cannot be reached; None: it has failed. `on_event` is told, kind
+            ``"elsewhere"`` with ``region`` and the ``error`` in its data, and the time counts in `place_s`.
         numbers: i of each offset, where these calls are a share of a larger plan; None: 0, 1, 2 and so on.
         start_s: the start, on the clock's monotonic time; None: now. Calls due before now begin at once, late.
 
@@ -118,7 +124,8 @@ async def run_swarm(
         (number, f"{prefix}-{number:05d}", offset_s, script(number, settings, utterances))
         for number, offset_s in zip(range(len(offsets)) if numbers is None else numbers, offsets, strict=True)
     ]
-    swarm = _Swarm(place_call, settings, on_event, clock, clock.monotonic() if start_s is None else start_s)
+    began_s = clock.monotonic() if start_s is None else start_s
+    swarm = _Swarm(place_call, settings, on_event, clock, began_s, elsewhere)
     try:
         swarm.start(plan)
         for _ in offsets:
@@ -137,6 +144,7 @@ class _Swarm:
         on_event: OnEvent | None,
         clock: Clock,
         start_s: float,
+        elsewhere: PlaceElsewhere | None,
     ) -> None:
         self.finished: asyncio.Queue[CallOutcome] = asyncio.Queue()
         self._place_call = place_call
@@ -144,6 +152,7 @@ class _Swarm:
         self._on_event: OnEvent = on_event or (lambda _call, _kind, _t, _data: None)
         self._clock = clock
         self._start_s = start_s
+        self._elsewhere = elsewhere
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self, calls: list[_Planned]) -> None:
@@ -185,18 +194,24 @@ class _Swarm:
         )
         self._on_event(call_id, "due", 0.0, {"lag_s": outcome.lag_s})
         try:
-            ticket = await self._place_call(number)
-            outcome = replace(outcome, place_s=self._clock.monotonic() - began_s)
-            caller = Caller(
-                call_id,
-                ticket,
-                questions,
-                plan.settings,
-                on_event=self._on_event,
-                clock=self._clock,
-                dialogue=self._dialogue(plan, questions, due_s),
-            )
-            held = await caller.run()
+            ticket = first = await self._place_call(number)
+            for others in range(len(first.alternatives) + 1):
+                outcome = replace(outcome, place_s=self._clock.monotonic() - began_s)
+                caller = Caller(
+                    call_id,
+                    ticket,
+                    questions,
+                    plan.settings,
+                    on_event=self._on_event,
+                    clock=self._clock,
+                    dialogue=self._dialogue(plan, questions, due_s),
+                )
+                held = await caller.run()
+                if held.connect_s is not None or self._elsewhere is None or others == len(first.alternatives):
+                    break
+                region = first.alternatives[others].region
+                self._on_event(call_id, "elsewhere", 0.0, {"region": region, "error": held.error})
+                ticket = await self._elsewhere(number, region, first.identity)
             outcome = replace(held, t_start_s=offset_s, lag_s=outcome.lag_s, place_s=outcome.place_s)
         except Exception as error:  # one call that fails must not end the run, and must be counted
             outcome = replace(outcome, place_s=outcome.place_s or self._clock.monotonic() - began_s, error=repr(error))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from voicefleet.contract.parsing.listed import listed
+from voicefleet.loadtest.own_process import hang_up_if_killed
 from voicefleet.runtime.command.options import ControllerOption, JsonOption
 
 _HELP = """Place many calls with real speech, and judge what callers heard. The key is VOICEFLEET_CONTROLLER_KEY.
@@ -25,7 +26,10 @@ LiveKitOption = Annotated[
         help="Call this LiveKit without a controller; LIVEKIT_API_KEY and _SECRET make the tokens.",
     ),
 ]
-AgentNameOption = Annotated[str | None, typer.Option(help="Agent name in these tokens; voicefleet when left out.")]
+AgentNameOption = Annotated[
+    str | None,
+    typer.Option(help="Agent name in these tokens; voicefleet when left out, '' for agents without a name."),
+]
 TokenUrlOption = Annotated[
     str | None, typer.Option(help="Get tokens from this endpoint, of LiveKit's standard form, instead.")
 ]
@@ -118,6 +122,7 @@ def loadtest(
     """Place many calls with real speech, and judge what callers heard."""
     if context.invoked_subcommand is not None:
         return
+    hang_up_if_killed()
     from voicefleet.loadtest.command_loadtest import LoadOptions, search_capacity
     from voicefleet.loadtest.command_loadtest import loadtest as run_it
     from voicefleet.loadtest.command_search import SearchOptions
@@ -169,6 +174,7 @@ def run(
     json_path: JsonOption = None,
 ) -> None:
     """Run the scenario of a file; options take the place of what the file says, and --fail-if is added to it."""
+    hang_up_if_killed()
     from voicefleet.loadtest.command_loadtest import run_file
     from voicefleet.loadtest.command_search import SearchOptions
     from voicefleet.loadtest.destinations import Destinations

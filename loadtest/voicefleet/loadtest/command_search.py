@@ -11,7 +11,7 @@ from rich.console import Console
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UsageError
 from voicefleet.contract.parsing.limits import require_between
-from voicefleet.loadtest.figures import figures_of
+from voicefleet.loadtest.figures import better_when_high, figures_of, told_by_workers
 from voicefleet.loadtest.metrics import serving
 from voicefleet.loadtest.result import GENERATOR, Verdict
 from voicefleet.loadtest.run import LoadRun, run_scenario
@@ -50,12 +50,19 @@ class SearchOptions:
         require_between("start", self.start, 1, self.at_most)
         require_between("at-least", self.at_least, 1, self.at_most)
         require_between("rest", self.rest_s, 0, 600)
-        if self.parsed.comparison.startswith(">") and self.parsed.name != "calls":
+        if self.parsed.name != "calls" and self.parsed.comparison.startswith(">") != better_when_high(self.parsed.name):
             raise ConfigError(
                 "is true of a pool that is worse",
                 field="--until-it-breaks",
                 value=self.condition,
                 hint="Say what has to hold: ttfa_p95<1.0.",
+            )
+        if told_by_workers(self.parsed.name):
+            raise ConfigError(
+                "is what workers tell after a run, and a search goes on before",
+                field="--until-it-breaks",
+                value=self.condition,
+                hint="Use what callers hear, such as ttfa_p95<1.0.",
             )
 
     @property
@@ -197,6 +204,8 @@ class _Ready:
     def __init__(self, source: TicketSource) -> None:
         self.field, self.address, self.sends_agents = source.field, source.address, True
         self.refusal: UsageError | None = None
+        self.read_call = source.read_call
+        self.elsewhere = source.elsewhere
         self._source = source
 
     async def place(self, call: int, patience_s: float) -> CallTicket:

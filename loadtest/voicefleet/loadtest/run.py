@@ -123,6 +123,7 @@ async def _run(
         clips,
         settings,
         on_event=on_event,
+        elsewhere=source.elsewhere,
         numbers=numbers,
         start_s=start_s,
     )

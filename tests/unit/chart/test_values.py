@@ -68,7 +68,8 @@ def test_no_object_takes_unknown_fields() -> None:
 def test_a_region_may_say_anew_what_is_said_for_all() -> None:
     given = SCHEMA["properties"]["regions"]["items"]["properties"]
     region = {name: below for name, below in given.items() if not is_renamed(below)}
-    assert set(region) == {*PER_REGION, "name", "namespace", "cluster", "agents", "defaultAgent", "tier", "tierCanary"}
+    of_region = {"name", "namespace", "cluster", "residency", "spillTo", "probeUrl", "agents", "defaultAgent"}
+    assert set(region) == {*PER_REGION, *of_region, "tier", "tierCanary"}
     assert {name: region[name] for name in PER_REGION} == {name: SCHEMA["properties"][name] for name in PER_REGION}
 
 

@@ -17,7 +17,9 @@ from voicefleet.contract.calls import CALL_TTL_MS, ORDER_FIELDS, CallOrder, Call
 from voicefleet.contract.spans import SpanRecord
 from voicefleet.controller.calls import call_store
 from voicefleet.controller.calls.dispatch_requests import dispatch_agent, dispatch_metadata
-from voicefleet.controller.http.api import Api
+from voicefleet.controller.http.tickets import Tickets
+from voicefleet.controller.placement.place import Placement, Reason
+from voicefleet.controller.settings.placement import PlacementSettings
 from voicefleet.worker.call import CallContext
 from voicefleet.worker.job.parts import build_call, read_job
 from voicefleet.worker.job.tier import pick_tier
@@ -29,11 +31,12 @@ ORDER = CallOrder(**{name: f"de-{number}" for number, name in enumerate(ORDER_FI
 ASKED = {name: text for name, text in dataclasses.asdict(ORDER).items() if name != "traceparent"}
 """What a front end says; the trace comes with the request's header."""
 OF_THE_TICKET = {"agent", "region", "identity", "data", "priority", "dial"}
+OF_ITS_PLACE = {"round_trips", "address", "country", "residency"}
 """Fields of a request that are for the controller alone. Any other is a field of the order."""
 
 
 def test_a_request_has_every_field_of_an_order() -> None:
-    assert {*ASKED, *OF_THE_TICKET} == set(CallRequest.model_fields)
+    assert {*ASKED, *OF_THE_TICKET, *OF_ITS_PLACE} == set(CallRequest.model_fields)
     assert CallRequest.model_validate(ASKED).order(ORDER.traceparent) == ORDER
     assert CallRequest().order("") == CallOrder()
     assert CallRequest().data is False, "a caller owns nothing but its voice"
@@ -160,23 +163,14 @@ def test_a_ticket_and_its_record_have_the_order_of_the_request() -> None:
             return "token"
 
         cast(Any, fakes.region.livekit).mint = mint
-        settings = SimpleNamespace(limits=SimpleNamespace(max_call_duration_s=60.0, concurrent_calls=0))
-        nothing = cast(Any, None)
-        api = Api(
-            cast(Any, settings),
-            {"eu": fakes.region},
-            nothing,
-            fakes.joins,
-            cast(Any, fakes.limiter),
-            nothing,
-            nothing,
-            nothing,
-            nothing,
-        )
+        limits = SimpleNamespace(max_call_duration_s=60.0, concurrent_calls=0)
+        settings = cast(Any, SimpleNamespace(limits=limits, placement=PlacementSettings()))
+        nothing, limiter = cast(Any, None), cast(Any, fakes.limiter)
+        tickets = Tickets(settings, {"eu": fakes.region}, nothing, fakes.joins, limiter, fakes.metrics)
         trace = "00-" + "a" * 32 + "-" + "b" * 16 + "-01"
-        ticket = await api._ticket(
-            "front", CallRequest.model_validate(ASKED), cast(Any, SimpleNamespace(region="eu")), "call-1", trace
-        )
+        here = Placement("eu", "eu", Reason.FREE, ())
+        asked = CallRequest.model_validate(ASKED)
+        ticket = await tickets._ticket("front", asked, fakes.region, here, "call-1", trace)
         order = dataclasses.replace(ORDER, traceparent=trace)
         (record,) = fakes.store.redis.records.values()
         told = json.loads(cast(Any, ticket).text)

@@ -18,6 +18,7 @@ from voicefleet.controller.http.api import Api
 from voicefleet.controller.http.auth.access import Access
 from voicefleet.controller.http.end_call import EndCall
 from voicefleet.controller.http.rejoin import Rejoin
+from voicefleet.controller.http.tickets import Tickets
 from voicefleet.controller.leader.leadership import AlwaysLeads
 from voicefleet.controller.pool.reconciler import DecisionLog
 from voicefleet.controller.regions.history import History
@@ -59,9 +60,8 @@ def app_of(fakes: FakeRegion, *, concurrent_calls: int = 0) -> web.Application:
     app = web.Application(middlewares=[access.guard])
     histories = {"eu": History(fakes.region)}
     leader = AlwaysLeads("r1")
-    Api(settings, regions, access, fakes.joins, limiter, DecisionLog(), fakes.metrics, histories, leader).add_routes(
-        app
-    )
+    Tickets(settings, regions, access, fakes.joins, limiter, fakes.metrics).add_routes(app)
+    Api(settings, regions, DecisionLog(), histories, leader).add_routes(app)
     EndCall(regions, limiter).add_routes(app)
     Rejoin(regions).add_routes(app)
     return app

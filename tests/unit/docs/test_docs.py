@@ -115,6 +115,18 @@ def test_the_controllers_file_is_taken(tmp_path: Path) -> None:
     assert set(settings.regions) == {"eu", "us"}
 
 
+def test_the_regions_of_the_controllers_file_are_taken(tmp_path: Path) -> None:
+    file = tmp_path / "controller.yaml"
+    file.write_text(
+        "redis_url: redis://127.0.0.1:6379\napi_keys_env: KEYS\n" + block("controller/README.md", "placement:")
+    )
+    names = [f"{region}_LIVEKIT_{what}" for region in ("EU", "WEST", "US") for what in ("KEY", "SECRET")]
+    given = dict.fromkeys(names, "a-secret-of-32-characters-or-more")
+    settings = load_settings(file, {**given, "KEYS": "acme:a-secret-of-16-characters:call"})
+    assert settings.placement.table.of_country("BR") == ("us", "eu")
+    assert settings.regions["eu"].spill_to == ("eu-west",)
+
+
 def test_the_callers_of_a_scenario_are_taken() -> None:
     callers = yaml.safe_load(block("loadtest/README.md", "# callers of a scenario"))
     made = Scenario.model_validate({"arrivals": {"rate": 1, "calls": 2}, **callers}).callers

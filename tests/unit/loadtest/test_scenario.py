@@ -10,6 +10,7 @@ import pytest
 
 from support.outcomes import FAILED, GOOD, UNHEARD
 from voicefleet.callers.outcome import CallOutcome
+from voicefleet.callers.swarm import PlaceElsewhere
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError, UsageError
 from voicefleet.loadtest.command_loadtest import LoadOptions
@@ -105,7 +106,8 @@ def test_the_options_of_the_plain_command_are_a_scenario() -> None:
 
 
 class Source:
-    field, address = "--livekit-url", "ws://l"
+    field, address, read_call = "--livekit-url", "ws://l", None
+    elsewhere: PlaceElsewhere | None = None
 
     def __init__(self, *, sends_agents: bool = False, refusal: UsageError | None = None) -> None:
         self.sends_agents, self.refusal = sends_agents, refusal

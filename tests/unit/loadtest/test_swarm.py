@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from voicefleet.callers.caller import CallerSettings
+from voicefleet.callers.native import NativeEngine
+from voicefleet.callers.port import ClientSettings, RoomListener
 from voicefleet.callers.swarm import SwarmSettings, run_swarm, script
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
@@ -118,6 +121,71 @@ async def test_leaving_early_ends_every_call_and_leaves_no_task() -> None:
         assert (await anext(swarm)).call_id == "call-00002"
     assert sorted(ended) == [0, 1]
     assert asyncio.all_tasks() == before
+
+
+class Client:
+    """Enters the rooms of one region alone, and is told at once that the platform ended the call."""
+
+    media = None
+
+    def __init__(self, ticket: CallTicket, listener: RoomListener, clock: JumpClock, reachable: str) -> None:
+        self.ticket, self.listener, self.clock, self.reachable = ticket, listener, clock, reachable
+
+    async def join(self) -> str | None:
+        self.clock.now += 2.0
+        if self.ticket.region != self.reachable:
+            return "connect: refused"
+        self.listener.entered(self.clock.now)
+        return None
+
+    async def publish(self) -> None:
+        self.listener.disconnected(self.clock.now)
+
+    async def leave(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("reachable", "asked"), [("eu", []), ("ap", ["us", "ap"]), ("none", ["us", "ap"])])
+async def test_a_caller_whose_region_cannot_be_reached_goes_on_to_the_alternatives_of_its_ticket(
+    reachable: str, asked: list[str]
+) -> None:
+    clock, went, told = JumpClock(), [], []
+
+    def ticket(region: str, *others: str) -> CallTicket:
+        there = [{"region": other, "url": f"ws://{other}"} for other in others]
+        given = {"url": f"ws://{region}", "token": "t", "room": "r", "region": region, "alternatives": there}
+        return CallTicket.model_validate({**given, "identity": "ann"})
+
+    class Engine(NativeEngine):
+        def client(
+            self, call_id: str, ticket: CallTicket, listener: RoomListener, wishes: ClientSettings, clock: Any
+        ) -> Any:
+            return Client(ticket, listener, clock, reachable)
+
+    async def place(_call: int) -> CallTicket:
+        return ticket("eu", "us", "ap")
+
+    async def elsewhere(call: int, region: str, identity: str) -> CallTicket:
+        went.append((call, region, identity))
+        return ticket(region)
+
+    settings = SwarmSettings(turns=0, caller=CallerSettings(engine=Engine()))
+    swarm = run_swarm(
+        [0.0],
+        place,
+        CLIPS,
+        settings,
+        on_event=lambda _call, kind, _t, data: told.append((kind, data.get("region"))),
+        clock=clock,
+        elsewhere=elsewhere,
+    )
+    async with aclosing(swarm):
+        outcome = await anext(swarm)
+    assert went == [(0, region, "ann") for region in asked]
+    assert [region for kind, region in told if kind == "elsewhere"] == asked
+    assert outcome.place_s == pytest.approx(2.0 * len(asked)), "the caller waited for it"
+    assert (outcome.connect_s is None) == (reachable == "none")
+    assert outcome.region == ("ap" if reachable == "none" else reachable)
 
 
 def test_questions_are_of_one_voice_differ_and_repeat_for_a_seed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -17,6 +18,13 @@ from voicefleet.contract.calls import (
 from voicefleet.contract.decisions import DecisionInputs
 from voicefleet.contract.dial_api import DialRequest
 from voicefleet.contract.keys import REGION_PATTERN
+from voicefleet.contract.placement import (
+    COUNTRY_PATTERN,
+    MOST_ROUND_TRIPS,
+    Alternative,
+    PlacementView,
+    RoundTrip,
+)
 from voicefleet.contract.schemas import Schema, plain
 
 AGENT_PATTERN = r"^[^\s\x00-\x1f]{1,64}$"
@@ -41,11 +49,35 @@ class _Order(Schema):
         return CallOrder(**asked, traceparent=traceparent)
 
 
+def _address(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError as error:
+        raise ValueError("not an IP address") from error
+    return text
+
+
 class CallRequest(_Order):
     """Body of `POST /v1/calls`."""
 
     region: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
-        default=None, description="Where the caller is; any region with room when left out"
+        default=None,
+        description="The region of the call; when left out it is placed by what the next four say, else where the most "
+        "slots are free",
+    )
+    round_trips: Annotated[tuple[RoundTrip, ...], Field(max_length=MOST_ROUND_TRIPS)] | None = Field(
+        default=None, description="Round trips that the caller measured with the probes of `GET /v1/probes`"
+    )
+    address: Annotated[str, Field(max_length=64), AfterValidator(_address)] | None = Field(
+        default=None,
+        description="The caller's IP address, for the controller's table of networks; never kept or logged",
+    )
+    country: Annotated[str, Field(pattern=COUNTRY_PATTERN)] | None = Field(
+        default=None, description="The country that the caller is in, ISO 3166-1 alpha-2, for the controller's table"
+    )
+    residency: Annotated[str, Field(pattern=REGION_PATTERN.pattern)] | None = Field(
+        default=None,
+        description="Data-residency group that the call must not leave; it is refused rather than placed elsewhere",
     )
     agent: Annotated[str, Field(pattern=AGENT_PATTERN)] | None = Field(
         default=None, description="The agent, of a region that has several; by the key, else the default when left out"
@@ -109,6 +141,14 @@ class CallTicket(Schema):
     identity: str = Field(default="", description="The caller's identity in the room")
     agent: str = Field(default="", description="Of a region with several agents: the one that serves the call")
     version: str = Field(default="", description="Of an agent with several versions: the one that the call begins with")
+    placement: PlacementView | None = Field(
+        default=None, description="Of a fleet with several regions: why the call is in this one"
+    )
+    alternatives: tuple[Alternative, ...] = Field(
+        default=(),
+        description="Regions that could take the call as well, the best first: where to go on when `url` "
+        "cannot be reached",
+    )
 
 
 class WorkerView(Schema):

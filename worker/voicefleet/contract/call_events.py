@@ -135,6 +135,7 @@ class CallSummary(_Part):
     tier: str = ""
     language: str = ""
     key: str = Field(default="", description="Name of the API key that asked for the call; empty: it came without")
+    placement: str = Field(default="", description="Why it is in its region, where there are several")
     dial: DialView | None = Field(default=None, description="Of a call that calls a number; not in `call.ended`")
     agents: list[AgentPart] = Field(default_factory=list)
     turns: list[CallTurn] = Field(default_factory=list)

@@ -132,6 +132,7 @@ def summarize(call: CallLog, now_ms: int, *, over: bool = False) -> CallSummary:
         tier=log.get("tier", ""),
         language=log.get("language", ""),
         key=call.key,
+        placement=next((str(f.get("why", "")) for f in call.facts if f["e"] == "caller"), ""),
         agents=parts,
         turns=turns,
         interruptions=sum(f["e"] == "interruption" and f.get("kind") == "barge_in" for f in call.facts),
@@ -258,6 +259,8 @@ def _detail(fact: Mapping[str, Any]) -> str:
             return str(fact.get("result", "")).replace("_", " ")
         case "task":
             return ": ".join(filter(None, (str(fact.get("task", "")), str(fact.get("result", "")))))
+        case "caller":
+            return str(fact.get("why", ""))
         case "released" | "apology" | "provider_failure" | "fallback" | "tier":
             return str(fact.get("reason", ""))
         case _:

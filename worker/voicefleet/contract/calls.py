@@ -21,6 +21,10 @@ AGENT_ATTRIBUTE = "voicefleet.agent"
 """Participant attribute of a caller with a ticket, in a region with several agents: the name that dispatches ask for,
 of the agent that the ticket is for."""
 
+DEPLOYMENT_ATTRIBUTE = "voicefleet.deployment"
+"""Participant attribute of a caller with a ticket, where several regions have one LiveKit: the deployment that the
+region's dispatches are pinned to."""
+
 TIER_PATTERN = re.compile(r"^[a-z0-9]([a-z0-9_-]{0,62})$")
 LANGUAGE_PATTERN = re.compile(r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,7}$")
 MAX_METADATA_BYTES = 8_192
@@ -68,6 +72,8 @@ class CallRecord:
     """0 to 9; the higher one is served first, unless the other waits 10 s longer for each level between them."""
     outbound: bool = False
     """We dial the callee: see `contract.dials`."""
+    placement: str = ""
+    """Why it is in its region, in words; empty where there is only one, and for a call that came without us."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ ignores what tokens order for a room that exists:
 
     {"voicefleet": {"agent": "voicefleet", "tier": "fast", "metadata": "order 7", "language": "de"}}
 
-`agent` is the name that dispatches ask for; the others may be left out. What else the metadata holds is the team's.
+`agent` is the name that dispatches ask for; the others may be left out. Where several regions have one LiveKit,
+`deployment` names the region's. What else the metadata holds is the team's.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ def served_by_name(rooms: str, room: str) -> bool:
     return rooms == ALL or (rooms.endswith("*") and room.startswith(rooms[:-1]))
 
 
-def order_in(metadata: str, agent_name: str) -> CallOrder | None:
-    """What a room's metadata orders of the agent `agent_name`; None when it orders nothing of it.
+def order_in(metadata: str, agent_name: str, deployment: str = "") -> CallOrder | None:
+    """What a room's metadata orders of the agent `agent_name`, of this `deployment`; None when it orders nothing of it.
 
     A tier or language that none can be, and metadata that are too long, are left out: the caller is served all the
     same.
@@ -39,6 +40,8 @@ def order_in(metadata: str, agent_name: str) -> CallOrder | None:
         return None
     order = raw.get(ROOM_KEY) if isinstance(raw, dict) else None
     if not isinstance(order, dict) or order.get("agent") != agent_name:
+        return None
+    if order.get("deployment", "") != deployment:
         return None
 
     def text(name: str) -> str:

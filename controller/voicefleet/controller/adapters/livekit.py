@@ -19,7 +19,13 @@ from livekit.protocol.models import DataPacket, DisconnectReason, ParticipantInf
 from livekit.protocol.webhook import WebhookEvent as ProtoEvent
 
 from voicefleet.contract.callers import CALLER_KINDS, Presence, is_caller
-from voicefleet.contract.calls import AGENT_ATTRIBUTE, KEY_ATTRIBUTE, TICKET_TTL_S, CallOrder
+from voicefleet.contract.calls import (
+    AGENT_ATTRIBUTE,
+    DEPLOYMENT_ATTRIBUTE,
+    KEY_ATTRIBUTE,
+    TICKET_TTL_S,
+    CallOrder,
+)
 from voicefleet.contract.dials import CALL_STATUS, DIALLED_NUMBER, DialOrder
 from voicefleet.contract.errors import Dependency, UnknownStateError
 from voicefleet.contract.neighbours import is_neighbour
@@ -93,7 +99,8 @@ class LiveKit:
     def __init__(self, settings: LiveKitSettings, agent_name: str, *, shared: bool = False) -> None:
         self._settings = settings
         self._agent_name = agent_name
-        self._shared = shared
+        self._deployment = settings.deployment or ""
+        self._named = _attributes(agent_name, self._deployment, shared=shared)
         # aiohttp's own limit of 100 connections would hold up requests that their callers bound already, unseen.
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=REQUEST_TIMEOUT_S), connector=aiohttp.TCPConnector(limit=CONNECTIONS)
@@ -111,7 +118,7 @@ class LiveKit:
     async def list_rooms(self) -> tuple[Room, ...]:
         async with _answered("list_rooms"):
             answer = await self._api.room.list_rooms(api.ListRoomsRequest())
-        return tuple(Room(room.name, room.sid, order_in(room.metadata, self._agent_name)) for room in answer.rooms)
+        return tuple(Room(room.name, room.sid, self._ordered(room.metadata)) for room in answer.rooms)
 
     async def list_participants(self, room: str) -> tuple[Participant, ...]:
         async with _answered("list_participants", absent_is_fine=True):
@@ -139,7 +146,14 @@ class LiveKit:
     def _ticket_is_ours(self, p: ParticipantInfo, attributes: dict[str, str]) -> bool:
         if p.permission.can_update_metadata:
             return False
-        return not self._shared or attributes.get(AGENT_ATTRIBUTE) == self._agent_name
+        return all(attributes.get(name) == value for name, value in self._named.items())
+
+    def _ordered(self, metadata: str) -> CallOrder | None:
+        return order_in(metadata, self._agent_name, self._deployment)
+
+    def _dispatches_ours(self, agent_name: str, deployment: str) -> bool:
+        # Without a deployment of our own, whoever names one means another region's workers.
+        return (agent_name, deployment) == (self._agent_name, self._deployment)
 
     async def has_dispatch(self, room: str) -> bool:
         return bool(await self.dispatch_metadata(room))
@@ -149,7 +163,8 @@ class LiveKit:
 
     async def dispatches(self, room: str) -> tuple[Dispatch, ...]:
         async with _answered("list_dispatch", absent_is_fine=True):
-            found = [d for d in await self._api.agent_dispatch.list_dispatch(room) if d.agent_name == self._agent_name]
+            listed = await self._api.agent_dispatch.list_dispatch(room)
+            found = [d for d in listed if self._dispatches_ours(d.agent_name, d.deployment)]
             return tuple(
                 Dispatch(d.metadata, d.state.created_at // 1_000_000, bool(d.state.jobs))
                 for d in sorted(found, key=lambda d: d.state.created_at)
@@ -159,7 +174,7 @@ class LiveKit:
     async def room_order(self, room: str) -> CallOrder | None:
         async with _answered("list_rooms"):
             answer = await self._api.room.list_rooms(api.ListRoomsRequest(names=[room]))
-        found = (order_in(there.metadata, self._agent_name) for there in answer.rooms if there.name == room)
+        found = (self._ordered(there.metadata) for there in answer.rooms if there.name == room)
         return next(found, None)
 
     async def send_probe(self, room: str, identity: str, nonce: str) -> None:
@@ -174,7 +189,9 @@ class LiveKit:
             await self._api.room.send_data(request)
 
     async def create_dispatch(self, room: str, metadata: str) -> str:
-        request = api.CreateAgentDispatchRequest(agent_name=self._agent_name, room=room, metadata=metadata)
+        request = api.CreateAgentDispatchRequest(
+            agent_name=self._agent_name, room=room, metadata=metadata, deployment=self._deployment
+        )
         async with _answered("create_dispatch"):
             return (await self._api.agent_dispatch.create_dispatch(request)).id
         raise AssertionError("unreachable")
@@ -221,7 +238,7 @@ class LiveKit:
 
     def mint(self, room: str, identity: str, metadata: str, *, key: str, data: bool = False) -> str:
         configuration = api.RoomConfiguration(
-            agents=[api.RoomAgentDispatch(agent_name=self._agent_name, metadata=metadata)],
+            agents=[api.RoomAgentDispatch(agent_name=self._agent_name, metadata=metadata, deployment=self._deployment)],
             empty_timeout=EMPTY_TIMEOUT_S,
             departure_timeout=DEPARTURE_TIMEOUT_S,
         )
@@ -236,7 +253,7 @@ class LiveKit:
         )
         return (
             token.with_identity(identity)
-            .with_attributes({KEY_ATTRIBUTE: key, **({AGENT_ATTRIBUTE: self._agent_name} if self._shared else {})})
+            .with_attributes({KEY_ATTRIBUTE: key, **self._named})
             .with_grants(grants)
             .with_room_config(configuration)
             .with_ttl(TOKEN_TTL)
@@ -297,6 +314,12 @@ class LiveKit:
             and is_neighbour(dict(event.participant.attributes), self._agent_name),
             deleted=about and event.participant.disconnect_reason == DisconnectReason.ROOM_DELETED,
         )
+
+
+def _attributes(agent_name: str, deployment: str, *, shared: bool) -> dict[str, str]:
+    """What a ticket's caller has beside the key, to tell whose ticket it is on a server of several pools."""
+    named = {AGENT_ATTRIBUTE: agent_name} if shared or deployment else {}
+    return {**named, DEPLOYMENT_ATTRIBUTE: deployment} if deployment else named
 
 
 def _event(body: bytes) -> ProtoEvent:

@@ -71,4 +71,5 @@ async def _known(region: Region, room: str) -> CallSummary | None:
         tier=order.tier,
         language=order.language,
         key=record.key,
+        placement=record.placement,
     )

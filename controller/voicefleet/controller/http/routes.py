@@ -28,6 +28,7 @@ from voicefleet.contract.api import (
 from voicefleet.contract.call_events import CallSummary
 from voicefleet.contract.dial_api import DialView
 from voicefleet.contract.keys import REGION_PATTERN
+from voicefleet.contract.placement import ProbeList
 from voicefleet.controller.http.auth.keys import Role
 from voicefleet.controller.pool.reconciler import DECISIONS_KEPT
 
@@ -107,13 +108,23 @@ ROUTES: tuple[Route, ...] = (
             201: "A ticket: the caller may join with it for a minute",
             202: "With `dial`: the number will be called; `GET /v1/calls/{room}` tells how that goes",
             400: "A field is wrong; `field` names it, and `hint` says what is right",
-            403: "The key lacks the role `call`, is not for this region, or may not dial this number",
+            403: "The key lacks the role `call`, is not for this region, or may not dial this number; or the region is "
+            "outside of the call's residency group",
             429: "The key's own limits: too many requests a minute, too many calls at once, or too many tickets that "
             "nobody joined with. Come back after `Retry-After`",
-            503: "Every slot that there may be has a call, or, for a key with `concurrent_calls`, its calls cannot be "
-            "counted now. Come back after `Retry-After`, or ask another region",
+            503: "Every slot that there may be has a call, in the call's residency group where it has one; or, for a "
+            "key with `concurrent_calls`, its calls cannot be counted now. Come back after `Retry-After`, or ask "
+            "another region",
         },
         headers={"traceparent": "W3C trace context of the call: the same trace id is in its log lines and its spans"},
+    ),
+    Route(
+        "GET",
+        "/v1/probes",
+        (Role.CALL,),
+        "What a caller fetches to measure how near each region is, for `round_trips` of `POST /v1/calls`",
+        {200: ProbeList},
+        (503,),
     ),
     Route(
         "POST",

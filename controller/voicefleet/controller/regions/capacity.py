@@ -33,6 +33,8 @@ class RegionCapacity:
     """Slots of the pool at its maximum."""
     ratio: float = 1.0
     """Share of the free slots that callers on the way with tickets of one key may stand for."""
+    soon: int = 0
+    """Slots of workers that start now."""
 
     @property
     def full(self) -> bool:
@@ -60,18 +62,18 @@ def capacity_of(region: Region, key: str, ratio: float) -> RegionCapacity:
     if snapshot is None or reports is None:
         return RegionCapacity(region.name, None, None)
     pool = region.settings.pool
-    unserved, unused = snapshot.waiting + snapshot.joining, region.reservations.unused(snapshot)
-    own = [region.reservations.expected(ticket) for ticket in unused if ticket.key == key]
+    unserved, counts = snapshot.waiting + snapshot.joining, region.reservations.counts(snapshot, key)
+    free, starting = region.slots(snapshot, reports)
     return RegionCapacity(
         region.name,
-        # A claim is known before its worker's report tells of it: a slot is free when neither has it.
-        free_now=sum(min(r.free, max(0, r.report.slots - snapshot.calls_of[w])) for w, r in reports.items()) - unserved,
+        free_now=free - unserved,
         free_at_most=pool.max_workers * pool.slots - snapshot.live - unserved,
-        reserved=region.reservations.unjoined(snapshot),
-        own=sum(own),
-        held=len(own),
+        reserved=counts.expected,
+        own=counts.own,
+        held=counts.held,
         slots=pool.max_workers * pool.slots,
         ratio=ratio,
+        soon=starting,
     )
 
 

@@ -4,7 +4,7 @@ that of one of its pools."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from voicefleet.contract.pools import PoolRole, PoolSpec
@@ -19,7 +19,7 @@ from voicefleet.controller.health.lost_workers import LostWorkers
 from voicefleet.controller.metrics import Metrics
 from voicefleet.controller.pool.campaign_store import CampaignStore
 from voicefleet.controller.pool.model_store import ModelStore
-from voicefleet.controller.pool.worker_store import WorkerStore
+from voicefleet.controller.pool.worker_store import Reported, WorkerStore
 from voicefleet.controller.ports import CallStorePort, DialStorePort, Fleet, LiveKitPort, Participant, Room
 from voicefleet.controller.regions.call_scans import CallScans
 from voicefleet.controller.regions.livekit_view import CutOff, ListedRooms
@@ -33,6 +33,7 @@ from voicefleet.controller.regions.turn_rates import TurnRates
 from voicefleet.controller.settings.region import RegionSettings
 from voicefleet.runtime.clock import Clock
 from voicefleet.runtime.tracing import NoTracer, Tracer
+from voicefleet.scaling import SupplyState
 
 
 @dataclass
@@ -82,6 +83,8 @@ class Region:
     incidents: Incidents = field(init=False)
     """The log of what happened."""
     lost_workers: LostWorkers = field(default_factory=LostWorkers)
+    _counted: tuple[object, object, object, tuple[int, int]] | None = field(default=None, init=False, repr=False)
+    """What `slots` counted last, and what of."""
 
     def __post_init__(self) -> None:
         self.refusals = Refusals(self.clock)
@@ -174,6 +177,19 @@ class Region:
         what webhooks and claims put there is there, though there may be more. Else None."""
         away = self.redis.away_for_s(self.clock.monotonic())
         return None if away else self.scans.within(STALE_AFTER_S)
+
+    def slots(self, snapshot: Snapshot, reports: Mapping[str, Reported]) -> tuple[int, int]:
+        """Slots that neither a report nor a claim has taken, and slots of workers that start now. Between two reads
+        there may be hundreds of requests, and a region may have hundreds of workers: they are counted once."""
+        observation = self.pool.observation
+        known = self._counted
+        if known is None or known[0] is not snapshot or known[1] is not reports or known[2] is not observation:
+            calls_of = snapshot.calls_of
+            # A claim is known before its worker's report tells of it: a slot is free when neither has it.
+            free = sum(min(r.free, max(0, r.report.slots - calls_of[worker])) for worker, r in reports.items())
+            starting = [w.slots for w in observation.workers if w.state is SupplyState.STARTING] if observation else []
+            known = self._counted = snapshot, reports, observation, (free, sum(starting))
+        return known[3]
 
     def fresh_instances(self) -> bool:
         """Whether what runs is known; True where nobody here owns it."""

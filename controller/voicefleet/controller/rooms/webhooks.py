@@ -65,7 +65,7 @@ class Webhooks:
             return "unknown_region", problem(404, "no such region", field="region", hint=f"Known: {', '.join(known)}.")
         if not candidates:
             return "bad_signature", problem(401, "no region has this key", field="Authorization")
-        if len({r.place for r in candidates}) > 1:
+        if len({r.settings.livekit.http_url for r in candidates}) > 1:
             return "malformed", problem(
                 400,
                 "several regions share this key",

@@ -16,12 +16,14 @@ from voicefleet.contract.call_archive import Retention
 from voicefleet.contract.keys import REGION_PATTERN
 from voicefleet.contract.parsing.validation import check_all, refused
 from voicefleet.controller.http.auth.attempts import Network
-from voicefleet.controller.http.auth.keys import KeyRing
+from voicefleet.controller.http.auth.keys import ANYONE, KeyRing
 from voicefleet.controller.settings.api_keys import key_ring
 from voicefleet.controller.settings.call_events import RECEIVER_PATTERN, ReceiverSettings
 from voicefleet.controller.settings.kubernetes import LeaseSettings
+from voicefleet.controller.settings.placement import PlacementSettings
 from voicefleet.controller.settings.pools import named_once
 from voicefleet.controller.settings.region import RegionSettings
+from voicefleet.controller.settings.region_checks import check_regions
 from voicefleet.controller.settings.section import Section, Variable, variable
 from voicefleet.controller.settings.tier_names import check_tiers
 from voicefleet.runtime.http.server import parse_listen
@@ -113,6 +115,10 @@ class Settings(Section):
     )
     regions: Annotated[Mapping[str, RegionSettings], Field(min_length=1)] = Field(
         description="The regions, by name: up to 32 lowercase letters, digits and hyphens."
+    )
+    placement: PlacementSettings = Field(
+        default_factory=PlacementSettings,
+        description="Which region a call goes to whose request names none, and which calls stay where.",
     )
     call_events: Mapping[str, ReceiverSettings] = Field(
         default_factory=dict,
@@ -222,6 +228,8 @@ class Settings(Section):
             lambda: self._read_keys(info),
             lambda: check_endpoint(environment.get(ENDPOINT_VARIABLE, "")),
         )
+        keys = {ANYONE.name} if self.auth == "none" else {key.name for key in self._keys.keys}
+        check_regions(self.regions, self.placement, keys, environment)
         self._otlp_endpoint = check_endpoint(environment.get(ENDPOINT_VARIABLE, ""))
         self._replica = environment.get(REPLICA_VARIABLE, "").strip() or f"{socket.gethostname()}-{os.getpid()}"
         return self

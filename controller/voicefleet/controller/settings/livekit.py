@@ -39,6 +39,12 @@ class LiveKitSettings(Section):
     )
     api_secret_file: Path | None = Field(default=None, description="Instead of `api_secret_env`: a file that holds it.")
 
+    deployment: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")] | None = Field(
+        default=None,
+        description="Where several regions have one LiveKit: what pins the region's dispatches to its own workers, "
+        "which have it in `LIVEKIT_AGENT_DEPLOYMENT`; default: it is the region's alone.",
+    )
+
     _key: str = PrivateAttr("")
     _secret: str = PrivateAttr("")
 

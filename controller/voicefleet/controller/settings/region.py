@@ -16,6 +16,7 @@ from voicefleet.controller.settings.agent_checks import check_agents
 from voicefleet.controller.settings.agents import AgentSettings, PoolPart
 from voicefleet.controller.settings.kubernetes import KubernetesSettings
 from voicefleet.controller.settings.livekit import LiveKitSettings
+from voicefleet.controller.settings.placement import RESIDENCY_PATTERN
 from voicefleet.controller.settings.pool import PoolSettings
 from voicefleet.controller.settings.rooms import choice_of_rooms
 from voicefleet.controller.settings.routes import Routes
@@ -56,6 +57,21 @@ class RegionSettings(TierPart):
         "dispatch, the room's metadata or a request. all: every room with a caller. PREFIX*: those that were ordered, "
         "and every room with a caller whose name begins so.",
     )
+    residency: Annotated[str, Field(pattern=RESIDENCY_PATTERN)] = Field(
+        default="",
+        description="Data-residency group: calls that belong to it go to its regions alone, and are refused where "
+        "these have no room; default: none.",
+    )
+    spill_to: tuple[str, ...] = Field(
+        default=(),
+        description="Regions that take its calls when it is full or unwell, in order, then those of their own "
+        "`spill_to`; for calls that ask for it by name, or that `placement` gives it; default: none.",
+    )
+    probe_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None = Field(
+        default=None,
+        description="What callers fetch to measure how near the region is, http:// or https://; default: LiveKit's own "
+        "`/`. Needed where several regions have one LiveKit.",
+    )
     pool: PoolSettings = Field(default_factory=PoolSettings, description="The pool's size and policy.")
     process: ProcessSettings | None = Field(
         default=None,
@@ -94,7 +110,7 @@ class RegionSettings(TierPart):
     @property
     def name(self) -> str:
         """The pool's name; that of a region without `agents` is its key in the file."""
-        return self._place.pool
+        return self.place.pool
 
     @property
     def path(self) -> str:
@@ -106,7 +122,9 @@ class RegionSettings(TierPart):
     @property
     def place(self) -> PoolPlace:
         """Which region, agent and version the pool is for."""
-        return self._place
+        # As `self._place`, without pydantic's search for it: every request for a call asks each pool.
+        found: PoolPlace = (self.__pydantic_private__ or {})["_place"]
+        return found
 
     @property
     def role(self) -> PoolRole:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     # Half a second and 30 MB, for those who run no pods.
     from voicefleet.controller.adapters.kubernetes.client import Clusters
 
+DEPLOYMENT_VARIABLE = "LIVEKIT_AGENT_DEPLOYMENT"
+"""The SDK's: dispatches that name it reach the worker, and no others do."""
 _FIRST_LOOK_S = 3.0
 
 
@@ -155,6 +157,7 @@ def _processes(settings: Settings, region: RegionSettings, clock: Clock, lease: 
         "LIVEKIT_URL": region.livekit.url,
         "LIVEKIT_API_KEY": region.livekit.key,
         "LIVEKIT_API_SECRET": region.livekit.secret,
+        **({DEPLOYMENT_VARIABLE: region.livekit.deployment} if region.livekit.deployment else {}),
     }
     hidden = settings.secret_variables
     return ProcessFleet(region, clock, environment=environment, hidden=hidden, refusal=lambda: lease.refusal)

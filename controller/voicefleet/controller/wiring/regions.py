@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Mapping
 
 from voicefleet.contract.errors import UnknownStateError, UnreachableError
@@ -31,9 +32,11 @@ def open_regions(
     if isinstance(tracer, OtlpTracer):
         stack.callback(tracer.close)
     regions: dict[str, Region] = {}
+    servers = Counter(region.livekit.http_url for region in settings.pools.values())
     for name, region in settings.pools.items():
         metrics.open_region(name)
-        livekit = LiveKit(region.livekit, region.agent_name, shared=bool(region.place.agent))
+        shared = bool(region.place.agent) or servers[region.livekit.http_url] > 1
+        livekit = LiveKit(region.livekit, region.agent_name, shared=shared)
         stack.push_async_callback(livekit.close)
         regions[name] = Region(
             settings=region,

@@ -19,9 +19,11 @@ from voicefleet.controller.http.incidents import add_incidents
 from voicefleet.controller.http.openapi import add_document
 from voicefleet.controller.http.page import add_page
 from voicefleet.controller.http.past_calls import PastCalls
+from voicefleet.controller.http.probes import Probes
 from voicefleet.controller.http.rejoin import Rejoin
 from voicefleet.controller.http.room_agents import RoomAgents
 from voicefleet.controller.http.routes import require_entries
+from voicefleet.controller.http.tickets import Tickets
 from voicefleet.controller.leader.leadership import Leadership
 from voicefleet.controller.pool.reconciler import DecisionLog
 from voicefleet.controller.regions.gauges import RegionGauges
@@ -55,7 +57,9 @@ def build_web(shared: Shared, leadership: Leadership) -> Web:
     gauges = RegionGauges(regions, metrics)
     health_routes(app, metrics.registry, ready=lambda: "", alive=lambda: "", before_scrape=gauges.write)
     add_health(app, settings.replica, regions, leadership, shared.clock)
-    Api(settings, regions, access, joins, limiter, decisions, metrics, histories, leadership).add_routes(app)
+    Tickets(settings, regions, access, joins, limiter, metrics).add_routes(app)
+    Probes(regions).add_routes(app)
+    Api(settings, regions, decisions, histories, leadership).add_routes(app)
     CallDetail(regions).add_routes(app)
     PastCalls(regions).add_routes(app)
     Canaries(regions).add_routes(app)

@@ -140,6 +140,28 @@ ROWS = (
                 to="voicefleet-region",
             ),
             panel(
+                "Placed calls",
+                "Of a fleet with several regions, in 5 minutes, by what led them there. spill: those that come first "
+                "had no room, or were unwell.",
+                "short",
+                Query(
+                    f"sum by (region, reason) (increase(voicefleet_placements_total{{{SELECT}}}[5m]))",
+                    "{{region}} {{reason}}",
+                ),
+                to="voicefleet-region",
+            ),
+            panel(
+                "Ignored round trips",
+                "Measured by callers, in 5 minutes, by why they were not believed. forged: a token that is not ours, "
+                "or of another key.",
+                "short",
+                Query(
+                    'sum by (reason) (round(increase(voicefleet_round_trips_ignored_total{cluster=~"$cluster"}[5m])))',
+                    "{{reason}}",
+                ),
+                to="voicefleet-region",
+            ),
+            panel(
                 "Turns",
                 "Per second, by how they ended. error: no reply was spoken.",
                 "reqps",

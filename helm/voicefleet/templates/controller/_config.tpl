@@ -12,6 +12,9 @@
 {{- with .livekit.apiUrl -}}
 {{- $_ := set $livekit "api_url" . -}}
 {{- end -}}
+{{- with .livekit.deployment -}}
+{{- $_ := set $livekit "deployment" . -}}
+{{- end -}}
 {{- $kubernetes := dict "namespace" .namespace "deployment" .workload -}}
 {{- if .cluster.kubeconfigSecret -}}
 {{- $_ := set $kubernetes "kubeconfig" (printf "/etc/voicefleet-cluster/%s/kubeconfig" .name) -}}
@@ -31,6 +34,15 @@
 {{- end -}}
 {{- with .defaultAgent -}}
 {{- $_ := set $region "default_agent" . -}}
+{{- end -}}
+{{- with .residency -}}
+{{- $_ := set $region "residency" . -}}
+{{- end -}}
+{{- with .spillTo -}}
+{{- $_ := set $region "spill_to" . -}}
+{{- end -}}
+{{- with .probeUrl -}}
+{{- $_ := set $region "probe_url" . -}}
 {{- end -}}
 {{- $region = merge $region (include "voicefleet.tier" . | fromJson) -}}
 {{- $at := .at -}}
@@ -103,6 +115,15 @@
 {{- end -}}
 {{- with $receivers -}}
 {{- $_ := set $config "call_events" . -}}
+{{- end -}}
+{{- $placement := dict -}}
+{{- range $name, $table := $controller.placement -}}
+{{- with $table -}}
+{{- $_ := set $placement $name . -}}
+{{- end -}}
+{{- end -}}
+{{- with $placement -}}
+{{- $_ := set $config "placement" . -}}
 {{- end -}}
 {{- with $controller.trustedProxies -}}
 {{- $_ := set $config "trusted_proxies" . -}}

@@ -176,6 +176,22 @@ CALL_REQUESTS = Metric(
     ("region", "result"),
     values={"result": ("ticket", "dialled", "full", "unavailable", "limited", "failed")},
 )
+PLACEMENTS = Metric(
+    "voicefleet_placements",
+    "counter",
+    "Calls given to a region where there are several, by what led them there. spill: those that come first had no "
+    "room, or were unwell.",
+    ("region", "reason"),
+    values={"reason": ("asked", "round_trip", "network", "country", "free", "spill")},
+)
+ROUND_TRIPS_IGNORED = Metric(
+    "voicefleet_round_trips_ignored",
+    "counter",
+    "Measured round trips of callers that were not believed: a forged token, an old one, a time that cannot be, or "
+    "Redis's clock is not known yet.",
+    ("reason",),
+    values={"reason": ("forged", "old", "impossible", "no_clock")},
+)
 WORKERS = Metric(
     "voicefleet_workers",
     "gauge",

@@ -97,7 +97,8 @@ function note.caller(room, sid)
   end
   redis.call('HDEL', log, 'left_ms')
   if redis.call('HSETNX', log, 'here', 1) == 1 then
-    add_fact(id, {e = 'caller'})
+    local why = record and record.placement
+    add_fact(id, {e = 'caller', why = why ~= '' and why or nil})
     return {id, redis.call('HGET', log, 'trace') or ''}
   end
 end

@@ -22,6 +22,7 @@ PENDING_S = TICKET_TTL_S + 60 + 5
 OVER_S = 900
 """A call that is over is remembered for so long: LiveKit renews the token of a caller who is in a room every few
 minutes, for 10 minutes, and it lets in again, into a new room of the same name."""
+CLOCK_ASKED_EVERY_S = 5.0
 _REDIS_LIMIT_S = 0.5
 """`POST /v1/calls` must not wait for a slow Redis."""
 
@@ -39,6 +40,8 @@ class Limiter:
         self._every = KeyLimits(calls, per_minute)
         self._own: dict[str, KeyLimits] = {}
         self._local: dict[str, tuple[int, int]] = {}
+        self._asked: tuple[float, float] | None = None
+        """When Redis was asked for its time last, and the answer, seconds."""
 
     def take(self, ring: KeyRing) -> None:
         """The keys, with bounds of their own, are these from now on."""
@@ -59,8 +62,7 @@ class Limiter:
         the seconds until the next one will be."""
         try:
             async with asyncio.timeout(_REDIS_LIMIT_S):
-                seconds, _ = await self._redis.time()
-                window, passed = divmod(int(seconds), WINDOW_S)
+                window, passed = divmod(int(await self._redis_now_s()), WINDOW_S)
                 name = f"{PREFIX}:requests:{{{key}}}:{window}"
                 async with self._redis.pipeline(transaction=True) as pipe:
                     pipe.incr(name)
@@ -72,6 +74,14 @@ class Limiter:
             count = before[1] + 1 if before[0] == window else 1
             self._local[key] = (window, count)
         return None if count <= self.per_minute(key.partition(":")[0]) else float(WINDOW_S - passed)
+
+    async def _redis_now_s(self) -> float:
+        """Redis's clock, which all replicas share: asked now and then, and reckoned between."""
+        if self._asked is None or self._clock.monotonic() - self._asked[0] > CLOCK_ASKED_EVERY_S:
+            seconds, micros = await self._redis.time()
+            self._asked = self._clock.monotonic(), int(seconds) + int(micros) / 1_000_000
+        at_s, then_s = self._asked
+        return then_s + self._clock.monotonic() - at_s
 
     async def reserve(self, key: str, region: str, room: str, gone: Gone) -> bool:
         """Count the ticket for a new call of `key`, unless that would be one call too many.
