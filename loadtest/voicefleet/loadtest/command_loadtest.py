@@ -246,7 +246,7 @@ def show(result: Mapping[str, Any], console: Console, name: str = NAME) -> None:
 
 
 def _parts_table(parts: Sequence[Mapping[str, Any]]) -> Table:
-    table = figures_table("", "", ("calls", "event loop late (p99)", "of the cores", "frames late (p99)"))
+    table = figures_table("", "", ("calls", "loop late", "cores", "frames late"))
     for part in parts:
         health = part["generator"] or {}
         cpu_share = health.get("cpu_share")

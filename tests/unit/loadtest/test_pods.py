@@ -704,7 +704,7 @@ def test_options_of_pods() -> None:
     )
     for fields, says in (
         (kubernetes_fields(0, None, None, None, None), "--pods = 0: must lie between 1 and 500"),
-        (kubernetes_fields(None, "A b", None, None, None), "namespace = 'A b'"),
+        (kubernetes_fields(None, "A b", None, None, None), "namespace = 'A b': is no name in Kubernetes"),
     ):
         with pytest.raises(ConfigError, match=says):
             on_kubernetes(True, fields)
@@ -725,3 +725,24 @@ def test_a_namespace_that_is_not_there_is_told_from_a_release_that_is_not() -> N
     api = JobApi(None, "nope")
     error = api.usage_error(ApiError('cannot create a ConfigMap: 404 namespaces "nope" not found', NOT_FOUND))
     assert str(error) == "--namespace = 'nope': no such namespace. Give the one of the chart's release."
+
+
+@pytest.mark.parametrize(
+    ("content", "context", "says"),
+    [
+        (None, None, r"there is no access to a cluster: there is no .*kubeconfig"),
+        ("contexts: [{name: x, context: {cluster: x}}]\ncurrent-context: x", "y", "--context = 'y'.*contexts"),
+        ("a: [", None, "there is no access to a cluster"),
+    ],
+)
+async def test_without_a_cluster_there_is_one_message(
+    content: str | None, context: str | None, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "kubeconfig"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    monkeypatch.setattr("kubernetes.aio.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(file))
+    with pytest.raises(UsageError, match=says):
+        async with JobApi(context, None):
+            pass
