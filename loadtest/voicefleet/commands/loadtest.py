@@ -55,6 +55,10 @@ UntilOption = Annotated[
 ]
 AtMostOption = Annotated[int, typer.Option(help="Of --until-it-breaks: the most calls at once to try.")]
 StartOption = Annotated[int, typer.Option("--start", help="Of --until-it-breaks: the calls at once to begin with.")]
+RestOption = Annotated[
+    float,
+    typer.Option("--rest", help="Of --until-it-breaks: seconds of rest in which the pool takes its slots back."),
+]
 AtLeastOption = Annotated[int, typer.Option(help="Of --until-it-breaks: fewer are a bad result, exit code 1.")]
 EngineOption = Annotated[str, typer.Option(help="Who holds the calls: python, or go, hundreds of calls a core.")]
 KubernetesOption = Annotated[
@@ -103,6 +107,7 @@ def loadtest(
     at_most: AtMostOption = 100,
     start: StartOption = 1,
     at_least: AtLeastOption = 1,
+    rest: RestOption = 15.0,
     kubernetes: KubernetesOption = False,
     pods: PodsOption = None,
     namespace: NamespaceOption = None,
@@ -131,7 +136,7 @@ def loadtest(
     options = LoadOptions(target, calls, rate, turns, seed, patience, metrics, tuple(fail_if or ()), engine, where)
     destinations = Destinations(json_path, csv, junit, html)
     if until is not None:
-        wanted = SearchOptions(until, at_most, start, at_least)
+        wanted = SearchOptions(until, at_most, start, at_least, rest)
         code = search_capacity(options.scenario, wanted, metrics=metrics, engine=engine, destinations=destinations)
         raise typer.Exit(code)
     raise typer.Exit(run_it(options, destinations))
@@ -156,6 +161,7 @@ def run(
     at_most: AtMostOption = 100,
     start: StartOption = 1,
     at_least: AtLeastOption = 1,
+    rest: RestOption = 15.0,
     kubernetes: KubernetesOption = False,
     pods: PodsOption = None,
     namespace: NamespaceOption = None,
@@ -182,7 +188,7 @@ def run(
         metrics=metrics,
         engine=engine,
         destinations=Destinations(json_path, csv, junit, html),
-        until=None if until is None else SearchOptions(until, at_most, start, at_least),
+        until=None if until is None else SearchOptions(until, at_most, start, at_least, rest),
         kubernetes=kubernetes,
         pods=kubernetes_fields(pods, namespace, cluster_context, job_template, secret),
     )

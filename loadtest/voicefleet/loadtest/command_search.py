@@ -35,14 +35,15 @@ class SearchOptions:
         condition: must be true of each level that holds, such as ``ttfa_p95<1.0``.
         at_most, start: the highest level, and the first.
         at_least: a capacity below makes the verdict bad.
-        rest_s: between two levels: the pool takes its slots back.
+        rest_s: between two levels: the pool takes its slots back. Ours keeps one for 5 s for a caller that might come
+            back (VOICEFLEET_RETURN_WAIT_S), and then has its job end.
     """
 
     condition: str
     at_most: int = 100
     start: int = 1
     at_least: int = 1
-    rest_s: float = 5.0
+    rest_s: float = 15.0
 
     def __post_init__(self) -> None:
         require_between("at-most", self.at_most, 1, 10_000)
