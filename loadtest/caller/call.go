@@ -41,6 +41,7 @@ type call struct {
 	present  map[string]bool
 	ears     map[string]*ear
 	heard    earStats // of tracks that are over
+	route    route    // as far as it was seen
 	gone     bool
 	leftOnce sync.Once
 }
@@ -168,6 +169,9 @@ func (c *call) callbacks() *lksdk.RoomCallback {
 		// Only an agent's voice: its background sound is a track of another source.
 		if track.Kind() == webrtc.RTPCodecTypeAudio && of.Source() == livekit.TrackSource_MICROPHONE && isAgent(who) {
 			c.arrived(who)
+			c.mu.Lock()
+			c.route.Codec = codecName(track.Codec().MimeType)
+			c.mu.Unlock()
 			c.listen(track, of.SID(), who.Identity())
 		}
 	}
@@ -230,13 +234,33 @@ func (c *call) listen(track *webrtc.TrackRemote, sid, who string) {
 func (c *call) addUp(one earStats) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if total := c.heard.Packets + one.Packets; total > 0 {
+		c.heard.JitterMs = (c.heard.JitterMs*float64(c.heard.Packets) + one.JitterMs*float64(one.Packets)) / float64(total)
+	}
 	c.heard.Packets += one.Packets
 	c.heard.Lost += one.Lost
 	c.heard.Late += one.Late
 	c.heard.Gaps += one.Gaps
 	c.heard.GapMs += one.GapMs
 	c.heard.Broken += one.Broken
-	c.heard.JitterMs = max(c.heard.JitterMs, one.JitterMs)
+}
+
+// look notes how the packets go. Of a connection that is gone it stays as it was.
+func (c *call) look() {
+	c.mu.Lock()
+	room := c.room
+	c.mu.Unlock()
+	if room == nil {
+		return
+	}
+	found, there := routeOf(room)
+	if !there {
+		return
+	}
+	c.mu.Lock()
+	found.Codec = c.route.Codec
+	c.route = found
+	c.mu.Unlock()
 }
 
 // press sends keys, one after the other, as a telephone's reach an agent.
@@ -291,6 +315,7 @@ func (c *call) leave() {
 		c.joining.Lock()
 		defer c.joining.Unlock()
 		c.pacers.remove(c.mouth)
+		c.look()
 		c.mu.Lock()
 		room, ears := c.room, c.ears
 		c.ears = map[string]*ear{}
@@ -300,11 +325,11 @@ func (c *call) leave() {
 		}
 		c.mu.Lock()
 		c.gone = true
-		heard := c.heard
+		heard, route := c.heard, c.route
 		c.mu.Unlock()
 		if room != nil {
 			room.Disconnect()
 		}
-		c.out.send(event{Event: "left", Call: c.id, Ns: nowNs(), Ear: &heard})
+		c.out.send(event{Event: "left", Call: c.id, Ns: nowNs(), Ear: &heard, Route: &route})
 	})
 }

@@ -25,9 +25,10 @@ type earStats struct {
 	Lost int64 `json:"lost"`
 	Late int64 `json:"late"`
 	// Gaps are holes inside speech that no listener's buffer of 100 ms bridges; GapMs their sum.
-	Gaps     int64   `json:"gaps"`
-	GapMs    float64 `json:"gap_ms"`
-	Broken   int64   `json:"broken"`
+	Gaps   int64   `json:"gaps"`
+	GapMs  float64 `json:"gap_ms"`
+	Broken int64   `json:"broken"`
+	// JitterMs is the mean of what RFC 3550 (6.4.1) has after each packet.
 	JitterMs float64 `json:"jitter_ms"`
 }
 
@@ -45,7 +46,9 @@ type ear struct {
 	nextTs    uint32 // one past the last sample taken
 	arrivedNs int64
 	transit   int64 // of the packet before, ns, for the jitter of RFC 3550
-	quietNs   int64 // silence told to the detector since that packet
+	jitterMs  float64
+	jitterSum float64 // after each packet
+	quietNs   int64   // silence told to the detector since that packet
 }
 
 func newEar(began, ended func(ns int64)) (*ear, error) {
@@ -133,6 +136,9 @@ func (e *ear) close() earStats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.detector.end()
+	if e.stats.Packets > 0 {
+		e.stats.JitterMs = e.jitterSum / float64(e.stats.Packets)
+	}
 	return e.stats
 }
 
@@ -140,10 +146,11 @@ func (e *ear) jitter(ts uint32, now int64) {
 	transit := now - int64(ts)*ms/rtpPerMs
 	if e.started {
 		if d := transit - e.transit; d < 1000*ms && d > -1000*ms {
-			e.stats.JitterMs += (float64(max(d, -d))/float64(ms) - e.stats.JitterMs) / 16
+			e.jitterMs += (float64(max(d, -d))/float64(ms) - e.jitterMs) / 16
 		}
 	}
 	e.transit = transit
+	e.jitterSum += e.jitterMs
 }
 
 // packetMs is how long a packet plays (RFC 6716, section 3.1), at least a frame.

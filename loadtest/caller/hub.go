@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -19,7 +21,21 @@ type hub struct {
 }
 
 func newHub(out *writer) *hub {
-	return &hub{out: out, pacers: &pacers{}, clips: map[string][][]byte{}, calls: map[string]*call{}}
+	h := &hub{out: out, pacers: &pacers{}, clips: map[string][][]byte{}, calls: map[string]*call{}}
+	go h.look()
+	return h
+}
+
+// look has every call see how its packets go, again and again: a connection that is closed does not tell any more.
+func (h *hub) look() {
+	for range time.Tick(lookEvery) {
+		h.mu.Lock()
+		calls := slices.Collect(maps.Values(h.calls))
+		h.mu.Unlock()
+		for _, c := range calls {
+			c.look()
+		}
+	}
 }
 
 // obey reads orders until the other side is gone.

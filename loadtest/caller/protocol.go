@@ -41,6 +41,7 @@ type event struct {
 	Attributes map[string]string `json:"attributes,omitempty"`
 	Error      string            `json:"error,omitempty"`
 	Ear        *earStats         `json:"ear,omitempty"`
+	Route      *route            `json:"route,omitempty"`
 	Health     *health           `json:"health,omitempty"`
 }
 

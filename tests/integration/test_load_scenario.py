@@ -30,7 +30,7 @@ SPEECH_S = 1.8
 class Source:
     """Each call in a room of its own, with an agent there that does not let itself be interrupted."""
 
-    field, address, sends_agents = "--livekit-url", "test", True
+    field, address, sends_agents, read_call = "--livekit-url", "test", True, None
     elsewhere: PlaceElsewhere | None = None
     refusal: UsageError | None = None
 

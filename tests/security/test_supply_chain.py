@@ -30,11 +30,14 @@ EXTRAS: Mapping[str, list[str]] = PROJECT["project"]["optional-dependencies"]
 GROUPS: Mapping[str, list[str]] = PROJECT["dependency-groups"]
 BASE: list[str] = PROJECT["project"]["dependencies"]
 
+# Extras that the development environment has from a lock of their own, or, as opt-in models, not at all.
+ALONE = ("all", "quality", "smart-turn", "smollm", "piper")
+
 # Lock -> what it must pin.
 CONTENT = {
     "scripts/dev.lock": [
         *BASE,
-        *(entry for name, extra in EXTRAS.items() if name not in ("all", "quality", "smart-turn") for entry in extra),
+        *(entry for name, extra in EXTRAS.items() if name not in ALONE for entry in extra),
         # Machines that build the callers' program have a Go of their own; the image has not.
         *(entry for name, group in GROUPS.items() if name != "go" for entry in group),
     ],

@@ -284,6 +284,7 @@ class Caller:
             error=error,
             events=tuple(self._events),
             ended_by=self._ended_by,
+            media=self._client.media,
         )
 
     def _note_of_dialogue(self, kind: str, t_s: float) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 
 from livekit import rtc
 
 from voicefleet.callers.connection import RoomConnection
+from voicefleet.callers.media import MediaMeter, MediaStats
 from voicefleet.callers.port import CallerClient, ClientSettings, EngineFacts, RoomAct, RoomListener
 from voicefleet.callers.tracks import SpeechSource, TrackListener
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.waiting_voice import is_waiting_voice
 from voicefleet.runtime.clock import Clock
+from voicefleet.runtime.tasks import cancel_and_wait
 from voicefleet.speech.clips import Utterance
 from voicefleet.speech.onset_detector import Samples
 from voicefleet.speech.telephone import KEYS
 
 _PUBLISH_GRACE_S = 2.0
+_STATS_EVERY_S = 5.0
+_STATS_LIMIT_S = 1.0
 
 
 class NativeEngine:
@@ -60,6 +65,8 @@ class NativeClient:
         self._publishing: asyncio.Task[rtc.LocalTrackPublication] | None = None
         self._listeners: dict[str, TrackListener] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._meter = MediaMeter()
+        self._measuring: asyncio.Task[None] | None = None
 
     async def join(self) -> str | None:
         """See `port.CallerClient`."""
@@ -88,6 +95,7 @@ class NativeClient:
             self._publishing.result()
         except rtc.participant.PublishTrackError as error:
             raise RuntimeError(repr(error)) from error
+        self._measuring = asyncio.create_task(self._measure(), name="caller-media")
 
     async def until_silent(self) -> None:
         """See `port.CallerClient`."""
@@ -118,12 +126,36 @@ class NativeClient:
                 self._publishing.exception()  # retrieved: whoever was interrupted has another error to tell
             self._publishing.cancel()
         self._connection.gave_up = True
+        await self._stop_measuring()
         source, self._source = self._source, None
         if source is not None:
             await source.aclose()
         listeners, self._listeners = list(self._listeners.values()), {}
         await asyncio.gather(*(listener.aclose() for listener in listeners), *self._closing)
         await self._connection.leave()
+
+    @property
+    def media(self) -> MediaStats | None:
+        """See `port.CallerClient`."""
+        return self._meter.result() if self._measuring is not None else None
+
+    async def _measure(self) -> None:
+        while True:
+            await self._clock.sleep(_STATS_EVERY_S)
+            await self._read_media()
+
+    async def _read_media(self) -> None:
+        # A room that is going away has none any more: what was read before stands.
+        with contextlib.suppress(RuntimeError, TimeoutError):
+            async with asyncio.timeout(_STATS_LIMIT_S):
+                told = await self.room.get_rtc_stats()
+            self._meter.read([*told.publisher_stats, *told.subscriber_stats])
+
+    async def _stop_measuring(self) -> None:
+        if self._measuring is None or self._measuring.done():
+            return
+        await cancel_and_wait([self._measuring])
+        await self._read_media()
 
     def _speaking(self) -> SpeechSource:
         if self._source is None:

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from voicefleet.callers.media import MediaStats
+
 
 @dataclass(frozen=True, slots=True)
 class TurnOutcome:
@@ -32,6 +34,9 @@ class TurnOutcome:
         barge_in: the caller said it over the agent.
         stop_s: of such a turn: first voiced sample of the question to the agent's last before it was quiet. None: it
             went on.
+        worker_ttfa_s: the same by the worker's own clock: the end of speech that it detected, to its first audio. None:
+            not known.
+        parts: where `ttfa_s` went, in seconds (`stages.PARTS`); None: not known.
     """
 
     index: int
@@ -46,6 +51,8 @@ class TurnOutcome:
     apology: bool = False
     barge_in: bool = False
     stop_s: float | None = None
+    worker_ttfa_s: float | None = None
+    parts: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,7 @@ class CallOutcome:
         questions: how many the caller came to ask.
         ended_by: what ended the call: the caller was ``done``, left by its own will (``hangup``) or out of
             ``patience``, or the platform ``disconnected`` it; empty: it ended otherwise, or never began.
+        media: how its packets went; None: not known.
     """
 
     call_id: str
@@ -101,6 +109,7 @@ class CallOutcome:
     events: tuple[tuple[float, str], ...] = ()
     questions: int = 0
     ended_by: str = ""
+    media: MediaStats | None = None
 
     @property
     def pickup_s(self) -> float | None:
@@ -136,6 +145,7 @@ class CallOutcome:
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready mapping: field names as above and `result` and `pickup_s`, tuples as lists."""
         data = asdict(self) | {"result": self.result, "pickup_s": self.pickup_s}
+        data["media"] = None if self.media is None else self.media.to_json()
         data["turns"] = [dict(turn) for turn in data["turns"]]
         data["events"] = [list(event) for event in data["events"]]
         data["voices"] = [list(voice) for voice in data["voices"]]
@@ -154,10 +164,12 @@ def call_from_json(data: Mapping[str, Any]) -> CallOutcome:
     turns = tuple(TurnOutcome(**_known(TurnOutcome, turn)) for turn in data["turns"])
     voices = tuple((who, begin, end) for who, begin, end in data.get("voices", ()))
     events = tuple((t_s, kind) for t_s, kind in data.get("events", ()))
-    return CallOutcome(**{**_known(CallOutcome, data), "turns": turns, "voices": voices, "events": events})
+    media = None if data.get("media") is None else MediaStats(**_known(MediaStats, data["media"]))
+    parts = {"turns": turns, "voices": voices, "events": events, "media": media}
+    return CallOutcome(**{**_known(CallOutcome, data), **parts})
 
 
-def _known(made: type[TurnOutcome] | type[CallOutcome], data: Mapping[str, Any]) -> dict[str, Any]:
+def _known(made: type[TurnOutcome] | type[CallOutcome] | type[MediaStats], data: Mapping[str, Any]) -> dict[str, Any]:
     names = {field.name for field in fields(made)}
     return {name: value for name, value in data.items() if name in names}
 
@@ -169,11 +181,13 @@ def samples(calls: Sequence[CallOutcome], timeout_s: float) -> dict[str, list[fl
     Whoever waited in vain counts with the time waited, at least `timeout_s`: an unanswered turn in `ttfa_s`, and
     with it each question that the caller never came to ask because its call failed; a call without a greeting in
     `greeting_s` and `pickup_s`, a call without an agent in `wait_s`. A reply that cut in has no TTFA and is left
-    out, unless the turn then went unanswered.
+    out, unless the turn then went unanswered. A call that could not join its room, or was given none, counts as
+    `timeout_s` in `join_s`.
     """
     turns = [turn for call in calls for turn in call.turns if turn.ttfa_s is not None or not turn.answered]
     heard = [turn.ttfa_s if turn.ttfa_s is not None else max(turn.waited_s, timeout_s) for turn in turns]
     return {
+        "join_s": [_or_waited(call.connect_s, 0.0, timeout_s) for call in calls],
         "ttfa_s": heard + [timeout_s] * sum(call.lost_questions for call in calls),
         "greeting_s": [_or_waited(call.greeting_s, call.ended_s, timeout_s) for call in calls],
         "pickup_s": [_or_waited(call.pickup_s, call.join_after_s + call.ended_s, timeout_s) for call in calls],
@@ -187,12 +201,27 @@ def samples(calls: Sequence[CallOutcome], timeout_s: float) -> dict[str, list[fl
     }
 
 
+def media_samples(calls: Sequence[CallOutcome]) -> dict[str, list[float]]:
+    """How each call's packets went, one sample a call for which it is known: ``rtt``, ``jitter`` and ``gap`` in
+    seconds, ``loss`` as a ratio, ``mos``."""
+    media = [call.media for call in calls if call.media is not None]
+    told = {
+        "rtt": [one.rtt_s for one in media],
+        "jitter": [one.jitter_s for one in media],
+        "gap": [one.gap_s for one in media],
+        "loss": [one.loss_ratio for one in media],
+        "mos": [one.mos for one in media],
+    }
+    return {name: [value for value in values if value is not None] for name, values in told.items()}
+
+
 def summary(outcomes: Iterable[CallOutcome], *, timeout_s: float = 10.0) -> dict[str, Any]:
     """The figures of a run, quantiles over all `samples` of all calls (never an average of quantiles).
 
     Returns:
         ``{"calls": {offered, answered, silent, cut}, "turns": {asked, answered, apologies},
-        "ttfa_s" | "greeting_s" | "pickup_s" | "wait_s": {p50, p95, max}}``; quantiles in seconds, None without samples.
+        "join_s" | "ttfa_s" | "greeting_s" | "pickup_s" | "wait_s": {p50, p95, max}}``; quantiles in seconds, None
+        without samples.
     """
     calls = list(outcomes)
     turns = [turn for call in calls for turn in call.turns]

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from livekit import rtc
 
+from voicefleet.callers.media import MediaStats
 from voicefleet.callers.tracks import Heard
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError
@@ -96,6 +97,10 @@ class CallerClient(Protocol):
 
     async def leave(self) -> None:
         """Close everything, in bounded time; safe to call twice. A voice that goes on is reported as ended."""
+
+    @property
+    def media(self) -> MediaStats | None:
+        """How the call's packets went; None: not known. Complete after `leave`."""
 
 
 @dataclass(frozen=True, slots=True)

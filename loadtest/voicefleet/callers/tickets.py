@@ -40,6 +40,9 @@ def own_ticket(
 ) -> CallTicket:
     """A ticket without a controller: a new room whose configuration asks LiveKit for the agent.
 
+    Args:
+        agent_name: of the agent; empty: none is asked for, and LiveKit sends one of those that have no name.
+
     Raises:
         ConfigError: an address that is no LiveKit's, or no key and secret.
     """
@@ -58,8 +61,8 @@ def own_ticket(
         api.AccessToken(keys.api_key, keys.api_secret)
         .with_identity(identity)
         .with_grants(api.VideoGrants(room_join=True, room=room))
-        .with_room_config(
-            api.RoomConfiguration(agents=[api.RoomAgentDispatch(agent_name=agent_name, metadata=metadata)])
-        )
     )
+    if agent_name:
+        dispatch = api.RoomAgentDispatch(agent_name=agent_name, metadata=metadata)
+        token = token.with_room_config(api.RoomConfiguration(agents=[dispatch]))
     return CallTicket(url=livekit_url, token=token.to_jwt(), room=room, region=region or "", identity=identity)

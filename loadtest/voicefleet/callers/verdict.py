@@ -11,6 +11,7 @@ from voicefleet.callers.outcome import CallOutcome
 from voicefleet.reporting.table import figures_table, shown
 
 WAITS = {
+    "join_s": "ticket in hand until in the room",
     "pickup_s": "intended start of a call until an agent was heard",
     "wait_s": "in the room until an agent was there",
     "greeting_s": "in the room until the greeting was heard",

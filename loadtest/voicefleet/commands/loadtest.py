@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from voicefleet.contract.parsing.listed import listed
+from voicefleet.loadtest.own_process import hang_up_if_killed
 from voicefleet.runtime.command.options import ControllerOption, JsonOption
 
 _HELP = """Place many calls with real speech, and judge what callers heard. The key is VOICEFLEET_CONTROLLER_KEY.
@@ -25,7 +26,10 @@ LiveKitOption = Annotated[
         help="Call this LiveKit without a controller; LIVEKIT_API_KEY and _SECRET make the tokens.",
     ),
 ]
-AgentNameOption = Annotated[str | None, typer.Option(help="Agent name in these tokens; voicefleet when left out.")]
+AgentNameOption = Annotated[
+    str | None,
+    typer.Option(help="Agent name in these tokens; voicefleet when left out, '' for agents without a name."),
+]
 TokenUrlOption = Annotated[
     str | None, typer.Option(help="Get tokens from this endpoint, of LiveKit's standard form, instead.")
 ]
@@ -51,6 +55,10 @@ UntilOption = Annotated[
 ]
 AtMostOption = Annotated[int, typer.Option(help="Of --until-it-breaks: the most calls at once to try.")]
 StartOption = Annotated[int, typer.Option("--start", help="Of --until-it-breaks: the calls at once to begin with.")]
+RestOption = Annotated[
+    float,
+    typer.Option("--rest", help="Of --until-it-breaks: seconds of rest in which the pool takes its slots back."),
+]
 AtLeastOption = Annotated[int, typer.Option(help="Of --until-it-breaks: fewer are a bad result, exit code 1.")]
 EngineOption = Annotated[str, typer.Option(help="Who holds the calls: python, or go, hundreds of calls a core.")]
 KubernetesOption = Annotated[
@@ -99,6 +107,7 @@ def loadtest(
     at_most: AtMostOption = 100,
     start: StartOption = 1,
     at_least: AtLeastOption = 1,
+    rest: RestOption = 15.0,
     kubernetes: KubernetesOption = False,
     pods: PodsOption = None,
     namespace: NamespaceOption = None,
@@ -113,6 +122,7 @@ def loadtest(
     """Place many calls with real speech, and judge what callers heard."""
     if context.invoked_subcommand is not None:
         return
+    hang_up_if_killed()
     from voicefleet.loadtest.command_loadtest import LoadOptions, search_capacity
     from voicefleet.loadtest.command_loadtest import loadtest as run_it
     from voicefleet.loadtest.command_search import SearchOptions
@@ -126,7 +136,7 @@ def loadtest(
     options = LoadOptions(target, calls, rate, turns, seed, patience, metrics, tuple(fail_if or ()), engine, where)
     destinations = Destinations(json_path, csv, junit, html)
     if until is not None:
-        wanted = SearchOptions(until, at_most, start, at_least)
+        wanted = SearchOptions(until, at_most, start, at_least, rest)
         code = search_capacity(options.scenario, wanted, metrics=metrics, engine=engine, destinations=destinations)
         raise typer.Exit(code)
     raise typer.Exit(run_it(options, destinations))
@@ -151,6 +161,7 @@ def run(
     at_most: AtMostOption = 100,
     start: StartOption = 1,
     at_least: AtLeastOption = 1,
+    rest: RestOption = 15.0,
     kubernetes: KubernetesOption = False,
     pods: PodsOption = None,
     namespace: NamespaceOption = None,
@@ -163,6 +174,7 @@ def run(
     json_path: JsonOption = None,
 ) -> None:
     """Run the scenario of a file; options take the place of what the file says, and --fail-if is added to it."""
+    hang_up_if_killed()
     from voicefleet.loadtest.command_loadtest import run_file
     from voicefleet.loadtest.command_search import SearchOptions
     from voicefleet.loadtest.destinations import Destinations
@@ -176,7 +188,7 @@ def run(
         metrics=metrics,
         engine=engine,
         destinations=Destinations(json_path, csv, junit, html),
-        until=None if until is None else SearchOptions(until, at_most, start, at_least),
+        until=None if until is None else SearchOptions(until, at_most, start, at_least, rest),
         kubernetes=kubernetes,
         pods=kubernetes_fields(pods, namespace, cluster_context, job_template, secret),
     )

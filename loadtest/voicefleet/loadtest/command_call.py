@@ -18,6 +18,7 @@ from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UnreachableError
 from voicefleet.contract.parsing.limits import require_between
 from voicefleet.loadtest.event_printer import EventPrinter
+from voicefleet.loadtest.heard import packets_line
 from voicefleet.loadtest.scenario import MAX_TURNS
 from voicefleet.reporting.result import exit_code, write_json
 from voicefleet.reporting.table import print_problems, shown
@@ -82,6 +83,8 @@ def call(options: CallOptions, *, json_path: Path | None, console: Console | Non
     outcome = asyncio.run(_hold(options, console))
     wrong = faults(outcome, options.turns)
     write_json(json_path, {**outcome.to_json(), "faults": wrong})
+    if outcome.media is not None:
+        console.print(packets_line(outcome.media), markup=False, highlight=False)
     if wrong:
         print_problems(console, [f"bad call: {'; '.join(wrong)}"])
     else:

@@ -20,13 +20,16 @@ from voicefleet.contract.parsing.limits import require_between
 from voicefleet.loadtest.arrivals import MAX_CALLS, Arrivals
 from voicefleet.loadtest.command_search import SearchOptions, search, sentence
 from voicefleet.loadtest.destinations import Destinations
+from voicefleet.loadtest.heard import show_media, show_stages
 from voicefleet.loadtest.metrics import serving
 from voicefleet.loadtest.options import changed, on_kubernetes, require_conditions
 from voicefleet.loadtest.result import DEFAULT, Verdict, build_result
 from voicefleet.loadtest.run import run_scenario
 from voicefleet.loadtest.scenario import MAX_TURNS, Callers, OnKubernetes, Scenario, Target, load_scenario
+from voicefleet.loadtest.stage_times import require_told, with_stage_times
 from voicefleet.loadtest.targets import open_target
 from voicefleet.reporting.table import figures_table, print_problems, shown
+from voicefleet.runtime.clock import SystemClock
 
 NAME = "voicefleet loadtest"
 
@@ -175,16 +178,21 @@ async def _run(scenario: Scenario, name: str, metrics: str | None, engine: str, 
         return await _run_on_pods(scenario, scenario.kubernetes, name, metrics, engine, console)
     offsets_s = [float(offset) for offset in scenario.arrivals.offsets(scenario.seed)]
     async with open_target(scenario.target) as source, serving(metrics) as measures:
+        require_told(scenario.conditions, source.read_call)
         run = await run_scenario(
             scenario, offsets_s, source, console=console, measures=measures, title=name, engine=engine
         )
+        # After the run, which the reading must not disturb.
+        with console.status("reading what the workers measured"):
+            outcomes, reads = await with_stage_times(run.outcomes, source.read_call, SystemClock())
     return build_result(
-        run.outcomes,
+        outcomes,
         run.health,
         run.wall_s,
         fail_if=scenario.conditions,
         timeout_s=scenario.callers.turn_timeout_s,
         engine=run.engine,
+        reads=reads,
     )
 
 
@@ -202,6 +210,8 @@ async def _run_on_pods(
         raise MissingPartError(
             "needs the client of Kubernetes", field="--kubernetes", hint="Install voicefleet[loadtest,controller]."
         )
+    if scenario.target.livekit_url or scenario.target.token_url:
+        require_told(scenario.conditions, None)
     from voicefleet.loadtest.pods.job import run_on_pods
 
     return await run_on_pods(scenario, where, engine=engine, console=console, title=name)
@@ -210,6 +220,8 @@ async def _run_on_pods(
 def show(result: Mapping[str, Any], console: Console, name: str = NAME) -> None:
     """Print a result."""
     console.print(waits_table(result, name))
+    show_media(result, console)
+    show_stages(result, console)
     console.print(f"{counts_line(result)}, {result['turns_cut_in']} cut in; {result['wall_s']} s")
     if result["parts"]:
         console.print(_parts_table(result["parts"]))
@@ -234,7 +246,7 @@ def show(result: Mapping[str, Any], console: Console, name: str = NAME) -> None:
 
 
 def _parts_table(parts: Sequence[Mapping[str, Any]]) -> Table:
-    table = figures_table("", "", ("calls", "event loop late (p99)", "of the cores", "frames late (p99)"))
+    table = figures_table("", "", ("calls", "loop late", "cores", "frames late"))
     for part in parts:
         health = part["generator"] or {}
         cpu_share = health.get("cpu_share")

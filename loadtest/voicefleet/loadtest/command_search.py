@@ -11,7 +11,7 @@ from rich.console import Console
 from voicefleet.contract.api import CallTicket
 from voicefleet.contract.errors import ConfigError, UsageError
 from voicefleet.contract.parsing.limits import require_between
-from voicefleet.loadtest.figures import figures_of
+from voicefleet.loadtest.figures import better_when_high, figures_of, told_by_workers
 from voicefleet.loadtest.metrics import serving
 from voicefleet.loadtest.result import GENERATOR, Verdict
 from voicefleet.loadtest.run import LoadRun, run_scenario
@@ -35,26 +35,34 @@ class SearchOptions:
         condition: must be true of each level that holds, such as ``ttfa_p95<1.0``.
         at_most, start: the highest level, and the first.
         at_least: a capacity below makes the verdict bad.
-        rest_s: between two levels: the pool takes its slots back.
+        rest_s: between two levels: the pool takes its slots back. Ours keeps one for 5 s for a caller that might come
+            back (VOICEFLEET_RETURN_WAIT_S), and then has its job end.
     """
 
     condition: str
     at_most: int = 100
     start: int = 1
     at_least: int = 1
-    rest_s: float = 5.0
+    rest_s: float = 15.0
 
     def __post_init__(self) -> None:
         require_between("at-most", self.at_most, 1, 10_000)
         require_between("start", self.start, 1, self.at_most)
         require_between("at-least", self.at_least, 1, self.at_most)
         require_between("rest", self.rest_s, 0, 600)
-        if self.parsed.comparison.startswith(">") and self.parsed.name != "calls":
+        if self.parsed.name != "calls" and self.parsed.comparison.startswith(">") != better_when_high(self.parsed.name):
             raise ConfigError(
                 "is true of a pool that is worse",
                 field="--until-it-breaks",
                 value=self.condition,
                 hint="Say what has to hold: ttfa_p95<1.0.",
+            )
+        if told_by_workers(self.parsed.name):
+            raise ConfigError(
+                "is what workers tell after a run, and a search goes on before",
+                field="--until-it-breaks",
+                value=self.condition,
+                hint="Use what callers hear, such as ttfa_p95<1.0.",
             )
 
     @property
@@ -196,6 +204,7 @@ class _Ready:
     def __init__(self, source: TicketSource) -> None:
         self.field, self.address, self.sends_agents = source.field, source.address, True
         self.refusal: UsageError | None = None
+        self.read_call = source.read_call
         self.elsewhere = source.elsewhere
         self._source = source
 

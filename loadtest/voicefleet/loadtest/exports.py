@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree
 
+from voicefleet.callers.stages import PARTS
 from voicefleet.loadtest.result import GENERATOR, WHOLE
 
 _CALL = (
@@ -30,6 +31,14 @@ _CALL = (
     "cut",
     "double_speech",
     "error",
+    "rtt_s",
+    "jitter_s",
+    "loss_ratio",
+    "gap_s",
+    "mos",
+    "codec",
+    "path",
+    "candidates",
 )
 _TURN = (
     "call_id",
@@ -47,17 +56,19 @@ _TURN = (
     "reply_end_s",
     "barge_in",
     "stop_s",
+    "worker_ttfa_s",
+    *(f"{part}_s" for part in PARTS),
 )
 
 
 def calls_csv(result: Mapping[str, Any]) -> str:
     """A row per call; empty: unknown. Times are seconds; `t_start_s` is the intended start, from the run's."""
-    return _csv(_CALL, result["outcomes"])
+    return _csv(_CALL, [{**call, **(call.get("media") or {})} for call in result["outcomes"]])
 
 
 def turns_csv(result: Mapping[str, Any]) -> str:
     """A row per question that was asked; times are seconds since the call's join."""
-    rows = [{**turn, **_named(call)} for call in result["outcomes"] for turn in call["turns"]]
+    rows = [{**turn, **_parts(turn), **_named(call)} for call in result["outcomes"] for turn in call["turns"]]
     return _csv(_TURN, rows)
 
 
@@ -91,6 +102,10 @@ def junit_xml(result: Mapping[str, Any], name: str) -> str:
 
 def _named(call: Mapping[str, Any]) -> dict[str, Any]:
     return {name: call[name] for name in ("call_id", "region", "room")}
+
+
+def _parts(turn: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{part}_s": seconds for part, seconds in (turn.get("parts") or {}).items()}
 
 
 def _csv(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:

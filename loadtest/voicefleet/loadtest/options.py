@@ -24,7 +24,7 @@ def target_fields(
     tier: str | None,
     agent: str | None,
 ) -> dict[str, Any]:
-    """The fields of a target that options give; those that are None or empty are left out.
+    """The fields of a target that options give; those that are None or empty are left out, but for an agent's name.
 
     Raises:
         ConfigError: a header that is not HEADER=VARIABLE.
@@ -39,7 +39,7 @@ def target_fields(
         "tier": tier,
         "agent": agent,
     }
-    return {name: value for name, value in fields.items() if value}
+    return {name: value for name, value in fields.items() if value or (name == "agent_name" and value is not None)}
 
 
 def target_of(fields: Mapping[str, Any]) -> Target:

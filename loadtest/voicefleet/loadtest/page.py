@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from voicefleet.loadtest.figures import COUNTS, LATENCIES, SHOWN_STATISTICS
+from voicefleet.callers.stages import PARTS
+from voicefleet.loadtest.figures import COUNTS, LATENCIES, MEDIA, PATHS, SHOWN_STATISTICS, known_figures
+from voicefleet.loadtest.heard import media_line, media_shown
+from voicefleet.loadtest.stage_times import stages_sentence
 from voicefleet.reporting.figure import new_figure, svg
 from voicefleet.reporting.page import render_page
 
@@ -19,13 +22,17 @@ _TITLES = {
     "partial": "Partial: what was played held, and a part of the load is missing",
 }
 _GOOD, _BAD, _GREY = "#2563eb", "#dc2626", "#9ca3af"
+_PART_COLOURS = ("#9ca3af", "#60a5fa", "#2563eb", "#f59e0b", "#16a34a", "#a855f7", "#f472b6")
 _ROWS = 200
 """Calls that the page lists; the CSV has all."""
 
 
 def render_result(result: Mapping[str, Any], name: str) -> str:
     """The page of a result, as `result.build_result` makes it."""
-    figures = result["figures"]
+    # A result of an older release has fewer.
+    figures = {**dict.fromkeys(known_figures()), **result["figures"]}
+    heard = result.get("media") or {"calls": 0}
+    stages = result.get("stages")
     failed = [call for call in result["outcomes"] if call["result"] != "answered"]
     return render_page(
         "voicefleet.loadtest",
@@ -37,12 +44,42 @@ def render_result(result: Mapping[str, Any], name: str) -> str:
         latencies=LATENCIES,
         statistics=SHOWN_STATISTICS,
         counts=COUNTS,
+        media=MEDIA,
+        media_shown={name: [media_shown(name, figures[f"{name}_{one}"]) for one in _of(name)] for name in MEDIA},
+        media_calls=heard["calls"],
+        media_said=media_line(heard) if heard["calls"] else "",
+        paths=PATHS,
+        stages=stages,
+        stages_said=stages_sentence(stages).rstrip(".") if stages else "",
+        parts=PARTS,
+        parts_svg=_parts_chart(result),
         calls_svg=_calls_chart(result),
         ttfa_svg=_ttfa_chart(result),
         answers_svg=_answers_chart(result),
         failed=failed[:_ROWS],
         more=max(0, len(failed) - _ROWS),
     )
+
+
+def _of(name: str) -> tuple[str, str, str]:
+    return ("p50", "p5", "min") if name == "mos" else ("p50", "p95", "max")
+
+
+def _parts_chart(result: Mapping[str, Any]) -> Markup:
+    """The mean answer, laid out: one bar of its parts."""
+    parts = (result.get("stages") or {}).get("parts") or {}
+    figure = new_figure(11, 1.3)
+    axis = figure.subplots()
+    left = 0.0
+    for (part, one), colour in zip(parts.items(), _PART_COLOURS, strict=False):
+        seconds = max(0.0, one["mean"])
+        axis.barh(0, seconds, left=left, color=colour, label=part)
+        left += seconds
+    axis.set_yticks([])
+    axis.set_xlabel("seconds of the mean answer")
+    if parts:
+        figure.legend(fontsize=8, ncols=len(parts), loc="outside upper center")
+    return svg(figure)
 
 
 def _calls_chart(result: Mapping[str, Any]) -> Markup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ from voicefleet.callers.health import GeneratorHealth
 from voicefleet.callers.outcome import CallOutcome, summary
 from voicefleet.callers.verdict import errors_of, shortcomings
 from voicefleet.loadtest.figures import figures_of
+from voicefleet.loadtest.stage_times import CallReads, stages_json
 from voicefleet.loadtest.thresholds import Condition, check
 
 GENERATOR = "the load generator kept time"
@@ -43,6 +45,7 @@ def build_result(
     fail_if: tuple[Condition, ...] = (),
     timeout_s: float = 10.0,
     engine: Mapping[str, Any] | None = None,
+    reads: CallReads | None = None,
     parts: Sequence[Mapping[str, Any]] = (),
     missing: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -52,13 +55,15 @@ def build_result(
         fail_if: what must not become true. Empty: every caller must hear an answer to every turn, and no call be cut.
         timeout_s: what a turn without an answer counts, at least.
         engine: who held the calls, as `engine_json` gives it.
+        reads: how the reading of the workers' stage times went, which are in the turns; None: nobody looked.
         parts: the processes or pods that played it together, as `merging.merged` tells them; empty: it was one.
         missing: what is missing of the load, a sentence for each part that is not whole.
 
     Returns:
         the keys of `outcome.summary`, and ``{"figures": {name: number or null}, "turns_cut_in",
         "generator": {lag_p99_s, lag_max_s, cpu_share, pacing_p99_s, pacing_max_s, pacing_known, start_lag_max_s},
-        "engine": {name, playout_delay_s, packets} or null, "verdict": good | bad | void | partial,
+        "engine": {name, playout_delay_s, packets} or null, "media": {"calls": for which it is known, "codecs", "paths":
+        {name: calls}}, "stages": as `stages_json` has them, "verdict": good | bad | void | partial,
         "shortcomings": [sentence, ...], "remarks": [sentence, ...],
         "parts": [part, ...], "missing": [sentence, ...],
         "criteria": [{"name", "value", "held", "found"}, ...], "wall_s", "turn_timeout_s",
@@ -91,6 +96,8 @@ def build_result(
         "turns_cut_in": sum(turn.cut_in for call in calls for turn in call.turns),
         "generator": {**health.to_json(), "start_lag_max_s": max((call.lag_s for call in calls), default=None)},
         "engine": engine,
+        "media": _media(calls),
+        "stages": stages_json(calls, reads),
         "verdict": _verdict(late, wrong, missing).value,
         "shortcomings": [*([f"void: {late}"] if late else []), *wrong, *(f"partial: {lost}" for lost in missing)],
         "remarks": found if fail_if else [],
@@ -107,3 +114,10 @@ def _verdict(late: str, wrong: Sequence[str], missing: Sequence[str]) -> Verdict
     if late:
         return Verdict.VOID
     return Verdict.BAD if wrong else Verdict.PARTIAL if missing else Verdict.GOOD
+
+
+def _media(calls: Sequence[CallOutcome]) -> dict[str, Any]:
+    known = [call.media for call in calls if call.media is not None]
+    paths = Counter(f"{media.path} {media.candidates}" for media in known if media.path)
+    codecs = Counter(media.codec for media in known if media.codec)
+    return {"calls": len(known), "codecs": dict(codecs), "paths": dict(paths)}

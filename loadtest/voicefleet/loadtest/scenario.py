@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -17,7 +18,7 @@ from voicefleet.runtime.text_file import read_text
 
 MAX_TURNS = 12
 MAX_PODS = 500
-_KUBERNETES_NAME = r"^[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$"
+_KUBERNETES_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 _Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
@@ -32,7 +33,7 @@ class Target(_Part):
     Attributes:
         controller: ``http://HOST:PORT``; None without another address: the environment's.
         livekit_url: ``ws://HOST:PORT``; tokens are made of LIVEKIT_API_KEY and LIVEKIT_API_SECRET.
-        agent_name: whom these tokens ask for.
+        agent_name: whom these tokens ask for; empty: nobody, for agents that LiveKit sends to every room.
         token_url: an endpoint of LiveKit's standard form (POST; `server_url` and `participant_token` come back).
         token_headers: of requests to it: header -> name of the environment variable that holds its value.
         regions: calls take turns among them; empty: the platform chooses.
@@ -148,11 +149,18 @@ class OnKubernetes(_Part):
     """
 
     pods: Annotated[int, Field(ge=1, le=MAX_PODS)] = 2
-    namespace: Annotated[str, Field(pattern=_KUBERNETES_NAME)] | None = None
+    namespace: str | None = None
     context: str | None = None
-    job_template: Annotated[str, Field(pattern=_KUBERNETES_NAME)] = "voicefleet-loadtest"
-    secret: Annotated[str, Field(pattern=_KUBERNETES_NAME)] | None = None
+    job_template: str = "voicefleet-loadtest"
+    secret: str | None = None
     ready_within_s: _Seconds = 300.0
+
+    @field_validator("namespace", "job_template", "secret")
+    @classmethod
+    def _are_names(cls, name: str | None) -> str | None:
+        if name is not None and not _KUBERNETES_NAME.fullmatch(name):
+            raise refused("is no name in Kubernetes", value=name, hint="Use small letters, digits, hyphens and dots.")
+        return name
 
 
 class Scenario(_Part):

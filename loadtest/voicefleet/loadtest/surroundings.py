@@ -41,7 +41,9 @@ class Surroundings:
                 f"no agent came to any of the first {self._finished} calls",
                 field=self._source.field,
                 value=self._source.address,
-                hint="Start workers that register there, or correct --agent-name.",
+                hint="Start workers that register there, or correct --agent-name ('' for agents without a name). "
+                "Workers take no call while their machine is busy (livekit-agents: above 70 % of its CPU), and LiveKit "
+                "must let a second participant into a room (its `room.max_participants`).",
             )
         return None
 

@@ -12,13 +12,16 @@ from typing import Any, Protocol
 import aiohttp
 from livekit import api
 
+from voicefleet.callers.outcome import CallOutcome
 from voicefleet.callers.settings import livekit_keys, named_values
 from voicefleet.callers.swarm import PlaceElsewhere
 from voicefleet.callers.tickets import call_request, own_ticket
 from voicefleet.contract.api import CallTicket
+from voicefleet.contract.call_events import CallSummary
 from voicefleet.contract.errors import ConfigError, UnreachableError, UsageError
 from voicefleet.contract.parsing.validation import nearest
 from voicefleet.loadtest.scenario import Target
+from voicefleet.loadtest.stage_times import ReadCall
 from voicefleet.runtime.command.addresses import require_address
 from voicefleet.runtime.command.asking import ask
 from voicefleet.runtime.command.settings import controller_access
@@ -47,6 +50,10 @@ class TicketSource(Protocol):
     refusal: UsageError | None
     elsewhere: PlaceElsewhere | None
 
+    @property
+    def read_call(self) -> ReadCall | None:
+        """Reads what the workers measured of a call; None: nobody there tells."""
+
     async def place(self, call: int, patience_s: float) -> CallTicket:
         """The ticket of call number `call`, whose caller waits so long for a place where the fleet is full."""
         ...
@@ -56,6 +63,7 @@ class _Controller:
     def __init__(self, target: Target, client: ControllerClient, address: str) -> None:
         self.field, self.address, self.sends_agents = "--controller", address, True
         self.refusal: UsageError | None = None
+        self.read_call: ReadCall | None = self._read
         self.elsewhere: PlaceElsewhere | None = self._place_elsewhere
         self._client = client
         self._requests = [
@@ -77,6 +85,9 @@ class _Controller:
         request = self._requests[call % len(self._requests)]
         return await ask(self.address, self._client.create_call(request, patience_s=patience_s))
 
+    async def _read(self, outcome: CallOutcome) -> CallSummary | None:
+        return await self._client.call(outcome.room, outcome.region or None)
+
     async def _place_elsewhere(self, call: int, region: str, identity: str) -> CallTicket:
         request = self._requests[call % len(self._requests)]
         there = request.model_copy(update={"region": region, "identity": identity})
@@ -87,6 +98,7 @@ class _LiveKit:
     def __init__(self, target: Target, address: str) -> None:
         self.field, self.address, self.sends_agents = "--livekit-url", address, False
         self.refusal: UsageError | None = None
+        self.read_call: ReadCall | None = None
         self.elsewhere: PlaceElsewhere | None = None
         self._target, self._keys = target, livekit_keys()
 
@@ -123,6 +135,7 @@ class _TokenEndpoint:
     def __init__(self, address: str, http: aiohttp.ClientSession) -> None:
         self.field, self.address, self.sends_agents = "--token-url", address, False
         self.refusal: UsageError | None = None
+        self.read_call: ReadCall | None = None
         self.elsewhere: PlaceElsewhere | None = None
         self._http = http
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.loadtest.figures import Figures, require_known
+from voicefleet.loadtest.figures import Figures, require_known, unit_of
 
 _FORM = re.compile(r"\s*([A-Za-z_][\w.]*)\s*(>=|<=|>|<)\s*([0-9][0-9.eE+-]*)\s*(ms|s|%)?\s*")
 _COMPARE: Mapping[str, Callable[[float, float], bool]] = {
@@ -59,12 +59,12 @@ def parse_condition(text: str, *, field: str, example: str = "ttfa_p95>1.0") -> 
         )
     name, comparison, number, unit = match[1], match[2], match[3], match[4] or ""
     require_known(name, field=field, value=text)
-    if (unit == "%") != name.endswith("_ratio") and unit:
+    if unit and {"%": "ratio", "s": "s", "ms": "s"}[unit] != unit_of(name):
         raise ConfigError(
             f"{name} is not measured in {unit}",
             field=field,
             value=text,
-            hint="Give ratios as 0.02 or 2%, latencies as 0.8, 0.8s or 800ms, counts without a unit.",
+            hint="Give ratios and losses as 0.02 or 2%, times as 0.8, 0.8s or 800ms, others without a unit.",
         )
     try:
         bound = float(number) * _UNITS[unit]

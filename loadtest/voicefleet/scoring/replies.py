@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from voicefleet.contract.errors import ConfigError
+from voicefleet.local.model_server.models import Recognizer
 from voicefleet.local.model_server.protocol import SAMPLE_RATE
-from voicefleet.local.model_server.recognition import Recognizer
 from voicefleet.tasks.record import TaskRecord
 
 _MARGIN_S = 0.1

@@ -29,7 +29,7 @@ from voicefleet.tuning.report import render_report
 from voicefleet.tuning.result import SweepResult, build_result
 from voicefleet.tuning.samples import listen_to, of_settings
 from voicefleet.tuning.schedule import in_order
-from voicefleet.tuning.space import Space, candidates, read_space, resolved, simulated_stages
+from voicefleet.tuning.space import Space, candidates, installed, read_space, resolved, simulated_stages
 from voicefleet.tuning.stand import running_stand
 from voicefleet.tuning.sweep import HELDOUT, TUNING, Found, Stand, Sweep
 from voicefleet.tuning.tiers_file import chart_values, tiers_yaml
@@ -54,7 +54,7 @@ def tune(options: TuneOptions, *, json_path: Path | None, console: Console | Non
     console = console or Console()
     # A call that ends while its agent still reports makes livekit's reader warn, with a traceback, into the progress.
     logging.getLogger("livekit").setLevel(logging.ERROR)
-    space = read_space(options.space)
+    space, left_out = installed(read_space(options.space), environment())
     tiers = resolved(space, environment())
     found = read_tasks(options.tasks)
     _require_parts(found, options.tasks)
@@ -76,6 +76,8 @@ def tune(options: TuneOptions, *, json_path: Path | None, console: Console | Non
             clock=clock,
         )
 
+    for sentence in left_out:
+        say(sentence)
     if log.records:
         say(f"goes on with {log.path}: {len(log.records)} calls were played before, in {log.spent_s:.0f} s")
     if not log.curve:

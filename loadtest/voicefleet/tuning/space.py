@@ -11,6 +11,7 @@
         long: {vad: {min_silence_s: 0.5}, endpointing: {min_delay_s: 0.3}}
 
 Each option is a piece of a tier, so whatever a tiers file takes (any plugin, keys by ``{env: NAME}``) fits here too.
+``optional: [stt.whisper-base]`` lets a sweep go without that option where a package of its is not installed.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from voicefleet.contract.calls import TIER_PATTERN
+from voicefleet.contract.errors import MissingPartError
 from voicefleet.contract.parsing.documents import parse_yaml
-from voicefleet.contract.parsing.validation import closest, refused, validated
+from voicefleet.contract.parsing.validation import closest, nearest, refused, validated
 from voicefleet.runtime.text_file import read_text
 from voicefleet.worker.tiers.load import Tiers, resolve_tiers
 from voicefleet.worker.tiers.schema import Tier, TiersFile
@@ -52,6 +54,25 @@ class Space(BaseModel):
         dict[_Axis, Annotated[dict[_Option, dict[str, Any]], Field(min_length=1)]],
         Field(min_length=1, description="Axis -> option -> the fields of a tier that this option sets"),
     ]
+
+    optional: tuple[str, ...] = Field(
+        default=(), description="Options as axis.option: one whose package is not installed is left out, not refused"
+    )
+
+    @model_validator(mode="after")
+    def _optional_is_there(self) -> Space:
+        named = [f"{axis}.{option}" for axis, options in self.axes.items() for option in options]
+        for place, name in enumerate(self.optional):
+            if name not in named:
+                raise refused("is no option", field=f"optional.{place}", value=name, hint=nearest(name, named))
+        for axis, options in self.axes.items():
+            if all(f"{axis}.{option}" in self.optional for option in options):
+                raise refused(
+                    f"has every option of the axis {axis}, and one must stay",
+                    field="optional",
+                    hint="Take one out that needs nothing more.",
+                )
+        return self
 
     @model_validator(mode="after")
     def _fields_of_one_axis_each(self) -> Space:
@@ -133,6 +154,20 @@ def tiers_document(
     """A tiers file, as YAML has it, with a tier for each of `entrants`, and `more` by name."""
     tiers = {c.name: dict(c.fields) for c in entrants} | {name: dict(fields) for name, fields in more.items()}
     return {"pipeline": pipeline, "default": default or next(iter(tiers)), "tiers": tiers}
+
+
+def installed(space: Space, environment: Mapping[str, str]) -> tuple[Space, tuple[str, ...]]:
+    """The space without the optional options whose packages are missing, and a sentence for each of those."""
+    left_out: list[str] = []
+    axes = {axis: dict(options) for axis, options in space.axes.items()}
+    for name in space.optional:
+        axis, _, option = name.partition(".")
+        try:
+            resolved(space.model_copy(update={"axes": {axis: {option: space.axes[axis][option]}}}), environment)
+        except MissingPartError as error:
+            del axes[axis][option]
+            left_out.append(f"without {name}: {error.what}. {error.hint}")
+    return space.model_copy(update={"axes": axes}), tuple(left_out)
 
 
 def resolved(space: Space, environment: Mapping[str, str]) -> Tiers:

@@ -59,6 +59,7 @@ def test_the_result_is_the_json_that_was_promised() -> None:
     assert {key: set(value) if isinstance(value, dict) else value for key, value in result.items()} == {
         "calls": {"offered", "answered", "silent", "cut"},
         "turns": {"asked", "answered", "apologies"},
+        "join_s": quantiles,
         "ttfa_s": quantiles,
         "greeting_s": quantiles,
         "pickup_s": quantiles,

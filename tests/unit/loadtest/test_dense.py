@@ -34,6 +34,8 @@ from voicefleet.stack import caller_program
 pytestmark = pytest.mark.unit
 
 CLIPS = load_utterances()
+EAR = {"packets": 7, "lost": 0, "late": 0, "gaps": 0, "gap_ms": 0.0, "broken": 0, "jitter_ms": 1.0}
+ROUTE = {"codec": "opus", "path": "udp", "candidates": "host/host", "rtt_ms": 2.0}
 TICKET = CallTicket(url="ws://x", token="t", room="r", region="eu")
 
 
@@ -68,7 +70,7 @@ class PlayedProgram:
     def order(self, do: str, **more: Any) -> None:
         self.orders.append({"do": do, **more})
         if do == "leave":
-            self.tell("left", ear={"packets": 7})
+            self.tell("left", ear=EAR, route=ROUTE)
 
     def tell(self, event: str, t_s: float = 0.0, **more: Any) -> None:
         assert self.one is not None
@@ -106,7 +108,9 @@ async def test_what_the_program_tells_is_what_the_caller_heard() -> None:
     assert outcome.wait_s == pytest.approx(0.2, abs=0.05)
     assert outcome.greeting_s == pytest.approx(0.5, abs=0.05)
     assert [order["do"] for order in program.orders] == ["join", "leave"]
-    assert program.counted == [{"packets": 7}]
+    assert program.counted == [EAR]
+    assert outcome.media is not None
+    assert (outcome.media.packets, outcome.media.path, outcome.media.rtt_s) == (7, "udp", 0.002)
 
 
 async def test_a_refused_join_is_an_outcome() -> None:

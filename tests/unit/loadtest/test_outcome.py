@@ -20,6 +20,7 @@ def test_a_run_of_good_calls() -> None:
     assert summary(calls) == {
         "calls": {"offered": 3, "answered": 3, "silent": 0, "cut": 0},
         "turns": {"asked": 3, "answered": 3, "apologies": 0},
+        "join_s": {"p50": 0.1, "p95": 0.1, "max": 0.1},
         "ttfa_s": {"p50": 1.5, "p95": pytest.approx(2.4), "max": 2.5},
         "greeting_s": {"p50": 2.0, "p95": pytest.approx(2.9), "max": 3.0},
         # Late by 10 ms, placed in 100 ms, joined in 100 ms.
@@ -33,6 +34,7 @@ def test_no_calls_give_no_figures_rather_than_zeros() -> None:
     assert summary([]) == {
         "calls": {"offered": 0, "answered": 0, "silent": 0, "cut": 0},
         "turns": {"asked": 0, "answered": 0, "apologies": 0},
+        "join_s": nothing,
         "ttfa_s": nothing,
         "greeting_s": nothing,
         "pickup_s": nothing,

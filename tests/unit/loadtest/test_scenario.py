@@ -106,7 +106,7 @@ def test_the_options_of_the_plain_command_are_a_scenario() -> None:
 
 
 class Source:
-    field, address = "--livekit-url", "ws://l"
+    field, address, read_call = "--livekit-url", "ws://l", None
     elsewhere: PlaceElsewhere | None = None
 
     def __init__(self, *, sends_agents: bool = False, refusal: UsageError | None = None) -> None:

@@ -126,6 +126,8 @@ async def test_leaving_early_ends_every_call_and_leaves_no_task() -> None:
 class Client:
     """Enters the rooms of one region alone, and is told at once that the platform ended the call."""
 
+    media = None
+
     def __init__(self, ticket: CallTicket, listener: RoomListener, clock: JumpClock, reachable: str) -> None:
         self.ticket, self.listener, self.clock, self.reachable = ticket, listener, clock, reachable
 

@@ -13,9 +13,9 @@ from aiohttp import web
 from livekit.agents import APIConnectionError, APIError, APIStatusError, APITimeoutError
 
 from voicefleet.local.model_server.client import ModelClient
-from voicefleet.local.model_server.process import RecognitionServer, runner_of
+from voicefleet.local.model_server.models import Recognition
 from voicefleet.local.model_server.protocol import MAX_PCM_BYTES, Reply
-from voicefleet.local.model_server.recognition import Recognition
+from voicefleet.local.model_server.serving import RequestServer, runner_of
 
 pytestmark = pytest.mark.unit
 
@@ -45,7 +45,7 @@ async def recognize(path: Path, pcm: bytes = b"aa", model: str = "echo", limit_s
 
 
 def server() -> web.Application:
-    return RecognitionServer({"echo": Echo()}, threads=1).application()
+    return RequestServer({"echo": Echo()}, threads=1).application()
 
 
 @pytest.mark.parametrize("pcm", [b"", bytes(64_000), bytes(MAX_PCM_BYTES)])

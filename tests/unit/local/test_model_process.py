@@ -13,10 +13,11 @@ import structlog.testing
 from aiohttp import web
 
 from voicefleet.contract.errors import ConfigError
-from voicefleet.local.model_server import process as model_process
-from voicefleet.local.model_server.process import RecognitionServer, load, runner_of
+from voicefleet.local.model_server import serving
+from voicefleet.local.model_server.models import Recognition
+from voicefleet.local.model_server.process import load
 from voicefleet.local.model_server.protocol import MAX_PCM_BYTES, http_session
-from voicefleet.local.model_server.recognition import Recognition
+from voicefleet.local.model_server.serving import RequestServer, runner_of
 
 pytestmark = pytest.mark.unit
 
@@ -77,7 +78,7 @@ def model() -> GatedModel:
 @pytest.fixture
 async def client(tmp_path: Path, model: GatedModel) -> AsyncIterator[Client]:
     path = tmp_path / "s"
-    runner = runner_of(RecognitionServer({"gated": model}, threads=1).application())
+    runner = runner_of(RequestServer({"gated": model}, threads=1).application())
     await runner.setup()
     await web.UnixSite(runner, path).start()
     yield Client(path)
@@ -136,7 +137,7 @@ async def test_a_body_cut_short_never_reaches_the_model(client: Client, model: G
 async def test_more_than_may_wait_are_refused_for_now(
     client: Client, model: GatedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_process, "MAX_WAITING", 1)
+    monkeypatch.setattr(serving, "MAX_WAITING", 1)
     held = [asyncio.create_task(client.text(b"aa")) for _ in range(2)]
     await client.unfinished(2)
     assert await client.ask(data=b"bb") == (503, "too many requests are waiting")
@@ -181,8 +182,8 @@ async def test_audio_over_the_limit_is_refused_when_its_length_was_not_told(clie
 async def test_a_client_that_sends_too_slowly_is_disconnected(
     tmp_path: Path, model: GatedModel, monkeypatch: pytest.MonkeyPatch, sent: bytes, answered: bytes
 ) -> None:
-    monkeypatch.setattr(model_process, "_READ_LIMIT_S", 0.05)
-    runner = runner_of(RecognitionServer({"gated": model}, threads=1).application())
+    monkeypatch.setattr(serving, "_READ_LIMIT_S", 0.05)
+    runner = runner_of(RequestServer({"gated": model}, threads=1).application())
     await runner.setup()
     await web.UnixSite(runner, tmp_path / "s").start()
     reader, writer = await Client(tmp_path / "s").send(sent)
@@ -201,7 +202,7 @@ async def test_a_model_that_fails_is_worth_a_retry_and_does_not_stop_the_server(
     assert status == 503
     assert "trouble" not in reply
     assert [(record["event"], str(record["exc_info"])) for record in logged] == [
-        ("recognition failed", "a model's own trouble")
+        ("a model failed", "a model's own trouble")
     ]
     assert await client.text(b"ok") == "ok"
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from voicefleet.contract.parsing.wav import WavError
-from voicefleet.local.flite_tts import sentences
 from voicefleet.local.pcm import Speech, read_wav, trim, voiced_tone
+from voicefleet.local.sentence_tts import sentences
 
 pytestmark = pytest.mark.unit
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from voicefleet.contract.errors import ConfigError, MissingPartError, UsageError
-from voicefleet.tuning.space import balanced, candidates, read_space, resolved, simulated_stages
+from voicefleet.tuning.space import balanced, candidates, installed, read_space, resolved, simulated_stages
 
 pytestmark = pytest.mark.unit
 
@@ -56,6 +56,8 @@ def test_the_built_in_space_names_candidates_that_tiers_may_have() -> None:
     [
         ("name: x\naxes: {a: {b: {vadd: {}}}}", ConfigError, ["axes.a.b.vadd", "Did you mean vad?"]),
         ("name: x\naxes: {a: {b: {vad: {}}}, c: {d: {vad: {}}}}", ConfigError, ["axes.c.d.vad", "set by a already"]),
+        ("name: x\naxes: {a: {b: {}, c: {}}}\noptional: [a.d]", ConfigError, ["optional.0", "a.d", "is no option"]),
+        ("name: x\naxes: {a: {b: {}}}\noptional: [a.b]", ConfigError, ["one must stay"]),
         ("name: x\naxis: {}", ConfigError, ["axis", "Did you mean axes?"]),
         ("name: x\naxes: {a: {b: {stt: {plugin: 'nowhere.stt:STT'}}}}", MissingPartError, ["a-b.stt", "not installed"]),
         ("name: x\naxes: {a: {b: {vad: {min_silence_s: 99}}}}", ConfigError, ["a-b.vad.min_silence_s", "99"]),
@@ -68,6 +70,20 @@ def test_a_wrong_space_is_refused_with_the_place(
         resolved(read_space(write(tmp_path, text)), {})
     for words in told:
         assert words in str(refused.value)
+
+
+def test_an_optional_option_is_left_out_where_its_package_is_missing(tmp_path: Path) -> None:
+    text = SPACE + "    odd: {stt: {plugin: 'nowhere.stt:STT'}}\n"
+    with pytest.raises(MissingPartError):
+        resolved(installed(read_space(write(tmp_path, text)), {})[0], {})
+    space, left_out = installed(read_space(write(tmp_path, text + "optional: [pause.odd, llm.slow]\n")), {})
+    assert {axis: list(options) for axis, options in space.axes.items()} == {
+        "llm": ["quick", "slow"],
+        "pause": ["short", "long"],
+    }
+    [sentence] = left_out
+    assert sentence.startswith("without pause.odd: the plugin is not installed (no module named nowhere)")
+    assert resolved(space, {}).by_name
 
 
 def test_a_few_candidates_have_each_option_about_equally_often() -> None:

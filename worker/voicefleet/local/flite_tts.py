@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, ClassVar
 
-from livekit import rtc
-from livekit.agents import APIConnectionError, APIConnectOptions, APITimeoutError, tts, utils
-from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS
+from livekit.agents import APIConnectionError, APITimeoutError
 
 from voicefleet.contract.errors import ConfigError, MissingPartError
 from voicefleet.contract.parsing.wav import WavError
 from voicefleet.local.pcm import Speech, read_wav, trim
+from voicefleet.local.sentence_tts import LEAD_S, TAIL_S, SentenceTTS
 
 VOICES = ("slt", "awb", "rms", "kal16")
 SAMPLE_RATE = 16_000
 
-_LEAD_S = 0.01  # flite begins with up to 0.2 s of silence, every bit of which the caller would wait for
-_TAIL_S = 0.15  # the pause before the next sentence
 _LIMIT_S = 10.0
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences of `text`, so that the first one can be heard while the others are made."""
-    return [s for s in re.split(r"(?<=[.!?])\s+", text.strip()) if re.search(r"\w", s)]
-
-
-class FliteTTS(tts.TTS[Any]):
+class FliteTTS(SentenceTTS):
     """Speaks with one of flite's voices, 16 kHz: a sentence takes 10-60 ms of one core.
 
     Args:
@@ -41,8 +31,6 @@ class FliteTTS(tts.TTS[Any]):
         ConfigError: an argument is out of its range.
         MissingPartError: there is no `flite` on PATH.
     """
-
-    required_models: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, voice: str = "slt", speed_ratio: float = 1.0) -> None:
         if voice not in VOICES:
@@ -61,22 +49,13 @@ class FliteTTS(tts.TTS[Any]):
                 value="voicefleet.local.flite_tts:FliteTTS",
                 hint="Install your system's package `flite`, or choose another text to speech in the tier.",
             )
-        super().__init__(capabilities=tts.TTSCapabilities(streaming=False), sample_rate=SAMPLE_RATE, num_channels=1)
+        super().__init__(sample_rate=SAMPLE_RATE)
         self._voice = voice
         self._command = (program, "-voice", voice, "--setf", f"duration_stretch={1 / speed_ratio:.3f}")
 
     @property
     def model(self) -> str:
         return f"flite-{self._voice}"
-
-    @property
-    def provider(self) -> str:
-        return "voicefleet-local"
-
-    def synthesize(
-        self, text: str, *, conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS
-    ) -> tts.ChunkedStream:
-        return _FliteStream(self, text, conn_options)
 
     async def speak(self, sentence: str, *, limit_s: float = _LIMIT_S) -> Speech:
         """One sentence as speech, silence trimmed.
@@ -91,7 +70,7 @@ class FliteTTS(tts.TTS[Any]):
             wav = Path(directory) / "speech.wav"
             await self._run(("-f", "/dev/stdin", "-o", str(wav)), sentence, limit_s)
             try:
-                return trim(read_wav(wav.read_bytes()), lead_s=_LEAD_S, tail_s=_TAIL_S)
+                return trim(read_wav(wav.read_bytes()), lead_s=LEAD_S, tail_s=TAIL_S)
             except (OSError, WavError) as error:
                 raise APIConnectionError("flite gave no WAV file") from error
 
@@ -115,29 +94,3 @@ class FliteTTS(tts.TTS[Any]):
                 await process.wait()
         if process.returncode != 0:
             raise APIConnectionError(f"flite ended with code {process.returncode}")
-
-
-class _FliteStream(tts.ChunkedStream):
-    def __init__(self, flite: FliteTTS, text: str, conn_options: APIConnectOptions) -> None:
-        super().__init__(tts=flite, input_text=text, conn_options=conn_options)
-        self._flite = flite
-
-    async def _run(self, output_emitter: tts.AudioEmitter) -> None:
-        output_emitter.initialize(
-            request_id=utils.shortuuid("flite_"),
-            sample_rate=SAMPLE_RATE,
-            num_channels=1,
-            mime_type="audio/pcm",
-        )
-        for sentence in sentences(self.input_text):
-            output_emitter.push(_at_rate(await self._flite.speak(sentence)))
-        output_emitter.flush()
-
-
-def _at_rate(speech: Speech) -> bytes:
-    """The samples at `SAMPLE_RATE`: all four voices have it, but the header has the last word."""
-    raw = speech.samples.tobytes()
-    if speech.sample_rate == SAMPLE_RATE or not raw:
-        return raw
-    resampler = rtc.AudioResampler(speech.sample_rate, SAMPLE_RATE)
-    return b"".join(bytes(f.data.cast("b")) for f in [*resampler.push(bytearray(raw)), *resampler.flush()])

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
+from operator import attrgetter
 
 _WORD_SHARE = 0.4
 """Part of the score that whole words decide; trigrams decide the rest."""
@@ -57,18 +57,25 @@ class Matcher:
 
     def best(self, text: str) -> Match | None:
         """The question most like `text`; None when it holds no word at all. Ties go to the earlier question."""
+        found = self.all(text)
+        return max(found, key=attrgetter("score_ratio")) if found else None  # the first of equals
+
+    def all(self, text: str) -> tuple[Match, ...]:
+        """Each phrasing's likeness to `text`, in the order in which they were given; empty when it holds no word."""
         if not words(text):
-            return None
+            return ()
         word_bag, trigram_bag = self._word_bag(text), self._trigram_bag(text)
-        scores = [
-            (
-                _WORD_SHARE * _cosine(word_bag, known_words) + (1 - _WORD_SHARE) * _cosine(trigram_bag, known_trigrams),
+        return tuple(
+            Match(
                 key,
+                min(
+                    1.0,
+                    _WORD_SHARE * _cosine(word_bag, known_words)
+                    + (1 - _WORD_SHARE) * _cosine(trigram_bag, known_trigrams),
+                ),
             )
             for key, known_words, known_trigrams in self._known
-        ]
-        score, key = max(scores, key=itemgetter(0))  # the first of equals
-        return Match(key, min(1.0, score))
+        )
 
     def _word_bag(self, text: str) -> Bag:
         return _bag(words(text), self._word_idf, self._unknown_word)

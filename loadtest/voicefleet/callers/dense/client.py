@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from voicefleet.callers.media import MediaStats, told_by_program
 from voicefleet.callers.port import RoomAct, RoomListener, python_only
 from voicefleet.contract.api import CallTicket
 from voicefleet.runtime.clock import Clock
@@ -59,6 +60,7 @@ class DenseClient:
         self._pressed: asyncio.Future[None] | None = None
         self._left: asyncio.Future[None] | None = None
         self._speaks_until_s = float("-inf")
+        self._media: MediaStats | None = None
 
     async def join(self) -> str | None:
         """See `port.CallerClient`."""
@@ -118,6 +120,11 @@ class DenseClient:
                 self._left.set_result(None)  # the program is gone, and its rooms with it
         await asyncio.wait({self._left}, timeout=_LEAVE_TIMEOUT_S)
 
+    @property
+    def media(self) -> MediaStats | None:
+        """See `port.CallerClient`."""
+        return self._media
+
     # --- what the program tells ---
 
     def told(self, event: Mapping[str, Any]) -> None:
@@ -135,6 +142,7 @@ class DenseClient:
         elif kind == "pressed":
             _settle(self._pressed, None, event.get("error", ""))
         elif kind == "left":
+            self._media = told_by_program(event["ear"], event["route"])
             self._over(self._id, event["ear"])
             _settle(self._left, None)
         elif kind in ("reconnecting", "reconnected"):

@@ -17,7 +17,7 @@ from kubernetes.aio.client import ApiClient, BatchV1Api, Configuration, CoreV1Ap
 from voicefleet.contract.errors import ConfigError, Dependency, UnknownStateError, UnreachableError, UsageError
 from voicefleet.loadtest.pods.gate import ANNOTATION
 from voicefleet.loadtest.pods.manifest import KEY, LABEL, Manifest
-from voicefleet.loadtest.pods.settings import runs_in_cluster
+from voicefleet.loadtest.pods.settings import kubeconfigs, runs_in_cluster
 
 UNAUTHORIZED, FORBIDDEN, NOT_FOUND = 401, 403, 404
 _ANSWER_S = 15.0
@@ -264,6 +264,8 @@ class JobApi:
                 config.load_incluster_config(client_configuration=found)  # type: ignore[no-untyped-call]
                 own = _OWN_NAMESPACE.read_text(encoding="utf-8")
             else:
+                if not any(path.is_file() for path in kubeconfigs()):
+                    raise config.ConfigException(f"there is no {', '.join(map(str, kubeconfigs()))}")
                 loader = await config.load_kube_config(  # type: ignore[no-untyped-call]
                     context=self._context, client_configuration=found, persist_config=False
                 )

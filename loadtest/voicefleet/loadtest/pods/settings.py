@@ -6,7 +6,12 @@ import os
 from pathlib import Path
 
 
+def kubeconfigs() -> list[Path]:
+    """The files that kubectl would read, whether they are there or not."""
+    given = os.environ.get("KUBECONFIG", "")
+    return [Path(path) for path in given.split(os.pathsep) if path] or [Path.home() / ".kube" / "config"]
+
+
 def runs_in_cluster() -> bool:
     """Whether this is a pod, and nobody has given it a kubeconfig."""
-    given = "KUBECONFIG" in os.environ or (Path.home() / ".kube" / "config").is_file()
-    return not given and bool(os.environ.get("KUBERNETES_SERVICE_HOST"))
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and not any(path.is_file() for path in kubeconfigs())

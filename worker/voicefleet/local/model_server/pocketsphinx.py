@@ -14,8 +14,8 @@ import signal
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
+from voicefleet.local.model_server.models import BrokenModelError, Recognition
 from voicefleet.local.model_server.protocol import SAMPLE_RATE
-from voicefleet.local.model_server.recognition import BrokenModelError, Recognition
 
 _PR_SET_PDEATHSIG = 1
 

@@ -4,167 +4,102 @@
 
 The socket appears once every model is loaded, readable by this user alone; then the process prints one JSON line:
 ``{"ready": true}`` (or ``{"ready": false, "error": ..., "field": ..., "hint": ...}``, and its exit code is 2). Requests
-are served first come, first served, N at a time; one whose client disconnects while it waits is dropped. With
-`--supervised` the process ends when its stdin closes, that is when its parent dies, however it dies.
+of a model are served first come, first served, N at a time; one whose client disconnects while it waits is dropped.
+With `--supervised` the process ends when its stdin closes, that is when its parent dies, however it dies.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import concurrent.futures
 import contextlib
 import json
 import os
 import signal
-import threading
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
 from voicefleet.contract.errors import ConfigError, MissingPartError, UsageError
-from voicefleet.local.model_server.protocol import MAX_PCM_BYTES, MODELS, Reply
-from voicefleet.local.model_server.recognition import BrokenModelError, Recognition, Recognizer
-from voicefleet.runtime.logs.setup import configure_logs, get_logger
+from voicefleet.local.model_server.models import Model
+from voicefleet.local.model_server.packages import PACKAGES
+from voicefleet.local.model_server.protocol import MODELS
+from voicefleet.local.model_server.serving import RequestServer, runner_of
+from voicefleet.runtime.logs.setup import configure_logs
 from voicefleet.runtime.settings import log_personal_data
 
-MAX_WAITING = 64
-"""Requests that may wait for a thread; at 0.1-0.3 s each, later ones would be answered too late for a call."""
-
-_READ_LIMIT_S = 10.0
-
-_EXTRAS = {"whisper-base": "local,models"}
-"""The extras that bring a model's packages, where it is not `local`."""
-
-log = get_logger(__name__)
+Loader = Callable[[int], Model]
 
 
-def load(models: tuple[str, ...], threads: int) -> dict[str, Recognizer]:
+def _whisper(threads: int) -> Model:
+    from voicefleet.local.model_server.whisper import WhisperModel
+
+    return WhisperModel(threads)
+
+
+def _whisper_base(threads: int) -> Model:
+    from voicefleet.local.model_server.whisper import WhisperModel, base_model
+
+    return WhisperModel(threads, base_model)
+
+
+def _pocketsphinx(threads: int) -> Model:
+    from voicefleet.local.model_server.pocketsphinx import PocketSphinxPool
+
+    return PocketSphinxPool(threads)
+
+
+def _smollm2(threads: int) -> Model:
+    from voicefleet.local.model_server.llama import LlamaModel, smollm2_weights
+
+    return LlamaModel(threads, smollm2_weights())
+
+
+def _piper(threads: int) -> Model:
+    from voicefleet.local.model_server.piper import PiperPool
+
+    return PiperPool(threads)
+
+
+_LOADERS: Mapping[str, Loader] = {
+    "whisper": _whisper,
+    "whisper-base": _whisper_base,
+    "pocketsphinx": _pocketsphinx,
+    "smollm2": _smollm2,
+    "piper": _piper,
+}
+
+
+def load(models: tuple[str, ...], threads: int) -> dict[str, Model]:
     """Load the named models.
 
     Raises:
         ConfigError: no such model.
         MissingPartError: the package that carries it is not installed.
     """
-    loaded: dict[str, Recognizer] = {}
+    loaded: dict[str, Model] = {}
     for name in models:
+        if name not in _LOADERS:
+            raise ConfigError("no such model", field="models", value=name, hint=f"Use any of {', '.join(MODELS)}.")
         try:
-            if name == "whisper":
-                from voicefleet.local.model_server.whisper import WhisperModel
-
-                loaded[name] = WhisperModel(threads)
-            elif name == "whisper-base":
-                from voicefleet.local.model_server.whisper import WhisperModel, base_model
-
-                loaded[name] = WhisperModel(threads, base_model)
-            elif name == "pocketsphinx":
-                from voicefleet.local.model_server.pocketsphinx import PocketSphinxPool
-
-                loaded[name] = PocketSphinxPool(threads)
-            else:
-                raise ConfigError("no such model", field="models", value=name, hint=f"Use any of {', '.join(MODELS)}.")
+            loaded[name] = _LOADERS[name](threads)
         except ImportError as error:
             raise MissingPartError(
-                f"the model needs the Python package {error.name}",
-                field=f"models.{name}",
-                hint=f"Install `voicefleet[{_EXTRAS.get(name, 'local')}]`.",
+                f"the model needs the Python package {error.name}", field=f"models.{name}", hint=PACKAGES[name].hint
             ) from error
     return loaded
 
 
-class RecognitionServer:
-    """Answers requests with loaded models, `threads` at a time, first come, first served."""
-
-    def __init__(self, models: Mapping[str, Recognizer], threads: int) -> None:
-        self._models = models
-        self._threads = threads
-        self._executor = concurrent.futures.ThreadPoolExecutor(threads, thread_name_prefix="recognize")
-        self._unfinished = 0
-        self._running: dict[int, float] = {}
-
-    def application(self) -> web.Application:
-        """The routes of the protocol."""
-        app = web.Application(client_max_size=MAX_PCM_BYTES)
-        app.router.add_get("/status", self._status)
-        app.router.add_post("/recognize/{model}", self._recognize)
-        return app
-
-    @property
-    def busy(self) -> bool:
-        """Whether a request is being computed."""
-        return bool(self._running)
-
-    async def _status(self, _: web.Request) -> web.Response:
-        oldest = min(self._running.values(), default=None)
-        oldest_s = 0.0 if oldest is None else time.perf_counter() - oldest
-        return web.json_response({"unfinished": self._unfinished, "oldest_running_s": oldest_s})
-
-    async def _recognize(self, request: web.Request) -> web.Response:
-        recognizer = self._models.get(request.match_info["model"])
-        if recognizer is None:
-            raise web.HTTPNotFound(text="this model is not loaded")
-        pcm = await _read_pcm(request)
-        if self._unfinished >= MAX_WAITING + self._threads:
-            raise web.HTTPServiceUnavailable(text="too many requests are waiting")
-        self._unfinished += 1
-        requested = time.perf_counter()
-        try:
-            # Closing the connection cancels us, and the work with us; that has an effect only until a thread takes it.
-            recognition, began, ended = await asyncio.get_running_loop().run_in_executor(
-                self._executor, partial(self._timed, recognizer, pcm, dict(request.query))
-            )
-        except Exception as error:
-            log.error("recognition failed", exc_info=error)
-            if isinstance(error, BrokenModelError):
-                # Only a new process, which the keeper starts, can recognize again.
-                asyncio.get_running_loop().call_soon(os._exit, 1)
-            raise web.HTTPServiceUnavailable(text=f"recognition failed ({type(error).__name__})") from error
-        finally:
-            self._unfinished -= 1
-        reply = Reply(recognition.text, recognition.confidence_ratio, began - requested, ended - began)
-        return web.json_response(asdict(reply))
-
-    def _timed(self, recognizer: Recognizer, pcm: bytes, options: dict[str, Any]) -> tuple[Recognition, float, float]:
-        began = time.perf_counter()
-        key = threading.get_ident()
-        self._running[key] = began
-        try:
-            return recognizer.recognize(pcm, options), began, time.perf_counter()
-        finally:
-            del self._running[key]
-
-
-async def _read_pcm(request: web.Request) -> bytes:
-    if (request.content_length or 0) > MAX_PCM_BYTES:
-        raise web.HTTPRequestEntityTooLarge(MAX_PCM_BYTES, request.content_length or 0)  # before it is read
-    try:
-        async with asyncio.timeout(_READ_LIMIT_S):
-            pcm = await request.read()
-    except TimeoutError as error:
-        raise web.HTTPRequestTimeout(text="the audio did not arrive in time") from error
-    if len(pcm) % 2:
-        raise web.HTTPBadRequest(text="the audio must be 16-bit samples")
-    return pcm
-
-
-def runner_of(app: web.Application) -> web.AppRunner:
-    """Serves `app`; cancels the request of a client that disconnects, and closes a connection that sends none."""
-    return web.AppRunner(app, handler_cancellation=True, keepalive_timeout=_READ_LIMIT_S, access_log=None)
-
-
-async def _serve(socket_path: Path, models: Mapping[str, Recognizer], threads: int, supervised: bool) -> None:
+async def _serve(socket_path: Path, models: Mapping[str, Model], threads: int, supervised: bool) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     if supervised:
         _on_end_of_stdin(loop, stopping.set)
-    server = RecognitionServer(models, threads)
+    server = RequestServer(models, threads)
     runner = runner_of(server.application())
     await runner.setup()
     site = web.UnixSite(runner, socket_path)
@@ -200,7 +135,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="voicefleet.local.model_server.keeper")
     parser.add_argument("--socket", type=Path, required=True)
     parser.add_argument("--models", required=True, help="comma-separated: " + ", ".join(MODELS))
-    parser.add_argument("--threads", type=int, default=2, help="recognitions at a time")
+    parser.add_argument("--threads", type=int, default=2, help="requests of each model at a time")
     parser.add_argument("--supervised", action="store_true", help="end when stdin ends")
     chosen = parser.parse_args(arguments)
     configure_logs("WARNING", personal_data=log_personal_data(), process="models")

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
+from voicefleet.local.model_server.models import Recognition
 from voicefleet.local.model_server.protocol import SAMPLE_RATE
-from voicefleet.local.model_server.recognition import Recognition
 
 WINDOWS_S = (10, 15, 30)
 _TAIL_S = 1.0  # silence after the speech: without it the last word is lost

@@ -11,6 +11,7 @@ from voicefleet.contract.errors import ConfigError, Mistakes
 from voicefleet.contract.parsing.documents import parse_yaml
 from voicefleet.contract.parsing.renamed import TIERS_FILE
 from voicefleet.contract.parsing.validation import validated
+from voicefleet.local.model_server.packages import require_models
 from voicefleet.runtime.text_file import read_text
 from voicefleet.worker.ladder.decision import LadderRules
 from voicefleet.worker.phrases.table import PhraseTable, load_phrases
@@ -92,7 +93,7 @@ def resolve_tiers(file: TiersFile, environment: Mapping[str, str], source: str =
         source: what holds the tiers, for messages.
 
     Raises:
-        MissingPartError: a plugin, or a turn detector's package, is not installed.
+        MissingPartError: a plugin, or the package of a model or turn detector, is not installed.
         ConfigError: a class is not there, an argument is not known, an environment variable is not set, or an
             apology's audio cannot be played; `ConfigErrors` when several things are wrong.
     """
@@ -127,6 +128,8 @@ def _resolve_stage(provider: StageProvider, stage: str, field: str, environment:
     for place, one in named.items():
         with mistakes.noted():
             found.append(find_provider(one, place, environment))
+            # Said here, not by a worker that cannot load it.
+            require_models(getattr(found[-1].cls, "required_models", ()), f"{place}.plugin")
             if provider.fallback:
                 _check_kind(found[-1], stage, place, one.plugin)
     mistakes.refuse()

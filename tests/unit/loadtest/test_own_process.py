@@ -1,0 +1,52 @@
+"""A command that goes on in a fork: what passes through, and what happens when whoever waits for it is gone."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.unit
+
+COMMAND = """
+import sys, time
+from voicefleet.loadtest.own_process import hang_up_if_killed
+
+print("before")
+hang_up_if_killed()
+try:
+    print("after", flush=True)
+    if len(sys.argv) == 2:
+        sys.exit(int(sys.argv[1]))
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("hung up", flush=True)
+    sys.exit(130)
+"""
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    # As a script's background has it: Ctrl-C is ignored from the start.
+    ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
+    return subprocess.Popen([*ignoring, sys.executable, "-c", COMMAND, *arguments], stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_output_and_exit_code_pass_through_once(code: int) -> None:
+    process = started(str(code))
+    out, _ = process.communicate(timeout=20)
+    assert (out, process.returncode) == ("before\nafter\n", code)
+
+
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130)], ids=["kill -9", "SIGTERM"])
+def test_however_it_is_ended_it_hangs_up(how: signal.Signals, code: int) -> None:
+    process = started("wait", "long")
+    assert process.stdout is not None
+    while process.stdout.readline() != "after\n":
+        pass
+    process.send_signal(how)
+    # Up to the end of the output: of both processes.
+    out, _ = process.communicate(timeout=20)
+    assert (out, process.returncode) == ("hung up\n", code)
