@@ -210,6 +210,8 @@ async def _run_on_pods(
         raise MissingPartError(
             "needs the client of Kubernetes", field="--kubernetes", hint="Install voicefleet[loadtest,controller]."
         )
+    if scenario.target.livekit_url or scenario.target.token_url:
+        require_told(scenario.conditions, None)
     from voicefleet.loadtest.pods.job import run_on_pods
 
     return await run_on_pods(scenario, where, engine=engine, console=console, title=name)

@@ -15,6 +15,7 @@ from typing import Any
 from voicefleet.callers.health import GeneratorHealth
 from voicefleet.callers.outcome import CallOutcome
 from voicefleet.loadtest.result import build_result
+from voicefleet.loadtest.stage_times import CallReads
 from voicefleet.loadtest.thresholds import Condition
 
 
@@ -29,6 +30,7 @@ class Part:
         health: of its generator, as it last told; None: it told nothing.
         wall_s: how long it played, as far as is known; None: it never began.
         engine: who held its calls, as `engine_json` gives it; None: it did not tell.
+        reads: how the reading of the workers' stage times went; None: it did not come to that.
         trouble: why it is not whole, in words; empty: it ended in order.
         facts: what else the result tells of it.
     """
@@ -39,6 +41,7 @@ class Part:
     health: GeneratorHealth | None
     wall_s: float | None
     engine: Mapping[str, Any] | None = None
+    reads: CallReads | None = None
     trouble: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
@@ -81,6 +84,7 @@ def merged(
         fail_if=fail_if,
         timeout_s=timeout_s,
         engine=_engine([part.engine for part in parts if part.engine is not None]),
+        reads=_reads([part.reads for part in parts if part.reads is not None]),
         parts=[part.to_json() for part in parts],
         missing=[part.missing for part in parts if part.missing],
     )
@@ -96,6 +100,17 @@ def worst(healths: Sequence[GeneratorHealth], *, same_machine: bool) -> Generato
         pacing_p99_s=_largest(health.pacing_p99_s for health in healths),
         pacing_max_s=_largest(health.pacing_max_s for health in healths),
         pacing_known=all(health.pacing_known for health in healths),
+    )
+
+
+def _reads(reads: Sequence[CallReads]) -> CallReads | None:
+    if not reads:
+        return None
+    return CallReads(
+        sum(one.calls for one in reads),
+        sum(one.read for one in reads),
+        sum(one.unknown for one in reads),
+        next((one.why for one in reads if one.why), ""),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -68,8 +69,8 @@ class Played:
         self.gate.write_text(Told(beat, start_at).to_json())
 
     @contextlib.asynccontextmanager
-    async def _open_target(self, _target: Any) -> AsyncIterator[None]:
-        yield
+    async def _open_target(self, _target: Any) -> AsyncIterator[Any]:
+        yield SimpleNamespace(read_call=None)
 
     async def _run_scenario(self, _scenario: Any, offsets_s: Any, *_: Any, part: PartOfRun, **__: Any) -> LoadRun:
         await asyncio.sleep(2.0)

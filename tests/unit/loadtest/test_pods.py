@@ -19,9 +19,11 @@ from support.terminal import terminal, text_of
 from support.virtual_time import LoopClock, now_s, run
 from voicefleet.callers.health import GeneratorHealth
 from voicefleet.callers.outcome import CallOutcome
+from voicefleet.callers.stages import PARTS
 from voicefleet.contract.errors import ConfigError, UnreachableError, UsageError
 from voicefleet.loadtest.arrivals import Arrivals
 from voicefleet.loadtest.command_loadtest import LoadOptions
+from voicefleet.loadtest.merging import merged
 from voicefleet.loadtest.options import kubernetes_fields, on_kubernetes
 from voicefleet.loadtest.pods.api import FORBIDDEN, NOT_FOUND, ApiError, JobApi
 from voicefleet.loadtest.pods.gate import ALONE_AFTER_S, ANNOTATION, Attendance, Told, parse_told
@@ -32,6 +34,7 @@ from voicefleet.loadtest.pods.plan import parse_plan, plan_of
 from voicefleet.loadtest.pods.record import INDEX, SILENT_S, PodRecord, PodState, pod_state
 from voicefleet.loadtest.run import LoadRun
 from voicefleet.loadtest.scenario import Callers, OnKubernetes, Scenario, Target
+from voicefleet.loadtest.stage_times import CallReads
 
 pytestmark = pytest.mark.unit
 
@@ -174,10 +177,10 @@ def test_the_plans_config_map_goes_with_the_job_and_no_secret_is_in_it() -> None
 class Log:
     """A teller whose lines a record takes, after `delay_s`; the pod's clock is ahead by `ahead_s`."""
 
-    def __init__(self, planned: int = 3, ahead_s: float = 0.0) -> None:
+    def __init__(self, planned: int = 3, ahead_s: float = 0.0, watcher: Any = None) -> None:
         self.now_s, self.ahead_s, self.delay_s = 100.0, ahead_s, 0.0
         self.lines: list[str] = []
-        self.record = PodRecord(1, planned, self.now_s)
+        self.record = PodRecord(1, planned, self.now_s, watcher)
         self.tell = Teller(self._write, lambda: 1000.0 + self.now_s + self.ahead_s)
 
     def _write(self, line: str) -> None:
@@ -203,6 +206,26 @@ def test_a_pod_that_ends_in_order_is_whole() -> None:
     assert (part.missing, part.wall_s, part.engine) == ("", 30.0, {"name": "go", "packets": None})
     assert part.health == replace(FINE, pacing_p99_s=0.001)
     assert part.outcomes == tuple(calls(1, 4)), "a call arrives as it was"
+
+
+def test_what_the_workers_measured_comes_after_the_calls_and_is_merged() -> None:
+    seen = Seen()
+    log = Log(planned=2, watcher=seen)
+    log.tell.ready()
+    log.tell.began(0.0)
+    first, second = calls(1, 4)
+    for call in (first, second):
+        log.tell.call(call)
+    parts = dict.fromkeys(PARTS, 0.0) | {"llm": 0.4, "network": 0.1}
+    known = replace(first, turns=tuple(replace(turn, worker_ttfa_s=0.4, parts=parts) for turn in first.turns))
+    log.tell.stage_times([known, second], CallReads(2, 1, 1, "away"))
+    log.tell.end(LoadRun((), FINE, 30.0, {"name": "go", "packets": None}))
+    part = log.record.part()
+    assert part.outcomes == (known, second)
+    assert len(seen.all) == 2, "a call is over once"
+    stages = merged([part, part], fail_if=(), timeout_s=10.0, same_machine=False)["stages"]
+    assert (stages["calls"], stages["read"], stages["unknown"], stages["why"]) == (4, 2, 2, "away")
+    assert stages["parts"]["llm"]["p50"] == 0.4
 
 
 class Seen:
@@ -666,6 +689,20 @@ def test_what_cannot_be_removed_is_told_with_the_command_that_does() -> None:
     cluster.refuses["delete"] = FORBIDDEN
     assert started(cluster)["verdict"] == "good"
     assert "kubectl -n voice delete job voicefleet-loadtest-" in cluster.said  # type: ignore[attr-defined]
+
+
+def test_an_api_that_is_away_for_a_moment_is_asked_again_to_clean_up() -> None:
+    cluster = PlayedCluster(PlayedPod.play)
+    delete, failures = cluster.delete, [503, 0]
+
+    async def unreliable(job: str) -> None:
+        if failures:
+            raise ApiError("cannot delete", failures.pop())
+        await delete(job)
+
+    cluster.delete = unreliable  # type: ignore[method-assign]
+    assert started(cluster)["verdict"] == "good"
+    assert (len(cluster.deleted), "kubectl" in cluster.said) == (1, False)  # type: ignore[attr-defined]
 
 
 # --- what is asked for ---

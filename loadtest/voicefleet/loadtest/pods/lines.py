@@ -6,7 +6,8 @@ ready    all is prepared; told again every second until the start, so that the s
 began    ``late_s``: how long after the start
 beat     ``health``: the generator's, so far
 event    ``call``, ``kind``, ``data``: what happens in a call, as far as a picture of the run shows it (`SHOWN`)
-call     ``call``: the outcome of a call that is over
+call     ``call``: the outcome of a call that is over; once more when it is known where its time went
+reads    ``reads``: how the reading of that went
 end      ``health``, ``engine``, ``wall_s``: of all of it; ``why``: empty when all calls are over, else what ended it
 refused  ``what``, ``field``, ``value``, ``hint``: of the `UsageError` that ended it
 """
@@ -14,14 +15,16 @@ refused  ``what``, ``field``, ``value``, ``hint``: of the `UsageError` that ende
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 from voicefleet.callers.health import GeneratorHealth
 from voicefleet.callers.outcome import CallOutcome
+from voicefleet.callers.stages import joined_turns
 from voicefleet.contract.errors import UsageError
 from voicefleet.loadtest.run import LoadRun
+from voicefleet.loadtest.stage_times import CallReads
 
 BEAT_EVERY_S = 5.0
 READY_EVERY_S = 1.0
@@ -58,6 +61,13 @@ class Teller:
 
     def call(self, outcome: CallOutcome) -> None:
         self._tell("call", call=outcome.to_json())
+
+    def stage_times(self, outcomes: Sequence[CallOutcome], reads: CallReads) -> None:
+        """What the workers measured: each call for which it is known, once more, and how the reading went."""
+        for outcome in outcomes:
+            if joined_turns(outcome):
+                self.call(outcome)
+        self._tell("reads", reads=asdict(reads))
 
     def end(self, run: LoadRun) -> None:
         self._tell("end", health=run.health.to_json(), engine=dict(run.engine), wall_s=round(run.wall_s, 3), why="")

@@ -18,6 +18,7 @@ from voicefleet.loadtest.pods.gate import ALONE_AFTER_S, Attendance, Told, parse
 from voicefleet.loadtest.pods.lines import BEAT_EVERY_S, READY_EVERY_S, Teller
 from voicefleet.loadtest.pods.plan import Plan, parse_plan
 from voicefleet.loadtest.run import LoadRun, PartOfRun, run_scenario
+from voicefleet.loadtest.stage_times import with_stage_times
 from voicefleet.loadtest.targets import open_target
 from voicefleet.runtime.clock import Clock, SystemClock
 from voicefleet.runtime.text_file import read_text
@@ -90,7 +91,7 @@ class Pod:
         scenario = self._plan.scenario
         part = PartOfRun(self._share.numbers, self._start, self._on_event, self._teller.call, self._meter)
         async with open_target(scenario.target) as source, serving(metrics) as measures:
-            return await run_scenario(
+            run = await run_scenario(
                 scenario,
                 self._share.offsets_s,
                 source,
@@ -100,6 +101,8 @@ class Pod:
                 engine=self._plan.engine,
                 part=part,
             )
+            self._teller.stage_times(*await with_stage_times(run.outcomes, source.read_call, self._clock))
+            return run
 
     async def _start(self) -> float:
         """Say that all is prepared, and wait for the start that the starter sets."""

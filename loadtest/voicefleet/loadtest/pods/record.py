@@ -12,6 +12,7 @@ from voicefleet.callers.outcome import CallOutcome, call_from_json
 from voicefleet.contract.errors import UsageError
 from voicefleet.loadtest.merging import Part
 from voicefleet.loadtest.pods.lines import MARK, health_from_json, parse_line
+from voicefleet.loadtest.stage_times import CallReads
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 SILENT_S = 60.0
@@ -126,6 +127,7 @@ class PodRecord:
         self.health: GeneratorHealth | None = None
         """Of its generator, as it last told."""
         self._engine: Mapping[str, Any] | None = None
+        self._reads: CallReads | None = None
         self._wall_s: float | None = None
         self._late_s: float | None = None
         self._end: str | None = None
@@ -179,10 +181,13 @@ class PodRecord:
             self._event(str(line["call"]), str(line["kind"]), line["data"])
         elif kind == "call":
             outcome = call_from_json(line["call"])
+            again = outcome.call_id in self.outcomes
             self.outcomes[outcome.call_id] = outcome
             self._live.discard(outcome.call_id)
-            if self._watcher is not None:
+            if self._watcher is not None and not again:
                 self._watcher.finished(outcome)
+        elif kind == "reads":
+            self._reads = CallReads(**line["reads"])
         elif kind == "end":
             self._end = str(line["why"])
             self.health, self._engine = health_from_json(line["health"]), line["engine"]
@@ -258,6 +263,7 @@ class PodRecord:
             health=self.health,
             wall_s=wall_s,
             engine=self._engine,
+            reads=self._reads,
             trouble=self._trouble(),
             facts={"pod": self.pod, "clock_offset_s": self.clock_offset_s, "began_late_s": self._late_s},
         )
