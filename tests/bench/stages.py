@@ -183,6 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.stages")
     parser.add_argument("tasks", nargs="?", default="desk", help="task file or folder; left out: the set that ships")
     parser.add_argument("--part", choices=["tuning", "heldout"], default="tuning")
+    parser.add_argument("--every", type=int, default=1, help="each so-manieth task alone")
     parser.add_argument("--stt", action="append", choices=["text", *RECOGNIZERS], help="several times; left out: all")
     parser.add_argument(
         "--llm", action="append", choices=[*RESPONDERS, NOTES], help="several times; left out: the rules"
@@ -190,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--why", action="store_true", help="tell on stderr why tasks were not done")
     chosen = parser.parse_args(arguments)
     found, rules = read_tasks(chosen.tasks), read_rules()
-    tasks = found.part(chosen.part)
+    tasks = found.part(chosen.part)[:: max(1, chosen.every)]
     for stt in chosen.stt or ["text", *RECOGNIZERS]:
         name, options = RECOGNIZERS.get(stt, ("", {}))
         model = load((name,), 1)[name] if name else None

@@ -222,7 +222,7 @@ def show(result: Mapping[str, Any], console: Console, name: str = NAME) -> None:
     console.print(waits_table(result, name))
     show_media(result, console)
     show_stages(result, console)
-    console.print(f"{counts_line(result)}, {result['turns_cut_in']} cut in; {result['wall_s']} s")
+    console.print(f"{counts_line(result)}, {result['turns_cut_in']} cut in; {result['wall_s']} s", soft_wrap=True)
     if result["parts"]:
         console.print(_parts_table(result["parts"]))
     health = result["generator"]

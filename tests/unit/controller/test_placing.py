@@ -18,6 +18,7 @@ from voicefleet.contract.metrics import controller as catalogue
 from voicefleet.controller.http.auth.access import Access
 from voicefleet.controller.http.call_detail import CallDetail
 from voicefleet.controller.http.probes import Probes
+from voicefleet.controller.http.room_agents import RoomAgents
 from voicefleet.controller.http.tickets import Tickets
 from voicefleet.controller.rooms.listing import RoomLister
 from voicefleet.controller.settings.controller import Settings
@@ -81,6 +82,7 @@ def with_two(story: Callable[[World], Awaitable[None]], **of_region: dict[str, A
         Tickets(settings, regions, access, eu.joins, limiter, eu.metrics).add_routes(app)
         Probes(regions).add_routes(app)
         CallDetail(regions).add_routes(app)
+        RoomAgents(regions, settings.placement.residency).add_routes(app)
         world = World(eu, us, app)
         listers = [RoomLister(f.region, f.joins, every_s=1.0, max_duration_s=0.0) for f in (eu, us)]
         loops = [asyncio.ensure_future(lister.run()) for lister in listers]
@@ -172,6 +174,20 @@ def test_a_call_of_a_residency_group_is_refused_rather_than_placed_elsewhere() -
             status, problem = await world.call(key=key, **body)
             assert (status, "stays in the residency group eu-data" in problem["error"]) == (503, True)
         assert (await world.call())[1]["region"] == "us", "nobody said where this one belongs"
+
+    with_two(story)
+
+
+def test_a_key_that_is_bound_to_a_group_gets_no_agent_in_a_room_outside_of_it() -> None:
+    async def story(world: World) -> None:
+        for fakes, name in ((world.us, "far"), (world.eu, "near")):
+            await fakes.livekit.create_room(name, empty_timeout_s=60)
+        asked = {
+            (key, room): (await world("POST", f"/v1/rooms/{room}/agent", key=key))[0]
+            for key in ("acme", "front")
+            for room in ("far", "near")
+        }
+        assert asked == {("acme", "far"): 404, ("acme", "near"): 202, ("front", "far"): 202, ("front", "near"): 202}
 
     with_two(story)
 

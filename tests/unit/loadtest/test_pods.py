@@ -691,6 +691,20 @@ def test_what_cannot_be_removed_is_told_with_the_command_that_does() -> None:
     assert "kubectl -n voice delete job voicefleet-loadtest-" in cluster.said  # type: ignore[attr-defined]
 
 
+def test_an_api_that_is_away_for_a_moment_is_asked_again_to_clean_up() -> None:
+    cluster = PlayedCluster(PlayedPod.play)
+    delete, failures = cluster.delete, [503, 0]
+
+    async def unreliable(job: str) -> None:
+        if failures:
+            raise ApiError("cannot delete", failures.pop())
+        await delete(job)
+
+    cluster.delete = unreliable  # type: ignore[method-assign]
+    assert started(cluster)["verdict"] == "good"
+    assert (len(cluster.deleted), "kubectl" in cluster.said) == (1, False)  # type: ignore[attr-defined]
+
+
 # --- what is asked for ---
 
 

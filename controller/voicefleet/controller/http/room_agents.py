@@ -23,10 +23,15 @@ log = get_logger(__name__)
 
 
 class RoomAgents:
-    """The routes. They differ in name alone: a call is a room with a caller."""
+    """The routes. They differ in name alone: a call is a room with a caller.
 
-    def __init__(self, regions: Mapping[str, Region]) -> None:
+    Args:
+        residency: API key -> the residency group that its calls never leave: rooms elsewhere are none of its.
+    """
+
+    def __init__(self, regions: Mapping[str, Region], residency: Mapping[str, str]) -> None:
         self._regions = regions
+        self._residency = residency
 
     def add_routes(self, app: web.Application) -> None:
         for what in ("rooms", "calls"):
@@ -41,11 +46,12 @@ class RoomAgents:
             return wanted
         if wanted.region is not None and (refused := wrong_region(key, wanted.region, self._regions)):
             return refused
+        group = self._residency.get(key.name, "")
         try:
             there = [
                 region
                 for region in seen(self._regions, key, wanted.region).values()
-                if await _may_order(key, region, room)
+                if (not group or region.settings.residency == group) and await _may_order(key, region, room)
             ]
             found = await _serving(there, room, wanted, key)
             if len({region.place for region in found}) > 1:

@@ -16,8 +16,8 @@ from voicefleet.controller.regions.routing import by_version
 LOOK_EVERY_S = 0.5
 """A look at a region's health goes through all its workers: it is not made for each request."""
 
-_NOT_OF_THE_REGION = ("refused_", "callers_wait", "full")
-"""Findings that tell of too many calls: how much room there is says it better, and sooner."""
+_TOLD_BY_ROOM = ("refused_", "callers_wait", "full", "no_ready_workers")
+"""Findings that tell of too many calls or too few workers: how much room there is says it better, and sooner."""
 
 
 class RegionsView:
@@ -50,7 +50,7 @@ def is_well(pool: Region) -> bool:
     if not dependencies(pool)[Dependency.LIVEKIT]:
         return False
     failing = (f for f in region_health(pool).findings if f.state is HealthState.FAILING)
-    return all(finding.id.startswith(_NOT_OF_THE_REGION) for finding in failing)
+    return all(finding.id.startswith(_TOLD_BY_ROOM) for finding in failing)
 
 
 def redis_now_ms(regions: Sequence[Region]) -> int | None:

@@ -1,1 +1,1 @@
-"""What the controller knows of each region, and which region a new call goes to."""
+"""What the controller knows of each region."""

