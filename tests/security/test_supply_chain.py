@@ -45,6 +45,7 @@ CONTENT = {
     "scripts/compile.lock": GROUPS["compile"],
     "scripts/quality.lock": EXTRAS["quality"],
     "scripts/smart-turn.lock": EXTRAS["smart-turn"],
+    "scripts/smollm.lock": EXTRAS["smollm"],
     "scripts/build.lock": GROUPS["build"],
     "scripts/go.lock": GROUPS["go"],
     "worker/requirements.lock": [*BASE, *EXTRAS["worker"]],
@@ -92,8 +93,8 @@ def test_a_lock_pins_what_the_project_asks_for(name: str) -> None:
         assert all(wanted.specifier.contains(version) for version in got), f"{wanted}, not {got}: run `make lock`"
 
 
-# Two hold what set-up alone installs, on top of dev.lock: no image runs it.
-ELSEWHERE = ("scripts/quality.lock", "scripts/smart-turn.lock", "scripts/go.lock")
+# These hold what set-up alone installs, on top of dev.lock: no image runs it.
+ELSEWHERE = ("scripts/quality.lock", "scripts/smart-turn.lock", "scripts/smollm.lock", "scripts/go.lock")
 
 
 @pytest.mark.parametrize("name", [name for name in CONTENT if name not in ELSEWHERE])
