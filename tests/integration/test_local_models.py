@@ -1,6 +1,6 @@
-"""The models that packages carry, in a real model server. Set-up brings SmolLM2 where it has wheels for the machine; Piper
-is GPL-3, so nothing of ours installs it and its test is skipped until somebody does: all but the voice itself is in
-tests/unit/local."""
+"""The models that packages carry, in a real model server. Set-up brings SmolLM2 where it has wheels for the machine;
+Piper is GPL-3, so nothing of ours installs it and its test is skipped until somebody does: all but the voice itself is
+in tests/unit/local."""
 
 from __future__ import annotations
 

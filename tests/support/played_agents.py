@@ -30,6 +30,8 @@ from voicefleet.stack.servers import LiveKit
 
 LOOKAHEAD_S = 0.0065
 """Of the Opus encoder."""
+AGENT = "agent"
+"""Its identity."""
 GREETS_AFTER_S = 0.5
 DELAYS_S = (0.2, 0.65, 1.1, 1.55, 2.0)
 """From the end of a question to the answer, in turn."""
@@ -76,7 +78,7 @@ class PlayedAgents:
                     raise RuntimeError(f"an agent could not join: {error}")
 
         self._agents = [
-            self._engine.client(room, self.ticket(room, "agent", agent=True), Deaf(), ClientSettings(10.0), self._clock)
+            self._engine.client(room, self.ticket(room, AGENT, agent=True), Deaf(), ClientSettings(10.0), self._clock)
             for room in self._rooms
         ]
         try:
