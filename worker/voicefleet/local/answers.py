@@ -13,13 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.contract.parsing.documents import parse_yaml
-from voicefleet.runtime.text_file import read_text
+from voicefleet.local.data_file import data_text
 
 _SENTENCES = ("greeting", "follow_up", "fallback")
 
@@ -41,11 +40,7 @@ def read_answers(path: str | Path | None = None) -> Answers:
     Raises:
         ConfigError: it cannot be read, is not YAML, or a field is wrong; it names the field.
     """
-    if path is None:
-        text = (resources.files("voicefleet.local") / "data" / "answers.yaml").read_text(encoding="utf-8")
-        return parse_answers(text, "answers.yaml")
-    hint = "Give the path of a readable question-and-answer file, or leave it out for the built-in one."
-    return parse_answers(read_text(path, field="llm.args.path", hint=hint), str(path))
+    return parse_answers(*data_text(path, "answers.yaml", "question-and-answer file"))
 
 
 def parse_answers(text: str, where: str) -> Answers:

@@ -3,37 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from livekit.agents import APIConnectOptions, NotGivenOr, llm, utils
-from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
+from livekit.agents import llm, utils
 
-
-class OneReplyLLM(llm.LLM[Any]):
-    """For livekit-agents an LLM whose stream has one chunk."""
-
-    required_models: ClassVar[tuple[str, ...]] = ()
-
-    @abstractmethod
-    def reply(self, chat_ctx: llm.ChatContext, offered: set[str]) -> llm.ChoiceDelta:
-        """What to say or do next in this conversation, with the tools that are `offered`."""
-
-    @property
-    def provider(self) -> str:
-        return "voicefleet-local"
-
-    def chat(
-        self,
-        *,
-        chat_ctx: llm.ChatContext,
-        tools: list[llm.Tool] | None = None,
-        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
-        parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,
-        tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
-        extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
-    ) -> llm.LLMStream:
-        offered = [] if tool_choice == "none" else tools or []
-        return _OneReply(self, chat_ctx=chat_ctx, tools=offered, conn_options=conn_options)
+from voicefleet.local.local_llm import LocalLLM
 
 
 class _OneReply(llm.LLMStream):
@@ -41,3 +15,13 @@ class _OneReply(llm.LLMStream):
         assert isinstance(self._llm, OneReplyLLM)
         delta = self._llm.reply(self._chat_ctx, set(llm.ToolContext(self._tools).function_tools))
         self._event_ch.send_nowait(llm.ChatChunk(id=utils.shortuuid("reply_"), delta=delta))
+
+
+class OneReplyLLM(LocalLLM):
+    """For livekit-agents an LLM whose stream has one chunk."""
+
+    stream: ClassVar[type[llm.LLMStream]] = _OneReply
+
+    @abstractmethod
+    def reply(self, chat_ctx: llm.ChatContext, offered: set[str]) -> llm.ChoiceDelta:
+        """What to say or do next in this conversation, with the tools that are `offered`."""

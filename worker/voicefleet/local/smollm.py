@@ -3,60 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from livekit.agents import APIConnectOptions, NotGivenOr, llm, utils
-from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
+from livekit.agents import llm, utils
 
 from voicefleet.local.forms.dialogue import Speak
 from voicefleet.local.forms.responder import conversation
+from voicefleet.local.local_llm import LocalLLM
 from voicefleet.local.model_server.client import ModelClient
 from voicefleet.local.model_server.protocol import Task
 from voicefleet.local.notes.note import SAY, Nearest, at_once, grammar, meaning, prompt
 from voicefleet.local.notes.schema import read_examples
 from voicefleet.local.notes.tools import tools_of
-
-
-class SmolLM(llm.LLM[Any]):
-    """Writes one note a turn, which a grammar of the agent's tools constrains (`notes`): a tool is called, what it
-    lacks is asked for, or a sentence is said as it is written. What a tool gave back is said as it stands.
-
-    Args:
-        path: the examples file (see `notes.schema`) of your agent's tools; None for that of a restaurant's phone desk.
-        socket_path: the model server's socket; None takes it from `VOICEFLEET_MODEL_SOCKET`.
-
-    Raises:
-        ConfigError: the file is wrong.
-    """
-
-    required_models: ClassVar[tuple[str, ...]] = ("smollm2",)
-
-    def __init__(self, *, path: str | None = None, socket_path: str | None = None) -> None:
-        super().__init__()
-        self.examples = read_examples(path)
-        self.nearest = Nearest(self.examples)
-        self.client = ModelClient(socket_path)
-
-    @property
-    def model(self) -> str:
-        return self.required_models[0]
-
-    @property
-    def provider(self) -> str:
-        return "voicefleet-local"
-
-    def chat(
-        self,
-        *,
-        chat_ctx: llm.ChatContext,
-        tools: list[llm.Tool] | None = None,
-        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
-        parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,
-        tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
-        extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
-    ) -> llm.LLMStream:
-        offered = [] if tool_choice == "none" else tools or []
-        return _Noted(self, chat_ctx=chat_ctx, tools=offered, conn_options=conn_options)
 
 
 class _Noted(llm.LLMStream):
@@ -97,6 +55,32 @@ class _Noted(llm.LLMStream):
             name=decided.tool, arguments=json.dumps(decided.arguments), call_id=utils.shortuuid("call_")
         )
         return send(llm.ChoiceDelta(role="assistant", tool_calls=[call]))
+
+
+class SmolLM(LocalLLM):
+    """Writes one note a turn, which a grammar of the agent's tools constrains (`notes`): a tool is called, what it
+    lacks is asked for, or a sentence is said as it is written. What a tool gave back is said as it stands.
+
+    Args:
+        path: the examples file (see `notes.schema`) of your agent's tools; None for that of a restaurant's phone desk.
+        socket_path: the model server's socket; None takes it from `VOICEFLEET_MODEL_SOCKET`.
+
+    Raises:
+        ConfigError: the file is wrong.
+    """
+
+    required_models: ClassVar[tuple[str, ...]] = ("smollm2",)
+    stream: ClassVar[type[llm.LLMStream]] = _Noted
+
+    def __init__(self, *, path: str | None = None, socket_path: str | None = None) -> None:
+        super().__init__()
+        self.examples = read_examples(path)
+        self.nearest = Nearest(self.examples)
+        self.client = ModelClient(socket_path)
+
+    @property
+    def model(self) -> str:
+        return self.required_models[0]
 
 
 def _instructions(chat_ctx: llm.ChatContext) -> str:

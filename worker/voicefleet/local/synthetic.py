@@ -18,6 +18,7 @@ from livekit.agents.types import DEFAULT_API_CONNECT_OPTIONS, NOT_GIVEN
 
 from voicefleet.contract.errors import ConfigError
 from voicefleet.local.faults import Faults
+from voicefleet.local.local_llm import LocalLLM
 from voicefleet.local.pcm import voiced_tone
 
 _CHUNK_S = 0.2
@@ -84,64 +85,6 @@ class SyntheticSTT(stt.STT[Any]):
         )
 
 
-class SyntheticLLM(llm.LLM[Any]):
-    """Says its replies in turn, the first word after `ttft_s` seconds, then `tokens_per_s` words a second.
-
-    The reply depends only on how many turns the caller has had, so that a run can be repeated.
-
-    Args:
-        calls: tool -> the arguments it is called with. Each is called once in a conversation, in this order, one for
-            each turn of the caller at which it is on offer.
-
-    Raises:
-        ConfigError: a number is out of range, or there are no replies.
-    """
-
-    simulated: ClassVar[bool] = True
-    required_models: ClassVar[tuple[str, ...]] = ()
-
-    def __init__(
-        self,
-        *,
-        ttft_s: float = 0.05,
-        tokens_per_s: float = 100.0,
-        replies: Sequence[str] = _REPLIES,
-        calls: Mapping[str, Mapping[str, Any]] | None = None,
-        faults_file: str = "",
-    ) -> None:
-        super().__init__()
-        self.calls = dict(calls or {})
-        self.ttft_s = _at_least("llm", "ttft_s", ttft_s, 0.0)
-        self.tokens_per_s = _at_least("llm", "tokens_per_s", tokens_per_s, 0.0, above=True)
-        if not replies or isinstance(replies, str) or not all(r.strip() for r in replies):
-            raise ConfigError(
-                "must be a list of sentences", field="llm.args.replies", value=replies, hint="Give at least one."
-            )
-        self.replies = tuple(replies)
-        self.faults = Faults(faults_file, "llm")
-
-    @property
-    def model(self) -> str:
-        return "synthetic-llm"
-
-    @property
-    def provider(self) -> str:
-        return _PROVIDER
-
-    def chat(
-        self,
-        *,
-        chat_ctx: llm.ChatContext,
-        tools: list[llm.Tool] | None = None,
-        conn_options: APIConnectOptions = DEFAULT_API_CONNECT_OPTIONS,
-        parallel_tool_calls: NotGivenOr[bool] = NOT_GIVEN,
-        tool_choice: NotGivenOr[llm.ToolChoice] = NOT_GIVEN,
-        extra_kwargs: NotGivenOr[dict[str, Any]] = NOT_GIVEN,
-    ) -> llm.LLMStream:
-        offered = [] if tool_choice == "none" else tools or []
-        return _SyntheticReply(self, chat_ctx=chat_ctx, tools=offered, conn_options=conn_options)
-
-
 class _SyntheticReply(llm.LLMStream):
     def __init__(
         self,
@@ -191,6 +134,51 @@ class _SyntheticReply(llm.LLMStream):
                     name=name, arguments=json.dumps(dict(arguments)), call_id=utils.shortuuid("call_")
                 )
         return None
+
+
+class SyntheticLLM(LocalLLM):
+    """Says its replies in turn, the first word after `ttft_s` seconds, then `tokens_per_s` words a second.
+
+    The reply depends only on how many turns the caller has had, so that a run can be repeated.
+
+    Args:
+        calls: tool -> the arguments it is called with. Each is called once in a conversation, in this order, one for
+            each turn of the caller at which it is on offer.
+
+    Raises:
+        ConfigError: a number is out of range, or there are no replies.
+    """
+
+    simulated: ClassVar[bool] = True
+    stream: ClassVar[type[llm.LLMStream]] = _SyntheticReply
+
+    def __init__(
+        self,
+        *,
+        ttft_s: float = 0.05,
+        tokens_per_s: float = 100.0,
+        replies: Sequence[str] = _REPLIES,
+        calls: Mapping[str, Mapping[str, Any]] | None = None,
+        faults_file: str = "",
+    ) -> None:
+        super().__init__()
+        self.calls = dict(calls or {})
+        self.ttft_s = _at_least("llm", "ttft_s", ttft_s, 0.0)
+        self.tokens_per_s = _at_least("llm", "tokens_per_s", tokens_per_s, 0.0, above=True)
+        if not replies or isinstance(replies, str) or not all(r.strip() for r in replies):
+            raise ConfigError(
+                "must be a list of sentences", field="llm.args.replies", value=replies, hint="Give at least one."
+            )
+        self.replies = tuple(replies)
+        self.faults = Faults(faults_file, "llm")
+
+    @property
+    def model(self) -> str:
+        return "synthetic-llm"
+
+    @property
+    def provider(self) -> str:
+        return _PROVIDER
 
 
 class SyntheticTTS(tts.TTS[Any]):

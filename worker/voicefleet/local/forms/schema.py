@@ -15,7 +15,6 @@ questions:
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -23,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from voicefleet.contract.parsing.documents import parse_yaml
 from voicefleet.contract.parsing.validation import nearest, refused, validated
-from voicefleet.runtime.text_file import read_text
+from voicefleet.local.data_file import data_text
 
 _Text = Annotated[str, Field(min_length=1, max_length=500)]
 _Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
@@ -99,11 +98,7 @@ def read_rules(path: str | Path | None = None) -> Rules:
     Raises:
         ConfigError: it cannot be read, is not YAML, or a field is wrong; it names the field.
     """
-    if path is None:
-        text = (resources.files("voicefleet.local") / "data" / "desk.yaml").read_text(encoding="utf-8")
-        return parse_rules(text, "desk.yaml")
-    hint = "Give the path of a readable rules file, or leave it out for the built-in one."
-    return parse_rules(read_text(path, field="llm.args.path", hint=hint), str(path))
+    return parse_rules(*data_text(path, "desk.yaml", "rules file"))
 
 
 def parse_rules(text: str, where: str) -> Rules:

@@ -13,7 +13,6 @@ A small model imitates: it does what it saw. Without examples of your agent's to
 
 from __future__ import annotations
 
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from voicefleet.contract.parsing.documents import parse_yaml
 from voicefleet.contract.parsing.validation import refused, validated
-from voicefleet.runtime.text_file import read_text
+from voicefleet.local.data_file import data_text
 
 _Text = Annotated[str, Field(min_length=1, max_length=300, pattern=r"^[^\n]+$")]
 _Name = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,63}$")]
@@ -69,11 +68,7 @@ def read_examples(path: str | Path | None = None) -> Examples:
     Raises:
         ConfigError: it cannot be read, is not YAML, or a field is wrong; it names the field.
     """
-    if path is None:
-        text = (resources.files("voicefleet.local") / "data" / "desk_notes.yaml").read_text(encoding="utf-8")
-        return parse_examples(text, "desk_notes.yaml")
-    hint = "Give the path of a readable examples file, or leave it out for the built-in one."
-    return parse_examples(read_text(path, field="llm.args.path", hint=hint), str(path))
+    return parse_examples(*data_text(path, "desk_notes.yaml", "examples file"))
 
 
 def parse_examples(text: str, where: str) -> Examples:
