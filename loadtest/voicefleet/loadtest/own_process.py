@@ -16,8 +16,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def hang_up_if_killed() -> None:
-    """Go on in a process of its own. Whoever calls it never knows the difference: signals, output and exit code pass
-    through, SIGTERM hangs up as Ctrl-C does."""
+    """Go on in a process and a group of its own. Whoever calls it never knows the difference: signals, output
+    and exit code pass through, SIGTERM hangs up as Ctrl-C does."""
     sys.stdout.flush()
     sys.stderr.flush()
     ending, held = os.pipe()
@@ -27,6 +27,8 @@ def hang_up_if_killed() -> None:
     if child:
         os.close(ending)
         _wait_for(child)
+    # A terminal sends Ctrl-C to a whole group, a CI runner to one process: it comes to the one that waits, and once.
+    os.setpgid(0, 0)
     # Whoever is started in the background of a script ignores Ctrl-C, and this process is told of the end by it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
@@ -40,9 +42,8 @@ def _wait_for(child: int) -> None:
     def interrupt(*_: object) -> None:
         os.kill(child, signal.SIGINT)
 
-    # A terminal sends Ctrl-C to both.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in _SIGNALS:
+        signal.signal(number, interrupt)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     _, status = os.waitpid(child, 0)
     code = os.waitstatus_to_exitcode(status)

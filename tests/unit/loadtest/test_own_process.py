@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -30,7 +32,8 @@ except KeyboardInterrupt:
 def started(*arguments: str) -> subprocess.Popen[str]:
     # As a script's background has it: Ctrl-C is ignored from the start.
     ignoring = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh"]
-    return subprocess.Popen([*ignoring, sys.executable, "-c", COMMAND, *arguments], stdout=subprocess.PIPE, text=True)
+    command = [*ignoring, sys.executable, "-c", COMMAND, *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
 
 
 @pytest.mark.parametrize("code", [0, 1, 3])
@@ -40,13 +43,24 @@ def test_output_and_exit_code_pass_through_once(code: int) -> None:
     assert (out, process.returncode) == ("before\nafter\n", code)
 
 
-@pytest.mark.parametrize(("how", "code"), [(signal.SIGKILL, -9), (signal.SIGTERM, 130)], ids=["kill -9", "SIGTERM"])
-def test_however_it_is_ended_it_hangs_up(how: signal.Signals, code: int) -> None:
+@pytest.mark.parametrize(
+    ("how", "kill", "code"),
+    [
+        (signal.SIGKILL, os.kill, -9),
+        (signal.SIGTERM, os.kill, 130),
+        (signal.SIGINT, os.kill, 130),
+        (signal.SIGINT, os.killpg, 130),
+    ],
+    ids=["kill -9", "SIGTERM", "a CI runner's SIGINT", "Ctrl-C in a terminal"],
+)
+def test_however_it_is_ended_it_hangs_up_once(
+    how: signal.Signals, kill: Callable[[int, signal.Signals], None], code: int
+) -> None:
     process = started("wait", "long")
     assert process.stdout is not None
     while process.stdout.readline() != "after\n":
         pass
-    process.send_signal(how)
+    kill(process.pid, how)
     # Up to the end of the output: of both processes.
     out, _ = process.communicate(timeout=20)
     assert (out, process.returncode) == ("hung up\n", code)
