@@ -123,6 +123,7 @@ async def test_a_run_is_good_and_leaves_its_result_and_its_report(tmp_path: Path
     assert set(result) == {
         "calls",
         "turns",
+        "join_s",
         "ttfa_s",
         "greeting_s",
         "wait_s",
@@ -133,7 +134,7 @@ async def test_a_run_is_good_and_leaves_its_result_and_its_report(tmp_path: Path
     }
     assert result["calls"] == {"offered": 4, "answered": 4, "silent": 0, "cut": 0}
     assert result["turns"] == {"asked": 8, "answered": 8, "apologies": 0}
-    for name in ("ttfa_s", "greeting_s", "wait_s", "pickup_s"):
+    for name in ("join_s", "ttfa_s", "greeting_s", "wait_s", "pickup_s"):
         assert set(result[name]) == QUANTILES
         assert 0 <= result[name]["p50"] <= result[name]["p95"] <= result[name]["max"] < 10
     assert set(result["regions"]) == {"eu", "us"}
