@@ -1,7 +1,8 @@
 """Drops packets by rules in the kernel's packet filter.
 
-The rules stand in chains of this process, and match loopback only. A worker's packets are known by its group id (see
-`launcher`): its connections are marked as it sends, and the mark finds both directions.
+The rules stand in chains of this process, and match loopback only; those of a process that was killed are removed by
+the next one. A worker's packets are known by its group id (see `launcher`): its connections are marked as it sends, and
+the mark finds both directions.
 """
 
 from __future__ import annotations
@@ -9,10 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 
 from voicefleet.contract.errors import MissingPartError
 from voicefleet.stack.find import find_iptables
+
+_CHAIN = "VOICEFLEET-"
+"""And the process id."""
 
 
 class PacketFilter:
@@ -22,11 +28,13 @@ class PacketFilter:
         MissingPartError: a rule was refused.
     """
 
-    def __init__(self) -> None:
-        self._chain = f"VOICEFLEET-{os.getpid()}"
+    def __init__(self, chain: str = "") -> None:
+        self._chain = chain or f"{_CHAIN}{os.getpid()}"
         self._jumps = (("filter", "INPUT", "-i"), ("filter", "OUTPUT", "-o"), ("mangle", "OUTPUT", "-o"))
 
     async def open(self) -> None:
+        for chain in left_behind(await _iptables("-S"), is_alive=lambda pid: Path(f"/proc/{pid}").exists()):
+            await PacketFilter(chain).close()
         for table in ("filter", "mangle"):
             await _iptables("-t", table, "-N", self._chain)
         for table, hook, way in self._jumps:
@@ -76,6 +84,12 @@ async def open_filter() -> AsyncIterator[PacketFilter]:
         yield rules
     finally:
         await rules.close()
+
+
+def left_behind(listing: str, *, is_alive: Callable[[int], bool]) -> tuple[str, ...]:
+    """Our chains in an `iptables -S` listing whose process is gone. Pure."""
+    pids = re.findall(rf"(?m)^-N {_CHAIN}(\d+)$", listing)
+    return tuple(f"{_CHAIN}{pid}" for pid in pids if not is_alive(int(pid)))
 
 
 def dropped(listing: str) -> int:
