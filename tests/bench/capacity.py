@@ -21,6 +21,8 @@ from voicefleet.runtime.supervisor.lifeline import lifeline
 CONDITION = "ttfa_p95<1.5"
 AT_MOST = 12
 _LIMIT_S = 900.0
+_REST_S = 20.0
+"""Before each search: the callers of the one before hold their slots for a moment, and calls too many end unserved."""
 
 
 async def capacity(on: Stand, quick: bool, command: str) -> Row:
@@ -29,6 +31,7 @@ async def capacity(on: Stand, quick: bool, command: str) -> Row:
     found: list[dict[str, Any]] = []
     async with workers(on, [Arm.VOICEFLEET]):
         for number in range(1 if quick else 3):
+            await asyncio.sleep(_REST_S if number else 0.0)
             async with health.watch():
                 found.append(await _search(on, number, AT_MOST // 2 if quick else AT_MOST))
             say(f"capacity {number + 1}: {found[-1]['capacity']}, interval {found[-1]['interval']}")
