@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 from livekit import api
 
-from voicefleet.contract.errors import MissingPartError
 from voicefleet.runtime.supervisor.settings import environment
-from voicefleet.stack.caller_build import install_caller
 from voicefleet.stack.servers import LiveKit
 
 pytestmark = pytest.mark.integration
@@ -21,17 +19,12 @@ CALLS = 3
 
 
 @pytest.mark.parametrize("engine", ["python", "go"])
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=["kill -9", "SIGTERM"])
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT], ids=["kill -9", "SIGTERM", "SIGINT"])
 async def test_a_command_that_is_killed_leaves_no_caller(
-    livekit: LiveKit, engine: str, how: signal.Signals, tmp_path: Path
+    livekit: LiveKit, engine: str, how: signal.Signals, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     if engine == "go":
-        try:
-            install_caller(print)
-        except MissingPartError as error:
-            if environment().get("CI"):
-                raise
-            pytest.skip(str(error))
+        request.getfixturevalue("caller_program")
     said = tmp_path / "said"
     with said.open("wb") as file:
         process = await asyncio.create_subprocess_exec(

@@ -171,8 +171,16 @@ async def test_the_packet_filter_cuts_one_group_off_and_leaves_no_rule() -> None
         )
         return await process.wait() == 0
 
+    # A chain of a process that was killed before it could remove it.
+    dead = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await dead.wait()
+    left = packets.PacketFilter(f"VOICEFLEET-{dead.pid}")
+    await left.open()
+    await left.lose(port, 1.0)
+
     mark = f"VOICEFLEET-{os.getpid()}"
     async with server, packets.open_filter() as rules_of_ours:
+        assert f"VOICEFLEET-{dead.pid}" not in rules()
         assert await reached(61_001)
         await rules_of_ours.cut_off(61_001, tcp=[port])
         assert mark in rules()

@@ -13,7 +13,7 @@ import pytest
 pytestmark = pytest.mark.unit
 
 COMMAND = """
-import sys, time
+import signal, sys, time
 from voicefleet.loadtest.own_process import hang_up_if_killed
 
 print("before")
@@ -24,7 +24,10 @@ try:
         sys.exit(int(sys.argv[1]))
     time.sleep(60)
 except KeyboardInterrupt:
-    print("hung up", flush=True)
+    # What comes while it hangs up would be a second Ctrl-C: it ends a command that is not done with that.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    again = signal.sigtimedwait({signal.SIGINT}, 0.5)
+    print("hung up" if again is None else "told twice", flush=True)
     sys.exit(130)
 """
 

@@ -220,6 +220,21 @@ def test_late_turns_of_the_ladder_alone_step_down() -> None:
     assert [level.steps for level in run(stepped(unreadable, 60.0, ttfa_s=1.5))] == [1, 2]
 
 
+def test_a_worker_counts_its_calls_at_each_look() -> None:
+    calls, told = 2, list[Level]()
+    metrics = WorkerMetrics(CollectorRegistry(), frozenset({"best"}))
+
+    async def story() -> None:
+        nonlocal calls
+        stepper = Stepper(COUNTED, metrics, LoopClock(), told.append, lambda: calls, read_cpu=lambda _: 0.1)
+        stepper._look(0.1)
+        calls = 3
+        stepper._look(0.1)
+
+    run(story())
+    assert told == [Level(1, "3 calls at once (tier best: at most 2)")]
+
+
 LLM = {"plugin": "voicefleet.local.synthetic:SyntheticLLM"}
 TTS = {"plugin": "voicefleet.local.synthetic:SyntheticTTS"}
 
