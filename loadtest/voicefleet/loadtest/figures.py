@@ -85,6 +85,17 @@ def told_by_workers(name: str) -> bool:
     return name.rpartition("_")[0] in PARTS
 
 
+def media_shown(name: str, value: float | None) -> str:
+    """One of `MEDIA`, for people."""
+    if value is None:
+        return "–"
+    if name == "mos":
+        return f"{value:.2f}"
+    if name == "loss":
+        return f"{value:.2%}"
+    return f"{1000 * value:.1f} ms"
+
+
 def with_unit(name: str, value: float | None) -> str:
     """A figure for people: seconds, a share in per cent, or a number; a dash for an unknown one."""
     if value is None:
@@ -92,8 +103,8 @@ def with_unit(name: str, value: float | None) -> str:
     unit = unit_of(name)
     if unit == "ratio":
         return f"{value:.1%}"
-    if name.rpartition("_")[0] in MEDIA:
-        return f"{1000 * value:.1f} ms" if unit == "s" else f"{value:.2f}"
+    if (sampled := name.rpartition("_")[0]) in MEDIA:
+        return media_shown(sampled, value)
     return f"{value:.2f} s" if unit == "s" else f"{value:g}"
 
 

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from voicefleet.callers.media import MediaStats
 from voicefleet.callers.stages import PARTS
-from voicefleet.loadtest.figures import MEDIA
+from voicefleet.loadtest.figures import MEDIA, media_shown
 from voicefleet.loadtest.stage_times import stages_sentence
 from voicefleet.reporting.table import figures_table, shown
 
@@ -63,14 +63,3 @@ def _stages_table(stages: Mapping[str, Any]) -> Table:
         seconds = (shown(one[name], " s") for name in ("p50", "p95", "mean"))
         table.add_row(what, *seconds, "–" if one["share"] is None else f"{one['share']:.0%}")
     return table
-
-
-def media_shown(name: str, value: float | None) -> str:
-    """One of `figures.MEDIA`, for people."""
-    if value is None:
-        return "–"
-    if name == "mos":
-        return f"{value:.2f}"
-    if name == "loss":
-        return f"{value:.2%}"
-    return f"{1000 * value:.1f} ms"

@@ -67,19 +67,16 @@ class Part:
         }
 
 
-def merged(
-    parts: Sequence[Part], *, fail_if: tuple[Condition, ...], timeout_s: float, same_machine: bool
-) -> dict[str, Any]:
+def merged(parts: Sequence[Part], *, fail_if: tuple[Condition, ...], timeout_s: float) -> dict[str, Any]:
     """The result of the whole run, as `build_result` gives it.
 
     Args:
         parts: all that were asked to play a share, also those that told nothing; at least one.
         fail_if, timeout_s: as for `build_result`.
-        same_machine: whether the parts share one machine's cores, so that their shares of it add up.
     """
     return build_result(
         [outcome for part in parts for outcome in part.outcomes],
-        worst([part.health for part in parts if part.health is not None], same_machine=same_machine),
+        worst([part.health for part in parts if part.health is not None]),
         max((part.wall_s for part in parts if part.wall_s is not None), default=0.0),
         fail_if=fail_if,
         timeout_s=timeout_s,
@@ -90,13 +87,12 @@ def merged(
     )
 
 
-def worst(healths: Sequence[GeneratorHealth], *, same_machine: bool) -> GeneratorHealth:
-    """The health of a generator of several processes: late is the one that was late the most."""
-    cpu_shares = [health.cpu_share for health in healths]
+def worst(healths: Sequence[GeneratorHealth]) -> GeneratorHealth:
+    """The health of a generator of several machines: late is the one that was late the most."""
     return GeneratorHealth(
         lag_p99_s=_largest(health.lag_p99_s for health in healths),
         lag_max_s=_largest(health.lag_max_s for health in healths),
-        cpu_share=sum(cpu_shares) if same_machine else max(cpu_shares, default=0.0),
+        cpu_share=max((health.cpu_share for health in healths), default=0.0),
         pacing_p99_s=_largest(health.pacing_p99_s for health in healths),
         pacing_max_s=_largest(health.pacing_max_s for health in healths),
         pacing_known=all(health.pacing_known for health in healths),

@@ -9,8 +9,8 @@ import numpy as np
 from markupsafe import Markup
 
 from voicefleet.callers.stages import PARTS
-from voicefleet.loadtest.figures import COUNTS, LATENCIES, MEDIA, PATHS, SHOWN_STATISTICS, known_figures
-from voicefleet.loadtest.heard import media_line, media_shown
+from voicefleet.loadtest.figures import COUNTS, LATENCIES, MEDIA, PATHS, SHOWN_STATISTICS, known_figures, media_shown
+from voicefleet.loadtest.heard import media_line
 from voicefleet.loadtest.stage_times import stages_sentence
 from voicefleet.reporting.figure import new_figure, svg
 from voicefleet.reporting.page import render_page

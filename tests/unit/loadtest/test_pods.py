@@ -223,7 +223,7 @@ def test_what_the_workers_measured_comes_after_the_calls_and_is_merged() -> None
     part = log.record.part()
     assert part.outcomes == (known, second)
     assert len(seen.all) == 2, "a call is over once"
-    stages = merged([part, part], fail_if=(), timeout_s=10.0, same_machine=False)["stages"]
+    stages = merged([part, part], fail_if=(), timeout_s=10.0)["stages"]
     assert (stages["calls"], stages["read"], stages["unknown"], stages["why"]) == (4, 2, 2, "away")
     assert stages["parts"]["llm"]["p50"] == 0.4
 

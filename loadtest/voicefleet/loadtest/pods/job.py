@@ -124,13 +124,12 @@ class JobRun:
             [record.part() for record in self._records],
             fail_if=scenario.conditions,
             timeout_s=scenario.callers.turn_timeout_s,
-            same_machine=False,
         )
 
     async def _health(self) -> GeneratorHealth | None:
         """Of the pods that have told theirs, the worst."""
         told = [record.health for record in self._records if record.health is not None]
-        return worst(told, same_machine=False) if told else None
+        return worst(told) if told else None
 
     async def _make(self, manifest: dict[str, Any]) -> None:
         """The Job first, without pods: its ConfigMap is its own, and goes with it whatever becomes of us."""
